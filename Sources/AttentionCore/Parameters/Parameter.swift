@@ -1,0 +1,176 @@
+/// The value of a parameter, as YAML, `--set` and the CSV carry it.
+public enum ParameterValue: Hashable, Sendable, CustomStringConvertible {
+  /// A whole number.
+  case int(Int)
+  /// A real number.
+  case double(Double)
+  /// true or false.
+  case bool(Bool)
+  /// A word, such as the case of a choice.
+  case string(String)
+  /// A list of whole numbers.
+  case list([Int])
+
+  /// As a user would type it.
+  public var description: String {
+    switch self {
+    case .int(let value): "\(value)"
+    case .double(let value): "\(value)"
+    case .bool(let value): "\(value)"
+    case .string(let value): value
+    case .list(let values): "[" + values.map(String.init).joined(separator: ", ") + "]"
+    }
+  }
+}
+
+/// A parameter, declared once: YAML, `--set`, CSV, `attnlab list`, validation and documentation derive from it.
+public struct Parameter<Root: Sendable>: Sendable {
+  /// The name that users type.
+  public let name: String
+  /// What it means, in one line.
+  public let help: String
+  /// The unit, such as `tokens`; empty for none.
+  public let unit: String
+  /// What is allowed, in words: `0 or more`, `one of uniform, google`.
+  public let allowed: String
+  /// The value that a fresh configuration has.
+  public let defaultValue: ParameterValue
+  /// Reads the value.
+  public let get: @Sendable (Root) -> ParameterValue
+  private let set: @Sendable (inout Root, ParameterValue) -> Bool
+
+  /// Stores a value.
+  /// - Throws: `ConfigurationError` when the type or the range is wrong.
+  public func assign(_ value: ParameterValue, to root: inout Root) throws(ConfigurationError) {
+    guard set(&root, value) else {
+      throw ConfigurationError(field: name, value: "\(value)", allowed: allowed)
+    }
+  }
+
+  private init(
+    _ name: String, unit: String, help: String, allowed: String, defaultValue: ParameterValue,
+    get: @escaping @Sendable (Root) -> ParameterValue,
+    set: @escaping @Sendable (inout Root, ParameterValue) -> Bool
+  ) {
+    self.name = name
+    self.unit = unit
+    self.help = help
+    self.allowed = allowed
+    self.defaultValue = defaultValue
+    self.get = get
+    self.set = set
+  }
+}
+
+extension Parameter where Root: VariantConfiguration {
+  /// A whole number in a range.
+  public static func integer(
+    _ name: String, _ path: any WritableKeyPath<Root, Int> & Sendable,
+    in range: ClosedRange<Int> = 0...Int.max,
+    unit: String = "", help: String
+  ) -> Parameter {
+    let allowed =
+      range.upperBound == .max
+      ? "a whole number of at least \(range.lowerBound)"
+      : "a whole number from \(range.lowerBound) to \(range.upperBound)"
+    return Parameter(
+      name, unit: unit, help: help, allowed: allowed, defaultValue: .int(Root()[keyPath: path]),
+      get: { .int($0[keyPath: path]) },
+      set: { root, value in
+        guard case .int(let number) = value, range.contains(number) else { return false }
+        root[keyPath: path] = number
+        return true
+      })
+  }
+
+  /// A whole number in a range, or `none`.
+  public static func optionalInteger(
+    _ name: String, _ path: any WritableKeyPath<Root, Int?> & Sendable,
+    in range: ClosedRange<Int> = 0...Int.max,
+    unit: String = "", help: String
+  ) -> Parameter {
+    func value(_ number: Int?) -> ParameterValue { number.map { .int($0) } ?? .string("none") }
+    return Parameter(
+      name, unit: unit, help: help, allowed: "none or a whole number of at least \(range.lowerBound)",
+      defaultValue: value(Root()[keyPath: path]),
+      get: { root in root[keyPath: path].map { .int($0) } ?? .string("none") },
+      set: { root, value in
+        switch value {
+        case .int(let number) where range.contains(number): root[keyPath: path] = number
+        case .string("none"): root[keyPath: path] = nil
+        default: return false
+        }
+        return true
+      })
+  }
+
+  /// A real number in a range; a whole number is taken as one.
+  public static func real(
+    _ name: String, _ path: any WritableKeyPath<Root, Double> & Sendable, in range: ClosedRange<Double>,
+    unit: String = "", help: String
+  ) -> Parameter {
+    Parameter(
+      name, unit: unit, help: help, allowed: "a number from \(range.lowerBound) to \(range.upperBound)",
+      defaultValue: .double(Root()[keyPath: path]), get: { .double($0[keyPath: path]) },
+      set: { root, value in
+        let number: Double
+        switch value {
+        case .double(let given): number = given
+        case .int(let given): number = Double(given)
+        default: return false
+        }
+        guard range.contains(number) else { return false }
+        root[keyPath: path] = number
+        return true
+      })
+  }
+
+  /// true or false.
+  public static func flag(
+    _ name: String, _ path: any WritableKeyPath<Root, Bool> & Sendable, help: String
+  ) -> Parameter {
+    Parameter(
+      name, unit: "", help: help, allowed: "true or false", defaultValue: .bool(Root()[keyPath: path]),
+      get: { .bool($0[keyPath: path]) },
+      set: { root, value in
+        guard case .bool(let given) = value else { return false }
+        root[keyPath: path] = given
+        return true
+      })
+  }
+
+  /// One of the cases of a string enumeration.
+  public static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
+    _ name: String, _ path: any WritableKeyPath<Root, Choice> & Sendable, help: String
+  ) -> Parameter {
+    let names = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+    return Parameter(
+      name, unit: "", help: help, allowed: "one of \(names)",
+      defaultValue: .string(Root()[keyPath: path].rawValue), get: { .string($0[keyPath: path].rawValue) },
+      set: { root, value in
+        guard case .string(let text) = value, let choice = Choice(rawValue: text) else { return false }
+        root[keyPath: path] = choice
+        return true
+      })
+  }
+
+  /// A list of whole numbers of at least 0; a single number is a list of one.
+  public static func integers(
+    _ name: String, _ path: any WritableKeyPath<Root, [Int]> & Sendable, unit: String = "", help: String
+  ) -> Parameter {
+    Parameter(
+      name, unit: unit, help: help, allowed: "a list of whole numbers of at least 0",
+      defaultValue: .list(Root()[keyPath: path]), get: { .list($0[keyPath: path]) },
+      set: { root, value in
+        let numbers: [Int]
+        switch value {
+        case .list(let given): numbers = given
+        case .int(let given): numbers = [given]
+        default: return false
+        }
+        guard numbers.allSatisfy({ $0 >= 0 }) else { return false }
+        root[keyPath: path] = numbers
+        return true
+      })
+  }
+}

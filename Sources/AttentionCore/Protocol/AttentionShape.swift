@@ -1,0 +1,101 @@
+/// The sizes of one attention call.
+///
+/// Shapes: q `[batch, queryHeads, queryLength, headDim]`, k `[batch, keyHeads, keyLength, headDim]`,
+/// v `[batch, keyHeads, keyLength, valueDim]`, output `[batch, queryHeads, queryLength, valueDim]`.
+/// Query head `h` reads key head `h / (queryHeads / keyHeads)`.
+///
+/// Positions: query row `r` stands at the absolute position `i = r + queryOffset`. When `isCausal`, the *last* query
+/// is aligned with the *last* key (`queryOffset = keyLength − queryLength`); otherwise `queryOffset = 0`.
+public struct AttentionShape: Hashable, Sendable {
+  /// Sequences in the batch.
+  public var batch: Int
+  /// Heads of q and of the output.
+  public var queryHeads: Int
+  /// Heads of k and v; divides `queryHeads`.
+  public var keyHeads: Int
+  /// Rows of q.
+  public var queryLength: Int
+  /// Rows of k and v.
+  public var keyLength: Int
+  /// The last axis of q and k.
+  public var headDim: Int
+  /// The last axis of v and of the output.
+  public var valueDim: Int
+  /// Whether a query sees only keys at its own position or before.
+  public var isCausal: Bool
+  /// Valid keys of every sequence; keys `j ≥ keyLengths[b]` are masked. `nil`: all are valid.
+  public var keyLengths: [Int]?
+  /// The factor on `q·k`; `nil`: `1/√headDim`.
+  public var scale: Double?
+
+  /// Creates a shape; what is left out follows the query side.
+  /// - Throws: `ConfigurationError` naming the first field that is out of range.
+  public init(
+    batch: Int = 1, queryHeads: Int = 1, keyHeads: Int? = nil, queryLength: Int, keyLength: Int? = nil,
+    headDim: Int, valueDim: Int? = nil, isCausal: Bool = false, keyLengths: [Int]? = nil, scale: Double? = nil
+  ) throws(ConfigurationError) {
+    self.batch = batch
+    self.queryHeads = queryHeads
+    self.keyHeads = keyHeads ?? queryHeads
+    self.queryLength = queryLength
+    self.keyLength = keyLength ?? queryLength
+    self.headDim = headDim
+    self.valueDim = valueDim ?? headDim
+    self.isCausal = isCausal
+    self.keyLengths = keyLengths
+    self.scale = scale
+    try validate()
+  }
+
+  /// The factor on `q·k` in force.
+  public var effectiveScale: Double { scale ?? 1 / Double(headDim).squareRoot() }
+
+  /// Query heads that share one key head.
+  public var groupSize: Int { queryHeads / keyHeads }
+
+  /// The absolute position of query row 0; negative when a causal shape has more queries than keys.
+  public var queryOffset: Int { isCausal ? keyLength - queryLength : 0 }
+
+  /// The key head that a query head reads.
+  public func keyHead(of queryHead: Int) -> Int { queryHead / groupSize }
+
+  /// The number of valid keys of a sequence.
+  public func validKeys(batch: Int) -> Int { keyLengths.map { min($0[batch], keyLength) } ?? keyLength }
+
+  /// The shape of q.
+  public var queryShape: [Int] { [batch, queryHeads, queryLength, headDim] }
+  /// The shape of k.
+  public var keyShape: [Int] { [batch, keyHeads, keyLength, headDim] }
+  /// The shape of v.
+  public var valueShape: [Int] { [batch, keyHeads, keyLength, valueDim] }
+  /// The shape of the output and of its gradient.
+  public var outputShape: [Int] { [batch, queryHeads, queryLength, valueDim] }
+  /// The shape of the log-sum-exp.
+  public var lseShape: [Int] { [batch, queryHeads, queryLength] }
+
+  /// Checks every field.
+  /// - Throws: `ConfigurationError` naming the first field that is out of range.
+  public func validate() throws(ConfigurationError) {
+    let sizes = [
+      ("batch", batch), ("heads", queryHeads), ("key heads", keyHeads), ("query length", queryLength),
+      ("key length", keyLength), ("head dim", headDim), ("value dim", valueDim),
+    ]
+    for (field, value) in sizes where value < 1 {
+      throw ConfigurationError(field: field, value: "\(value)", allowed: "a whole number of at least 1")
+    }
+    guard queryHeads % keyHeads == 0 else {
+      throw ConfigurationError(
+        field: "key heads", value: "\(keyHeads)", allowed: "a divisor of the \(queryHeads) heads")
+    }
+    if let keyLengths {
+      guard keyLengths.count == batch, keyLengths.allSatisfy({ $0 >= 0 && $0 <= keyLength }) else {
+        throw ConfigurationError(
+          field: "key lengths", value: "\(keyLengths)",
+          allowed: "\(batch) whole numbers from 0 to \(keyLength)")
+      }
+    }
+    if let scale, !scale.isFinite {
+      throw ConfigurationError(field: "scale", value: "\(scale)", allowed: "a finite number")
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import Tensors
+
+/// One configured attention mechanism.
+///
+/// A variant is one file, one catalogue line and one test call. Randomness is drawn in `init`; `forward` and
+/// `backward` are pure. Correctness is defined by `oracle(for:)`: fast code never calls it, the conformance check
+/// compares against it.
+public protocol AttentionVariant: Sendable {
+  /// The parameters, declared once.
+  associatedtype Configuration: VariantConfiguration
+  /// What backward needs beyond q, k, v, output and LSE.
+  associatedtype Saved: Sendable
+
+  /// What the variant is.
+  static var card: VariantCard { get }
+
+  /// Configures the variant for a shape; all planning and all random draws happen here.
+  /// - Throws: `ConfigurationError` when the configuration does not fit the shape.
+  init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey) throws(ConfigurationError)
+
+  /// The configuration in force.
+  var configuration: Configuration { get }
+  /// The shape planned for.
+  var shape: AttentionShape { get }
+  /// Bytes that the plan (tile lists, rotations) keeps.
+  var planBytes: Int { get }
+
+  /// The closed-form cost of a pass.
+  func cost(of pass: Pass) -> Cost
+
+  /// Computes output and LSE.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved>
+
+  /// Computes the gradients of q, k and v from the gradient of the output.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  func backward(
+    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
+  ) throws -> QKVGradient
+
+  /// The definition: which pairs count, how often, under which score. Written naively and independently of `forward`.
+  func oracle(for inputs: QKV) throws -> Oracle
+}
+
+/// What a variant is, in words.
+public struct VariantCard: Hashable, Sendable {
+  /// The name in presets, commands and the CSV, such as `sliding-window`.
+  public let id: String
+  /// The name in prose.
+  public let title: String
+  /// Authors, year and title of the source.
+  public let paper: String
+  /// One line.
+  public let idea: String
+  /// The equation, in plain Unicode.
+  public let equation: String
+  /// Whether which keys a query sees depends on q and k.
+  public let dependsOnData: Bool
+
+  /// Creates a card.
+  public init(
+    id: String, title: String, paper: String, idea: String, equation: String, dependsOnData: Bool = false
+  ) {
+    self.id = id
+    self.title = title
+    self.paper = paper
+    self.idea = idea
+    self.equation = equation
+    self.dependsOnData = dependsOnData
+  }
+}
+
+/// A variant whose pattern is known before the scores are: it declares tiles, the engine computes.
+///
+/// `forward` and `backward` come from the `Attention` module's engine; `pattern` is built in `init`.
+public protocol PatternVariant: AttentionVariant where Saved == NothingSaved {
+  /// The tiles of every (batch, head).
+  var pattern: TilePattern { get }
+  /// How often a pair counts: 0 masked, 1, 2, … Written from the definition, not from the tiles.
+  /// `query` is a row of q, `key` a row of k; causality is included, key padding is not (it applies to all alike).
+  func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int
+}
+
+extension PatternVariant {
+  /// Bytes of the tile lists.
+  public var planBytes: Int { pattern.byteCount }
+
+  /// The plain oracle over `multiplicity`.
+  public func oracle(for inputs: QKV) throws -> Oracle {
+    Oracle(shape: shape, multiplicity: { multiplicity(batch: $0, head: $1, query: $2, key: $3) })
+  }
+}

@@ -1,0 +1,20 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Buffers at least this large are aligned to, and asked of the system in, 2 MiB pages.
+private let hugePageBytes = 1 << 21
+
+/// 64 bytes (a cache line, an AVX-512 vector), or a huge page for large buffers.
+func alignmentFor(bytes: Int) -> Int { bytes >= 4 * hugePageBytes ? hugePageBytes : 64 }
+
+/// Asks for huge pages where the system has them; a refusal costs nothing and is not an error.
+func adviseHugePages(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
+  #if os(Linux)
+    if bytes >= 4 * hugePageBytes { _ = madvise(pointer, bytes, 14 /* MADV_HUGEPAGE */) }
+  #endif
+}

@@ -1,0 +1,61 @@
+import Synchronization
+
+/// Counts the bytes of every buffer that is drawn from it: now, and at the peak.
+///
+/// A ledger is how the lab *measures* workspace instead of guessing it. Every `Tensor` and `Scratch` that is
+/// created with a ledger adds its bytes on allocation and takes them off when its storage is released.
+/// An optional limit turns an allocation that would pass it into a thrown `MemoryLimitExceeded`.
+///
+/// All operations are O(1) and safe from any thread.
+public final class MemoryLedger: Sendable {
+  private struct Counts { var current = 0; var peak = 0 }
+  private let counts = Mutex(Counts())
+
+  /// The most bytes that may be live at once; `nil` for no limit.
+  public let limitBytes: Int?
+
+  /// Creates an empty ledger.
+  /// - Parameter limitBytes: the most bytes that may be live at once, or `nil`.
+  public init(limitBytes: Int? = nil) { self.limitBytes = limitBytes }
+
+  /// Bytes live now.
+  public var currentBytes: Int { counts.withLock { $0.current } }
+
+  /// The most bytes that were live at one moment since creation or the last `resetPeak()`.
+  public var peakBytes: Int { counts.withLock { $0.peak } }
+
+  /// Makes the bytes live now the new peak.
+  public func resetPeak() { counts.withLock { $0.peak = $0.current } }
+
+  /// Records an allocation.
+  /// - Throws: `MemoryLimitExceeded` when the limit would be passed; nothing is recorded then.
+  func add(bytes: Int) throws(MemoryLimitExceeded) {
+    let refused: MemoryLimitExceeded? = counts.withLock { counts in
+      if let limit = limitBytes, counts.current + bytes > limit {
+        return MemoryLimitExceeded(requestedBytes: bytes, currentBytes: counts.current, limitBytes: limit)
+      }
+      counts.current += bytes
+      counts.peak = max(counts.peak, counts.current)
+      return nil
+    }
+    if let refused { throw refused }
+  }
+
+  /// Records a release.
+  func remove(bytes: Int) { counts.withLock { $0.current -= bytes } }
+}
+
+/// An allocation that would have passed a ledger's limit.
+public struct MemoryLimitExceeded: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The size of the refused allocation.
+  public let requestedBytes: Int
+  /// The bytes that were live when it was refused.
+  public let currentBytes: Int
+  /// The limit.
+  public let limitBytes: Int
+
+  /// One line: what was asked for, what is in use, what is allowed.
+  public var description: String {
+    "memory limit: \(requestedBytes) bytes asked for with \(currentBytes) in use; \(limitBytes) allowed"
+  }
+}

@@ -1,0 +1,30 @@
+/// A 64-byte aligned, zero-initialised block of float32 that reports itself to a `MemoryLedger`.
+///
+/// This is the one place where memory is shared between values and threads without the compiler's help, hence
+/// `@unchecked Sendable`: the block is only written through `Tensor.withUnsafeMutablePointer`, which first
+/// makes sure that nobody else holds it, or by a parallel loop whose iterations write disjoint parts.
+final class TensorStorage: @unchecked Sendable {
+  let base: UnsafeMutablePointer<Float>
+  let count: Int
+  let ledger: MemoryLedger?
+
+  /// Bytes asked of the system.
+  var byteCount: Int { count * MemoryLayout<Float>.stride }
+
+  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  init(count: Int, zeroed: Bool, ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    let bytes = max(1, count) * MemoryLayout<Float>.stride
+    try ledger?.add(bytes: count * MemoryLayout<Float>.stride)
+    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: alignmentFor(bytes: bytes))
+    adviseHugePages(raw, bytes)
+    if zeroed { raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes) }
+    self.base = raw.bindMemory(to: Float.self, capacity: max(1, count))
+    self.count = count
+    self.ledger = ledger
+  }
+
+  deinit {
+    UnsafeMutableRawPointer(base).deallocate()
+    ledger?.remove(bytes: byteCount)
+  }
+}

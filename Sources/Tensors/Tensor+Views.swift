@@ -1,0 +1,72 @@
+extension Tensor {
+  /// The same elements with two axes exchanged; shares storage.
+  /// - Complexity: O(1).
+  public func transposed(_ first: Int, _ second: Int) -> Tensor {
+    var shape = shape
+    var strides = strides
+    shape.swapAt(first, second)
+    strides.swapAt(first, second)
+    return Tensor(storage: storage, offset: offset, shape: shape, strides: strides)
+  }
+
+  /// The part `range` of one axis; shares storage.
+  /// - Precondition: the range lies inside the axis.
+  /// - Complexity: O(1).
+  public func narrowed(axis: Int, to range: Range<Int>) -> Tensor {
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= shape[axis], "range \(range) of axis \(axis) in \(shape)")
+    var shape = shape
+    shape[axis] = range.count
+    return Tensor(
+      storage: storage, offset: offset + range.lowerBound * strides[axis], shape: shape, strides: strides)
+  }
+
+  /// The same elements, row-major, under another shape; shares storage when the tensor is contiguous.
+  /// - Precondition: the element counts agree.
+  /// - Complexity: O(1) when contiguous, else O(element count).
+  public func reshaped(_ shape: [Int]) -> Tensor {
+    precondition(shape.reduce(1, *) == count, "\(self.shape) cannot become \(shape)")
+    let source = contiguous()
+    return Tensor(
+      storage: source.storage, offset: source.offset, shape: shape, strides: Tensor.rowMajorStrides(shape))
+  }
+
+  /// The tensor itself when it is contiguous, else a row-major copy counted by the same ledger.
+  /// - Complexity: O(element count) when a copy is needed.
+  public func contiguous() -> Tensor {
+    if isContiguous { return self }
+    let values = array()
+    let ledger = storage.ledger
+    if let copy = try? Tensor(values, shape: shape, ledger: ledger) { return copy }
+    // The ledger's limit is enforced where buffers are planned; a view's copy must not fail half-way.
+    guard let copy = try? Tensor(values, shape: shape, ledger: nil) else { return self }
+    return copy
+  }
+
+  /// All elements in row-major order.
+  /// - Complexity: O(element count).
+  public func array() -> [Float] {
+    let total = count
+    guard total > 0 else { return [] }
+    return withUnsafePointer { source in
+      if isContiguous { return Array(UnsafeBufferPointer(start: source, count: total)) }
+      return [Float](unsafeUninitializedCapacity: total) { target, initialized in
+        var index = [Int](repeating: 0, count: rank)
+        var position = 0
+        for element in 0..<total {
+          target[element] = source[position]
+          var axis = rank - 1
+          while axis >= 0 {
+            index[axis] += 1
+            position += strides[axis]
+            if index[axis] < shape[axis] { break }
+            position -= index[axis] * strides[axis]
+            index[axis] = 0
+            axis -= 1
+          }
+        }
+        initialized = total
+      }
+    }
+  }
+}

@@ -1,0 +1,125 @@
+/// A float32 array with a shape and strides; by convention `[batch, heads, length, dim]`.
+///
+/// A tensor is a value: copies share storage until one of them is written. Views (`transposed`, `narrowed`,
+/// `reshaped`) share storage too. Storage is 64-byte aligned and counted by a `MemoryLedger` when given one.
+public struct Tensor: Sendable {
+  var storage: TensorStorage
+  let offset: Int
+
+  /// The extent of every axis.
+  public let shape: [Int]
+  /// The distance, in elements, between neighbours along every axis.
+  public let strides: [Int]
+
+  init(storage: TensorStorage, offset: Int, shape: [Int], strides: [Int]) {
+    self.storage = storage
+    self.offset = offset
+    self.shape = shape
+    self.strides = strides
+  }
+
+  /// Creates a tensor of zeros, row-major.
+  /// - Parameters:
+  ///   - shape: extents, none negative.
+  ///   - ledger: where the bytes are counted.
+  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  /// - Complexity: O(element count).
+  public init(zeros shape: [Int], ledger: MemoryLedger? = nil) throws(MemoryLimitExceeded) {
+    try self.init(shape: shape, zeroed: true, ledger: ledger)
+  }
+
+  /// Creates a row-major tensor whose contents are unspecified: for a result that is about to be written whole.
+  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  /// - Complexity: O(1).
+  public init(uninitialized shape: [Int], ledger: MemoryLedger? = nil) throws(MemoryLimitExceeded) {
+    try self.init(shape: shape, zeroed: false, ledger: ledger)
+  }
+
+  private init(shape: [Int], zeroed: Bool, ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    precondition(shape.allSatisfy { $0 >= 0 }, "a shape has no negative extent: \(shape)")
+    let count = shape.reduce(1, *)
+    self.init(
+      storage: try TensorStorage(count: count, zeroed: zeroed, ledger: ledger), offset: 0, shape: shape,
+      strides: Tensor.rowMajorStrides(shape))
+  }
+
+  /// Creates a row-major tensor from values.
+  /// - Precondition: `values.count` is the product of `shape`.
+  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  public init(_ values: [Float], shape: [Int], ledger: MemoryLedger? = nil) throws(MemoryLimitExceeded) {
+    precondition(values.count == shape.reduce(1, *), "\(values.count) values for shape \(shape)")
+    try self.init(uninitialized: shape, ledger: ledger)
+    values.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { storage.base.update(from: base, count: values.count) }
+    }
+  }
+
+  /// The strides of a row-major array of this shape.
+  public static func rowMajorStrides(_ shape: [Int]) -> [Int] {
+    var strides = [Int](repeating: 1, count: shape.count)
+    for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
+    return strides
+  }
+
+  /// The number of elements.
+  public var count: Int { shape.reduce(1, *) }
+
+  /// The number of axes.
+  public var rank: Int { shape.count }
+
+  /// Whether elements lie one after another in row-major order.
+  public var isContiguous: Bool {
+    var expected = 1
+    for axis in shape.indices.reversed() where shape[axis] != 1 {
+      if strides[axis] != expected { return false }
+      expected *= shape[axis]
+    }
+    return true
+  }
+
+  /// Reads through a pointer to the first element; strides apply.
+  @inlinable
+  public func withUnsafePointer<R, E: Error>(_ body: (UnsafePointer<Float>) throws(E) -> R) throws(E) -> R {
+    try withExtendedLifetime(self) { () throws(E) -> R in try body(UnsafePointer(firstElement)) }
+  }
+
+  /// Writes through a pointer to the first element; strides apply. Copies the storage first when it is shared.
+  public mutating func withUnsafeMutablePointer<R, E: Error>(
+    _ body: (UnsafeMutablePointer<Float>) throws(E) -> R
+  ) throws(E) -> R {
+    makeUnique()
+    return try withExtendedLifetime(self) { () throws(E) -> R in try body(firstElement) }
+  }
+
+  @usableFromInline var firstElement: UnsafeMutablePointer<Float> { storage.base + offset }
+
+  private mutating func makeUnique() {
+    guard !isKnownUniquelyReferenced(&storage) else { return }
+    // A copy made behind a write is outside any ledger's limit: refusing it would lose the write.
+    guard let copy = try? TensorStorage(count: storage.count, zeroed: false, ledger: nil) else { return }
+    copy.base.update(from: storage.base, count: storage.count)
+    storage = copy
+  }
+}
+
+extension Tensor {
+  /// The element at an index, one number per axis.
+  /// - Precondition: the index is inside the shape.
+  public subscript(_ index: Int...) -> Float {
+    get { withUnsafePointer { $0[position(index)] } }
+    set {
+      let position = position(index)
+      withUnsafeMutablePointer { $0[position] = newValue }
+    }
+  }
+
+  private func position(_ index: [Int]) -> Int {
+    precondition(index.count == rank, "index \(index) for shape \(shape)")
+    var position = 0
+    for axis in index.indices {
+      precondition(index[axis] >= 0 && index[axis] < shape[axis], "index \(index) outside shape \(shape)")
+      position += index[axis] * strides[axis]
+    }
+    return position
+  }
+}
