@@ -1,0 +1,36 @@
+# What a newcomer types. Every target installs what is missing first (see .ci/install).
+#   make quickstart   build in release, run Experiments/quickstart.yaml, end with a comparison and a report
+#   make test         all tests
+#   make check        formatting, conformance of every variant on every instruction set, sanitizers
+#   make bench        the performance preset: fractions of measured peak
+
+SWIFT ?= swift
+ATTNLAB = .build/release/attnlab
+
+.PHONY: quickstart test check bench build setup format lint
+
+quickstart: build
+	@$(ATTNLAB) run quickstart
+
+test: setup
+	$(SWIFT) test --disable-xctest
+
+check: lint build
+	$(ATTNLAB) check
+	$(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests'
+	$(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests'
+
+bench: build
+	$(ATTNLAB) bench
+
+build: setup
+	@$(SWIFT) build -c release --product attnlab
+
+setup:
+	@bash .ci/install
+
+format:
+	$(SWIFT) format -i -r Package.swift Sources Tests
+
+lint:
+	$(SWIFT) format lint --strict -r Package.swift Sources Tests
