@@ -1,1 +1,4 @@
-print("attnlab")
+import AttentionCore
+import AttentionLab
+
+AttentionLab.main(catalog: Catalog([]))

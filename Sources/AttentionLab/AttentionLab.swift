@@ -1,0 +1,111 @@
+import ArgumentParser
+import AttentionCore
+import Foundation
+import Laboratory
+import Tensors
+
+/// The program `attnlab`: the root of all subcommands.
+///
+/// A package of one's own adds variants with `AttentionLab.main(catalog: .standard + [MyVariant.self])` and gets every
+/// subcommand.
+public struct AttentionLab: ParsableCommand {
+  /// Name, help and subcommands.
+  public static let configuration = CommandConfiguration(
+    commandName: "attnlab",
+    abstract: "A laboratory for long-context attention: measure, compare, fit, train.",
+    discussion: """
+      Start here:
+        attnlab list                  the variants, their parameters, the presets
+        attnlab run quickstart        seven variants on real text in under two minutes
+        attnlab report results/quickstart
+
+      Every subcommand has --help with an example. Exit codes: 0 done, 1 ran but a check failed,
+      2 wrong usage or bad input.
+      """,
+    version: "attnlab \(LabVersion.current)",
+    subcommands: Subcommands.all)
+
+  /// Creates the root command; the parser needs it.
+  public init() {}
+
+  /// The variants that every subcommand sees.
+  @TaskLocal static var catalog = Catalog([])
+
+  /// Runs the program on the process's arguments and ends the process.
+  /// - Parameter catalog: the variants that every subcommand sees.
+  public static func main(catalog: Catalog) -> Never {
+    Foundation.exit(run(arguments: Array(CommandLine.arguments.dropFirst()), catalog: catalog))
+  }
+
+  /// Runs the program and returns its exit code: 0 done, 1 a check failed, 2 wrong usage or bad input, 130 interrupted.
+  public static func run(arguments: [String], catalog: Catalog) -> Int32 {
+    do {
+      if let problem = InstructionSet.environmentProblem { throw UsageError(problem) }
+      try checkSubcommand(arguments.first)
+      try $catalog.withValue(catalog) { try execute(arguments) }
+      return 0
+    } catch {
+      return report(error, arguments: arguments)
+    }
+  }
+
+  /// The parser calls an unknown subcommand an unexpected argument; this says what was meant.
+  private static func checkSubcommand(_ word: String?) throws {
+    guard let word, !word.hasPrefix("-") else { return }
+    let names = Subcommands.all.map { $0._commandName } + ["help"]
+    guard !names.contains(word) else { return }
+    let nearest = nearestName(to: word, among: names).map { " (did you mean \($0)?)" } ?? ""
+    throw UsageError("\(word) is no subcommand; it takes one of \(names.joined(separator: ", "))\(nearest)")
+  }
+
+  private static func execute(_ arguments: [String]) throws {
+    var command = try parseAsRoot(arguments)
+    guard command is any AsyncParsableCommand else { return try command.run() }
+    // A command is no `Sendable` value, so the task parses it again.
+    try Blocking.wait { [catalog] in
+      try await $catalog.withValue(catalog) {
+        var command = try parseAsRoot(arguments)
+        if var command = command as? any AsyncParsableCommand {
+          try await command.run()
+        } else {
+          try command.run()
+        }
+      }
+    }
+  }
+
+  /// Prints an error as one line on standard error, or a requested help on standard output.
+  private static func report(_ error: any Error, arguments: [String]) -> Int32 {
+    if let code = error as? ExitCode { return code.rawValue }
+    if let failure = error as? CheckFailure {
+      Terminal.complain(failure.description)
+      return 1
+    }
+    if error is Interrupted {
+      Terminal.complain("attnlab: interrupted; the same command continues")
+      return 130
+    }
+    let code = exitCode(for: error)
+    if code == .success {
+      print(fullMessage(for: error))
+      return 0
+    }
+    let subcommand = arguments.first.flatMap { word in
+      Subcommands.all.contains { $0._commandName == word } ? " \(word)" : nil
+    }
+    let command = "attnlab\(subcommand ?? "")"
+    guard code == .validationFailure else {
+      Terminal.complain("\(command): \(oneLine(error))")
+      return 2
+    }
+    let message = message(for: error).split(separator: "\n").first.map(String.init) ?? "wrong usage"
+    Terminal.complain("\(command): \(message) (see \(command) --help)")
+    return 2
+  }
+
+  private static func oneLine(_ error: any Error) -> String {
+    let text = (error as? CocoaError)?.localizedDescription ?? "\(error)"
+    return text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+      .joined(separator: " ")
+  }
+}

@@ -1,0 +1,9 @@
+import ArgumentParser
+
+/// The subcommands, in the order in which `attnlab --help` shows them: one line each.
+enum Subcommands {
+  static let all: [any ParsableCommand.Type] = [
+    ListCommand.self,
+    DoctorCommand.self,
+  ]
+}

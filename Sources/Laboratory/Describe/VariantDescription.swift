@@ -1,0 +1,64 @@
+import AttentionCore
+
+/// What a variant type is and takes, without its generic types: for lists, JSON and error messages.
+public struct VariantDescription: Sendable {
+  /// The variant in words.
+  public let card: VariantCard
+  /// Its parameters in order.
+  public let parameters: [ParameterDescription]
+
+  /// A parameter without its generic type.
+  public struct ParameterDescription: Sendable {
+    /// The name that users type.
+    public let name: String
+    /// What is allowed, in words.
+    public let allowed: String
+    /// The unit, or empty.
+    public let unit: String
+    /// The default.
+    public let defaultValue: ParameterValue
+    /// One line of meaning.
+    public let help: String
+  }
+
+  /// Describes a variant type.
+  public init(_ type: any AttentionVariant.Type) {
+    func open<V: AttentionVariant>(_ type: V.Type) -> [ParameterDescription] {
+      V.Configuration.parameters.map {
+        ParameterDescription(
+          name: $0.name, allowed: $0.allowed, unit: $0.unit, defaultValue: $0.defaultValue, help: $0.help)
+      }
+    }
+    card = type.card
+    parameters = open(type)
+  }
+
+  /// The description as JSON.
+  public var json: JSONValue {
+    .object([
+      "id": .string(card.id), "title": .string(card.title), "idea": .string(card.idea),
+      "equation": .string(card.equation), "paper": .string(card.paper),
+      "depends_on_data": .bool(card.dependsOnData),
+      "parameters": .array(
+        parameters.map {
+          .object([
+            "name": .string($0.name), "allowed": .string($0.allowed), "unit": .string($0.unit),
+            "default": JSONValue($0.defaultValue), "help": .string($0.help),
+          ])
+        }),
+    ])
+  }
+}
+
+extension JSONValue {
+  /// A parameter's value in JSON.
+  public init(_ value: ParameterValue) {
+    switch value {
+    case .int(let number): self = .int(number)
+    case .double(let number): self = .double(number)
+    case .bool(let flag): self = .bool(flag)
+    case .string(let text): self = .string(text)
+    case .list(let numbers): self = .array(numbers.map { .int($0) })
+    }
+  }
+}
