@@ -84,7 +84,7 @@ let package = Package(
     .testTarget(
       name: "TransformerTests", dependencies: ["Transformer", "Tasks", "LabTestSupport"],
       swiftSettings: strict),
-    .testTarget(name: "ScalingLawsTests", dependencies: ["ScalingLaws"], swiftSettings: strict),
+    .testTarget(name: "ScalingLawsTests", dependencies: ["ScalingLaws", "CGSL"], swiftSettings: strict),
     .testTarget(
       name: "LaboratoryTests", dependencies: ["Laboratory", "LabTestSupport"],
       swiftSettings: strict),

@@ -1,0 +1,43 @@
+extension Fit {
+  /// Writes down everything about the search and the data that a reader must know.
+  mutating func addWarnings() {
+    if !converged {
+      warn(
+        "not-converged", "the best point is not an optimum to 1e-4 standard errors; the numbers are not final"
+      )
+    }
+    for parameter in parameters where parameter.interval == "at-bound" {
+      warn(
+        "at-bound",
+        "\(parameter.name) ran into the end of its domain and is held there; it has no standard error")
+    }
+    let lost = parameters.filter { $0.interval == "not-identified" }.map(\.name)
+    if !lost.isEmpty {
+      warn("not-identified", "the data do not determine \(lost.joined(separator: ", "))")
+    }
+    for (name, column) in zip(data.names, data.columns) where !column.isEmpty && Set(column).count == 1 {
+      warn("one-level", "\(name) has one value only (\(column[0])); what depends on it cannot be known")
+    }
+    if let floor = form.floor, let value = parameters[floor]?.value, let least = data.response.min(),
+      value >= least
+    {
+      warn("floor-above-data", "\(floor) = \(value) is not below the smallest response, \(least)")
+    }
+    if starts > 1, distinctMinima > 1 {
+      warn(
+        "starts-disagree",
+        "\(startsAtBest) of \(starts) starts reached the best minimum; there are \(distinctMinima) distinct ones"
+      )
+    }
+    if let conditionNumber, conditionNumber > 1e6 {
+      warn("ill-conditioned", "the parameters are nearly dependent: condition number \(conditionNumber)")
+    }
+    if !droppedRows.isEmpty {
+      let list = droppedRows.prefix(20).map(String.init).joined(separator: ", ")
+      warn(
+        "rows-dropped", "\(droppedRows.count) row(s) with the largest response dropped on request: \(list)")
+    }
+  }
+
+  mutating func warn(_ code: String, _ text: String) { warnings.append(FitWarning(code: code, text: text)) }
+}

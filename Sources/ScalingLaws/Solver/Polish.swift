@@ -1,0 +1,111 @@
+/// Newton steps on the exact objective, and the verdict on whether a point is an optimum.
+///
+/// Gauss–Newton, which is what GSL iterates, converges slowly where residuals are large or the loss is Huber's;
+/// a few Newton steps with a Hessian differenced from the exact gradient end in the last digits. The verdict is
+/// the length of the step still to go in standard errors, which no unit, weight or mean-for-sum changes.
+struct Polish {
+  /// A point with its objective and the distance to the optimum in standard errors.
+  struct Point {
+    var u: [Double]
+    var objective: Double
+    var distance: Double
+    var isConverged: Bool { distance < 1e-4 }
+  }
+
+  let problem: Problem
+  private var r: [Double]
+  private var jacobian: [Double]
+
+  init(_ problem: Problem) {
+    self.problem = problem
+    r = [Double](repeating: 0, count: problem.rows)
+    jacobian = [Double](repeating: 0, count: problem.rows * problem.parameters)
+  }
+
+  /// Follows Newton steps from `start` until the decrement is at rounding level or no step helps.
+  mutating func run(from start: [Double], maxSteps: Int = 12, tolerance: Double = 1e-10) -> Point? {
+    guard var (f, g) = problem.slope(at: start, &r, &jacobian) else { return nil }
+    var u = start
+    var best = Point(u: u, objective: f, distance: .infinity)
+    for _ in 0..<maxSteps {
+      guard let (step, decrement) = newtonStep(u, g) else { break }
+      best.distance = distance(decrement, f)
+      if best.distance < tolerance { break }
+      var moved = false
+      var length = 1.0
+      for _ in 0..<8 {
+        let trial = zip(u, step).map { $0 - length * $1 }
+        if let (ft, gt) = problem.slope(at: trial, &r, &jacobian), accepts(ft, gt, f, g, step) {
+          (u, f, g) = (trial, ft, gt)
+          moved = true
+          break
+        }
+        length *= 0.25
+      }
+      if !moved { break }
+      best.u = u
+      best.objective = f
+      best.distance = .infinity
+    }
+    if best.distance == .infinity, let (_, decrement) = newtonStep(best.u, g) {
+      best.distance = distance(decrement, f)
+    }
+    return best
+  }
+
+  /// A step is taken when the objective falls, or when it is level to rounding and the gradient falls.
+  private func accepts(_ ft: Double, _ gt: [Double], _ f: Double, _ g: [Double], _ step: [Double]) -> Bool {
+    guard ft.isFinite else { return false }
+    if ft < f - 1e-13 * abs(f) { return true }
+    guard ft <= f + 1e-13 * abs(f) else { return false }
+    func size(_ g: [Double]) -> Double { zip(g, step).map { abs($0 * $1) }.max() ?? 0 }
+    return size(gt) < 0.9 * size(g)
+  }
+
+  /// H⁻¹g and the decrement gᵀH⁻¹g, with H made positive by a ridge when it is not.
+  private mutating func newtonStep(_ u: [Double], _ g: [Double]) -> ([Double], Double)? {
+    guard let hessian = hessian(at: u) else { return nil }
+    for ridge in [0, 1e-10, 1e-6, 1e-3, 1e-1, 10] {
+      if let factor = Cholesky(hessian, ridge: ridge) {
+        let step = factor.solve(g)
+        guard step.allSatisfy(\.isFinite) else { continue }
+        return (step, max(0, zip(step, g).map { $0 * $1 }.sum()))
+      }
+    }
+    return nil
+  }
+
+  /// Central differences of the exact gradient, made symmetric.
+  mutating func hessian(at u: [Double]) -> Matrix? {
+    let p = u.count
+    var h = Matrix(size: p)
+    for k in 0..<p {
+      let width = 1e-5 * max(abs(u[k]), 1e-3)
+      var high = u
+      var low = u
+      high[k] += width
+      low[k] -= width
+      guard let (_, up) = problem.slope(at: high, &r, &jacobian),
+        let (_, down) = problem.slope(at: low, &r, &jacobian)
+      else { return nil }
+      for j in 0..<p { h[k, j] = (up[j] - down[j]) / (high[k] - low[k]) }
+    }
+    for i in 0..<p {
+      for j in 0..<i {
+        let mean = 0.5 * (h[i, j] + h[j, i])
+        h[i, j] = mean
+        h[j, i] = mean
+      }
+    }
+    return h
+  }
+
+  /// √(gᵀH⁻¹g / σ²), with σ² the objective's own noise level per row.
+  private func distance(_ decrement: Double, _ f: Double) -> Double {
+    let freedom = Double(max(problem.rows - problem.parameters, 1))
+    let noise = 2 * max(f, problem.roundingObjective) / freedom
+    // A decrement at rounding level is an optimum, also of data that the law fits exactly.
+    guard noise > 0, decrement > problem.roundingObjective else { return 0 }
+    return (decrement / noise).squareRoot()
+  }
+}

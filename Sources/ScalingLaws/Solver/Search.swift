@@ -1,0 +1,172 @@
+/// The search for the best minimum: ranked starts, each followed down, minima told apart.
+struct Search {
+  let form: any ScalingForm
+  let options: FitOptions
+  let data: FitData
+
+  /// What the search found.
+  struct Found {
+    var theta: [Double]
+    var free: [Int]
+    var domains: [Domain]
+    /// Parameters that ran into the end of their domain and are held there.
+    var atBound: [Int]
+    var converged: Bool
+    var starts: Int
+    var startsAtBest: Int
+    var distinctMinima: Int
+  }
+
+  /// Above this many rows the starts are followed on a part of the data, and only the best on all of it.
+  static let rowsForSearch = 5_000
+
+  func run() -> Found? {
+    let domains = form.parameters.map { options.domains[$0.name] ?? $0.domain }
+    var base = [Double](repeating: 0, count: domains.count)
+    var free: [Int] = []
+    for (j, parameter) in form.parameters.enumerated() {
+      if let held = options.fixed[parameter.name] { base[j] = held } else { free.append(j) }
+    }
+    let small = data.thinned(to: Search.rowsForSearch)
+    let problem = problem(small, domains: domains, free: free, base: base)
+    let starts = rankedStarts(problem)
+    guard !starts.isEmpty else { return nil }
+    let ends = starts.compactMap { descend(problem, from: $0) }
+    guard var best = ends.min(by: { $0.objective < $1.objective }) else { return nil }
+    let atBest = ends.filter { Search.same($0.objective, best.objective, problem.roundingObjective) }.count
+    let distinct = Search.distinct(ends.filter(\.isConverged).map(\.objective), problem.roundingObjective)
+    var full = problem
+    if small.count < data.count {
+      full = self.problem(data, domains: domains, free: free, base: base)
+      best = descend(full, from: best.u) ?? best
+    }
+    var theta = full.natural(best.u)
+    let atBound = settleBounds(full, &best, &theta, &free)
+    return Found(
+      theta: theta, free: free, domains: domains, atBound: atBound, converged: best.isConverged,
+      starts: starts.count, startsAtBest: atBest, distinctMinima: max(distinct, 1))
+  }
+
+  func problem(_ data: FitData, domains: [Domain], free: [Int], base: [Double]) -> Problem {
+    Problem(
+      form: form, data: data, space: options.space, loss: options.loss, domains: domains, free: free,
+      base: base)
+  }
+
+  /// Objectives equal to seven digits, or both at rounding level.
+  static func same(_ a: Double, _ b: Double, _ rounding: Double) -> Bool {
+    abs(a - b) <= 1e-7 * max(abs(a), abs(b)) + rounding
+  }
+
+  static func distinct(_ objectives: [Double], _ rounding: Double) -> Int {
+    var count = 0
+    var last: Double?
+    for value in objectives.sorted() {
+      if let last, same(last, value, rounding) { continue }
+      count += 1
+      last = value
+    }
+    return count
+  }
+
+  /// The user's start first, then the form's by their objective: half of them the very best, half spread
+  /// through the ranking, so that a good basin does not hide the others.
+  private func rankedStarts(_ problem: Problem) -> [[Double]] {
+    var images: [[Double]] = []
+    let candidates = form.starts(for: data, space: options.space)
+    if !options.start.isEmpty {
+      let template = candidates.first ?? form.parameters.map { $0.grid.first ?? 1 }
+      var theta = problem.base
+      for (j, parameter) in form.parameters.enumerated() where options.fixed[parameter.name] == nil {
+        theta[j] = problem.domains[j].clamped(options.start[parameter.name] ?? template[j], scale: 1)
+      }
+      if let u = problem.image(theta) { images.append(u) }
+      if options.onlyGivenStart { return images }
+    }
+    let ranked = candidates.compactMap { theta -> (Double, [Double])? in
+      let inside = theta.indices.map { problem.domains[$0].clamped(theta[$0], scale: abs(theta[$0])) }
+      guard let u = problem.image(inside) else { return nil }
+      let f = problem.objective(at: u)
+      return f.isFinite ? (f, u) : nil
+    }.sorted { $0.0 < $1.0 }.map(\.1)
+    let wanted = max(1, options.starts - images.count)
+    let top = min(ranked.count, (wanted + 1) / 2)
+    images += ranked.prefix(top)
+    let rest = ranked.dropFirst(top)
+    let spread = min(rest.count, wanted - top)
+    images += (0..<spread).map { rest[rest.startIndex + $0 * rest.count / spread] }
+    return images
+  }
+
+  /// One start followed to its minimum: GSL, then Newton; another method of GSL's while neither has converged.
+  func descend(_ problem: Problem, from start: [Double]) -> Polish.Point? {
+    if case .absolute = options.loss { return descendAbsolute(problem, from: start) }
+    if problem.parameters == 0 {
+      return Polish.Point(u: [], objective: problem.objective(at: []), distance: 0)
+    }
+    var best: Polish.Point?
+    for method in SolverMethod.allCases {
+      guard let outcome = NonlinearSolver(method: method).minimise(problem, from: start) else { continue }
+      var polish = Polish(problem)
+      guard let point = polish.run(from: outcome.u) else { continue }
+      if let known = best, known.objective <= point.objective { continue }
+      best = point
+      if point.isConverged { break }
+    }
+    return best
+  }
+
+  func descendAbsolute(_ problem: Problem, from start: [Double]) -> Polish.Point? { nil }
+
+  /// Parameters whose image runs away are put on the end of their domain, when the fit is no worse there.
+  private func settleBounds(
+    _ problem: Problem, _ best: inout Polish.Point, _ theta: inout [Double], _ free: inout [Int]
+  ) -> [Int] {
+    var atBound: [Int] = []
+    for j in free {
+      guard let end = Search.nearestEnd(problem.domains[j], theta[j]) else { continue }
+      guard let k = free.firstIndex(of: j), Search.isNegligible(problem, best.u, k, theta, free) else {
+        continue
+      }
+      var held = theta
+      held[j] = end
+      let others = free.filter { $0 != j }
+      let smaller = Problem(problem, free: others, base: held)
+      guard let u = smaller.image(held), let point = descend(smaller, from: u) else { continue }
+      guard point.objective <= best.objective * (1 + 1e-9) + 1e-300 else { continue }
+      best = point
+      theta = smaller.natural(point.u)
+      free = others
+      atBound.append(j)
+    }
+    return atBound
+  }
+
+  private static func nearestEnd(_ domain: Domain, _ value: Double) -> Double? {
+    let ends = domain.ends
+    switch (ends.low, ends.high) {
+    case (let low?, let high?): return value - low < high - value ? low : high
+    case (let low?, nil): return low
+    case (nil, let high?): return high
+    case (nil, nil): return nil
+    }
+  }
+
+  /// Whether moving the parameter to its end would change the fit by little in units of the residuals.
+  private static func isNegligible(
+    _ problem: Problem, _ u: [Double], _ k: Int, _ theta: [Double], _ free: [Int]
+  ) -> Bool {
+    let current = Problem(problem, free: free, base: theta)
+    var r = [Double](repeating: 0, count: problem.rows)
+    var jacobian = [Double](repeating: 0, count: problem.rows * free.count)
+    guard let image = current.image(theta) else { return true }
+    _ = current.residuals(at: image, &r, jacobian: &jacobian)
+    var column = 0.0
+    var total = 0.0
+    for i in 0..<problem.rows {
+      column += problem.weights[i] * jacobian[i * free.count + k] * jacobian[i * free.count + k]
+      total += problem.weights[i] * r[i] * r[i]
+    }
+    return column <= 0.01 * total / Double(max(problem.rows - free.count, 1))
+  }
+}
