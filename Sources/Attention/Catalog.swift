@@ -1,0 +1,6 @@
+import AttentionCore
+
+extension Catalog {
+  /// The variants of this package, in the order in which they are shown.
+  public static let standard = Catalog([])
+}
