@@ -1,4 +1,48 @@
-#include "CKernels.h"
+// The run-time choice: a table of function pointers per instruction set, indexed by InstructionSet.code.
+// A family of kernels lists its functions once here: X(return type, name, parameters, arguments).
+#include "common.h"
+
+#define KERNELS(X)                                                                                                    \
+  X(size_t, forward_bytes, (int32_t head_dim, int32_t value_dim))                                                     \
+  X(size_t, backward_bytes, (int32_t head_dim, int32_t value_dim))                                                    \
+  X(void, forward_begin, (void *scratch, const attn_head *head, attn_list rows))                                      \
+  X(void, forward_run, (void *scratch, const attn_run *run))                                                          \
+  X(void, forward_end,                                                                                                \
+    (void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge))               \
+  X(void, merge_row, (float *output, float *lse, const float *part, float part_lse, int32_t value_dim))               \
+  X(void, backward_begin, (void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows))      \
+  X(void, backward_run, (void *scratch, const attn_run *run))                                                         \
+  X(void, backward_end, (void *scratch, float *target, int64_t target_stride, int32_t in_place))                      \
+  X(void, add, (float *target, const float *source, int64_t count))                                                   \
+  X(double, fma_loop, (int64_t rounds))                                                                               \
+  X(float, read_loop, (const float *data, int64_t count))
+
+#define DECLARE(result, name, parameters)                                                                             \
+  result name##_portable parameters;                                                                                  \
+  result name##_avx2 parameters;                                                                                      \
+  result name##_avx512 parameters;
+KERNELS(DECLARE)
+
+#define FIELD(result, name, parameters) result(*name) parameters;
+typedef struct {
+  KERNELS(FIELD)
+} kernel_table;
+
+#define PORTABLE(result, name, parameters) name##_portable,
+#define AVX2(result, name, parameters) name##_avx2,
+#define AVX512(result, name, parameters) name##_avx512,
+static const kernel_table tables[] = {
+    {KERNELS(PORTABLE)},
+#if defined(__x86_64__)
+    {KERNELS(AVX2)},
+    {KERNELS(AVX512)},
+#endif
+};
+
+/// An instruction set that was not built for falls back to the portable table.
+static inline const kernel_table *table(int32_t isa) {
+  return &tables[isa >= 0 && isa < (int32_t)(sizeof tables / sizeof *tables) ? isa : 0];
+}
 
 int32_t attn_isa_supported(int32_t isa) {
   if (isa == 0) return 1;
@@ -11,3 +55,41 @@ int32_t attn_isa_supported(int32_t isa) {
 #endif
   return 0;
 }
+
+size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {
+  return backward ? table(isa)->backward_bytes(head_dim, value_dim) : table(isa)->forward_bytes(head_dim, value_dim);
+}
+
+void attn_forward_begin(int32_t isa, void *scratch, const attn_head *head, attn_list rows) {
+  table(isa)->forward_begin(scratch, head, rows);
+}
+
+void attn_forward_run(int32_t isa, void *scratch, const attn_run *run) { table(isa)->forward_run(scratch, run); }
+
+void attn_forward_end(
+    int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge) {
+  table(isa)->forward_end(scratch, output, output_stride, lse, in_place, merge);
+}
+
+void attn_merge_row(int32_t isa, float *output, float *lse, const float *part, float part_lse, int32_t value_dim) {
+  table(isa)->merge_row(output, lse, part, part_lse, value_dim);
+}
+
+void attn_backward_begin(
+    int32_t isa, void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows) {
+  table(isa)->backward_begin(scratch, head, gradient, rows);
+}
+
+void attn_backward_run(int32_t isa, void *scratch, const attn_run *run) { table(isa)->backward_run(scratch, run); }
+
+void attn_backward_end(int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place) {
+  table(isa)->backward_end(scratch, target, target_stride, in_place);
+}
+
+void attn_add(int32_t isa, float *target, const float *source, int64_t count) {
+  table(isa)->add(target, source, count);
+}
+
+double attn_fma_loop(int32_t isa, int64_t rounds) { return table(isa)->fma_loop(rounds); }
+
+float attn_read_loop(int32_t isa, const float *data, int64_t count) { return table(isa)->read_loop(data, count); }

@@ -2,10 +2,21 @@
 #define ATTNLAB_KERNELS_H
 #include <stddef.h>
 #include <stdint.h>
+#include "attention.h"
+
+#pragma clang assume_nonnull begin
 
 /// Whether this processor can run an instruction set: 0 portable, 1 avx2, 2 avx512.
 int32_t attn_isa_supported(int32_t isa);
 
 /// The processors in this process's affinity mask, at least 1.
 int32_t attn_processor_count(void);
+
+/// Runs `rounds` × 12 (24 with 32 registers) independent fused multiply-adds on vectors; returns the flops done.
+double attn_fma_loop(int32_t isa, int64_t rounds);
+
+/// Reads `count` floats and returns their sum: what a bandwidth-bound kernel can reach.
+float attn_read_loop(int32_t isa, const float *data, int64_t count);
+
+#pragma clang assume_nonnull end
 #endif

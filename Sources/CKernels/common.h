@@ -1,0 +1,11 @@
+// System headers and plain C that templates use; included before a target is switched on.
+#ifndef ATTNLAB_COMMON_H
+#define ATTNLAB_COMMON_H
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "include/CKernels.h"
+#include "tile.h"
+#endif

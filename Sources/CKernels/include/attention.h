@@ -1,0 +1,76 @@
+#ifndef ATTNLAB_ATTENTION_H
+#define ATTNLAB_ATTENTION_H
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/// The most query rows of a tile: the lanes of the transposed products, the bits of a mask word.
+#define ATTN_LANES 64
+/// The most keys that are computed at once.
+#define ATTN_BLOCK 96
+
+/// What a mask of a run of keys is.
+enum { ATTN_FULL = 0, ATTN_BAND = 1, ATTN_NOT_SELF = 2, ATTN_BITS = 3 };
+
+/// Query rows of a tile, or keys of a run: index[0..count) when index is not NULL, else start + t·stride.
+typedef struct {
+  const int32_t *_Nullable index;
+  int32_t start, stride, count;
+} attn_list;
+
+/// A run of keys and which pairs of it count; i − j in [low, high] for a band, bit `lane` of bits[t] for bits.
+typedef struct {
+  attn_list keys;
+  int32_t mask, low, high;
+  const uint64_t *_Nullable bits;
+} attn_run;
+
+/// One (batch, head): row 0 of each tensor and the floats between rows. A key's position is its row; a query's is its
+/// row + query_offset. Keys at or beyond key_limit are dropped.
+typedef struct {
+  const float *query, *key, *value;
+  int64_t query_stride, key_stride, value_stride;
+  int32_t head_dim, value_dim, key_limit, query_offset;
+  float scale;
+} attn_head;
+
+/// What backward needs beyond the head: rows of output, its gradient and LSE, and where gradients go.
+typedef struct {
+  const float *output, *output_gradient, *lse;
+  int64_t output_stride, output_gradient_stride;
+  float *query_gradient;
+  int64_t query_gradient_stride;
+  /// Pointer to the rows of every 64-key block, head_dim and value_dim floats apart; added to.
+  float *_Nonnull const *_Nonnull key_gradient;
+  float *_Nonnull const *_Nonnull value_gradient;
+} attn_gradient;
+
+/// Bytes of scratch, 64-byte aligned, that a tile's forward or backward pass needs.
+size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward);
+
+/// Starts a tile of 1 … ATTN_LANES rows: packs scale·log2(e)·Qᵀ, clears the running maximum, sum and Oᵀ.
+void attn_forward_begin(int32_t isa, void *scratch, const attn_head *head, attn_list rows);
+/// Adds keys to the tile. Keys wait in the scratch until a block is full, across runs.
+void attn_forward_run(int32_t isa, void *scratch, const attn_run *run);
+/// Ends the tile: writes rows of output (head_dim apart by output_stride) and natural-log LSE. With `in_place` 0 the
+/// tile's t-th row goes to row t, else to its own row; with `merge` it is combined with what is there by LSE.
+void attn_forward_end(
+    int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge);
+
+/// Combines a row and its LSE with another part's: o, lse ← softmax-weighted mean, log-sum-exp.
+void attn_merge_row(int32_t isa, float *output, float *lse, const float *part, float part_lse, int32_t value_dim);
+
+/// Starts a tile of the backward pass: packs Qᵀ, dOᵀ, and rows of Q and dO, and D = rowsum(dO ∘ O).
+void attn_backward_begin(
+    int32_t isa, void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows);
+/// Adds keys: gradients of keys and values are added through the block tables.
+void attn_backward_run(int32_t isa, void *scratch, const attn_run *run);
+/// Ends the tile: adds dQ to the rows of `target`; with `in_place` 0 the t-th row goes to row t.
+void attn_backward_end(int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place);
+
+/// target[i] += source[i]
+void attn_add(int32_t isa, float *target, const float *source, int64_t count);
+
+#pragma clang assume_nonnull end
+#endif

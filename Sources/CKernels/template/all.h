@@ -1,0 +1,12 @@
+// Every family of kernels, for the instruction set that the including isa/*.c has switched on.
+#include "vector.h"
+
+#include "product.h"
+
+#include "softmax.h"
+
+#include "forward.h"
+
+#include "backward.h"
+
+#include "calibrate.h"

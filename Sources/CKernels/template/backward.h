@@ -1,0 +1,253 @@
+// One query tile, backward, for keys in any order: P is recomputed from LSE; five products in register tiles.
+//   Sᵀ = K·Qᵀ, P = exp2(Sᵀ − LSE)     dPᵀ = V·dOᵀ, dSᵀ = P ∘ (dPᵀ − D)
+//   dQᵀ += Kᵀ·dSᵀ (stays in the scratch)   dV += Pᵀ·dO, dK += dSᵀ·Q (added to the rows of the gradients)
+
+typedef struct {
+  attn_head head;
+  attn_gradient gradient;
+  attn_block block;
+  int32_t rows, lanes, nv, strips;
+  int32_t row[ATTN_LANES], position[ATTN_LANES];
+  float lse[ATTN_LANES], delta[ATTN_LANES];
+  float *qt, *gt, *dqt;        // [strip][dim][lane]: Qᵀ, dOᵀ, dQᵀ
+  float *q_rows, *g_rows;      // [row][dim, padded]: scale·Q, dO
+  float *p, *ds;               // [strip][key][lane]
+} KERNEL(backward_tile);
+#define backward_tile KERNEL(backward_tile)
+
+size_t KERNEL(backward_bytes)(int32_t head_dim, int32_t value_dim) {
+  const size_t dims = 3 * (size_t)ROUND_UP(head_dim, VL) + 2 * (size_t)ROUND_UP(value_dim, VL);
+  return ALIGNED(sizeof(backward_tile)) + sizeof(float) * ATTN_LANES * (dims + 2 * ATTN_BLOCK);
+}
+
+INLINE void KERNEL(copy_rows)(
+    float *target, const float *source, int64_t stride, const int32_t *row, const uint8_t *live, int lanes, int dim,
+    float factor) {
+  const int padded = ROUND_UP(dim, VL);
+  for (int i = 0; i < lanes; i++)
+    for (int d = 0; d < padded; d += VL) {
+      const int part = dim - d < VL ? dim - d : VL;
+      vf x = (vf)0.0f;
+      if (live[i]) {
+        const float *p = source + (ptrdiff_t)row[i] * stride + d;
+        x = factor * (part == VL ? load(p) : load_part(p, part));
+      }
+      store(target + (ptrdiff_t)i * padded + d, x);
+    }
+}
+
+/// Packed rows, padded, to [strip][dim][lane], times a factor.
+INLINE void KERNEL(transpose_rows)(float *target, const float *source, int dim, float factor, int nv, int strips) {
+  const int width = nv * VL, padded = ROUND_UP(dim, VL);
+  for (int lane = 0; lane < strips * width; lane += VL) {
+    float *strip = target + (ptrdiff_t)(lane / width) * width * padded + lane % width;
+    for (int d = 0; d < padded; d += VL) {
+      vf x[VL];
+      UNROLL for (int i = 0; i < VL; i++) x[i] = factor * load(source + (ptrdiff_t)(lane + i) * padded + d);
+      transpose(x);
+      UNROLL for (int i = 0; i < VL; i++) store(strip + (ptrdiff_t)(d + i) * width, x[i]);
+    }
+  }
+}
+
+void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows) {
+  backward_tile *tile = scratch;
+  tile->head = *head;
+  tile->gradient = *gradient;
+  tile->rows = rows.count;
+  tile->block.count = tile->block.pieces = 0;
+  KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
+  KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
+  const ptrdiff_t lanes = tile->lanes, dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
+  tile->qt = (float *)((char *)scratch + ALIGNED(sizeof(backward_tile)));
+  tile->gt = tile->qt + lanes * dk;
+  tile->dqt = tile->gt + lanes * dv;
+  tile->q_rows = tile->dqt + lanes * dk;
+  tile->g_rows = tile->q_rows + lanes * dk;
+  tile->p = tile->g_rows + lanes * dv;
+  tile->ds = tile->p + lanes * ATTN_BLOCK;
+  memset(tile->dqt, 0, sizeof(float) * (size_t)(lanes * dk));
+  // Rows without keys (LSE −∞) and lanes without a row take part as zeros: their weights multiply zero gradients.
+  uint8_t live[ATTN_LANES];
+  for (int i = 0; i < tile->lanes; i++) {
+    float lse = i < tile->rows ? gradient->lse[tile->row[i]] : -__builtin_inff();
+    live[i] = lse != -__builtin_inff();
+    tile->lse[i] = live[i] ? (float)(lse * 1.4426950408889634) : 0;
+    vf sum = (vf)0.0f;
+    if (live[i]) {
+      const float *o = gradient->output + (ptrdiff_t)tile->row[i] * gradient->output_stride;
+      const float *g = gradient->output_gradient + (ptrdiff_t)tile->row[i] * gradient->output_gradient_stride;
+      for (int d = 0; d < head->value_dim; d += VL) {
+        const int part = head->value_dim - d < VL ? head->value_dim - d : VL;
+        sum = part == VL ? vfma(load(o + d), load(g + d), sum) : vfma(load_part(o + d, part), load_part(g + d, part), sum);
+      }
+    }
+    float delta = 0;
+    for (int j = 0; j < VL; j++) delta += sum[j];
+    tile->delta[i] = delta;
+  }
+  KERNEL(copy_rows)(
+      tile->q_rows, head->query, head->query_stride, tile->row, live, tile->lanes, head->head_dim, head->scale);
+  KERNEL(copy_rows)(
+      tile->g_rows, gradient->output_gradient, gradient->output_gradient_stride, tile->row, live, tile->lanes,
+      head->value_dim, 1.0f);
+  KERNEL(transpose_rows)(tile->qt, tile->q_rows, head->head_dim, 1.44269504f, tile->nv, tile->strips);
+  KERNEL(transpose_rows)(tile->gt, tile->g_rows, head->value_dim, 1.0f, tile->nv, tile->strips);
+}
+
+/// Scores and dP of one strip → P and dS, in place.
+INLINE void KERNEL(weights_nv)(
+    const int nv, float *p, float *ds, int count, const float *lse, const float *delta, const int masked) {
+  vf base[NV_MAX], d[NV_MAX];
+  UNROLL for (int v = 0; v < nv; v++) {
+    base[v] = load(lse + v * VL);
+    d[v] = load(delta + v * VL);
+  }
+  for (int t = 0; t < count; t++)
+    UNROLL for (int v = 0; v < nv; v++) {
+      const ptrdiff_t at = ((ptrdiff_t)t * nv + v) * VL;
+      vf s = load(p + at);
+      vf x = KERNEL(exp2_from)(vmax(s - base[v], splat(FLOOR_EXPONENT)), splat(MAGIC));
+      if (masked) x = s == MASKED ? splat(0.0f) : x;
+      store(p + at, x);
+      store(ds + at, x * (load(ds + at) - d[v]));
+    }
+}
+
+/// target row of every key [column ..] += Σ_lanes weights[strip][key][lane] · rows[lane][column ..], nv vectors wide.
+INLINE void KERNEL(outer_group)(
+    const int mr, const int nv, float *const *target, int first, const float *weights, const backward_tile *tile,
+    const float *rows, int dim, int column) {
+  const int width = tile->nv * VL, padded = ROUND_UP(dim, VL);
+  vf c[32];
+  UNROLL for (int t = 0; t < mr * nv; t++) c[t] = (vf)0.0f;
+  for (int strip = 0; strip < tile->strips; strip++) {
+    const float *a[MR_MAX];
+    UNROLL for (int i = 0; i < mr; i++)
+      a[i] = weights + ((ptrdiff_t)strip * ATTN_BLOCK + first + i) * width;
+    const int left = tile->rows - strip * width;
+    KERNEL(tile_across)(
+        mr, nv, c, a, left < width ? left : width, rows + (ptrdiff_t)strip * width * padded + column, padded);
+  }
+  if (column + nv * VL <= dim) {
+    UNROLL for (int i = 0; i < mr; i++) {
+      float *p = target[first + i] + column;
+      UNROLL for (int v = 0; v < nv; v++) store(p + v * VL, load(p + v * VL) + c[i * nv + v]);
+    }
+  } else {
+    for (int i = 0; i < mr; i++)
+      for (int v = 0; v < nv; v++) {
+        float *p = target[first + i] + column + v * VL;
+        const int part = dim - column - v * VL;
+        if (part >= VL) store(p, load(p) + c[i * nv + v]);
+        else store_part(p, load_part(p, part) + c[i * nv + v], part);
+      }
+  }
+}
+
+INLINE void KERNEL(outer_nv)(
+    const int mr, const int nv, float *const *target, int count, const float *weights, const backward_tile *tile,
+    const float *rows, int dim, int column) {
+  int i = 0;
+  for (; i + mr <= count; i += mr) KERNEL(outer_group)(mr, nv, target, i, weights, tile, rows, dim, column);
+  for (; i + 2 <= count; i += 2) KERNEL(outer_group)(2, nv, target, i, weights, tile, rows, dim, column);
+  for (; i < count; i++) KERNEL(outer_group)(1, nv, target, i, weights, tile, rows, dim, column);
+}
+
+/// The columns in chunks of up to NV_MAX vectors, as even as can be.
+static __attribute__((noinline)) void KERNEL(outer)(
+    float *const *target, int count, const float *weights, const backward_tile *tile, const float *rows, int dim) {
+  const int vectors = (dim + VL - 1) / VL, chunks = (vectors + NV_MAX - 1) / NV_MAX;
+  for (int chunk = 0; chunk < chunks; chunk++) {
+    const int first = vectors * chunk / chunks, last = vectors * (chunk + 1) / chunks, column = first * VL;
+    switch (last - first) {
+    case 1: KERNEL(outer_nv)(MR1, 1, target, count, weights, tile, rows, dim, column); break;
+    case 2: KERNEL(outer_nv)(MR2, 2, target, count, weights, tile, rows, dim, column); break;
+#if NV_MAX >= 4
+    case 3: KERNEL(outer_nv)(MR3, 3, target, count, weights, tile, rows, dim, column); break;
+    default: KERNEL(outer_nv)(MR4, 4, target, count, weights, tile, rows, dim, column); break;
+#endif
+    }
+  }
+}
+
+INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *tile, int strip, int masked) {
+  const attn_block *block = &tile->block;
+  const attn_head *head = &tile->head;
+  const int lane0 = strip * nv * VL;
+  const ptrdiff_t dk = (ptrdiff_t)lane0 * ROUND_UP(head->head_dim, VL);
+  float *p = tile->p + (ptrdiff_t)lane0 * ATTN_BLOCK, *ds = tile->ds + (ptrdiff_t)lane0 * ATTN_BLOCK;
+  KERNEL(scores_nv)(mr, nv, p, block->keys, block->count, head->head_dim, tile->qt + dk);
+  KERNEL(scores_nv)(
+      mr, nv, ds, block->values, block->count, head->value_dim,
+      tile->gt + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL));
+  if (masked) {
+    for (int i = 0; i < block->pieces; i++)
+      if (block->piece[i].mask != ATTN_FULL)
+        KERNEL(apply_mask)(nv, p, &block->piece[i], block->key, block->word, tile->position, lane0);
+    KERNEL(weights_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 1);
+  } else {
+    KERNEL(weights_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 0);
+  }
+  KERNEL(weighted_nv)(mr, nv, tile->dqt + dk, head->head_dim, block->keys, block->count, ds);
+}
+
+static __attribute__((noinline)) void KERNEL(backward_flush)(backward_tile *tile) {
+  attn_block *block = &tile->block;
+  if (block->count == 0) return;
+  const int masked = attn_block_masked(block);
+  for (int strip = 0; strip < tile->strips; strip++) {
+    switch (tile->nv) {
+    case 1: KERNEL(backward_strip)(MR1, 1, tile, strip, masked); break;
+    case 2: KERNEL(backward_strip)(MR2, 2, tile, strip, masked); break;
+#if NV_MAX >= 4
+    case 3: KERNEL(backward_strip)(MR3, 3, tile, strip, masked); break;
+    default: KERNEL(backward_strip)(MR4, 4, tile, strip, masked); break;
+#endif
+    }
+  }
+  float *target[ATTN_BLOCK];
+  const int dk = tile->head.head_dim, dv = tile->head.value_dim;
+  for (int t = 0; t < block->count; t++)
+    target[t] = tile->gradient.value_gradient[block->key[t] >> 6] + (ptrdiff_t)(block->key[t] & 63) * dv;
+  KERNEL(outer)(target, block->count, tile->p, tile, tile->g_rows, dv);
+  for (int t = 0; t < block->count; t++)
+    target[t] = tile->gradient.key_gradient[block->key[t] >> 6] + (ptrdiff_t)(block->key[t] & 63) * dk;
+  KERNEL(outer)(target, block->count, tile->ds, tile, tile->q_rows, dk);
+  block->count = block->pieces = 0;
+}
+
+void KERNEL(backward_run)(void *scratch, const attn_run *run) {
+  backward_tile *tile = scratch;
+  for (int32_t t = 0; t < run->keys.count;) {
+    t = attn_block_fill(&tile->block, &tile->head, run, t);
+    if (tile->block.count == ATTN_BLOCK) KERNEL(backward_flush)(tile);
+  }
+}
+
+void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, int32_t in_place) {
+  backward_tile *tile = scratch;
+  KERNEL(backward_flush)(tile);
+  const int dim = tile->head.head_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
+  for (int lane = 0; lane < tile->lanes; lane += VL) {
+    const float *strip = tile->dqt + (ptrdiff_t)(lane / width) * width * padded + lane % width;
+    const int live = tile->rows - lane < VL ? tile->rows - lane : VL;
+    for (int d = 0; d < dim; d += VL) {
+      vf x[VL];
+      const int part = dim - d < VL ? dim - d : VL;
+      UNROLL for (int i = 0; i < VL; i++) x[i] = load(strip + (ptrdiff_t)(d + i) * width) * tile->head.scale;
+      transpose(x);
+      for (int i = 0; i < live; i++) {
+        float *p = target + (ptrdiff_t)(in_place ? tile->row[lane + i] : lane + i) * target_stride + d;
+        if (part == VL) store(p, load(p) + x[i]);
+        else store_part(p, load_part(p, part) + x[i], part);
+      }
+    }
+  }
+}
+
+void KERNEL(add)(float *target, const float *source, int64_t count) {
+  int64_t i = 0;
+  for (; i + VL <= count; i += VL) store(target + i, load(target + i) + load(source + i));
+  for (; i < count; i++) target[i] += source[i];
+}

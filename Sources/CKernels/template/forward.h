@@ -1,0 +1,188 @@
+// One query tile, forward: Sᵀ = K·Qᵀ, softmax down the keys, Oᵀ += Vᵀ·Pᵀ. Lanes are query rows, so maxima, sums and
+// masks are vertical and nothing of K or V is packed. A tile is `strips` column strips of nv vectors.
+
+typedef struct {
+  attn_head head;
+  attn_block block;
+  int32_t rows, lanes, nv, strips;
+  int32_t row[ATTN_LANES], position[ATTN_LANES];
+  float m[ATTN_LANES], l[ATTN_LANES];
+  float *qt, *ot, *s;
+} KERNEL(forward_tile);
+#define forward_tile KERNEL(forward_tile)
+
+#define ROUND_UP(x, to) (((x) + (to) - 1) / (to) * (to))
+#define ALIGNED(bytes) ROUND_UP((size_t)(bytes), 64)
+
+size_t KERNEL(forward_bytes)(int32_t head_dim, int32_t value_dim) {
+  const size_t rows = (size_t)ROUND_UP(head_dim, VL) + (size_t)ROUND_UP(value_dim, VL) + ATTN_BLOCK;
+  return ALIGNED(sizeof(forward_tile)) + sizeof(float) * ATTN_LANES * rows;
+}
+
+/// The lanes, vectors a strip and strips for a number of rows.
+INLINE void KERNEL(geometry)(int32_t rows, int32_t *lanes, int32_t *nv, int32_t *strips) {
+  if (rows >= STRIP) {
+    *strips = (rows + STRIP - 1) / STRIP;
+    *nv = NV_MAX;
+  } else {
+    *strips = 1;
+    *nv = (rows + VL - 1) / VL;
+  }
+  *lanes = *strips * *nv * VL;
+}
+
+/// Packs factor·rowsᵀ: target[strip][dim][lane of strip]; lanes without a row are 0.
+INLINE void KERNEL(pack)(
+    float *target, const float *source, int64_t stride, const int32_t *row, int rows, int dim, float factor, int nv,
+    int strips) {
+  const int width = nv * VL, padded = ROUND_UP(dim, VL);
+  for (int lane = 0; lane < strips * width; lane += VL) {
+    float *strip = target + (ptrdiff_t)(lane / width) * width * padded + lane % width;
+    for (int d = 0; d < dim; d += VL) {
+      vf x[VL];
+      const int part = dim - d < VL ? dim - d : VL;
+      UNROLL for (int i = 0; i < VL; i++) {
+        x[i] = (vf)0.0f;
+        if (lane + i < rows) {
+          const float *p = source + (ptrdiff_t)row[lane + i] * stride + d;
+          x[i] = factor * (part == VL ? load(p) : load_part(p, part));
+        }
+      }
+      transpose(x);
+      UNROLL for (int i = 0; i < VL; i++) store(strip + (ptrdiff_t)(d + i) * width, x[i]);
+    }
+  }
+}
+
+INLINE void KERNEL(take_rows)(
+    attn_list rows, int32_t query_offset, int32_t lanes, int32_t *row, int32_t *position) {
+  for (int i = 0; i < lanes; i++) {
+    row[i] = i < rows.count ? attn_row(&rows, i) : 0;
+    position[i] = row[i] + query_offset;
+  }
+}
+
+void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows) {
+  forward_tile *tile = scratch;
+  tile->head = *head;
+  tile->rows = rows.count;
+  tile->block.count = tile->block.pieces = 0;
+  KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
+  KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
+  tile->qt = (float *)((char *)scratch + ALIGNED(sizeof(forward_tile)));
+  tile->ot = tile->qt + (ptrdiff_t)tile->lanes * ROUND_UP(head->head_dim, VL);
+  tile->s = tile->ot + (ptrdiff_t)tile->lanes * ROUND_UP(head->value_dim, VL);
+  for (int i = 0; i < ATTN_LANES; i++) {
+    tile->m[i] = NO_REFERENCE;
+    tile->l[i] = 0;
+  }
+  memset(tile->ot, 0, sizeof(float) * (size_t)tile->lanes * ROUND_UP(head->value_dim, VL));
+  const float factor = (float)(head->scale * 1.4426950408889634);
+  KERNEL(pack)(
+      tile->qt, head->query, head->query_stride, tile->row, tile->rows, head->head_dim, factor, tile->nv,
+      tile->strips);
+}
+
+INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile, int strip, int masked) {
+  const attn_block *block = &tile->block;
+  const attn_head *head = &tile->head;
+  const int width = nv * VL, lane0 = strip * width;
+  float *ot = tile->ot + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL);
+  KERNEL(scores_nv)(
+      mr, nv, tile->s, block->keys, block->count, head->head_dim,
+      tile->qt + (ptrdiff_t)lane0 * ROUND_UP(head->head_dim, VL));
+  if (masked) {
+    for (int i = 0; i < block->pieces; i++)
+      if (block->piece[i].mask != ATTN_FULL)
+        KERNEL(apply_mask)(nv, tile->s, &block->piece[i], block->key, block->word, tile->position, lane0);
+    KERNEL(softmax_nv)(nv, tile->s, block->count, tile->m + lane0, tile->l + lane0, ot, head->value_dim, 1);
+  } else {
+    KERNEL(softmax_nv)(nv, tile->s, block->count, tile->m + lane0, tile->l + lane0, ot, head->value_dim, 0);
+  }
+  KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, tile->s);
+}
+
+static __attribute__((noinline)) void KERNEL(forward_flush)(forward_tile *tile) {
+  if (tile->block.count == 0) return;
+  const int masked = attn_block_masked(&tile->block);
+  for (int strip = 0; strip < tile->strips; strip++) {
+    switch (tile->nv) {
+    case 1: KERNEL(forward_strip)(MR1, 1, tile, strip, masked); break;
+    case 2: KERNEL(forward_strip)(MR2, 2, tile, strip, masked); break;
+#if NV_MAX >= 4
+    case 3: KERNEL(forward_strip)(MR3, 3, tile, strip, masked); break;
+    default: KERNEL(forward_strip)(MR4, 4, tile, strip, masked); break;
+#endif
+    }
+  }
+  tile->block.count = tile->block.pieces = 0;
+}
+
+void KERNEL(forward_run)(void *scratch, const attn_run *run) {
+  forward_tile *tile = scratch;
+  for (int32_t t = 0; t < run->keys.count;) {
+    t = attn_block_fill(&tile->block, &tile->head, run, t);
+    if (tile->block.count == ATTN_BLOCK) KERNEL(forward_flush)(tile);
+  }
+}
+
+void KERNEL(forward_end)(
+    void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge) {
+  forward_tile *tile = scratch;
+  KERNEL(forward_flush)(tile);
+  const int dim = tile->head.value_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
+  float inverse[ATTN_LANES], keep[ATTN_LANES];
+  for (int i = 0; i < tile->lanes; i++) {
+    float l = tile->l[i];
+    inverse[i] = l != 0 ? 1 / l : 0;
+    keep[i] = 0;
+    if (i >= tile->rows) continue;
+    float *at = lse + (in_place ? tile->row[i] : i);
+    float natural = l != 0 ? (float)((tile->m[i] + (double)log2f(l)) * 0.6931471805599453) : -__builtin_inff();
+    if (merge && *at != -__builtin_inff()) {
+      if (l != 0) {
+        float high = natural > *at ? natural : *at;
+        float a = expf(*at - high), b = expf(natural - high);
+        keep[i] = a / (a + b);
+        inverse[i] *= b / (a + b);
+        natural = high + logf(a + b);
+      } else {
+        keep[i] = 1;
+        natural = *at;
+      }
+    }
+    *at = natural;
+  }
+  for (int lane = 0; lane < tile->lanes; lane += VL) {
+    const float *strip = tile->ot + (ptrdiff_t)(lane / width) * width * padded + lane % width;
+    const vf by = load(inverse + lane);
+    for (int d = 0; d < dim; d += VL) {
+      vf x[VL];
+      const int part = dim - d < VL ? dim - d : VL;
+      UNROLL for (int i = 0; i < VL; i++) x[i] = load(strip + (ptrdiff_t)(d + i) * width) * by;
+      transpose(x);
+      const int live = tile->rows - lane < VL ? tile->rows - lane : VL;
+      for (int i = 0; i < live; i++) {
+        float *p = output + (ptrdiff_t)(in_place ? tile->row[lane + i] : lane + i) * output_stride + d;
+        if (merge && keep[lane + i] != 0)
+          x[i] = vfma(splat(keep[lane + i]), part == VL ? load(p) : load_part(p, part), x[i]);
+        if (part == VL) store(p, x[i]);
+        else store_part(p, x[i], part);
+      }
+    }
+  }
+}
+
+void KERNEL(merge_row)(float *output, float *lse, const float *part, float part_lse, int32_t value_dim) {
+  if (part_lse == -__builtin_inff()) return;
+  float a = 0, b = 1, both = part_lse;
+  if (*lse != -__builtin_inff()) {
+    float high = *lse > part_lse ? *lse : part_lse;
+    a = expf(*lse - high), b = expf(part_lse - high);
+    float sum = a + b;
+    both = high + logf(sum);
+    a /= sum, b /= sum;
+  }
+  for (int i = 0; i < value_dim; i++) output[i] = a * (a != 0 ? output[i] : 0) + b * part[i];
+  *lse = both;
+}

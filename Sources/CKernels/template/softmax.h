@@ -1,0 +1,127 @@
+// Vertical softmax: every lane is a query row; its running reference m is a whole number, in base 2.
+
+/// 1.5·2²³: adding it rounds a float of modest size to an integer in its low bits.
+#define MAGIC 12582912.0f
+/// Weights below 2^FLOOR of the reference are set to it: far below rounding, far above denormal numbers.
+#define FLOOR_EXPONENT -100.0f
+/// The reference is raised only when a score passes it by more than this, so rescaling is rare; weights stay ≤ 2^8.
+#define SLACK 8.0f
+/// References beyond this size lose the exactness of MAGIC − m; such blocks subtract first.
+#define HUGE_REFERENCE 1048576.0f
+/// The reference of a row that has seen no key.
+#define NO_REFERENCE -1.0e30f
+/// A masked score; weights of scores at or below it are exactly 0.
+#define MASKED (-__builtin_inff())
+
+/// 2^(s − m) for s − m in [−100, 100]; c = MAGIC − m, m a whole number. Degree 5, relative error 1.7e-7.
+INLINE vf KERNEL(exp2_from)(vf s, vf c) {
+  vf t = s + c;
+  vf f = s - (t - c);
+  vf p = vfma(splat(0x1.5bb9dep-10f), f, splat(0x1.3ceab4p-7f));
+  p = vfma(p, f, splat(0x1.c6b754p-5f));
+  p = vfma(p, f, splat(0x1.ebf9bcp-3f));
+  p = vfma(p, f, splat(0x1.62e42ap-1f));
+  p = vfma(p, f, splat(1.0f));
+  return (vf)((vi)p + ((vi)t << 23));
+}
+
+/// Sets masked scores of keys first ..< last of one strip to −∞. `lane0`: the strip's first lane.
+INLINE void KERNEL(apply_mask)(
+    const int nv, float *s, const attn_piece *piece, const int32_t *key, const uint64_t *word, const int32_t *position,
+    int lane0) {
+  vi pos[NV_MAX], bit[NV_MAX];
+  int32_t lane_bit[STRIP];
+  for (int i = 0; i < nv * VL; i++) lane_bit[i] = (int32_t)(1u << ((lane0 + i) & 31));
+  UNROLL for (int v = 0; v < nv; v++) {
+    pos[v] = loadi(position + lane0 + v * VL);
+    bit[v] = loadi(lane_bit + v * VL);
+  }
+  for (int t = piece->first; t < piece->last; t++) {
+    float *row = s + (ptrdiff_t)t * nv * VL;
+    UNROLL for (int v = 0; v < nv; v++) {
+      vi allowed;
+      if (piece->mask == ATTN_BITS) {
+        int32_t half = (int32_t)(uint32_t)(word[t] >> ((lane0 + v * VL) & 32));
+        allowed = (((vi)half) & bit[v]) != 0;
+      } else {
+        vi distance = pos[v] - key[t];
+        allowed = piece->mask == ATTN_BAND ? (distance >= piece->low) & (distance <= piece->high) : distance != 0;
+      }
+      store(row + v * VL, allowed ? load(row + v * VL) : splat(MASKED));
+    }
+  }
+}
+
+/// Raises the references of one strip where the block's maxima pass them by SLACK, rescaling sums and Oᵀ.
+/// Returns whether any reference is huge.
+static __attribute__((noinline)) void KERNEL(raise)(
+    int nv, const float *top, float *m, float *l, float *o, int value_dim) {
+  for (int v = 0; v < nv; v++) {
+    vf old = load(m + v * VL), high = load(top + v * VL);
+    vf raised = high > old + SLACK ? __builtin_elementwise_ceil(high) : old;
+    vf drop = vmax(old - raised, splat(FLOOR_EXPONENT));
+    vf factor = raised > old ? KERNEL(exp2_from)(drop, splat(MAGIC)) : splat(1.0f);
+    factor = old == NO_REFERENCE ? splat(0.0f) : factor;
+    factor = raised > old ? factor : splat(1.0f);
+    store(m + v * VL, raised);
+    store(l + v * VL, load(l + v * VL) * factor);
+    for (int k = 0; k < value_dim; k++) {
+      float *row = o + ((ptrdiff_t)k * nv + v) * VL;
+      store(row, load(row) * factor);
+    }
+  }
+}
+
+/// Scores → weights, in place, for `count` keys of one strip; updates m, l and Oᵀ. `masked`: −∞ may occur.
+INLINE void KERNEL(softmax_nv)(
+    const int nv, float *s, int count, float *m, float *l, float *o, int value_dim, const int masked) {
+  vf top[2 * NV_MAX];
+  UNROLL for (int v = 0; v < 2 * nv; v++) top[v] = load(s + (v % nv) * VL);
+  int t = 0;
+  for (; t + 2 <= count; t += 2)
+    UNROLL for (int v = 0; v < 2 * nv; v++) top[v] = vmax(load(s + ((ptrdiff_t)t * nv + v) * VL), top[v]);
+  if (t < count) UNROLL for (int v = 0; v < nv; v++) top[v] = vmax(load(s + ((ptrdiff_t)t * nv + v) * VL), top[v]);
+  vi rises = (vi)0;
+  UNROLL for (int v = 0; v < nv; v++) {
+    top[v] = vmax(top[v], top[v + nv]);
+    rises |= top[v] > load(m + v * VL) + SLACK;
+  }
+  if (any(rises)) {
+    float high[STRIP];
+    UNROLL for (int v = 0; v < nv; v++) store(high + v * VL, top[v]);
+    KERNEL(raise)(nv, high, m, l, o, value_dim);
+  }
+  vf c[NV_MAX], base[NV_MAX], low[NV_MAX], sum[NV_MAX];
+  vi huge = (vi)0;
+  UNROLL for (int v = 0; v < nv; v++) {
+    vf reference = load(m + v * VL);
+    reference = reference == NO_REFERENCE ? splat(0.0f) : reference;
+    huge |= (reference > HUGE_REFERENCE) | (reference < -HUGE_REFERENCE);
+    base[v] = reference;
+    low[v] = reference + FLOOR_EXPONENT;
+    c[v] = MAGIC - reference;
+    sum[v] = (vf)0.0f;
+  }
+  if (any(huge)) {
+    for (t = 0; t < count; t++)
+      UNROLL for (int v = 0; v < nv; v++) {
+        float *at = s + ((ptrdiff_t)t * nv + v) * VL;
+        vf x = load(at);
+        vf p = KERNEL(exp2_from)(vmax(x - base[v], splat(FLOOR_EXPONENT)), splat(MAGIC));
+        if (masked) p = x == MASKED ? splat(0.0f) : p;
+        sum[v] += p;
+        store(at, p);
+      }
+  } else {
+    for (t = 0; t < count; t++)
+      UNROLL for (int v = 0; v < nv; v++) {
+        float *at = s + ((ptrdiff_t)t * nv + v) * VL;
+        vf x = load(at);
+        vf p = KERNEL(exp2_from)(vmax(x, low[v]), c[v]);
+        if (masked) p = x == MASKED ? splat(0.0f) : p;
+        sum[v] += p;
+        store(at, p);
+      }
+  }
+  UNROLL for (int v = 0; v < nv; v++) store(l + v * VL, load(l + v * VL) + sum[v]);
+}
