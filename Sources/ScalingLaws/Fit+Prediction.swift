@@ -119,13 +119,8 @@ extension Fit {
   ) {
     let value = function(theta)
     if let bootstrap {
-      let values = bootstrap.replicates.map(function).filter(\.isFinite).sorted()
-      if values.count > 20 {
-        let tail = 0.5 * (1 - options.confidence)
-        return (
-          value, standardDeviation(values), ScalingLaws.quantile(values, tail),
-          ScalingLaws.quantile(values, 1 - tail)
-        )
+      if let found = bootstrap.percentile(options.confidence, function) {
+        return (value, found.standardError, found.low, found.high)
       }
     }
     let g = free.map { j -> Double in

@@ -77,7 +77,7 @@ public struct Fit: Sendable {
   public internal(set) var influence: Influence?
 
   /// The covariance of the free parameters in their unbounded coordinates.
-  let covariance: Matrix
+  var covariance: Matrix
   /// Indices of the parameters that moved.
   let free: [Int]
   let domains: [Domain]

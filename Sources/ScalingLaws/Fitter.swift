@@ -37,6 +37,7 @@ public struct Fitter: Sendable {
       )
     }
     var fit = Fit(found, form: form, options: options, data: used, droppedRows: dropped)
+    fit.addIntervals()
     fit.addWarnings()
     return fit
   }

@@ -4,6 +4,13 @@ import RealModule
 @inline(__always) func logarithm(_ x: Double) -> Double { Double.log(x) }
 @inline(__always) func power(_ x: Double, _ y: Double) -> Double { Double.pow(x, y) }
 
+/// a^b also for negative a and whole b, where `Double.pow` of the numerics library gives NaN.
+func realPower(_ a: Double, _ b: Double) -> Double {
+  guard a < 0, b == b.rounded() else { return Double.pow(a, b) }
+  let size = Double.pow(-a, b)
+  return b.truncatingRemainder(dividingBy: 2) == 0 ? size : -size
+}
+
 extension Sequence where Element == Double {
   func sum() -> Double { reduce(0, +) }
 }

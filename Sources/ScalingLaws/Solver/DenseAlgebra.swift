@@ -173,6 +173,9 @@ struct TallFactor {
     return (inverse, lost)
   }
 
+  /// The length of the right side's part in the space of the columns, dependent directions left out.
+  var projected: Double { qtb.map { $0 * $0 }.sum().squareRoot() }
+
   /// Least-squares solution of J x = rhs, dependent directions left at zero.
   func solve(ignoringBelow threshold: Double = 1e-15) -> [Double] {
     // R = U S Vᵀ, so x = V S⁻¹ Uᵀ qtb with U = R V S⁻¹.

@@ -9,7 +9,16 @@ struct Polish {
     var u: [Double]
     var objective: Double
     var distance: Double
-    var isConverged: Bool { distance < 1e-4 }
+    /// Whether the decrement is at the level of rounding, as on data that the law fits exactly.
+    var isAtRounding = false
+    var isConverged: Bool { distance < 1e-4 || isAtRounding }
+
+    /// Whether this is the better of two ends: lower, or as low to rounding and closer to the optimum.
+    func isBetter(than other: Point, rounding: Double) -> Bool {
+      let slack = 1e-9 * min(objective, other.objective) + rounding
+      if abs(objective - other.objective) > slack { return objective < other.objective }
+      return distance < other.distance
+    }
   }
 
   let problem: Problem
@@ -29,8 +38,8 @@ struct Polish {
     var best = Point(u: u, objective: f, distance: .infinity)
     for _ in 0..<maxSteps {
       guard let (step, decrement) = newtonStep(u, g) else { break }
-      best.distance = distance(decrement, f)
-      if best.distance < tolerance { break }
+      judge(&best, decrement, f)
+      if best.distance < tolerance || best.isAtRounding { break }
       var moved = false
       var length = 1.0
       for _ in 0..<8 {
@@ -46,11 +55,36 @@ struct Polish {
       best.u = u
       best.objective = f
       best.distance = .infinity
+      best.isAtRounding = false
     }
+    if case .squares = problem.loss { settle(&best) }
     if best.distance == .infinity, let (_, decrement) = newtonStep(best.u, g) {
-      best.distance = distance(decrement, f)
+      judge(&best, decrement, f)
     }
     return best
+  }
+
+  /// Gauss–Newton steps from a QR of the Jacobian, as long as they bring the residuals closer to orthogonal.
+  ///
+  /// Where parameters are nearly dependent the differenced Hessian loses the last digits; QR does not. What is
+  /// left, ‖Qᵀz‖ / s, is Bates and Watts' relative offset and is the distance that counts.
+  private mutating func settle(_ best: inout Point) {
+    let p = best.u.count
+    var z = [Double](repeating: 0, count: problem.rows)
+    var u = best.u
+    var least = Double.infinity
+    for _ in 0..<12 {
+      guard problem.transformed(at: u, &z, jacobian: &jacobian) else { return }
+      let factor = TallFactor(jacobian, rows: problem.rows, p: p, rhs: z)
+      let offset = factor.projected
+      guard offset < 0.5 * least else { return }
+      let objective = problem.objective(at: u)
+      guard objective <= best.objective * (1 + 1e-12) + problem.roundingObjective else { return }
+      (best.u, best.objective, least) = (u, min(objective, best.objective), offset)
+      let scaled = offset * offset * problem.scale * problem.scale
+      judge(&best, scaled, best.objective)
+      u = zip(u, factor.solve()).map { $0 - $1 }
+    }
   }
 
   /// A step is taken when the objective falls, or when it is level to rounding and the gradient falls.
@@ -100,12 +134,11 @@ struct Polish {
     return h
   }
 
-  /// √(gᵀH⁻¹g / σ²), with σ² the objective's own noise level per row.
-  private func distance(_ decrement: Double, _ f: Double) -> Double {
+  /// The distance √(gᵀH⁻¹g / σ²), with σ² the objective's own noise level per row.
+  private func judge(_ point: inout Point, _ decrement: Double, _ f: Double) {
     let freedom = Double(max(problem.rows - problem.parameters, 1))
     let noise = 2 * max(f, problem.roundingObjective) / freedom
-    // A decrement at rounding level is an optimum, also of data that the law fits exactly.
-    guard noise > 0, decrement > problem.roundingObjective else { return 0 }
-    return (decrement / noise).squareRoot()
+    point.distance = noise > 0 ? (decrement / noise).squareRoot() : 0
+    point.isAtRounding = decrement <= problem.roundingObjective
   }
 }

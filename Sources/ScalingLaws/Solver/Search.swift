@@ -32,7 +32,9 @@ struct Search {
     let starts = rankedStarts(problem)
     guard !starts.isEmpty else { return nil }
     let ends = starts.compactMap { descend(problem, from: $0) }
-    guard var best = ends.min(by: { $0.objective < $1.objective }) else { return nil }
+    guard var best = ends.min(by: { $0.isBetter(than: $1, rounding: problem.roundingObjective) }) else {
+      return nil
+    }
     let atBest = ends.filter { Search.same($0.objective, best.objective, problem.roundingObjective) }.count
     let distinct = Search.distinct(ends.filter(\.isConverged).map(\.objective), problem.roundingObjective)
     var full = problem
@@ -73,7 +75,11 @@ struct Search {
   /// through the ranking, so that a good basin does not hide the others.
   private func rankedStarts(_ problem: Problem) -> [[Double]] {
     var images: [[Double]] = []
-    let candidates = form.starts(for: data, space: options.space)
+    let isComplete = form.parameters.allSatisfy {
+      options.start[$0.name] != nil || options.fixed[$0.name] != nil
+    }
+    let candidates =
+      options.onlyGivenStart && isComplete ? [] : form.starts(for: data, space: options.space)
     if !options.start.isEmpty {
       let template = candidates.first ?? form.parameters.map { $0.grid.first ?? 1 }
       var theta = problem.base
@@ -105,18 +111,54 @@ struct Search {
       return Polish.Point(u: [], objective: problem.objective(at: []), distance: 0)
     }
     var best: Polish.Point?
+    let start = approach(problem, from: start)
     for method in SolverMethod.allCases {
       guard let outcome = NonlinearSolver(method: method).minimise(problem, from: start) else { continue }
       var polish = Polish(problem)
       guard let point = polish.run(from: outcome.u) else { continue }
-      if let known = best, known.objective <= point.objective { continue }
+      if let known = best, !point.isBetter(than: known, rounding: problem.roundingObjective) { continue }
       best = point
-      if point.isConverged { break }
+      // A start followed alone has nothing to be compared with but the other methods' minima.
+      if point.isConverged, !options.onlyGivenStart { break }
     }
     return best
   }
 
-  func descendAbsolute(_ problem: Problem, from start: [Double]) -> Polish.Point? { nil }
+  /// A Huber δ far below the residuals makes the objective nearly kinked: it is approached through larger ones.
+  private func approach(_ problem: Problem, from start: [Double]) -> [Double] {
+    guard let last = problem.loss.delta else { return start }
+    var r = [Double](repeating: 0, count: problem.rows)
+    var none: [Double] = []
+    guard problem.residuals(at: start, &r, jacobian: &none) else { return start }
+    var u = start
+    var delta = 0.1 * median(r.map { abs($0) })
+    while delta > 5 * last {
+      let smooth = Problem(problem, free: problem.free, base: problem.base, loss: .huber(delta: delta))
+      if let outcome = NonlinearSolver(xtol: 1e-8, maxIterations: 200).minimise(smooth, from: u) {
+        var polish = Polish(smooth)
+        u = polish.run(from: outcome.u)?.u ?? outcome.u
+      }
+      delta *= 0.2
+    }
+    return u
+  }
+
+  /// Least absolute deviations: Huber with a shrinking δ gives the place, the vertex method the digits.
+  private func descendAbsolute(_ problem: Problem, from start: [Double]) -> Polish.Point? {
+    var u = start
+    var r = [Double](repeating: 0, count: problem.rows)
+    var none: [Double] = []
+    guard problem.residuals(at: u, &r, jacobian: &none) else { return nil }
+    var delta = max(median(r.map { abs($0) }), 1e-12)
+    for _ in 0..<6 {
+      let smooth = Problem(problem, free: problem.free, base: problem.base, loss: .huber(delta: delta))
+      if let outcome = NonlinearSolver(xtol: 1e-8, maxIterations: 200).minimise(smooth, from: u) {
+        u = outcome.u
+      }
+      delta *= 0.2
+    }
+    return AbsoluteDeviation(problem: problem).run(from: u)
+  }
 
   /// Parameters whose image runs away are put on the end of their domain, when the fit is no worse there.
   private func settleBounds(

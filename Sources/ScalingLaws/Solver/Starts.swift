@@ -15,11 +15,13 @@ func projectedStarts(form: any ScalingForm, data: FitData, space: FitSpace, grid
   return starts
 }
 
-/// All combinations of one value from each list; every k-th when there are more than `limit`.
+/// All combinations of one value from each list; `limit` of them drawn at random, by a fixed seed, when there
+/// are more.
 func combinations(_ lists: [[Double]], limit: Int) -> [[Double]] {
   let total = lists.reduce(1) { min($0 * max($1.count, 1), 1_000_000_000) }
-  let stride = max(1, (total + limit - 1) / limit)
-  return Swift.stride(from: 0, to: total, by: stride).map { number in
+  var generator = SeededGenerator(seed: 0x5EED)
+  return (0..<min(total, limit)).map { number in
+    if total > limit { return lists.map { $0.randomElement(using: &generator) ?? 0 } }
     var rest = number
     return lists.map { list in
       guard !list.isEmpty else { return 0 }

@@ -1,0 +1,104 @@
+/// A law given as text, with exact derivatives.
+///
+/// Names that are columns of the data are variables, all others parameters, in order of appearance. Parameters in
+/// which the law is linear are found from the formula and solved for at every start; for the others a grid is
+/// made from their place in it: exponents get the usual exponents, the rest magnitudes around those of the data.
+public struct FormulaForm: ScalingForm {
+  /// `formula`
+  public let name = "formula"
+  /// The text as given.
+  public let formula: String
+  /// The columns that occur, in order of appearance.
+  public let variables: [String]
+  /// The other names, in order of appearance.
+  public let parameters: [FormParameter]
+  /// What stands left of `=`, when the formula has a left side: the response as a function of columns.
+  public let response: Expression?
+  private let tape: Tape
+
+  /// Reads a formula over columns.
+  ///
+  /// - Parameters:
+  ///   - text: `law` or `response = law`.
+  ///   - columns: names that are data.
+  ///   - domains: values allowed, by parameter name; any number for those not named.
+  /// - Throws: `FitError` naming the column of the mistake, or a formula without parameters.
+  public init(_ text: String, columns: [String], domains: [String: Domain] = [:]) throws(FitError) {
+    let (left, right) = FormulaForm.sides(text)
+    let law = try Expression(parsing: right)
+    if let left {
+      let expression = try Expression(parsing: left)
+      if let unknown = expression.names.first(where: { !columns.contains($0) }) {
+        throw FitError(
+          .badFormula, "formula '\(text)': '\(unknown)' left of '=' is not a column of the data")
+      }
+      response = expression
+    } else {
+      response = nil
+    }
+    let names = law.names
+    variables = names.filter(columns.contains)
+    let free = names.filter { !columns.contains($0) }
+    guard !free.isEmpty else {
+      throw FitError(
+        .badFormula, "formula '\(text)' has no parameter: every name in it is a column of the data")
+    }
+    if let unknown = domains.keys.sorted().first(where: { !free.contains($0) }) {
+      throw FitError(.badOption, "bound: the formula has no parameter '\(unknown)'")
+    }
+    formula = right
+    tape = try Tape(law, variables: variables, parameters: free)
+    var linear: Set<String> = []
+    for name in free where law.degree(in: linear.union([name])) <= 1 { linear.insert(name) }
+    parameters = free.map { name in
+      let domain = domains[name] ?? .real
+      return linear.contains(name)
+        ? .linear(name, domain)
+        : .nonlinear(name, domain, grid: law.isExponent(name) ? FormulaForm.exponents : [])
+    }
+  }
+
+  private static let exponents = [0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3].flatMap { [$0, -$0] }
+
+  /// The parts around a single `=`.
+  private static func sides(_ text: String) -> (left: String?, right: String) {
+    let characters = Array(text)
+    for k in characters.indices where characters[k] == "=" {
+      let before = k > 0 ? characters[k - 1] : " "
+      let after = k + 1 < characters.count ? characters[k + 1] : " "
+      if after == "=" || "<>=!".contains(before) { continue }
+      return (String(characters[..<k]), String(characters[(k + 1)...]))
+    }
+    return (nil, text)
+  }
+
+  /// One row.
+  public func evaluate(_ theta: [Double], at x: [Double], gradient: inout [Double]) -> Double {
+    var value = [0.0]
+    tape.evaluate(theta, x.map { [$0] }, values: &value, gradient: &gradient)
+    return value[0]
+  }
+
+  /// All rows.
+  public func evaluate(
+    _ theta: [Double], on columns: Columns, values: inout [Double], gradient: inout [Double]
+  ) {
+    tape.evaluate(theta, columns.values, values: &values, gradient: &gradient)
+  }
+
+  /// Grids of magnitudes around those of the columns, with the linear parameters solved for.
+  public func starts(for data: FitData, space: FitSpace) -> [[Double]] {
+    var magnitudes: Set<Double> = [0.01, 0.1, 1, 10]
+    for column in data.columns {
+      let size = median(column.map { abs($0) })
+      if size > 0 { for f in [0.2, 1, 5] { magnitudes.formUnion([size * f, f / size]) } }
+    }
+    let signed = magnitudes.sorted().flatMap { [$0, -$0] }
+    let grids = parameters.map { parameter -> [Double] in
+      let grid = parameter.grid.isEmpty ? signed : parameter.grid
+      let inside = grid.filter { parameter.domain.image(of: $0) != nil }
+      return inside.isEmpty ? grid.map { parameter.domain.clamped($0, scale: 1) } : inside
+    }
+    return projectedStarts(form: self, data: data, space: space, grids: grids)
+  }
+}
