@@ -6,12 +6,17 @@ public protocol VariantConfiguration: Hashable, Sendable {
   init()
   /// All parameters, in the order in which they are shown.
   static var parameters: [Parameter<Self>] { get }
+  /// Settings that the conformance check tries besides the defaults: small enough to matter at a few hundred tokens.
+  static var samples: [Self] { get }
   /// Checks what depends on several parameters or on the shape.
   /// - Throws: `ConfigurationError`.
   func validate(for shape: AttentionShape) throws(ConfigurationError)
 }
 
 extension VariantConfiguration {
+  /// The defaults alone.
+  public static var samples: [Self] { [Self()] }
+
   /// Nothing to check.
   public func validate(for shape: AttentionShape) throws(ConfigurationError) {}
 

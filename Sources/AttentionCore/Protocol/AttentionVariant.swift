@@ -25,6 +25,9 @@ public protocol AttentionVariant: Sendable {
   /// Bytes that the plan (tile lists, rotations) keeps.
   var planBytes: Int { get }
 
+  /// What a causal shape promises.
+  var causality: Causality { get }
+
   /// The closed-form cost of a pass.
   func cost(of pass: Pass) -> Cost
 
@@ -40,6 +43,20 @@ public protocol AttentionVariant: Sendable {
 
   /// The definition: which pairs count, how often, under which score. Written naively and independently of `forward`.
   func oracle(for inputs: QKV) throws -> Oracle
+}
+
+/// What a causal shape promises about the keys after a query.
+public enum Causality: Hashable, Sendable {
+  /// Nothing after a query changes its output, not in one bit.
+  case strict
+  /// No *value* after a query enters its output, but later tokens may change *which* earlier keys it sees; the text
+  /// says how (Reformer's chunks, whose borders depend on the whole sequence).
+  case valuesOnly(String)
+}
+
+extension AttentionVariant {
+  /// Strict, as it should be.
+  public var causality: Causality { .strict }
 }
 
 /// What a variant is, in words.
@@ -79,9 +96,14 @@ public protocol PatternVariant: AttentionVariant where Saved == NothingSaved {
   /// How often a pair counts: 0 masked, 1, 2, … Written from the definition, not from the tiles.
   /// `query` is a row of q, `key` a row of k; causality is included, key padding is not (it applies to all alike).
   func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int
+  /// Key rows that a decoder must keep a head to go on from here; all of them when not said.
+  var stateKeys: Int { get }
 }
 
 extension PatternVariant {
+  /// All keys.
+  public var stateKeys: Int { shape.keyLength }
+
   /// Bytes of the tile lists.
   public var planBytes: Int { pattern.byteCount }
 

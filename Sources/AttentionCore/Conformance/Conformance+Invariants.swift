@@ -1,0 +1,153 @@
+import Tensors
+
+extension Conformance {
+  /// What must hold to the last bit: causality, padding, threads, seeds, strides, ledger, cancellation.
+  func invariants(_ settings: [String: ParameterValue]) -> [ConformanceCheck] {
+    let checks: [(String, (AttentionShape) throws -> [ConformanceCheck])] = [
+      ("threads", { try threads($0, settings) }), ("seed", { try seeds($0, settings) }),
+      ("strides", { try strides($0, settings) }), ("ledger", { try ledger($0, settings) }),
+    ]
+    var result: [ConformanceCheck] = []
+    func attempt(
+      _ group: String, _ make: () throws -> AttentionShape,
+      _ body: (AttentionShape) throws -> [ConformanceCheck]
+    ) {
+      do {
+        let shape = try make()
+        _ = try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
+        do { result += try body(shape) } catch { result.append(failure(group, shape.summary, error)) }
+      } catch { result.append(skipped(group, type.card.id, error)) }
+    }
+    for (group, body) in checks {
+      for isCausal in [false, true] {
+        attempt(
+          group,
+          {
+            try AttentionShape(
+              batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 150, headDim: 24, isCausal: isCausal)
+          }, body)
+      }
+    }
+    attempt("causality", { try AttentionShape(queryHeads: 2, queryLength: 150, headDim: 16, isCausal: true) })
+    {
+      try causality($0, settings)
+    }
+    attempt("causality", { try AttentionShape(queryLength: 70, keyLength: 150, headDim: 16, isCausal: true) })
+    {
+      try causality($0, settings)
+    }
+    for isCausal in [false, true] {
+      attempt(
+        "padding",
+        {
+          try AttentionShape(
+            batch: 2, queryHeads: 2, queryLength: 100, headDim: 16, isCausal: isCausal, keyLengths: [37, 100])
+        }
+      ) { try padding($0, settings) }
+    }
+    return result
+  }
+
+  private func make(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws -> AnyAttention {
+    try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
+  }
+
+  private func inputs(_ shape: AttentionShape) throws -> QKV {
+    try ConformanceCase("inputs", shape).inputs(key("inputs"))
+  }
+
+  private func equal(_ group: String, _ subject: String, _ differences: Int, _ detail: String)
+    -> ConformanceCheck
+  {
+    ConformanceCheck(
+      group: group, quantity: "bits", subject: subject, error: Double(differences), bound: 0, detail: detail)
+  }
+
+  /// One, two, three and seven threads give the same bits.
+  private func threads(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws
+    -> [ConformanceCheck]
+  {
+    let variant = try make(shape, settings)
+    let inputs = try inputs(shape)
+    let gradient = try gradientOfOutput(shape)
+    let one = try evaluate(variant, inputs, gradient, in: context(1))
+    return try [2, 3, 7].map { count in
+      let many = try evaluate(variant, inputs, gradient, in: context(count))
+      return equal("threads", subject(variant), many.differences(from: one), "\(count) threads against 1")
+    }
+  }
+
+  /// The same key gives the same bits, in another instance and in a second call.
+  private func seeds(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws
+    -> [ConformanceCheck]
+  {
+    let variant = try make(shape, settings)
+    let inputs = try inputs(shape)
+    let gradient = try gradientOfOutput(shape)
+    let first = try evaluate(variant, inputs, gradient, in: context())
+    let second = try evaluate(variant, inputs, gradient, in: context())
+    let other = try evaluate(try make(shape, settings), inputs, gradient, in: context())
+    return [
+      equal("seed", subject(variant), second.differences(from: first), "a second call"),
+      equal("seed", subject(variant), other.differences(from: first), "another instance of the same key"),
+    ]
+  }
+
+  /// Views give the bits of their row-major copies.
+  private func strides(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws
+    -> [ConformanceCheck]
+  {
+    let variant = try make(shape, settings)
+    func view(_ name: String, _ shape: [Int]) throws -> Tensor {
+      // [batch, length, heads, dim + 3] seen as [batch, heads, length, dim]: what a projection's output looks like.
+      try Tensor.normal([shape[0], shape[2], shape[1], shape[3] + 3], key: key("strides")(name))
+        .transposed(1, 2).narrowed(axis: 3, to: 1..<shape[3] + 1)
+    }
+    let views = QKV(
+      query: try view("q", shape.queryShape), key: try view("k", shape.keyShape),
+      value: try view("v", shape.valueShape))
+    let copies = QKV(
+      query: views.query.contiguous(), key: views.key.contiguous(), value: views.value.contiguous())
+    let gradient = try view("do", shape.outputShape)
+    let seen = try evaluate(variant, views, gradient, in: context())
+    let copied = try evaluate(variant, copies, gradient.contiguous(), in: context())
+    return [equal("strides", subject(variant), seen.differences(from: copied), "views against copies")]
+  }
+
+  /// Buffers are counted and given back; a limit that is too small and a cancellation are thrown, not survived.
+  private func ledger(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws
+    -> [ConformanceCheck]
+  {
+    let variant = try make(shape, settings)
+    let inputs = try inputs(shape)
+    let gradient = try gradientOfOutput(shape)
+    let ledger = MemoryLedger()
+    _ = try evaluate(variant, inputs, gradient, in: context(ledger: ledger))
+    let outputBytes = shape.outputShape.reduce(4, *)
+    var checks = [
+      equal("ledger", subject(variant), ledger.currentBytes, "bytes still held after both passes"),
+      equal(
+        "ledger", subject(variant), ledger.peakBytes < outputBytes ? 1 : 0,
+        "a peak of \(ledger.peakBytes) bytes; the output alone takes \(outputBytes)"),
+    ]
+    let small = context(ledger: MemoryLedger(limitBytes: 16))
+    checks.append(
+      equal(
+        "ledger", subject(variant), throwsError { _ = try variant.forward(inputs, in: small) } ? 0 : 1,
+        "a limit of 16 bytes"))
+    var cancelled = context()
+    cancelled.cancellation = Cancellation()
+    cancelled.cancellation?.cancel()
+    checks.append(
+      equal(
+        "cancellation", subject(variant),
+        throwsError { _ = try variant.forward(inputs, in: cancelled) } ? 0 : 1,
+        "a forward pass that was cancelled before it began"))
+    return checks
+  }
+
+  private func throwsError(_ body: () throws -> Void) -> Bool {
+    do { try body() } catch { return true }
+    return false
+  }
+}

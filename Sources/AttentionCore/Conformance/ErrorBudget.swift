@@ -1,0 +1,92 @@
+/// How far a float32 implementation may be from the Double reference, derived from the arithmetic, not chosen.
+///
+/// With `u = 2⁻²⁴`, head dim `d`, value dim `d_v`, at most `m` keys a row, `r` rows a key, and the score magnitude
+/// `A = max scale·Σ|q_t k_t|`, a sum of `n` terms is off by at most `√n·u·Σ|terms|` (the probabilistic bound of Higham and
+/// Mary, 2019), and so:
+/// - a score by `ε_s = u(√d + 4)A` (absolute);
+/// - the LSE by `ε_l = ε_s + u(√m + 8 + L)`, `L = A + log m` (absolute);
+/// - a weight `exp(s − lse)` by `ε_w = ε_s + ε_l + u(8 + L)` (relative), `exp` itself being good to a few units;
+/// - the output by `ε_o = ε_w + u(√m + 8)`, relative to `Σ p|v|`;
+/// - `dS = p(dP − D)` by `ε_d = ε_w + ε_o + u(2√d_v + 8)`, relative to `p(Σ|dO||v| + D̃)`;
+/// - `dQ` by `ε_d + u(√m + 8)`, `dK` by `ε_d + u(√r + 8)`, `dV` by `ε_w + u(√r + 8)`, each relative to the sum of absolute
+///   terms, which the reference computes beside the value.
+///
+/// All are multiplied by `safety`, for the tail of the probabilistic bound.
+public struct ErrorBudget: Hashable, Sendable {
+  /// The unit roundoff of float32.
+  public static let unit = 0x1p-24
+  /// The factor on every bound.
+  public static let safety = 4.0
+
+  /// Of a score: absolute.
+  public let score: Double
+  /// Of the LSE: absolute.
+  public let lse: Double
+  /// Of the output: relative to its magnitude.
+  public let output: Double
+  /// Of ∂L/∂q: relative to its magnitude.
+  public let queryGradient: Double
+  /// Of ∂L/∂k: relative to its magnitude.
+  public let keyGradient: Double
+  /// Of ∂L/∂v: relative to its magnitude.
+  public let valueGradient: Double
+
+  /// Derives the bounds.
+  /// - Parameters:
+  ///   - shape: gives `d`, `d_v` and `r`.
+  ///   - scoreMagnitude: `A`.
+  ///   - mostKeys: `m`.
+  ///   - normalizesKeys: whether keys are normalised queries, which costs two more roundings of a norm.
+  public init(shape: AttentionShape, scoreMagnitude: Double, mostKeys: Int, normalizesKeys: Bool = false) {
+    let u = ErrorBudget.unit
+    let keys = Double(max(1, mostKeys)).squareRoot()
+    let rows = Double(shape.queryLength * shape.groupSize).squareRoot()
+    let dim = Double(shape.headDim).squareRoot() + (normalizesKeys ? 8 : 0)
+    let valueDim = Double(shape.valueDim).squareRoot()
+    let largest = scoreMagnitude + logarithm(max(1, mostKeys))
+    let score = u * (dim + 4) * scoreMagnitude
+    let lse = score + u * (keys + 8 + largest)
+    let weight = score + lse + u * (8 + largest)
+    let output = weight + u * (keys + 8)
+    let scoreGradient = weight + output + u * (2 * valueDim + 8)
+    let normalization = normalizesKeys ? 2 * u * (dim + 8) : 0
+    self.score = ErrorBudget.safety * score
+    self.lse = ErrorBudget.safety * lse
+    self.output = ErrorBudget.safety * output
+    queryGradient = ErrorBudget.safety * (scoreGradient + u * (max(keys, rows) + 8) + normalization)
+    keyGradient = ErrorBudget.safety * (scoreGradient + u * (rows + 8) + normalization)
+    valueGradient = ErrorBudget.safety * (weight + u * (rows + 8))
+  }
+
+  /// The largest `|value − exact| / magnitude` of all elements; a magnitude of 0 allows nothing but 0, and magnitudes
+  /// below 1e-30 count as 1e-30, since float32 has no smaller weights.
+  public static func worst(_ values: [Float], _ exact: [Double], _ magnitudes: [Double]) -> Double {
+    guard values.count == exact.count else { return .infinity }
+    var worst = 0.0
+    for index in values.indices {
+      let difference = (Double(values[index]) - exact[index]).magnitude
+      guard difference != 0 else { continue }
+      let error = magnitudes[index] == 0 ? .infinity : difference / max(magnitudes[index], 1e-30)
+      guard error.isFinite else { return .infinity }
+      worst = max(worst, error)
+    }
+    return worst
+  }
+
+  /// The largest `|value − exact|`, where −∞ must meet −∞.
+  public static func worstAbsolute(_ values: [Float], _ exact: [Double]) -> Double {
+    guard values.count == exact.count else { return .infinity }
+    var worst = 0.0
+    for index in values.indices where Double(values[index]) != exact[index] {
+      let error = (Double(values[index]) - exact[index]).magnitude
+      guard error.isFinite else { return .infinity }
+      worst = max(worst, error)
+    }
+    return worst
+  }
+}
+
+/// An upper bound of `log n`, without a mathematics library: the number of bits times log 2.
+private func logarithm(_ number: Int) -> Double {
+  Double(Int.bitWidth - number.leadingZeroBitCount) * 0.6931471805599453
+}
