@@ -34,11 +34,15 @@ let package = Package(
       name: "Tensors",
       dependencies: ["CKernels", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
-    .target(name: "AttentionCore", dependencies: ["Tensors"], swiftSettings: strict),
+    .target(name: "Parameters", swiftSettings: strict),
+    .target(name: "AttentionCore", dependencies: ["Tensors", "Parameters"], swiftSettings: strict),
     .target(
       name: "Attention", dependencies: ["AttentionCore", "Tensors", "CKernels"],
       swiftSettings: strict),
-    .target(name: "Tasks", dependencies: ["Tensors"], swiftSettings: strict),
+    .target(
+      name: "Tasks",
+      dependencies: ["Tensors", "Parameters", .product(name: "RealModule", package: "swift-numerics")],
+      swiftSettings: strict),
     .target(
       name: "Transformer", dependencies: ["Attention", "AttentionCore", "Tensors", "CKernels", "Tasks"],
       swiftSettings: strict),
@@ -84,6 +88,7 @@ let package = Package(
     .testTarget(
       name: "TransformerTests", dependencies: ["Transformer", "Tasks", "LabTestSupport"],
       swiftSettings: strict),
+    .testTarget(name: "TasksTests", dependencies: ["Tasks", "Tensors"], swiftSettings: strict),
     .testTarget(name: "ScalingLawsTests", dependencies: ["ScalingLaws", "CGSL"], swiftSettings: strict),
     .testTarget(
       name: "LaboratoryTests", dependencies: ["Laboratory", "LabTestSupport"],

@@ -62,7 +62,7 @@ public struct Parameter<Root: Sendable>: Sendable {
   }
 }
 
-extension Parameter where Root: VariantConfiguration {
+extension Parameter where Root: ParameterSet {
   /// A whole number in a range.
   public static func integer(
     _ name: String, _ path: any WritableKeyPath<Root, Int> & Sendable,
@@ -170,6 +170,21 @@ extension Parameter where Root: VariantConfiguration {
         }
         guard numbers.allSatisfy({ $0 >= 0 }) else { return false }
         root[keyPath: path] = numbers
+        return true
+      })
+  }
+
+  /// Any text, such as a path.
+  public static func text(
+    _ name: String, _ path: any WritableKeyPath<Root, String> & Sendable, allowed: String = "text",
+    help: String
+  ) -> Parameter {
+    Parameter(
+      name, unit: "", help: help, allowed: allowed, defaultValue: .string(Root()[keyPath: path]),
+      get: { .string($0[keyPath: path]) },
+      set: { root, value in
+        // A path may look like a number or a word of YAML: what the user typed counts.
+        root[keyPath: path] = "\(value)"
         return true
       })
   }

@@ -1,0 +1,21 @@
+/// The name with the smallest edit distance, when it is close enough to be a slip of the pen.
+public func nearestName(to text: String, among names: [String]) -> String? {
+  let best = names.map { ($0, editDistance(text.lowercased(), $0.lowercased())) }.min { $0.1 < $1.1 }
+  guard let best, best.1 <= max(2, text.count / 2) else { return nil }
+  return best.0
+}
+
+private func editDistance(_ first: String, _ second: String) -> Int {
+  let a = Array(first), b = Array(second)
+  var row = Array(0...b.count)
+  for i in a.indices {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for j in b.indices {
+      let above = row[j + 1]
+      row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
+      diagonal = above
+    }
+  }
+  return row[b.count]
+}

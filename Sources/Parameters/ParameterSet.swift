@@ -1,0 +1,34 @@
+/// A plain struct of values with defaults, whose parameters are declared once.
+public protocol ParameterSet: Hashable, Sendable {
+  /// The defaults.
+  init()
+  /// All parameters, in the order in which they are shown.
+  static var parameters: [Parameter<Self>] { get }
+}
+
+extension ParameterSet {
+  /// Creates a configuration from named values.
+  /// - Throws: `ConfigurationError` for an unknown name (with the nearest valid one), a wrong type or range.
+  public init(settings: [String: ParameterValue]) throws(ConfigurationError) {
+    self.init()
+    for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
+      guard let parameter = Self.parameters.first(where: { $0.name == name }) else {
+        let names = Self.parameters.map(\.name)
+        let hint = names.isEmpty ? "no parameters" : names.joined(separator: ", ")
+        let nearest = nearestName(to: name, among: names).map { " (did you mean \($0)?)" } ?? ""
+        throw ConfigurationError(field: name, value: "an unknown parameter", allowed: hint + nearest)
+      }
+      try parameter.assign(value, to: &self)
+    }
+  }
+
+  /// The values by name.
+  public var settings: [String: ParameterValue] {
+    Dictionary(uniqueKeysWithValues: Self.parameters.map { ($0.name, $0.get(self)) })
+  }
+
+  /// `name=value` of all parameters in declaration order, separated by `;`: the CSV's `configuration`.
+  public var summary: String {
+    Self.parameters.map { "\($0.name)=\($0.get(self))" }.joined(separator: ";")
+  }
+}

@@ -1,0 +1,95 @@
+import Parameters
+import Tensors
+
+/// Something to learn: a source of batches that are a pure function of (configuration, key, split, index).
+///
+/// Batches are random access: `batch(split:index:batchSize:)` gives the same tokens for the same arguments on any
+/// machine, in any order, from any thread. A task is one file and one catalogue line.
+public protocol SequenceTask: Sendable {
+  /// The parameters, declared once.
+  associatedtype Configuration: ParameterSet
+
+  /// What the task is.
+  static var card: TaskCard { get }
+
+  /// Configures the task; everything that may be wrong with the settings or with the user's files is found here.
+  /// - Throws: `ConfigurationError`, `TextError`.
+  init(_ configuration: Configuration, key: RandomKey) throws
+
+  /// The configuration in force.
+  var configuration: Configuration { get }
+  /// What a model is to produce.
+  var kind: TaskKind { get }
+  /// Tokens are in `0 ..< vocabularySize`, inputs and targets alike.
+  var vocabularySize: Int { get }
+  /// Columns of `TaskBatch.inputs`.
+  var length: Int { get }
+  /// Columns of `TaskBatch.source`; 0 unless `kind` is `.sequenceToSequence`.
+  var sourceLength: Int { get }
+  /// Number of classes; 0 unless `kind` is `.classification`.
+  var classCount: Int { get }
+  /// The least mean loss that any model can reach, in nats per scored token, where it is known exactly.
+  var entropyRate: Double? { get }
+  /// What was read, for the record of a run: bytes and hash of a text; empty for a synthetic task.
+  var provenance: String { get }
+
+  /// The rows `index · batchSize ..< (index + 1) · batchSize` of a split.
+  /// - Precondition: `index ≥ 0`, `batchSize ≥ 1`.
+  /// - Throws: `ConfigurationError` when the split has no example.
+  func batch(split: Split, index: Int, batchSize: Int) throws -> TaskBatch
+}
+
+extension SequenceTask {
+  /// No source.
+  public var sourceLength: Int { 0 }
+  /// No classes.
+  public var classCount: Int { 0 }
+  /// Not known.
+  public var entropyRate: Double? { nil }
+  /// Nothing was read.
+  public var provenance: String { "" }
+  /// What the task is.
+  public var card: TaskCard { Self.card }
+  /// `name=value` of all parameters.
+  public var configurationSummary: String { configuration.summary }
+}
+
+/// What a task is, in words.
+public struct TaskCard: Hashable, Sendable {
+  /// The name in presets and commands, such as `mqar`.
+  public let id: String
+  /// The name in prose.
+  public let title: String
+  /// Authors, year and title of the source.
+  public let paper: String
+  /// One line.
+  public let idea: String
+
+  /// Creates a card.
+  public init(id: String, title: String, paper: String, idea: String) {
+    self.id = id
+    self.title = title
+    self.paper = paper
+    self.idea = idea
+  }
+}
+
+/// What a model is to produce.
+public enum TaskKind: String, CaseIterable, Hashable, Sendable {
+  /// A token at every scored position, from the tokens up to it.
+  case languageModel = "language-model"
+  /// A class for the whole sequence.
+  case classification
+  /// A sequence from another.
+  case sequenceToSequence = "sequence-to-sequence"
+}
+
+/// Which examples: no example is in two splits.
+public enum Split: String, CaseIterable, Hashable, Sendable {
+  /// To learn from.
+  case train
+  /// To choose by.
+  case validation
+  /// To report.
+  case test
+}

@@ -1,0 +1,115 @@
+/// Examples as rows of tokens, row-major, ready for a model.
+public struct TaskBatch: Hashable, Sendable {
+  /// A target that is not scored.
+  public static let ignored: Int32 = -100
+
+  /// What a model is to produce.
+  public let kind: TaskKind
+  /// Rows.
+  public let batchSize: Int
+  /// Columns of `inputs` and `targets`.
+  public let length: Int
+  /// `[batchSize, length]`: what the model reads (the decoder reads, for sequence to sequence).
+  public let inputs: [Int32]
+  /// `[batchSize, length]`: the token to predict at each position, or `ignored`. Empty for classification.
+  public let targets: [Int32]
+  /// `[batchSize]`: tokens of each row that are not padding.
+  public let lengths: [Int]
+  /// `[batchSize, sourceLength]`: what the encoder reads. Empty unless sequence to sequence.
+  public let source: [Int32]
+  /// Columns of `source`.
+  public let sourceLength: Int
+  /// `[batchSize]`: tokens of each source row that are not padding.
+  public let sourceLengths: [Int]
+  /// `[batchSize]`: the class of each row. Empty unless classification.
+  public let labels: [Int32]
+  /// Tokens are below this.
+  public let vocabularySize: Int
+  /// Labels are below this.
+  public let classCount: Int
+
+  /// The number of targets, or labels, that are scored.
+  public var scoredCount: Int {
+    kind == .classification ? labels.count : targets.reduce(0) { $0 + ($1 == TaskBatch.ignored ? 0 : 1) }
+  }
+
+  /// How many scored targets (or labels) a prediction for each of them gets right.
+  /// - Precondition: `predictions` has the count of `targets`, or of `labels` for classification.
+  public func correct(_ predictions: [Int32]) -> Int {
+    let expected = kind == .classification ? labels : targets
+    precondition(
+      predictions.count == expected.count, "\(predictions.count) predictions for \(expected.count)")
+    return zip(predictions, expected).reduce(0) { sum, pair in
+      sum + (pair.1 != TaskBatch.ignored && pair.0 == pair.1 ? 1 : 0)
+    }
+  }
+
+  /// Puts examples of one task under each other, padding short rows with 0.
+  /// - Precondition: no example is longer than `length`, no source longer than `sourceLength`.
+  init(_ examples: [Example], of task: some SequenceTask) {
+    let length = task.length, sourceLength = task.sourceLength
+    kind = task.kind
+    batchSize = examples.count
+    self.length = length
+    self.sourceLength = sourceLength
+    vocabularySize = task.vocabularySize
+    classCount = task.classCount
+    func padded(_ tokens: [Int32], to length: Int, with filler: Int32) -> [Int32] {
+      precondition(tokens.count <= length, "\(tokens.count) tokens in a row of \(length)")
+      return tokens + [Int32](repeating: filler, count: length - tokens.count)
+    }
+    inputs = examples.flatMap { padded($0.inputs, to: length, with: 0) }
+    lengths = examples.map(\.inputs.count)
+    targets =
+      task.kind == .classification
+      ? [] : examples.flatMap { padded($0.targets, to: length, with: TaskBatch.ignored) }
+    source =
+      task.kind == .sequenceToSequence
+      ? examples.flatMap { padded($0.source, to: sourceLength, with: 0) } : []
+    sourceLengths = task.kind == .sequenceToSequence ? examples.map(\.source.count) : []
+    labels = task.kind == .classification ? examples.map(\.label) : []
+  }
+}
+
+/// One row of a batch.
+public struct Example: Hashable, Sendable {
+  /// What the model, or the decoder, reads.
+  public var inputs: [Int32]
+  /// The token to predict at each position, or `TaskBatch.ignored`.
+  public var targets: [Int32]
+  /// What the encoder reads.
+  public var source: [Int32]
+  /// The class.
+  public var label: Int32
+
+  /// A language modelling or sequence-to-sequence example.
+  /// - Precondition: as many targets as inputs.
+  public init(inputs: [Int32], targets: [Int32], source: [Int32] = []) {
+    precondition(inputs.count == targets.count, "\(targets.count) targets for \(inputs.count) inputs")
+    self.inputs = inputs
+    self.targets = targets
+    self.source = source
+    label = -1
+  }
+
+  /// A classification example.
+  public init(inputs: [Int32], label: Int32) {
+    self.inputs = inputs
+    targets = []
+    source = []
+    self.label = label
+  }
+
+  /// FNV-1a of what the model reads, mixed: it decides the split.
+  var fingerprint: UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    func add(_ tokens: [Int32]) {
+      for token in tokens { hash = (hash ^ UInt64(UInt32(bitPattern: token))) &* 0x100_0000_01b3 }
+      hash = (hash ^ 0x1_0000_0000) &* 0x100_0000_01b3
+    }
+    add(source.isEmpty ? inputs : source)
+    hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    hash = (hash ^ (hash >> 27)) &* 0x94D0_49BB_1331_11EB
+    return hash ^ (hash >> 31)
+  }
+}

@@ -1,0 +1,87 @@
+import Parameters
+import Tensors
+import Testing
+
+@testable import Tasks
+
+/// Small settings under which every task of the catalogue runs in a moment.
+let smallSettings: [String: [String: ParameterValue]] = [
+  "text": ["length": .int(32)],
+  "mqar": ["length": .int(32), "vocabulary": .int(64), "pairs": .int(4)],
+  "copying": ["tokens": .int(6), "blanks": .int(9)],
+]
+
+func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {
+  try TaskCatalog.standard.make(id, settings: smallSettings[id] ?? [:], key: RandomKey(seed: seed))
+}
+
+@Suite struct CatalogTests {
+  @Test func everyTaskHasSmallSettings() {
+    #expect(Set(TaskCatalog.standard.ids) == Set(smallSettings.keys))
+  }
+
+  @Test(arguments: TaskCatalog.standard.ids)
+  func batchesAreRandomAccess(id: String) throws {
+    let task = try smallTask(id), again = try smallTask(id), other = try smallTask(id, seed: 2)
+    for split in Split.allCases {
+      let third = try task.batch(split: split, index: 3, batchSize: 4)
+      _ = try again.batch(split: split, index: 0, batchSize: 7)
+      #expect(try again.batch(split: split, index: 3, batchSize: 4) == third)
+      #expect(try task.batch(split: split, index: 2, batchSize: 4) != third)
+      // The rows of a split do not depend on how they are batched.
+      let halves = try (6..<8).map { try task.batch(split: split, index: $0, batchSize: 2) }
+      #expect(halves.flatMap(\.inputs) == third.inputs)
+    }
+    #expect(
+      try task.batch(split: .train, index: 0, batchSize: 4)
+        != other.batch(split: .train, index: 0, batchSize: 4))
+  }
+
+  @Test(arguments: TaskCatalog.standard.ids)
+  func batchesKeepTheirPromises(id: String) throws {
+    let task = try smallTask(id)
+    for split in Split.allCases {
+      let batch = try task.batch(split: split, index: 1, batchSize: 5)
+      #expect(batch.batchSize == 5 && batch.length == task.length && batch.sourceLength == task.sourceLength)
+      #expect(batch.inputs.count == 5 * task.length)
+      #expect(batch.targets.count == (task.kind == .classification ? 0 : 5 * task.length))
+      #expect(batch.labels.count == (task.kind == .classification ? 5 : 0))
+      #expect(batch.source.count == 5 * task.sourceLength)
+      #expect(batch.inputs.allSatisfy { $0 >= 0 && $0 < task.vocabularySize })
+      #expect(batch.source.allSatisfy { $0 >= 0 && $0 < task.vocabularySize })
+      #expect(batch.targets.allSatisfy { $0 == TaskBatch.ignored || ($0 >= 0 && $0 < task.vocabularySize) })
+      #expect(batch.labels.allSatisfy { $0 >= 0 && $0 < task.classCount })
+      #expect(batch.scoredCount > 0)
+      #expect(batch.correct(task.kind == .classification ? batch.labels : batch.targets) == batch.scoredCount)
+    }
+  }
+
+  /// Text may repeat itself; its splits are apart by place (see the tests of text).
+  @Test(arguments: TaskCatalog.standard.ids.filter { $0 != "text" })
+  func splitsAreApart(id: String) throws {
+    let task = try smallTask(id)
+    var owner: [[Int32]: Split] = [:]
+    for split in Split.allCases {
+      let batch = try task.batch(split: split, index: 0, batchSize: 100)
+      for row in 0..<100 {
+        let source = batch.source.isEmpty ? batch.inputs : batch.source, width = source.count / 100
+        let example = Array(source[row * width..<(row + 1) * width])
+        #expect(owner[example, default: split] == split)
+        owner[example] = split
+      }
+    }
+  }
+
+  @Test func unknownNamesAreOneClearLine() {
+    #expect {
+      try TaskCatalog.standard.make("mqr", key: RandomKey(seed: 0))
+    } throws: {
+      "\($0)".contains("did you mean mqar?")
+    }
+    #expect {
+      try TaskCatalog.standard.make("mqar", settings: ["lenght": .int(3)], key: RandomKey(seed: 0))
+    } throws: {
+      "\($0)".contains("did you mean length?")
+    }
+  }
+}
