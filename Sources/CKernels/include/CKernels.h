@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "attention.h"
+#include "elementwise.h"
+#include "gemm.h"
 
 #pragma clang assume_nonnull begin
 

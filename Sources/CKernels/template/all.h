@@ -10,3 +10,7 @@
 #include "backward.h"
 
 #include "calibrate.h"
+
+#include "gemm.h"
+
+#include "elementwise.h"

@@ -15,8 +15,19 @@ public final class MemoryLedger: Sendable {
   public let limitBytes: Int?
 
   /// Creates an empty ledger.
-  /// - Parameter limitBytes: the most bytes that may be live at once, or `nil`.
-  public init(limitBytes: Int? = nil) { self.limitBytes = limitBytes }
+  /// - Parameters:
+  ///   - limitBytes: the most bytes that may be live at once, or `nil`.
+  ///   - recycles: whether released blocks are kept for the next tensor of their size, as a training step wants.
+  public init(limitBytes: Int? = nil, recycles: Bool = false) {
+    self.limitBytes = limitBytes
+    recycler = recycles ? BlockRecycler() : nil
+  }
+
+  /// Where released blocks wait; `nil` when they go back to the system.
+  let recycler: BlockRecycler?
+
+  /// How often a recycling ledger had to ask the system for a block; constant once a loop is in its steady state.
+  public var systemAllocations: Int { recycler?.systemAllocations ?? 0 }
 
   /// Bytes live now.
   public var currentBytes: Int { counts.withLock { $0.current } }

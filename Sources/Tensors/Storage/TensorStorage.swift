@@ -15,8 +15,13 @@ final class TensorStorage: @unchecked Sendable {
   init(count: Int, zeroed: Bool, ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
     let bytes = max(1, count) * MemoryLayout<Float>.stride
     try ledger?.add(bytes: count * MemoryLayout<Float>.stride)
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: alignmentFor(bytes: bytes))
-    adviseHugePages(raw, bytes)
+    let raw: UnsafeMutableRawPointer
+    if let recycler = ledger?.recycler {
+      raw = recycler.take(bytes: bytes)
+    } else {
+      raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: alignmentFor(bytes: bytes))
+      adviseHugePages(raw, bytes)
+    }
     if zeroed { raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes) }
     self.base = raw.bindMemory(to: Float.self, capacity: max(1, count))
     self.count = count
@@ -24,7 +29,11 @@ final class TensorStorage: @unchecked Sendable {
   }
 
   deinit {
-    UnsafeMutableRawPointer(base).deallocate()
+    if let recycler = ledger?.recycler {
+      recycler.give(UnsafeMutableRawPointer(base), bytes: max(1, count) * MemoryLayout<Float>.stride)
+    } else {
+      UnsafeMutableRawPointer(base).deallocate()
+    }
     ledger?.remove(bytes: byteCount)
   }
 }

@@ -1,0 +1,58 @@
+// The run-time choice of the packed matrix product.
+#include "common.h"
+
+#define GEMM_KERNELS(X)                                                                                                \
+  X(int32_t, gemm_tile_rows, (void))                                                                                   \
+  X(int32_t, gemm_tile_columns, (void))                                                                                \
+  X(void, gemm_pack_a, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
+  X(void, gemm_pack_b, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
+  X(void, gemm_block,                                                                                                  \
+    (const float *, ptrdiff_t, int32_t, const float *, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t,    \
+     const float *))
+
+#define DECLARE(result, name, parameters) \
+  result name##_portable parameters;      \
+  result name##_avx2 parameters;          \
+  result name##_avx512 parameters;
+GEMM_KERNELS(DECLARE)
+
+#define FIELD(result, name, parameters) result(*name) parameters;
+typedef struct {
+  GEMM_KERNELS(FIELD)
+} gemm_table;
+
+#define PORTABLE(result, name, parameters) name##_portable,
+#define AVX2(result, name, parameters) name##_avx2,
+#define AVX512(result, name, parameters) name##_avx512,
+static const gemm_table tables[] = {
+    {GEMM_KERNELS(PORTABLE)},
+#if defined(__x86_64__)
+    {GEMM_KERNELS(AVX2)},
+    {GEMM_KERNELS(AVX512)},
+#endif
+};
+
+static inline const gemm_table *table(int32_t isa) {
+  return &tables[isa >= 0 && isa < (int32_t)(sizeof tables / sizeof *tables) ? isa : 0];
+}
+
+int32_t attn_gemm_tile_rows(int32_t isa) { return table(isa)->gemm_tile_rows(); }
+int32_t attn_gemm_tile_columns(int32_t isa) { return table(isa)->gemm_tile_columns(); }
+
+void attn_gemm_pack_a(
+    int32_t isa, const float *source, ptrdiff_t row_stride, ptrdiff_t depth_stride, ptrdiff_t rows, ptrdiff_t depth,
+    float *target) {
+  table(isa)->gemm_pack_a(source, row_stride, depth_stride, rows, depth, target);
+}
+
+void attn_gemm_pack_b(
+    int32_t isa, const float *source, ptrdiff_t column_stride, ptrdiff_t depth_stride, ptrdiff_t columns,
+    ptrdiff_t depth, float *target) {
+  table(isa)->gemm_pack_b(source, column_stride, depth_stride, columns, depth, target);
+}
+
+void attn_gemm_block(
+    int32_t isa, const float *a, ptrdiff_t row_stride, int32_t a_is_packed, const float *b, float *c, ptrdiff_t ldc,
+    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, int32_t accumulate, const float *bias) {
+  table(isa)->gemm_block(a, row_stride, a_is_packed, b, c, ldc, rows, columns, depth, accumulate, bias);
+}

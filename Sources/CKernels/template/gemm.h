@@ -1,0 +1,141 @@
+// Packed matrix product: register tiles of GEMM_ROWS × 2 vectors over panels of B.
+#if ISA_REGISTERS >= 32
+#define GEMM_ROWS 12
+#else
+#define GEMM_ROWS 6
+#endif
+#define GEMM_COLUMNS (2 * VL)
+
+/// acc[GEMM_ROWS][GEMM_COLUMNS] = Σ_k a(i,k) · b[k][GEMM_COLUMNS]; `a` is packed ([k][GEMM_ROWS]) or read in place (row stride `rs`).
+INLINE void KERNEL(gemm_tile)(
+    const float *a, ptrdiff_t rs, const int packed, const float *b, ptrdiff_t depth, vf acc[GEMM_ROWS][2]) {
+  for (int i = 0; i < GEMM_ROWS; i++) acc[i][0] = acc[i][1] = splat(0);
+  if (packed) {
+    for (ptrdiff_t k = 0; k < depth; k++) {
+      vf b0 = load(b), b1 = load(b + VL);
+      UNROLL for (int i = 0; i < GEMM_ROWS; i++) {
+        vf x = splat(a[i]);
+        acc[i][0] = vfma(x, b0, acc[i][0]);
+        acc[i][1] = vfma(x, b1, acc[i][1]);
+      }
+      a += GEMM_ROWS;
+      b += GEMM_COLUMNS;
+    }
+  } else {
+    const float *row[GEMM_ROWS / 3];
+    for (int i = 0; i < GEMM_ROWS / 3; i++) row[i] = a + 3 * i * rs;
+    for (ptrdiff_t k = 0; k < depth; k++) {
+      vf b0 = load(b), b1 = load(b + VL);
+      UNROLL for (int i = 0; i < GEMM_ROWS; i++) {
+        vf x = splat(row[i / 3][(i % 3) * rs]);
+        acc[i][0] = vfma(x, b0, acc[i][0]);
+        acc[i][1] = vfma(x, b1, acc[i][1]);
+      }
+      UNROLL for (int i = 0; i < GEMM_ROWS / 3; i++) row[i]++;
+      b += GEMM_COLUMNS;
+    }
+  }
+}
+
+/// c[m][n] (+)= a · b (+ bias): all tiles of a block. `b` is packed in panels of GEMM_COLUMNS columns.
+/// `a`: packed in groups of GEMM_ROWS rows, or in place with row stride `rs`, which then needs m to be a multiple of GEMM_ROWS.
+void KERNEL(gemm_block)(
+    const float *a, ptrdiff_t rs, int32_t packed, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t m, ptrdiff_t n,
+    ptrdiff_t depth, int32_t accumulate, const float *bias) {
+  for (ptrdiff_t j = 0; j < n; j += GEMM_COLUMNS, b += GEMM_COLUMNS * depth) {
+    ptrdiff_t columns = n - j < GEMM_COLUMNS ? n - j : GEMM_COLUMNS;
+    for (ptrdiff_t i = 0; i < m; i += GEMM_ROWS) {
+      ptrdiff_t rows = m - i < GEMM_ROWS ? m - i : GEMM_ROWS;
+      vf acc[GEMM_ROWS][2];
+      if (packed) KERNEL(gemm_tile)(a + i * depth, 0, 1, b, depth, acc);
+      else KERNEL(gemm_tile)(a + i * rs, rs, 0, b, depth, acc);
+      float *target = c + i * ldc + j;
+      if (rows == GEMM_ROWS && columns == GEMM_COLUMNS) {
+        if (bias) {
+          vf b0 = load(bias + j), b1 = load(bias + j + VL);
+          for (int r = 0; r < GEMM_ROWS; r++) {
+            acc[r][0] += b0;
+            acc[r][1] += b1;
+          }
+        }
+        if (accumulate)
+          for (int r = 0; r < GEMM_ROWS; r++) {
+            store(target + r * ldc, load(target + r * ldc) + acc[r][0]);
+            store(target + r * ldc + VL, load(target + r * ldc + VL) + acc[r][1]);
+          }
+        else
+          for (int r = 0; r < GEMM_ROWS; r++) {
+            store(target + r * ldc, acc[r][0]);
+            store(target + r * ldc + VL, acc[r][1]);
+          }
+      } else {
+        float edge[GEMM_ROWS * GEMM_COLUMNS];
+        for (int r = 0; r < GEMM_ROWS; r++) {
+          store(edge + r * GEMM_COLUMNS, acc[r][0]);
+          store(edge + r * GEMM_COLUMNS + VL, acc[r][1]);
+        }
+        for (ptrdiff_t r = 0; r < rows; r++)
+          for (ptrdiff_t s = 0; s < columns; s++) {
+            float value = edge[r * GEMM_COLUMNS + s] + (bias ? bias[j + s] : 0);
+            target[r * ldc + s] = accumulate ? target[r * ldc + s] + value : value;
+          }
+      }
+    }
+  }
+}
+
+/// dst[p][k][width] = src(p·width + x, k) with element (x, k) at src[x·xs + k·ks]; zeros beyond `count`.
+INLINE void KERNEL(gemm_panels)(
+    const float *src, ptrdiff_t xs, ptrdiff_t ks, ptrdiff_t count, ptrdiff_t depth, ptrdiff_t width, float *dst) {
+  for (ptrdiff_t p = 0; p < count; p += width, dst += width * depth) {
+    ptrdiff_t used = count - p < width ? count - p : width;
+    const float *base = src + p * xs;
+    if (used < width)
+      for (ptrdiff_t k = 0; k < depth; k++)
+        for (ptrdiff_t x = 0; x < width; x++) dst[k * width + x] = x < used ? base[x * xs + k * ks] : 0;
+    else if (xs == 1)
+      for (ptrdiff_t k = 0; k < depth; k++) __builtin_memcpy(dst + k * width, base + k * ks, (size_t)width * sizeof(float));
+    else {
+      ptrdiff_t k = 0;
+      typedef float v4 __attribute__((ext_vector_type(4)));
+      if (ks == 1 && width % 2 == 0)
+        for (; k + 4 <= depth; k += 4)
+          for (ptrdiff_t x = 0; x + 2 <= width; x += 2) {
+            ptrdiff_t step = x + 4 <= width ? 4 : 2;
+            if (step == 4) {
+              v4 r0, r1, r2, r3;
+              __builtin_memcpy(&r0, base + x * xs + k, 16);
+              __builtin_memcpy(&r1, base + (x + 1) * xs + k, 16);
+              __builtin_memcpy(&r2, base + (x + 2) * xs + k, 16);
+              __builtin_memcpy(&r3, base + (x + 3) * xs + k, 16);
+              v4 t0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), t1 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+              v4 t2 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7), t3 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+              v4 o0 = __builtin_shufflevector(t0, t1, 0, 1, 4, 5), o1 = __builtin_shufflevector(t0, t1, 2, 3, 6, 7);
+              v4 o2 = __builtin_shufflevector(t2, t3, 0, 1, 4, 5), o3 = __builtin_shufflevector(t2, t3, 2, 3, 6, 7);
+              __builtin_memcpy(dst + k * width + x, &o0, 16);
+              __builtin_memcpy(dst + (k + 1) * width + x, &o1, 16);
+              __builtin_memcpy(dst + (k + 2) * width + x, &o2, 16);
+              __builtin_memcpy(dst + (k + 3) * width + x, &o3, 16);
+              x += 2;
+            } else
+              for (int q = 0; q < 4; q++) {
+                dst[(k + q) * width + x] = base[x * xs + k + q];
+                dst[(k + q) * width + x + 1] = base[(x + 1) * xs + k + q];
+              }
+          }
+      for (; k < depth; k++)
+        for (ptrdiff_t x = 0; x < width; x++) dst[k * width + x] = base[x * xs + k * ks];
+    }
+  }
+}
+
+void KERNEL(gemm_pack_a)(
+    const float *src, ptrdiff_t xs, ptrdiff_t ks, ptrdiff_t count, ptrdiff_t depth, float *dst) {
+  KERNEL(gemm_panels)(src, xs, ks, count, depth, GEMM_ROWS, dst);
+}
+void KERNEL(gemm_pack_b)(
+    const float *src, ptrdiff_t xs, ptrdiff_t ks, ptrdiff_t count, ptrdiff_t depth, float *dst) {
+  KERNEL(gemm_panels)(src, xs, ks, count, depth, GEMM_COLUMNS, dst);
+}
+int32_t KERNEL(gemm_tile_rows)(void) { return GEMM_ROWS; }
+int32_t KERNEL(gemm_tile_columns)(void) { return GEMM_COLUMNS; }

@@ -1,0 +1,93 @@
+extension Compute {
+  /// Mean and variance of every column of x `[rows, dim]`, in Double. - Complexity: O(rows·dim).
+  public func columnMoments(_ x: Tensor) -> (mean: [Float], variance: [Float]) {
+    let rows = x.shape[0], dim = x.shape[1]
+    precondition(x.isContiguous && rows > 0, "column moments of \(x.shape)")
+    var mean = [Double](repeating: 0, count: dim), spread = mean
+    x.withUnsafePointer { x in
+      for row in 0..<rows { for column in 0..<dim { mean[column] += Double(x[row * dim + column]) } }
+      for column in 0..<dim { mean[column] /= Double(rows) }
+      for row in 0..<rows {
+        for column in 0..<dim {
+          let difference = Double(x[row * dim + column]) - mean[column]
+          spread[column] += difference * difference
+        }
+      }
+    }
+    return (mean.map { Float($0) }, spread.map { Float($0 / Double(rows)) })
+  }
+
+  /// `y = (x − mean)/√(variance + ε)·gain + shift` by columns. - Complexity: O(rows·dim).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func scaleColumns(
+    _ x: Tensor, mean: [Float], variance: [Float], epsilon: Double, gain: Tensor, shift: Tensor
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    let rows = x.shape[0], dim = x.shape[1]
+    let gain = gain.array(), shift = shift.array()
+    var y = try empty(x.shape)
+    x.withUnsafePointer { x in
+      y.withUnsafeMutablePointer { y in
+        let (x, y) = (Shared(x), Shared(y))
+        slices(rows, grain: 32, cost: dim) { part in
+          for row in part {
+            for column in 0..<dim {
+              let scale = gain[column] / (variance[column] + Float(epsilon)).squareRoot()
+              y.pointer[row * dim + column] =
+                (x.pointer[row * dim + column] - mean[column]) * scale + shift[column]
+            }
+          }
+        }
+      }
+    }
+    return y
+  }
+
+  /// The gradient of x through the batch's own mean and variance; adds those of gain and shift.
+  ///
+  /// `dx = gain/σ·(dy − mean(dy) − x̂·mean(dy·x̂))` by columns. - Complexity: O(rows·dim).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func batchNormalizeBackward(
+    _ dy: Tensor, x: Tensor, mean: [Float], variance: [Float], epsilon: Double, gain: Tensor,
+    gradients: inout Tensor, gainAt: Int, shiftAt: Int
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    let rows = x.shape[0], dim = x.shape[1]
+    let gain = gain.array()
+    let inverse = variance.map { 1 / ($0 + Float(epsilon)).squareRoot() }
+    var dx = try empty(x.shape)
+    var dgain = [Double](repeating: 0, count: dim), dshift = dgain
+    x.withUnsafePointer { x in
+      dy.withUnsafePointer { dy in
+        for row in 0..<rows {
+          for column in 0..<dim {
+            let at = row * dim + column
+            dshift[column] += Double(dy[at])
+            dgain[column] += Double(dy[at] * (x[at] - mean[column]) * inverse[column])
+          }
+        }
+        let meanShift = dshift.map { Float($0 / Double(rows)) },
+          meanGain = dgain.map { Float($0 / Double(rows)) }
+        dx.withUnsafeMutablePointer { dx in
+          let (x, dy, dx) = (Shared(x), Shared(dy), Shared(dx))
+          slices(rows, grain: 32, cost: dim) { part in
+            for row in part {
+              for column in 0..<dim {
+                let at = row * dim + column
+                let normal = (x.pointer[at] - mean[column]) * inverse[column]
+                dx.pointer[at] =
+                  gain[column] * inverse[column]
+                  * (dy.pointer[at] - meanShift[column] - normal * meanGain[column])
+              }
+            }
+          }
+        }
+      }
+    }
+    gradients.withUnsafeMutablePointer { gradients in
+      for column in 0..<dim {
+        gradients[gainAt + column] += Float(dgain[column])
+        gradients[shiftAt + column] += Float(dshift[column])
+      }
+    }
+    return dx
+  }
+}

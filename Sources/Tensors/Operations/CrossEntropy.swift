@@ -1,0 +1,66 @@
+import CKernels
+
+/// The loss of a set of rows.
+public struct CrossEntropy: Hashable, Sendable {
+  /// The sum over counted rows, in nats.
+  public var sum: Double
+  /// Rows that counted.
+  public var rows: Int
+  /// Rows whose target had the largest logit.
+  public var correct: Int
+
+  /// Creates a loss.
+  public init(sum: Double = 0, rows: Int = 0, correct: Int = 0) {
+    (self.sum, self.rows, self.correct) = (sum, rows, correct)
+  }
+
+  /// The mean over counted rows, in nats; 0 when none counted.
+  public var mean: Double { rows == 0 ? 0 : sum / Double(rows) }
+  /// The share of counted rows that were right; 0 when none counted.
+  public var accuracy: Double { rows == 0 ? 0 : Double(correct) / Double(rows) }
+
+  /// Two sets of rows together.
+  public static func + (first: CrossEntropy, second: CrossEntropy) -> CrossEntropy {
+    CrossEntropy(
+      sum: first.sum + second.sum, rows: first.rows + second.rows, correct: first.correct + second.correct)
+  }
+}
+
+extension Compute {
+  /// Softmax cross-entropy over rows, with label smoothing and ignored rows.
+  ///
+  /// `loss_r = lse(z_r) − (1−ε)·z_r[t] − ε·mean(z_r)`; a target below 0 is ignored. When `gradientScale` is not 0 the
+  /// logits are replaced by their gradients `scale·(softmax(z) − (1−ε)·onehot − ε/V)`.
+  /// logits `[rows, vocabulary]`. - Complexity: O(rows·vocabulary).
+  /// - Precondition: targets are below the vocabulary.
+  public func crossEntropy(
+    _ logits: inout Tensor, targets: [Int32], smoothing: Double = 0, gradientScale: Double
+  ) -> CrossEntropy {
+    let rows = logits.shape[0], vocabulary = logits.shape[1]
+    precondition(targets.count == rows && logits.isContiguous, "\(targets.count) targets for \(logits.shape)")
+    precondition(
+      targets.allSatisfy { $0 < vocabulary }, "a target is outside the vocabulary of \(vocabulary)")
+    var losses = [Double](repeating: 0, count: rows), hits = [Int32](repeating: 0, count: rows)
+    logits.withUnsafeMutablePointer { logits in
+      targets.withUnsafeBufferPointer { targets in
+        losses.withUnsafeMutableBufferPointer { losses in
+          hits.withUnsafeMutableBufferPointer { hits in
+            guard let t = targets.baseAddress, let l = losses.baseAddress, let h = hits.baseAddress else {
+              return
+            }
+            let (z, t2, l2, h2) = (Shared(logits), Shared(t), Shared(l), Shared(h))
+            slices(rows, grain: 16, cost: vocabulary * 8) { part in
+              let at = part.lowerBound
+              attn_cross_entropy(
+                isa, z.pointer + at * vocabulary, t2.pointer + at, l2.pointer + at, h2.pointer + at,
+                part.count,
+                vocabulary, Float(smoothing), Float(gradientScale))
+            }
+          }
+        }
+      }
+    }
+    return CrossEntropy(
+      sum: losses.reduce(0, +), rows: targets.count { $0 >= 0 }, correct: hits.reduce(0) { $0 + Int($1) })
+  }
+}

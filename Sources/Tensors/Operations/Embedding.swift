@@ -1,0 +1,37 @@
+extension Compute {
+  /// Rows of a table by index: `y_i = scale·table[index_i]`, `[count, dim]`. - Complexity: O(count·dim).
+  /// - Precondition: every index is inside the table.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func lookUp(_ indices: [Int32], in table: Tensor, scale: Float = 1) throws(MemoryLimitExceeded)
+    -> Tensor
+  {
+    let rows = table.shape[0], dim = table.shape[1]
+    precondition(indices.allSatisfy { $0 >= 0 && $0 < rows }, "an index is outside the table of \(rows) rows")
+    var y = try empty([indices.count, dim])
+    table.withUnsafePointer { table in
+      y.withUnsafeMutablePointer { y in
+        for (row, index) in indices.enumerated() {
+          let source = table + Int(index) * dim, target = y + row * dim
+          for column in 0..<dim { target[column] = scale * source[column] }
+        }
+      }
+    }
+    return y
+  }
+
+  /// Adds `scale·dy_i` to row `index_i` of a table's gradient, in order. - Complexity: O(count·dim).
+  public func accumulateRows(
+    _ dy: Tensor, at indices: [Int32], scale: Float = 1, into gradients: inout Tensor, at offset: Int
+  ) {
+    let dim = dy.shape[1]
+    precondition(indices.count == dy.shape[0] && dy.isContiguous, "\(indices.count) indices for \(dy.shape)")
+    dy.withUnsafePointer { dy in
+      gradients.withUnsafeMutablePointer { gradients in
+        for (row, index) in indices.enumerated() {
+          let source = dy + row * dim, target = gradients + offset + Int(index) * dim
+          for column in 0..<dim { target[column] += scale * source[column] }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import CKernels
+import RealModule
+
+/// Cosines and sines of a rotary position encoding: `[positions, dim/2]`, angle `p·base^(−2i/dim)`.
+public struct RotaryTable: Sendable {
+  /// Which elements of a head form a pair.
+  public enum Convention: String, CaseIterable, Hashable, Sendable {
+    /// (2i, 2i + 1), as in the paper.
+    case interleaved
+    /// (i, i + d/2), Hugging Face's `rotate_half`.
+    case half
+  }
+
+  /// The pairing.
+  public let convention: Convention
+  /// The head dimension, even.
+  public let dim: Int
+  /// The first position that was tabulated.
+  public let first: Int
+  let cosine: Tensor
+  let sine: Tensor
+
+  /// Tabulates `count` positions from `first` in Double. - Complexity: O(count·dim).
+  /// - Precondition: `dim` is even.
+  /// - Throws: `MemoryLimitExceeded`.
+  public init(
+    convention: Convention, dim: Int, first: Int = 0, count: Int, base: Double = 10_000,
+    ledger: MemoryLedger? = nil
+  ) throws(MemoryLimitExceeded) {
+    precondition(dim % 2 == 0, "rotary positions need an even head dim, not \(dim)")
+    (self.convention, self.dim, self.first) = (convention, dim, first)
+    var cosines: [Float] = [], sines: [Float] = []
+    for position in first..<first + count {
+      for pair in 0..<dim / 2 {
+        let angle = Double(position) * Double.pow(base, -2 * Double(pair) / Double(dim))
+        cosines.append(Float(Double.cos(angle)))
+        sines.append(Float(Double.sin(angle)))
+      }
+    }
+    cosine = try Tensor(cosines, shape: [count, dim / 2], ledger: ledger)
+    sine = try Tensor(sines, shape: [count, dim / 2], ledger: ledger)
+  }
+}
+
+extension Compute {
+  /// Token rows to heads: columns `column ..< column + heads·dim` of x `[batch·length, width]` →
+  /// `[batch, heads, length, dim]`, rotated when a table is given (`inverse`: rotated back). - Complexity: O(count).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func splitHeads(
+    _ x: Tensor, column: Int = 0, batch: Int, heads: Int, dim: Int, rotary: RotaryTable? = nil,
+    inverse: Bool = false
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    let length = x.shape[0] / batch, width = x.shape[1]
+    precondition(
+      x.isContiguous && column + heads * dim <= width, "heads \(heads)·\(dim) at \(column) of \(x.shape)")
+    var y = try empty([batch, heads, length, dim])
+    x.withUnsafePointer { x in
+      y.withUnsafeMutablePointer { y in
+        moveHeads(
+          rows: Shared(x), width: width, column: column, heads: Shared(y), shape: (batch, heads, length, dim),
+          rotary,
+          inverse: inverse, gather: true)
+      }
+    }
+    return y
+  }
+
+  /// Heads back to token rows, into columns of y `[batch·length, width]`; the inverse of `splitHeads`.
+  public func mergeHeads(
+    _ x: Tensor, into y: inout Tensor, column: Int = 0, rotary: RotaryTable? = nil, inverse: Bool = false
+  ) {
+    precondition(x.rank == 4, "heads [batch, heads, length, dim] expected: \(x.shape)")
+    let x = x.contiguous()
+    let shape = (x.shape[0], x.shape[1], x.shape[2], x.shape[3]), width = y.shape[1]
+    precondition(
+      y.shape[0] == shape.0 * shape.2 && column + shape.1 * shape.3 <= width,
+      "\(x.shape) at \(column) of \(y.shape)")
+    x.withUnsafePointer { x in
+      y.withUnsafeMutablePointer { y in
+        moveHeads(
+          rows: Shared(y), width: width, column: column, heads: Shared(x), shape: shape, rotary,
+          inverse: inverse,
+          gather: false)
+      }
+    }
+  }
+
+  private func moveHeads(
+    rows: Shared<Float>, width: Int, column: Int, heads: Shared<Float>, shape: (Int, Int, Int, Int),
+    _ rotary: RotaryTable?, inverse: Bool, gather: Bool
+  ) {
+    let (batch, count, length, dim) = shape
+    if let rotary {
+      precondition(
+        rotary.dim == dim && rotary.cosine.shape[0] >= length, "rotary table for \(length) × \(dim)")
+    }
+    (rotary?.cosine).withPointer { cosine in
+      (rotary?.sine).withPointer { sine in
+        let (cosine, sine) = (cosine.map { Shared($0) }, sine.map { Shared($0) })
+        slices(batch * count, grain: 1, cost: length * dim) { part in
+          for index in part {
+            let row = index / count * length, head = index % count
+            attn_head_rows(
+              isa, rows.pointer + row * width + column + head * dim, width,
+              heads.pointer + index * length * dim,
+              length, dim, cosine.map { UnsafePointer($0.pointer) }, sine.map { UnsafePointer($0.pointer) },
+              inverse ? -1 : 1, rotary?.convention == .half ? 1 : 0, gather ? 1 : 0)
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import CKernels
+
+/// What a row normalisation keeps for backward.
+public struct NormStatistics: Sendable {
+  /// The mean of every row (0 for RMSNorm), `[rows]`.
+  public let mean: Tensor
+  /// `1/√(variance + ε)` of every row, `[rows]`.
+  public let inverseDeviation: Tensor
+}
+
+extension Compute {
+  /// LayerNorm or RMSNorm over the last axis.
+  ///
+  /// `y = (x − mean)/√(var + ε)·gain + shift`; with `centred` false the mean is 0 and `var` is the mean square.
+  /// x `[rows, dim]`, gain and shift `[dim]`. - Complexity: O(rows·dim).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func normalize(
+    _ x: Tensor, gain: Tensor, shift: Tensor?, centred: Bool, epsilon: Double
+  ) throws(MemoryLimitExceeded) -> (Tensor, NormStatistics) {
+    let rows = x.shape[0], dim = x.shape[1]
+    precondition(x.isContiguous && gain.count == dim, "norm of \(x.shape) with gain \(gain.shape)")
+    var y = try empty(x.shape), mean = try empty([rows]), deviation = try empty([rows])
+    x.withUnsafePointer { x in
+      gain.withUnsafePointer { gain in
+        shift.withPointer { shift in
+          y.withUnsafeMutablePointer { y in
+            mean.withUnsafeMutablePointer { mean in
+              deviation.withUnsafeMutablePointer { deviation in
+                let (x, y, mean, deviation) = (Shared(x), Shared(y), Shared(mean), Shared(deviation))
+                let (gain, shift) = (Shared(gain), shift.map { Shared($0) })
+                slices(rows, grain: 32, cost: dim * 4) { part in
+                  let at = part.lowerBound
+                  attn_norm(
+                    isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer,
+                    shift.map { UnsafePointer($0.pointer) }, y.pointer + at * dim, mean.pointer + at,
+                    deviation.pointer + at, part.count, dim, Float(epsilon))
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    return (y, NormStatistics(mean: mean, inverseDeviation: deviation))
+  }
+
+  /// The gradient of x; adds those of gain and shift into `gradients` at their offsets.
+  ///
+  /// `dx = (g − mean(g) − x̂·mean(g·x̂))/σ`, `g = dy·gain`; `dgain = Σ dy·x̂`, `dshift = Σ dy`.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func normalizeBackward(
+    _ dy: Tensor, x: Tensor, gain: Tensor, statistics: NormStatistics, centred: Bool,
+    gradients: inout Tensor, gainAt: Int, shiftAt: Int?
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    let rows = x.shape[0], dim = x.shape[1]
+    precondition(dy.shape == x.shape && dy.isContiguous, "\(dy.shape) against \(x.shape)")
+    let grain = max(64, (rows + 15) / 16), parts = (rows + grain - 1) / grain
+    var dx = try empty(x.shape)
+    // One row of partial sums a slice: the slices depend on the shape alone, and are added in order.
+    var partial = try zeros([parts * 2, dim])
+    x.withUnsafePointer { x in
+      dy.withUnsafePointer { dy in
+        gain.withUnsafePointer { gain in
+          statistics.mean.withUnsafePointer { mean in
+            statistics.inverseDeviation.withUnsafePointer { deviation in
+              dx.withUnsafeMutablePointer { dx in
+                partial.withUnsafeMutablePointer { partial in
+                  let (x, dy, dx, partial) = (Shared(x), Shared(dy), Shared(dx), Shared(partial))
+                  let (gain, mean, deviation) = (Shared(gain), Shared(mean), Shared(deviation))
+                  slices(rows, grain: grain, cost: dim * 8) { part in
+                    let at = part.lowerBound, row = partial.pointer + at / grain * dim
+                    attn_norm_backward(
+                      isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer, mean.pointer + at,
+                      deviation.pointer + at, dy.pointer + at * dim, dx.pointer + at * dim, row,
+                      row + parts * dim, part.count, dim)
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    accumulateColumnSums(partial.narrowed(axis: 0, to: 0..<parts), into: &gradients, at: gainAt)
+    if let shiftAt {
+      accumulateColumnSums(partial.narrowed(axis: 0, to: parts..<2 * parts), into: &gradients, at: shiftAt)
+    }
+    return dx
+  }
+}

@@ -1,0 +1,66 @@
+import Tensors
+import Testing
+
+/// The packed product against a loop in Double, on every instruction set, orientation and awkward size.
+@Suite struct GemmTests {
+  static let sizes = [
+    (1, 1, 1), (3, 5, 7), (12, 32, 16), (13, 33, 65), (25, 70, 330), (150, 9, 40), (2, 100, 3),
+  ]
+
+  @Test(arguments: InstructionSet.available, sizes)
+  func agreesWithDouble(_ set: InstructionSet, _ size: (Int, Int, Int)) throws {
+    let (m, n, k) = size
+    for (aSide, bSide) in [
+      (Compute.Orientation.plain, Compute.Orientation.plain), (.plain, .transposed), (.transposed, .plain),
+      (.transposed, .transposed),
+    ] {
+      let key = RandomKey(seed: 7)(m)(n)(k)
+      let a = try Tensor.normal(aSide == .plain ? [m, k] : [k, m], key: key("a"))
+      let b = try Tensor.normal(bSide == .plain ? [k, n] : [n, k], key: key("b"))
+      let bias = try Tensor.normal([n], key: key("bias"))
+      let compute = Compute(threads: 2, instructionSet: set)
+      let product = try compute.matmul(a, aSide, b, bSide, bias: bias)
+      var sum = try Tensor.normal([3 + m * n], key: key("c"))
+      let before = sum.array()
+      try compute.gemm(a, aSide, b, bSide, into: &sum, at: 3, accumulate: true)
+      let (x, y, z) = (a.array(), b.array(), bias.array())
+      let (got, added) = (product.array(), sum.array())
+      for i in 0..<m {
+        for j in 0..<n {
+          var exact = 0.0, magnitude = 1e-3
+          for p in 0..<k {
+            let left = Double(aSide == .plain ? x[i * k + p] : x[p * m + i])
+            let right = Double(bSide == .plain ? y[p * n + j] : y[j * k + p])
+            exact += left * right
+            magnitude += abs(left * right)
+          }
+          let bound = magnitude * 6e-8 * Double(8 + k)
+          #expect(abs(Double(got[i * n + j]) - exact - Double(z[j])) <= bound + 1e-6)
+          #expect(abs(Double(added[3 + i * n + j]) - exact - Double(before[3 + i * n + j])) <= bound + 1e-6)
+        }
+      }
+      #expect(Array(added[..<3]) == Array(before[..<3]))
+    }
+  }
+
+  @Test func bitsDoNotDependOnThreads() throws {
+    let a = try Tensor.normal([150, 90], key: RandomKey(seed: 1)),
+      b = try Tensor.normal([90, 40], key: RandomKey(seed: 2))
+    let results = try [1, 2, 3].map { try Compute(threads: $0).matmul(a, .plain, b).array() }
+    #expect(results[0] == results[1] && results[0] == results[2])
+  }
+
+  @Test func recyclingLedgerReachesASteadyState() throws {
+    let ledger = MemoryLedger(recycles: true)
+    let compute = Compute(threads: 2, ledger: ledger)
+    let a = try Tensor.normal([64, 48], key: RandomKey(seed: 1)),
+      b = try Tensor.normal([48, 40], key: RandomKey(seed: 2))
+    func step() throws { _ = try compute.activate(try compute.matmul(a, .plain, b), .gelu) }
+    try step()
+    let after = ledger.systemAllocations
+    for _ in 0..<5 { try step() }
+    #expect(after > 0)
+    #expect(ledger.systemAllocations == after)
+    #expect(ledger.currentBytes == 0)
+  }
+}
