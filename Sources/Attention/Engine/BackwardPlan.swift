@@ -1,0 +1,176 @@
+import AttentionCore
+import Tensors
+
+/// What a backward pass does in which order: fixed by pattern and shape, never by the number of threads.
+///
+/// The tiles of all query heads that share a key head are divided, in order, into *units* of equal cost. A unit adds
+/// to the gradients of keys and values in blocks of 64 rows: directly in the result where it is the first to touch the
+/// block, else in a private copy; copies are added in the order of units. So memory beyond the results is the overlap
+/// of the units only: next to nothing for local patterns, `(units − 1) · n · (headDim + valueDim)` for dense ones.
+struct BackwardPlan: Sendable {
+  /// A tile, or a part of one that is split along its keys.
+  struct Element: Sendable {
+    var head: Int32, tile: Int32
+    var part: Int32 = 0, parts: Int32 = 1
+    /// The slot of the part's query gradient; −1 for whole tiles.
+    var slot: Int32 = -1
+  }
+  /// A share of the work of a (batch, key head), done by one worker at a time.
+  struct Unit: Sendable {
+    var batch: Int, keyHead: Int
+    /// Elements of every wave, in order.
+    var waves: [[Element]]
+    /// For every 64-key block: its private copy, or −1 when the unit adds to the result itself.
+    var copies: [Int32]
+    /// Blocks of the result that this unit clears before use.
+    var owned: [Int32]
+  }
+
+  let units: [Unit]
+  let waveCount: Int
+  /// Private copies of key blocks, over all units.
+  let copyCount: Int
+  /// Parts of split tiles, in order, by slot.
+  let parts: [(batch: Int, element: Element)]
+  let unitsPerHead: Int
+  /// Tiles that share panels of keys.
+  let group: Int
+
+  init(pattern: TilePattern, shape: AttentionShape) {
+    let heads = shape.batch * shape.keyHeads
+    let wanted = max(2, min(8, shape.keyLength / 1024))
+    unitsPerHead = max(1, (wanted + heads - 1) / heads)
+    let costs = pattern.lists.map(TileCosts.init)
+    let waves = pattern.lists.map { TileWaves($0, queryLength: shape.queryLength) }
+    var total = 0.0
+    for batch in 0..<shape.batch {
+      for head in 0..<shape.queryHeads { total += costs[pattern.index(batch: batch, head: head)].total }
+    }
+    var builder = Builder(waveCount: max(1, waves.map(\.count).max() ?? 1))
+    for batch in 0..<shape.batch {
+      for keyHead in 0..<shape.keyHeads {
+        builder.addHead(
+          batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, waves: waves,
+          passTotal: total, units: unitsPerHead)
+      }
+    }
+    units = builder.units
+    waveCount = builder.waveCount
+    copyCount = builder.copyCount
+    parts = builder.parts
+    group = BackwardPlan.groupLimit
+  }
+
+  static let groupLimit = 2
+  /// Keys of a block of the gradients of keys and values.
+  static let blockKeys = 64
+}
+
+extension BackwardPlan {
+  private struct Builder {
+    let waveCount: Int
+    var units: [Unit] = []
+    var copyCount = 0
+    var parts: [(batch: Int, element: Element)] = []
+
+    init(waveCount: Int) { self.waveCount = waveCount }
+
+    mutating func addHead(
+      batch: Int, keyHead: Int, pattern: TilePattern, shape: AttentionShape, costs: [TileCosts],
+      waves: [TileWaves], passTotal: Double, units unitCount: Int
+    ) {
+      var elements: [(element: Element, cost: Double, wave: Int, place: Double)] = []
+      for member in 0..<shape.groupSize {
+        let head = keyHead * shape.groupSize + member
+        let index = pattern.index(batch: batch, head: head)
+        let list = pattern.lists[index]
+        let tiles = Double(max(1, list.tiles.count))
+        for tile in list.tiles.indices {
+          let cost = costs[index].cost(tile)
+          let count = ForwardPlan.parts(keys: costs[index].keys[tile], cost: cost, passTotal: passTotal)
+          let wave = waves[index].wave(tile)
+          if count == 1 {
+            let element = Element(head: Int32(head), tile: Int32(tile))
+            elements.append((element, cost, wave, Double(member) + Double(tile) / tiles))
+            continue
+          }
+          // A part sits among the tiles near its keys, so that its unit's blocks are those that it touches anyway.
+          for part in 0..<count {
+            let element = Element(
+              head: Int32(head), tile: Int32(tile), part: Int32(part), parts: Int32(count),
+              slot: Int32(parts.count))
+            parts.append((batch, element))
+            let place = Double(member) + (Double(part) + 0.5) / Double(count)
+            elements.append((element, cost / Double(count), wave, place))
+          }
+        }
+      }
+      let inOrder = zip(elements, elements.dropFirst()).allSatisfy { $0.place <= $1.place }
+      if !inOrder { elements.sort { ($0.place, $0.element.slot) < ($1.place, $1.element.slot) } }
+      let total = elements.reduce(0) { $0 + $1.cost }
+      let first = units.count
+      let blocks = (shape.keyLength + blockKeys - 1) / blockKeys
+      for _ in 0..<unitCount {
+        units.append(
+          Unit(
+            batch: batch, keyHead: keyHead, waves: Array(repeating: [], count: waveCount),
+            copies: Array(repeating: -1, count: blocks), owned: []))
+      }
+      var sum = 0.0
+      for (element, cost, wave, _) in elements {
+        let share = total > 0 ? Int((sum + cost / 2) / total * Double(unitCount)) : 0
+        units[first + min(unitCount - 1, share)].waves[wave].append(element)
+        sum += cost
+      }
+      assignBlocks(first..<first + unitCount, blocks: blocks, pattern: pattern)
+    }
+
+    /// Gives every block an owner, and a private copy to every later unit that touches it.
+    private mutating func assignBlocks(_ range: Range<Int>, blocks: Int, pattern: TilePattern) {
+      if range.count == 1 {
+        units[range.lowerBound].owned = (0..<Int32(blocks)).map { $0 }
+        return
+      }
+      var owner = [Int](repeating: -1, count: blocks)
+      for index in range {
+        let touched = touchedBlocks(units[index], blocks: blocks, pattern: pattern)
+        for block in 0..<blocks where touched[block] {
+          if owner[block] < 0 {
+            owner[block] = index
+          } else {
+            units[index].copies[block] = Int32(copyCount)
+            copyCount += 1
+          }
+        }
+      }
+      for block in 0..<blocks { units[max(range.lowerBound, owner[block])].owned.append(Int32(block)) }
+    }
+
+    private func touchedBlocks(_ unit: Unit, blocks: Int, pattern: TilePattern) -> [Bool] {
+      var touched = [Bool](repeating: false, count: blocks)
+      var dense = 0..<0
+      for element in unit.waves.joined() {
+        let list = pattern.list(batch: unit.batch, head: Int(element.head))
+        let tile = list.tiles[Int(element.tile)]
+        for number in Int(tile.firstSegment)..<Int(tile.firstSegment + tile.segmentCount) {
+          let segment = list.segments[number]
+          if segment.stride == 0 {
+            for t in 0..<Int(segment.count) {
+              let block = Int(list.keyIndices[Int(segment.start) + t]) / blockKeys
+              if block < blocks { touched[block] = true }
+            }
+          } else {
+            let last = Int(segment.start) + (Int(segment.count) - 1) * Int(segment.stride)
+            let run = Int(segment.start) / blockKeys..<min(blocks, last / blockKeys + 1)
+            // Long runs repeat from tile to tile; what the previous one marked is not marked again.
+            if dense.lowerBound <= run.lowerBound && run.upperBound <= dense.upperBound { continue }
+            let from = dense.contains(run.lowerBound) ? dense.upperBound : run.lowerBound
+            for block in from..<max(from, run.upperBound) { touched[block] = true }
+            dense = dense.contains(run.lowerBound) ? dense.lowerBound..<run.upperBound : run
+          }
+        }
+      }
+      return touched
+    }
+  }
+}

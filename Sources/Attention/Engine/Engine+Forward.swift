@@ -1,0 +1,174 @@
+import AttentionCore
+import CKernels
+import Tensors
+
+extension Engine {
+  /// Runs a plan.
+  static func run(
+    _ plan: ForwardPlan, query: Tensor, key: Tensor, value: Tensor, output: inout Tensor, lse: inout Tensor,
+    shape: AttentionShape, scale: Double, context: ExecutionContext
+  ) throws {
+    QKV(query: query, key: key, value: value).check(shape)
+    let outputLayout = output
+    let lseLayout = lse
+    try output.withUnsafeMutablePointer { outputBase throws in
+      try lse.withUnsafeMutablePointer { lseBase throws in
+        try query.withUnsafePointer { queryBase throws in
+          try key.withUnsafePointer { keyBase throws in
+            try value.withUnsafePointer { valueBase throws in
+              let pass = ForwardPass(
+                plan: plan, shape: shape, scale: scale, context: context,
+                query: Rows(reading: queryBase, query), key: Rows(reading: keyBase, key),
+                value: Rows(reading: valueBase, value), output: Rows(outputBase, outputLayout),
+                lse: Rows(lseBase, lseLayout))
+              if plan.waveCount > 1 { pass.clearRowsOfSeveralTiles() }
+              for wave in 0..<plan.waveCount { try pass.run(wave: wave) }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// One forward pass: the plan and where everything lies.
+struct ForwardPass: Sendable {
+  let plan: ForwardPlan
+  let shape: AttentionShape
+  let scale: Double
+  let context: ExecutionContext
+  let query: Rows, key: Rows, value: Rows, output: Rows, lse: Rows
+
+  private var isa: Int32 { context.instructionSet.code }
+
+  /// Floats of scratch that one tile needs.
+  private var scratchFloats: Int {
+    let bytes = attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 0)
+    return (bytes + 63) / 64 * 16
+  }
+
+  /// Keys that the tiles of a group compute before they move on: what K and V may fill of the second-level cache.
+  private var panelKeys: Int {
+    let fitting = (256 << 10) / (MemoryLayout<Float>.stride * (shape.headDim + shape.valueDim))
+    return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
+  }
+
+  /// What the kernels need to know of a (batch, query head).
+  func head(_ batch: Int, _ head: Int) -> attn_head {
+    let keyHead = shape.keyHead(of: head)
+    return attn_head(
+      query: query.head(batch, head), key: key.head(batch, keyHead), value: value.head(batch, keyHead),
+      query_stride: Int64(query.rowStride), key_stride: Int64(key.rowStride),
+      value_stride: Int64(value.rowStride), head_dim: Int32(shape.headDim), value_dim: Int32(shape.valueDim),
+      key_limit: Int32(shape.validKeys(batch: batch)), query_offset: Int32(shape.queryOffset),
+      scale: Float(scale))
+  }
+
+  /// Marks rows that later waves may be the first to reach, so that these find "nothing yet" there: LSE −∞.
+  func clearRowsOfSeveralTiles() {
+    for batch in 0..<shape.batch {
+      for head in 0..<shape.queryHeads {
+        let index = plan.pattern.index(batch: batch, head: head)
+        guard plan.lists[index].waves.count > 1 else { continue }
+        let list = plan.pattern.lists[index]
+        let rows = lse.head(batch, head)
+        for tile in list.tiles { for t in 0..<Int(tile.count) { rows[list.row(tile, t)] = -.infinity } }
+      }
+    }
+  }
+
+  func run(wave: Int) throws {
+    let work = WaveWork(plan: plan, shape: shape, wave: wave)
+    let threads = min(context.threads, max(1, work.itemCount))
+    let scratch = scratchFloats
+    let slotFloats = Int(ATTN_LANES) * (shape.valueDim + 1)
+    var scratchSpace = try Tensor(
+      uninitialized: [threads, plan.group, scratch], ledger: context.ledger)
+    var slotSpace = try Tensor(uninitialized: [work.parts.count, slotFloats], ledger: context.ledger)
+    try scratchSpace.withUnsafeMutablePointer { scratchBase throws in
+      try slotSpace.withUnsafeMutablePointer { slotBase throws in
+        let scratchRegion = Region(base: scratchBase)
+        let slots = Region(base: slotBase)
+        try Parallel.forEach(count: work.itemCount, threads: threads) { index, worker in
+          try context.checkCancellation()
+          let own = worker * plan.group * scratch
+          if index < work.parts.count {
+            part(work.parts[index], scratchRegion.scratch(own), slots.at(index * slotFloats))
+          } else {
+            tiles(work.group(index - work.parts.count), merge: wave > 0) {
+              scratchRegion.scratch(own + $0 * scratch)
+            }
+          }
+        }
+        join(work.parts, slots, slotFloats: slotFloats, merge: wave > 0)
+      }
+    }
+  }
+
+  /// Computes the tiles of a group, panel by panel of keys.
+  private func tiles(
+    _ group: WaveWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer
+  ) {
+    let list = plan.pattern.list(batch: group.batch, head: group.head)
+    var head = head(group.batch, group.head)
+    let panel = panelKeys
+    list.withTables { tables in
+      var feeds = (0..<group.count).map { TileFeed(list.tiles[group.tile($0)]) }
+      for position in 0..<group.count {
+        attn_forward_begin(isa, scratch(position), &head, tables.rows(list.tiles[group.tile(position)]))
+      }
+      var open = group.count
+      while open > 0 {
+        open = 0
+        for position in 0..<group.count where !feeds[position].isDone {
+          feeds[position].next(panel, in: list, tables) { attn_forward_run(isa, scratch(position), $0) }
+          open += feeds[position].isDone ? 0 : 1
+        }
+      }
+      for position in 0..<group.count {
+        attn_forward_end(
+          isa, scratch(position), output.head(group.batch, group.head), Int64(output.rowStride),
+          lse.head(group.batch, group.head), 1, merge ? 1 : 0)
+      }
+    }
+  }
+
+  /// Computes a part of a split tile into its slot: output rows, then their LSE.
+  private func part(
+    _ part: WaveWork.Part, _ scratch: UnsafeMutableRawPointer, _ slot: UnsafeMutablePointer<Float>
+  ) {
+    let list = plan.pattern.list(batch: part.batch, head: part.head)
+    let tile = list.tiles[part.tile]
+    var head = head(part.batch, part.head)
+    list.withTables { tables in
+      var feed = TileFeed(tile, in: list, part: part.part, of: part.parts, keys: part.keys)
+      attn_forward_begin(isa, scratch, &head, tables.rows(tile))
+      while !feed.isDone { feed.next(.max, in: list, tables) { attn_forward_run(isa, scratch, $0) } }
+      attn_forward_end(
+        isa, scratch, slot, Int64(shape.valueDim), slot + Int(ATTN_LANES) * shape.valueDim, 0, 0)
+    }
+  }
+
+  /// Combines the parts of split tiles, in order.
+  private func join(_ parts: [WaveWork.Part], _ slots: Region, slotFloats: Int, merge: Bool) {
+    for (index, part) in parts.enumerated() {
+      let list = plan.pattern.list(batch: part.batch, head: part.head)
+      let tile = list.tiles[part.tile]
+      let slot = slots.at(index * slotFloats)
+      let lseRows = lse.head(part.batch, part.head)
+      let outputRows = output.head(part.batch, part.head)
+      for t in 0..<Int(tile.count) {
+        let row = list.row(tile, t)
+        let target = outputRows + row * output.rowStride
+        let source = slot + t * shape.valueDim
+        let sourceLSE = slot[Int(ATTN_LANES) * shape.valueDim + t]
+        if part.part == 0 && !merge {
+          target.update(from: source, count: shape.valueDim)
+          lseRows[row] = sourceLSE
+        } else {
+          attn_merge_row(isa, target, lseRows + row, source, sourceLSE, Int32(shape.valueDim))
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import AttentionCore
+import Tensors
+
+/// What a forward pass does in which order: fixed by pattern and shape, never by the number of threads.
+///
+/// Tiles go in *waves*: within a wave no two tiles of a (batch, head) share a row, so they may run at once; a later
+/// wave combines its rows with what is there by log-sum-exp. Most patterns have one wave; LSH has one a round.
+/// Tiles that would keep one thread busy while others wait (global rows) are split along the keys; the parts meet by
+/// LSE after the wave.
+struct ForwardPlan: Sendable {
+  /// A tile that is split, and into how many parts.
+  struct Split: Sendable {
+    var tile: Int32
+    var parts: Int32
+  }
+  /// Tiles of one list that may run at once.
+  struct Wave: Sendable {
+    /// The tiles that run whole, longest first; `nil`: all tiles of the list in their own order.
+    var tiles: [Int32]?
+    var tileCount: Int
+    var splits: [Split] = []
+
+    func tile(_ position: Int) -> Int { tiles.map { Int($0[position]) } ?? position }
+  }
+  /// The waves of one list.
+  struct ListPlan: Sendable {
+    var waves: [Wave]
+    var coversAllRows: Bool
+  }
+
+  let pattern: TilePattern
+  let lists: [ListPlan]
+  /// Tiles that one worker takes at once, sharing panels of keys in its cache.
+  let group: Int
+
+  var coversAllRows: Bool { lists.allSatisfy(\.coversAllRows) }
+  var waveCount: Int { lists.map(\.waves.count).max() ?? 0 }
+
+  /// The work of a whole pass is dealt in parts of at most about 1/64.
+  static let grain = 64.0
+  /// Keys of a split tile's part, at least.
+  static let partKeys = 2048
+  /// The most tiles that share panels.
+  static let groupLimit = 4
+
+  init(pattern: TilePattern, shape: AttentionShape) {
+    self.pattern = pattern
+    let heads = shape.batch * shape.queryHeads
+    let used = Set(
+      (0..<heads).map { pattern.index(batch: $0 / shape.queryHeads, head: $0 % shape.queryHeads) })
+    let weight = Double(heads) / Double(max(1, used.count))
+    let costs = pattern.lists.map(TileCosts.init)
+    let total = used.reduce(0) { $0 + costs[$1].total } * weight
+    lists = zip(pattern.lists, costs).map { list, cost in
+      ListPlan(list: list, costs: cost, passTotal: total, queryLength: shape.queryLength)
+    }
+    let tiles = used.reduce(0.0) { $0 + Double(pattern.lists[$1].tiles.count) } * weight
+    group = max(1, min(ForwardPlan.groupLimit, Int(tiles / 32)))
+  }
+}
+
+/// The cost of every tile of a list: lanes times keys.
+struct TileCosts: Sendable {
+  let keys: [Int32]
+  let total: Double
+  let highest: Double
+  private let list: TileList
+
+  init(_ list: TileList) {
+    self.list = list
+    var keys = [Int32](repeating: 0, count: list.tiles.count)
+    var total = 0.0
+    var highest = 0.0
+    for (index, tile) in list.tiles.enumerated() {
+      var sum = 0
+      let first = Int(tile.firstSegment)
+      for segment in first..<first + Int(tile.segmentCount) { sum += Int(list.segments[segment].count) }
+      keys[index] = Int32(clamping: sum)
+      let cost = Double(sum) * TileCosts.lanes(Int(tile.count))
+      total += cost
+      highest = max(highest, cost)
+    }
+    self.keys = keys
+    self.total = total
+    self.highest = highest
+  }
+
+  /// Lanes as they are computed: a tile of a few rows costs a vector of them.
+  static func lanes(_ rows: Int) -> Double { Double(max(16, rows)) }
+
+  func cost(_ tile: Int) -> Double { Double(keys[tile]) * TileCosts.lanes(Int(list.tiles[tile].count)) }
+}
+
+extension ForwardPlan.ListPlan {
+  init(list: TileList, costs: TileCosts, passTotal: Double, queryLength: Int) {
+    let waveOf = TileWaves(list, queryLength: queryLength)
+    coversAllRows = waveOf.coversAllRows
+    let mean = costs.total / Double(max(1, list.tiles.count))
+    let uneven = costs.highest > 1.5 * mean
+    if waveOf.count <= 1 && !uneven {
+      waves = list.tiles.isEmpty ? [] : [.init(tiles: nil, tileCount: list.tiles.count)]
+      // Few, equal tiles may still be too long for one thread each.
+      let parts = ForwardPlan.parts(keys: costs.keys.first ?? 0, cost: costs.highest, passTotal: passTotal)
+      guard parts > 1 else { return }
+    }
+    var waves = (0..<max(1, waveOf.count)).map { _ in ForwardPlan.Wave(tiles: [], tileCount: 0) }
+    for tile in list.tiles.indices {
+      let wave = waveOf.wave(tile)
+      let parts = ForwardPlan.parts(keys: costs.keys[tile], cost: costs.cost(tile), passTotal: passTotal)
+      if parts > 1 {
+        waves[wave].splits.append(.init(tile: Int32(tile), parts: Int32(parts)))
+      } else {
+        waves[wave].tiles?.append(Int32(tile))
+      }
+    }
+    for index in waves.indices {
+      waves[index].tiles?.sort { (costs.cost(Int($0)), $1) > (costs.cost(Int($1)), $0) }
+      waves[index].tileCount = waves[index].tiles?.count ?? 0
+    }
+    self.waves = waves
+  }
+}
+
+extension ForwardPlan {
+  /// How many parts a tile is split into: enough that none is more than a grain of the pass, each long enough to pay.
+  static func parts(keys: Int32, cost: Double, passTotal: Double) -> Int {
+    guard passTotal > 0 else { return 1 }
+    let byLength = (Int(keys) + partKeys - 1) / partKeys
+    return max(1, min(64, byLength, Int((cost * grain / passTotal).rounded(.up))))
+  }
+}
+
+/// The wave of every tile: one more than the last earlier tile that shares a row with it.
+struct TileWaves: Sendable {
+  let count: Int
+  let coversAllRows: Bool
+  private let waves: [Int32]?
+
+  init(_ list: TileList, queryLength: Int) {
+    if let covered = TileWaves.ascendingRows(list) {
+      count = list.tiles.isEmpty ? 0 : 1
+      coversAllRows = covered == queryLength
+      waves = nil
+      return
+    }
+    var next = [Int32](repeating: 0, count: queryLength)
+    var waves = [Int32](repeating: 0, count: list.tiles.count)
+    var highest: Int32 = 0
+    for (index, tile) in list.tiles.enumerated() {
+      var wave: Int32 = 0
+      for t in 0..<Int(tile.count) { wave = max(wave, next[list.row(tile, t)]) }
+      for t in 0..<Int(tile.count) { next[list.row(tile, t)] = wave + 1 }
+      waves[index] = wave
+      highest = max(highest, wave)
+    }
+    count = Int(highest) + 1
+    coversAllRows = !next.contains(0)
+    self.waves = waves
+  }
+
+  func wave(_ tile: Int) -> Int { waves.map { Int($0[tile]) } ?? 0 }
+
+  /// The rows covered when tiles are runs of rows in ascending order, which needs no table to see; else `nil`.
+  private static func ascendingRows(_ list: TileList) -> Int? {
+    var end: Int32 = 0
+    var covered = 0
+    for tile in list.tiles {
+      guard tile.stride == 1 || (tile.count == 1 && tile.stride > 0), tile.start >= end else { return nil }
+      end = tile.start + tile.count
+      covered += Int(tile.count)
+    }
+    return covered
+  }
+}
+
+extension TileList {
+  /// The t-th row of a tile.
+  func row(_ tile: QueryTile, _ t: Int) -> Int {
+    tile.stride == 0 ? Int(queryIndices[Int(tile.start) + t]) : Int(tile.start) + t * Int(tile.stride)
+  }
+}

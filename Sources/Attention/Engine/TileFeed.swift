@@ -1,0 +1,96 @@
+import AttentionCore
+import CKernels
+
+/// Feeds the segments of a tile to the kernels, a panel of keys at a time.
+struct TileFeed {
+  private var segment: Int
+  private let lastSegment: Int
+  private var offset = 0
+  private var left: Int
+
+  /// All keys of a tile.
+  init(_ tile: TileList.QueryTile) {
+    segment = Int(tile.firstSegment)
+    lastSegment = segment + Int(tile.segmentCount)
+    left = .max
+  }
+
+  /// The part `part` of `parts` of a tile that has `keys` keys.
+  init(_ tile: TileList.QueryTile, in list: TileList, part: Int, of parts: Int, keys: Int) {
+    self.init(tile)
+    let from = keys * part / parts
+    left = keys * (part + 1) / parts - from
+    var skip = from
+    while segment < lastSegment, skip >= Int(list.segments[segment].count) {
+      skip -= Int(list.segments[segment].count)
+      segment += 1
+    }
+    offset = skip
+  }
+
+  var isDone: Bool { segment >= lastSegment || left <= 0 }
+
+  /// Calls `body` for runs of at most `limit` keys in all, and moves on.
+  mutating func next(
+    _ limit: Int, in list: TileList, _ tables: TileTables, _ body: (UnsafePointer<attn_run>) -> Void
+  ) {
+    var room = min(limit, left)
+    while room > 0, segment < lastSegment {
+      let current = list.segments[segment]
+      let count = min(room, Int(current.count) - offset)
+      var run = tables.run(current, from: offset, count: count)
+      body(&run)
+      room -= count
+      if left != .max { left -= count }
+      offset += count
+      if offset >= Int(current.count) {
+        segment += 1
+        offset = 0
+      }
+    }
+  }
+}
+
+/// Pointers into the index and bit tables of a list, valid inside `TileList.withTables`.
+struct TileTables {
+  let keys: UnsafePointer<Int32>?
+  let queries: UnsafePointer<Int32>?
+  let bits: UnsafePointer<UInt64>?
+
+  /// The rows of a tile.
+  func rows(_ tile: TileList.QueryTile) -> attn_list {
+    attn_list(
+      index: tile.stride == 0 ? queries.map { $0 + Int(tile.start) } : nil, start: tile.start,
+      stride: tile.stride, count: tile.count)
+  }
+
+  /// `count` keys of a segment from its `offset`-th on.
+  func run(_ segment: TileList.Segment, from offset: Int, count: Int) -> attn_run {
+    let index = segment.stride == 0 ? keys.map { $0 + Int(segment.start) + offset } : nil
+    let list = attn_list(
+      index: index, start: segment.start + Int32(offset) * segment.stride, stride: segment.stride,
+      count: Int32(count))
+    switch segment.mask {
+    case .full: return attn_run(keys: list, mask: Int32(ATTN_FULL), low: 0, high: 0, bits: nil)
+    case .band(let low, let high):
+      return attn_run(keys: list, mask: Int32(ATTN_BAND), low: low, high: high, bits: nil)
+    case .notSelf: return attn_run(keys: list, mask: Int32(ATTN_NOT_SELF), low: 0, high: 0, bits: nil)
+    case .bits(let first):
+      let words = bits.map { $0 + Int(first) + offset }
+      return attn_run(keys: list, mask: Int32(ATTN_BITS), low: 0, high: 0, bits: words)
+    }
+  }
+}
+
+extension TileList {
+  /// Calls `body` with pointers into the tables.
+  func withTables<R>(_ body: (TileTables) throws -> R) rethrows -> R {
+    try keyIndices.withUnsafeBufferPointer { keys in
+      try queryIndices.withUnsafeBufferPointer { queries in
+        try bits.withUnsafeBufferPointer { bits in
+          try body(TileTables(keys: keys.baseAddress, queries: queries.baseAddress, bits: bits.baseAddress))
+        }
+      }
+    }
+  }
+}
