@@ -93,8 +93,12 @@ let package = Package(
     .testTarget(
       name: "LaboratoryTests", dependencies: ["Laboratory", "LabTestSupport"],
       swiftSettings: strict),
+    // The program with variants that crash, dawdle, eat memory or lie: what a run must survive.
+    .executableTarget(
+      name: "attnlab-fakes", dependencies: ["AttentionLab", "AttentionCore", "Tensors"],
+      path: "Tests/FakeLab", swiftSettings: strict),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["AttentionLab", "Laboratory", "attnlab"],
+      name: "CommandLineTests", dependencies: ["AttentionLab", "Laboratory", "attnlab", "attnlab-fakes"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -4,6 +4,8 @@ import ArgumentParser
 enum Subcommands {
   static let all: [any ParsableCommand.Type] = [
     ListCommand.self,
+    RunCommand.self,
+    MeasureCommand.self,
     DoctorCommand.self,
   ]
 }

@@ -6,6 +6,7 @@ public struct VariantDescription: Sendable {
   public let card: VariantCard
   /// Its parameters in order.
   public let parameters: [ParameterDescription]
+  private let variantType: any AttentionVariant.Type
 
   /// A parameter without its generic type.
   public struct ParameterDescription: Sendable {
@@ -29,8 +30,24 @@ public struct VariantDescription: Sendable {
           name: $0.name, allowed: $0.allowed, unit: $0.unit, defaultValue: $0.defaultValue, help: $0.help)
       }
     }
+    variantType = type
     card = type.card
     parameters = open(type)
+  }
+
+  /// Checks settings by name, type and range.
+  /// - Throws: `ConfigurationError`.
+  public func check(_ settings: [String: ParameterValue]) throws(ConfigurationError) {
+    _ = try summary(of: settings)
+  }
+
+  /// `name=value` of all parameters, defaults included: the CSV's `configuration`.
+  /// - Throws: `ConfigurationError`.
+  public func summary(of settings: [String: ParameterValue]) throws(ConfigurationError) -> String {
+    func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> String {
+      try V.Configuration(settings: settings).summary
+    }
+    return try open(variantType)
   }
 
   /// The description as JSON.

@@ -1,0 +1,129 @@
+import ArgumentParser
+import AttentionCore
+import Foundation
+import Laboratory
+import Tensors
+
+/// `attnlab run`: a preset, from the first cell or from where it was stopped.
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Run a preset; the same command continues an interrupted run.",
+    discussion: """
+      Rows go to results/<preset>/measurements.csv as they finish. A finished run started again shows its results.
+
+      Examples:
+        attnlab run quickstart
+        attnlab run quickstart --set n=[256,1024] --set input.text=notes.txt --out results/mine
+        attnlab run scaling-time-memory --only full,lsh --memory-limit 8GiB --dry-run
+      """)
+
+  @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.")
+  var preset: String
+
+  @Option(help: "The folder of the results. Default: results/<preset>.")
+  var out: String?
+
+  @Option(name: .customLong("set"), help: "Change a field of the preset, path=value; may be repeated.")
+  var sets: [String] = []
+
+  @Option(help: "Only these variants, separated by commas.")
+  var only: String?
+
+  @Option(help: "Threads of every cell.")
+  var threads: Int?
+
+  @Option(
+    help:
+      "The most memory that a cell may use, such as 8GiB. Default: the preset's, else 3/4 of the machine's.")
+  var memoryLimit: String?
+
+  @Option(help: "The most time that a cell may use, such as 60s. Default: the preset's, else none.")
+  var timeLimit: String?
+
+  @Flag(help: "Start over; the old folder is kept under another name.")
+  var fresh = false
+
+  @Flag(help: "Print the cells with predicted time and memory, and stop.")
+  var dryRun = false
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() async throws {
+    let catalog = AttentionLab.catalog
+    let preset = try loaded(catalog)
+    let cells = try selected(preset, catalog)
+    if dryRun {
+      let forecast = Forecast(cells, catalog: catalog, memoryLimit: preset.memoryLimit)
+      print(json ? forecast.json.pretty : forecast.text)
+      return
+    }
+    let folder = out ?? "results/\(preset.name)"
+    if fresh, let kept = try RunFolder.setAside(folder) {
+      Terminal.note("kept the earlier results as \(kept)")
+    }
+    if !LabVersion.isOptimized {
+      Terminal.note("warning: a debug build; times mean nothing (swift build -c release)")
+    }
+    guard let program = Bundle.main.executablePath else {
+      throw UsageError("the program's own path is not known")
+    }
+    Interruption.installSignals()
+    let runner = Runner(
+      preset: preset, cells: cells, folder: folder, program: program, interruption: .ofProcess,
+      progress: { Terminal.note(Self.line($0, $1, $2)) })
+    let outcome = try await runner.run()
+    if outcome.repaired > 0 {
+      Terminal.note("removed a torn last line (\(outcome.repaired) bytes); its cell was measured again")
+    }
+    if outcome.added == 0 {
+      Terminal.note(
+        "\(folder) is finished (\(outcome.kept) rows); these are its results, --fresh measures again")
+    }
+  }
+
+  private func loaded(_ catalog: Catalog) throws -> Preset {
+    let flags = sets + (threads.map { ["threads=\($0)"] } ?? [])
+    var preset = try Preset(file: PresetFinder.file(preset), sets: flags, catalog: catalog)
+    if let memoryLimit {
+      guard let bytes = Quantity.bytes(memoryLimit) else {
+        throw UsageError("--memory-limit \(memoryLimit): it takes \(Quantity.bytesAllowed)")
+      }
+      preset.memoryLimit = bytes
+    }
+    if let timeLimit {
+      guard let seconds = Quantity.seconds(timeLimit) else {
+        throw UsageError("--time-limit \(timeLimit): it takes \(Quantity.secondsAllowed)")
+      }
+      preset.timeLimit = seconds
+    }
+    return preset
+  }
+
+  private func selected(_ preset: Preset, _ catalog: Catalog) throws -> [Cell] {
+    let cells = try preset.cells()
+    guard let only else { return cells }
+    let wanted = only.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    let present = Set(cells.map(\.variant))
+    for id in wanted {
+      _ = try catalog.type(of: id)
+      guard present.contains(id) else {
+        throw UsageError(
+          "--only \(id): the preset has no such variant; it has \(present.sorted().joined(separator: ", "))")
+      }
+    }
+    return cells.filter { wanted.contains($0.variant) }
+  }
+
+  /// A row as progress.
+  static func line(_ row: MeasurementRow, _ number: Int, _ count: Int) -> String {
+    let width = "\(count)".count
+    let counter = String(repeating: " ", count: width - "\(number)".count) + "\(number)/\(count)"
+    let what = "\(row.variant) \(row.pass) n=\(row.keyLength ?? 0)"
+    guard let seconds = row.secondsMedian else { return "[\(counter)] \(what): \(row.status): \(row.reason)" }
+    let memory = row.workspaceBytes.map { Quantity.describe(bytes: Double($0)) } ?? "–"
+    let share = row.fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""
+    return "[\(counter)] \(what): \(Quantity.describe(seconds: seconds))\(share), \(memory)"
+  }
+}

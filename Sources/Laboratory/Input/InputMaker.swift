@@ -1,0 +1,123 @@
+import AttentionCore
+import Foundation
+import Tensors
+
+/// Makes q, k and v for a shape; the same seed and shape give the same values to every variant.
+public struct InputMaker: Sendable {
+  /// The width of the embedding that text goes through.
+  static let width = 32
+  private static let lanes = 16
+
+  private let source: InputSource
+  private let key: RandomKey
+  private let text: TextSource?
+
+  /// Creates a maker.
+  /// - Throws: `UsageError` when the text cannot be read.
+  public init(_ source: InputSource, seed: UInt64, anchors: [String] = [], limit: Int) throws(UsageError) {
+    self.source = source
+    key = RandomKey(seed: seed)("input")
+    switch source {
+    case .gaussian: text = nil
+    case .text(let path): text = try TextSource(path: path, anchors: anchors, limit: max(1, limit))
+    }
+  }
+
+  /// The inputs of a shape.
+  ///
+  /// Gaussian: every element N(0, 1). Text: sequence b reads the bytes from `b · length` on, cyclically;
+  /// `x_i = e[byte_i] + p(i)` with `e` N(0, ½) and `p` sinusoidal (base 10000, interleaved), both of width 32, and
+  /// `q = x W_q`, `k = x W_k`, `v = x W_v` with W N(0, 1/32), so that elements have variance 1.
+  /// Complexity: O(length · 32 · (heads · dims)) for text.
+  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  public func make(_ shape: AttentionShape, ledger: MemoryLedger?) throws -> QKV {
+    guard let text else {
+      return QKV(
+        query: try .normal(shape.queryShape, key: key("query"), ledger: ledger),
+        key: try .normal(shape.keyShape, key: key("key"), ledger: ledger),
+        value: try .normal(shape.valueShape, key: key("value"), ledger: ledger))
+    }
+    let length = max(shape.queryLength, shape.keyLength)
+    // The queries of a causal shape are the last rows of the sequence; else both begin together.
+    let queryStart = shape.isCausal ? length - shape.queryLength : 0
+    let keyStart = shape.isCausal ? length - shape.keyLength : 0
+    func project(_ name: String, _ heads: Int, _ dim: Int, from start: Int, _ count: Int) throws -> Tensor {
+      let values = projected(text.bytes, key(name), shape.batch, heads, dim, start, count, stride: length)
+      return try Tensor(values, shape: [shape.batch, heads, count, dim], ledger: ledger)
+    }
+    return QKV(
+      query: try project("query", shape.queryHeads, shape.headDim, from: queryStart, shape.queryLength),
+      key: try project("key", shape.keyHeads, shape.headDim, from: keyStart, shape.keyLength),
+      value: try project("value", shape.keyHeads, shape.valueDim, from: keyStart, shape.keyLength))
+  }
+
+  /// A gradient of the output: N(0, 1).
+  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  public func outputGradient(_ shape: AttentionShape, ledger: MemoryLedger?) throws -> Tensor {
+    try .normal(shape.outputShape, key: key("output gradient"), ledger: ledger)
+  }
+
+  private func projected(
+    _ bytes: [UInt8], _ key: RandomKey, _ batch: Int, _ heads: Int, _ dim: Int, _ start: Int, _ count: Int,
+    stride: Int
+  ) -> [Float] {
+    let groups = (dim + Self.lanes - 1) / Self.lanes
+    var result: [Float] = []
+    result.reserveCapacity(batch * heads * count * dim)
+    for b in 0..<batch {
+      for head in 0..<heads {
+        let weights = weights(key(head), groups: groups)
+        let table = byteTable(weights, groups: groups)
+        for row in 0..<count {
+          let position = start + row
+          let byte = Int(bytes[(b * stride + position) % bytes.count])
+          let code = Self.positionCode(position)
+          for group in 0..<groups {
+            var sum = table[byte * groups + group]
+            for t in 0..<Self.width {
+              sum.addProduct(SIMD16(repeating: code[t]), weights[t * groups + group])
+            }
+            for lane in 0..<min(Self.lanes, dim - group * Self.lanes) { result.append(sum[lane]) }
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  /// W of one head: width × (16-wide groups), N(0, 1/width).
+  private func weights(_ key: RandomKey, groups: Int) -> [SIMD16<Float>] {
+    var generator = key.generator()
+    let deviation = 1 / Double(Self.width).squareRoot()
+    return (0..<Self.width * groups).map { _ in
+      var lanes = SIMD16<Float>()
+      for lane in 0..<Self.lanes { lanes[lane] = Float(deviation * generator.normal()) }
+      return lanes
+    }
+  }
+
+  /// `e[byte] · W` for all 256 bytes: rows of the text share these products.
+  private func byteTable(_ weights: [SIMD16<Float>], groups: Int) -> [SIMD16<Float>] {
+    var generator = key("embedding").generator()
+    var table = [SIMD16<Float>](repeating: .zero, count: 256 * groups)
+    for byte in 0..<256 {
+      for t in 0..<Self.width {
+        let element = Float(generator.normal() * 0.5.squareRoot())
+        for group in 0..<groups {
+          table[byte * groups + group].addProduct(SIMD16(repeating: element), weights[t * groups + group])
+        }
+      }
+    }
+    return table
+  }
+
+  /// `p(i)_2t = sin(i / 10000^(2t/width))`, `p(i)_2t+1 = cos(…)`.
+  private static func positionCode(_ position: Int) -> [Float] {
+    (0..<width).map { t in
+      let angle = Double(position) * frequencies[t / 2]
+      return Float(t % 2 == 0 ? sin(angle) : cos(angle))
+    }
+  }
+
+  private static let frequencies = (0..<width / 2).map { pow(10000, -2 * Double($0) / Double(width)) }
+}

@@ -1,0 +1,181 @@
+import AttentionCore
+import Foundation
+import Tensors
+
+/// Measures one cell in this process: plan, inputs, warm-up, timed passes, memory, error, check.
+public struct Measurement: Sendable {
+  /// What is measured.
+  public let cell: Cell
+  /// Where the variant comes from.
+  public let catalog: Catalog
+  /// The most bytes that the pass may use.
+  public var memoryLimit: Int?
+  /// The machine's fused multiply-add peak for these threads and this instruction set, in GFLOP/s.
+  public var peakGflops: Double?
+  /// Folders from which the project's own text is looked for.
+  public var anchors: [String] = []
+
+  /// The largest relative error of sampled rows against the variant's own oracle.
+  ///
+  /// float32 results of these sizes stay below 1e-6; a pair that is wrongly seen or missed in a row of a thousand
+  /// shows as 1e-3.
+  static let tolerance = 2e-5
+
+  /// Creates a measurement.
+  public init(_ cell: Cell, catalog: Catalog) {
+    self.cell = cell
+    self.catalog = catalog
+  }
+
+  /// Makes the measurement. Failure is data: it comes back as a row with a status and a reason.
+  public func run() -> MeasurementRow {
+    var row = MeasurementRow(cell)
+    row.startedAt = Timestamp.now()
+    do {
+      try fill(&row)
+      row.status = MeasurementStatus.ok.rawValue
+    } catch let error as ConfigurationError {
+      row.fail(.unsupported, "\(error)")
+    } catch let error as MemoryLimitExceeded {
+      row.fail(.outOfMemory, "\(error)")
+    } catch let error as BudgetExceeded {
+      row.fail(.outOfMemory, error.description)
+    } catch let error as CheckFailure {
+      row.fail(.failedCheck, error.description)
+    } catch {
+      row.fail(.error, "\(error)")
+    }
+    return row
+  }
+
+  private func fill(_ row: inout MeasurementRow) throws {
+    let shape = try cell.shape()
+    guard let instructionSet = InstructionSet(rawValue: cell.instructionSet),
+      InstructionSet.available.contains(instructionSet)
+    else {
+      throw ConfigurationError(
+        field: "isa", value: cell.instructionSet,
+        allowed: "one of " + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
+    }
+    let clock = ContinuousClock()
+    let start = clock.now
+    let variant = try catalog.make(
+      cell.variant, settings: cell.settings, shape: shape,
+      key: RandomKey(seed: cell.seed)("variant")(cell.variant))
+    row.planSeconds = (clock.now - start).seconds
+    row.planBytes = variant.planBytes
+    row.configuration = variant.configurationSummary
+    let cost = variant.cost(of: cell.pass)
+    row.flops = cost.flops
+    row.density = cost.density(of: shape)
+    row.predictedBytes = cost.workspaceBytes + cost.inputOutputBytes
+    if let memoryLimit, let predicted = row.predictedBytes, predicted > Double(memoryLimit) {
+      throw BudgetExceeded(
+        "needs \(Quantity.describe(bytes: predicted)) by its closed form; "
+          + "\(Quantity.describe(bytes: Double(memoryLimit))) allowed")
+    }
+
+    let ledger = MemoryLedger(limitBytes: memoryLimit)
+    let maker = try InputMaker(
+      cell.input, seed: cell.seed, anchors: anchors,
+      limit: shape.batch * max(shape.queryLength, shape.keyLength))
+    let inputs = try maker.make(shape, ledger: ledger)
+    let context = ExecutionContext(threads: cell.threads, instructionSet: instructionSet, ledger: ledger)
+    ProcessMemory.resetPeak()
+    let result = try time(variant, inputs, shape, maker, context, row: &row)
+    row.peakRSSBytes = ProcessMemory.peakBytes()
+    try verify(result, variant, inputs, shape, row: &row)
+  }
+
+  /// What a timed pass left behind: the output, or for backward the gradient of q and the output's gradient.
+  private struct Result {
+    let tensor: Tensor
+    let outputGradient: Tensor?
+  }
+
+  private func time(
+    _ variant: AnyAttention, _ inputs: QKV, _ shape: AttentionShape, _ maker: InputMaker,
+    _ context: ExecutionContext, row: inout MeasurementRow
+  ) throws -> Result {
+    let stopwatch = Stopwatch(
+      warmup: cell.warmup, repeats: cell.repeats, budgetSeconds: cell.budgetSeconds)
+    let ledger = context.ledger
+    let result: Result
+    let samples: [Double]
+    if cell.pass == .backward {
+      let forward = try variant.forward(inputs, in: context)
+      let gradient = try maker.outputGradient(shape, ledger: ledger)
+      ledger?.resetPeak()
+      let timed = try stopwatch.time { try forward.backward(gradient, in: context) }
+      result = Result(tensor: timed.last.query, outputGradient: gradient)
+      samples = timed.samples
+    } else {
+      ledger?.resetPeak()
+      let timed = try stopwatch.time { try variant.forward(inputs, in: context) }
+      result = Result(tensor: timed.last.output, outputGradient: nil)
+      samples = timed.samples
+    }
+    row.workspaceBytes = ledger?.peakBytes
+    row.repeats = samples.count
+    let median = Quantiles.quantile(samples, 0.5)
+    row.secondsMedian = median
+    row.secondsP20 = Quantiles.quantile(samples, 0.2)
+    row.secondsP80 = Quantiles.quantile(samples, 0.8)
+    row.gflops = row.flops.map { $0 / median / 1e9 }
+    if let peakGflops, let gflops = row.gflops { row.fractionOfPeak = gflops / peakGflops }
+    return result
+  }
+
+  private func verify(
+    _ result: Result, _ variant: AnyAttention, _ inputs: QKV, _ shape: AttentionShape,
+    row: inout MeasurementRow
+  ) throws {
+    let sample = SampledRows(inputs, shape, key: RandomKey(seed: cell.seed)("sampled rows"))
+    let found = sample.rows(of: result.tensor)
+    let gradient = result.outputGradient?.array()
+    let oracle = try variant.oracle(for: inputs)
+    // The gradient of shared queries and keys has a part that needs all rows.
+    if gradient == nil || oracle.keySource == .keys {
+      let error = SampledRows.relativeError(found, sample.compute(oracle, outputGradient: gradient))
+      guard error <= Self.tolerance else {
+        let what = gradient == nil ? "output" : "gradient of q"
+        throw CheckFailure(
+          "\(what) differs from its definition by \(Quantity.significant(error, 3)) in \(sample.rows.count) rows"
+            + " (at most \(Self.tolerance))")
+      }
+    }
+    row.errorRel = SampledRows.relativeError(found, sample.compute(sample.full, outputGradient: gradient))
+  }
+}
+
+/// A pass that was not begun because its closed form says that it will not fit.
+private struct BudgetExceeded: Error {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+extension MeasurementRow {
+  /// A row that knows what is to be measured, and nothing else yet.
+  public init(_ cell: Cell) {
+    self.init()
+    (preset, experiment, variant) = (cell.preset, cell.experiment, cell.variant)
+    configuration = cell.settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(
+      separator: ";")
+    pass = cell.pass.rawValue
+    (batch, queryHeads, keyHeads) = (cell.batch, cell.heads, cell.keyHeads)
+    (queryLength, keyLength) = (cell.queryLength, cell.keyLength)
+    (headDim, valueDim, causal) = (cell.headDim, cell.valueDim, cell.isCausal)
+    (threads, isa) = (cell.threads, cell.instructionSet)
+    (input, seed) = (cell.input.description, cell.seed)
+    cellID = cell.id
+  }
+
+  /// Turns the row into a failure: no number of a failed measurement is kept.
+  public mutating func fail(_ status: MeasurementStatus, _ reason: String) {
+    self.status = status.rawValue
+    self.reason = reason.split(whereSeparator: \.isNewline).joined(separator: " ")
+    (repeats, secondsMedian, secondsP20, secondsP80) = (nil, nil, nil, nil)
+    (gflops, fractionOfPeak, errorRel) = (nil, nil, nil)
+    (workspaceBytes, peakRSSBytes) = (nil, nil)
+  }
+}

@@ -1,0 +1,137 @@
+import AttentionCore
+import Foundation
+
+/// What a run is to do: read from YAML, checked as a whole before anything starts.
+public struct Preset: Sendable {
+  /// The name: the file's, without folder and extension. Results go to `results/<name>/`.
+  public let name: String
+  /// The file that it was read from.
+  public let file: String
+  /// One line: what it is.
+  public let title: String
+  /// What it asks; may be empty.
+  public let question: String
+  /// The memory that a cell may use; `nil`: three quarters of the machine's.
+  public var memoryLimit: Int?
+  /// The time that a cell may use; `nil`: no limit.
+  public var timeLimit: Double?
+  /// What is to be run, in order.
+  public let experiments: [Experiment]
+  /// The YAML as it was read, followed by the `--set` flags that changed it: what `environment.json` keeps.
+  public let source: String
+
+  /// A named part of a preset.
+  public struct Experiment: Sendable {
+    /// The name, unique in the preset.
+    public let name: String
+    /// What it does.
+    public let body: Body
+  }
+
+  /// What an experiment does.
+  public enum Body: Sendable {
+    /// Times variants: `experiment: measurement`, the default.
+    case measurement(MeasurementPlan)
+  }
+
+  /// The kinds of experiments, as YAML names them.
+  static let kinds = ["measurement"]
+
+  /// Reads a preset.
+  /// - Parameters:
+  ///   - file: the YAML file.
+  ///   - sets: `path=value` flags that change it.
+  ///   - catalog: the variants that exist.
+  /// - Throws: `UsageError` with file, line and what is allowed.
+  public init(file: String, sets: [String] = [], catalog: Catalog) throws(UsageError) {
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw UsageError("\(file): no such file, or it cannot be read")
+    }
+    guard let text = String(validating: data, as: UTF8.self) else {
+      throw UsageError("\(file): not UTF-8 text")
+    }
+    try self.init(yaml: text, file: file, sets: sets, catalog: catalog)
+  }
+
+  /// Reads a preset from text.
+  /// - Throws: `UsageError` with file, line and what is allowed.
+  public init(yaml: String, file: String, sets: [String] = [], catalog: Catalog) throws(UsageError) {
+    guard var root = try PresetNode.parse(yaml, place: { "\(file):\($0)" }) else {
+      throw UsageError("\(file): the preset is empty; see Experiments/README.md for what it takes")
+    }
+    if case .scalar("", _) = root.content {
+      throw UsageError("\(file): the preset is empty; see Experiments/README.md for what it takes")
+    }
+    if root.entries != nil {
+      for flag in sets { try Preset.apply(flag, to: &root) }
+    }
+    let url = URL(fileURLWithPath: file)
+    name = url.deletingPathExtension().lastPathComponent
+    self.file = file
+    source = yaml + sets.map { "# --set \($0)\n" }.joined()
+    var reader = try FieldReader(root)
+    title = try reader.value("title", .text, default: "")
+    question = try reader.value("question", .text, default: "")
+    memoryLimit = try reader.optional("memory_limit", .bytes)
+    timeLimit = try reader.optional("time_limit", .seconds)
+    let context = PlanContext(catalog: catalog, folder: Preset.folder(of: file))
+    let list = reader.node("experiments")
+    let shared = (root.entries ?? []).filter { !Preset.ownFields.contains($0.key) }
+    guard let list else {
+      let body = PresetNode(.mapping(shared), place: "\(file):1")
+      experiments = [Experiment(name: name, body: try Preset.body(body, defaults: [], context: context))]
+      return
+    }
+    guard let elements = list.elements, !elements.isEmpty else {
+      throw list.error(
+        "experiments: \(list.summary) is not allowed; it takes a list of experiments with names")
+    }
+    var found: [Experiment] = []
+    for element in elements {
+      guard let name = element["name"]?.text, !name.isEmpty else {
+        throw element.error("an experiment needs a name")
+      }
+      guard !found.contains(where: { $0.name == name }) else {
+        throw element.error("two experiments are named \(name)")
+      }
+      found.append(Experiment(name: name, body: try Preset.body(element, defaults: shared, context: context)))
+    }
+    experiments = found
+  }
+
+  private static let ownFields = ["title", "question", "memory_limit", "time_limit", "experiments"]
+
+  /// Everything outside a plan that reading it needs.
+  struct PlanContext {
+    let catalog: Catalog
+    let folder: String
+  }
+
+  private static func body(
+    _ node: PresetNode, defaults: [PresetNode.Entry], context: PlanContext
+  ) throws(UsageError) -> Body {
+    var reader = try FieldReader(node, defaults: defaults)
+    _ = reader.node("name")
+    switch try reader.value("experiment", .word(kinds), default: "measurement") {
+    default: return .measurement(try MeasurementPlan(&reader, context))
+    }
+  }
+
+  private static func apply(_ flag: String, to root: inout PresetNode) throws(UsageError) {
+    let place = "--set \(flag)"
+    guard let equals = flag.firstIndex(of: "=") else {
+      throw UsageError("\(place): write it as path=value, such as n=1024 or input.text=notes.txt")
+    }
+    let path = flag[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    let text = String(flag[flag.index(after: equals)...])
+    let value =
+      try PresetNode.parse(text, place: { _ in place })
+      ?? PresetNode(.scalar("", isQuoted: true), place: place)
+    try root.set(path, to: value, flag: place)
+  }
+
+  private static func folder(of file: String) -> String {
+    guard let slash = file.lastIndex(of: "/") else { return "." }
+    return String(file[..<slash])
+  }
+}

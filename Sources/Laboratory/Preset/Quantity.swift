@@ -1,0 +1,87 @@
+/// Sizes and times as users type them.
+public enum Quantity {
+  private static let byteUnits: [(String, Double)] = [
+    ("KiB", 0x1p10), ("MiB", 0x1p20), ("GiB", 0x1p30), ("TiB", 0x1p40),
+    ("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("B", 1), ("", 1),
+  ]
+  private static let timeUnits: [(String, Double)] = [
+    ("ms", 1e-3), ("min", 60), ("s", 1), ("m", 60), ("h", 3600),
+  ]
+
+  /// What a size may look like.
+  public static let bytesAllowed = "a size such as 512MiB or 8GiB"
+  /// What a time may look like.
+  public static let secondsAllowed = "a time such as 500ms, 60s or 2m"
+
+  /// Bytes from text such as `8GiB`, or `nil`.
+  public static func bytes(_ text: String) -> Int? {
+    guard let value = parse(text, byteUnits), value >= 1, value < 0x1p62 else { return nil }
+    return Int(value)
+  }
+
+  /// Seconds from text such as `60s`, or `nil`.
+  public static func seconds(_ text: String) -> Double? {
+    guard let value = parse(text, timeUnits), value > 0, value < 1e9 else { return nil }
+    return value
+  }
+
+  private static func parse(_ text: String, _ units: [(String, Double)]) -> Double? {
+    let number = text.prefix { $0.isNumber || $0 == "." }
+    let unit = text[number.endIndex...].drop { $0 == " " }
+    guard let value = Double(number), let factor = units.first(where: { $0.0 == unit })?.1 else { return nil }
+    return value * factor
+  }
+
+  /// A size for people: `1.5 GiB`.
+  public static func describe(bytes: Double) -> String {
+    guard bytes.isFinite else { return "–" }
+    for (unit, factor) in [("TiB", 0x1p40), ("GiB", 0x1p30), ("MiB", 0x1p20), ("KiB", 0x1p10)]
+    where abs(bytes) >= factor {
+      return significant(bytes / factor, 3) + " " + unit
+    }
+    return "\(Int(bytes)) B"
+  }
+
+  /// A time for people: `1.25 ms`.
+  public static func describe(seconds: Double) -> String {
+    guard seconds.isFinite else { return "–" }
+    if seconds >= 120 {
+      return "\(Int(seconds / 60)) min \(Int(seconds.truncatingRemainder(dividingBy: 60))) s"
+    }
+    if seconds >= 1 { return significant(seconds, 3) + " s" }
+    if seconds >= 1e-3 { return significant(seconds * 1e3, 3) + " ms" }
+    return significant(seconds * 1e6, 3) + " µs"
+  }
+
+  /// A number with this many significant digits, without exponent between 1e-4 and 1e6.
+  public static func significant(_ value: Double, _ digits: Int) -> String {
+    guard value.isFinite else { return value.isNaN ? "–" : (value > 0 ? "∞" : "-∞") }
+    guard value != 0 else { return "0" }
+    var exponent = 0
+    var scaled = abs(value)
+    while scaled >= 10 {
+      scaled /= 10
+      exponent += 1
+    }
+    while scaled < 1 {
+      scaled *= 10
+      exponent -= 1
+    }
+    if exponent >= 6 || exponent < -4 {
+      let mantissa = rounded(value < 0 ? -scaled : scaled, decimals: digits - 1)
+      return "\(mantissa)e\(exponent)"
+    }
+    return rounded(value, decimals: max(0, digits - 1 - exponent))
+  }
+
+  private static func rounded(_ value: Double, decimals: Int) -> String {
+    var factor = 1.0
+    for _ in 0..<decimals { factor *= 10 }
+    let whole = Int((abs(value) * factor).rounded())
+    let digits = String(whole)
+    let sign = value < 0 && whole != 0 ? "-" : ""
+    guard decimals > 0 else { return sign + digits }
+    let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
+    return sign + padded.dropLast(decimals) + "." + padded.suffix(decimals)
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+
+extension MeasurementRow {
+  /// Reads named fields; columns that are missing stay empty, columns that are not ours are ignored.
+  /// - Throws: `UsageError` naming the place and the column of a field of the wrong type.
+  public init(_ field: (String) -> String?, place: String) throws(UsageError) {
+    self.init()
+    func text(_ column: String) -> String { field(column) ?? "" }
+    func parse<T>(_ column: String, _ kind: String, _ convert: (String) -> T?) throws(UsageError) -> T? {
+      guard let text = field(column), !text.isEmpty else { return nil }
+      if let value = convert(text) { return value }
+      throw UsageError("\(place): column \(column): \(text) is not \(kind)")
+    }
+    func int(_ column: String) throws(UsageError) -> Int? {
+      try parse(column, "a whole number") { text in
+        Int(text) ?? Double(text).flatMap { $0 == $0.rounded() && abs($0) < 0x1p62 ? Int($0) : nil }
+      }
+    }
+    func number(_ column: String) throws(UsageError) -> Double? {
+      try parse(column, "a number") { Double($0) }
+    }
+    (preset, experiment, variant) = (text("preset"), text("experiment"), text("variant"))
+    (configuration, pass, isa) = (text("configuration"), text("pass"), text("isa"))
+    (input, status, reason) = (text("input"), text("status"), text("reason"))
+    (cellID, startedAt) = (text("cell_id"), text("started_at"))
+    batch = try int("batch")
+    queryHeads = try int("query_heads")
+    keyHeads = try int("key_heads")
+    queryLength = try int("query_length")
+    keyLength = try int("key_length")
+    headDim = try int("head_dim")
+    valueDim = try int("value_dim")
+    causal = try parse("causal", "true or false") {
+      ["true", "1"].contains($0.lowercased()) ? true : ["false", "0"].contains($0.lowercased()) ? false : nil
+    }
+    threads = try int("threads")
+    seed = try parse("seed", "a whole number") { UInt64($0) }
+    repeats = try int("repeats")
+    secondsMedian = try number("seconds_median")
+    secondsP20 = try number("seconds_p20")
+    secondsP80 = try number("seconds_p80")
+    flops = try number("flops")
+    gflops = try number("gflops")
+    fractionOfPeak = try number("fraction_of_peak")
+    density = try number("density")
+    planSeconds = try number("plan_seconds")
+    planBytes = try int("plan_bytes")
+    workspaceBytes = try int("workspace_bytes")
+    peakRSSBytes = try int("peak_rss_bytes")
+    predictedBytes = try number("predicted_bytes")
+    errorRel = try number("error_rel")
+  }
+
+  /// Reads all rows of a results file.
+  /// - Throws: `UsageError` when a column that identifies a row is missing or a field has the wrong type.
+  public static func read(_ path: String) throws(UsageError) -> [MeasurementRow] {
+    try read(CSVTable(contentsOf: path))
+  }
+
+  /// Reads all rows of a table.
+  /// - Throws: `UsageError` as above.
+  public static func read(_ table: CSVTable) throws(UsageError) -> [MeasurementRow] {
+    for column in ["variant", "pass", "query_length", "status", "seconds_median"]
+    where !table.header.contains(column) {
+      throw UsageError("\(table.file): no column \(column): this is no measurements.csv")
+    }
+    let positions = Dictionary(uniqueKeysWithValues: table.header.enumerated().map { ($1, $0) })
+    var rows: [MeasurementRow] = []
+    for (row, line) in zip(table.rows, table.lines) {
+      rows.append(
+        try MeasurementRow({ positions[$0].map { row[$0] } }, place: "\(table.file):\(line)"))
+    }
+    return rows
+  }
+
+  /// Reads the object that `attnlab measure --json` prints.
+  /// - Throws: `UsageError` when it is none.
+  public static func read(json: String) throws(UsageError) -> MeasurementRow {
+    guard let object = try? JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any] else {
+      throw UsageError("measure: its output is no JSON object")
+    }
+    return try MeasurementRow(
+      { column in
+        switch object[column] {
+        case let text as String: text
+        case let number as NSNumber where column == "causal": number.boolValue ? "true" : "false"
+        case let number as NSNumber:
+          number.doubleValue == Double(number.int64Value) ? "\(number.int64Value)" : "\(number.doubleValue)"
+        default: nil
+        }
+      }, place: "measure")
+  }
+}

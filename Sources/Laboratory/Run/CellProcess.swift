@@ -1,0 +1,123 @@
+import AttentionCore
+import Foundation
+import Subprocess
+import SystemPackage
+import Tensors
+
+/// Runs one cell in a process of its own, and watches its memory and its time.
+struct CellProcess {
+  /// The program: this one.
+  let program: String
+  let memoryLimit: Int
+  let timeLimit: Double?
+  let interruption: Interruption
+
+  /// What a process holds beyond the buffers of its pass: code, stacks, the text that inputs are made from.
+  private static let overheadBytes = 64 << 20
+
+  /// Why the watcher ended the process.
+  private enum Verdict { case memory(Int), time }
+
+  /// Runs the cell; whatever happens to its process comes back as a row.
+  /// - Throws: `Interrupted` when the user stopped the run meanwhile.
+  func run(_ cell: Cell, peakGflops: Double?, textPath: String?) async throws -> MeasurementRow {
+    let startedAt = Timestamp.now()
+    var environment: [Environment.Key: String] = [
+      // A crash is a row; its back-trace would take longer than the cell.
+      "SWIFT_BACKTRACE": "enable=no"
+    ]
+    environment[Environment.Key(stringLiteral: ParentWatch.variable)] = "\(getpid())"
+    var row: MeasurementRow
+    do {
+      let result = try await Subprocess.run(
+        .path(FilePath(program)),
+        arguments: Arguments(arguments(cell, peakGflops: peakGflops, textPath: textPath)),
+        environment: .inherit.updating(environment), input: .none, output: .string(limit: 1 << 20),
+        error: .string(limit: 1 << 20)
+      ) { execution in
+        let process = execution.processIdentifier.value
+        interruption.watch(process)
+        return Task { await watch(process) }
+      }
+      interruption.watch(nil)
+      let watcher = result.closureResult
+      watcher.cancel()
+      row = Self.row(
+        of: cell, output: result.standardOutput, errors: result.standardError,
+        status: result.terminationStatus)
+      switch await watcher.value {
+      case .memory(let bytes):
+        row.fail(
+          .outOfMemory,
+          "the process held \(Quantity.describe(bytes: Double(bytes))); "
+            + "\(Quantity.describe(bytes: Double(memoryLimit))) allowed")
+      case .time: row.fail(.timeout, "longer than \(Quantity.describe(seconds: timeLimit ?? 0))")
+      case nil: break
+      }
+    } catch let error as SubprocessError {
+      row = MeasurementRow(cell)
+      row.fail(.error, "the process could not be run: \(error)")
+    }
+    if interruption.isRequested { throw Interrupted() }
+    // Names that only the runner knows.
+    (row.preset, row.experiment, row.cellID) = (cell.preset, cell.experiment, cell.id)
+    (row.input, row.startedAt) = (cell.input.description, startedAt)
+    return row
+  }
+
+  /// Ends the process when it holds too much or lasts too long.
+  private func watch(_ process: Int32) async -> Verdict? {
+    let clock = ContinuousClock()
+    let start = clock.now
+    while !Task.isCancelled {
+      if let bytes = ProcessMemory.residentBytes(of: process), bytes > memoryLimit + Self.overheadBytes {
+        kill(process, SIGKILL)
+        return .memory(bytes)
+      }
+      if let timeLimit, (clock.now - start).seconds > timeLimit {
+        kill(process, SIGKILL)
+        return .time
+      }
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+    return nil
+  }
+
+  /// The command line of the cell.
+  func arguments(_ cell: Cell, peakGflops: Double?, textPath: String?) -> [String] {
+    var input = cell.input
+    if case .text(nil) = input, let textPath { input = .text(path: textPath) }
+    let length = cell.pass == .decode ? cell.keyLength : cell.queryLength
+    var arguments = [
+      "measure", cell.variant, "--n", "\(length)", "--key-length", "\(cell.keyLength)",
+      "--batch", "\(cell.batch)", "--heads", "\(cell.heads)", "--key-heads", "\(cell.keyHeads)",
+      "--head-dim", "\(cell.headDim)", "--value-dim", "\(cell.valueDim)", "--pass", cell.pass.rawValue,
+      "--threads", "\(cell.threads)", "--isa", cell.instructionSet, "--input", "\(input)",
+      "--seed", "\(cell.seed)", "--warmup", "\(cell.warmup)", "--repeats", "\(cell.repeats)",
+      "--budget", "\(cell.budgetSeconds)s", "--memory-limit", "\(memoryLimit)B", "--json",
+    ]
+    if cell.isCausal { arguments.append("--causal") }
+    if let peakGflops { arguments += ["--peak-gflops", "\(peakGflops)"] }
+    for (name, value) in cell.settings.sorted(by: { $0.key < $1.key }) {
+      arguments += ["--set", "\(name)=\(value)"]
+    }
+    return arguments
+  }
+
+  /// The row that a process printed, or one that says how it ended.
+  private static func row(
+    of cell: Cell, output: String?, errors: String?, status: TerminationStatus
+  ) -> MeasurementRow {
+    if let output, let row = try? MeasurementRow.read(json: output), !row.status.isEmpty { return row }
+    var row = MeasurementRow(cell)
+    let said = (errors ?? "").split(whereSeparator: \.isNewline).map(String.init)
+    let line = said.first { $0.contains("Fatal error") } ?? said.first ?? "it printed nothing"
+    switch status {
+    case .signaled(SIGKILL):
+      row.fail(.outOfMemory, "killed by signal 9, as a system does that runs out of memory")
+    case .signaled(let number): row.fail(.crashed, "signal \(number): \(line)")
+    case .exited(let code): row.fail(code == 0 ? .error : .crashed, "exit code \(code): \(line)")
+    }
+    return row
+  }
+}

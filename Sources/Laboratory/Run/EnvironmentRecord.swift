@@ -1,0 +1,131 @@
+import Foundation
+import Tensors
+
+/// What `environment.json` says: where results come from, enough to make them again.
+public struct EnvironmentRecord: Sendable {
+  /// The peak of a number of threads with an instruction set, measured at the start of a session.
+  public struct Peak: Hashable, Sendable {
+    /// Threads.
+    public let threads: Int
+    /// The instruction set.
+    public let instructionSet: String
+    /// Fused multiply-add peak in GFLOP/s.
+    public let gflops: Double
+  }
+
+  /// One start of the run; a run that was interrupted has several.
+  public struct Session: Sendable {
+    /// When it began.
+    public let startedAt: String
+    /// The commit of the sources, `+` when changed since.
+    public let commit: String?
+    /// Measured peaks.
+    public let peaks: [Peak]
+    /// Measured memory bandwidth in GB/s.
+    public let bandwidth: Double?
+    /// Bytes that a cell might use.
+    public let memoryLimit: Int
+    /// Seconds that a cell might use.
+    public let timeLimit: Double?
+  }
+
+  /// The preset.
+  public let preset: Preset
+  /// Where the text of the inputs came from, its bytes and its fingerprint.
+  public let text: (origin: String, bytes: Int, hash: String)?
+  /// All sessions, the present one last; earlier ones as they were read.
+  public let earlierSessions: [JSONValue]
+  /// The present session.
+  public let session: Session
+  /// Versions of programs and libraries.
+  public let versions: [(String, String)]
+
+  /// The record as JSON.
+  public var json: JSONValue {
+    let best = session.peaks.max { $0.gflops < $1.gflops }
+    return .object([
+      "preset": .string(preset.name), "preset_file": .string(preset.file),
+      "preset_hash": .string(Fingerprint.of(preset.source)), "preset_text": .string(preset.source),
+      "machine": Machine.current.json, "processor": .string(Machine.current.processor),
+      "isa": .string(InstructionSet.default.rawValue), "peak_gflops": .number(best?.gflops),
+      "bandwidth_gb_per_s": .number(session.bandwidth), "commit": .text(session.commit),
+      "versions": .object(versions.map { JSONValue.Member(key: $0.0, value: .string($0.1)) }),
+      "text": text.map {
+        .object(["origin": .string($0.origin), "bytes": .int($0.bytes), "hash": .string($0.hash)])
+      } ?? .null,
+      "sessions": .array(earlierSessions + [session.json]),
+    ])
+  }
+}
+
+extension EnvironmentRecord.Session {
+  /// The session as JSON.
+  var json: JSONValue {
+    .object([
+      "started_at": .string(startedAt), "commit": .text(commit),
+      "peaks": .array(
+        peaks.map {
+          .object([
+            "threads": .int($0.threads), "isa": .string($0.instructionSet), "peak_gflops": .double($0.gflops),
+          ])
+        }),
+      "bandwidth_gb_per_s": .number(bandwidth), "memory_limit_bytes": .int(memoryLimit),
+      "time_limit_seconds": .number(timeLimit),
+    ])
+  }
+}
+
+extension JSONValue {
+  /// Reads JSON text; the order of keys is not kept.
+  /// - Throws: `UsageError` when it is not JSON.
+  public init(parsing text: String, file: String) throws(UsageError) {
+    guard let object = try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)
+    else {
+      throw UsageError("\(file): not JSON")
+    }
+    self.init(foundation: object)
+  }
+
+  private init(foundation object: Any) {
+    switch object {
+    case let text as String: self = .string(text)
+    case let list as [Any]: self = .array(list.map(JSONValue.init(foundation:)))
+    case let map as [String: Any]:
+      self = .object(
+        map.sorted { $0.key < $1.key }.map { Member(key: $0.key, value: .init(foundation: $0.value)) })
+    case let number as NSNumber:
+      if isBoolean(number) {
+        self = .bool(number.boolValue)
+      } else if number.doubleValue == Double(number.int64Value) {
+        self = .int(Int(number.int64Value))
+      } else {
+        self = .double(number.doubleValue)
+      }
+    default: self = .null
+    }
+  }
+
+  /// The value of a key, or null.
+  public subscript(key: String) -> JSONValue {
+    if case .object(let members) = self { return members.first { $0.key == key }?.value ?? .null }
+    return .null
+  }
+
+  /// The text of a string, else `nil`.
+  public var stringValue: String? { if case .string(let text) = self { text } else { nil } }
+  /// The number of a number, else `nil`.
+  public var numberValue: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .double(let value): value
+    default: nil
+    }
+  }
+  /// The elements of an array; none of anything else.
+  public var arrayValue: [JSONValue] { if case .array(let items) = self { items } else { [] } }
+  /// The members of an object; none of anything else.
+  public var members: [Member] { if case .object(let members) = self { members } else { [] } }
+}
+
+/// Whether a number read from JSON was `true` or `false`: Foundation keeps those as signed chars.
+private func isBoolean(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }

@@ -1,0 +1,58 @@
+import Foundation
+import Tensors
+
+/// The machine that results come from.
+public struct Machine: Hashable, Sendable {
+  /// The operating system with its version.
+  public let system: String
+  /// The architecture, such as x86_64.
+  public let architecture: String
+  /// The processor's name.
+  public let processor: String
+  /// Processors that this process may use.
+  public let processors: Int
+  /// Bytes of memory.
+  public let memoryBytes: Int
+  /// Instruction sets that the kernels can use here, best first.
+  public let instructionSets: [String]
+
+  /// The machine that this runs on.
+  public static let current = Machine()
+
+  private init() {
+    var name = utsname()
+    uname(&name)
+    func text<T>(_ field: T) -> String {
+      withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+    system = "\(text(name.sysname)) \(text(name.release))"
+    architecture = text(name.machine)
+    processor = Machine.processorName() ?? architecture
+    processors = Parallel.processorCount
+    memoryBytes = ProcessMemory.machineBytes
+    instructionSets = InstructionSet.available.map(\.rawValue)
+  }
+
+  private static func processorName() -> String? {
+    #if os(Linux)
+      guard let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8) else { return nil }
+      let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
+      return line?.split(separator: ":", maxSplits: 1).last.map { String($0).trimmed }
+    #else
+      var size = 0
+      guard sysctlbyname("machdep.cpu.brand_string", nil, &size, nil, 0) == 0, size > 0 else { return nil }
+      var bytes = [UInt8](repeating: 0, count: size)
+      guard sysctlbyname("machdep.cpu.brand_string", &bytes, &size, nil, 0) == 0 else { return nil }
+      return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    #endif
+  }
+
+  /// The machine as JSON.
+  public var json: JSONValue {
+    .object([
+      "system": .string(system), "architecture": .string(architecture), "processor": .string(processor),
+      "processors": .int(processors), "memory_bytes": .int(memoryBytes),
+      "instruction_sets": .array(instructionSets.map { .string($0) }),
+    ])
+  }
+}

@@ -1,0 +1,62 @@
+import AttentionCore
+import Foundation
+
+/// Finds presets by name: in `Experiments/` of the working folder, of the folders above it, and of those above the
+/// program.
+public enum PresetFinder {
+  /// The file of a preset.
+  /// - Parameter name: a path that ends in .yaml or .yml, or a name.
+  /// - Throws: `UsageError` with the nearest name that exists.
+  public static func file(_ name: String) throws(UsageError) -> String {
+    if name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
+      guard FileManager.default.fileExists(atPath: name) else { throw UsageError("\(name): no such file") }
+      return name
+    }
+    let all = files()
+    if let found = all.first(where: { self.name(of: $0) == name }) { return found }
+    let names = all.map(self.name(of:))
+    let nearest = nearestName(to: name, among: names).map { "did you mean \($0)? " } ?? ""
+    let known =
+      names.isEmpty ? "no Experiments folder was found" : "known are \(names.joined(separator: ", "))"
+    throw UsageError("there is no preset \(name); \(nearest)\(known); or give the path of a .yaml file")
+  }
+
+  /// The files of all presets, by name.
+  public static func files() -> [String] {
+    var found: [String: String] = [:]
+    for folder in folders() {
+      let entries = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      for entry in entries where entry.hasSuffix(".yaml") || entry.hasSuffix(".yml") {
+        let path = folder + "/" + entry
+        if found[name(of: path)] == nil { found[name(of: path)] = path }
+      }
+    }
+    return found.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  /// The name of the preset in a file.
+  public static func name(of file: String) -> String {
+    URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
+  }
+
+  private static func folders() -> [String] {
+    let working = FileManager.default.currentDirectoryPath
+    var folders: [String] = []
+    for start in [working, Bundle.main.executablePath ?? ""] where !start.isEmpty {
+      var url = URL(fileURLWithPath: start).standardizedFileURL.resolvingSymlinksInPath()
+      while true {
+        let folder = url.appendingPathComponent("Experiments").path
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue,
+          !folders.contains(folder)
+        {
+          folders.append(folder)
+        }
+        if url.path == "/" { break }
+        url.deleteLastPathComponent()
+      }
+    }
+    // Shown as the user would type it.
+    return folders.map { $0.hasPrefix(working + "/") ? String($0.dropFirst(working.count + 1)) : $0 }
+  }
+}

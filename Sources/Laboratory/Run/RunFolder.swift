@@ -1,0 +1,65 @@
+import Foundation
+
+/// The folder of a run, held by one process at a time.
+public final class RunFolder: Sendable {
+  /// The path.
+  public let path: String
+  private let lock: Int32
+
+  /// `measurements.csv` in the folder.
+  public var measurements: String { path + "/measurements.csv" }
+  /// `environment.json` in the folder.
+  public var environment: String { path + "/environment.json" }
+
+  /// Creates the folder when needed and takes hold of it.
+  /// - Throws: `UsageError` when it cannot be created or another run holds it.
+  public init(_ path: String) throws(UsageError) {
+    self.path = path
+    do {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw UsageError("\(path): the folder cannot be made: \(error.localizedDescription)")
+    }
+    // The lock lives with the open file: the system drops it when this process ends, however it ends; and a cell's
+    // process does not inherit it.
+    let file = path + "/.lock"
+    lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    guard lock >= 0 else { throw UsageError("\(file): \(String(cString: strerror(errno)))") }
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+      close(lock)
+      throw UsageError("\(path): another run is writing here; wait for it, or choose a folder with --out")
+    }
+  }
+
+  deinit {
+    if lock >= 0 { close(lock) }
+  }
+
+  /// Keeps the results of an earlier run under another name: `<path>.1`, `<path>.2`, ….
+  /// - Returns: the new name, or `nil` when there was nothing to keep.
+  /// - Throws: `UsageError` when the folder is in use or cannot be renamed.
+  public static func setAside(_ path: String) throws(UsageError) -> String? {
+    guard FileManager.default.fileExists(atPath: path + "/measurements.csv") else { return nil }
+    // Taking hold of it first: a folder that a run is writing to is not moved.
+    let held = try RunFolder(path)
+    defer { withExtendedLifetime(held) {} }
+    var number = 1
+    while FileManager.default.fileExists(atPath: "\(path).\(number)") { number += 1 }
+    do {
+      try FileManager.default.moveItem(atPath: path, toPath: "\(path).\(number)")
+    } catch {
+      throw UsageError("\(path): cannot be renamed: \(error.localizedDescription)")
+    }
+    return "\(path).\(number)"
+  }
+
+  /// Replaces a file in one step, so that nobody ever reads half of it.
+  /// - Throws: `UsageError` when it cannot be written.
+  public static func replace(_ file: String, with text: String) throws(UsageError) {
+    do {
+      try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
+    } catch {
+      throw UsageError("\(file): cannot be written: \(error.localizedDescription)")
+    }
+  }
+}

@@ -1,0 +1,185 @@
+import AttentionCore
+import Foundation
+import Tensors
+
+/// Runs a preset: a process a cell, a row as soon as it is known, and where it was stopped it goes on.
+public struct Runner: Sendable {
+  /// What is to be run.
+  public let preset: Preset
+  /// The cells, in order.
+  public let cells: [Cell]
+  /// Where results go.
+  public let folder: String
+  /// The program that measures a cell: `<program> measure …`.
+  public let program: String
+  /// Bytes that a cell may use.
+  public let memoryLimit: Int
+  /// Seconds that a cell may use; `nil`: no limit.
+  public let timeLimit: Double?
+  /// Told of every new row, with its number and how many there are.
+  public let progress: @Sendable (MeasurementRow, Int, Int) -> Void
+  /// What stops the run.
+  public let interruption: Interruption
+
+  /// Creates a runner.
+  /// - Parameter cells: all cells of the preset, or a part of them.
+  public init(
+    preset: Preset, cells: [Cell], folder: String, program: String, interruption: Interruption = .init(),
+    progress: @escaping @Sendable (MeasurementRow, Int, Int) -> Void = { _, _, _ in }
+  ) {
+    self.preset = preset
+    self.cells = cells
+    self.folder = folder
+    self.program = program
+    self.interruption = interruption
+    self.progress = progress
+    memoryLimit = preset.memoryLimit ?? ProcessMemory.machineBytes / 4 * 3
+    timeLimit = preset.timeLimit
+  }
+
+  /// What a run found and did.
+  public struct Outcome: Sendable {
+    /// Rows that were there already.
+    public let kept: Int
+    /// Rows that were added.
+    public let added: Int
+    /// Bytes of a torn last line that were removed.
+    public let repaired: Int
+    /// All rows, as in the file.
+    public let rows: [MeasurementRow]
+  }
+
+  /// Runs what is not measured yet.
+  /// - Throws: `UsageError` when the folder holds another run, or cannot be written; `Interrupted`.
+  public func run() async throws -> Outcome {
+    let held = try RunFolder(folder)
+    let repaired = try RowWriter.repair(held.measurements)
+    let existing = try existingRows(held)
+    let done = Set(existing.map(\.cellID))
+    let todo = cells.filter { !done.contains($0.id) }
+    if !todo.isEmpty { try await measure(todo, existing: existing, in: held) }
+    let rows = todo.isEmpty ? existing : try MeasurementRow.read(held.measurements)
+    return Outcome(kept: existing.count, added: todo.count, repaired: repaired, rows: rows)
+  }
+
+  /// The rows of an interrupted run, after making sure that they belong to this preset and this machine.
+  private func existingRows(_ held: RunFolder) throws(UsageError) -> [MeasurementRow] {
+    guard let size = FileManager.default.contents(atPath: held.measurements)?.count, size > 0 else {
+      return []
+    }
+    let rows = try MeasurementRow.read(held.measurements)
+    let all = Set(try preset.cells().map(\.id))
+    let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"
+    if let stranger = rows.first(where: { !all.contains($0.cellID) }) {
+      throw UsageError(
+        "\(held.measurements): \(stranger.variant) at n = \(stranger.queryLength ?? 0) (\(stranger.pass)) is no cell of"
+          + " \(preset.file) as it is now: the preset or its --set flags have changed; \(remedy)")
+    }
+    if let twice = Dictionary(grouping: rows, by: \.cellID).first(where: { $0.value.count > 1 }) {
+      throw UsageError("\(held.measurements): cell \(twice.key) has \(twice.value.count) rows; \(remedy)")
+    }
+    if let text = try? String(contentsOfFile: held.environment, encoding: .utf8) {
+      let record = try JSONValue(parsing: text, file: held.environment)
+      let processor = record["processor"].stringValue ?? Machine.current.processor
+      guard processor == Machine.current.processor else {
+        throw UsageError(
+          "\(folder): begun on \(processor), this is \(Machine.current.processor): rows of two machines do not mix;"
+            + " \(remedy)")
+      }
+    }
+    return rows
+  }
+
+  private func measure(_ todo: [Cell], existing: [MeasurementRow], in held: RunFolder) async throws {
+    let text = try textSource(todo)
+    let peaks = calibrate(todo)
+    try await record(peaks, text: text, in: held)
+    let writer = try RowWriter(path: held.measurements, columns: MeasurementRow.columns)
+    let process = CellProcess(
+      program: program, memoryLimit: memoryLimit, timeLimit: timeLimit, interruption: interruption)
+    var slow = TimedOutSeries(existing, cells: cells)
+    for (index, cell) in todo.enumerated() {
+      if interruption.isRequested { throw Interrupted() }
+      let row: MeasurementRow
+      if let reason = slow.reason(toSkip: cell) {
+        var skipped = MeasurementRow(cell)
+        skipped.startedAt = Timestamp.now()
+        skipped.fail(.timeout, reason)
+        row = skipped
+      } else {
+        let peak = peaks.first { $0.threads == cell.threads && $0.instructionSet == cell.instructionSet }
+        row = try await process.run(cell, peakGflops: peak?.gflops, textPath: text?.path)
+        slow.note(row, of: cell)
+      }
+      try writer.append(row.fields)
+      progress(row, existing.count + index + 1, existing.count + todo.count)
+    }
+  }
+
+  /// The folder of the default text, and what `environment.json` says about the text in use.
+  private func textSource(
+    _ cells: [Cell]
+  ) throws(UsageError) -> (path: String?, origin: String, bytes: Int, hash: String)? {
+    let needed = cells.compactMap { cell -> (String?, Int)? in
+      guard case .text(let path) = cell.input else { return nil }
+      return (path, cell.batch * max(cell.queryLength, cell.keyLength))
+    }
+    guard let first = needed.first else { return nil }
+    let anchors = [preset.file]
+    let text = try TextSource(path: first.0, anchors: anchors, limit: needed.map(\.1).max() ?? 1)
+    return (
+      TextSource.projectSources(anchors: anchors), text.origin, text.bytes.count,
+      Fingerprint.of(String(decoding: text.bytes, as: UTF8.self))
+    )
+  }
+
+  private func calibrate(_ cells: [Cell]) -> [EnvironmentRecord.Peak] {
+    var peaks: [EnvironmentRecord.Peak] = []
+    for cell in cells
+    where !peaks.contains(where: { $0.threads == cell.threads && $0.instructionSet == cell.instructionSet }) {
+      guard
+        let gflops = MachinePeak.gflops(threads: cell.threads, instructionSet: cell.instructionSet)
+      else { continue }
+      peaks.append(.init(threads: cell.threads, instructionSet: cell.instructionSet, gflops: gflops))
+    }
+    return peaks
+  }
+
+  private func record(
+    _ peaks: [EnvironmentRecord.Peak], text: (path: String?, origin: String, bytes: Int, hash: String)?,
+    in held: RunFolder
+  ) async throws {
+    let earlier = try (try? String(contentsOfFile: held.environment, encoding: .utf8))
+      .map { try JSONValue(parsing: $0, file: held.environment) }
+    let threads = cells.map(\.threads).max() ?? 1
+    let session = EnvironmentRecord.Session(
+      startedAt: Timestamp.now(), commit: await Tool.commit(anchors: [preset.file]), peaks: peaks,
+      bandwidth: MachinePeak.bandwidth(threads: threads), memoryLimit: memoryLimit, timeLimit: timeLimit)
+    let record = EnvironmentRecord(
+      preset: preset, text: text.map { ($0.origin, $0.bytes, $0.hash) },
+      earlierSessions: earlier?["sessions"].arrayValue ?? [], session: session,
+      versions: await Versions.all())
+    try RunFolder.replace(held.environment, with: record.json.pretty + "\n")
+  }
+}
+
+/// Series over lengths in which a length timed out: longer ones would, too, and are not begun.
+private struct TimedOutSeries {
+  private var lengths: [String: Int] = [:]
+
+  init(_ rows: [MeasurementRow], cells: [Cell]) {
+    let byID = Dictionary(cells.map { ($0.id, $0) }) { first, _ in first }
+    for row in rows { if let cell = byID[row.cellID] { note(row, of: cell) } }
+  }
+
+  mutating func note(_ row: MeasurementRow, of cell: Cell) {
+    guard row.status == MeasurementStatus.timeout.rawValue else { return }
+    let length = cell.queryLength * cell.keyLength
+    lengths[cell.series] = min(lengths[cell.series] ?? .max, length)
+  }
+
+  func reason(toSkip cell: Cell) -> String? {
+    guard let length = lengths[cell.series], cell.queryLength * cell.keyLength > length else { return nil }
+    return "not begun: a shorter length of the same series had timed out"
+  }
+}

@@ -1,0 +1,99 @@
+import AttentionCore
+import Tensors
+
+/// One measurement to be made: a variant with its settings, a pass, a shape, and how to run it.
+public struct Cell: Hashable, Sendable {
+  /// The preset's name; empty for a single measurement.
+  public var preset = ""
+  /// The experiment's name; empty for a single measurement.
+  public var experiment = ""
+  /// The variant's id.
+  public var variant: String
+  /// The variant's settings that differ from its defaults.
+  public var settings: [String: ParameterValue] = [:]
+  /// What is timed.
+  public var pass: Pass = .forward
+  /// Sequences.
+  public var batch = 1
+  /// Query heads.
+  public var heads = 1
+  /// Key heads.
+  public var keyHeads = 1
+  /// Rows of q; 1 when decoding.
+  public var queryLength: Int
+  /// Rows of k and v.
+  public var keyLength: Int
+  /// The last axis of q and k.
+  public var headDim = 64
+  /// The last axis of v.
+  public var valueDim = 64
+  /// Whether a query sees only its past.
+  public var isCausal = false
+  /// Threads.
+  public var threads = Parallel.processorCount
+  /// The instruction set's name.
+  public var instructionSet = InstructionSet.default.rawValue
+  /// Where q, k and v come from.
+  public var input: InputSource = .gaussian
+  /// The seed of inputs and of the variant's own draws.
+  public var seed: UInt64 = 1
+  /// Passes before the first timed one.
+  public var warmup = 1
+  /// The most timed repeats.
+  public var repeats = 5
+  /// Once this many seconds and three repeats are timed, no more repeats.
+  public var budgetSeconds = 10.0
+
+  /// Creates a cell of one variant at one length.
+  public init(variant: String, queryLength: Int, keyLength: Int? = nil) {
+    self.variant = variant
+    self.queryLength = queryLength
+    self.keyLength = keyLength ?? queryLength
+  }
+
+  /// The shape.
+  /// - Throws: `ConfigurationError` when sizes do not fit each other.
+  public func shape() throws(ConfigurationError) -> AttentionShape {
+    try AttentionShape(
+      batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queryLength, keyLength: keyLength,
+      headDim: headDim, valueDim: valueDim, isCausal: isCausal)
+  }
+
+  /// A name that depends on what is measured, and on nothing else: not on its place in the preset, nor on how often
+  /// it is repeated. The 64-bit FNV-1a hash of all such fields.
+  public var id: String {
+    let settings = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
+    let fields: [String] = [
+      experiment, variant, settings, pass.rawValue, "\(batch)", "\(heads)", "\(keyHeads)", "\(queryLength)",
+      "\(keyLength)", "\(headDim)", "\(valueDim)", "\(isCausal)", "\(threads)", instructionSet,
+      "\(input)", "\(seed)",
+    ]
+    return Fingerprint.of(fields.joined(separator: "|"))
+  }
+
+  /// What else must be equal for two cells to be the same series over lengths.
+  var series: String {
+    var cell = self
+    (cell.queryLength, cell.keyLength) = (0, 0)
+    return cell.id
+  }
+
+  /// The cell in a few words, for progress and messages.
+  public var label: String {
+    let set = settings.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+    let length =
+      pass == .decode || keyLength != queryLength ? "\(queryLength)×\(keyLength)" : "\(queryLength)"
+    return "\(variant)\(set) \(pass.rawValue) n=\(length)"
+  }
+}
+
+/// Short names of texts.
+public enum Fingerprint {
+  /// The 64-bit FNV-1a hash, in 16 hexadecimal digits.
+  public static func of(_ text: String) -> String {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    let digits = String(hash, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}
