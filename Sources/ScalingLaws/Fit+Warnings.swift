@@ -32,6 +32,12 @@ extension Fit {
     if let conditionNumber, conditionNumber > 1e6 {
       warn("ill-conditioned", "the parameters are nearly dependent: condition number \(conditionNumber)")
     }
+    if let few = influence?.few.first, abs(few.standardErrors) > Influence.notable {
+      let rows = few.rows.map(String.init).joined(separator: ", ")
+      warn(
+        "few-rows-decide",
+        "without row(s) \(rows), \(few.parameter) is \(few.to) instead of \(few.from)")
+    }
     if !droppedRows.isEmpty {
       let list = droppedRows.prefix(20).map(String.init).joined(separator: ", ")
       warn(

@@ -38,6 +38,7 @@ public struct Fitter: Sendable {
     }
     var fit = Fit(found, form: form, options: options, data: used, droppedRows: dropped)
     fit.addIntervals()
+    if options.influence { fit.influence = Influence(fit) }
     fit.addWarnings()
     return fit
   }

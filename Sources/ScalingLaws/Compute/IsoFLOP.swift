@@ -1,0 +1,153 @@
+/// Hoffmann's second approach: at each budget a parabola of the loss over ln N, then power laws through the minima.
+///
+/// Runs need not have exactly their budget: those within a window count as one, and a slope in ln C takes out what
+/// they differ by.
+public struct IsoFLOP: Sendable {
+  /// The runs of one budget.
+  public struct Curve: Sendable {
+    /// The budget: the geometric mean of the runs'.
+    public let budget: Double
+    /// ln N of the runs.
+    public let logParameters: [Double]
+    /// The losses.
+    public let losses: [Double]
+    /// L = c₀ + c₁ l + c₂ l² with l = ln N − `center`.
+    public let coefficients: [Double]
+    /// The middle around which the parabola is written.
+    public let center: Double
+    /// N at the minimum, with its interval.
+    public let optimum: Interval
+    /// The loss at the minimum.
+    public let loss: Double
+    let logVariance: Double
+
+    /// The parabola at ln N.
+    public func value(_ logN: Double) -> Double {
+      let l = logN - center
+      return coefficients[0] + coefficients[1] * l + coefficients[2] * l * l
+    }
+  }
+  /// The budgets that gave a minimum, smallest first.
+  public let curves: [Curve]
+  /// Budgets that gave none, with the reason.
+  public let refusals: [(budget: Double, reason: String)]
+  /// N* = k·C^a.
+  public let parametersLaw: Fit
+  /// D* = k·C^b.
+  public let tokensLaw: Fit
+  /// k in C = k·N·D.
+  public let flopsPerParameterToken: Double
+
+  /// Groups runs by budget, fits the parabolas and the laws through their minima.
+  ///
+  /// Budgets are the windows of width `ratio` that hold most runs, taken greedily; runs in none are left out.
+  /// - Throws: `FitError` when fewer than four budgets have a minimum.
+  public init(
+    parameters: [Double], compute: [Double], losses: [Double], ratio: Double = 1.25,
+    flopsPerParameterToken: Double = 6, confidence: Double = 0.95
+  ) throws(FitError) {
+    guard parameters.count == compute.count, parameters.count == losses.count else {
+      throw FitError(.badData, "IsoFLOP: parameters, compute and losses differ in length")
+    }
+    var curves: [Curve] = []
+    var refusals: [(budget: Double, reason: String)] = []
+    for group in IsoFLOP.groups(compute, ratio) {
+      let budget = exponential(group.map { logarithm(compute[$0]) }.sum() / Double(group.count))
+      let runs = Runs(
+        logParameters: group.map { logarithm(parameters[$0]) }, losses: group.map { losses[$0] },
+        logCompute: group.map { logarithm(compute[$0] / budget) })
+      switch IsoFLOP.parabola(runs, budget, confidence) {
+      case .success(let curve): curves.append(curve)
+      case .failure(let reason): refusals.append((budget, reason.description))
+      }
+    }
+    guard curves.count >= 4 else {
+      throw FitError(
+        .tooFewRows,
+        "IsoFLOP: \(curves.count) budget(s) have a minimum between their sizes; at least 4 are needed")
+    }
+    self.curves = curves
+    self.refusals = refusals
+    self.flopsPerParameterToken = flopsPerParameterToken
+    var options = FitOptions()
+    options.confidence = confidence
+    options.influence = false
+    let budgets = curves.map(\.budget)
+    let weights = curves.map { 1 / max($0.logVariance, 1e-12) }
+    parametersLaw = try Fitter(PowerLaw(), options: options).fit(
+      FitData(columns: [("C", budgets)], response: curves.map(\.optimum.value), weights: weights))
+    tokensLaw = try Fitter(PowerLaw(), options: options).fit(
+      FitData(
+        columns: [("C", budgets)],
+        response: curves.map { $0.budget / flopsPerParameterToken / $0.optimum.value }, weights: weights))
+  }
+
+  private static func groups(_ compute: [Double], _ ratio: Double) -> [[Int]] {
+    var rest = compute.indices.filter { compute[$0] > 0 }.sorted { compute[$0] < compute[$1] }
+    var groups: [[Int]] = []
+    while true {
+      var best = 0..<0
+      var high = 0
+      for low in rest.indices {
+        while high < rest.count, compute[rest[high]] <= ratio * compute[rest[low]] { high += 1 }
+        if high - low > best.count { best = low..<high }
+      }
+      guard best.count >= 5 else { break }
+      groups.append(Array(rest[best]))
+      rest.removeSubrange(best)
+    }
+    return groups.sorted { compute[$0[0]] < compute[$1[0]] }
+  }
+
+  private struct Runs {
+    let logParameters: [Double]
+    let losses: [Double]
+    /// ln of each run's compute over the budget.
+    let logCompute: [Double]
+  }
+
+  private static func parabola(_ runs: Runs, _ budget: Double, _ confidence: Double) -> Result<
+    Curve, FitError
+  > {
+    let (logs, losses) = (runs.logParameters, runs.losses)
+    let n = logs.count
+    guard n >= 5, Set(logs).count >= 4 else {
+      return .failure(FitError(.tooFewRows, "\(n) run(s); a parabola with an error needs 5 at 4 sizes"))
+    }
+    let center = logs.sum() / Double(n)
+    let differs = runs.logCompute.contains { abs($0) > 1e-3 } && n >= 7
+    let p = differs ? 4 : 3
+    var matrix: [Double] = []
+    for (l, c) in zip(logs, runs.logCompute) {
+      matrix += [1, l - center, (l - center) * (l - center)] + (differs ? [c] : [])
+    }
+    let factor = TallFactor(matrix, rows: n, p: p, rhs: losses)
+    let c = factor.solve()
+    guard c[2] > 0 else {
+      return .failure(FitError(.noSolution, "the parabola opens downwards: no minimum"))
+    }
+    let place = -c[1] / (2 * c[2])
+    guard let low = logs.min(), let high = logs.max(), place + center > low, place + center < high else {
+      return .failure(FitError(.noSolution, "the minimum lies outside the sizes that were run"))
+    }
+    let rss = (0..<n).map { i in
+      let r = (0..<p).map { matrix[i * p + $0] * c[$0] }.sum() - losses[i]
+      return r * r
+    }.sum()
+    var covariance = factor.inverseNormal().0
+    for k in covariance.elements.indices { covariance.elements[k] *= rss / Double(n - p) }
+    let gradient = [0, -1 / (2 * c[2]), c[1] / (2 * c[2] * c[2])] + (differs ? [0] : [])
+    let variance = covariance.form(gradient, gradient)
+    let error = variance.squareRoot()
+    let t = Distributions.tQuantile(confidence, freedom: Double(n - p))
+    let best = exponential(place + center)
+    return .success(
+      Curve(
+        budget: budget, logParameters: logs, losses: losses, coefficients: Array(c.prefix(3)), center: center,
+        optimum: Interval(
+          value: best, standardError: (best * error).finite,
+          low: exponential(place + center - t * error).finite,
+          high: exponential(place + center + t * error).finite),
+        loss: c[0] - c[1] * c[1] / (4 * c[2]), logVariance: variance))
+  }
+}

@@ -1,0 +1,31 @@
+/// The built-in laws by the names that `--form` takes.
+public enum FormCatalog {
+  /// All of them, those of one variable first.
+  public static let all: [any ScalingForm] = [
+    PowerLaw(), PowerLawOffset(), PowerLawOffset(decays: true), LinearCombination.linear,
+    LinearCombination.quadratic, LinearCombination.nLogN, LinearCombination.constant, BrokenPowerLaw(),
+    Chinchilla(), KaplanJoint(), AdditiveLaw(), DataConstrained(),
+  ]
+
+  /// The law of a name.
+  ///
+  /// - Throws: `FitError` that lists the names there are.
+  public static func form(named name: String) throws(FitError) -> any ScalingForm {
+    if let form = all.first(where: { $0.name == name }) { return form }
+    let names = all.map(\.name).joined(separator: ", ")
+    throw FitError(.badOption, "there is no form '\(name)'; there are \(names), auto, or use --formula")
+  }
+
+  /// The candidates that `auto` compares for a number of variables.
+  public static func candidates(variables: Int) -> [any ScalingForm] {
+    switch variables {
+    case 1:
+      [
+        LinearCombination.constant, LinearCombination.linear, LinearCombination.nLogN,
+        LinearCombination.quadratic, PowerLaw(), PowerLawOffset(),
+      ]
+    case 2: [Chinchilla(), KaplanJoint()]
+    default: all.filter { $0.variables.count == variables }
+    }
+  }
+}
