@@ -9,6 +9,13 @@ let smallSettings: [String: [String: ParameterValue]] = [
   "text": ["length": .int(32)],
   "mqar": ["length": .int(32), "vocabulary": .int(64), "pairs": .int(4)],
   "copying": ["tokens": .int(6), "blanks": .int(9)],
+  "markov": ["length": .int(24), "vocabulary": .int(8)],
+  "passkey": ["length": .int(200)],
+  "listops": ["minimum": .int(10), "maximum": .int(60)],
+  "selective-copying": ["tokens": .int(6), "blanks": .int(9)],
+  "induction": ["length": .int(20)],
+  "duplication": ["length": .int(20)],
+  "reversal": ["maximum": .int(12)],
 ]
 
 func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {

@@ -81,6 +81,8 @@ public struct Example: Hashable, Sendable {
   public var source: [Int32]
   /// The class.
   public var label: Int32
+  /// What decides the split, where that is less than all that the model reads: a secret must not be seen in training.
+  public var identity: [Int32] = []
 
   /// A language modelling or sequence-to-sequence example.
   /// - Precondition: as many targets as inputs.
@@ -107,7 +109,7 @@ public struct Example: Hashable, Sendable {
       for token in tokens { hash = (hash ^ UInt64(UInt32(bitPattern: token))) &* 0x100_0000_01b3 }
       hash = (hash ^ 0x1_0000_0000) &* 0x100_0000_01b3
     }
-    add(source.isEmpty ? inputs : source)
+    add(!identity.isEmpty ? identity : source.isEmpty ? inputs : source)
     hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
     hash = (hash ^ (hash >> 27)) &* 0x94D0_49BB_1331_11EB
     return hash ^ (hash >> 31)

@@ -48,7 +48,14 @@ extension TaskCatalog {
   /// The tasks of the lab.
   public static let standard = TaskCatalog([
     ByteText.self,
+    KnownEntropySource.self,
     MultiQueryRecall.self,
+    Passkey.self,
+    ListOps.self,
     Copying.self,
+    SelectiveCopying.self,
+    InductionHeads.self,
+    Duplication.self,
+    Reversal.self,
   ])
 }
