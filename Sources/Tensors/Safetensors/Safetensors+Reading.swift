@@ -1,0 +1,116 @@
+import Foundation
+
+extension Safetensors {
+  /// Reads a file.
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - ledger: where the bytes of the tensors are counted.
+  /// - Throws: `SafetensorsError` that names the file, the tensor and what is wrong; `MemoryLimitExceeded`.
+  /// - Complexity: O(file size); the file is mapped, not copied.
+  public init(contentsOf path: String, ledger: MemoryLedger? = nil) throws {
+    let data: Data
+    do {
+      data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
+    } catch {
+      var isFolder: ObjCBool = false
+      let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+      throw SafetensorsError(
+        path: path,
+        problem: !exists
+          ? "no such file" : isFolder.boolValue ? "a folder, not a file" : "the file cannot be read")
+    }
+    try self.init(data: data, path: path, ledger: ledger)
+  }
+
+  /// Reads the bytes of a file.
+  /// - Parameter path: the name for error texts.
+  /// - Throws: `SafetensorsError`, `MemoryLimitExceeded`.
+  public init(data: Data, path: String, ledger: MemoryLedger? = nil) throws {
+    let length = try SafetensorsHeader.length(data.prefix(8), fileSize: data.count, path: path)
+    let start = data.startIndex + 8 + length
+    let header = try SafetensorsHeader.parse(
+      Array(data[data.startIndex + 8..<start]), dataSize: data.endIndex - start, path: path)
+    self.init(metadata: header.metadata)
+    try data.withUnsafeBytes { raw in
+      for entry in header.entries {
+        let bytes = UnsafeRawBufferPointer(
+          rebasing: raw[(8 + length + entry.range.lowerBound)..<(8 + length + entry.range.upperBound)])
+        if let array = Safetensors.array(entry, bytes) { arrays[entry.name] = array }
+        if let tensor = try Safetensors.tensor(entry, bytes, ledger: ledger) { tensors[entry.name] = tensor }
+      }
+    }
+  }
+
+  /// A real tensor in single precision.
+  private static func tensor(
+    _ entry: SafetensorsHeader.Entry, _ bytes: UnsafeRawBufferPointer, ledger: MemoryLedger?
+  ) throws(MemoryLimitExceeded) -> Tensor? {
+    let count = entry.count
+    func fill(_ value: (Int) -> Float) throws(MemoryLimitExceeded) -> Tensor {
+      var tensor = try Tensor(uninitialized: entry.shape, ledger: ledger)
+      tensor.withUnsafeMutablePointer { pointer in for index in 0..<count { pointer[index] = value(index) } }
+      return tensor
+    }
+    func word(_ index: Int) -> UInt16 {
+      UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
+    }
+    switch entry.type {
+    case .float32:
+      #if _endian(little)
+        var tensor = try Tensor(uninitialized: entry.shape, ledger: ledger)
+        tensor.withUnsafeMutablePointer {
+          UnsafeMutableRawBufferPointer(start: $0, count: 4 * count).copyMemory(from: bytes)
+        }
+        return tensor
+      #else
+        return try fill { index in
+          Float(
+            bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
+        }
+      #endif
+    case .float16: return try fill { HalfPrecision.float(word($0)) }
+    case .bfloat16: return try fill { BrainPrecision.float(word($0)) }
+    case .float64: return try fill { Float(double(bytes, $0)) }
+    case .int64, .int32, .uint8, .bool: return nil
+    }
+  }
+
+  /// What single precision cannot hold.
+  private static func array(_ entry: SafetensorsHeader.Entry, _ bytes: UnsafeRawBufferPointer) -> NpyArray? {
+    let count = entry.count
+    func integers(_ type: NpyElementType, _ value: (Int) -> Int64) -> NpyArray {
+      NpyArray(type: type, shape: entry.shape, elements: .integer((0..<count).map(value)))
+    }
+    switch entry.type {
+    case .float64: return NpyArray((0..<count).map { double(bytes, $0) }, shape: entry.shape)
+    case .int64:
+      return integers(.int64) {
+        Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self))
+      }
+    case .int32:
+      return integers(.int32) {
+        Int64(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)))
+      }
+    case .uint8: return integers(.uint8) { Int64(bytes[$0]) }
+    case .bool: return integers(.bool) { bytes[$0] == 0 ? 0 : 1 }
+    case .float32, .float16, .bfloat16: return nil
+    }
+  }
+
+  private static func double(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> Double {
+    Double(bitPattern: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self)))
+  }
+}
+
+/// bfloat16, the upper half of single precision.
+enum BrainPrecision {
+  /// Exact.
+  static func float(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
+
+  /// Rounded to nearest, ties to even; a NaN stays one.
+  static func bits(_ value: Float) -> UInt16 {
+    let pattern = value.bitPattern
+    if value.isNaN { return UInt16(truncatingIfNeeded: pattern >> 16) | 0x40 }
+    return UInt16(truncatingIfNeeded: (pattern &+ 0x7FFF &+ (pattern >> 16) & 1) >> 16)
+  }
+}
