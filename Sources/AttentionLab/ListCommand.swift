@@ -1,20 +1,22 @@
 import ArgumentParser
 import AttentionCore
 import Laboratory
+import Tasks
 
-/// `attnlab list`: variants with their parameters.
+/// `attnlab list`: variants and tasks with their parameters.
 struct ListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
-    abstract: "List variants, tasks, forms and presets, or all about one variant.",
+    abstract: "List variants, tasks, forms and presets, or all about one variant or task.",
     discussion: """
       Examples:
         attnlab list
         attnlab list sliding-window
+        attnlab list mqar
         attnlab list --json
       """)
 
-  @Argument(help: "A variant; without one, everything is listed.")
+  @Argument(help: "A variant or a task; without one, everything is listed.")
   var variant: String?
 
   @Flag(help: "Print JSON.")
@@ -22,29 +24,62 @@ struct ListCommand: ParsableCommand {
 
   func run() throws {
     let catalog = AttentionLab.catalog
+    let tasks = TaskCatalog.standard
+    if let variant, !catalog.ids.contains(variant), tasks.ids.contains(variant) {
+      let description = TaskDescription(try tasks.type(of: variant))
+      let page = Self.page(
+        [
+          description.card.id + ": " + description.card.title, "", description.card.idea,
+          description.card.paper,
+        ],
+        description.parameters)
+      print(json ? description.json.pretty : page)
+      return
+    }
     if let variant {
+      let ids = catalog.ids + tasks.ids
+      guard catalog.ids.contains(variant) else {
+        let nearest = nearestName(to: variant, among: ids).map { " (did you mean \($0)?)" } ?? ""
+        throw ConfigurationError(
+          field: "variant or task", value: variant, allowed: "one of \(ids.joined(separator: ", "))\(nearest)"
+        )
+      }
       let description = VariantDescription(try catalog.type(of: variant))
       print(json ? description.json.pretty : Self.page(description))
       return
     }
     let all = catalog.types.map(VariantDescription.init)
     if json {
-      print(JSONValue.object(["variants": .array(all.map(\.json))]).pretty)
+      print(
+        JSONValue.object([
+          "variants": .array(all.map(\.json)),
+          "tasks": .array(tasks.types.map { TaskDescription($0).json }),
+        ]).pretty)
       return
     }
     var table = TextTable(["variant", "idea"])
     for description in all { table.add([description.card.id, description.card.idea]) }
     print(table.text)
+    table = TextTable(["task", "idea"])
+    for type in tasks.types { table.add([type.card.id, type.card.idea]) }
+    print("\n" + table.text)
   }
 
   private static func page(_ description: VariantDescription) -> String {
     let card = description.card
-    var lines = [card.id + ": " + card.title, "", card.idea, card.equation, card.paper]
-    if description.parameters.isEmpty {
+    return page(
+      [card.id + ": " + card.title, "", card.idea, card.equation, card.paper], description.parameters)
+  }
+
+  private static func page(
+    _ heading: [String], _ parameters: [VariantDescription.ParameterDescription]
+  ) -> String {
+    var lines = heading
+    if parameters.isEmpty {
       lines += ["", "no parameters"]
     } else {
       var table = TextTable(["parameter", "default", "unit", "allowed", "meaning"])
-      for parameter in description.parameters {
+      for parameter in parameters {
         table.add([
           parameter.name, parameter.defaultValue.description, parameter.unit, parameter.allowed,
           parameter.help,

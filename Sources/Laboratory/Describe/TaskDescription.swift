@@ -1,0 +1,37 @@
+import Parameters
+import Tasks
+
+/// What a task type is and takes, without its generic types: for lists and JSON.
+public struct TaskDescription: Sendable {
+  /// The task in words.
+  public let card: TaskCard
+  /// Its parameters in order.
+  public let parameters: [VariantDescription.ParameterDescription]
+
+  /// Describes a task type.
+  public init(_ type: any SequenceTask.Type) {
+    func open<T: SequenceTask>(_ type: T.Type) -> [VariantDescription.ParameterDescription] {
+      T.Configuration.parameters.map {
+        VariantDescription.ParameterDescription(
+          name: $0.name, allowed: $0.allowed, unit: $0.unit, defaultValue: $0.defaultValue, help: $0.help)
+      }
+    }
+    card = type.card
+    parameters = open(type)
+  }
+
+  /// The description as JSON.
+  public var json: JSONValue {
+    .object([
+      "id": .string(card.id), "title": .string(card.title), "idea": .string(card.idea),
+      "paper": .string(card.paper),
+      "parameters": .array(
+        parameters.map {
+          .object([
+            "name": .string($0.name), "allowed": .string($0.allowed), "unit": .string($0.unit),
+            "default": JSONValue($0.defaultValue), "help": .string($0.help),
+          ])
+        }),
+    ])
+  }
+}
