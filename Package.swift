@@ -71,7 +71,7 @@ let package = Package(
       swiftSettings: strict),
 
     // MARK: - Tool
-    .executableTarget(name: "attnlab", dependencies: ["AttentionLab"], swiftSettings: strict),
+    .executableTarget(name: "attnlab", dependencies: ["AttentionLab", "Attention", "AttentionCore"], swiftSettings: strict),
 
     // MARK: - Tests
     .target(

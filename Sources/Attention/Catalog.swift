@@ -2,5 +2,9 @@ import AttentionCore
 
 extension Catalog {
   /// The variants of this package, in the order in which they are shown.
-  public static let standard = Catalog([])
+  public static let standard = Catalog([
+    FullAttention.self, FullMaterialized.self, SlidingWindow.self, LocalGlobal.self, RandomSparse.self,
+    LSH.self,
+    ChunkedAttention.self,
+  ])
 }

@@ -6,6 +6,7 @@ enum Subcommands {
     ListCommand.self,
     RunCommand.self,
     MeasureCommand.self,
+    CheckCommand.self,
     DoctorCommand.self,
   ]
 }

@@ -14,6 +14,14 @@
   X(void, backward_run, (void *scratch, const attn_run *run))                                                         \
   X(void, backward_end, (void *scratch, float *target, int64_t target_stride, int32_t in_place))                      \
   X(void, add, (float *target, const float *source, int64_t count))                                                   \
+  X(void, hash_rows,                                                                                                  \
+    (const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations, int32_t hashes,       \
+     int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch))                \
+  X(void, dense_product,                                                                                              \
+    (float *out, int64_t out_stride, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row,  \
+     int64_t b_column, int32_t rows, int32_t columns, int32_t depth, float scale, int32_t accumulate))                \
+  X(float, dense_softmax, (float *weights, const float *scores, int32_t count, int32_t size))                         \
+  X(void, dense_softmax_gradient, (float *gradient, const float *weights, int32_t count, int32_t size))               \
   X(double, fma_loop, (int64_t rounds))                                                                               \
   X(float, read_loop, (const float *data, int64_t count))
 
@@ -93,3 +101,25 @@ void attn_add(int32_t isa, float *target, const float *source, int64_t count) {
 double attn_fma_loop(int32_t isa, int64_t rounds) { return table(isa)->fma_loop(rounds); }
 
 float attn_read_loop(int32_t isa, const float *data, int64_t count) { return table(isa)->read_loop(data, count); }
+
+void attn_hash_rows(
+    int32_t isa, const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations,
+    int32_t hashes, int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch) {
+  table(isa)->hash_rows(
+      rows, row_stride, count, dim, rotations, hashes, first_half, second_half, bucket, bucket_stride, scratch);
+}
+
+void attn_dense_product(
+    int32_t isa, float *out, int64_t out_stride, const float *a, int64_t a_row, int64_t a_column, const float *b,
+    int64_t b_row, int64_t b_column, int32_t rows, int32_t columns, int32_t depth, float scale, int32_t accumulate) {
+  table(isa)->dense_product(
+      out, out_stride, a, a_row, a_column, b, b_row, b_column, rows, columns, depth, scale, accumulate);
+}
+
+float attn_dense_softmax(int32_t isa, float *weights, const float *scores, int32_t count, int32_t size) {
+  return table(isa)->dense_softmax(weights, scores, count, size);
+}
+
+void attn_dense_softmax_gradient(int32_t isa, float *gradient, const float *weights, int32_t count, int32_t size) {
+  table(isa)->dense_softmax_gradient(gradient, weights, count, size);
+}

@@ -1,4 +1,5 @@
+import Attention
 import AttentionCore
 import AttentionLab
 
-AttentionLab.main(catalog: Catalog([]))
+AttentionLab.main(catalog: .standard)

@@ -30,7 +30,7 @@ extension Engine {
       ledger: context.ledger)
     var slots = try Tensor(
       uninitialized: [plan.parts.count, Int(ATTN_LANES) * shape.headDim], ledger: context.ledger)
-    let layouts = (queryGradient, keyGradient, valueGradient)
+    let strides = (queryGradient.strides, keyGradient.strides, valueGradient.strides)
     try queryGradient.withUnsafeMutablePointer { dq throws in
       try keyGradient.withUnsafeMutablePointer { dk throws in
         try valueGradient.withUnsafeMutablePointer { dv throws in
@@ -40,8 +40,8 @@ extension Engine {
                 let pass = BackwardPass(
                   plan: plan, pattern: pattern, shape: shape, scale: scale, context: context,
                   query: inputs[0], key: inputs[1], value: inputs[2], outputGradient: inputs[3],
-                  output: inputs[4], lse: inputs[5], queryGradient: Rows(dq, layouts.0),
-                  keyGradient: Rows(dk, layouts.1), valueGradient: Rows(dv, layouts.2),
+                  output: inputs[4], lse: inputs[5], queryGradient: Rows(dq, strides: strides.0),
+                  keyGradient: Rows(dk, strides: strides.1), valueGradient: Rows(dv, strides: strides.2),
                   copies: Region(base: copyBase), slots: Region(base: slotBase))
                 try pass.run()
               }

@@ -9,8 +9,9 @@ extension Engine {
     shape: AttentionShape, scale: Double, context: ExecutionContext
   ) throws {
     QKV(query: query, key: key, value: value).check(shape)
-    let outputLayout = output
-    let lseLayout = lse
+    // The strides alone: a copy of a tensor would share its storage and make the write copy it.
+    let outputStrides = output.strides
+    let lseStrides = lse.strides
     try output.withUnsafeMutablePointer { outputBase throws in
       try lse.withUnsafeMutablePointer { lseBase throws in
         try query.withUnsafePointer { queryBase throws in
@@ -19,8 +20,8 @@ extension Engine {
               let pass = ForwardPass(
                 plan: plan, shape: shape, scale: scale, context: context,
                 query: Rows(reading: queryBase, query), key: Rows(reading: keyBase, key),
-                value: Rows(reading: valueBase, value), output: Rows(outputBase, outputLayout),
-                lse: Rows(lseBase, lseLayout))
+                value: Rows(reading: valueBase, value), output: Rows(outputBase, strides: outputStrides),
+                lse: Rows(lseBase, strides: lseStrides))
               if plan.waveCount > 1 { pass.clearRowsOfSeveralTiles() }
               for wave in 0..<plan.waveCount { try pass.run(wave: wave) }
             }

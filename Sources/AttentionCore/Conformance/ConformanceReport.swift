@@ -84,20 +84,20 @@ public struct ConformanceReport: Sendable {
   /// The checks that failed.
   public var failures: [ConformanceCheck] { checks.filter { $0.verdict == .failed } }
 
-  /// The worst check of every (group, quantity), in order of first appearance.
-  public var worst: [ConformanceCheck] {
+  /// The worst check of every kind, in order of first appearance.
+  /// - Parameter byQuantity: whether every (group, quantity) is a kind, or every group.
+  public func worst(byQuantity: Bool) -> [ConformanceCheck] {
     var order: [[String]] = []
     var worst: [[String]: ConformanceCheck] = [:]
     for check in checks {
-      let name = [check.group, check.quantity]
+      let name = byQuantity ? [check.group, check.quantity] : [check.group]
       guard let old = worst[name] else {
         order.append(name)
         worst[name] = check
         continue
       }
-      if old.verdict == .skipped || check.ratio > old.ratio {
-        worst[name] = check.verdict == .skipped ? old : check
-      }
+      let isWorse = old.verdict == .skipped || check.ratio > old.ratio
+      if check.verdict != .skipped && isWorse { worst[name] = check }
     }
     return order.compactMap { worst[$0] }
   }

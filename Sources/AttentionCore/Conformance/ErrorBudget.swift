@@ -16,7 +16,7 @@ public struct ErrorBudget: Hashable, Sendable {
   /// The unit roundoff of float32.
   public static let unit = 0x1p-24
   /// The factor on every bound.
-  public static let safety = 4.0
+  public static let safety = 1.0
 
   /// Of a score: absolute.
   public let score: Double
@@ -58,17 +58,21 @@ public struct ErrorBudget: Hashable, Sendable {
     valueGradient = ErrorBudget.safety * (weight + u * (rows + 8))
   }
 
-  /// The largest `|value − exact| / magnitude` of all elements; a magnitude of 0 allows nothing but 0, and magnitudes
-  /// below 1e-30 count as 1e-30, since float32 has no smaller weights.
+  /// The largest `|value − exact| / magnitude` of all elements; a magnitude of 0 allows nothing but 0.
+  ///
+  /// Differences below 1e-28 of the largest magnitude are passed over: a weight below about 2⁻¹⁰⁰ of its row's largest
+  /// has no exact float32 form, and an implementation may flush or floor it.
   public static func worst(_ values: [Float], _ exact: [Double], _ magnitudes: [Double]) -> Double {
     guard values.count == exact.count else { return .infinity }
+    let negligible = 1e-28 * (1 + (magnitudes.max() ?? 0))
     var worst = 0.0
     for index in values.indices {
       let difference = (Double(values[index]) - exact[index]).magnitude
       guard difference != 0 else { continue }
-      let error = magnitudes[index] == 0 ? .infinity : difference / max(magnitudes[index], 1e-30)
-      guard error.isFinite else { return .infinity }
-      worst = max(worst, error)
+      guard difference.isFinite else { return .infinity }
+      guard difference > negligible else { continue }
+      guard magnitudes[index] > 0 else { return .infinity }
+      worst = max(worst, difference / magnitudes[index])
     }
     return worst
   }

@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "dense.h"
 
 #pragma clang assume_nonnull begin
 

@@ -14,3 +14,7 @@
 #include "gemm.h"
 
 #include "elementwise.h"
+
+#include "hash.h"
+
+#include "dense.h"

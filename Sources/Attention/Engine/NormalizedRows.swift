@@ -1,0 +1,137 @@
+import AttentionCore
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Rows divided by their Euclidean norm, and the way back for gradients. A row of zeros stays zero.
+///
+/// `k = x/‖x‖`; `dx = (dk − (dk·k) k) / ‖x‖`.
+enum NormalizedRows {
+  /// The normalised rows of `[batch, heads, length, dim]`.
+  /// - Throws: `MemoryLimitExceeded`.
+  static func make(_ rows: Tensor, in context: ExecutionContext) throws -> Tensor {
+    let (batch, heads, length, dim) = (rows.shape[0], rows.shape[1], rows.shape[2], rows.shape[3])
+    var result = try Tensor(uninitialized: rows.shape, ledger: context.ledger)
+    result.withRows { target in
+      rows.withReadRows { source in
+        Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
+          for row in 0..<length {
+            let x = source.row(index / heads, index % heads, row)
+            let k = target.row(index / heads, index % heads, row)
+            let inverse = inverseNorm(x, dim)
+            for t in 0..<dim { k[t] = x[t] * inverse }
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  /// Adds the gradient of the rows that comes through their normalised form.
+  static func addGradient(
+    _ gradient: Tensor, normalized: Tensor, rows: Tensor, to target: inout Tensor,
+    in context: ExecutionContext
+  ) {
+    let (batch, heads, length, dim) = (rows.shape[0], rows.shape[1], rows.shape[2], rows.shape[3])
+    target.withRows { target in
+      gradient.withReadRows { gradient in
+        normalized.withReadRows { normalized in
+          rows.withReadRows { rows in
+            Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
+              for row in 0..<length {
+                let (sequence, head) = (index / heads, index % heads)
+                let dk = gradient.row(sequence, head, row)
+                let k = normalized.row(sequence, head, row)
+                let dx = target.row(sequence, head, row)
+                let inverse = inverseNorm(rows.row(sequence, head, row), dim)
+                let sum = dot(dk, k, dim)
+                for t in 0..<dim { dx[t] += (dk[t] - sum * k[t]) * inverse }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// 1/‖x‖; scaling x by a power of two scales it exactly. 0 for a row of zeros.
+  private static func inverseNorm(_ x: UnsafePointer<Float>, _ dim: Int) -> Float {
+    let norm = dot(x, x, dim).squareRoot()
+    return norm > 0 ? 1 / norm : 0
+  }
+
+  /// Σ a_t b_t in eight lanes.
+  private static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ dim: Int) -> Float {
+    var sums = SIMD8<Float>.zero
+    var t = 0
+    while t + 8 <= dim {
+      sums +=
+        UnsafeRawPointer(a + t).loadUnaligned(as: SIMD8<Float>.self)
+        * UnsafeRawPointer(b + t).loadUnaligned(as: SIMD8<Float>.self)
+      t += 8
+    }
+    while t < dim {
+      sums[t & 7] += a[t] * b[t]
+      t += 1
+    }
+    return sums.sum()
+  }
+}
+
+/// Rows that see no key but themselves: Reformer's rule that a token attends to itself only when it has nothing else.
+enum LonelyRows {
+  /// Where the LSE is −∞ and the row's own key is valid: output ← v_i, LSE ← scale·q_i·k_i + log(count). Returns the rows.
+  static func fill(
+    query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double,
+    count: (Int, Int, Int) -> Int,
+    output: inout Tensor, lse: inout Tensor
+  ) -> [(batch: Int, head: Int, row: Int)] {
+    var lonely: [(batch: Int, head: Int, row: Int)] = []
+    output.withRows { output in
+      lse.withRows { lse in
+        query.withReadRows { query in
+          key.withReadRows { key in
+            value.withReadRows { value in
+              for batch in 0..<shape.batch {
+                for head in 0..<shape.queryHeads {
+                  let logSums = lse.head(batch, head)
+                  for row in 0..<min(shape.queryLength, shape.validKeys(batch: batch))
+                  where logSums[row] == -.infinity {
+                    let (q, k) = (query.row(batch, head, row), key.row(batch, head, row))
+                    let score = (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) }
+                    logSums[row] = Float(scale * score + log(Double(count(batch, head, row))))
+                    output.row(batch, head, row).update(
+                      from: value.row(batch, head, row), count: shape.valueDim)
+                    lonely.append((batch, head, row))
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    return lonely
+  }
+
+  /// dv_i += dO_i for those rows; their scores have no gradient, since the weight is 1 whatever the score.
+  static func addGradient(
+    _ rows: [(batch: Int, head: Int, row: Int)], outputGradient: Tensor, to valueGradient: inout Tensor
+  ) {
+    let dim = outputGradient.shape[3]
+    valueGradient.withRows { target in
+      outputGradient.withReadRows { source in
+        for (batch, head, row) in rows {
+          let (dv, part) = (target.row(batch, head, row), source.row(batch, head, row))
+          for t in 0..<dim { dv[t] += part[t] }
+        }
+      }
+    }
+  }
+}

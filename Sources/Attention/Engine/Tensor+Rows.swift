@@ -1,0 +1,75 @@
+import AttentionCore
+import Tensors
+
+extension Rows {
+  /// Rows at a base pointer with the strides `[batch, heads, length, …]`.
+  init(_ base: UnsafeMutablePointer<Float>, strides: [Int]) {
+    self.base = base
+    batchStride = strides[0]
+    headStride = strides[1]
+    rowStride = strides[2]
+  }
+
+  /// One row of a (batch, head).
+  func row(_ batch: Int, _ head: Int, _ row: Int) -> UnsafeMutablePointer<Float> {
+    self.head(batch, head) + row * rowStride
+  }
+}
+
+extension Tensor {
+  /// Reads through rows `[batch, heads, length]`.
+  func withReadRows<R>(_ body: (Rows) throws -> R) rethrows -> R {
+    try withUnsafePointer { (base: UnsafePointer<Float>) throws in try body(Rows(reading: base, self)) }
+  }
+
+  /// Writes through rows `[batch, heads, length]`.
+  mutating func withRows<R>(_ body: (Rows) throws -> R) rethrows -> R {
+    // The strides alone: a copy of the tensor would share its storage and make the write copy it.
+    let strides = self.strides
+    return try withUnsafeMutablePointer { (base: UnsafeMutablePointer<Float>) throws in
+      try body(Rows(base, strides: strides))
+    }
+  }
+
+  /// `[batch, heads, length, dim]` with every head repeated `times` times, in order: grouped-query values spelt out.
+  /// - Throws: `MemoryLimitExceeded`.
+  func repeatingHeads(_ times: Int, ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> Tensor {
+    guard times > 1 else { return self }
+    let (batch, heads, length, dim) = (shape[0], shape[1], shape[2], shape[3])
+    var result = try Tensor(uninitialized: [batch, heads * times, length, dim], ledger: ledger)
+    result.withRows { target in
+      withReadRows { source in
+        for sequence in 0..<batch {
+          for head in 0..<heads * times {
+            for row in 0..<length {
+              target.row(sequence, head, row).update(
+                from: source.row(sequence, head / times, row), count: dim)
+            }
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  /// The inverse for gradients: sums of every `times` heads, in order.
+  /// - Throws: `MemoryLimitExceeded`.
+  func summingHeads(_ times: Int, ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> Tensor {
+    guard times > 1 else { return self }
+    let (batch, heads, length, dim) = (shape[0], shape[1] / times, shape[2], shape[3])
+    var result = try Tensor(zeros: [batch, heads, length, dim], ledger: ledger)
+    result.withRows { target in
+      withReadRows { source in
+        for sequence in 0..<batch {
+          for head in 0..<heads * times {
+            for row in 0..<length {
+              let (sum, part) = (target.row(sequence, head / times, row), source.row(sequence, head, row))
+              for t in 0..<dim { sum[t] += part[t] }
+            }
+          }
+        }
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,74 @@
+import AttentionCore
+
+/// Splits "keys within a band of a tile's rows" into segments: a band on the left, all pairs, a band on the right.
+///
+/// The rows of a tile stand at `first, first + stride, … , last`; a row `i` sees the keys `j` of `keys`, one in every
+/// `stride`, with `low ≤ i − j ≤ high`. Keys that every row sees need no mask, so the engine spends nothing on them.
+/// - Complexity: O(1) a tile.
+struct BandSegments {
+  /// The smallest and the largest `i − j`.
+  let low: Int, high: Int
+  /// The distance between neighbouring rows, and between neighbouring keys.
+  var stride = 1
+
+  /// Stands for no limit; leaves room for sums.
+  static let unbounded = 1 << 30
+  /// A run without a mask that is shorter than this is not worth a segment of its own.
+  private static let shortestRun = 16
+
+  init(low: Int, high: Int, stride: Int = 1) {
+    self.low = max(low, -BandSegments.unbounded)
+    self.high = min(high, BandSegments.unbounded)
+    self.stride = stride
+  }
+
+  /// Keys up to the row's own position.
+  static let causal = BandSegments(low: 0, high: unbounded)
+
+  /// The mask of a part that some rows see in part.
+  var mask: TileList.Mask { .band(low: Int32(low), high: Int32(high)) }
+
+  /// The segments for rows at positions `first ... last` and keys of `keys` that are congruent to `first`.
+  func segments(first: Int, last: Int, keys: Range<Int>) -> [TileList.Segment] {
+    let begin = aligned(max(keys.lowerBound, first - high), to: first)
+    let end = min(keys.upperBound - 1, last - low)
+    guard begin <= end else { return [] }
+    let fullBegin = aligned(max(keys.lowerBound, last - high), to: first)
+    let fullEnd = min(keys.upperBound - 1, first - low)
+    let fullCount = fullBegin <= fullEnd ? (fullEnd - fullBegin) / stride + 1 : 0
+    let total = (end - begin) / stride + 1
+    if fullCount == total { return [run(begin, end, .full)] }
+    guard fullCount >= BandSegments.shortestRun else { return [run(begin, end, mask)] }
+    let fullLast = fullBegin + (fullCount - 1) * stride
+    return [
+      run(begin, fullBegin - stride, mask), run(fullBegin, fullLast, .full),
+      run(fullLast + stride, end, mask),
+    ].filter { $0.count > 0 }
+  }
+
+  private func run(_ begin: Int, _ end: Int, _ mask: TileList.Mask) -> TileList.Segment {
+    TileList.Segment(
+      start: max(0, begin), count: begin > end ? 0 : (end - begin) / stride + 1, stride: stride, mask: mask)
+  }
+
+  /// The first number from `position` on that is congruent to `anchor`.
+  private func aligned(_ position: Int, to anchor: Int) -> Int {
+    let rest = (anchor - position) % stride
+    return position + (rest < 0 ? rest + stride : rest)
+  }
+}
+
+extension AttentionShape {
+  /// The number of absolute positions: what "the last token" or "the last block" counts from.
+  var positions: Int { isCausal ? keyLength : max(queryLength, keyLength) }
+
+  /// Consecutive runs of up to 64 query rows.
+  func rowTiles(of rows: Range<Int>) -> [Range<Int>] {
+    stride(from: rows.lowerBound, to: rows.upperBound, by: TileList.lanes).map {
+      $0..<min($0 + TileList.lanes, rows.upperBound)
+    }
+  }
+
+  /// Whether a causal shape forbids the pair.
+  func isFuture(query: Int, key: Int) -> Bool { isCausal && key > query + queryOffset }
+}

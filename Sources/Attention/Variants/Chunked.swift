@@ -1,0 +1,155 @@
+import AttentionCore
+import Tensors
+
+/// Attention inside chunks, with optional neighbours.
+///
+/// A query of chunk `c = ⌊i/chunk⌋` sees the keys of the chunks `c − before … c + after`, and `overlap` tokens more on
+/// either side of that range. Causal keeps `j ≤ i`. With `circular`, chunk 0 follows the last one, and a chunk that is
+/// met twice on the way round counts twice, as in Reformer's local attention.
+/// - Complexity: O(n·chunk·(1 + before + after)·d) time, O(n·d) memory.
+/// - Source: Kitaev et al., 2020 (Reformer, local); Llama 4 (2025) for the plain causal form.
+public struct ChunkedAttention: PatternVariant {
+  /// The chunk and its neighbours.
+  public struct Configuration: VariantConfiguration {
+    /// Tokens in a chunk.
+    public var chunk = 256
+    /// Chunks before the query's own that it sees.
+    public var before = 0
+    /// Chunks after the query's own that it sees.
+    public var after = 0
+    /// Tokens seen beyond the visible chunks, on both sides.
+    public var overlap = 0
+    /// Whether chunk 0 follows the last chunk.
+    public var circular = false
+
+    /// The defaults.
+    public init() {}
+
+    /// Creates chunks.
+    public init(chunk: Int, before: Int = 0, after: Int = 0, overlap: Int = 0, circular: Bool = false) {
+      self.chunk = chunk
+      self.before = before
+      self.after = after
+      self.overlap = overlap
+      self.circular = circular
+    }
+
+    /// All parameters.
+    public static let parameters: [Parameter<Self>] = [
+      .integer("chunk", \.chunk, in: 1...(1 << 24), unit: "tokens", help: "Tokens in a chunk"),
+      .integer(
+        "before", \.before, in: 0...4096, unit: "chunks", help: "Chunks before the query's own that it sees"),
+      .integer(
+        "after", \.after, in: 0...4096, unit: "chunks", help: "Chunks after the query's own that it sees"),
+      .integer(
+        "overlap", \.overlap, in: 0...(1 << 24), unit: "tokens",
+        help: "Tokens seen beyond the visible chunks, on both sides"),
+      .flag("circular", \.circular, help: "Chunk 0 follows the last chunk"),
+    ]
+
+    /// Chunks that matter at a few hundred tokens.
+    public static let samples = [
+      Configuration(chunk: 32), Configuration(chunk: 100, before: 1),
+      Configuration(chunk: 24, after: 1, overlap: 5),
+      Configuration(chunk: 16, before: 1, after: 1, circular: true),
+    ]
+
+    /// A circle has no ends to overlap.
+    public func validate(for shape: AttentionShape) throws(ConfigurationError) {
+      if circular && overlap > 0 {
+        throw ConfigurationError(field: "overlap", value: "\(overlap)", allowed: "0 when circular is true")
+      }
+    }
+  }
+
+  /// What the variant is.
+  public static let card = VariantCard(
+    id: "chunked", title: "Chunked",
+    paper: "Kitaev et al., 2020, Reformer (local attention); Llama 4, 2025 (chunked attention)",
+    idea: "Blocks of tokens attend within themselves and, if asked, to neighbouring blocks.",
+    equation: "oᵢ = Σⱼ softmaxⱼ(qᵢ·kⱼ/√d) vⱼ,  ⌊i/chunk⌋ − before ≤ ⌊j/chunk⌋ ≤ ⌊i/chunk⌋ + after")
+
+  /// The configuration in force.
+  public let configuration: Configuration
+  /// The shape planned for.
+  public let shape: AttentionShape
+  /// The tiles.
+  public let pattern: TilePattern
+
+  /// Plans for a shape.
+  public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
+    throws(ConfigurationError)
+  {
+    self.configuration = configuration
+    self.shape = shape
+    pattern = TilePattern(shared: ChunkedAttention.tiles(configuration, shape))
+  }
+
+  private static func tiles(_ configuration: Configuration, _ shape: AttentionShape) -> TileList {
+    let size = configuration.chunk
+    var list = TileList()
+    var row = 0
+    while row < shape.queryLength {
+      let position = row + shape.queryOffset
+      // Rows before the first key (more queries than keys) see nothing; their chunk is that of position 0.
+      let chunk = max(0, position) / size
+      let chunkEnd = min(shape.queryLength, (chunk + 1) * size - shape.queryOffset)
+      let ranges = keyRanges(of: chunk, configuration, shape)
+      for rows in shape.rowTiles(of: row..<chunkEnd) {
+        let first = rows.lowerBound + shape.queryOffset
+        let segments = ranges.flatMap { keys in
+          shape.isCausal
+            ? BandSegments.causal.segments(first: first, last: first + rows.count - 1, keys: keys)
+            : [TileList.Segment(start: keys.lowerBound, count: keys.count)]
+        }
+        list.addTile(start: rows.lowerBound, count: rows.count, segments: segments)
+      }
+      row = chunkEnd
+    }
+    return list
+  }
+
+  /// The keys that a chunk sees: one range, or one a neighbour on a circle.
+  private static func keyRanges(of chunk: Int, _ configuration: Configuration, _ shape: AttentionShape)
+    -> [Range<Int>]
+  {
+    let size = configuration.chunk
+    func clipped(_ low: Int, _ high: Int) -> Range<Int> {
+      let low = min(max(0, low), shape.keyLength)
+      return low..<max(low, min(high, shape.keyLength))
+    }
+    guard configuration.circular else {
+      return [
+        clipped(
+          (chunk - configuration.before) * size - configuration.overlap,
+          (chunk + configuration.after + 1) * size + configuration.overlap)
+      ]
+    }
+    let count = (shape.positions + size - 1) / size
+    return (-configuration.before...configuration.after).map { offset in
+      let neighbour = ((chunk + offset) % count + count) % count
+      return clipped(neighbour * size, (neighbour + 1) * size)
+    }
+  }
+
+  /// 1 in a visible chunk; on a circle, the number of times that the chunk is met.
+  public func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
+    let position = query + shape.queryOffset
+    if position < 0 || shape.isFuture(query: query, key: key) { return 0 }
+    let (size, before, after) = (configuration.chunk, configuration.before, configuration.after)
+    let own = position / size
+    if configuration.circular {
+      let count = (shape.positions + size - 1) / size
+      return (-before...after).count { offset in (own + offset - key / size) % count == 0 }
+    }
+    let begin = (own - before) * size - configuration.overlap
+    let end = (own + after + 1) * size + configuration.overlap
+    return key >= begin && key < end ? 1 : 0
+  }
+
+  /// The own chunk and those before it, when causal.
+  public var stateKeys: Int {
+    guard shape.isCausal, !configuration.circular else { return shape.keyLength }
+    return min(shape.keyLength, configuration.chunk * (configuration.before + 1) + configuration.overlap)
+  }
+}

@@ -1,0 +1,82 @@
+import AttentionCore
+import Tensors
+
+/// Full attention that stores scores and weights, as textbooks and eager frameworks do.
+///
+/// `S = scale·Q·Kᵀ`, `W = softmax(S)`, `O = W·V`. It exists to show what the n² memory costs: every pair is computed, masked
+/// or not, and the weights are kept for the backward pass.
+/// - Complexity: O(n²·d) time, O(n²) memory per head.
+/// - Source: Vaswani et al., 2017.
+public struct FullMaterialized: AttentionVariant {
+  /// No parameters.
+  public struct Configuration: VariantConfiguration {
+    /// The only configuration.
+    public init() {}
+    /// None.
+    public static let parameters: [Parameter<Self>] = []
+  }
+
+  /// The weights, `[batch, queryHeads, queryLength, keyLength]`.
+  public struct Saved: Sendable {
+    let weights: Tensor
+  }
+
+  /// What the variant is.
+  public static let card = VariantCard(
+    id: "full-materialized", title: "Full attention (stored)",
+    paper: "Vaswani et al., 2017, Attention Is All You Need",
+    idea: "Every query sees every key; the n×n scores and weights are stored, as in textbooks.",
+    equation: "S = QKᵀ/√d,  W = softmax(S),  O = WV")
+
+  /// The configuration in force.
+  public let configuration: Configuration
+  /// The shape planned for.
+  public let shape: AttentionShape
+
+  /// Plans nothing: the pattern is every pair.
+  public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
+    throws(ConfigurationError)
+  {
+    self.configuration = configuration
+    self.shape = shape
+  }
+
+  /// No plan.
+  public var planBytes: Int { 0 }
+
+  /// Computes output and LSE, and keeps the weights.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
+    let (output, lse, weights) = try DenseAttention(shape: shape, context: context).forward(inputs)
+    return Forward(output: output, lse: lse, saved: Saved(weights: weights))
+  }
+
+  /// Computes the gradients from the stored weights.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func backward(
+    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
+  ) throws -> QKVGradient {
+    try DenseAttention(shape: shape, context: context)
+      .backward(outputGradient, inputs, weights: forward.saved.weights)
+  }
+
+  /// All keys, or all `j ≤ i`.
+  public func oracle(for inputs: QKV) throws -> Oracle {
+    Oracle(shape: shape, multiplicity: { _, _, query, key in shape.isFuture(query: query, key: key) ? 0 : 1 })
+  }
+
+  /// Needed pairs as for `full`; all pairs are visited, and two matrices of them stored (backward: two more are live).
+  public func cost(of pass: Pass) -> Cost {
+    let needed =
+      Double(shape.queryHeads)
+      * (0..<shape.batch).reduce(0.0) { sum, batch in
+        sum + shape.prefixPairs(validKeys: shape.validKeys(batch: batch))
+      }
+    let matrix = [shape.batch, shape.queryHeads, shape.queryLength, shape.keyLength].reduce(1.0) {
+      $0 * Double($1)
+    }
+    return Cost(
+      pass: pass, shape: shape, neededPairs: needed, visitedPairs: matrix, workspaceBytes: 2 * 4 * matrix,
+      stateKeys: shape.keyLength)
+  }
+}

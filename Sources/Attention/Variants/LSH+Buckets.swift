@@ -1,0 +1,105 @@
+import AttentionCore
+import Tensors
+
+extension LSH {
+  /// The variant with rotations from outside, `[head, headDim, hashes, r]`: `r` is half the buckets, or half the sum of
+  /// two factors.
+  /// - Throws: `ConfigurationError` when the shape does not fit heads, head dim, hashes and buckets.
+  public func with(rotations given: [Float], shape given4: [Int]) throws(ConfigurationError) -> LSH {
+    let own = configuration.halves(tokens: shape.positions)
+    let count = 2 * own.first * max(1, 2 * own.second)
+    let leading = [shape.queryHeads, shape.headDim, configuration.hashes]
+    let expected = "[\(leading[0]), \(leading[1]), \(leading[2]), \(count / 2)]"
+    guard given4.count == 4, Array(given4.prefix(3)) == leading else {
+      throw ConfigurationError(field: "rotations", value: "shape \(given4)", allowed: "the shape \(expected)")
+    }
+    var result = self
+    if given4[3] == count / 2, !(own.second > 0 && given4[3] == own.first + own.second) {
+      result.rotations = RandomRotations(given, shape: given4, firstHalf: count / 2, secondHalf: 0)
+    } else if own.second > 0, given4[3] == own.first + own.second {
+      result.rotations = RandomRotations(given, shape: given4, firstHalf: own.first, secondHalf: own.second)
+    } else {
+      throw ConfigurationError(
+        field: "rotations", value: "shape \(given4)",
+        allowed: own.second > 0
+          ? "the shape \(expected), or \(own.first + own.second) on the last axis for two factors"
+          : "the shape \(expected)")
+    }
+    return result
+  }
+
+  /// The buckets of the queries, flat `[batch, head, hashes, queryLength]`.
+  /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
+  public func queryBuckets(of inputs: QKV, in context: ExecutionContext) throws -> [Int32] {
+    try rotations.buckets(of: inputs.query, in: context)
+  }
+
+  /// The buckets of the keys, flat `[batch, head, hashes, keyLength]`: those of the queries when they are shared.
+  /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
+  public func keyBuckets(of inputs: QKV, in context: ExecutionContext) throws -> [Int32] {
+    try rotations.buckets(of: configuration.sharedQueryKey ? inputs.query : inputs.key, in: context)
+  }
+
+  /// The tiles of given inputs, one list a (batch, head).
+  /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
+  public func pattern(of inputs: QKV, in context: ExecutionContext) throws -> TilePattern {
+    let queries = try queryBuckets(of: inputs, in: context)
+    let keys = configuration.sharedQueryKey ? queries : try keyBuckets(of: inputs, in: context)
+    let count = shape.batch * shape.queryHeads
+    let hashes = configuration.hashes
+    let lists = try concurrentMap(count: count, threads: context.threads) { index in
+      try context.checkCancellation()
+      func rounds(_ buckets: [Int32], _ length: Int) -> [ArraySlice<Int32>] {
+        (0..<hashes).map { buckets[((index * hashes + $0) * length)..<((index * hashes + $0 + 1) * length)] }
+      }
+      let queryRounds = rounds(queries, shape.queryLength)
+      return configuration.sharedQueryKey
+        ? LSHChunks(configuration, shape, buckets: queryRounds, bucketCount: bucketCount).tiles()
+        : LSHBuckets(
+          configuration, shape, queries: queryRounds, keys: rounds(keys, shape.keyLength),
+          bucketCount: bucketCount
+        ).tiles()
+    }
+    return TilePattern(perBatchAndHead: lists, heads: shape.queryHeads)
+  }
+
+  /// The buckets that the rotations in force give.
+  var bucketCount: Int { 2 * rotations.firstHalf * max(1, 2 * rotations.secondHalf) }
+
+  /// How often a token that sees only itself counts: once a round, and on a circle once for every time that its view
+  /// comes round to it.
+  func selfCount(batch: Int, head: Int, row: Int, in pattern: TilePattern) -> Int {
+    if configuration.duplicates == .drop { return 1 }
+    guard configuration.circular else { return configuration.hashes }
+    if configuration.sameBucketOnly {
+      return configuration.hashes * LSHChunks.ownVisits(configuration, length: shape.queryLength)
+    }
+    let list = pattern.list(batch: batch, head: head)
+    return list.tiles.reduce(0) { count, tile in
+      guard list.rows(of: tile).contains(row) else { return count }
+      return list.segments(of: tile).reduce(count) { $0 + list.keys(of: $1).count { $0 == row } }
+    }
+  }
+}
+
+/// Tokens sorted by (bucket, position), in linear time.
+struct BucketOrder {
+  /// The tokens in order.
+  let tokens: [Int32]
+  /// Where every bucket begins in `tokens`; one more entry than buckets.
+  let starts: [Int32]
+
+  init(_ buckets: ArraySlice<Int32>, bucketCount: Int) {
+    var starts = [Int32](repeating: 0, count: bucketCount + 1)
+    for bucket in buckets { starts[Int(bucket) + 1] += 1 }
+    for bucket in 0..<bucketCount { starts[bucket + 1] += starts[bucket] }
+    var next = starts
+    var tokens = [Int32](repeating: 0, count: buckets.count)
+    for (token, bucket) in buckets.enumerated() {
+      tokens[Int(next[Int(bucket)])] = Int32(token)
+      next[Int(bucket)] += 1
+    }
+    self.tokens = tokens
+    self.starts = starts
+  }
+}

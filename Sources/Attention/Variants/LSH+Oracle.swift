@@ -1,0 +1,112 @@
+import AttentionCore
+import Tensors
+
+extension LSH {
+  /// The definition over given inputs: sorts by (bucket, position) and counts how often a query meets a key.
+  ///
+  /// Buckets come from the same rotations as in the forward pass: they are part of the definition, and two computations
+  /// of a near tie must not disagree. All that follows is written anew.
+  public func oracle(for inputs: QKV) throws -> Oracle {
+    let context = ExecutionContext(threads: 1)
+    let queries = try queryBuckets(of: inputs, in: context)
+    let keys = try keyBuckets(of: inputs, in: context)
+    let hashes = configuration.hashes
+    func rounds(_ buckets: [Int32], _ length: Int, _ batch: Int, _ head: Int) -> [[Int32]] {
+      (0..<hashes).map { round in
+        let start = ((batch * shape.queryHeads + head) * hashes + round) * length
+        return Array(buckets[start..<start + length])
+      }
+    }
+    let definitions = (0..<shape.batch * shape.queryHeads).map { index in
+      let (batch, head) = (index / shape.queryHeads, index % shape.queryHeads)
+      return LSHDefinition(
+        configuration, shape, batch: batch, queries: rounds(queries, shape.queryLength, batch, head),
+        keys: rounds(keys, shape.keyLength, batch, head))
+    }
+    let heads = shape.queryHeads
+    return Oracle(
+      shape: shape, scale: scale, keySource: configuration.sharedQueryKey ? .normalizedQueries : .keys,
+      multiplicity: { batch, head, query, key in definitions[batch * heads + head].count(query, key) })
+  }
+}
+
+/// How often a query meets a key in one (batch, head), by the letter of the definition.
+struct LSHDefinition: Sendable {
+  private let configuration: LSH.Configuration
+  private let shape: AttentionShape
+  private let queries: [[Int32]], keys: [[Int32]]
+  /// `[round][token]`: its chunk, counted through all rounds.
+  private var chunkOf: [[Int]] = []
+  private var chunkCount = 0
+  /// Whether a row has a key other than itself.
+  private var hasOther: [Bool] = []
+
+  init(
+    _ configuration: LSH.Configuration, _ shape: AttentionShape, batch: Int, queries: [[Int32]],
+    keys: [[Int32]]
+  ) {
+    self.configuration = configuration
+    self.shape = shape
+    self.queries = queries
+    self.keys = keys
+    guard configuration.sharedQueryKey else { return }
+    let length = shape.queryLength
+    let perRound = (length + configuration.chunk - 1) / configuration.chunk
+    chunkCount = perRound * queries.count
+    var members = [[Int]](repeating: [], count: chunkCount)
+    for (round, buckets) in queries.enumerated() {
+      let sorted = (0..<length).sorted { (buckets[$0], $0) < (buckets[$1], $1) }
+      var chunks = [Int](repeating: 0, count: length)
+      for (place, token) in sorted.enumerated() {
+        chunks[token] = round * perRound + place / configuration.chunk
+        members[chunks[token]].append(token)
+      }
+      chunkOf.append(chunks)
+    }
+    let valid = shape.validKeys(batch: batch)
+    hasOther = (0..<length).map { row in
+      queries.indices.contains { round in
+        visited(from: row, round).contains { chunk in
+          members[chunk].contains { key in
+            key != row && key < valid && !shape.isFuture(query: row, key: key)
+              && (!configuration.sameBucketOnly || sameBucket(row, key, round, chunk))
+          }
+        }
+      }
+    }
+  }
+
+  /// The chunks that a row sees in a round, with repetition.
+  private func visited(from row: Int, _ round: Int) -> [Int] {
+    let own = chunkOf[round][row]
+    let perRound = chunkCount / queries.count
+    return (-configuration.before...configuration.after).compactMap { offset in
+      let chunk = own + offset
+      if configuration.circular { return ((chunk % chunkCount) + chunkCount) % chunkCount }
+      return chunk >= 0 && chunk < chunkCount && chunk / perRound == round ? chunk : nil
+    }
+  }
+
+  /// Buckets of different rounds are different buckets.
+  private func sameBucket(_ row: Int, _ key: Int, _ round: Int, _ chunk: Int) -> Bool {
+    chunk / (chunkCount / queries.count) == round && queries[round][row] == queries[round][key]
+  }
+
+  /// How often the query counts the key; key padding is not applied.
+  func count(_ row: Int, _ key: Int) -> Int {
+    if shape.isFuture(query: row, key: key) { return 0 }
+    var count = 0
+    for round in queries.indices {
+      guard configuration.sharedQueryKey else {
+        count += queries[round][row] == keys[round][key] ? 1 : 0
+        continue
+      }
+      for chunk in visited(from: row, round)
+      where chunkOf[chunk / (chunkCount / queries.count)][key] == chunk {
+        if !configuration.sameBucketOnly || sameBucket(row, key, round, chunk) { count += 1 }
+      }
+    }
+    if configuration.sharedQueryKey && row == key && hasOther[row] { return 0 }
+    return configuration.duplicates == .drop ? min(1, count) : count
+  }
+}

@@ -1,0 +1,254 @@
+import AttentionCore
+import Tensors
+
+/// Locality-sensitive hashing attention (Reformer).
+///
+/// `sharedQueryKey` (the original): `k = x/‖x‖`, `q = x`, no further scale; in every round tokens are sorted by bucket and
+/// position and cut in chunks, and a chunk sees its neighbours; a token sees itself only when it has nothing else.
+/// Otherwise, on ordinary q and k: a query sees the keys of its own bucket in each round, at the usual scale.
+/// Rounds are combined by the softmax of their LSEs, which is one softmax over all rounds' keys with repetition.
+/// - Complexity: O(hashes · n · chunk · (1 + before + after) · d), and O(hashes · n · d · buckets/2) for the hashes; the sort
+///   is linear.
+/// - Source: Kitaev, Kaiser and Levskaya, 2020.
+public struct LSH: AttentionVariant {
+  /// What a key found in several rounds counts.
+  public enum Duplicates: String, CaseIterable, Sendable {
+    /// Once a round, as in the original.
+    case keep
+    /// Once in all.
+    case drop
+  }
+
+  /// Hashing, sorting and chunking.
+  public struct Configuration: VariantConfiguration {
+    /// Buckets a round, even; `nil`: `2·n/chunk`, rounded down to a power of two.
+    public var buckets: Int?
+    /// Rounds of hashing.
+    public var hashes = 4
+    /// Sorted tokens in a chunk.
+    public var chunk = 64
+    /// Chunks before a query's own that it sees.
+    public var before = 1
+    /// Chunks after a query's own that it sees.
+    public var after = 0
+    /// Names the rotations.
+    public var seed = 0
+    /// Whether q serves as k, normalised.
+    public var sharedQueryKey = true
+    /// Whether the first chunk of a round looks back on the last of the round before, and the very first on the very last.
+    public var circular = false
+    /// Whether a query sees only keys of its own bucket.
+    public var sameBucketOnly = false
+    /// What a key found in several rounds counts.
+    public var duplicates = Duplicates.keep
+    /// More buckets than this are hashed as two factors.
+    public var factorAbove = 128
+
+    /// The defaults.
+    public init() {}
+
+    /// All parameters.
+    public static let parameters: [Parameter<Self>] = [
+      .optionalInteger(
+        "buckets", \.buckets, in: 2...(1 << 20),
+        help: "Buckets a round, an even number; none: 2·n/chunk, rounded down to a power of two"),
+      .integer("hashes", \.hashes, in: 1...64, unit: "rounds", help: "Rounds of hashing"),
+      .integer("chunk", \.chunk, in: 1...(1 << 24), unit: "tokens", help: "Sorted tokens in a chunk"),
+      .integer(
+        "before", \.before, in: 0...4096, unit: "chunks", help: "Chunks before a query's own that it sees"),
+      .integer(
+        "after", \.after, in: 0...4096, unit: "chunks", help: "Chunks after a query's own that it sees"),
+      .integer("seed", \.seed, help: "Names the random rotations"),
+      .flag("sharedQueryKey", \.sharedQueryKey, help: "q serves as k, normalised (Reformer); k is not read"),
+      .flag(
+        "circular", \.circular, help: "The first chunk looks back on the last, across rounds (the original)"),
+      .flag("sameBucketOnly", \.sameBucketOnly, help: "A query sees only keys of its own bucket"),
+      .choice(
+        "duplicates", \.duplicates, help: "A key found in several rounds counts once a round, or once in all"),
+      .integer(
+        "factorAbove", \.factorAbove, in: 2...(1 << 20),
+        help: "More buckets than this are hashed as two factors"),
+    ]
+
+    /// Small buckets and chunks, each option once.
+    public static let samples: [Configuration] = {
+      func sample(_ change: (inout Configuration) -> Void) -> Configuration {
+        var configuration = Configuration()
+        (configuration.buckets, configuration.hashes, configuration.chunk) = (8, 2, 16)
+        change(&configuration)
+        return configuration
+      }
+      return [
+        sample { _ in }, sample { ($0.before, $0.after, $0.circular, $0.seed) = (1, 1, true, 3) },
+        sample { ($0.sameBucketOnly, $0.duplicates, $0.hashes) = (true, .drop, 3) },
+        sample { ($0.duplicates, $0.circular, $0.chunk) = (.drop, true, 20) },
+        sample { ($0.buckets, $0.factorAbove, $0.sameBucketOnly) = (16, 8, true) },
+        sample { ($0.sharedQueryKey, $0.buckets) = (false, 4) },
+        sample { ($0.sharedQueryKey, $0.duplicates, $0.buckets) = (false, .drop, 2) },
+      ]
+    }()
+
+    /// Buckets come in halves; a shared query–key needs as many queries as keys.
+    public func validate(for shape: AttentionShape) throws(ConfigurationError) {
+      if let buckets, buckets % 2 != 0 {
+        throw ConfigurationError(field: "buckets", value: "\(buckets)", allowed: "none or an even number")
+      }
+      if let buckets, buckets > factorAbove, buckets % 4 != 0 {
+        throw ConfigurationError(
+          field: "buckets", value: "\(buckets)",
+          allowed: "a multiple of 4 above factorAbove (\(factorAbove)), for its two factors are even")
+      }
+      if sharedQueryKey && shape.queryLength != shape.keyLength {
+        throw ConfigurationError(
+          field: "sharedQueryKey", value: "true",
+          allowed: "false when q and k differ in length (\(shape.queryLength) and \(shape.keyLength) here)")
+      }
+    }
+
+    /// The halves of the factors of the buckets, for a number of tokens.
+    func halves(tokens: Int) -> (first: Int, second: Int) {
+      var count = buckets ?? 2
+      if buckets == nil { while count * 2 <= 2 * (tokens / chunk) { count *= 2 } }
+      guard count > factorAbove, count % 4 == 0 else { return (count / 2, 0) }
+      var factor = 2
+      for candidate in stride(from: 2, through: count, by: 2)
+      where candidate * candidate <= count && count % candidate == 0 && count / candidate % 2 == 0 {
+        factor = candidate
+      }
+      return (factor / 2, count / factor / 2)
+    }
+  }
+
+  /// What backward needs: the tiles, the normalised keys, the rows that see themselves.
+  public struct Saved: Sendable {
+    let pattern: TilePattern
+    let keys: Tensor
+    let lonely: [(batch: Int, head: Int, row: Int)]
+  }
+
+  /// What the variant is.
+  public static let card = VariantCard(
+    id: "lsh", title: "Locality-sensitive hashing",
+    paper: "Kitaev, Kaiser and Levskaya, 2020, Reformer: The Efficient Transformer",
+    idea:
+      "Random rotations put similar vectors in the same bucket; queries see their bucket's neighbourhood.",
+    equation:
+      "oᵢ = Σᵣ softmaxᵣ(lseᵢʳ) Σⱼ softmaxⱼ(qᵢ·kⱼ) vⱼ,  j ∈ chunks around i after sorting by argmax[xR; −xR]",
+    dependsOnData: true)
+
+  /// The configuration in force.
+  public let configuration: Configuration
+  /// The shape planned for.
+  public let shape: AttentionShape
+  var rotations: RandomRotations
+
+  /// Draws the rotations.
+  public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
+    throws(ConfigurationError)
+  {
+    self.configuration = configuration
+    self.shape = shape
+    let halves = configuration.halves(tokens: shape.positions)
+    rotations = RandomRotations(
+      heads: shape.queryHeads, dim: shape.headDim, hashes: configuration.hashes, firstHalf: halves.first,
+      secondHalf: halves.second, key: key("lsh")(configuration.seed))
+  }
+
+  /// The factor on q·k: 1 with a shared query–key unless the shape gives one.
+  var scale: Double { configuration.sharedQueryKey ? shape.scale ?? 1 : shape.effectiveScale }
+
+  /// Bytes of the rotations.
+  public var planBytes: Int { rotations.tensor.count * MemoryLayout<Float>.stride }
+
+  /// Reformer's chunks depend on the whole sequence; buckets alone do not.
+  public var causality: Causality {
+    configuration.sharedQueryKey
+      ? .valuesOnly("chunk borders of the sorted sequence move with later tokens, as in the original")
+      : .strict
+  }
+
+  /// Hashes, sorts and computes output and LSE.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
+    inputs.check(shape)
+    let pattern = try self.pattern(of: inputs, in: context)
+    guard configuration.sharedQueryKey else {
+      let (output, lse) = try Engine.forward(
+        query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
+        pattern: pattern,
+        in: context)
+      return Forward(
+        output: output, lse: lse, saved: Saved(pattern: pattern, keys: inputs.key, lonely: []))
+    }
+    let keys = try NormalizedRows.make(inputs.query, in: context)
+    let values = try inputs.value.repeatingHeads(shape.groupSize, ledger: context.ledger)
+    let sharedShape = try spreadShape
+    var (output, lse) = try Engine.forward(
+      query: inputs.query, key: keys, value: values, shape: sharedShape, scale: scale, pattern: pattern,
+      in: context)
+    let lonely = LonelyRows.fill(
+      query: inputs.query, key: keys, value: values, shape: sharedShape, scale: scale,
+      count: { selfCount(batch: $0, head: $1, row: $2, in: pattern) }, output: &output, lse: &lse)
+    return Forward(output: output, lse: lse, saved: Saved(pattern: pattern, keys: keys, lonely: lonely))
+  }
+
+  /// Computes the gradients; buckets carry none. With a shared query–key all of k's gradient goes to q.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func backward(
+    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
+  ) throws -> QKVGradient {
+    let saved = forward.saved
+    guard configuration.sharedQueryKey else {
+      return try Engine.backward(
+        outputGradient: outputGradient, query: inputs.query, key: inputs.key, value: inputs.value,
+        output: forward.output, lse: forward.lse, shape: shape, scale: scale, pattern: saved.pattern,
+        in: context)
+    }
+    let values = try inputs.value.repeatingHeads(shape.groupSize, ledger: context.ledger)
+    var gradient = try Engine.backward(
+      outputGradient: outputGradient, query: inputs.query, key: saved.keys, value: values,
+      output: forward.output,
+      lse: forward.lse, shape: try spreadShape, scale: scale, pattern: saved.pattern, in: context)
+    LonelyRows.addGradient(saved.lonely, outputGradient: outputGradient, to: &gradient.value)
+    NormalizedRows.addGradient(
+      gradient.key, normalized: saved.keys, rows: inputs.query, to: &gradient.query, in: context)
+    return QKVGradient(
+      query: gradient.query, key: try Tensor(zeros: shape.keyShape, ledger: context.ledger),
+      value: try gradient.value.summingHeads(shape.groupSize, ledger: context.ledger))
+  }
+
+  /// The shape in which every query head has keys of its own: its normalised queries.
+  private var spreadShape: AttentionShape {
+    get throws(ConfigurationError) {
+      try AttentionShape(
+        batch: shape.batch, queryHeads: shape.queryHeads, queryLength: shape.queryLength,
+        headDim: shape.headDim,
+        valueDim: shape.valueDim, isCausal: shape.isCausal, keyLengths: shape.keyLengths, scale: shape.scale)
+    }
+  }
+
+  /// The expected cost: what a query sees if all chunks (or buckets) are full; the sort and the hashes are extra.
+  public func cost(of pass: Pass) -> Cost {
+    let tokens = Double(shape.positions)
+    let perRound: Double
+    if configuration.sharedQueryKey {
+      let chunks = Double(1 + configuration.before + configuration.after)
+      perRound = min(tokens, chunks * Double(configuration.chunk))
+    } else {
+      let halves = configuration.halves(tokens: shape.positions)
+      perRound = Double(shape.keyLength) / Double(2 * halves.first * max(1, 2 * halves.second))
+    }
+    let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
+    let visited = rows * perRound * Double(configuration.hashes)
+    let index = rows * Double(configuration.hashes) * 2 * Double(MemoryLayout<Int32>.stride)
+    let keys = configuration.sharedQueryKey ? rows * Double(shape.headDim) * 4 : 0
+    var cost = Cost(
+      pass: pass, shape: shape, neededPairs: shape.isCausal ? visited / 2 : visited, visitedPairs: visited,
+      workspaceBytes: index + keys, stateKeys: shape.keyLength)
+    if pass != .backward {
+      let columns = Double(rotations.hashes * (rotations.firstHalf + rotations.secondHalf))
+      cost.flops += 2 * rows * Double(shape.headDim) * columns
+    }
+    return cost
+  }
+}

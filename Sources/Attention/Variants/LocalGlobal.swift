@@ -1,0 +1,121 @@
+import AttentionCore
+import Tensors
+
+/// Local and global attention (Longformer).
+///
+/// Global positions `G`: the first `globalTokens`, and the list `globalPositions`. A local row sees its window and `G`,
+/// each key once, in one softmax; a global row sees every key. Causal keeps `j ≤ i`. When the inputs carry a second set
+/// of projections, global *rows* use it for q, k and v; local rows see global keys through the first set.
+/// - Complexity: O(n·(left + right + |G|)·d) time, O(n·d) memory.
+/// - Source: Beltagy et al., 2020.
+public struct LocalGlobal: PatternVariant {
+  /// The window and the global positions.
+  public struct Configuration: VariantConfiguration {
+    /// Keys of the window before the query.
+    public var left = 256
+    /// Keys of the window after the query; 0 in a causal shape.
+    public var right = 256
+    /// How many of the first positions are global.
+    public var globalTokens = 1
+    /// More global positions.
+    public var globalPositions: [Int] = []
+
+    /// The defaults.
+    public init() {}
+
+    /// Creates a window with global positions.
+    public init(left: Int, right: Int, globalTokens: Int = 1, globalPositions: [Int] = []) {
+      self.left = left
+      self.right = right
+      self.globalTokens = globalTokens
+      self.globalPositions = globalPositions
+    }
+
+    /// All parameters.
+    public static let parameters: [Parameter<Self>] = [
+      .integer("left", \.left, in: 0...(1 << 24), unit: "keys", help: "Keys of the window before the query"),
+      .integer(
+        "right", \.right, in: 0...(1 << 24), unit: "keys",
+        help: "Keys of the window after the query; 0 when causal"),
+      .integer(
+        "globalTokens", \.globalTokens, in: 0...(1 << 24), unit: "positions",
+        help: "How many of the first positions see, and are seen by, all"),
+      .integers(
+        "globalPositions", \.globalPositions, unit: "positions",
+        help: "More positions that see, and are seen by, all"),
+    ]
+
+    /// Windows that matter at a few hundred tokens.
+    public static let samples = [
+      Configuration(left: 16, right: 8), Configuration(left: 20, right: 20, globalTokens: 70),
+      Configuration(left: 9, right: 30, globalTokens: 0, globalPositions: [0, 5, 40, 41, 62]),
+      Configuration(left: 3, right: 3, globalTokens: 0),
+    ]
+
+    /// The positions exist.
+    public func validate(for shape: AttentionShape) throws(ConfigurationError) {
+      if let position = globalPositions.first(where: { $0 >= shape.positions }) {
+        throw ConfigurationError(
+          field: "globalPositions", value: "\(position)",
+          allowed: "positions from 0 to \(shape.positions - 1)")
+      }
+    }
+  }
+
+  /// What the variant is.
+  public static let card = VariantCard(
+    id: "local-global", title: "Local and global",
+    paper: "Beltagy et al., 2020, Longformer: The Long-Document Transformer",
+    idea: "A sliding window, and a few positions that see and are seen by all.",
+    equation: "oᵢ = Σⱼ softmaxⱼ(qᵢ·kⱼ/√d) vⱼ,  j ∈ window(i) ∪ G, or all j when i ∈ G")
+
+  /// The configuration in force.
+  public let configuration: Configuration
+  /// The shape planned for.
+  public let shape: AttentionShape
+  /// The tiles of all rows.
+  public let pattern: TilePattern
+  /// The tiles of the local rows, of the global rows: they read different projections when the inputs have them.
+  let parts: (local: TilePattern, global: TilePattern)
+  private let globals: Set<Int>
+
+  /// Plans for a shape.
+  public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
+    throws(ConfigurationError)
+  {
+    self.configuration = configuration
+    self.shape = shape
+    let first = 0..<min(configuration.globalTokens, shape.positions)
+    globals = Set(first).union(configuration.globalPositions)
+    let tiles = LocalGlobalTiles(configuration, shape, globals: globals.sorted())
+    pattern = TilePattern(shared: tiles.list(local: true, global: true))
+    parts = (
+      TilePattern(shared: tiles.list(local: true, global: false)),
+      TilePattern(shared: tiles.list(local: false, global: true))
+    )
+  }
+
+  /// Whether a query row is global.
+  public func isGlobal(row: Int) -> Bool { globals.contains(row + shape.queryOffset) }
+
+  /// 1 inside the window, for a global key, for a global row.
+  public func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
+    let position = query + shape.queryOffset
+    if shape.isFuture(query: query, key: key) { return 0 }
+    let right = shape.isCausal ? 0 : configuration.right
+    let isInWindow = key >= position - configuration.left && key <= position + right
+    return isInWindow || globals.contains(position) || globals.contains(key) ? 1 : 0
+  }
+
+  /// The window and the global keys, when causal.
+  public var stateKeys: Int {
+    shape.isCausal ? min(shape.keyLength, configuration.left + 1 + globals.count) : shape.keyLength
+  }
+
+  /// The plain oracle, whose global rows read the second set of projections.
+  public func oracle(for inputs: QKV) throws -> Oracle {
+    Oracle(
+      shape: shape, multiplicity: { multiplicity(batch: $0, head: $1, query: $2, key: $3) },
+      isGlobalRow: { isGlobal(row: $0) })
+  }
+}

@@ -1,0 +1,183 @@
+import AttentionCore
+import Tensors
+
+/// Random sparse block attention (BigBird).
+///
+/// Tokens are grouped in blocks of `blockSize` (the last may be partial). Global block rows see everything; any other
+/// row sees the global blocks, the `windowBlocks` around itself and `randomBlocks` more. Causal keeps `j ≤ i`, and draws
+/// random blocks from the past only. Patterns are frozen by `(seed, layer, head)`.
+/// - Complexity: O(n·(globals + windowBlocks + randomBlocks)·blockSize·d) time, O(n·d) memory.
+/// - Source: Zaheer et al., 2020; `draws: google` follows the published code (`google-research/bigbird`).
+public struct RandomSparse: PatternVariant {
+  /// Which block rows and columns are global.
+  public enum GlobalBlocks: String, CaseIterable, Sendable {
+    /// Block 0 and the last block.
+    case firstAndLast
+    /// Block 0.
+    case first
+    /// None.
+    case none
+  }
+
+  /// How random blocks are drawn.
+  public enum Draws: String, CaseIterable, Sendable {
+    /// Without replacement from the blocks not already seen, as the paper says.
+    case uniform
+    /// As the published code does: from a short prefix, and what is met twice counts twice.
+    case google
+  }
+
+  /// The blocks.
+  public struct Configuration: VariantConfiguration {
+    /// Tokens in a block.
+    public var blockSize = 64
+    /// Random blocks a block row.
+    public var randomBlocks = 3
+    /// Blocks of the window, the own one in the middle.
+    public var windowBlocks = 3
+    /// Which block rows and columns are global.
+    public var globalBlocks = GlobalBlocks.firstAndLast
+    /// How random blocks are drawn.
+    public var draws = Draws.uniform
+    /// Names the pattern.
+    public var seed = 0
+
+    /// The defaults.
+    public init() {}
+
+    /// Creates blocks.
+    public init(
+      blockSize: Int, randomBlocks: Int = 3, windowBlocks: Int = 3,
+      globalBlocks: GlobalBlocks = .firstAndLast,
+      draws: Draws = .uniform, seed: Int = 0
+    ) {
+      self.blockSize = blockSize
+      self.randomBlocks = randomBlocks
+      self.windowBlocks = windowBlocks
+      self.globalBlocks = globalBlocks
+      self.draws = draws
+      self.seed = seed
+    }
+
+    /// All parameters.
+    public static let parameters: [Parameter<Self>] = [
+      .integer("blockSize", \.blockSize, in: 1...(1 << 24), unit: "tokens", help: "Tokens in a block"),
+      .integer(
+        "randomBlocks", \.randomBlocks, in: 0...4096, unit: "blocks",
+        help: "Random blocks that a block row sees"),
+      .integer(
+        "windowBlocks", \.windowBlocks, in: 1...4095, unit: "blocks",
+        help: "Blocks of the window, an odd number: the own block is in the middle"),
+      .choice("globalBlocks", \.globalBlocks, help: "Blocks that see, and are seen by, all"),
+      .choice(
+        "draws", \.draws, help: "uniform: as in the paper, each block once; google: as in the published code"),
+      .integer("seed", \.seed, help: "Names the pattern; the same seed draws the same blocks"),
+    ]
+
+    /// Blocks that matter at a few hundred tokens.
+    public static let samples = [
+      Configuration(blockSize: 16, randomBlocks: 2),
+      Configuration(blockSize: 24, randomBlocks: 1, globalBlocks: .first),
+      Configuration(blockSize: 8, randomBlocks: 3, windowBlocks: 1, globalBlocks: .none, seed: 5),
+      Configuration(blockSize: 100, randomBlocks: 1, windowBlocks: 1),
+    ]
+
+    /// The window has a middle; the published draws exist for its own settings only.
+    public func validate(for shape: AttentionShape) throws(ConfigurationError) {
+      if windowBlocks % 2 == 0 {
+        throw ConfigurationError(field: "windowBlocks", value: "\(windowBlocks)", allowed: "an odd number")
+      }
+      guard draws == .google else { return }
+      let length = shape.queryLength
+      let fits =
+        windowBlocks == 3 && globalBlocks == .firstAndLast && !shape.isCausal && shape.keyLength == length
+        && length % blockSize == 0 && length / blockSize > 4
+      guard fits else {
+        throw ConfigurationError(
+          field: "draws", value: "google",
+          allowed:
+            "uniform unless windowBlocks is 3, globalBlocks firstAndLast, the shape not causal, q and k equally "
+            + "long, and the length a multiple of blockSize with 5 blocks or more")
+      }
+    }
+  }
+
+  /// What the variant is.
+  public static let card = VariantCard(
+    id: "random-sparse", title: "Random sparse blocks",
+    paper: "Zaheer et al., 2020, Big Bird: Transformers for Longer Sequences",
+    idea: "Blocks of tokens see global blocks, their neighbours and a few random blocks.",
+    equation: "oᵢ = Σⱼ softmaxⱼ(qᵢ·kⱼ/√d) vⱼ,  ⌊j/b⌋ ∈ global ∪ window(⌊i/b⌋) ∪ random(⌊i/b⌋)")
+
+  /// The configuration in force.
+  public let configuration: Configuration
+  /// The shape planned for.
+  public let shape: AttentionShape
+  /// The tiles of every head.
+  public let pattern: TilePattern
+  /// `[head][block row]`: the blocks that it sees, sorted; a block that counts twice is there twice.
+  public let visibleBlocks: [[[Int]]]
+
+  /// Draws the patterns of all heads and plans for a shape.
+  public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
+    throws(ConfigurationError)
+  {
+    self.configuration = configuration
+    self.shape = shape
+    let heads = key("random-sparse")(configuration.seed)
+    let blocks = (0..<shape.queryHeads).map { head in
+      RandomSparseBlocks(configuration, shape, key: heads(head)).visible
+    }
+    visibleBlocks = blocks
+    pattern = TilePattern(perHead: blocks.map { RandomSparse.tiles(configuration, shape, $0) })
+  }
+
+  private static func tiles(_ configuration: Configuration, _ shape: AttentionShape, _ visible: [[Int]])
+    -> TileList
+  {
+    let size = configuration.blockSize
+    var list = TileList()
+    for (block, seen) in visible.enumerated() {
+      let begin = max(0, block * size - shape.queryOffset)
+      let end = min(shape.queryLength, (block + 1) * size - shape.queryOffset)
+      guard begin < end else { continue }
+      let ranges = runs(of: seen).map { run in
+        min(run.lowerBound * size, shape.keyLength)..<min(run.upperBound * size, shape.keyLength)
+      }
+      for rows in shape.rowTiles(of: begin..<end) {
+        let first = rows.lowerBound + shape.queryOffset
+        let segments = ranges.flatMap { keys in
+          shape.isCausal
+            ? BandSegments.causal.segments(first: first, last: first + rows.count - 1, keys: keys)
+            : [TileList.Segment(start: keys.lowerBound, count: keys.count)]
+        }
+        list.addTile(start: rows.lowerBound, count: rows.count, segments: segments)
+      }
+    }
+    return list
+  }
+
+  /// Joins neighbouring blocks; a block met again starts a run of its own.
+  static func runs(of sorted: [Int]) -> [Range<Int>] {
+    var runs: [Range<Int>] = []
+    var again: [Int] = []
+    for (place, block) in sorted.enumerated() {
+      if place > 0, sorted[place - 1] == block {
+        again.append(block)
+      } else if let last = runs.last, last.upperBound == block {
+        runs[runs.count - 1] = last.lowerBound..<block + 1
+      } else {
+        runs.append(block..<block + 1)
+      }
+    }
+    return again.isEmpty ? runs : runs + RandomSparse.runs(of: again)
+  }
+
+  /// How often the query's block row sees the key's block; causal cuts at the query.
+  public func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
+    let position = query + shape.queryOffset
+    if position < 0 || shape.isFuture(query: query, key: key) { return 0 }
+    let row = visibleBlocks[head][position / configuration.blockSize]
+    return row.count { $0 == key / configuration.blockSize }
+  }
+}

@@ -1,0 +1,125 @@
+import AttentionCore
+import Tensors
+
+/// Sliding-window attention with dilation and attention sinks.
+///
+/// Row `i` sees the keys `j` with `−left·dilation ≤ j − i ≤ right·dilation` and `(j − i) mod dilation = 0`, and the first
+/// `sinks` keys; each once. Causal sets `right = 0` and cuts the sinks at `j ≤ i`.
+/// - Complexity: O(n·(left + right + sinks)·d) time, O(n·d) memory.
+/// - Source: Beltagy et al., 2020 (Longformer); sinks: Xiao et al., 2023 (StreamingLLM).
+public struct SlidingWindow: PatternVariant {
+  /// The window; what other codes call "window w" is translated in the documentation.
+  public struct Configuration: VariantConfiguration {
+    /// Keys before the query.
+    public var left = 256
+    /// Keys after the query; 0 in a causal shape.
+    public var right = 256
+    /// The distance between the keys of the window.
+    public var dilation = 1
+    /// The first keys of the sequence, which every query sees.
+    public var sinks = 0
+
+    /// The defaults.
+    public init() {}
+
+    /// Creates a window.
+    public init(left: Int, right: Int, dilation: Int = 1, sinks: Int = 0) {
+      self.left = left
+      self.right = right
+      self.dilation = dilation
+      self.sinks = sinks
+    }
+
+    /// All parameters.
+    public static let parameters: [Parameter<Self>] = [
+      .integer(
+        "left", \.left, in: 0...(1 << 24), unit: "keys",
+        help: "Keys of the window before the query, at distance dilation"),
+      .integer(
+        "right", \.right, in: 0...(1 << 24), unit: "keys",
+        help: "Keys of the window after the query; 0 when causal"),
+      .integer(
+        "dilation", \.dilation, in: 1...(1 << 20), unit: "tokens",
+        help: "Distance between the keys of the window"),
+      .integer(
+        "sinks", \.sinks, in: 0...(1 << 24), unit: "keys",
+        help: "First keys of the sequence that every query sees"),
+    ]
+
+    /// Windows that matter at a few hundred tokens.
+    public static let samples = [
+      Configuration(left: 16, right: 8), Configuration(left: 70, right: 0, sinks: 3),
+      Configuration(left: 5, right: 5, dilation: 3, sinks: 1), Configuration(left: 0, right: 0),
+    ]
+  }
+
+  /// What the variant is.
+  public static let card = VariantCard(
+    id: "sliding-window", title: "Sliding window",
+    paper: "Beltagy et al., 2020, Longformer; Xiao et al., 2023, StreamingLLM (sinks)",
+    idea: "A query sees its neighbours, optionally dilated, and a few first tokens.",
+    equation: "oᵢ = Σⱼ softmaxⱼ(qᵢ·kⱼ/√d) vⱼ,  −left·dil ≤ j−i ≤ right·dil, dil | j−i  or  j < sinks")
+
+  /// The configuration in force.
+  public let configuration: Configuration
+  /// The shape planned for.
+  public let shape: AttentionShape
+  /// The tiles.
+  public let pattern: TilePattern
+
+  /// Plans for a shape.
+  public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
+    throws(ConfigurationError)
+  {
+    self.configuration = configuration
+    self.shape = shape
+    pattern = TilePattern(shared: SlidingWindow.tiles(configuration, shape))
+  }
+
+  /// Rows of one residue modulo the dilation share a tile, and so do their keys.
+  private static func tiles(_ window: Configuration, _ shape: AttentionShape) -> TileList {
+    let dilation = window.dilation
+    let right = shape.isCausal ? 0 : window.right
+    let band = BandSegments(low: -right * dilation, high: window.left * dilation, stride: dilation)
+    let sinks = min(window.sinks, shape.keyLength)
+    var list = TileList()
+    for residue in 0..<min(dilation, shape.queryLength) {
+      let rowCount = (shape.queryLength - residue + dilation - 1) / dilation
+      for rows in shape.rowTiles(of: 0..<rowCount) {
+        let start = residue + rows.lowerBound * dilation
+        let first = start + shape.queryOffset
+        let last = first + (rows.count - 1) * dilation
+        let sinkSegments =
+          shape.isCausal
+          ? BandSegments.causal.segments(first: first, last: last, keys: 0..<sinks)
+          : [TileList.Segment(start: 0, count: sinks)]
+        let windowSegments = band.segments(
+          first: first, last: last, keys: sinks..<max(sinks, shape.keyLength))
+        list.addTile(
+          start: start, count: rows.count, stride: dilation, segments: sinkSegments + windowSegments)
+      }
+    }
+    return list
+  }
+
+  /// 1 inside the window or among the sinks.
+  public func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
+    let position = query + shape.queryOffset
+    if shape.isCausal && key > position { return 0 }
+    if key < configuration.sinks { return 1 }
+    let distance = key - position
+    let right = shape.isCausal ? 0 : configuration.right
+    let isInside =
+      distance % configuration.dilation == 0
+      && distance >= -configuration.left * configuration.dilation
+      && distance <= right * configuration.dilation
+    return isInside ? 1 : 0
+  }
+
+  /// The window and the sinks, when causal.
+  public var stateKeys: Int {
+    shape.isCausal
+      ? min(shape.keyLength, configuration.left * configuration.dilation + 1 + configuration.sinks)
+      : shape.keyLength
+  }
+}

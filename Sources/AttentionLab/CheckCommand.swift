@@ -1,0 +1,62 @@
+import ArgumentParser
+import AttentionCore
+import Laboratory
+import Tensors
+
+/// `attnlab check`: the conformance of the variants, ours and added ones.
+struct CheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check",
+    abstract:
+      "Put variants through the conformance check: oracle, gradients, causality, padding, threads, seeds.",
+    discussion: """
+      Every error is compared with a bound derived from float32 arithmetic; bits must be equal where they should.
+      Examples:
+        attnlab check
+        attnlab check sliding-window --set left=100 --set dilation=2
+        attnlab check --quick --json
+      """)
+
+  @Argument(help: "A variant; without one, all are checked.")
+  var variant: String?
+
+  @Option(
+    name: .customLong("set"),
+    help: "A setting of the variant, name=value; may be repeated. Default: its samples.")
+  var sets: [String] = []
+
+  @Option(help: "One instruction set. Default: all that the processor has.")
+  var isa: String?
+
+  @Option(help: "Names the random inputs.")
+  var seed: UInt64 = 1
+
+  @Flag(help: "The oracle, gradients and tiles on small shapes only.")
+  var quick = false
+
+  @Flag(help: "Print every check, not only the worst of each kind.")
+  var verbose = false
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    let catalog = AttentionLab.catalog
+    if variant == nil && !sets.isEmpty {
+      throw UsageError("--set: it takes a variant, as in attnlab check full")
+    }
+    let types = try variant.map { [try catalog.type(of: $0)] } ?? catalog.types
+    let sets = try InstructionSet.named(isa).map { [$0] } ?? InstructionSet.available
+    var reports: [ConformanceReport] = []
+    for type in types {
+      let settings = try VariantSettings.parse(self.sets, for: type)
+      let report = Conformance(type, key: RandomKey(seed: seed), instructionSets: sets)
+        .run(quick ? .quick : .full, settings: self.sets.isEmpty ? nil : settings)
+      reports.append(report)
+      if !json { print(ConformancePage(report, verbose: verbose).text) }
+    }
+    if json { print(JSONValue.object(["variants": .array(reports.map(\.json))]).pretty) }
+    let failed = reports.filter { !$0.passed }.map(\.variant)
+    if !failed.isEmpty { throw CheckFailure("attnlab check: failed: \(failed.joined(separator: ", "))") }
+  }
+}

@@ -1,0 +1,82 @@
+// Hashing of rows by random rotations: bucket = argmax [xR ; −xR]. Lanes are rows, so the argmax is vertical.
+// Products are rounded before they are added, on every instruction set alike: a near tie must not be decided by it.
+
+/// c[i][v] = Σ_k rotation[k][i] · x[k][v], mr columns of the rotation.
+INLINE void KERNEL(rotate)(
+    const int mr, const int nv, vf *restrict c, const float *rotation, ptrdiff_t rotation_stride, int dim,
+    const float *x) {
+#pragma clang fp contract(off)
+  for (int k = 0; k < dim; k++, rotation += rotation_stride, x += nv * VL) {
+    vf operand[NV_MAX];
+    UNROLL for (int v = 0; v < nv; v++) operand[v] = load(x + v * VL);
+    UNROLL for (int i = 0; i < mr; i++) {
+      vf factor = splat(rotation[i]);
+      UNROLL for (int v = 0; v < nv; v++) {
+        vf product = factor * operand[v];
+        c[i * nv + v] = c[i * nv + v] + product;
+      }
+    }
+  }
+}
+
+/// Takes mr more columns into the running argmax of x·R and of −x·R.
+INLINE void KERNEL(argmax_columns)(
+    const int mr, const int nv, const float *rotation, ptrdiff_t rotation_stride, int dim, const float *x, int column,
+    vf *high, vi *high_at, vf *low, vi *low_at) {
+  vf c[MR4 * NV_MAX];
+  UNROLL for (int t = 0; t < mr * nv; t++) c[t] = (vf)0.0f;
+  KERNEL(rotate)(mr, nv, c, rotation + column, rotation_stride, dim, x);
+  UNROLL for (int i = 0; i < mr; i++)
+    UNROLL for (int v = 0; v < nv; v++) {
+      vf p = c[i * nv + v];
+      vi above = p > high[v], below = p < low[v];
+      high[v] = above ? p : high[v];
+      high_at[v] = above ? (vi)(column + i) : high_at[v];
+      low[v] = below ? p : low[v];
+      low_at[v] = below ? (vi)(column + i) : low_at[v];
+    }
+}
+
+/// argmax over [p₀ … p_{half−1}, −p₀ … −p_{half−1}], the first of equals, for nv vectors of rows.
+INLINE void KERNEL(argmax)(
+    const int nv, const float *rotation, ptrdiff_t rotation_stride, int half, int dim, const float *x, vi *bucket) {
+  vf high[NV_MAX], low[NV_MAX];
+  vi high_at[NV_MAX], low_at[NV_MAX];
+  UNROLL for (int v = 0; v < nv; v++) {
+    high[v] = splat(-__builtin_inff());
+    low[v] = splat(__builtin_inff());
+    high_at[v] = low_at[v] = (vi)0;
+  }
+  int column = 0;
+  for (; column + MR4 <= half; column += MR4)
+    KERNEL(argmax_columns)(MR4, nv, rotation, rotation_stride, dim, x, column, high, high_at, low, low_at);
+  for (; column < half; column++)
+    KERNEL(argmax_columns)(1, nv, rotation, rotation_stride, dim, x, column, high, high_at, low, low_at);
+  UNROLL for (int v = 0; v < nv; v++) bucket[v] = -low[v] > high[v] ? low_at[v] + half : high_at[v];
+}
+
+void KERNEL(hash_rows)(
+    const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations, int32_t hashes,
+    int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch) {
+  const int width = NV_MAX * VL;
+  const ptrdiff_t columns = first_half + second_half, stride = hashes * columns;
+  for (int first = 0; first < count; first += width) {
+    const int lanes = count - first < width ? count - first : width;
+    for (int k = 0; k < dim; k++)
+      for (int lane = 0; lane < width; lane++)
+        scratch[k * width + lane] = lane < lanes ? rows[(first + lane) * row_stride + k] : 0.0f;
+    for (int hash = 0; hash < hashes; hash++) {
+      vi index[NV_MAX];
+      const float *rotation = rotations + hash * columns;
+      KERNEL(argmax)(NV_MAX, rotation, stride, first_half, dim, scratch, index);
+      if (second_half > 0) {
+        vi second[NV_MAX];
+        KERNEL(argmax)(NV_MAX, rotation + first_half, stride, second_half, dim, scratch, second);
+        UNROLL for (int v = 0; v < NV_MAX; v++) index[v] += 2 * first_half * second[v];
+      }
+      int32_t result[NV_MAX * VL];
+      UNROLL for (int v = 0; v < NV_MAX; v++) *(viu *)(result + v * VL) = index[v];
+      memcpy(bucket + hash * bucket_stride + first, result, (size_t)lanes * sizeof(int32_t));
+    }
+  }
+}

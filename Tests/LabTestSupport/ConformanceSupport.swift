@@ -1,0 +1,19 @@
+import AttentionCore
+import Tensors
+import Testing
+
+/// Puts a variant through the conformance check and records every failure as an issue of the running test.
+///
+/// One call gives a variant the whole suite: oracle, gradients, causality, padding, threads, seeds, tiles.
+public func checkVariant(
+  _ type: any AttentionVariant.Type, _ level: Conformance.Level = .quick,
+  settings: [String: ParameterValue]? = nil,
+  instructionSets: [InstructionSet] = [.default], sourceLocation: SourceLocation = #_sourceLocation
+) {
+  let report = Conformance(type, instructionSets: instructionSets).run(level, settings: settings)
+  #expect(
+    report.passed, "\(report.variant): nothing passed, or something failed", sourceLocation: sourceLocation)
+  for failure in report.failures.prefix(5) {
+    Issue.record("\(report.variant): \(failure)", sourceLocation: sourceLocation)
+  }
+}
