@@ -71,7 +71,8 @@ let package = Package(
       swiftSettings: strict),
 
     // MARK: - Tool
-    .executableTarget(name: "attnlab", dependencies: ["AttentionLab", "Attention", "AttentionCore"], swiftSettings: strict),
+    .executableTarget(
+      name: "attnlab", dependencies: ["AttentionLab", "Attention", "AttentionCore"], swiftSettings: strict),
 
     // MARK: - Tests
     .target(

@@ -75,6 +75,9 @@ struct MeasureCommand: ParsableCommand {
   @Option(help: "The machine's peak in GFLOP/s when it is known; else it is measured.")
   var peakGflops: Double?
 
+  @Flag(help: .hidden)
+  var checked = false
+
   @Flag(help: "Print one JSON object whose keys are the columns of measurements.csv.")
   var json = false
 
@@ -89,7 +92,8 @@ struct MeasureCommand: ParsableCommand {
       }
       measurement.memoryLimit = bytes
     }
-    measurement.peakGflops = peakGflops
+    measurement.isChecked = checked
+    measurement.peakGflops = try peakGflops ?? MachinePeak.gflops(cell)
     let row = measurement.run()
     if json { print(row.json.pretty) }
     switch MeasurementStatus(rawValue: row.status) {
@@ -148,7 +152,7 @@ struct MeasureCommand: ParsableCommand {
       ("speed", "\(number(row.gflops)) GFLOP/s on needed pairs\(share)"),
       (
         "memory",
-        "ledger \(bytes(row.workspaceBytes.map { Double($0) })), process \(bytes(row.peakRSSBytes.map { Double($0) })), closed form \(bytes(row.predictedBytes))"
+        "ledger \(bytes(row.memoryBytes.map { Double($0) })), process \(bytes(row.peakRSSBytes.map { Double($0) })), closed form \(bytes(row.predictedBytes))"
       ),
       ("plan", "\(seconds(row.planSeconds)), \(bytes(row.planBytes.map { Double($0) }))"),
       ("density", number(row.density)),

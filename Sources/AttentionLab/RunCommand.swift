@@ -122,7 +122,7 @@ struct RunCommand: AsyncParsableCommand {
     let counter = String(repeating: " ", count: width - "\(number)".count) + "\(number)/\(count)"
     let what = "\(row.variant) \(row.pass) n=\(row.keyLength ?? 0)"
     guard let seconds = row.secondsMedian else { return "[\(counter)] \(what): \(row.status): \(row.reason)" }
-    let memory = row.workspaceBytes.map { Quantity.describe(bytes: Double($0)) } ?? "–"
+    let memory = row.memoryBytes.map { Quantity.describe(bytes: Double($0)) } ?? "–"
     let share = row.fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""
     return "[\(counter)] \(what): \(Quantity.describe(seconds: seconds))\(share), \(memory)"
   }

@@ -6,6 +6,8 @@ enum Subcommands {
     ListCommand.self,
     RunCommand.self,
     MeasureCommand.self,
+    CompareCommand.self,
+    PlotCommand.self,
     CheckCommand.self,
     DoctorCommand.self,
   ]

@@ -40,8 +40,11 @@ extension Fake {
   }
 
   func cost(of pass: Pass) -> Cost {
-    let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
-    let pairs = rows * Double(shape.keyLength)
+    var seen = 0
+    for query in 0..<shape.queryLength {
+      for key in 0..<shape.keyLength { seen += multiplicity(query, key) }
+    }
+    let pairs = Double(shape.batch * shape.queryHeads * seen)
     let sizes = [shape.queryShape, shape.keyShape, shape.valueShape, shape.outputShape, shape.lseShape]
     let elements = sizes.reduce(0) { $0 + $1.reduce(1, *) }
     return Cost(

@@ -14,6 +14,8 @@ public struct Measurement: Sendable {
   public var peakGflops: Double?
   /// Folders from which the project's own text is looked for.
   public var anchors: [String] = []
+  /// Whether the variant passed its check at this shape class earlier in the run.
+  public var isChecked = false
 
   /// The largest relative error of sampled rows against the variant's own oracle.
   ///
@@ -74,6 +76,7 @@ public struct Measurement: Sendable {
         "needs \(Quantity.describe(bytes: predicted)) by its closed form; "
           + "\(Quantity.describe(bytes: Double(memoryLimit))) allowed")
     }
+    if !isChecked { try checkShapeClass(shape, instructionSet) }
 
     let ledger = MemoryLedger(limitBytes: memoryLimit)
     let maker = try InputMaker(
@@ -85,6 +88,14 @@ public struct Measurement: Sendable {
     let result = try time(variant, inputs, shape, maker, context, row: &row)
     row.peakRSSBytes = ProcessMemory.peakBytes()
     try verify(result, variant, inputs, shape, row: &row)
+  }
+
+  /// The conformance check at this shape class: no variant is timed before it is right.
+  private func checkShapeClass(_ shape: AttentionShape, _ instructionSet: InstructionSet) throws {
+    let conformance = Conformance(
+      try catalog.type(of: cell.variant), key: RandomKey(seed: cell.seed), instructionSets: [instructionSet])
+    let report = conformance.shapeClass(of: shape, settings: cell.settings)
+    if let failure = report.failures.first { throw CheckFailure("\(failure)") }
   }
 
   /// What a timed pass left behind: the output, or for backward the gradient of q and the output's gradient.
@@ -115,7 +126,8 @@ public struct Measurement: Sendable {
       result = Result(tensor: timed.last.output, outputGradient: nil)
       samples = timed.samples
     }
-    row.workspaceBytes = ledger?.peakBytes
+    row.memoryBytes = ledger?.peakBytes
+    row.workspaceBytes = row.memoryBytes.map { max(0, $0 - Self.inputOutputBytes(shape, cell.pass)) }
     row.repeats = samples.count
     let median = Quantiles.quantile(samples, 0.5)
     row.secondsMedian = median
@@ -124,6 +136,13 @@ public struct Measurement: Sendable {
     row.gflops = row.flops.map { $0 / median / 1e9 }
     if let peakGflops, let gflops = row.gflops { row.fractionOfPeak = gflops / peakGflops }
     return result
+  }
+
+  /// Bytes of q, k, v, output and log-sum-exp; for backward also of the four gradients.
+  private static func inputOutputBytes(_ shape: AttentionShape, _ pass: Pass) -> Int {
+    var tensors = [shape.queryShape, shape.keyShape, shape.valueShape, shape.outputShape, shape.lseShape]
+    if pass == .backward { tensors += tensors.dropLast() }
+    return tensors.reduce(0) { $0 + $1.reduce(MemoryLayout<Float>.stride, *) }
   }
 
   private func verify(
@@ -176,6 +195,6 @@ extension MeasurementRow {
     self.reason = reason.split(whereSeparator: \.isNewline).joined(separator: " ")
     (repeats, secondsMedian, secondsP20, secondsP80) = (nil, nil, nil, nil)
     (gflops, fractionOfPeak, errorRel) = (nil, nil, nil)
-    (workspaceBytes, peakRSSBytes) = (nil, nil)
+    (workspaceBytes, memoryBytes, peakRSSBytes) = (nil, nil, nil)
   }
 }

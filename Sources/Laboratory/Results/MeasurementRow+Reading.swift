@@ -49,6 +49,7 @@ extension MeasurementRow {
     peakRSSBytes = try int("peak_rss_bytes")
     predictedBytes = try number("predicted_bytes")
     errorRel = try number("error_rel")
+    memoryBytes = try int("memory_bytes")
   }
 
   /// Reads all rows of a results file.

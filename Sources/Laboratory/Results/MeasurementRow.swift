@@ -6,7 +6,7 @@ public struct MeasurementRow: Sendable, Hashable {
     "query_length", "key_length", "head_dim", "value_dim", "causal", "threads", "isa", "input", "seed",
     "status", "reason", "repeats", "seconds_median", "seconds_p20", "seconds_p80", "flops", "gflops",
     "fraction_of_peak", "density", "plan_seconds", "plan_bytes", "workspace_bytes", "peak_rss_bytes",
-    "predicted_bytes", "error_rel", "cell_id", "started_at",
+    "predicted_bytes", "error_rel", "cell_id", "started_at", "memory_bytes",
   ]
 
   /// The preset's name; empty for a single measurement.
@@ -67,11 +67,11 @@ public struct MeasurementRow: Sendable, Hashable {
   public var planSeconds: Double?
   /// The bytes that this leaves.
   public var planBytes: Int?
-  /// The ledger's peak during the pass: inputs, results and scratch, measured.
+  /// What the pass needed beyond inputs, results and log-sum-exp: the ledger's peak less those, measured.
   public var workspaceBytes: Int?
   /// The process's own high-water mark.
   public var peakRSSBytes: Int?
-  /// The closed form of `workspace_bytes`.
+  /// The closed form of `memory_bytes`.
   public var predictedBytes: Double?
   /// ‖x − x_full‖ ÷ ‖x_full‖ over sampled query rows; x is the output, or the gradient of q for backward.
   public var errorRel: Double?
@@ -79,6 +79,8 @@ public struct MeasurementRow: Sendable, Hashable {
   public var cellID = ""
   /// When it began, ISO 8601, UTC.
   public var startedAt = ""
+  /// The ledger's peak during the pass: inputs, results and workspace, measured.
+  public var memoryBytes: Int?
 
   /// Creates an empty row.
   public init() {}
@@ -140,6 +142,7 @@ public struct MeasurementRow: Sendable, Hashable {
     case "error_rel": .number(errorRel)
     case "cell_id": .string(cellID)
     case "started_at": .string(startedAt)
+    case "memory_bytes": .number(memoryBytes)
     default: .null
     }
   }

@@ -20,7 +20,9 @@ struct CellProcess {
 
   /// Runs the cell; whatever happens to its process comes back as a row.
   /// - Throws: `Interrupted` when the user stopped the run meanwhile.
-  func run(_ cell: Cell, peakGflops: Double?, textPath: String?) async throws -> MeasurementRow {
+  func run(
+    _ cell: Cell, peakGflops: Double?, textPath: String?, isChecked: Bool
+  ) async throws -> MeasurementRow {
     let startedAt = Timestamp.now()
     var environment: [Environment.Key: String] = [
       // A crash is a row; its back-trace would take longer than the cell.
@@ -31,7 +33,8 @@ struct CellProcess {
     do {
       let result = try await Subprocess.run(
         .path(FilePath(program)),
-        arguments: Arguments(arguments(cell, peakGflops: peakGflops, textPath: textPath)),
+        arguments: Arguments(
+          arguments(cell, peakGflops: peakGflops, textPath: textPath) + (isChecked ? ["--checked"] : [])),
         environment: .inherit.updating(environment), input: .none, output: .string(limit: 1 << 20),
         error: .string(limit: 1 << 20)
       ) { execution in
@@ -115,6 +118,7 @@ struct CellProcess {
     switch status {
     case .signaled(SIGKILL):
       row.fail(.outOfMemory, "killed by signal 9, as a system does that runs out of memory")
+    case .signaled where line.contains("failed to allocate"): row.fail(.outOfMemory, line)
     case .signaled(let number): row.fail(.crashed, "signal \(number): \(line)")
     case .exited(let code): row.fail(code == 0 ? .error : .crashed, "exit code \(code): \(line)")
     }

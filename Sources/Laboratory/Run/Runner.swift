@@ -98,6 +98,7 @@ public struct Runner: Sendable {
     let process = CellProcess(
       program: program, memoryLimit: memoryLimit, timeLimit: timeLimit, interruption: interruption)
     var slow = TimedOutSeries(existing, cells: cells)
+    var checked: Set<String> = []
     for (index, cell) in todo.enumerated() {
       if interruption.isRequested { throw Interrupted() }
       let row: MeasurementRow
@@ -108,8 +109,10 @@ public struct Runner: Sendable {
         row = skipped
       } else {
         let peak = peaks.first { $0.threads == cell.threads && $0.instructionSet == cell.instructionSet }
-        row = try await process.run(cell, peakGflops: peak?.gflops, textPath: text?.path)
+        row = try await process.run(
+          cell, peakGflops: peak?.gflops, textPath: text?.path, isChecked: checked.contains(cell.shapeClass))
         slow.note(row, of: cell)
+        if row.status == MeasurementStatus.ok.rawValue { checked.insert(cell.shapeClass) }
       }
       try writer.append(row.fields)
       progress(row, existing.count + index + 1, existing.count + todo.count)

@@ -1,0 +1,87 @@
+import ArgumentParser
+import Foundation
+import Laboratory
+
+/// `attnlab compare`: variants side by side, or two runs against each other.
+struct CompareCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare",
+    abstract: "Compare variants: time, share of peak, memory, error, speed-up, growth, crossovers.",
+    discussion: """
+      Without --metric: all metrics at one length, the laws over the lengths, and what could not be measured.
+      Several files (of this program or of peers with the same columns) are compared together.
+
+      Examples:
+        attnlab compare results/quickstart/measurements.csv
+        attnlab compare results/quickstart/measurements.csv --metric speedup --pass forward --plot speed.svg
+        attnlab compare new.csv --against old.csv --fail-above 1.10
+      """)
+
+  @Argument(help: "Results: measurements.csv files, or folders that hold one.")
+  var csv: [String]
+
+  @Option(help: "The variant that others are measured by.")
+  var baseline = "full"
+
+  @Option(help: "One metric over all lengths: \(Metric.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var metric: String?
+
+  @Option(help: "Only this pass: forward, backward or decode.")
+  var pass: String?
+
+  @Option(help: "The length at which variants are compared. Default: the largest that most reached.")
+  var n: Int?
+
+  @Option(help: "Also draw the metric (default: time): a .svg, .png or .pdf file.")
+  var plot: String?
+
+  @Option(help: "An earlier run to compare with, cell by cell.")
+  var against: String?
+
+  @Option(help: "With --against: exit with 1 when a cell is worse by more than this factor.")
+  var failAbove: Double?
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() async throws {
+    let metric = try metric.map(Metric.named)
+    let rows = try ResultFiles.rows(csv)
+    if let pass, !rows.contains(where: { $0.pass == pass }) {
+      let passes = Set(rows.map(\.pass)).sorted().joined(separator: ", ")
+      throw UsageError("--pass \(pass): not measured; there are \(passes)")
+    }
+    guard let against else {
+      if failAbove != nil { throw UsageError("--fail-above: it needs --against with the earlier run") }
+      return try await compare(rows, metric)
+    }
+    if let failAbove, !(failAbove > 0 && failAbove.isFinite) {
+      throw UsageError("--fail-above \(failAbove): it takes a factor above 0, such as 1.10")
+    }
+    if plot != nil { throw UsageError("--plot: not together with --against") }
+    let regression = try Regression(
+      new: rows, old: ResultFiles.rows([against]), metric: metric ?? .time, pass: pass)
+    print(json ? regression.json.pretty : regression.text)
+    if let failAbove {
+      let failures = regression.failures(above: failAbove)
+      if let first = failures.first {
+        throw CheckFailure(
+          "attnlab compare: \(failures.count) cells are worse by more than \(failAbove): \(first)"
+            + (failures.count > 1 ? ", …" : ""))
+      }
+    }
+  }
+
+  private func compare(_ rows: [MeasurementRow], _ metric: Metric?) async throws {
+    let comparison = try Comparison(rows, baseline: baseline, pass: pass, length: n)
+    if json {
+      print(comparison.json.pretty)
+    } else {
+      print(metric.map(comparison.text(of:)) ?? comparison.text)
+    }
+    if let plot {
+      let drawn = try await MeasurementPlot.draw(comparison, metric ?? .time, to: plot)
+      Terminal.note("wrote \(drawn.joined(separator: ", "))")
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Foundation
+import Laboratory
+
+/// `attnlab plot`: curves with their laws, from any results file.
+struct PlotCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plot",
+    abstract: "Draw log–log curves with fits and bands; SVG, PNG or PDF, with gnuplot script and data beside.",
+    discussion: """
+      Of measurements.csv a metric is drawn over the length, a panel a pass. Of any other file --x and --y say what.
+
+      Examples:
+        attnlab plot results/quickstart/measurements.csv
+        attnlab plot results/quickstart --metric memory --pass forward --out memory.png
+        attnlab plot runs.csv --x compute_flops --y final_loss --by variant --out loss.pdf
+      """)
+
+  @Argument(help: "A CSV file, or a folder with measurements.csv.")
+  var csv: String
+
+  @Option(help: "The file to draw: .svg, .png or .pdf. Default: <metric>.svg beside the CSV.")
+  var out: String?
+
+  @Option(help: "Of measurements: \(Metric.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var metric = "time"
+
+  @Option(help: "Of measurements: only this pass.")
+  var pass: String?
+
+  @Option(help: "Of measurements: the variant that speed-ups refer to.")
+  var baseline = "full"
+
+  @Option(help: "The column of the variable.")
+  var x: String?
+
+  @Option(help: "The column of the value.")
+  var y: String?
+
+  @Option(help: "The column that tells curves apart.")
+  var by: String?
+
+  @Option(help: "A title.")
+  var title: String?
+
+  @Flag(inversion: .prefixedNo, help: "Fit a·x^b + c to every curve.")
+  var fit = true
+
+  func run() async throws {
+    let file = ResultFiles.file(csv)
+    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
+    let written: [String]
+    if x != nil || y != nil || by != nil {
+      guard let x, let y else { throw UsageError("--x and --y: both are needed to draw columns") }
+      let request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
+      let figure = try ColumnPlot.figure(CSVTable(contentsOf: file), request)
+      written = try await Gnuplot.draw(figure, to: out ?? "\(folder)/\(y).svg")
+    } else {
+      let metric = try Metric.named(metric)
+      let comparison = try Comparison(MeasurementRow.read(file), baseline: baseline, pass: pass)
+      written = try await MeasurementPlot.draw(
+        comparison, metric, to: out ?? "\(folder)/\(metric.rawValue).svg", title: title, fits: fit)
+    }
+    print(written[0])
+    Terminal.note("beside it: \(written.dropFirst().joined(separator: ", "))")
+  }
+}

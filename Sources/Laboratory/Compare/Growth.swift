@@ -1,0 +1,85 @@
+import ScalingLaws
+
+/// How a quantity grows with the length: a fitted `a·n^b + c`.
+public struct Growth: Sendable {
+  /// The fit, or `nil` when there are too few lengths or nothing to fit.
+  public let fit: Fit?
+  /// The exponent b with its 95 % interval.
+  public let exponent: (value: Double, low: Double?, high: Double?)?
+  /// Why there is no fit.
+  public let objection: String?
+
+  /// Fits `a·n^b + c` with relative errors; `a·n^b` when there are only four lengths.
+  ///
+  /// The offset takes up what does not depend on the length: starting threads, fixed scratch.
+  public init(_ points: [(Double, Double)]) {
+    let points = points.filter { $0.0 > 0 && $0.1 > 0 }
+    if points.count >= 2, let first = points.first, points.allSatisfy({ $0.1 == first.1 }) {
+      (fit, exponent, objection) = (nil, (0, 0, 0), nil)
+      return
+    }
+    guard points.count >= 4 else {
+      (fit, exponent, objection) = (nil, nil, "\(points.count) lengths; a law needs at least 4")
+      return
+    }
+    var options = FitOptions()
+    options.influence = false
+    do throws(FitError) {
+      let data = try FitData(x: points.map(\.0), y: points.map(\.1), name: "n")
+      let form: any ScalingForm = points.count >= 5 ? PowerLawOffset() : PowerLaw()
+      let fit = try Fitter(form, options: options).fit(data)
+      self.fit = fit
+      objection = nil
+      if let b = fit.parameters["b"], let value = b.value {
+        // Counted bytes obey their law exactly: nothing is left to make an interval of.
+        let isExact = fit.residuals.allSatisfy { abs($0) < 1e-6 }
+        exponent = isExact ? (value, value, value) : (value, b.low, b.high)
+      } else {
+        exponent = nil
+      }
+    } catch {
+      (fit, exponent, objection) = (nil, nil, "\(error)")
+    }
+  }
+
+  /// `1.98 [1.95, 2.01]`, or a dash.
+  public var text: String {
+    guard let exponent else { return "–" }
+    func ends(_ value: Double?) -> String { value.map { Growth.decimals($0) } ?? "?" }
+    return "\(Growth.decimals(exponent.value)) [\(ends(exponent.low)), \(ends(exponent.high))]"
+  }
+
+  /// Two decimals.
+  static func decimals(_ value: Double) -> String {
+    let scaled = Int((abs(value) * 100).rounded())
+    let rest = scaled % 100
+    return "\(value < 0 && scaled != 0 ? "-" : "")\(scaled / 100).\(rest < 10 ? "0" : "")\(rest)"
+  }
+}
+
+extension Panel.Series {
+  /// The points of a metric over the length.
+  public func points(_ metric: Metric, baseline: Panel.Series? = nil) -> [(Double, Double)] {
+    rows.compactMap { row in
+      guard let length = row.keyLength else { return nil }
+      let base = baseline?.row(at: length)?.secondsMedian
+      return metric.value(row, baselineSeconds: base).map { (Double(length), $0) }
+    }
+  }
+
+  /// How a metric grows.
+  public func growth(_ metric: Metric) -> Growth { Growth(points(metric)) }
+
+  /// How memory grows: by the part that grows fastest.
+  ///
+  /// Memory is inputs and results, which grow as n whatever the variant, and workspace, which is the variant's own.
+  /// A sum of powers grows as its largest power; fitted as one power, n² beside n would show as 1.95 at these lengths.
+  /// So both the whole and the workspace are fitted, and the larger exponent is the answer.
+  public var memoryGrowth: Growth {
+    let whole = growth(.memory)
+    let workspace = growth(.workspace)
+    guard let a = whole.exponent else { return whole }
+    guard let b = workspace.exponent, b.value > a.value else { return whole }
+    return workspace
+  }
+}
