@@ -44,7 +44,11 @@ let package = Package(
       dependencies: ["Tensors", "Parameters", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
     .target(
-      name: "Transformer", dependencies: ["Attention", "AttentionCore", "Tensors", "CKernels", "Tasks"],
+      name: "Transformer",
+      dependencies: [
+        "Attention", "AttentionCore", "Parameters", "Tensors", "Tasks",
+        .product(name: "RealModule", package: "swift-numerics"),
+      ],
       swiftSettings: strict),
     .target(
       name: "ScalingLaws",

@@ -42,13 +42,14 @@ extension Compute {
     return y
   }
 
-  /// The gradient of x through the batch's own mean and variance; adds those of gain and shift.
+  /// The gradient of x through the batch's own mean and variance; adds those of gain and shift. With
+  /// `momentsAreFixed` (evaluation) mean and variance are constants: `dx = gain/σ·dy`.
   ///
   /// `dx = gain/σ·(dy − mean(dy) − x̂·mean(dy·x̂))` by columns. - Complexity: O(rows·dim).
   /// - Throws: `MemoryLimitExceeded`.
   public func batchNormalizeBackward(
     _ dy: Tensor, x: Tensor, mean: [Float], variance: [Float], epsilon: Double, gain: Tensor,
-    gradients: inout Tensor, gainAt: Int, shiftAt: Int
+    momentsAreFixed: Bool = false, gradients: inout Tensor, gainAt: Int, shiftAt: Int
   ) throws(MemoryLimitExceeded) -> Tensor {
     let rows = x.shape[0], dim = x.shape[1]
     let gain = gain.array()

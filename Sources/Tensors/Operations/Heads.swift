@@ -85,6 +85,27 @@ extension Compute {
     }
   }
 
+  /// Heads with one more element each: `[batch, heads, length, dim]` → `[…, dim + 1]`, the last `value(head, row)`.
+  /// - Complexity: O(count).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func extendHeads(
+    _ x: Tensor, with value: (_ head: Int, _ row: Int) -> Float
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    precondition(x.rank == 4 && x.isContiguous, "heads [batch, heads, length, dim] expected: \(x.shape)")
+    let (heads, length, dim) = (x.shape[1], x.shape[2], x.shape[3])
+    let rows = x.shape[0] * heads * length
+    var y = try empty([x.shape[0], heads, length, dim + 1])
+    x.withUnsafePointer { x in
+      y.withUnsafeMutablePointer { y in
+        for row in 0..<rows {
+          (y + row * (dim + 1)).update(from: x + row * dim, count: dim)
+          y[row * (dim + 1) + dim] = value(row / length % heads, row % length)
+        }
+      }
+    }
+    return y
+  }
+
   private func moveHeads(
     rows: Shared<Float>, width: Int, column: Int, heads: Shared<Float>, shape: (Int, Int, Int, Int),
     _ rotary: RotaryTable?, inverse: Bool, gather: Bool

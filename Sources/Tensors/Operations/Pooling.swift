@@ -1,0 +1,44 @@
+extension Compute {
+  /// The mean of the first `lengths[b]` rows of every sequence: x `[batch·length, dim]` → `[batch, dim]`.
+  /// A sequence without rows gives 0. - Complexity: O(count).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func meanRows(_ x: Tensor, batch: Int, lengths: [Int]) throws(MemoryLimitExceeded) -> Tensor {
+    let length = x.shape[0] / batch, dim = x.shape[1]
+    precondition(
+      lengths.count == batch && lengths.allSatisfy { $0 <= length }, "lengths \(lengths) of \(x.shape)")
+    var y = try zeros([batch, dim])
+    x.withUnsafePointer { x in
+      y.withUnsafeMutablePointer { y in
+        for sequence in 0..<batch where lengths[sequence] > 0 {
+          let share = 1 / Float(lengths[sequence])
+          for row in 0..<lengths[sequence] {
+            let source = x + (sequence * length + row) * dim, target = y + sequence * dim
+            for column in 0..<dim { target[column] += share * source[column] }
+          }
+        }
+      }
+    }
+    return y
+  }
+
+  /// The gradient of `meanRows`: every counted row gets its share. - Complexity: O(batch·length·dim).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func meanRowsBackward(
+    _ dy: Tensor, length: Int, lengths: [Int]
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    let batch = dy.shape[0], dim = dy.shape[1]
+    var dx = try zeros([batch * length, dim])
+    dy.withUnsafePointer { dy in
+      dx.withUnsafeMutablePointer { dx in
+        for sequence in 0..<batch where lengths[sequence] > 0 {
+          let share = 1 / Float(lengths[sequence])
+          for row in 0..<lengths[sequence] {
+            let target = dx + (sequence * length + row) * dim, source = dy + sequence * dim
+            for column in 0..<dim { target[column] = share * source[column] }
+          }
+        }
+      }
+    }
+    return dx
+  }
+}

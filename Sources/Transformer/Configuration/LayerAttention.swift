@@ -1,0 +1,95 @@
+import Parameters
+
+/// The attention variant of one layer, and the line of text that describes several.
+///
+/// Grammar: `name(setting=value, …) xCount`, separated by commas; `(…)` and `xCount` may be left out. A list value is
+/// written `[1 2 3]`. The list is repeated over the layers: `sliding-window(left=63) x3, full` is three to one.
+public struct LayerAttention: Hashable, Sendable {
+  /// The variant's id.
+  public var id: String
+  /// Its settings.
+  public var settings: [String: ParameterValue]
+
+  /// Creates a description.
+  public init(_ id: String, settings: [String: ParameterValue] = [:]) {
+    self.id = id
+    self.settings = settings
+  }
+
+  /// Reads a line.
+  /// - Throws: `ConfigurationError` that quotes the part that is wrong.
+  public static func parse(_ text: String) throws(ConfigurationError) -> [LayerAttention] {
+    var layers: [LayerAttention] = []
+    for part in split(text, at: ",") {
+      var word = part.trimmed
+      var count = 1
+      if let space = word.lastIndex(of: " "), word[space...].hasPrefix(" x"),
+        let number = Int(word[word.index(space, offsetBy: 2)...])
+      {
+        count = number
+        word = word[..<space].trimmed
+      }
+      guard (1...1000).contains(count) else { throw wrong(part) }
+      var settings: [String: ParameterValue] = [:]
+      if let open = word.firstIndex(of: "(") {
+        guard word.hasSuffix(")") else { throw wrong(part) }
+        for setting in split(String(word[word.index(after: open)...].dropLast()), at: ",")
+        where !setting.trimmed.isEmpty {
+          guard let equals = setting.firstIndex(of: "=") else { throw wrong(part) }
+          let name = setting[..<equals].trimmed, value = setting[setting.index(after: equals)...].trimmed
+          guard !name.isEmpty, !value.isEmpty else { throw wrong(part) }
+          settings[name] = try parameterValue(value)
+        }
+        word = word[..<open].trimmed
+      }
+      guard !word.isEmpty, !word.contains(" ") else { throw wrong(part) }
+      layers += Array(repeating: LayerAttention(word, settings: settings), count: count)
+    }
+    return layers
+  }
+
+  /// A value as a user types it.
+  public static func parameterValue(_ text: String) throws(ConfigurationError) -> ParameterValue {
+    if let number = Int(text) { return .int(number) }
+    if let number = Double(text), number.isFinite { return .double(number) }
+    if text == "true" || text == "false" { return .bool(text == "true") }
+    if text.hasPrefix("["), text.hasSuffix("]") {
+      let words = text.dropFirst().dropLast().split { $0 == " " || $0 == "," }
+      let numbers = words.compactMap { Int($0) }
+      guard numbers.count == words.count else { throw wrong(text) }
+      return .list(numbers)
+    }
+    return .string(text)
+  }
+
+  private static func wrong(_ part: String) -> ConfigurationError {
+    ConfigurationError(
+      field: "attention", value: part.trimmed.isEmpty ? "an empty entry" : part.trimmed,
+      allowed: "a list such as: sliding-window(left=63) x3, full")
+  }
+
+  /// Cuts at a separator outside brackets.
+  private static func split(_ text: String, at separator: Character) -> [String] {
+    var parts = [""], depth = 0
+    for character in text {
+      if character == "(" || character == "[" { depth += 1 }
+      if character == ")" || character == "]" { depth -= 1 }
+      if character == separator, depth == 0 {
+        parts.append("")
+      } else {
+        parts[parts.count - 1].append(character)
+      }
+    }
+    return parts
+  }
+}
+
+extension StringProtocol {
+  /// Without spaces at either end.
+  var trimmed: String {
+    var rest = Substring(self)
+    while rest.first?.isWhitespace == true { rest.removeFirst() }
+    while rest.last?.isWhitespace == true { rest.removeLast() }
+    return String(rest)
+  }
+}

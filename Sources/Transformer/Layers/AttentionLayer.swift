@@ -1,0 +1,152 @@
+import AttentionCore
+import RealModule
+import Tensors
+
+/// Multi-head attention: `y = concat_h(attend(x W_Qᵀ, m W_Kᵀ, m W_Vᵀ)_h)·W_Oᵀ`, m = x, or the memory in cross-attention.
+///
+/// x `[batch·length, width]`; W_Q `[heads·d, width]`, W_K and W_V `[keyHeads·d, width]`, W_O `[width, heads·d]`,
+/// d = width/heads. Any variant of the catalogue computes the middle. RoPE rotates q and k by their positions.
+///
+/// ALiBi adds `−slope_h·(i − j)` to the score. In causal attention `−slope·i` is the same for all keys of a row and
+/// cancels in the softmax, so one more element of q (`slope/scale`) and of k (`j`) gives the bias under any variant.
+struct AttentionLayer: Sendable {
+  let name: String
+  let attention: LayerAttention
+  let heads: Int
+  let keyHeads: Int
+  let dim: Int
+  let isCausal: Bool
+  let isCross: Bool
+  let position: ModelConfiguration.Position
+  /// q, k and v of x; in cross-attention q alone.
+  let input: Linear
+  /// k and v of the memory in cross-attention.
+  let memoryInput: Linear?
+  let output: Linear
+
+  struct Saved {
+    let x: Tensor
+    let memory: Tensor?
+    let forward: AnyForward
+    let merged: Tensor
+    let batch: Int
+    let rotary: RotaryTable?
+  }
+
+  init(
+    _ name: String, _ configuration: ModelConfiguration, attention: LayerAttention, isCausal: Bool,
+    isCross: Bool,
+    gain: Double, in layout: inout ParameterLayout
+  ) {
+    let width = configuration.width, bias = configuration.bias
+    (self.name, self.attention, self.isCausal, self.isCross) = (name, attention, isCausal, isCross)
+    heads = configuration.heads
+    keyHeads = configuration.effectiveKeyHeads
+    dim = configuration.headDim
+    position = isCross ? .none : configuration.position
+    let query = (name: name + ".query", output: heads * dim)
+    let keyValue = [
+      (name: name + ".key", output: keyHeads * dim), (name: name + ".value", output: keyHeads * dim),
+    ]
+    input = Linear(isCross ? [query] : [query] + keyValue, from: width, bias: bias, in: &layout)
+    memoryInput = isCross ? Linear(keyValue, from: width, bias: bias, in: &layout) : nil
+    output = Linear(name + ".output", from: heads * dim, to: width, bias: bias, gain: gain, in: &layout)
+  }
+
+  /// The rotation of `count` positions from `first`, for layers that have one.
+  func rotary(first: Int, count: Int, _ pass: Pass) throws -> RotaryTable? {
+    switch position {
+    case .rope: try pass.rotary(.half, dim: dim, first: first, count: count)
+    case .ropeInterleaved: try pass.rotary(.interleaved, dim: dim, first: first, count: count)
+    default: nil
+    }
+  }
+
+  /// The slope of a head: 2^(−8h/H) for a power of two, else those of the next lower power and every other one of the
+  /// next higher (Press et al., 2022).
+  static func slopes(heads: Int) -> [Float] {
+    func powers(_ count: Int) -> [Double] { (1...count).map { Double.exp2(-8 * Double($0) / Double(count)) } }
+    var lower = 1
+    while lower * 2 <= heads { lower *= 2 }
+    let extra = stride(from: 0, to: 2 * (heads - lower), by: 2).map { powers(2 * lower)[$0] }
+    return (powers(lower) + extra).map { Float($0) }
+  }
+
+  /// Adds the ALiBi element to q or k when the layer has that encoding.
+  func extended(_ x: Tensor, isQuery: Bool, first: Int, _ pass: Pass) throws -> Tensor {
+    guard position == .alibi else { return x }
+    let root = Float(dim).squareRoot(), slopes = AttentionLayer.slopes(heads: heads)
+    return try pass.compute.extendHeads(x) { head, row in isQuery ? slopes[head] * root : Float(first + row) }
+  }
+
+  /// The sizes of one call.
+  func shape(batch: Int, queries: Int, keys: Int, keyLengths: [Int]?) throws -> AttentionShape {
+    try AttentionShape(
+      batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queries, keyLength: keys,
+      headDim: position == .alibi ? dim + 1 : dim, valueDim: dim, isCausal: isCausal, keyLengths: keyLengths,
+      scale: 1 / Double(dim).squareRoot())
+  }
+
+  func forward(
+    _ x: Tensor, memory: Tensor?, batch: Int, keyLengths: [Int]?, _ pass: Pass
+  ) throws -> (Tensor, Saved) {
+    let compute = pass.compute
+    let length = x.shape[0] / batch
+    let rotary = try rotary(first: 0, count: length, pass)
+    let projected = try input.forward(x, pass)
+    let source =
+      try memoryInput.flatMap { layer in try memory.map { try layer.forward($0, pass) } } ?? projected
+    let keyColumn = isCross ? 0 : heads * dim
+    let query = try compute.splitHeads(projected, batch: batch, heads: heads, dim: dim, rotary: rotary)
+    let key = try compute.splitHeads(
+      source, column: keyColumn, batch: batch, heads: keyHeads, dim: dim, rotary: rotary)
+    let value = try compute.splitHeads(
+      source, column: keyColumn + keyHeads * dim, batch: batch, heads: keyHeads, dim: dim)
+    let shape = try shape(batch: batch, queries: length, keys: key.shape[2], keyLengths: keyLengths)
+    let plan = try pass.planner.plan(attention, layer: name, shape: shape)
+    let forward = try plan.forward(
+      QKV(
+        query: try extended(query, isQuery: true, first: 0, pass),
+        key: try extended(key, isQuery: false, first: 0, pass), value: value), in: pass.execution)
+    var merged = try compute.empty([x.shape[0], heads * dim])
+    compute.mergeHeads(forward.output, into: &merged)
+    let saved = Saved(x: x, memory: memory, forward: forward, merged: merged, batch: batch, rotary: rotary)
+    return (try output.forward(merged, pass), saved)
+  }
+
+  /// The gradients of x and, in cross-attention, of the memory.
+  func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws -> (x: Tensor, memory: Tensor?) {
+    let compute = pass.compute
+    let dMerged = try output.backward(dy, x: saved.merged, pass)
+    let dOutput = try compute.splitHeads(dMerged, batch: saved.batch, heads: heads, dim: dim)
+    let gradient = try saved.forward.backward(dOutput, in: pass.execution)
+    var dProjected = try compute.empty([saved.x.shape[0], input.weight.shape[0]])
+    let plain = 0..<dim
+    let dQuery = gradient.query.narrowed(axis: 3, to: plain), dKey = gradient.key.narrowed(axis: 3, to: plain)
+    compute.mergeHeads(dQuery, into: &dProjected, rotary: saved.rotary, inverse: true)
+    guard let memoryInput, let memory = saved.memory else {
+      compute.mergeHeads(
+        dKey, into: &dProjected, column: heads * dim, rotary: saved.rotary, inverse: true)
+      compute.mergeHeads(gradient.value, into: &dProjected, column: (heads + keyHeads) * dim)
+      return (try input.backward(dProjected, x: saved.x, pass), nil)
+    }
+    var dSource = try compute.empty([memory.shape[0], memoryInput.weight.shape[0]])
+    compute.mergeHeads(dKey, into: &dSource)
+    compute.mergeHeads(gradient.value, into: &dSource, column: keyHeads * dim)
+    return (
+      try input.backward(dProjected, x: saved.x, pass), try memoryInput.backward(dSource, x: memory, pass)
+    )
+  }
+}
+
+extension Pass {
+  /// Threads, instruction set and ledger for the attention engine.
+  var execution: ExecutionContext {
+    ExecutionContext(threads: compute.threads, instructionSet: compute.instructionSet, ledger: compute.ledger)
+  }
+
+  /// A rotation table, made once for each length.
+  func rotary(_ convention: RotaryTable.Convention, dim: Int, first: Int, count: Int) throws -> RotaryTable {
+    try planner.rotary(convention, dim: dim, first: first, count: count)
+  }
+}

@@ -1,0 +1,99 @@
+import RealModule
+import Tensors
+
+/// Tokens to vectors: `x_i = norm?(s·E[token_i] + P[i] + T[0])`, `[batch·length, width]`, s = √width or 1.
+///
+/// E `[vocabulary, width]`; P sines and cosines (`P[i, 2k] = sin(i/10000^(2k/width))`, cosine beside it), a learned table
+/// `[maximumLength, width]`, or nothing; T BERT's token-type table. Dropout follows.
+struct Embedding: Sendable {
+  let table: ParameterSlot
+  let positions: ParameterSlot?
+  let types: ParameterSlot?
+  let norm: Normalization?
+  let scale: Float
+  let isSinusoidal: Bool
+  let dropout: Double
+  let name: String
+
+  struct Saved {
+    let tokens: [Int32]
+    let positions: [Int32]
+    let norm: Normalization.Saved?
+  }
+
+  init(
+    _ name: String, _ configuration: ModelConfiguration, sharing shared: ParameterSlot?,
+    in layout: inout ParameterLayout, buffers: inout [BufferSlot]
+  ) {
+    let width = configuration.width
+    self.name = name
+    scale = configuration.scaleEmbedding ? Float(width).squareRoot() : 1
+    let deviation = configuration.scaleEmbedding ? 1 / Double(width).squareRoot() : 0.02
+    table =
+      shared
+      ?? layout.add("embedding.weight", [configuration.vocabulary, width], .normal(deviation), decays: true)
+    positions =
+      configuration.position == .learned
+      ? layout.add(name + ".weight", [configuration.maximumLength, width], .normal(0.02), decays: false) : nil
+    types =
+      configuration.tokenTypes > 0
+      ? layout.add(name + ".types.weight", [configuration.tokenTypes, width], .normal(0.02), decays: false)
+      : nil
+    norm =
+      configuration.embeddingNorm
+      ? Normalization(name + ".norm", configuration, in: &layout, buffers: &buffers) : nil
+    isSinusoidal = configuration.position == .sinusoidal
+    dropout = configuration.dropout
+  }
+
+  func forward(_ tokens: [Int32], batch: Int, first: Int = 0, _ pass: Pass) throws -> (Tensor, Saved) {
+    let compute = pass.compute
+    let length = tokens.count / batch
+    let rows = (0..<tokens.count).map { Int32(first + $0 % length) }
+    var x = try compute.lookUp(tokens, in: pass.weight(table), scale: scale)
+    if let positions { compute.accumulate(try compute.lookUp(rows, in: pass.weight(positions)), into: &x) }
+    if isSinusoidal {
+      let waves = try pass.planner.sinusoids(first: first, count: length, width: table.shape[1])
+      for sequence in 0..<batch { compute.accumulate(waves, into: &x, at: sequence * waves.count) }
+    }
+    if let types {
+      let zeros = [Int32](repeating: 0, count: tokens.count)
+      compute.accumulate(try compute.lookUp(zeros, in: pass.weight(types)), into: &x)
+    }
+    var kept: Normalization.Saved?
+    if let norm { (x, kept) = try norm.forward(x, pass) }
+    if pass.training, dropout > 0 { x = try compute.dropout(x, probability: dropout, key: pass.key(name)) }
+    return (x, Saved(tokens: tokens, positions: rows, norm: kept))
+  }
+
+  func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws {
+    let compute = pass.compute
+    var d = dy
+    if pass.training, dropout > 0 { d = try compute.dropout(d, probability: dropout, key: pass.key(name)) }
+    if let norm, let kept = saved.norm { d = try norm.backward(d, kept, pass) }
+    if let types { compute.accumulateColumnSums(d, into: &pass.state.gradients, at: types.offset) }
+    if let positions {
+      compute.accumulateRows(d, at: saved.positions, into: &pass.state.gradients, at: positions.offset)
+    }
+    compute.accumulateRows(d, at: saved.tokens, scale: scale, into: &pass.state.gradients, at: table.offset)
+  }
+}
+
+extension AttentionPlanner {
+  /// Sines and cosines of positions `first ..< first + count`, `[count, width]`, made in Double once for each length.
+  func sinusoids(first: Int, count: Int, width: Int) throws(MemoryLimitExceeded) -> Tensor {
+    let entry = [first, count, width]
+    if let table = waves[entry] { return table }
+    var values: [Float] = []
+    for position in first..<first + count {
+      for column in 0..<width {
+        let angle = Double(position) * Double.pow(10_000, -2 * Double(column / 2) / Double(width))
+        values.append(Float(column % 2 == 0 ? Double.sin(angle) : Double.cos(angle)))
+      }
+    }
+    let table = try Tensor(values, shape: [count, width])
+    if waves.count >= 64 { waves.removeAll() }
+    waves[entry] = table
+    return table
+  }
+}

@@ -1,0 +1,80 @@
+import Parameters
+import Tasks
+
+/// What a model reads in one pass, and what it is to say.
+public struct ModelInput: Hashable, Sendable {
+  /// Sequences.
+  public var batch: Int
+  /// `[batch·length]`.
+  public var tokens: [Int32]
+  /// `[batch·length]`; below 0: does not count. For classification `[batch]`.
+  public var targets: [Int32]
+  /// Real tokens of every sequence; `nil`: all.
+  public var lengths: [Int]?
+  /// `[batch·sourceLength]`, for an encoder–decoder.
+  public var source: [Int32]
+  /// Real tokens of every source; `nil`: all.
+  public var sourceLengths: [Int]?
+
+  /// Tokens a sequence.
+  public var length: Int { batch == 0 ? 0 : tokens.count / batch }
+
+  /// Creates an input.
+  public init(
+    batch: Int, tokens: [Int32], targets: [Int32] = [], lengths: [Int]? = nil, source: [Int32] = [],
+    sourceLengths: [Int]? = nil
+  ) {
+    (self.batch, self.tokens, self.targets) = (batch, tokens, targets)
+    (self.lengths, self.source, self.sourceLengths) = (lengths, source, sourceLengths)
+  }
+
+  /// The rows of a task.
+  public init(_ task: TaskBatch) {
+    func ragged(_ lengths: [Int], _ full: Int) -> [Int]? { lengths.allSatisfy { $0 == full } ? nil : lengths }
+    self.init(
+      batch: task.batchSize, tokens: task.inputs,
+      targets: task.kind == .classification ? task.labels : task.targets,
+      lengths: ragged(task.lengths, task.length), source: task.source,
+      sourceLengths: task.source.isEmpty ? nil : ragged(task.sourceLengths, task.sourceLength))
+  }
+
+  /// Checks tokens and sizes against a model before any time is spent.
+  /// - Throws: `ConfigurationError` that names the first token outside the vocabulary, or the size that is wrong.
+  public func validate(for model: ModelConfiguration) throws(ConfigurationError) {
+    func fail(_ field: String, _ value: String, _ allowed: String) -> ConfigurationError {
+      ConfigurationError(field: field, value: value, allowed: allowed)
+    }
+    guard batch >= 1, !tokens.isEmpty else { throw fail("tokens", "an empty array", "at least one token") }
+    guard tokens.count % batch == 0, source.count % batch == 0 else {
+      throw fail("tokens", "\(tokens.count) in \(batch) rows", "rows of equal length")
+    }
+    for (name, values) in [("tokens", tokens), ("source", source)] {
+      if let place = values.firstIndex(where: { $0 < 0 || $0 >= model.vocabulary }) {
+        throw fail(
+          name,
+          "token \(values[place]) at row \(place / (values.count / batch)), column \(place % (values.count / batch))",
+          "0 to \(model.vocabulary - 1) (the model's vocabulary)")
+      }
+    }
+    let classes = model.classes > 0 ? model.classes : model.vocabulary
+    if let place = targets.firstIndex(where: { $0 >= classes }) {
+      throw fail("targets", "\(targets[place]) at \(place)", "up to \(classes - 1), or below 0 for none")
+    }
+    let expected = model.classes > 0 ? batch : tokens.count
+    guard targets.isEmpty || targets.count == expected else {
+      throw fail(
+        "targets", "\(targets.count) values",
+        "\(expected), one for every \(model.classes > 0 ? "row" : "token")")
+    }
+    if model.position == .learned, max(length, source.count / batch) > model.maximumLength {
+      throw fail(
+        "tokens", "\(max(length, source.count / batch)) a row",
+        "at most maximumLength = \(model.maximumLength)")
+    }
+    guard (model.kind == .encoderDecoder) == !source.isEmpty else {
+      throw fail(
+        "source", source.isEmpty ? "nothing" : "\(source.count) tokens",
+        model.kind == .encoderDecoder ? "tokens for the encoder" : "nothing for a model of one stack")
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import AttentionCore
+import Parameters
+import Tensors
+
+/// A Transformer: decoder, encoder or encoder–decoder, with explicit forward and backward passes.
+///
+/// Parameter names (checkpoints, gradients): `embedding.weight` `[vocabulary, width]`;
+/// `{encoder,decoder}.positions.weight`; for layer l and sublayer s of `attention`, `cross`:
+/// `{stack}.layers.l.s.{query,key,value,output}.{weight,bias}` (weights `[output, input]`) and
+/// `{stack}.layers.l.s.norm.{weight,bias}`; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
+/// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (pre-norm);
+/// `output.weight` `[vocabulary, width]` when not tied; `classifier.{weight,bias}`.
+public final class TransformerModel {
+  /// The shape.
+  public let configuration: ModelConfiguration
+  /// All parameters by name.
+  public let layout: ParameterLayout
+  /// What is saved but not trained.
+  public let buffers: [BufferSlot]
+  /// Where operations run.
+  public var compute: Compute
+  /// The variants that its layers may use.
+  public let catalog: Catalog
+
+  let state: ModelState
+  let planner: AttentionPlanner
+  let embedding: Embedding
+  let sourceEmbedding: Embedding?
+  let encoder: Stack?
+  let decoder: Stack?
+  let outputWeight: ParameterSlot?
+  let classifier: Linear?
+
+  /// Builds a model with initial weights.
+  /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`.
+  public init(_ configuration: ModelConfiguration, catalog: Catalog, compute: Compute = Compute()) throws {
+    try configuration.validate(in: catalog)
+    self.configuration = configuration
+    self.catalog = catalog
+    self.compute = compute
+    let key = RandomKey(seed: UInt64(configuration.seed))
+    planner = AttentionPlanner(catalog: catalog, key: key)
+    var layout = ParameterLayout()
+    var buffers: [BufferSlot] = []
+    let attention = try configuration.layerAttention()
+    let isSingle = configuration.kind != .encoderDecoder
+    let main = configuration.kind == .encoder ? "encoder" : "decoder"
+    embedding = Embedding(
+      "\(main).positions", configuration, sharing: nil, in: &layout, buffers: &buffers)
+    sourceEmbedding =
+      isSingle
+      ? nil
+      : Embedding(
+        "encoder.positions", configuration, sharing: embedding.table, in: &layout, buffers: &buffers)
+    encoder =
+      configuration.effectiveEncoderLayers == 0
+      ? nil
+      : Stack(
+        "encoder", configuration, layers: configuration.effectiveEncoderLayers, isCausal: false,
+        hasMemory: false,
+        attention: attention, in: &layout, buffers: &buffers)
+    decoder =
+      configuration.effectiveDecoderLayers == 0
+      ? nil
+      : Stack(
+        "decoder", configuration, layers: configuration.effectiveDecoderLayers, isCausal: true,
+        hasMemory: !isSingle, attention: attention, in: &layout, buffers: &buffers)
+    let deviation = 1 / Double(configuration.width).squareRoot()
+    outputWeight =
+      configuration.classes > 0
+      ? nil
+      : configuration.tied
+        ? embedding.table
+        : layout.add(
+          "output.weight", [configuration.vocabulary, configuration.width], .normal(deviation), decays: true)
+    classifier =
+      configuration.classes > 0
+      ? Linear("classifier", from: configuration.width, to: configuration.classes, bias: true, in: &layout)
+      : nil
+    self.layout = layout
+    self.buffers = buffers
+    state = try ModelState(
+      weights: layout.initialValues(key: key("weights")),
+      buffers: buffers.flatMap { [Float](repeating: $0.initial, count: $0.count) })
+  }
+
+  /// The same weights with other attention in its layers: how a trained model fares under another variant.
+  /// - Throws: `ConfigurationError`.
+  public func replacingAttention(_ attention: String) throws -> TransformerModel {
+    var changed = configuration
+    changed.attention = attention
+    let model = try TransformerModel(changed, catalog: catalog, compute: compute)
+    model.state.weights = state.weights
+    model.state.buffers = state.buffers
+    return model
+  }
+
+  /// Parameters in all.
+  public var parameterCount: Int { layout.count }
+
+  /// Parameters without embedding and position tables: the N of scaling laws (Kaplan et al., 2020).
+  public var nonEmbeddingParameterCount: Int {
+    layout.slots.filter { !$0.name.hasSuffix("embedding.weight") && !$0.name.contains(".positions.") }
+      .reduce(0) { $0 + $1.count }
+  }
+
+  func pass(training: Bool, key: RandomKey = RandomKey(seed: 0)) -> Pass {
+    Pass(state: state, compute: compute, planner: planner, training: training, key: key)
+  }
+}

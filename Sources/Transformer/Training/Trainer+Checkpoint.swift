@@ -1,0 +1,116 @@
+import AttentionCore
+import Foundation
+import Parameters
+import Tasks
+import Tensors
+
+extension Trainer {
+  /// Writes model, moments and counters into one file, whole or not at all.
+  /// - Throws: `SafetensorsError`.
+  public func save(to path: String) throws {
+    var tensors = model.namedWeights()
+    tensors["optimizer.first"] = optimizer.first
+    if let second = optimizer.second { tensors["optimizer.second"] = second }
+    var metadata = model.metadata
+    for (name, value) in configuration.settings { metadata["training.\(name)"] = "\(value)" }
+    metadata["task"] = task.card.id
+    metadata["task.configuration"] = task.configurationSummary
+    metadata["state.step"] = "\(step)"
+    metadata["state.tokens"] = "\(tokens)"
+    metadata["state.bestLoss"] = bits(bestLoss)
+    metadata["state.evaluationsWithoutBetter"] = "\(evaluationsWithoutBetter)"
+    metadata["state.running"] = [bits(running.sum), "\(running.rows)", "\(running.correct)"].joined(
+      separator: " ")
+    metadata["state.evaluations"] = evaluations.map {
+      [
+        "\($0.step)", "\($0.tokens)", bits($0.trainLoss), bits($0.validationLoss),
+        bits($0.validationAccuracy),
+      ]
+      .joined(separator: " ")
+    }.joined(separator: ";")
+    try Safetensors(tensors: tensors, metadata: metadata).write(to: path)
+  }
+
+  /// Continues from a file that `save` wrote.
+  /// - Throws: `SafetensorsError` when it belongs to another model, task or training; nothing is changed then.
+  public func resume(from path: String) throws {
+    let file = try Safetensors(contentsOf: path)
+    let metadata = file.metadata
+    var expected = model.metadata
+    let free: Set = configuration.schedule == .cosine ? [] : ["steps"]
+    for (name, value) in configuration.settings where !free.contains(name) {
+      expected["training.\(name)"] = "\(value)"
+    }
+    expected["task"] = task.card.id
+    expected["task.configuration"] = task.configurationSummary
+    for (name, value) in expected.sorted(by: { $0.key < $1.key }) where metadata[name] != value {
+      throw SafetensorsError(
+        path: path,
+        problem: "the checkpoint has \(name) = \(metadata[name] ?? "nothing"); this run has \(value)")
+    }
+    func state(_ name: String) throws -> String {
+      guard let text = metadata["state.\(name)"] else {
+        throw SafetensorsError(
+          path: path, problem: "no state.\(name): the file is a model without its training")
+      }
+      return text
+    }
+    func number(_ name: String) throws -> Int {
+      guard let value = Int(try state(name)) else {
+        throw SafetensorsError(path: path, problem: "state.\(name) is no number")
+      }
+      return value
+    }
+    let moments = [model.layout.count]
+    let first = try file.tensor("optimizer.first", shape: moments, path: path)
+    let second =
+      optimizer.second == nil ? nil : try file.tensor("optimizer.second", shape: moments, path: path)
+    let counters = (
+      step: try number("step"), tokens: try number("tokens"), without: try number("evaluationsWithoutBetter"),
+      best: real(try state("bestLoss")), running: try state("running").split(separator: " ").map(String.init),
+      evaluations: try state("evaluations").split(separator: ";")
+    )
+    guard counters.running.count == 3 else {
+      throw SafetensorsError(path: path, problem: "state.running is torn")
+    }
+    try model.setWeights(file, path: path) { $0.hasPrefix("optimizer.") }
+    optimizer.first = first
+    optimizer.second = second
+    (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
+    bestLoss = counters.best
+    running = CrossEntropy(
+      sum: real(counters.running[0]), rows: Int(counters.running[1]) ?? 0,
+      correct: Int(counters.running[2]) ?? 0)
+    evaluations = counters.evaluations.compactMap { line in
+      let parts = line.split(separator: " ").map(String.init)
+      guard parts.count == 5, let step = Int(parts[0]), let tokens = Int(parts[1]) else { return nil }
+      return Evaluation(
+        step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
+        validationAccuracy: real(parts[4]))
+    }
+  }
+
+  /// A number as its bits: a decimal form could round.
+  private func bits(_ value: Double) -> String { String(value.bitPattern, radix: 16) }
+  private func real(_ text: String) -> Double {
+    UInt64(text, radix: 16).map { Double(bitPattern: $0) } ?? .nan
+  }
+}
+
+extension TransformerModel {
+  /// Writes the model alone, for other programs and `attnlab forward`.
+  /// - Throws: `SafetensorsError`.
+  public func save(to path: String) throws {
+    try Safetensors(tensors: namedWeights(), metadata: metadata).write(to: path)
+  }
+
+  /// Reads a model, or the model of a training checkpoint.
+  /// - Throws: `SafetensorsError`, `ConfigurationError`.
+  public convenience init(
+    contentsOf path: String, catalog: Catalog, compute: Compute = Compute()
+  ) throws {
+    let file = try Safetensors(contentsOf: path)
+    try self.init(ModelConfiguration(metadata: file.metadata, path: path), catalog: catalog, compute: compute)
+    try setWeights(file, path: path) { $0.hasPrefix("optimizer.") }
+  }
+}
