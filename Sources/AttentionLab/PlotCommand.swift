@@ -6,7 +6,8 @@ import Laboratory
 struct PlotCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plot",
-    abstract: "Draw log–log curves with fits and bands; SVG, PNG or PDF, with gnuplot script and data beside.",
+    abstract:
+      "Draw log–log curves with fits and bands; SVG, PNG or PDF, with gnuplot script and data beside.",
     discussion: """
       Of measurements.csv a metric is drawn over the length, a panel a pass. Of any other file --x and --y say what.
 

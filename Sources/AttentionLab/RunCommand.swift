@@ -54,7 +54,10 @@ struct RunCommand: AsyncParsableCommand {
     let catalog = AttentionLab.catalog
     let preset = try loaded(catalog)
     let cells = try selected(preset, catalog)
+    let trainings = preset.trainings
     if dryRun {
+      if !trainings.isEmpty { print(TrainingForecast(trainings, catalog: catalog).text) }
+      if cells.isEmpty { return }
       let forecast = Forecast(cells, catalog: catalog, memoryLimit: preset.memoryLimit)
       print(json ? forecast.json.pretty : forecast.text)
       return
@@ -66,10 +69,15 @@ struct RunCommand: AsyncParsableCommand {
     if !LabVersion.isOptimized {
       Terminal.note("warning: a debug build; times mean nothing (swift build -c release)")
     }
+    Interruption.installSignals()
+    if !trainings.isEmpty {
+      try TrainCommand.run(
+        trainings, in: folder, catalog: catalog, threads: threads ?? Parallel.processorCount)
+      if cells.isEmpty { return }
+    }
     guard let program = Bundle.main.executablePath else {
       throw UsageError("the program's own path is not known")
     }
-    Interruption.installSignals()
     let runner = Runner(
       preset: preset, cells: cells, folder: folder, program: program, interruption: .ofProcess,
       progress: { Terminal.note(Self.line($0, $1, $2)) })

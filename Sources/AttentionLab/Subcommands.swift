@@ -9,6 +9,8 @@ enum Subcommands {
     CompareCommand.self,
     PlotCommand.self,
     CheckCommand.self,
+    TrainCommand.self,
+    ForwardCommand.self,
     DoctorCommand.self,
   ]
 }

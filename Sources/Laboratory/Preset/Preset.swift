@@ -32,10 +32,12 @@ public struct Preset: Sendable {
   public enum Body: Sendable {
     /// Times variants: `experiment: measurement`, the default.
     case measurement(MeasurementPlan)
+    /// Trains Transformers: `experiment: training`.
+    case training(TrainingPlan)
   }
 
   /// The kinds of experiments, as YAML names them.
-  static let kinds = ["measurement"]
+  static let kinds = ["measurement", "training"]
 
   /// Reads a preset.
   /// - Parameters:
@@ -111,8 +113,9 @@ public struct Preset: Sendable {
     _ node: PresetNode, defaults: [PresetNode.Entry], context: PlanContext
   ) throws(UsageError) -> Body {
     var reader = try FieldReader(node, defaults: defaults)
-    _ = reader.node("name")
+    let name = reader.node("name")?.text ?? ""
     switch try reader.value("experiment", .word(kinds), default: "measurement") {
+    case "training": return .training(try TrainingPlan(&reader, catalog: context.catalog, name: name))
     default: return .measurement(try MeasurementPlan(&reader, context))
     }
   }

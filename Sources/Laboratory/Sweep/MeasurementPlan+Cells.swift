@@ -77,6 +77,7 @@ extension Preset {
       switch experiment.body {
       case .measurement(let plan):
         cells += try plan.cells(preset: name, experiment: experiment.name)
+      case .training: continue
       }
     }
     return cells

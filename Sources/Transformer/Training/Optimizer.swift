@@ -52,3 +52,24 @@ public struct TrainingDiverged: Error, Hashable, Sendable, CustomStringConvertib
     "training diverged: the gradients of step \(step) are not finite; a lower learningRate or a clip helps"
   }
 }
+
+extension TransformerModel {
+  /// AdamW steps on one batch without clipping, schedule or dropout, for comparison with other frameworks.
+  /// - Returns: the mean loss before every step.
+  /// - Throws: `TrainingDiverged`; what attention throws.
+  public func fit(
+    _ input: ModelInput, steps: Int, learningRate: Double, weightDecay: Double
+  ) throws -> [Double] {
+    var configuration = TrainingConfiguration()
+    (configuration.learningRate, configuration.weightDecay) = (learningRate, weightDecay)
+    (configuration.schedule, configuration.warmup, configuration.clip) = (.constant, 0, 0)
+    var optimizer = try OptimizerState(configuration, count: layout.count)
+    var losses: [Double] = []
+    for step in 0..<steps {
+      clearGradients()
+      losses.append(try accumulateGradients(input, key: RandomKey(seed: 0), training: false).mean)
+      _ = try optimizer.apply(configuration, step: step + 1, to: self)
+    }
+    return losses
+  }
+}

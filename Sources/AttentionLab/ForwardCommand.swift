@@ -1,0 +1,146 @@
+import ArgumentParser
+import AttentionCore
+import Foundation
+import Laboratory
+import Tensors
+import Transformer
+
+/// `attnlab forward`: a checkpoint on given tokens, for comparison with other frameworks.
+struct ForwardCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "forward",
+    abstract: "Run a checkpoint on tokens: logits, loss and gradients as files that other programs read.",
+    discussion: """
+      Tokens and targets are integer arrays [batch, length] (.npy); targets below 0 do not count (for a classifier:
+      [batch]). Gradients are those of the mean loss, by parameter name. Dropout is off.
+
+      Examples:
+        attnlab forward --checkpoint m.safetensors --tokens t.npy --logits l.npy
+        attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --loss --grads g.safetensors
+      """)
+
+  @Option(help: "A model.safetensors or checkpoint.safetensors of attnlab train, or one with the same names.")
+  var checkpoint: String
+
+  @Option(help: "Integers [batch, length].")
+  var tokens: String
+
+  @Option(help: "Integers [batch, length] for the encoder of an encoder-decoder.")
+  var source: String?
+
+  @Option(help: "Integers [batch]: real tokens of each row; the rest is padding.")
+  var lengths: String?
+
+  @Option(help: "Integers [batch]: real tokens of each source row.")
+  var sourceLengths: String?
+
+  @Option(help: "Where logits go: float32 [batch, length, vocabulary] or [batch, classes].")
+  var logits: String?
+
+  @Option(help: "Integers [batch, length], or [batch] for a classifier.")
+  var targets: String?
+
+  @Flag(help: "Print the mean loss over counted targets, in nats.")
+  var loss = false
+
+  @Option(help: "Where the gradients of the mean loss go, by parameter name.")
+  var grads: String?
+
+  @Option(help: "Take this many AdamW steps on the same batch (betas 0.9, 0.95, no clipping) …")
+  var adamwSteps = 0
+
+  @Option(help: "… at this learning rate …")
+  var learningRate = 1e-3
+
+  @Option(help: "… with this weight decay on matrices …")
+  var weightDecay = 0.01
+
+  @Option(help: "… and write the model here.")
+  var save: String?
+
+  @Option(help: "Threads. Default: all processors.")
+  var threads: Int?
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    if let threads, threads < 1 {
+      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
+    }
+    guard adamwSteps >= 0 else { throw UsageError("--adamw-steps \(adamwSteps): it takes 0 or more") }
+    let needsTargets = loss || grads != nil || adamwSteps > 0
+    guard !needsTargets || targets != nil else {
+      throw UsageError("--loss, --grads and --adamw-steps need --targets")
+    }
+    guard logits != nil || needsTargets else {
+      throw UsageError("nothing to do: give --logits, --loss, --grads or --adamw-steps")
+    }
+    let input = try input()
+    let model = try TransformerModel(
+      contentsOf: checkpoint, catalog: AttentionLab.catalog,
+      compute: Compute(threads: threads ?? Parallel.processorCount))
+    try input.validate(for: model.configuration)
+    if let logits {
+      let result = try model.logits(input)
+      try NpyArray(result).write(to: logits)
+    }
+    guard needsTargets else { return }
+    model.clearGradients()
+    let key = RandomKey(seed: 0)
+    let found = try model.accumulateGradients(input, key: key, training: false)
+    if let grads { try Safetensors(tensors: model.namedGradients()).write(to: grads) }
+    if adamwSteps > 0 {
+      let losses = try model.fit(
+        input, steps: adamwSteps, learningRate: learningRate, weightDecay: weightDecay)
+      if !json { for (step, loss) in losses.enumerated() { print("step \(step + 1)  loss \(loss)") } }
+    }
+    if let save { try model.save(to: save) }
+    if json {
+      print(
+        JSONValue.object([
+          "loss": .number(found.mean), "counted": .int(found.rows), "accuracy": .number(found.accuracy),
+        ]).pretty)
+    } else if loss {
+      print("loss \(found.mean) over \(found.rows) targets, accuracy \(found.accuracy)")
+    }
+  }
+
+  private func input() throws -> ModelInput {
+    func integers(_ path: String, rank: ClosedRange<Int>) throws -> (values: [Int64], shape: [Int]) {
+      let array = try NpyArray(contentsOf: path)
+      guard rank.contains(array.shape.count), let values = array.integers else {
+        throw UsageError(
+          "\(path): integers [batch, length] expected, not \(array.type.rawValue) \(array.shape)")
+      }
+      return (values, array.shape)
+    }
+    func small(_ values: [Int64], _ path: String) throws -> [Int32] {
+      try values.map {
+        guard let value = Int32(exactly: $0) else { throw UsageError("\(path): \($0) is no token") }
+        return value
+      }
+    }
+    let (values, shape) = try integers(tokens, rank: 2...2)
+    var input = ModelInput(batch: shape[0], tokens: try small(values, tokens))
+    if let targets { input.targets = try small(try integers(targets, rank: 1...2).values, targets) }
+    if let source {
+      let (values, sourceShape) = try integers(source, rank: 2...2)
+      guard sourceShape[0] == shape[0] else {
+        throw UsageError("\(source): \(sourceShape[0]) rows; the tokens have \(shape[0])")
+      }
+      input.source = try small(values, source)
+    }
+    func rows(_ path: String?, _ longest: Int) throws -> [Int]? {
+      guard let path else { return nil }
+      let lengths = try integers(path, rank: 1...1).values.map { Int($0) }
+      guard lengths.count == shape[0], lengths.allSatisfy({ (0...longest).contains($0) }) else {
+        throw UsageError("\(path): \(shape[0]) whole numbers from 0 to \(longest) expected")
+      }
+      return lengths
+    }
+    input.lengths = try rows(lengths, input.length)
+    input.sourceLengths = try rows(sourceLengths, input.source.count / max(1, input.batch))
+    return input
+  }
+}

@@ -1,0 +1,146 @@
+import ArgumentParser
+import AttentionCore
+import Foundation
+import Laboratory
+import Tasks
+import Tensors
+import Transformer
+
+/// `attnlab train`: one Transformer on one task.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Train a Transformer with any attention variant on a task; the same command resumes.",
+    discussion: """
+      Examples:
+        attnlab train text --steps 300
+        attnlab train text --set task.path=notes.txt --variant "sliding-window(left=63) x3, full"
+        attnlab train mqar --set task.pairs=16 --set model.width=64 --set training.learningRate=3e-3
+        attnlab train listops --model model.yaml --checkpoint runs/listops
+
+      model.yaml has the sections task, model and training, such as {model: {width: 256, layers: 6}}. Ctrl-C saves; the
+      checkpoint folder holds checkpoint.safetensors, model.safetensors, runs.csv and curves.csv.
+      """)
+
+  @Argument(help: "The task; see attnlab list.")
+  var task: String
+
+  @Option(help: "A YAML file with the sections task, model and training.")
+  var model: String?
+
+  @Option(help: "The layers' attention in turn, such as \"sliding-window(left=63) x3, full\".")
+  var variant: String?
+
+  @Option(help: "Optimiser steps.")
+  var steps: Int?
+
+  @Option(help: "The folder of checkpoints and results. Default: results/train-<task>.")
+  var checkpoint: String?
+
+  @Option(
+    name: .customLong("set"), help: "model.NAME=value, training.NAME=value or task.NAME=value; repeatable.")
+  var sets: [String] = []
+
+  @Option(help: "The seed of weights, batches and the task.")
+  var seed = 1
+
+  @Option(help: "Threads. Default: all processors.")
+  var threads: Int?
+
+  @Flag(help: "Start over; the old folder is kept under another name.")
+  var fresh = false
+
+  @Flag(help: "Print the final row as JSON.")
+  var json = false
+
+  func run() throws {
+    let catalog = AttentionLab.catalog
+    if let threads, threads < 1 {
+      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
+    }
+    let path = checkpoint ?? "results/train-\(task)"
+    if fresh, FileManager.default.fileExists(atPath: path) {
+      var number = 1
+      while FileManager.default.fileExists(atPath: "\(path).\(number)") { number += 1 }
+      try FileManager.default.moveItem(atPath: path, toPath: "\(path).\(number)")
+      Terminal.note("kept the earlier results as \(path).\(number)")
+    }
+    let job = try job()
+    let run = try TrainingRun(job, catalog: catalog, threads: threads ?? Parallel.processorCount)
+    let folder = try RunFolder(path)
+    let file = folder.path + "/checkpoint.safetensors"
+    let model = run.trainer.model
+    Terminal.note(
+      "\(task): \(model.parameterCount) parameters (\(model.nonEmbeddingParameterCount) without embeddings), "
+        + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)")
+    if !LabVersion.isOptimized { Terminal.note("warning: a debug build is slow (swift build -c release)") }
+    if FileManager.default.fileExists(atPath: file) {
+      try run.trainer.resume(from: file)
+      Terminal.note("resumed at step \(run.trainer.step)")
+    }
+    if run.trainer.isFinished {
+      Terminal.note("\(path) is finished; --fresh trains again")
+      return
+    }
+    Interruption.installSignals()
+    let curves = try RowWriter(path: folder.path + "/curves.csv", columns: CurveRow.columns)
+    let row = try run.run(checkpoint: file, interruption: .ofProcess) {
+      try curves.append($0)
+    } progress: { progress in
+      let line = TrainingRunner.line(progress)
+      if let evaluation = progress.evaluation {
+        Terminal.note(
+          line + "; validation loss \(Quantity.significant(evaluation.validationLoss, 4)), "
+            + "accuracy \(Quantity.significant(evaluation.validationAccuracy, 3))")
+      } else {
+        Terminal.progress(line)
+      }
+    }
+    Terminal.clearProgress()
+    try RowWriter(path: folder.path + "/runs.csv", columns: TrainingRow.columns).append(row.fields)
+    try model.save(to: folder.path + "/model.safetensors")
+    print(json ? row.json.pretty : Self.page(row, folder: folder.path))
+  }
+
+  private func job() throws -> TrainingJob {
+    var settings: [String: ParameterValue] = ["task.id": .string(task)]
+    if let model { settings.merge(try TrainingPlan.sections(file: model)) { $1 } }
+    for (path, value) in try ParameterValue.settings(parsing: sets) {
+      // Attention lines and paths are text, whatever they look like.
+      let text =
+        sets.first { $0.hasPrefix(path + "=") }.map { String($0.dropFirst(path.count + 1)) } ?? "\(value)"
+      settings[path] = path.hasSuffix(".attention") || path.hasSuffix(".path") ? .string(text) : value
+    }
+    if let variant { settings["model.attention"] = .string(variant) }
+    if let steps { settings["training.steps"] = .int(steps) }
+    settings["task.id"] = .string(task)
+    var job = try TrainingPlan.job(settings, place: "attnlab train")
+    job.seed = seed
+    return job
+  }
+
+  private static func page(_ row: TrainingRow, folder: String) -> String {
+    func value(_ column: String) -> String {
+      row.values[column].flatMap { Double($0) }.map { Quantity.significant($0, 4) } ?? "–"
+    }
+    let entropy =
+      row.values["entropy_rate"].flatMap { Double($0) }
+      .map { " (entropy rate of the source: \(Quantity.significant($0, 4)))" } ?? ""
+    return """
+      steps       \(value("steps")), \(value("tokens")) tokens, \(value("compute_flops")) operations
+      validation  loss \(value("validation_loss")) nats\(entropy), accuracy \(value("validation_accuracy"))
+      test        loss \(value("test_loss")) nats, accuracy \(value("test_accuracy"))
+      speed       \(value("tokens_per_second")) tokens/s in \(value("seconds")) s
+      model       \(folder)/model.safetensors
+      """
+  }
+
+  /// Runs the trainings of a preset.
+  static func run(_ jobs: [TrainingJob], in path: String, catalog: Catalog, threads: Int) throws {
+    let runner = TrainingRunner(jobs: jobs, folder: try RunFolder(path), catalog: catalog, threads: threads)
+    let outcome = try runner.run(
+      interruption: .ofProcess, note: { Terminal.note($0) }, progress: { Terminal.progress($0) })
+    Terminal.clearProgress()
+    Terminal.note("\(path)/runs.csv: \(outcome.added) trainings added, \(outcome.kept) were there")
+  }
+}
