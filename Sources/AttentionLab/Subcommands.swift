@@ -11,6 +11,7 @@ enum Subcommands {
     CheckCommand.self,
     TrainCommand.self,
     ForwardCommand.self,
+    FitCommand.self,
     DoctorCommand.self,
   ]
 }

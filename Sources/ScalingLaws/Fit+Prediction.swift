@@ -123,9 +123,10 @@ extension Fit {
         return (value, found.standardError, found.low, found.high)
       }
     }
-    let g = free.map { j -> Double in
-      guard let u = domains[j].image(of: theta[j]) else { return 0 }
-      let width = 1e-5 * max(abs(u), 1e-2)
+    let g = free.enumerated().map { k, j -> Double in
+      guard let u = domains[j].image(of: theta[j]), covariance[k, k] > 0 else { return 0 }
+      // A small part of a standard error, which is the scale on which the function is wanted.
+      let width = min(1e-3 * covariance[k, k].squareRoot(), max(1e-4, 1e-4 * abs(u)))
       var up = theta
       var down = theta
       up[j] = domains[j].value(of: u + width)

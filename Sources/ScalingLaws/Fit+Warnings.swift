@@ -36,12 +36,12 @@ extension Fit {
       let rows = few.rows.map(String.init).joined(separator: ", ")
       warn(
         "few-rows-decide",
-        "without row(s) \(rows), \(few.parameter) is \(few.to) instead of \(few.from)")
+        "without \(data.rowWord)(s) \(rows), \(few.parameter) is \(few.to) instead of \(few.from)")
     }
     if !droppedRows.isEmpty {
       let list = droppedRows.prefix(20).map(String.init).joined(separator: ", ")
-      warn(
-        "rows-dropped", "\(droppedRows.count) row(s) with the largest response dropped on request: \(list)")
+      let text = "\(droppedRows.count) row(s) with the largest response dropped on request"
+      warn("rows-dropped", "\(text): \(data.rowWord) \(list)")
     }
   }
 

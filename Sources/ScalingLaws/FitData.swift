@@ -16,6 +16,9 @@ public struct FitData: Sendable {
   /// The number by which the user knows each row; 1, 2, … unless given.
   public let rowNumbers: [Int]
 
+  /// What a row is called in messages: `row`, or `line` when the numbers are lines of a file.
+  public let rowWord: String
+
   /// The number of rows.
   public var count: Int { response.count }
 
@@ -25,7 +28,7 @@ public struct FitData: Sendable {
   ///   negative; the message names the column and the row.
   public init(
     columns: [(String, [Double])], response: [Double], weights: [Double]? = nil, clusters: [String]? = nil,
-    rowNumbers: [Int]? = nil
+    rowNumbers: [Int]? = nil, rowWord: String = "row"
   ) throws(FitError) {
     let numbers = rowNumbers ?? Array(1..<(response.count + 1))
     guard numbers.count == response.count else {
@@ -40,11 +43,12 @@ public struct FitData: Sendable {
       }
       if let bad = column.firstIndex(where: { !$0.isFinite }) {
         throw FitError(
-          .badData, "column '\(name)', row \(numbers[bad]): \(column[bad]) is not a finite number")
+          .badData, "column '\(name)', \(rowWord) \(numbers[bad]): \(column[bad]) is not a finite number")
       }
     }
     if let bad = response.firstIndex(where: { !$0.isFinite }) {
-      throw FitError(.badData, "response, row \(numbers[bad]): \(response[bad]) is not a finite number")
+      throw FitError(
+        .badData, "response, \(rowWord) \(numbers[bad]): \(response[bad]) is not a finite number")
     }
     if let weights {
       guard weights.count == response.count else {
@@ -52,7 +56,7 @@ public struct FitData: Sendable {
       }
       if let bad = weights.firstIndex(where: { !($0 > 0 && $0.isFinite) }) {
         throw FitError(
-          .badData, "weight, row \(numbers[bad]): \(weights[bad]) is not a positive, finite number")
+          .badData, "weight, \(rowWord) \(numbers[bad]): \(weights[bad]) is not a positive, finite number")
       }
     }
     if let clusters, clusters.count != response.count {
@@ -63,6 +67,7 @@ public struct FitData: Sendable {
     self.response = response
     self.weights = weights
     self.rowNumbers = numbers
+    self.rowWord = rowWord
     if let clusters {
       var index: [String: Int] = [:]
       self.clusters = clusters.map { label in
@@ -85,6 +90,7 @@ public struct FitData: Sendable {
 
   private init(_ data: FitData, _ indices: [Int]) {
     names = data.names
+    rowWord = data.rowWord
     columns = data.columns.map { column in indices.map { column[$0] } }
     response = indices.map { data.response[$0] }
     weights = data.weights.map { weights in indices.map { weights[$0] } }

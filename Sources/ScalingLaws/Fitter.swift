@@ -43,6 +43,16 @@ public struct Fitter: Sendable {
     return fit
   }
 
+  /// Fits of many independent sets of rows, on all cores, in order.
+  public func fitAll(_ groups: [FitData]) -> [Result<Fit, FitError>] {
+    var own = options
+    if groups.count > 1 { own.threads = 1 }
+    let fitter = Fitter(form, options: own)
+    return parallelMap(count: groups.count, threads: options.threads) { k -> Result<Fit, FitError>? in
+      do throws(FitError) { return .success(try fitter.fit(groups[k])) } catch { return .failure(error) }
+    }.compactMap { $0 }
+  }
+
   private func dropLargest(_ data: FitData) -> (FitData, [Int]) {
     guard options.dropLargest > 0 else { return (data, []) }
     let order = data.response.indices.sorted { data.response[$0] > data.response[$1] }
@@ -69,7 +79,7 @@ public struct Fitter: Sendable {
     if options.space == .log, let bad = data.response.firstIndex(where: { $0 <= 0 }) {
       throw FitError(
         .badData,
-        "response, row \(data.rowNumbers[bad]): \(data.response[bad]) has no logarithm; fit in raw space or leave the row out"
+        "response, \(data.rowWord) \(data.rowNumbers[bad]): \(data.response[bad]) has no logarithm; fit in raw space or leave the row out"
       )
     }
   }

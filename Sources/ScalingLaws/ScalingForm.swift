@@ -156,7 +156,7 @@ extension ScalingForm {
     for (name, column) in zip(data.names, data.columns) {
       if let bad = column.firstIndex(where: { $0 <= 0 }) {
         return
-          "column '\(name)', row \(data.rowNumbers[bad]): \(column[bad]) is not positive, and \(law) takes powers of it"
+          "column '\(name)', \(data.rowWord) \(data.rowNumbers[bad]): \(column[bad]) is not positive, and \(law) takes powers of it"
       }
     }
     return nil

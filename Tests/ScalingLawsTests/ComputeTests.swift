@@ -81,7 +81,6 @@ struct ComputeTests {
     #expect(abs(allocation.exponent.value - 0.513) < 0.0015)
     let method = try IsoFLOP(parameters: data.columns[0], compute: compute, losses: data.response)
     let a = try #require(method.parametersLaw.parameters["b"]?.value)
-    print("MEASURED", method.curves.count, method.refusals, method.parametersLaw.parameters["b"] as Any)
     #expect(a > 0.4 && a < 0.6)
   }
 }

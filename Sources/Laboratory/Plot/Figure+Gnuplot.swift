@@ -51,7 +51,7 @@ extension Figure {
     let height = plotHeight + legendHeight + (title.isEmpty ? 20 : 50)
     var lines = [
       "# Draw again with: gnuplot \(output.split(separator: "/").last.map(String.init) ?? output).gp",
-      terminal(canvas, width: width, height: height), "set output \(quoted(output))",
+      Self.terminal(canvas, width: width, height: height), "set output \(quoted(output))",
       "data = \(quoted(dataFile))", "set encoding utf8", "set border 3 lc rgb \"\(Self.ink)\" lw 1",
       "set tics nomirror out textcolor rgb \"\(Self.ink)\"",
       "set grid xtics ytics lc rgb \"\(Self.gridInk)\" lw 1 dt 1", "set mxtics default", "unset mxtics",
@@ -88,7 +88,7 @@ extension Figure {
 
   private func firstIndex(of panel: Int) -> Int { panels[..<panel].reduce(0) { $0 + 2 * $1.curves.count } }
 
-  private func terminal(_ canvas: Canvas, width: Int, height: Int) -> String {
+  static func terminal(_ canvas: Canvas, width: Int, height: Int) -> String {
     let font = "DejaVu Sans,Helvetica,Arial"
     switch canvas {
     case .svg(let isTransparent):

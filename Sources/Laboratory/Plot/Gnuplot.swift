@@ -13,10 +13,32 @@ public enum Gnuplot {
   /// - Throws: `UsageError` for another extension than svg, png or pdf, a missing gnuplot, or a file that cannot be
   ///   written.
   public static func draw(_ figure: Figure, to file: String) async throws -> [String] {
+    try checkExtension(of: file)
+    try checkContent(figure)
+    return try await draw(to: file, data: figure.data) { output, data, canvas in
+      figure.script(output: output, dataFile: data, canvas: canvas)
+    }
+  }
+
+  /// What a file is drawn on, by its extension.
+  /// - Throws: `UsageError`.
+  @discardableResult
+  static func canvas(of file: String) throws(UsageError) -> Figure.Canvas {
     guard let canvas = Figure.Canvas(file: file) else {
       throw UsageError("--plot \(file): the extension must be svg, png or pdf")
     }
-    try checkContent(figure)
+    return canvas
+  }
+
+  /// Refuses a file name that no picture can have, before any work is done for it.
+  /// - Throws: `UsageError`.
+  public static func checkExtension(of file: String) throws(UsageError) { try canvas(of: file) }
+
+  /// Draws what a script says, given the names of picture and data, and keeps script and data beside the picture.
+  static func draw(
+    to file: String, data: String, script: (_ output: String, _ data: String, Figure.Canvas) -> String
+  ) async throws -> [String] {
+    let canvas = try canvas(of: file)
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
     let name = URL(fileURLWithPath: file).lastPathComponent
     do {
@@ -24,9 +46,8 @@ public enum Gnuplot {
     } catch {
       throw UsageError("\(folder): the folder cannot be made: \(error.localizedDescription)")
     }
-    try RunFolder.replace(file + ".dat", with: figure.data)
-    let script = figure.script(output: name, dataFile: name + ".dat", canvas: canvas)
-    try RunFolder.replace(file + ".gp", with: script)
+    try RunFolder.replace(file + ".dat", with: data)
+    try RunFolder.replace(file + ".gp", with: script(name, name + ".dat", canvas))
     try await run(script: name + ".gp", in: folder)
     guard FileManager.default.fileExists(atPath: file) else {
       throw UsageError("\(file): gnuplot wrote nothing")

@@ -13,7 +13,7 @@ public struct FormulaForm: ScalingForm {
   /// The other names, in order of appearance.
   public let parameters: [FormParameter]
   /// What stands left of `=`, when the formula has a left side: the response as a function of columns.
-  public let response: Expression?
+  public let response: FormulaExpression?
   private let tape: Tape
 
   /// Reads a formula over columns.
@@ -25,9 +25,9 @@ public struct FormulaForm: ScalingForm {
   /// - Throws: `FitError` naming the column of the mistake, or a formula without parameters.
   public init(_ text: String, columns: [String], domains: [String: Domain] = [:]) throws(FitError) {
     let (left, right) = FormulaForm.sides(text)
-    let law = try Expression(parsing: right)
+    let law = try FormulaExpression(parsing: right)
     if let left {
-      let expression = try Expression(parsing: left)
+      let expression = try FormulaExpression(parsing: left)
       if let unknown = expression.names.first(where: { !columns.contains($0) }) {
         throw FitError(
           .badFormula, "formula '\(text)': '\(unknown)' left of '=' is not a column of the data")

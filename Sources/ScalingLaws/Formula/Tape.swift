@@ -7,8 +7,8 @@ struct Tape: Sendable {
     case constant(Double)
     case variable(Int)
     case parameter(Int)
-    case call(Expression.Function, Int)
-    case binary(Expression.Operator, Int, Int)
+    case call(FormulaExpression.Function, Int)
+    case binary(FormulaExpression.Operator, Int, Int)
   }
 
   private var operations: [Operation] = []
@@ -16,13 +16,14 @@ struct Tape: Sendable {
   private var active: [Bool] = []
   private static let block = 64
 
-  init(_ expression: Expression, variables: [String], parameters: [String]) throws(FitError) {
+  init(_ expression: FormulaExpression, variables: [String], parameters: [String]) throws(FitError) {
     var known: [Operation: Int] = [:]
     _ = try append(expression, variables, parameters, &known)
   }
 
   private mutating func append(
-    _ expression: Expression, _ variables: [String], _ parameters: [String], _ known: inout [Operation: Int]
+    _ expression: FormulaExpression, _ variables: [String], _ parameters: [String],
+    _ known: inout [Operation: Int]
   ) throws(FitError) -> Int {
     let operation: Operation
     var isActive = false
@@ -134,7 +135,7 @@ struct Tape: Sendable {
   }
 
   private static func derivatives(
-    _ op: Expression.Operator, _ a: Double, _ b: Double, _ value: Double, _ needsB: Bool
+    _ op: FormulaExpression.Operator, _ a: Double, _ b: Double, _ value: Double, _ needsB: Bool
   ) -> (Double, Double) {
     switch op {
     case .add: (1, 1)

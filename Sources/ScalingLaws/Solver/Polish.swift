@@ -110,11 +110,24 @@ struct Polish {
   }
 
   /// Central differences of the exact gradient, made symmetric.
+  ///
+  /// The width is a hundredth of the step that changes the fit by one standard deviation of the residuals, so it
+  /// does not depend on the units of a parameter.
   mutating func hessian(at u: [Double]) -> Matrix? {
     let p = u.count
+    guard let (f, _) = problem.slope(at: u, &r, &jacobian) else { return nil }
+    var lengths = [Double](repeating: 0, count: p)
+    for i in 0..<problem.rows {
+      for k in 0..<p {
+        lengths[k] += problem.weights[i] * jacobian[i * p + k] * jacobian[i * p + k]
+      }
+    }
+    let total = zip(problem.weights, r).map { $0 * $1 * $1 }.sum()
+    let noise = (max(total, 2 * f, problem.roundingObjective) / Double(max(problem.rows - p, 1))).squareRoot()
     var h = Matrix(size: p)
     for k in 0..<p {
-      let width = 1e-5 * max(abs(u[k]), 1e-3)
+      let natural = lengths[k] > 0 ? 0.01 * noise / lengths[k].squareRoot() : 0
+      let width = min(max(natural, 1e-7 * abs(u[k]), 1e-300), max(1e-2, 1e-2 * abs(u[k])))
       var high = u
       var low = u
       high[k] += width

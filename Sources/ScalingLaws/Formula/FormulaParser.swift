@@ -1,4 +1,4 @@
-extension Expression {
+extension FormulaExpression {
   /// Reads a formula such as `E + A/N^alpha + B/D^beta`.
   ///
   /// Numbers, names, `{a name with spaces}`, `+ - * / ^ **`, brackets `( )` or `[ ]`, the functions of
@@ -7,13 +7,13 @@ extension Expression {
   ///
   /// - Throws: `FitError` whose line names the column of the mistake.
   public init(parsing text: String) throws(FitError) {
-    var parser = ExpressionParser(text)
+    var parser = FormulaParser(text)
     self = try parser.parse()
   }
 }
 
 /// A recursive-descent parser over characters.
-private struct ExpressionParser {
+private struct FormulaParser {
   private let characters: [Character]
   private var position = 0
   private var depth = 0
@@ -24,7 +24,7 @@ private struct ExpressionParser {
     characters = Array(text)
   }
 
-  mutating func parse() throws(FitError) -> Expression {
+  mutating func parse() throws(FitError) -> FormulaExpression {
     let expression = try either()
     skipSpace()
     if position < characters.count { throw problem("'\(characters[position])' is not expected here") }
@@ -49,21 +49,21 @@ private struct ExpressionParser {
     return true
   }
 
-  private mutating func either() throws(FitError) -> Expression {
+  private mutating func either() throws(FitError) -> FormulaExpression {
     var left = try both()
     while take("||") { left = .binary(.or, left, try both()) }
     return left
   }
 
-  private mutating func both() throws(FitError) -> Expression {
+  private mutating func both() throws(FitError) -> FormulaExpression {
     var left = try comparison()
     while take("&&") { left = .binary(.and, left, try comparison()) }
     return left
   }
 
-  private mutating func comparison() throws(FitError) -> Expression {
+  private mutating func comparison() throws(FitError) -> FormulaExpression {
     let left = try sum()
-    for op in [Expression.Operator.lessEqual, .greaterEqual, .equal, .notEqual, .less, .greater]
+    for op in [FormulaExpression.Operator.lessEqual, .greaterEqual, .equal, .notEqual, .less, .greater]
     where take(op.rawValue) {
       return .binary(op, left, try sum())
     }
@@ -73,7 +73,7 @@ private struct ExpressionParser {
     return left
   }
 
-  private mutating func sum() throws(FitError) -> Expression {
+  private mutating func sum() throws(FitError) -> FormulaExpression {
     var left = try product()
     while true {
       if take("+") {
@@ -86,7 +86,7 @@ private struct ExpressionParser {
     }
   }
 
-  private mutating func product() throws(FitError) -> Expression {
+  private mutating func product() throws(FitError) -> FormulaExpression {
     var left = try signed()
     while true {
       skipSpace()
@@ -103,7 +103,7 @@ private struct ExpressionParser {
     }
   }
 
-  private mutating func signed() throws(FitError) -> Expression {
+  private mutating func signed() throws(FitError) -> FormulaExpression {
     if take("-") || take("−") { return .call(.negate, try signed()) }
     if take("+") { return try signed() }
     if !isAhead("!="), take("!") { return .call(.not, try signed()) }
@@ -116,13 +116,13 @@ private struct ExpressionParser {
     return take(token)
   }
 
-  private mutating func powered() throws(FitError) -> Expression {
+  private mutating func powered() throws(FitError) -> FormulaExpression {
     let base = try atom()
     if take("**") || take("^") { return .binary(.power, base, try signed()) }
     return base
   }
 
-  private mutating func atom() throws(FitError) -> Expression {
+  private mutating func atom() throws(FitError) -> FormulaExpression {
     depth += 1
     defer { depth -= 1 }
     guard depth < 200 else { throw problem("brackets are nested too deeply") }
@@ -153,7 +153,7 @@ private struct ExpressionParser {
     return String(characters[start..<position])
   }
 
-  private mutating func number() throws(FitError) -> Expression {
+  private mutating func number() throws(FitError) -> FormulaExpression {
     let start = position
     func isDigit(_ k: Int) -> Bool { k < characters.count && characters[k].isASCII && characters[k].isNumber }
     while isDigit(position) || (position < characters.count && characters[position] == ".") { position += 1 }
@@ -176,7 +176,7 @@ private struct ExpressionParser {
     return .number(value)
   }
 
-  private mutating func named() throws(FitError) -> Expression {
+  private mutating func named() throws(FitError) -> FormulaExpression {
     let start = position
     while position < characters.count,
       characters[position].isLetter || characters[position].isNumber || characters[position] == "_"
@@ -190,16 +190,16 @@ private struct ExpressionParser {
     var arguments = [try either()]
     while take(",") { arguments.append(try either()) }
     guard take(close) else { throw problem("'\(close)' is missing") }
-    let pairs: [String: Expression.Operator] = ["min": .min, "max": .max, "pow": .power]
+    let pairs: [String: FormulaExpression.Operator] = ["min": .min, "max": .max, "pow": .power]
     if let op = pairs[name] {
       guard arguments.count == 2 else { throw problem("\(name) takes two values") }
       return .binary(op, arguments[0], arguments[1])
     }
-    let others: [String: Expression.Function] = ["ln": .log, "arctan": .atan]
-    let function = others[name] ?? (name == "-" || name == "!" ? nil : Expression.Function(rawValue: name))
+    let others: [String: FormulaExpression.Function] = ["ln": .log, "arctan": .atan]
+    let function = others[name] ?? FormulaExpression.Function(rawValue: name)
     guard let function else {
       position = start
-      let known = Expression.Function.allCases.map(\.rawValue).filter { $0 != "-" && $0 != "!" }
+      let known = FormulaExpression.Function.allCases.map(\.rawValue).filter { $0 != "-" && $0 != "!" }
       throw problem(
         "'\(name)' is not a function; there are \(known.joined(separator: ", ")), min, max, pow")
     }

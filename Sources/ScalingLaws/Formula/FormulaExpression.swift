@@ -1,5 +1,5 @@
 /// A formula as a tree: what the parser makes, what the tape and the row filter read.
-public indirect enum Expression: Sendable, Hashable {
+public indirect enum FormulaExpression: Sendable, Hashable {
   /// A number.
   case number(Double)
   /// A text in quotes, for comparisons with text columns.
@@ -7,9 +7,9 @@ public indirect enum Expression: Sendable, Hashable {
   /// A column or a parameter.
   case name(String)
   /// A function of one value.
-  case call(Function, Expression)
+  case call(Function, FormulaExpression)
   /// Two values and an operator.
-  case binary(Operator, Expression, Expression)
+  case binary(Operator, FormulaExpression, FormulaExpression)
 
   /// Functions of one value.
   public enum Function: String, Sendable, CaseIterable {
@@ -141,7 +141,7 @@ public indirect enum Expression: Sendable, Hashable {
   }
 }
 
-extension Expression.Function {
+extension FormulaExpression.Function {
   func apply(_ x: Double) -> Double {
     switch self {
     case .exp: Double.exp(x)
@@ -180,7 +180,7 @@ extension Expression.Function {
   }
 }
 
-extension Expression.Operator {
+extension FormulaExpression.Operator {
   func apply(_ a: Double, _ b: Double) -> Double {
     switch self {
     case .add: a + b

@@ -1,0 +1,124 @@
+import ArgumentParser
+import Foundation
+import Laboratory
+import ScalingLaws
+
+/// `attnlab fit`: scaling laws fitted to the columns of a CSV file.
+struct FitCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "fit",
+    abstract: "Fit scaling laws to a CSV file: estimates, intervals, warnings, predictions.",
+    discussion: """
+      Examples:
+        attnlab fit measurements.csv --x query_length --y seconds_median \\
+          --by variant --where "status == 'ok'" --form power-offset
+        attnlab fit runs.csv --x N,D --y loss --form chinchilla --loss huber \\
+          --drop-largest 5 --bootstrap 1000 --budget 1e21
+        attnlab fit runs.csv --y loss --formula 'E + A/N^alpha' --start E=2,A=9
+        attnlab fit times.csv --x n --y seconds --form auto \\
+          --predict n=65536 --plot fit.svg
+
+      Forms of one variable: power, power-offset, power-decay, linear,
+      quadratic, nlogn, constant, broken-power; of two: chinchilla, kaplan;
+      of three: additive, data-constrained. In a formula, names that are
+      columns are variables and all others parameters.
+      """)
+
+  @Argument(help: "A CSV file with a header.")
+  var csv: String
+
+  @OptionGroup(title: "What is fitted") var law: FitLawOptions
+  @OptionGroup(title: "Rows") var rows: FitRowOptions
+  @OptionGroup(title: "Error model and intervals") var model: FitModelOptions
+  @OptionGroup(title: "What is asked of the fit") var ask: FitAskOptions
+
+  func run() async throws {
+    if let plot = ask.plot { try Gnuplot.checkExtension(of: plot) }
+    let table = try FitTable(CSVTable(contentsOf: csv), definitions: rows.define)
+    var law = try self.law.resolve(table)
+    law.filter = try rows.filter.map { try FormulaExpression(parsing: $0) }
+    let groups = try table.groups(request(law))
+    let options = try model.options(law: self.law)
+    var records: [FitRecord] = []
+    var failures: [(group: String?, reason: String)] = []
+    for (group, result) in zip(groups, try results(law, options, groups)) {
+      switch result {
+      case .success(var record):
+        record.responseName = law.responseName
+        record.addIncomplete(group.incompleteLines, file: csv)
+        try ask.answer(&record, table: table)
+        records.append(record)
+      case .failure(let error): failures.append((group.label, error.description))
+      }
+    }
+    guard !records.isEmpty else {
+      throw UsageError("\(csv): \(failures[0].group.map { "group \($0): " } ?? "")\(failures[0].reason)")
+    }
+    try report(records, failures)
+    if let path = ask.plot { _ = try await FitFigure(records).chart.draw(to: path) }
+  }
+
+  private func request(_ law: FitLaw) -> FitTable.Request {
+    var request = FitTable.Request(variables: law.variables, response: law.response)
+    request.weights = rows.weights
+    request.cluster = rows.cluster
+    request.group = rows.by
+    request.filter = law.filter
+    return request
+  }
+
+  private func results(
+    _ law: FitLaw, _ options: FitOptions, _ groups: [FitTable.Group]
+  ) throws -> [Result<FitRecord, FitError>] {
+    if let form = law.form {
+      return zip(groups, Fitter(form, options: options).fitAll(groups.map(\.data))).map { group, result in
+        result.map { FitRecord(group: group.label, fit: $0) }
+      }
+    }
+    return groups.map { group in
+      do throws(FitError) {
+        let selection = try FormSelector(options: options).select(group.data)
+        var record = FitRecord(group: group.label, fit: selection.best)
+        record.selection = selection
+        return .success(record)
+      } catch {
+        return .failure(error)
+      }
+    }
+  }
+
+  private func report(_ records: [FitRecord], _ failures: [(group: String?, reason: String)]) throws {
+    for failure in failures {
+      Terminal.complain("attnlab fit: \(failure.group.map { "group \($0): " } ?? "")\(failure.reason)")
+    }
+    for record in records {
+      let group = record.group.map { "\($0): " } ?? ""
+      for warning in record.warnings {
+        Terminal.complain("warning: \(group)\(warning.text) [\(warning.code)]")
+      }
+    }
+    if let path = ask.out { try FitRecord.write(records, to: path) }
+    guard !ask.json else {
+      let failed = failures.map { failure -> JSONValue in
+        .object(["group": .text(failure.group), "error": .string(failure.reason)])
+      }
+      let document = JSONValue.object([
+        "fits": .array(records.map(\.json)), "failures": .array(failed),
+      ])
+      print(document.pretty)
+      return
+    }
+    print(records.count > 3 ? FitText.overview(records) : records.map(FitText.page).joined(separator: "\n\n"))
+  }
+}
+
+extension FitRecord {
+  /// Says how many lines were left out for an empty cell, and which.
+  fileprivate mutating func addIncomplete(_ lines: [Int], file: String) {
+    guard !lines.isEmpty else { return }
+    let list = lines.prefix(5).map(String.init).joined(separator: ", ") + (lines.count > 5 ? ", …" : "")
+    warnings.append(
+      FitWarning(
+        code: "incomplete-rows", text: "\(lines.count) row(s) with an empty cell left out: line \(list)"))
+  }
+}

@@ -1,0 +1,142 @@
+import ArgumentParser
+import Laboratory
+import ScalingLaws
+
+/// The error model and how intervals are found.
+struct FitModelOptions: ParsableArguments {
+  @Option(help: "squares, huber or absolute.")
+  var loss = "squares"
+
+  @Option(help: "Huber's delta, in the chosen space (default 1e-3).")
+  var delta: Double?
+
+  @Option(help: "log (relative errors) or raw.")
+  var space = "log"
+
+  @Option(help: "Drop the K rows with the largest response; they are named.")
+  var dropLargest = 0
+
+  @Option(help: "Resamples for bootstrap intervals.")
+  var bootstrap = 0
+
+  @Option(help: "Seed of the resampling.")
+  var seed: UInt64 = 1
+
+  @Option(help: "wald, profile, percentile, bca or sandwich (default: by loss and resamples).")
+  var interval: String?
+
+  @Option(help: "Probability of the intervals.")
+  var confidence = 0.95
+
+  @Option(help: "Threads (default: all cores).")
+  var threads = 0
+
+  /// The options of the library.
+  func options(law: FitLawOptions) throws -> FitOptions {
+    guard let space = FitSpace(rawValue: space) else {
+      throw UsageError("--space \(space): it is log or raw")
+    }
+    var options = FitOptions(space: space, loss: try resolvedLoss())
+    if let interval {
+      guard let method = IntervalMethod(rawValue: interval) else {
+        let names = IntervalMethod.allCases.map(\.rawValue).joined(separator: ", ")
+        throw UsageError("--interval \(interval): it is one of \(names)")
+      }
+      if method == .percentile || method == .bca, bootstrap < 20 {
+        throw UsageError("--interval \(interval): give at least 20 resamples with --bootstrap")
+      }
+      options.interval = method
+    }
+    guard bootstrap == 0 || bootstrap >= 20 else {
+      throw UsageError("--bootstrap \(bootstrap): at least 20 resamples are needed for an interval")
+    }
+    guard threads >= 0 else { throw UsageError("--threads \(threads): it must not be negative") }
+    options.dropLargest = dropLargest
+    options.resamples = bootstrap
+    options.seed = seed
+    options.confidence = confidence
+    options.threads = threads
+    options.starts = law.starts
+    options.start = try FitLawOptions.pairs(law.start, option: "--start")
+    options.onlyGivenStart = law.onlyStart
+    options.fixed = try FitLawOptions.pairs(law.fix, option: "--fix")
+    options.domains = try law.domains()
+    if law.onlyStart, options.start.isEmpty { throw UsageError("--only-start: give the start with --start") }
+    return options
+  }
+
+  private func resolvedLoss() throws -> Loss {
+    switch loss {
+    case "squares", "absolute":
+      if delta != nil { throw UsageError("--delta: it belongs to --loss huber") }
+      return loss == "squares" ? .squares : .absolute
+    case "huber": return .huber(delta: delta ?? 1e-3)
+    default: throw UsageError("--loss \(loss): it is squares, huber or absolute")
+    }
+  }
+}
+
+/// What is asked of a fit, and where the answers go.
+struct FitAskOptions: ParsableArguments {
+  @Option(help: "Predict at a point (repeatable): 'N=7e10,D=1.4e12'.")
+  var predict: [String] = []
+
+  @Option(help: "Compute-optimal N and D for this many floating-point operations.")
+  var budget: Double?
+
+  @Option(help: "k in C = k·N·D.")
+  var flopsPerToken = 6.0
+
+  @Option(help: "Warn when a prediction lies farther than this ratio beyond the data.")
+  var extrapolation = 4.0
+
+  @Option(help: "Draw data, curves, bands and residuals: .svg, .png or .pdf.")
+  var plot: String?
+
+  @Option(help: "Write fits.csv: a row per parameter.")
+  var out: String?
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  /// Adds predictions and allocation to a record.
+  func answer(_ record: inout FitRecord, table: FitTable) throws {
+    for text in predict {
+      var values = try FitLawOptions.pairs(text, option: "--predict")
+      // A form's own names serve where the columns have others.
+      for (own, column) in zip(record.fit.form.variables, record.fit.data.names) where values[column] == nil {
+        if let value = values.removeValue(forKey: own) { values[column] = value }
+      }
+      let plain = try record.fit.predict(values)
+      let prediction = record.selection?.predict(at: plain.x) ?? plain
+      record.predictions.append(prediction)
+      if prediction.extrapolation > extrapolation {
+        let ratio = (prediction.extrapolation * 10).rounded() / 10
+        record.warnings.append(
+          FitWarning(
+            code: "extrapolation",
+            text: "\(text) lies \(ratio) times beyond the data (limit \(extrapolation))"))
+      }
+    }
+    guard let budget else { return }
+    let allocation = try record.fit.allocation(budget: budget, flopsPerParameterToken: flopsPerToken)
+    record.allocation = allocation
+    let reach = record.fit.extrapolation(to: [allocation.parameters.value, allocation.tokens.value])
+    if reach > extrapolation {
+      record.warnings.append(
+        FitWarning(
+          code: "extrapolation",
+          text:
+            "the budget's sizes lie \((reach * 10).rounded() / 10) times beyond the data (limit \(extrapolation))"
+        ))
+    }
+    let (n, d) = (record.fit.data.columns[0], record.fit.data.columns[1])
+    do {
+      record.isoFLOP = try IsoFLOP(
+        parameters: n, compute: zip(n, d).map { flopsPerToken * $0 * $1 }, losses: record.fit.data.response,
+        flopsPerParameterToken: flopsPerToken, confidence: record.fit.options.confidence)
+    } catch {
+      record.warnings.append(FitWarning(code: "no-isoflop", text: error.description))
+    }
+  }
+}

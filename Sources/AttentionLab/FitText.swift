@@ -1,0 +1,167 @@
+import Foundation
+import Laboratory
+import ScalingLaws
+
+/// What `attnlab fit` prints for people.
+enum FitText {
+  /// Six digits, as short as they go.
+  static func number(_ value: Double?) -> String {
+    guard let value, value.isFinite else { return "–" }
+    return String(format: "%.6g", value)
+  }
+
+  private static func interval(_ low: Double?, _ high: Double?) -> String {
+    low == nil && high == nil ? "–" : "\(low.map { number($0) } ?? "−∞") … \(high.map { number($0) } ?? "∞")"
+  }
+
+  /// One fit in full.
+  static func page(_ record: FitRecord) -> String {
+    let fit = record.fit
+    var lines = [(record.group.map { "\($0): " } ?? "") + "\(fit.form.name)  y = \(fit.form.formula)"]
+    lines.append("  " + settings(fit))
+    lines.append("")
+    var table = TextTable(["parameter", "value", "standard error", "interval", "by"])
+    for p in fit.parameters {
+      table.add([
+        p.name, number(p.value), number(p.standardError), interval(p.low, p.high), p.interval,
+      ])
+    }
+    lines.append(table.text)
+    lines.append("")
+    lines.append(quality(fit))
+    lines += correlations(fit)
+    lines += slopes(record)
+    lines += selection(record)
+    lines += predictions(record)
+    lines += allocation(record)
+    return lines.joined(separator: "\n")
+  }
+
+  private static func settings(_ fit: Fit) -> String {
+    let loss = fit.options.loss.delta.map { "huber, delta \(number($0))" } ?? fit.options.loss.name
+    let dropped =
+      fit.droppedRows.isEmpty
+      ? "" : " (\(fit.data.rowWord) \(fit.droppedRows.map(String.init).joined(separator: ", ")))"
+    return
+      "\(fit.options.space.rawValue) space, \(loss); \(fit.data.count) rows used, \(fit.droppedRows.count) dropped\(dropped)"
+  }
+
+  private static func quality(_ fit: Fit) -> String {
+    let scatter = (fit.rss / Double(max(fit.degreesOfFreedom, 1))).squareRoot()
+    let spread =
+      fit.options.space == .log ? String(format: "%.2f %%", 100 * scatter) : number(scatter)
+    return """
+      objective \(String(format: "%.10g", fit.objective)), scatter \(spread), AICc \(number(fit.aicc)), BIC \(number(fit.bic))
+      \(fit.converged ? "converged" : "NOT converged"): \(fit.startsAtBest) of \(fit.starts) start(s) at the best minimum, \
+      \(fit.distinctMinima) distinct; condition number \(number(fit.conditionNumber))
+      """
+  }
+
+  private static func correlations(_ fit: Fit) -> [String] {
+    guard fit.correlationNames.count > 1 else { return [] }
+    var strong: [String] = []
+    for (i, a) in fit.correlationNames.enumerated() {
+      for (j, b) in fit.correlationNames.enumerated() where j > i && abs(fit.correlation[i][j]) > 0.95 {
+        strong.append("\(a)–\(b) " + String(format: "%.3f", fit.correlation[i][j]))
+      }
+    }
+    return strong.isEmpty ? [] : ["correlations beyond 0.95: " + strong.joined(separator: ", ")]
+  }
+
+  private static func slopes(_ record: FitRecord) -> [String] {
+    let places = record.slopePlaces
+    guard !places.isEmpty, record.fit.form.name != "power" else { return [] }
+    let name = record.fit.data.names[0]
+    return [
+      "local slope d ln y/d ln \(name): "
+        + places.map { x in
+          let s = record.fit.localSlope(at: x)
+          return String(format: "%.3f (%.3f … %.3f) at ", s.value, s.low, s.high) + number(x)
+        }.joined(separator: ", ")
+    ]
+  }
+
+  private static func selection(_ record: FitRecord) -> [String] {
+    guard let selection = record.selection else { return [] }
+    var table = TextTable(["form", "ΔAICc", "ΔBIC", "weight", "leave-one-out", "extrapolation"])
+    for c in selection.candidates {
+      table.add([
+        c.fit.form.name, String(format: "%.1f", c.deltaAICc), String(format: "%.1f", c.deltaBIC),
+        String(format: "%.3f", c.weight), number(c.leaveOneOutError), number(c.extrapolationError),
+      ])
+    }
+    let verdict =
+      switch selection.verdict {
+      case .chosen(let name): "verdict: \(name)"
+      case .cannotDistinguish(let names): "verdict: cannot distinguish \(names.joined(separator: ", "))"
+      }
+    let tests = selection.nestedTests.map {
+      "  \($0.smaller) in \($0.larger): F = \(number($0.statistic)), p = \(number($0.probability))"
+    }
+    let refused = selection.refusals.map { "  not compared: \($0.form) (\($0.reason))" }
+    return ["", table.text, verdict] + (tests.isEmpty ? [] : ["nested F-tests:"] + tests) + refused
+  }
+
+  private static func predictions(_ record: FitRecord) -> [String] {
+    guard !record.predictions.isEmpty else { return [] }
+    var table = TextTable(["at", "value", "curve", "a new measurement"])
+    for p in record.predictions {
+      let place = zip(record.fit.data.names, p.x).map { "\($0) = \(number($1))" }.joined(separator: ", ")
+      table.add([place, number(p.value), interval(p.curveLow, p.curveHigh), interval(p.low, p.high)])
+    }
+    return ["", table.text]
+  }
+
+  private static func allocation(_ record: FitRecord) -> [String] {
+    guard let best = record.allocation else { return [] }
+    var table = TextTable(["compute-optimal at \(number(best.budget))", "value", "interval"])
+    func add(_ name: String, _ i: Interval) { table.add([name, number(i.value), interval(i.low, i.high)]) }
+    add("N (parameters)", best.parameters)
+    add("D (tokens)", best.tokens)
+    add("loss", best.loss)
+    add("a in N ∝ C^a", best.exponent)
+    if let method = record.isoFLOP {
+      let n = method.parametersLaw.predict(at: [best.budget])
+      table.add(["IsoFLOP: N", number(n.value), interval(n.curveLow, n.curveHigh)])
+      if let a = method.parametersLaw.parameters["b"] {
+        table.add(["IsoFLOP: a (\(method.curves.count) budgets)", number(a.value), interval(a.low, a.high)])
+      }
+    }
+    return ["", table.text]
+  }
+
+  /// Many fits, a row each.
+  static func overview(_ records: [FitRecord]) -> String {
+    // Rows of one form share columns; `auto` may have chosen several forms.
+    var blocks: [String] = []
+    var forms: [String] = []
+    for record in records where !forms.contains(record.fit.form.name) { forms.append(record.fit.form.name) }
+    for form in forms {
+      let own = records.filter { $0.fit.form.name == form }
+      guard let first = own.first else { continue }
+      let names = first.fit.parameters.map(\.name)
+      var table = TextTable(["group", "rows"] + names.flatMap { [$0, "interval"] } + ["warnings"])
+      for record in own {
+        table.add(
+          [record.group ?? "", "\(record.fit.data.count)"]
+            + record.fit.parameters.flatMap { [number($0.value), interval($0.low, $0.high)] }
+            + [record.warnings.map(\.code).joined(separator: " ")])
+      }
+      blocks.append("\(form)  y = \(first.fit.form.formula)\n  \(settings(first.fit))\n\n\(table.text)")
+      let predicted = own.filter { !$0.predictions.isEmpty }
+      if !predicted.isEmpty {
+        var table = TextTable(["group", "at", "value", "a new measurement"])
+        for record in predicted {
+          for p in record.predictions {
+            let place = zip(record.fit.data.names, p.x).map { "\($0) = \(number($1))" }
+            table.add([
+              record.group ?? "", place.joined(separator: ", "), number(p.value), interval(p.low, p.high),
+            ])
+          }
+        }
+        blocks.append(table.text)
+      }
+    }
+    return blocks.joined(separator: "\n\n")
+  }
+}
