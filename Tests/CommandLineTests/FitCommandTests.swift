@@ -146,7 +146,10 @@ struct FitCommandTests {
       "x,y\n1,2\n", ["--y", "y", "--formula", "a*x^"],
       "formula 'a*x^', column 5: the formula ends where a value should follow"
     ),
-    ("x,y\n1,2\n", ["--x", "x", "--y", "y", "--plot", "f.gif"], "--plot f.gif: the extension must be svg, png or pdf"),
+    (
+      "x,y\n1,2\n", ["--x", "x", "--y", "y", "--plot", "f.gif"],
+      "--plot f.gif: the extension must be svg, png or pdf"
+    ),
     ("x,y\n1,2\n", ["--x", "x", "--y", "y", "--where", "x>5"], "data.csv: no row passes --where"),
   ]
 
