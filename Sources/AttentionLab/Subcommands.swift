@@ -8,6 +8,8 @@ enum Subcommands {
     MeasureCommand.self,
     CompareCommand.self,
     PlotCommand.self,
+    MaskCommand.self,
+    ApplyCommand.self,
     CheckCommand.self,
     TrainCommand.self,
     ForwardCommand.self,

@@ -1,3 +1,4 @@
+import Attention
 import AttentionCore
 import Laboratory
 import Tensors
@@ -13,6 +14,14 @@ enum VariantSettings {
     func open<V: AttentionVariant>(_ type: V.Type) throws { _ = try V.Configuration(settings: settings) }
     try open(type)
     return settings
+  }
+
+  /// The key of a variant's own draws: `apply` and `mask` name the same pattern by the same seed.
+  static func key(seed: UInt64) -> RandomKey { RandomKey(seed: seed)("variant") }
+
+  /// Whether the variant does not read k: lsh with a shared query–key.
+  static func ignoresKeys(_ type: any AttentionVariant.Type, _ settings: [String: ParameterValue]) -> Bool {
+    type is LSH.Type && settings["sharedQueryKey"] != .bool(false)
   }
 }
 

@@ -50,6 +50,11 @@ extension Engine {
         }
       }
     }
+    if shape.keyLength == 1 {
+      // One key has weight 1 whatever its score, so the score's gradient is 0, not the rounding error of dP − D.
+      queryGradient = try Tensor(zeros: shape.queryShape, ledger: context.ledger)
+      keyGradient = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
+    }
     return QKVGradient(query: queryGradient, key: keyGradient, value: valueGradient)
   }
 

@@ -1,0 +1,105 @@
+import Foundation
+import Attention
+import AttentionCore
+import Laboratory
+import Tensors
+
+/// Arrays from the user's `.npy` files, checked against each other before anything is computed.
+struct ArrayInputs {
+  let inputs: QKV
+  let shape: AttentionShape
+
+  /// Reads q, k and v, `[batch, heads, n, d]`; k of `nil` has q's shape and is zero, for variants that do not read it.
+  /// - Throws: `NpyError`, `UsageError` or `ConfigurationError` in one line naming the file.
+  init(
+    query: String, key: String?, value: String, isCausal: Bool, scale: Double?, keyLengths: [Int]?,
+    global: [String?] = []
+  ) throws {
+    let q = try ArrayInputs.tensor(query, "q")
+    let v = try ArrayInputs.tensor(value, "v")
+    let k = try key.map { try ArrayInputs.tensor($0, "k") } ?? Tensor(zeros: q.shape)
+    let keyName = key ?? "k"
+    guard k.shape[0] == q.shape[0], k.shape[3] == q.shape[3] else {
+      throw UsageError(
+        "\(keyName): shape \(k.shape) does not fit q \(q.shape): batch and head dim (axes 0 and 3) must agree"
+      )
+    }
+    guard Array(v.shape.prefix(3)) == Array(k.shape.prefix(3)) else {
+      throw UsageError("\(value): shape \(v.shape) does not fit k \(k.shape): axes 0, 1 and 2 must agree")
+    }
+    shape = try AttentionShape(
+      batch: q.shape[0], queryHeads: q.shape[1], keyHeads: k.shape[1], queryLength: q.shape[2],
+      keyLength: k.shape[2], headDim: q.shape[3], valueDim: v.shape[3], isCausal: isCausal,
+      keyLengths: keyLengths,
+      scale: scale)
+    let paths = global.compactMap(\.self)
+    guard paths.count == 3 || paths.isEmpty else {
+      throw UsageError("--global-q, --global-k, --global-v: give all three or none")
+    }
+    let second = try zip(paths, [q, k, v]).map { path, like in
+      let tensor = try ArrayInputs.tensor(path, "global inputs")
+      guard tensor.shape == like.shape else {
+        throw UsageError("\(path): shape \(tensor.shape); \(like.shape) is needed, as for the first set")
+      }
+      return tensor
+    }
+    inputs = QKV(
+      query: q, key: k, value: v,
+      global: second.isEmpty ? nil : QKV.Projections(query: second[0], key: second[1], value: second[2]))
+  }
+
+  /// A finite array of four axes in single precision.
+  /// - Throws: `NpyError`, `UsageError`.
+  static func tensor(_ path: String, _ name: String) throws -> Tensor {
+    let array = try NpyArray(contentsOf: path)
+    guard array.type.isReal else {
+      throw UsageError("\(path): \(name) holds \(array.type); it takes float16, float32 or float64")
+    }
+    guard array.shape.count == 4, !array.shape.contains(0) else {
+      throw UsageError("\(path): shape \(array.shape); \(name) takes [batch, heads, n, d], none of them 0")
+    }
+    let values = array.floats
+    if let bad = values.firstIndex(where: { !$0.isFinite }) {
+      let index = zip(Tensor.rowMajorStrides(array.shape), array.shape).map { bad / $0 % $1 }
+      throw UsageError(
+        "\(path): element \(index) is \(values[bad]) in single precision; finite numbers are needed")
+    }
+    return try Tensor(values, shape: array.shape)
+  }
+
+  /// Whole numbers of a comma-separated list.
+  /// - Throws: `UsageError`.
+  static func numbers(_ text: String?, _ flag: String) throws -> [Int]? {
+    guard let text else { return nil }
+    let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map {
+      Int($0.trimmingCharacters(in: .whitespaces))
+    }
+    guard !numbers.contains(nil) else {
+      throw UsageError("\(flag) \(text): it takes whole numbers separated by commas, such as 100,64")
+    }
+    return numbers.compactMap(\.self)
+  }
+}
+
+extension AnyAttention {
+  /// The variant as an `LSH`; other variants have no rotations and no buckets.
+  /// - Throws: `UsageError` naming the flag that asked.
+  func hashing(for flag: String) throws -> LSH {
+    guard let lsh = base as? LSH else {
+      throw UsageError("\(flag): \(card.id) does not hash; only lsh takes it")
+    }
+    return lsh
+  }
+
+  /// The variant with rotations from a file, when one is given.
+  /// - Throws: `NpyError`, `UsageError`, `ConfigurationError`.
+  func with(rotations path: String?) throws -> AnyAttention {
+    guard let path else { return self }
+    let array = try NpyArray(contentsOf: path)
+    guard array.type.isReal else {
+      throw UsageError("\(path): rotations hold \(array.type); they take real numbers")
+    }
+    return AnyAttention(
+      try hashing(for: "--rotations").with(rotations: array.floats, shape: array.shape))
+  }
+}

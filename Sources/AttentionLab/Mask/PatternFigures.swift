@@ -1,0 +1,88 @@
+import Attention
+import AttentionCore
+import Foundation
+import Laboratory
+import Tensors
+
+/// The figures beside a pattern's picture: density, tiles, waste.
+struct PatternFigures {
+  private let attention: AnyAttention
+  private let counts: PatternCounts
+  private let inputs: QKV?
+
+  init(_ attention: AnyAttention, _ counts: PatternCounts, inputs: QKV?) {
+    self.attention = attention
+    self.counts = counts
+    self.inputs = inputs
+  }
+
+  /// The tile lists in use, when there are any.
+  private var pattern: TilePattern? {
+    get throws {
+      if let variant = attention.base as? any PatternVariant { return variant.pattern }
+      if let lsh = attention.base as? LSH, let inputs {
+        return try lsh.pattern(of: inputs, in: ExecutionContext())
+      }
+      return nil
+    }
+  }
+
+  private struct Tiles {
+    let count: Int, segments: Int, bytes: Int
+    let visited: Double
+  }
+
+  private var tiles: Tiles? {
+    get throws {
+      guard let pattern = try pattern else { return nil }
+      var (count, segments, visited) = (0, 0, 0.0)
+      for batch in 0..<counts.batch {
+        for head in 0..<counts.heads {
+          let list = pattern.list(batch: batch, head: head)
+          count += list.tiles.count
+          segments += list.segments.count
+          visited += list.visitedPairs
+        }
+      }
+      return Tiles(count: count, segments: segments, bytes: pattern.byteCount, visited: visited)
+    }
+  }
+
+  /// Three lines for people.
+  var text: String {
+    get throws {
+      let shape = attention.shape
+      let settings = attention.configurationSummary.replacing(";", with: " ")
+      var lines = [
+        "\(attention.card.id)\(settings.isEmpty ? "" : " " + settings)\(shape.isCausal ? " causal" : "")",
+        "\(shape.queryLength) queries × \(shape.keyLength) keys, \(counts.heads) head\(counts.heads == 1 ? "" : "s")"
+          + "\(counts.isShared && counts.heads > 1 ? ", all alike" : ""): density \(Self.percent(counts.density))",
+      ]
+      if let tiles = try tiles {
+        let waste = counts.pairs > 0 ? tiles.visited / counts.pairs : 1
+        lines.append(
+          "\(tiles.count) tiles, \(tiles.segments) runs of keys, \(tiles.bytes) bytes; "
+            + "\(String(format: "%.2f", waste)) pairs visited for one that counts")
+      }
+      return lines.joined(separator: "\n")
+    }
+  }
+
+  private static func percent(_ share: Double) -> String { String(format: "%.3g %%", 100 * share) }
+
+  /// The same as one object.
+  var json: JSONValue {
+    get throws {
+      let shape = attention.shape
+      let tiles = try self.tiles
+      return .object([
+        "variant": .string(attention.card.id), "configuration": .string(attention.configurationSummary),
+        "query_length": .int(shape.queryLength), "key_length": .int(shape.keyLength),
+        "heads": .int(counts.heads),
+        "causal": .bool(shape.isCausal), "pairs": .double(counts.pairs), "density": .double(counts.density),
+        "tiles": .number(tiles?.count), "segments": .number(tiles?.segments),
+        "visited_pairs": .number(tiles?.visited), "plan_bytes": .number(tiles?.bytes),
+      ])
+    }
+  }
+}

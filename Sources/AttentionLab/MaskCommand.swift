@@ -1,0 +1,137 @@
+import ArgumentParser
+import Attention
+import AttentionCore
+import Foundation
+import Laboratory
+import Tensors
+
+/// `attnlab mask`: the pattern of a variant as a picture or an array.
+struct MaskCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mask",
+    abstract: "Show which keys a variant's queries see: in the terminal, or as .svg, .png or .npy.",
+    discussion: """
+      An .npy is uint8 [heads, n, keys]: how often each pair counts. attnlab apply with the same settings and seed
+      computes over exactly this pattern. A pattern that depends on the data needs --q (and --k).
+      Examples:
+        attnlab mask sliding-window --n 48 --causal --set left=8 --set sinks=2
+        attnlab mask random-sparse --n 1024 --heads 4 --out pattern.svg
+        attnlab mask lsh --q q.npy --set buckets=16 --out pattern.npy
+      """)
+
+  @Argument(help: "The variant; see attnlab list.")
+  var variant: String
+
+  @Option(help: "Rows of q; not needed with --q.")
+  var n: Int?
+
+  @Option(help: "Rows of k. Default: n.")
+  var keyLength: Int?
+
+  @Option(help: "Heads: a random pattern differs from head to head.")
+  var heads = 1
+
+  @Flag(help: "A query sees only its past; the last query is aligned with the last key.")
+  var causal = false
+
+  @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
+  var sets: [String] = []
+
+  @Option(help: "q, [batch, heads, n, d], for a pattern that depends on the data.")
+  var q: String?
+
+  @Option(help: "k, [batch, key heads, keys, d], likewise.")
+  var k: String?
+
+  @Option(help: "Rotations of lsh, [head, d, hashes, buckets/2].")
+  var rotations: String?
+
+  @Option(help: "The seed of the variant's own draws; attnlab apply takes the same.")
+  var seed: UInt64 = 1
+
+  @Option(help: "The head to draw.")
+  var head = 0
+
+  @Option(help: "A file ending in .svg, .png or .npy. Default: the terminal.")
+  var out: String?
+
+  @Flag(help: "Print the figures as JSON and no picture.")
+  var json = false
+
+  func run() throws {
+    let type = try AttentionLab.catalog.type(of: variant)
+    let settings = try VariantSettings.parse(sets, for: type)
+    let kind = try out.map(fileKind)
+    let (shape, inputs) = try shapeAndInputs(type, settings)
+    let attention = try AnyAttention.make(
+      type, settings: settings, shape: shape, key: VariantSettings.key(seed: seed)
+    ).with(rotations: rotations)
+    let total = shape.batch * shape.queryHeads * shape.queryLength * shape.keyLength
+    guard total <= PatternCounts.limit else {
+      throw UsageError(
+        "--n \(shape.queryLength): \(total) pairs are too many to list; it takes up to \(PatternCounts.limit)"
+      )
+    }
+    guard head >= 0, head < shape.queryHeads else {
+      throw UsageError("--head \(head): it takes a head from 0 to \(shape.queryHeads - 1)")
+    }
+    let counts = try PatternCounts(attention, inputs: inputs)
+    let picture = PatternPicture(counts: counts, head: head)
+    if let out, let kind { try write(counts, picture, kind, to: out, attention) }
+    let figures = PatternFigures(attention, counts, inputs: inputs)
+    if json {
+      print(try figures.json.pretty)
+    } else {
+      if out == nil { print(picture.terminal()) }
+      print(try figures.text)
+      if let out { print("written to \(out)") }
+    }
+  }
+
+  private func fileKind(_ path: String) throws -> String {
+    let kind = URL(fileURLWithPath: path).pathExtension.lowercased()
+    guard ["svg", "png", "npy"].contains(kind) else {
+      throw UsageError("--out \(path): it takes a name ending in .svg, .png or .npy")
+    }
+    return kind
+  }
+
+  private func shapeAndInputs(
+    _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue]
+  ) throws -> (AttentionShape, QKV?) {
+    guard let q else {
+      if k != nil { throw UsageError("--k: it goes with --q") }
+      if type.card.dependsOnData {
+        throw UsageError("--q: the pattern of \(variant) depends on the data; give q (and k) as .npy files")
+      }
+      guard let n else { throw UsageError("--n: give the number of rows of q") }
+      let shape = try AttentionShape(
+        queryHeads: heads, queryLength: n, keyLength: keyLength, headDim: 1, isCausal: causal)
+      return (shape, nil)
+    }
+    if k == nil && type.card.dependsOnData && !VariantSettings.ignoresKeys(type, settings) {
+      throw UsageError("--k: the pattern of \(variant) depends on it")
+    }
+    let arrays = try ArrayInputs(
+      query: q, key: k ?? q, value: k ?? q, isCausal: causal, scale: nil, keyLengths: nil)
+    for (flag, given, actual) in [
+      ("--n", n, arrays.shape.queryLength), ("--key-length", keyLength, arrays.shape.keyLength),
+    ] {
+      if let given, given != actual { throw UsageError("\(flag) \(given): the arrays have \(actual) rows") }
+    }
+    return (arrays.shape, arrays.inputs)
+  }
+
+  private func write(
+    _ counts: PatternCounts, _ picture: PatternPicture, _ kind: String, to path: String,
+    _ attention: AnyAttention
+  ) throws {
+    if kind == "npy" { return try counts.npy.write(to: path) }
+    let settings = attention.configurationSummary.replacing(";", with: ", ")
+    let title = "\(variant)\(settings.isEmpty ? "" : ": " + settings)\(causal ? ", causal" : "")"
+    let data = kind == "svg" ? Data(picture.svg(title: title).utf8) : Data(picture.png())
+    do { try data.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
+      throw UsageError("\(path): cannot be written: \(error.localizedDescription)")
+    }
+  }
+}
