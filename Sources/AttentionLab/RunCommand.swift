@@ -89,6 +89,24 @@ struct RunCommand: AsyncParsableCommand {
       Terminal.note(
         "\(folder) is finished (\(outcome.kept) rows); these are its results, --fresh measures again")
     }
+    try await summarize(outcome, folder)
+  }
+
+  /// The comparison and the laws, and the path of the report.
+  private func summarize(_ outcome: Runner.Outcome, _ folder: String) async throws {
+    let comparison = try Comparison(outcome.rows)
+    let (path, warning) = try await Report(folder: folder).write()
+    if let warning { Terminal.note("warning: \(warning)") }
+    if json {
+      print(
+        JSONValue.object([
+          "folder": .string(folder), "report": .string(path), "rows": .int(outcome.rows.count),
+          "added": .int(outcome.added), "comparison": comparison.json,
+        ]).pretty)
+    } else {
+      print(comparison.text)
+      print("\nreport: \(path)")
+    }
   }
 
   private func loaded(_ catalog: Catalog) throws -> Preset {

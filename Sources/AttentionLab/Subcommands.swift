@@ -8,6 +8,7 @@ enum Subcommands {
     MeasureCommand.self,
     CompareCommand.self,
     PlotCommand.self,
+    ReportCommand.self,
     MaskCommand.self,
     ApplyCommand.self,
     CheckCommand.self,

@@ -92,7 +92,7 @@ extension Figure {
     let font = "DejaVu Sans,Helvetica,Arial"
     switch canvas {
     case .svg(let isTransparent):
-      return "set terminal svg size \(width),\(height) dynamic enhanced font \"\(font),12\""
+      return "set terminal svg size \(width),\(height) dynamic enhanced font \"\(font),\(isTransparent ? 14 : 12)\""
         + (isTransparent ? "" : " background rgb \"white\"")
     case .png:
       return
@@ -160,7 +160,7 @@ extension Figure {
       let shape = Self.shapes[curve.style % Self.shapes.count]
       if curve.points.contains(where: { $0.low != nil }) {
         parts.append(
-          "data index \(index) using 1:($2\(scale)):($3\(scale)):($4\(scale)) with yerrorbars lc rgb \"\(colour)\" lw 1 pt 0 ps 0 notitle"
+          "data index \(index) using 1:($3\(scale)):(0):(($4-$3)\(scale)) with vectors nohead lc rgb \"\(colour)\" lw 1.4 notitle"
         )
       }
       // Without a law the points are joined, so that the eye can follow them.

@@ -68,7 +68,7 @@ public enum MeasurementPlot {
   static func legend(_ label: String, _ growth: Growth, variable: String = "n") -> String {
     guard let exponent = growth.exponent else { return escaped(label) }
     var spread = ""
-    if let low = exponent.low, let high = exponent.high {
+    if let low = exponent.low, let high = exponent.high, high > low {
       spread = " ± \(Growth.decimals(max(high - exponent.value, exponent.value - low)))"
     }
     return "\(escaped(label)):  \(escaped(variable))^{\(Growth.decimals(exponent.value))\(spread)}"

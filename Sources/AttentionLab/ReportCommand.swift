@@ -1,0 +1,31 @@
+import ArgumentParser
+import Laboratory
+
+/// `attnlab report`: a run as one page.
+struct ReportCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "report",
+    abstract: "Write one self-contained HTML page: tables, plots, fits, environment, provenance.",
+    discussion: """
+      The page needs no network and no other file.
+
+      Example:
+        attnlab report results/quickstart
+        attnlab report results/published/quickstart --out quickstart.html
+      """)
+
+  @Argument(help: "A folder that attnlab run wrote.")
+  var folder: String
+
+  @Option(help: "The page. Default: report.html in the folder.")
+  var out: String?
+
+  @Flag(help: "Print JSON: the page's path.")
+  var json = false
+
+  func run() async throws {
+    let (path, warning) = try await Report(folder: folder).write(to: out)
+    if let warning { Terminal.note("warning: \(warning)") }
+    print(json ? JSONValue.object(["report": .string(path)]).pretty : path)
+  }
+}

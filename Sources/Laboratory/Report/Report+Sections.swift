@@ -1,0 +1,126 @@
+import Foundation
+
+extension Report {
+  /// What the numbers say, in sentences.
+  func findings() -> [String] {
+    comparison.parts.flatMap { part -> [String] in
+      guard let length = part.length, let base = part.baseline, let reference = base.row(at: length),
+        let seconds = reference.secondsMedian
+      else { return [] }
+      var sentences: [String] = []
+      let others = part.panel.series.filter { $0.label != base.label }
+      let faster = others.compactMap { series -> (Panel.Series, MeasurementRow, Double)? in
+        guard let row = series.row(at: length), let mine = row.secondsMedian else { return nil }
+        return (series, row, seconds / mine)
+      }.sorted { $0.2 > $1.2 }
+      if let (series, row, ratio) = faster.first, ratio > 1 {
+        sentences.append(
+          "\(part.panel.pass), n = \(length): the fastest is \(series.label), \(Quantity.significant(ratio, 3)) times as fast as \(base.label)"
+            + (row.errorRel.map { ", with a relative error of \(Quantity.significant($0, 2))" } ?? "") + ".")
+      }
+      let close = faster.filter { ($0.1.errorRel ?? 1) < 0.99 && $0.2 > 1 && ($0.1.errorRel ?? 1) > 1e-3 }
+        .min { ($0.1.errorRel ?? 1) < ($1.1.errorRel ?? 1) }
+      if let (series, row, ratio) = close, series.label != faster.first?.0.label {
+        sentences.append(
+          "\(part.panel.pass): of the faster ones \(series.label) comes closest to \(base.label): error \(Quantity.significant(row.errorRel ?? 0, 2)), \(Quantity.significant(ratio, 3)) times as fast."
+        )
+      }
+      let large = others.compactMap { series -> (Panel.Series, Double)? in
+        guard let mine = series.row(at: length)?.memoryBytes, let theirs = reference.memoryBytes else { return nil }
+        return (series, Double(mine) / Double(theirs))
+      }.max { $0.1 < $1.1 }
+      if let (series, ratio) = large, ratio > 1.5, let line = part.lines.first(where: { $0.series.label == series.label }) {
+        sentences.append(
+          "\(part.panel.pass): \(series.label) needs \(Quantity.significant(ratio, 3)) times the memory of \(base.label)"
+            + (line.memory.exponent.map { "; its memory grows as n^\(Growth.decimals($0.value))" } ?? "") + ".")
+      }
+      return sentences
+    }
+  }
+
+  func tables() -> String {
+    var text = ""
+    for part in comparison.parts {
+      text += "<h2>\(html(part.panel.title))</h2>\n"
+      if let length = part.length {
+        text += HTML.table(
+          Comparison.sideHeader, Comparison.sideCells(part, at: length),
+          caption:
+            "n = \(length). Spread: half of the 20th to 80th percentile. Memory: the ledger's peak; process: its own high-water mark; error and speed-up: against \(part.baseline?.label ?? "full")."
+        )
+      }
+      if part.panel.lengths.count > 1 {
+        let rows = part.panel.series.map { series in
+          [series.label] + part.panel.lengths.map { Metric.time.describe(series.row(at: $0)?.secondsMedian) }
+        }
+        text += HTML.table(["median time"] + part.panel.lengths.map { "n = \($0)" }, rows)
+      }
+    }
+    return text
+  }
+
+  func laws() -> String {
+    var text = "<h2>Laws</h2>\n<p>Fits of a·n^b + c with relative errors; b with its 95 % interval. A crossover is where the"
+      + " fitted curves of a variant and of \(html(comparison.baselineName)) meet, with the interval in which they cannot be told apart.</p>\n"
+    for part in comparison.parts where part.panel.lengths.count > 1 {
+      let rows = part.lines.map { [$0.series.label, $0.time.text, $0.memory.text, $0.crossover.text] }
+      text += HTML.table(
+        ["variant", "time ∝ n^b", "memory ∝ n^b", "against \(comparison.baselineName)"], rows, caption: part.panel.title)
+    }
+    return text
+  }
+
+  func failures() -> String {
+    let failed = comparison.parts.flatMap { $0.panel.failures }
+    guard !failed.isEmpty else { return "" }
+    let rows = failed.map {
+      [$0.variant, $0.pass, "\($0.keyLength ?? 0)", $0.status, $0.reason]
+    }
+    return "<h2>Not measured</h2>\n" + HTML.table(["variant", "pass", "n", "status", "reason"], rows)
+  }
+
+  func provenance(_ name: String) -> String {
+    var text = "<h2>Where the numbers come from</h2>\n"
+    let machine = environment["machine"]
+    var items: [(String, String)] = []
+    func add(_ label: String, _ value: String?) { if let value { items.append((label, value)) } }
+    add("processor", machine["processor"].stringValue)
+    add("processors", machine["processors"].numberValue.map { "\(Int($0))" })
+    add("memory", machine["memory_bytes"].numberValue.map { Quantity.describe(bytes: $0) })
+    add("system", machine["system"].stringValue)
+    add("instruction set", environment["isa"].stringValue)
+    add("measured peak", environment["peak_gflops"].numberValue.map { "\(Quantity.significant($0, 3)) GFLOP/s" })
+    add("measured bandwidth", environment["bandwidth_gb_per_s"].numberValue.map { "\(Quantity.significant($0, 3)) GB/s" })
+    add("commit", environment["commit"].stringValue)
+    for member in environment["versions"].members { add(member.key, member.value.stringValue) }
+    let input = environment["text"]
+    add(
+      "text",
+      input["origin"].stringValue.map { origin in
+        "\(URL(fileURLWithPath: origin).lastPathComponent), \(Int(input["bytes"].numberValue ?? 0)) bytes, hash \(input["hash"].stringValue ?? "–")"
+      })
+    add("sessions", environment["sessions"].arrayValue.isEmpty ? nil : "\(environment["sessions"].arrayValue.count)")
+    add("preset hash", environment["preset_hash"].stringValue)
+    text += HTML.list(items)
+    text += "<h3>To make them again</h3>\n<pre>attnlab run \(html(name)) --fresh\nattnlab report results/\(html(name))</pre>\n"
+    if let preset = environment["preset_text"].stringValue {
+      text += HTML.folded("The preset", "<pre>\(html(preset))</pre>")
+    }
+    let columns = [
+      "variant", "configuration", "pass", "query_length", "key_length", "status", "repeats", "seconds_median",
+      "seconds_p20", "seconds_p80", "gflops", "fraction_of_peak", "density", "workspace_bytes", "memory_bytes",
+      "peak_rss_bytes", "predicted_bytes", "error_rel",
+    ]
+    let all = rows.map { row in columns.map { Self.cell(row.value($0)) } }
+    return text + HTML.folded("All \(rows.count) rows", HTML.table(columns, all))
+  }
+
+  private static func cell(_ value: JSONValue) -> String {
+    switch value {
+    case .double(let number): Quantity.significant(number, 4)
+    case .string(let text): text
+    case .null: ""
+    default: value.compact
+    }
+  }
+}

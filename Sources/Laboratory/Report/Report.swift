@@ -1,0 +1,116 @@
+import Foundation
+
+/// The report of a run: one HTML page that needs nothing else.
+public struct Report: Sendable {
+  /// All rows.
+  public let rows: [MeasurementRow]
+  /// The comparison of all passes.
+  public let comparison: Comparison
+  /// `environment.json`, or null when there is none.
+  public let environment: JSONValue
+  private let folder: String
+
+  /// Reads the results in a folder.
+  /// - Throws: `UsageError` when there are none.
+  public init(folder: String) throws(UsageError) {
+    self.folder = folder
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+      throw UsageError("\(folder): no such folder; give one that attnlab run wrote, such as results/quickstart")
+    }
+    let file = folder + "/measurements.csv"
+    guard FileManager.default.fileExists(atPath: file) else {
+      throw UsageError("\(folder): there is no measurements.csv in it; attnlab run writes one")
+    }
+    rows = try MeasurementRow.read(file)
+    guard !rows.isEmpty else { throw UsageError("\(file): there are no rows in it") }
+    comparison = try Comparison(rows)
+    let record = folder + "/environment.json"
+    if let text = try? String(contentsOfFile: record, encoding: .utf8) {
+      environment = try JSONValue(parsing: text, file: record)
+    } else {
+      environment = .null
+    }
+  }
+
+  /// Writes the page.
+  /// - Parameter file: where; `report.html` in the folder by default.
+  /// - Returns: the path of the page, and what is missing in it.
+  /// - Throws: `UsageError` when it cannot be written.
+  public func write(to file: String? = nil) async throws -> (path: String, warning: String?) {
+    let path = file ?? folder + "/report.html"
+    var figures: [String] = []
+    var warning: String?
+    for (number, item) in Report.figures.enumerated() {
+      let figure = MeasurementPlot.figure(comparison, item.metric)
+      guard !figure.panels.isEmpty else { continue }
+      if let svg = try await Gnuplot.inlineSVG(figure) {
+        figures.append(HTML.figure(HTML.adopt(svg, prefix: "f\(number)"), item.caption))
+      } else {
+        warning = Gnuplot.advice + "; the report has no pictures"
+      }
+    }
+    try RunFolder.replace(path, with: page(figures, warning))
+    return (path, warning)
+  }
+
+  private static let figures: [(metric: Metric, caption: String)] = [
+    (
+      .time,
+      "Time of a pass over the sequence length. Points: medians; bars: 20th to 80th percentile; lines: fits of a·n^b + c with the 95 % band of the curve; the legend gives b with its 95 % interval."
+    ),
+    (
+      .memory,
+      "Memory of a pass as the ledger counted it: inputs, results and workspace. The legend gives the exponent of the part that grows fastest."
+    ),
+    (
+      .speedup,
+      "How many times faster than full attention at the same length; above the dashed line a variant is faster."
+    ),
+    (
+      .error,
+      "Relative error against full attention on the same inputs, over sampled query rows computed exactly in double precision: of the output, or for backward of the gradient of q."
+    ),
+    (
+      .peak,
+      "Floating-point operations on needed pairs, as a share of the fused multiply-add peak measured in the same run."
+    ),
+  ]
+
+  private func page(_ figures: [String], _ warning: String?) -> String {
+    let name = environment["preset"].stringValue ?? rows[0].preset
+    let title = presetField("title") ?? name
+    var body = "<h1>\(html(title.isEmpty ? name : title))</h1>\n"
+    if let question = presetField("question") { body += "<p class=\"lead\">\(html(question))</p>\n" }
+    body += "<p class=\"meta\">\(html(origin(name)))</p>\n"
+    body += "<h2>In short</h2>\n<ul class=\"short\">"
+    body += findings().map { "<li>\(html($0))</li>" }.joined(separator: "\n") + "</ul>\n"
+    body += "<h2>Pictures</h2>\n" + (warning.map { "<p>\(html($0))</p>" } ?? "")
+    body += figures.joined(separator: "\n")
+    body += tables()
+    body += laws() + failures() + provenance(name)
+    body += "<footer>Written by attnlab \(LabVersion.current). The numbers are in measurements.csv beside this page.</footer>"
+    return HTML.page(title: "\(title) · attnlab", body: body)
+  }
+
+  /// A field of the preset's text, when it stands on the top level.
+  private func presetField(_ key: String) -> String? {
+    guard let text = environment["preset_text"].stringValue,
+      let node = try? PresetNode.parse(text, place: { "preset:\($0)" })
+    else { return nil }
+    return node[key]?.text.flatMap { $0.isEmpty ? nil : $0 }
+  }
+
+  private func origin(_ name: String) -> String {
+    let machine = environment["machine"]
+    let days = Set(rows.compactMap { $0.startedAt.isEmpty ? nil : String($0.startedAt.prefix(10)) }).sorted()
+    let parts = [
+      "preset \(name)", "\(rows.count) cells",
+      days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
+      machine["processor"].stringValue,
+      machine["processors"].numberValue.map { "\(Int($0)) processors" },
+      environment["isa"].stringValue, environment["peak_gflops"].numberValue.map { "peak \(Quantity.significant($0, 3)) GFLOP/s" },
+    ]
+    return parts.compactMap(\.self).joined(separator: " · ")
+  }
+}
