@@ -92,6 +92,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TransformerTests", dependencies: ["Transformer", "Tasks", "LabTestSupport"],
+      exclude: ["Fixtures"],
       swiftSettings: strict),
     .testTarget(name: "TasksTests", dependencies: ["Tasks", "Tensors"], swiftSettings: strict),
     .testTarget(name: "ScalingLawsTests", dependencies: ["ScalingLaws", "CGSL"], swiftSettings: strict),

@@ -15,6 +15,7 @@ enum Subcommands {
     TrainCommand.self,
     ForwardCommand.self,
     FitCommand.self,
+    SwapCommand.self,
     DoctorCommand.self,
   ]
 }

@@ -1,0 +1,144 @@
+import ArgumentParser
+import AttentionCore
+import Foundation
+import Laboratory
+import Tensors
+import Transformer
+
+/// `attnlab swap`: how far a trained model's outputs move when its attention is replaced.
+struct SwapCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "swap",
+    abstract: "Replace the attention of a trained model and report how far its outputs move.",
+    discussion: """
+      The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the BERT, RoBERTa,
+      DistilBERT or GPT-2 family (config.json beside model.safetensors).
+
+      Examples:
+        attnlab swap --checkpoint gpt2 --variant sliding-window --set left=255 --tokens ids.npy
+        attnlab swap --checkpoint bert-base-uncased --variant chunked --set chunk=64 --layers 0,1,2 --json
+        attnlab swap --checkpoint model.safetensors --attention 'sliding-window(left=63) x3, full'
+      """)
+
+  @Option(help: "A checkpoint of attnlab train, or a Hugging Face folder.")
+  var checkpoint: String
+
+  @Option(help: "The variant that takes the place of the model's attention; see attnlab list.")
+  var variant: String?
+
+  @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
+  var sets: [String] = []
+
+  @Option(help: "The blocks, from 0, whose attention is replaced, such as 0,2,5. Default: all.")
+  var layers: String?
+
+  @Option(
+    help:
+      "Instead of --variant: the attention of all blocks in turn, such as 'sliding-window(left=63) x3, full'."
+  )
+  var attention: String?
+
+  @Option(help: "Token ids, .npy of integers [batch, length] or [length]. Default: random tokens.")
+  var tokens: String?
+
+  @Option(help: "Random tokens of a row.")
+  var n: Int?
+
+  @Option(help: "Rows of random tokens.")
+  var batch: Int?
+
+  @Option(help: "The seed of the random tokens.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Threads. Default: all processors.")
+  var threads: Int?
+
+  @Option(help: "Write the swapped model's logits, .npy [batch, length, vocabulary].")
+  var logits: String?
+
+  @Option(
+    help:
+      "Write the swapped model's hidden states before and after every block, .npy [layers + 1, batch, length, width]."
+  )
+  var hidden: String?
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    if let threads, threads < 1 {
+      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
+    }
+    let compute = threads.map { Compute(threads: $0) } ?? Compute()
+    let pretrained = try PretrainedModel(
+      contentsOf: checkpoint, catalog: AttentionLab.catalog, compute: compute)
+    let attention = try attention(for: pretrained.model.configuration)
+    let input = try input(for: pretrained.model.configuration)
+    if logits != nil, !pretrained.predicts {
+      throw UsageError("--logits: \(checkpoint) has no head that predicts tokens")
+    }
+    let swap = try AttentionSwap(pretrained, attention: attention, on: input)
+    if let hidden { try NpyArray(swap.states).write(to: hidden) }
+    if let logits, let values = swap.logits { try NpyArray(values).write(to: logits) }
+    let report = SwapReport(
+      swap: swap, pretrained: pretrained, checkpoint: checkpoint, input: input,
+      tokens: tokens ?? "random, seed \(seed)")
+    print(json ? report.json.pretty : report.text)
+  }
+
+  /// The line of attention that the swapped model has.
+  private func attention(for model: ModelConfiguration) throws -> String {
+    if let attention {
+      guard variant == nil, sets.isEmpty, layers == nil else {
+        throw UsageError("--attention says everything: leave out --variant, --set and --layers")
+      }
+      return attention
+    }
+    guard let variant else {
+      throw UsageError("--variant is missing: the variant that replaces the model's attention")
+    }
+    let catalog = AttentionLab.catalog
+    let settings = try ParameterValue.settings(parsing: sets)
+    try VariantDescription(try catalog.type(of: variant)).check(settings)
+    let replacement = LayerAttention(variant, settings: settings)
+    var all = try model.layerAttention()
+    for layer in try chosenLayers(of: all.count) { all[layer] = replacement }
+    return all.map(\.description).joined(separator: ", ")
+  }
+
+  private func chosenLayers(of count: Int) throws(UsageError) -> [Int] {
+    guard let layers else { return Array(0..<count) }
+    return try layers.split(separator: ",").map { word throws(UsageError) in
+      guard let layer = Int(word.trimmingCharacters(in: .whitespaces)), (0..<count).contains(layer) else {
+        throw UsageError("--layers \(layers): it takes numbers from 0 to \(count - 1), separated by commas")
+      }
+      return layer
+    }
+  }
+
+  private func input(for model: ModelConfiguration) throws -> ModelInput {
+    guard let tokens else {
+      let length = n ?? min(128, model.position == .learned ? model.maximumLength : 128), rows = batch ?? 1
+      guard length >= 1, rows >= 1 else {
+        throw UsageError("--n \(length) --batch \(rows): both take at least 1")
+      }
+      var generator = RandomKey(seed: seed)("swap").generator()
+      return ModelInput(
+        batch: rows,
+        tokens: (0..<rows * length).map { _ in Int32(generator.integer(below: model.vocabulary)) })
+    }
+    guard n == nil, batch == nil else {
+      throw UsageError("--tokens has its own shape: leave out --n and --batch")
+    }
+    let array = try NpyArray(contentsOf: tokens)
+    guard let ids = array.integers, (1...2).contains(array.shape.count) else {
+      throw UsageError(
+        "\(tokens): \(array.type) \(array.shape); integers [batch, length] or [length] expected")
+    }
+    let exact = ids.compactMap { Int32(exactly: $0) }
+    guard exact.count == ids.count else {
+      throw UsageError("\(tokens): a token id outside 0 to \(model.vocabulary - 1)")
+    }
+    return ModelInput(batch: array.shape.count == 2 ? array.shape[0] : 1, tokens: exact)
+  }
+}

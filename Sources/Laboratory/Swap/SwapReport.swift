@@ -1,0 +1,68 @@
+import Transformer
+
+/// What `attnlab swap` says.
+public struct SwapReport {
+  let swap: AttentionSwap
+  let pretrained: PretrainedModel
+  let checkpoint: String
+  let input: ModelInput
+  let tokens: String
+
+  /// Creates a report.
+  /// - Parameter tokens: where the tokens came from.
+  public init(
+    swap: AttentionSwap, pretrained: PretrainedModel, checkpoint: String, input: ModelInput, tokens: String
+  ) {
+    (self.swap, self.pretrained, self.checkpoint, self.input, self.tokens) = (
+      swap, pretrained, checkpoint, input, tokens
+    )
+  }
+
+  /// For programs: errors are relative, divergences in nats a token, shares in 0 … 1; what does not apply is null.
+  public var json: JSONValue {
+    .object([
+      "checkpoint": .string(checkpoint), "family": .string(pretrained.family), "tokens": .string(tokens),
+      "batch": .int(input.batch), "length": .int(input.length),
+      "parameters": .int(pretrained.model.parameterCount),
+      "unused": .array(pretrained.unused.map { .string($0) }),
+      "layers": .array(
+        swap.layers.map {
+          .object([
+            "layer": .int($0.layer), "attention": .string($0.attention),
+            "attention_error": .double($0.attentionError), "state_error": .double($0.stateError),
+          ])
+        }),
+      "final_error": .double(swap.finalError), "logits_error": .number(swap.logitsError),
+      "kl_mean": .number(swap.divergenceMean), "kl_largest": .number(swap.divergenceLargest),
+      "top1_agreement": .number(swap.agreement), "loss_original": .number(swap.losses?.original),
+      "loss_swapped": .number(swap.losses?.swapped),
+    ])
+  }
+
+  /// For people.
+  public var text: String {
+    func number(_ value: Double) -> String { Quantity.significant(value, 3) }
+    var table = TextTable(["block", "attention", "own error", "error after the block"])
+    for layer in swap.layers {
+      table.add(["\(layer.layer)", layer.attention, number(layer.attentionError), number(layer.stateError)])
+    }
+    var lines = [
+      "\(checkpoint): \(pretrained.family), \(pretrained.model.parameterCount) parameters; "
+        + "\(input.batch) × \(input.length) tokens (\(tokens))",
+      "", table.text, "", "final hidden state: relative error \(number(swap.finalError))",
+    ]
+    if let error = swap.logitsError, let mean = swap.divergenceMean, let largest = swap.divergenceLargest,
+      let agreement = swap.agreement
+    {
+      lines.append(
+        "predictions: logits' relative error \(number(error)), divergence \(number(mean)) nats a token "
+          + "(largest \(number(largest))), the same first choice for \(number(100 * agreement)) % of tokens")
+    } else {
+      lines.append("predictions: none, the checkpoint has no head that predicts tokens")
+    }
+    if let losses = swap.losses {
+      lines.append("next-token loss: \(number(losses.original)) nats before, \(number(losses.swapped)) after")
+    }
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,119 @@
+import Tensors
+
+/// Which stored tensor, and which part of it, a parameter here is.
+struct HuggingFaceSource {
+  /// What is done to the stored tensor.
+  enum Part {
+    /// As it is.
+    case whole
+    /// GPT-2's `Conv1D` keeps weights `[input, output]`: transposed.
+    case transposed
+    /// One of the three of a `Conv1D` that makes q, k and v at once: `[input, 3·width]`, or its bias `[3·width]`.
+    case third(Int)
+    /// Without the first rows.
+    case rows(from: Int)
+  }
+  let name: String
+  let part: Part
+}
+
+extension HuggingFaceConfiguration {
+  /// The prefix that models with a head put before their trunk's names.
+  var prefix: String {
+    switch family {
+    case .gpt2: "transformer."
+    case .bert: "bert."
+    case .roberta: "roberta."
+    case .distilbert: "distilbert."
+    }
+  }
+
+  /// Where each parameter of the trunk comes from, by our name.
+  var sources: [String: HuggingFaceSource] {
+    var result: [String: HuggingFaceSource] = [:]
+    func add(_ ours: String, _ theirs: String, _ part: HuggingFaceSource.Part = .whole) {
+      for kind in ["weight", "bias"] {
+        result["\(ours).\(kind)"] = HuggingFaceSource(name: "\(theirs).\(kind)", part: part)
+      }
+    }
+    func table(_ ours: String, _ theirs: String, _ part: HuggingFaceSource.Part = .whole) {
+      result[ours] = HuggingFaceSource(name: theirs, part: part)
+    }
+    if family == .gpt2 {
+      table("embedding.weight", "wte.weight")
+      table("decoder.positions.weight", "wpe.weight")
+      add("decoder.norm", "ln_f")
+      for layer in 0..<model.layers {
+        let ours = "decoder.layers.\(layer)", theirs = "h.\(layer)"
+        for (third, name) in ["query", "key", "value"].enumerated() {
+          add("\(ours).attention.\(name)", "\(theirs).attn.c_attn", .third(third))
+        }
+        add("\(ours).attention.output", "\(theirs).attn.c_proj", .transposed)
+        add("\(ours).attention.norm", "\(theirs).ln_1")
+        add("\(ours).feedForward.inner", "\(theirs).mlp.c_fc", .transposed)
+        add("\(ours).feedForward.outer", "\(theirs).mlp.c_proj", .transposed)
+        add("\(ours).feedForward.norm", "\(theirs).ln_2")
+      }
+      if !model.tied { table("output.weight", "lm_head.weight") }
+      return result
+    }
+    table("embedding.weight", "embeddings.word_embeddings.weight")
+    table("encoder.positions.weight", "embeddings.position_embeddings.weight", .rows(from: firstPosition))
+    if model.tokenTypes > 0 {
+      table("encoder.positions.types.weight", "embeddings.token_type_embeddings.weight")
+    }
+    add("encoder.positions.norm", "embeddings.LayerNorm")
+    for layer in 0..<model.layers {
+      let ours = "encoder.layers.\(layer)"
+      if family == .distilbert {
+        let theirs = "transformer.layer.\(layer)"
+        for (name, code) in [("query", "q"), ("key", "k"), ("value", "v"), ("output", "out")] {
+          add("\(ours).attention.\(name)", "\(theirs).attention.\(code)_lin")
+        }
+        add("\(ours).attention.norm", "\(theirs).sa_layer_norm")
+        add("\(ours).feedForward.inner", "\(theirs).ffn.lin1")
+        add("\(ours).feedForward.outer", "\(theirs).ffn.lin2")
+        add("\(ours).feedForward.norm", "\(theirs).output_layer_norm")
+      } else {
+        let theirs = "encoder.layer.\(layer)"
+        for name in ["query", "key", "value"] {
+          add("\(ours).attention.\(name)", "\(theirs).attention.self.\(name)")
+        }
+        add("\(ours).attention.output", "\(theirs).attention.output.dense")
+        add("\(ours).attention.norm", "\(theirs).attention.output.LayerNorm")
+        add("\(ours).feedForward.inner", "\(theirs).intermediate.dense")
+        add("\(ours).feedForward.outer", "\(theirs).output.dense")
+        add("\(ours).feedForward.norm", "\(theirs).output.LayerNorm")
+      }
+    }
+    if !model.tied { table("output.weight", headNames.decoder) }
+    return result
+  }
+
+  /// The names of the masked-language head's parts: dense layer, norm, output matrix, output bias.
+  var headNames: (dense: String, norm: String, decoder: String, bias: String) {
+    switch family {
+    case .gpt2: ("", "", "lm_head.weight", "")
+    case .bert:
+      (
+        "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
+        "cls.predictions.decoder.weight", "cls.predictions.bias"
+      )
+    case .roberta: ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder.weight", "lm_head.bias")
+    case .distilbert:
+      ("vocab_transform", "vocab_layer_norm", "vocab_projector.weight", "vocab_projector.bias")
+    }
+  }
+
+  /// Whether a stored tensor takes no part in what the models here compute: masks kept as buffers, tied copies, and
+  /// heads for other tasks.
+  func isIdle(_ name: String) -> Bool {
+    let starts = [
+      "pooler.", "classifier.", "score.", "qa_outputs.", "pre_classifier.", "cls.seq_relationship.",
+      "multiple_choice_head.", "cls.predictions.decoder.", "lm_head.decoder.",
+    ]
+    let ends = [".attn.bias", ".attn.masked_bias", "embeddings.position_ids"]
+    return starts.contains { name.hasPrefix($0) } || ends.contains { name.hasSuffix($0) }
+      || (model.tied && name == headNames.decoder)
+  }
+}

@@ -1,0 +1,82 @@
+import Tensors
+
+extension PretrainedModel {
+  /// What a pass in evaluation went through.
+  struct Trace {
+    /// The input of the first block and the output of every block, each `[rows, width]`.
+    var states: [Tensor]
+    /// What every attention sublayer read (after its norm, where the norm comes first), `[rows, width]`.
+    var attentionInputs: [Tensor]
+    /// What it gave back, before the residual sum, `[rows, width]`.
+    var attentionOutputs: [Tensor]
+    /// After the last norm, `[rows, width]`.
+    var final: Tensor
+    /// `[rows, vocabulary]`; `nil` when the checkpoint cannot predict.
+    var logits: Tensor?
+  }
+
+  /// The same weights with other attention.
+  /// - Throws: `ConfigurationError`.
+  public func replacingAttention(_ attention: String) throws -> PretrainedModel {
+    PretrainedModel(
+      model: try model.replacingAttention(attention), family: family, head: head, predicts: predicts,
+      unused: unused)
+  }
+
+  private init(
+    model: TransformerModel, family: String, head: MaskedLanguageHead?, predicts: Bool, unused: [String]
+  ) {
+    (self.model, self.family, self.head, self.predicts, self.unused) = (model, family, head, predicts, unused)
+  }
+
+  /// Runs the model block by block and keeps what passes between the blocks.
+  /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.
+  func trace(_ input: ModelInput) throws -> Trace {
+    try input.validate(for: model.configuration)
+    guard let stack = model.configuration.kind == .encoder ? model.encoder : model.decoder,
+      model.configuration.kind != .encoderDecoder
+    else {
+      throw SafetensorsError(
+        path: "model", problem: "an encoder-decoder has no single stack to swap attention in")
+    }
+    let pass = model.pass(training: false)
+    let lengths = model.configuration.kind == .encoder ? input.lengths : nil
+    var (x, _) = try model.embedding.forward(input.tokens, batch: input.batch, pass)
+    var trace = Trace(states: [x], attentionInputs: [], attentionOutputs: [], final: x, logits: nil)
+    for sublayer in stack.sublayers {
+      if case .attention(let layer) = sublayer.function {
+        let read = sublayer.placement == .pre ? try sublayer.norm.forward(x, pass).0 : x
+        trace.attentionInputs.append(read)
+        trace.attentionOutputs.append(
+          try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, pass).0)
+      }
+      x = try sublayer.forward(x, memory: nil, batch: input.batch, lengths: lengths, memoryLengths: nil, pass)
+        .0
+      if case .feedForward = sublayer.function { trace.states.append(x) }
+    }
+    if let final = stack.final { x = try final.forward(x, pass).0 }
+    trace.final = x
+    if predicts, let outputWeight = model.outputWeight {
+      let output = pass.weight(outputWeight)
+      trace.logits =
+        try head.map { try $0.logits(x, output: output, model.compute) }
+        ?? model.compute.matmul(x, .plain, output, .transposed)
+    }
+    return trace
+  }
+
+  /// What every attention sublayer gives for inputs of another model's trace: its own error, apart from the errors
+  /// of the layers below.
+  func attentionOutputs(for trace: Trace, _ input: ModelInput) throws -> [Tensor] {
+    guard let stack = model.configuration.kind == .encoder ? model.encoder : model.decoder else { return [] }
+    let pass = model.pass(training: false)
+    let lengths = model.configuration.kind == .encoder ? input.lengths : nil
+    var outputs: [Tensor] = []
+    for sublayer in stack.sublayers {
+      guard case .attention(let layer) = sublayer.function else { continue }
+      let read = trace.attentionInputs[outputs.count]
+      outputs.append(try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, pass).0)
+    }
+    return outputs
+  }
+}

@@ -1,0 +1,85 @@
+import Foundation
+import Tensors
+import Testing
+
+@testable import AttentionLab
+
+@Suite("attnlab swap")
+struct SwapCommandTests {
+  private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().appendingPathComponent("TransformerTests/Fixtures").path
+
+  private struct Run {
+    let status: Int32
+    let output: Data
+    let errors: String
+
+    /// Runs the built program as a user does.
+    init(_ arguments: [String]) throws {
+      let process = Process()
+      let folders = [
+        Bundle.main.bundleURL, URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent(),
+      ]
+      process.executableURL = folders.map { $0.appendingPathComponent("attnlab") }
+        .first { FileManager.default.isExecutableFile(atPath: $0.path) }
+      process.arguments = ["swap"] + arguments
+      let (out, err) = (Pipe(), Pipe())
+      process.standardOutput = out
+      process.standardError = err
+      try process.run()
+      output = out.fileHandleForReading.readDataToEndOfFile()
+      errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      status = process.terminationStatus
+    }
+  }
+
+  @Test func jsonAndArraysOfASwap() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID())").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try NpyArray([1, 2, 3, 4, 5, 6, 7, 8], shape: [2, 4], as: .int64).write(to: folder + "/t.npy")
+    let run = try Run([
+      "--checkpoint", Self.fixtures + "/gpt2", "--variant", "sliding-window", "--set", "left=1", "--layers",
+      "1",
+      "--tokens", folder + "/t.npy", "--logits", folder + "/l.npy", "--hidden", folder + "/h.npy", "--json",
+    ])
+    #expect(run.status == 0, "\(run.errors)")
+    let root = try #require(try JSONSerialization.jsonObject(with: run.output) as? [String: Any])
+    let layers = try #require(root["layers"] as? [[String: Any]])
+    #expect(layers.map { $0["attention"] as? String } == ["full", "sliding-window(left=1)"])
+    #expect(layers[0]["state_error"] as? Double == 0)
+    #expect((layers[1]["attention_error"] as? Double ?? 0) > 0)
+    for key in ["final_error", "logits_error", "kl_mean", "kl_largest", "loss_original", "loss_swapped"] {
+      #expect((root[key] as? Double ?? 0) > 0, "\(key)")
+    }
+    let agreement = try #require(root["top1_agreement"] as? Double)
+    #expect((0...1).contains(agreement))
+    #expect(root["batch"] as? Int == 2 && root["length"] as? Int == 4 && root["family"] as? String == "gpt2")
+    #expect(try NpyArray(contentsOf: folder + "/l.npy").shape == [2, 4, 13])
+    #expect(try NpyArray(contentsOf: folder + "/h.npy").shape == [3, 2, 4, 8])
+  }
+
+  @Test func peopleGetATable() throws {
+    let run = try Run([
+      "--checkpoint", Self.fixtures + "/bert", "--variant", "chunked", "--set", "chunk=2", "--n", "9",
+    ])
+    let text = String(decoding: run.output, as: UTF8.self)
+    #expect(run.status == 0 && text.contains("own error") && text.contains("the same first choice"))
+    #expect(text.contains("1 × 9 tokens (random, seed 1)"))
+  }
+
+  @Test(arguments: [
+    (["--variant", "slidng-window"], "did you mean sliding-window?"), ([], "--variant is missing"),
+    (["--variant", "full", "--layers", "0,2"], "--layers 0,2: it takes numbers from 0 to 1"),
+    (["--variant", "full", "--n", "10"], "at most maximumLength = 9"),
+    (["--variant", "full", "--tokens", "/nowhere.npy"], "/nowhere.npy: cannot be read"),
+    (["--attention", "full", "--layers", "0"], "leave out --variant"),
+    (["--variant", "sliding-window", "--set", "lefft=1"], "did you mean left?"),
+  ])
+  func mistakesAreOneClearLine(arguments: [String], part: String) throws {
+    let run = try Run(["--checkpoint", Self.fixtures + "/gpt2"] + arguments)
+    #expect(run.status == 2)
+    #expect(run.errors.contains(part) && run.errors.split(separator: "\n").count == 1, "\(run.errors)")
+  }
+}
