@@ -18,10 +18,14 @@ public struct TrainingJob: Hashable, Sendable {
   public var trainingSettings: [String: ParameterValue] = [:]
   /// What the trained model is evaluated on besides its own test split.
   public var evaluations: [TrainingEvaluation] = []
-  /// The seed of weights, batches and the task's own draws.
+  /// The seed of weights, training batches and dropout.
   public var seed = 1
   /// Training operations that the run may spend; its steps follow from it. `nil`: `training.steps` counts.
   public var compute: Double?
+
+  /// The key of every task: a seed changes weights and training examples, never the task itself (a Markov source of
+  /// known entropy stays the same source) nor its validation and test examples.
+  static let taskKey = RandomKey(seed: 1)("task")
 
   /// Creates a job.
   public init(task: String) { self.task = task }
@@ -46,7 +50,7 @@ public struct TrainingJob: Hashable, Sendable {
     catalog: Catalog
   ) throws -> (task: any SequenceTask, model: ModelConfiguration, training: TrainingConfiguration) {
     let task = try TaskCatalog.standard.make(
-      task, settings: taskSettings, key: RandomKey(seed: UInt64(seed))("task"))
+      task, settings: taskSettings, key: TrainingJob.taskKey)
     var settings = modelSettings
     if settings["kind"] == nil {
       switch task.kind {

@@ -143,7 +143,7 @@ public struct TrainingRun {
       var other = job
       other.taskSettings.merge(evaluation.taskSettings) { $1 }
       let task = try TaskCatalog.standard.make(
-        other.task, settings: other.taskSettings, key: RandomKey(seed: UInt64(job.seed))("task"))
+        other.task, settings: other.taskSettings, key: TrainingJob.taskKey)
       let judge = try Trainer(model: model, task: task, configuration: trainer.configuration)
       let loss = try judge.evaluate(.test, batches: evaluation.batches)
       var values = identity(started: started)

@@ -170,7 +170,9 @@ public final class Trainer {
   }
 
   func input(_ split: Split, index: Int) throws -> ModelInput {
-    let batch = try task.batch(split: split, index: index, batchSize: configuration.batch)
+    // Seeds read different stretches of the training split; validation and test are the same for all.
+    let first = split == .train ? (configuration.seed % 4096) << 32 : 0
+    let batch = try task.batch(split: split, index: first + index, batchSize: configuration.batch)
     let input = ModelInput(batch)
     guard model.configuration.kind == .encoder, task.kind == .languageModel else { return input }
     let key = RandomKey(seed: UInt64(configuration.seed))("mask")(split.rawValue)(index)

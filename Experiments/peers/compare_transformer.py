@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+"""Compares attnlab's Transformer with PyTorch on the same weights.
+
+For a decoder, an encoder (classifier with padding) and an encoder-decoder, written here in plain PyTorch from the
+equations alone: logits, loss and the gradient of every parameter (limit 1e-5, relative in the Euclidean norm), and the
+weights after ten AdamW steps (limit 1e-4).
+
+    swift build -c release --product attnlab
+    python Experiments/peers/compare_transformer.py --attnlab .build/release/attnlab
+
+Exit code 1 when a limit is passed. With --speed it times training steps of both on the same shapes instead.
+"""
+import argparse, json, math, os, struct, subprocess, sys, tempfile, time
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def write_safetensors(path, tensors, metadata):
+    header, offset, blobs = {"__metadata__": metadata}, 0, []
+    for name, tensor in tensors.items():
+        data = tensor.detach().float().contiguous().numpy().tobytes()
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [offset, offset + len(data)]}
+        offset += len(data)
+        blobs.append(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+def read_safetensors(path):
+    with open(path, "rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header, body = json.loads(file.read(size)), file.read()
+    header.pop("__metadata__", None)
+    return {
+        name: torch.from_numpy(np.frombuffer(body[e["data_offsets"][0]:e["data_offsets"][1]], "<f4").reshape(e["shape"]).copy())
+        for name, e in header.items()
+    }
+
+
+DEFAULTS = dict(kind="decoder", vocabulary=97, maximumLength=64, width=64, layers=2, encoderLayers=0, heads=4, keyHeads=0,
+                hidden=0, attention="full", position="rope", feedForward="gelu", norm="layer", placement="pre", epsilon=1e-5,
+                dropout=0.0, bias=True, tied=True, scaleEmbedding=True, embeddingNorm=False, tokenTypes=0, classes=0, seed=1)
+
+
+def rope(x, interleaved):
+    length, dim = x.shape[-2:]
+    angle = torch.arange(length)[:, None].double() * (10000.0 ** (-2 * torch.arange(dim // 2).double() / dim))[None]
+    c, s = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    if interleaved:
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack([a * c - b * s, b * c + a * s], -1).flatten(-2)
+    a, b = x[..., : dim // 2], x[..., dim // 2:]
+    return torch.cat([a * c - b * s, b * c + a * s], -1)
+
+
+def alibi_slopes(heads):
+    powers = lambda n: [2.0 ** (-8 * (i + 1) / n) for i in range(n)]
+    lower = 2 ** int(math.log2(heads))
+    return powers(lower) + powers(2 * lower)[0::2][: heads - lower]
+
+
+class Model:
+    """Parameters by attnlab's names; the equations of Vaswani et al. (2017) and successors."""
+
+    def __init__(self, c, dtype=torch.float32):
+        self.c, self.p, generator = c, {}, torch.Generator().manual_seed(7)
+        d, h = c["width"], c["hidden"] or 4 * c["width"]
+        kv = (c["keyHeads"] or c["heads"]) * d // c["heads"]
+
+        def add(name, *shape, scale=None, around=0.0):
+            scale = scale if scale is not None else 1 / math.sqrt(shape[-1])
+            self.p[name] = (around + scale * torch.randn(*shape, generator=generator)).to(dtype).requires_grad_()
+
+        def linear(name, i, o, bias=c["bias"]):
+            add(name + ".weight", o, i)
+            if bias: add(name + ".bias", o, scale=0.1)
+
+        def norm(name):
+            add(name + ".weight", d, scale=0.1, around=1.0)
+            if c["norm"] != "rms": add(name + ".bias", d, scale=0.1)
+
+        def stack(name, layers, cross):
+            for l in range(layers):
+                for part in ["attention"] + (["cross"] if cross else []):
+                    n = f"{name}.layers.{l}.{part}"
+                    for q, o in [("query", d), ("key", kv), ("value", kv), ("output", d)]: linear(f"{n}.{q}", d, o)
+                    norm(n + ".norm")
+                n = f"{name}.layers.{l}.feedForward"
+                for q in ["gate", "up"] if c["feedForward"] == "swiglu" else ["inner"]: linear(f"{n}.{q}", d, h)
+                linear(n + ".outer", h, d)
+                norm(n + ".norm")
+            if c["placement"] == "pre": norm(name + ".norm")
+
+        add("embedding.weight", c["vocabulary"], d)
+        stacks = {"decoder": ["decoder"], "encoder": ["encoder"], "encoder-decoder": ["encoder", "decoder"]}[c["kind"]]
+        for s in stacks:
+            if c["position"] == "learned": add(s + ".positions.weight", c["maximumLength"], d, scale=0.1)
+            stack(s, c["layers"], s == "decoder" and len(stacks) == 2)
+        if c["classes"]: linear("classifier", d, c["classes"], bias=True)
+        elif not c["tied"]: add("output.weight", c["vocabulary"], d)
+
+    def linear(self, name, x): return F.linear(x, self.p[name + ".weight"], self.p.get(name + ".bias"))
+
+    def norm(self, name, x):
+        if self.c["norm"] == "rms":
+            return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.c["epsilon"]) * self.p[name + ".weight"]
+        return F.layer_norm(x, x.shape[-1:], self.p[name + ".weight"], self.p[name + ".bias"], self.c["epsilon"])
+
+    def attend(self, name, x, memory, causal, lengths):
+        c = self.c
+        heads, groups = c["heads"], c["keyHeads"] or c["heads"]
+        split = lambda y, n: y.unflatten(-1, (n, -1)).transpose(1, 2)
+        q = split(self.linear(name + ".query", x), heads)
+        k, v = (split(self.linear(f"{name}.{n}", memory), groups) for n in ["key", "value"])
+        if c["position"].startswith("rope") and memory is x:
+            q, k = (rope(t, c["position"] == "rope-interleaved") for t in (q, k))
+        k, v = (t.repeat_interleave(heads // groups, 1) for t in (k, v))
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        i, j = torch.arange(scores.shape[-2])[:, None], torch.arange(scores.shape[-1])[None]
+        if c["position"] == "alibi" and memory is x:
+            scores = scores - torch.tensor(alibi_slopes(heads), dtype=scores.dtype)[:, None, None] * (i - j)
+        if causal: scores = scores.masked_fill(j > i, -torch.inf)
+        if lengths is not None: scores = scores.masked_fill(j[None, None] >= lengths[:, None, None, None], -torch.inf)
+        return self.linear(name + ".output", (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2))
+
+    def feed(self, name, x):
+        kind = self.c["feedForward"]
+        if kind == "swiglu": y = F.silu(self.linear(name + ".gate", x)) * self.linear(name + ".up", x)
+        else:
+            f = {"relu": F.relu, "gelu": F.gelu, "gelu-tanh": lambda t: F.gelu(t, approximate="tanh")}[kind]
+            y = f(self.linear(name + ".inner", x))
+        return self.linear(name + ".outer", y)
+
+    def stack(self, name, x, memory, causal, lengths, memory_lengths):
+        pre = self.c["placement"] == "pre"
+        for l in range(self.c["layers"]):
+            steps = [("attention", lambda n, y: self.attend(n, y, y, causal, lengths))]
+            if memory is not None:
+                steps.append(("cross", lambda n, y: self.attend(n, y, memory, False, memory_lengths)))
+            steps.append(("feedForward", self.feed))
+            for part, f in steps:
+                n = f"{name}.layers.{l}.{part}"
+                x = x + f(n, self.norm(n + ".norm", x)) if pre else self.norm(n + ".norm", x + f(n, x))
+        return self.norm(name + ".norm", x) if pre else x
+
+    def embed(self, name, tokens):
+        c, d = self.c, self.c["width"]
+        x = self.p["embedding.weight"][tokens] * (math.sqrt(d) if c["scaleEmbedding"] else 1)
+        length = tokens.shape[1]
+        if c["position"] == "learned": x = x + self.p[name + ".positions.weight"][:length]
+        if c["position"] == "sinusoidal":
+            angle = torch.arange(length)[:, None].double() * 10000.0 ** (-2 * (torch.arange(d) // 2).double() / d)
+            x = x + torch.where(torch.arange(d) % 2 == 0, angle.sin(), angle.cos()).to(x.dtype)
+        return x
+
+    def logits(self, b):
+        c, kind = self.c, self.c["kind"]
+        lengths = b.get("lengths")
+        if kind == "encoder-decoder":
+            memory = self.stack("encoder", self.embed("encoder", b["source"]), None, False, b["source_lengths"], None)
+            h = self.stack("decoder", self.embed("decoder", b["tokens"]), memory, True, None, b["source_lengths"])
+        else:
+            h = self.stack(kind, self.embed(kind, b["tokens"]), None, kind == "decoder", lengths, None)
+        if c["classes"]:
+            mask = (torch.arange(h.shape[1])[None] < lengths[:, None])[..., None].to(h.dtype)
+            return self.linear("classifier", (h * mask).sum(1) / lengths[:, None])
+        return F.linear(h, self.p["embedding.weight" if c["tied"] else "output.weight"])
+
+    def loss(self, b):
+        return F.cross_entropy(self.logits(b).flatten(0, -2), b["targets"].flatten(), ignore_index=-100)
+
+
+CASES = {
+    "decoder": {},
+    "decoder, 2 key heads, SwiGLU, RMSNorm": dict(keyHeads=2, feedForward="swiglu", norm="rms", bias=False),
+    "decoder, ALiBi, ReLU, untied": dict(position="alibi", feedForward="relu", tied=False),
+    "decoder, RoPE interleaved, tanh GELU": dict(position="rope-interleaved", feedForward="gelu-tanh"),
+    "encoder, classifier, padding": dict(kind="encoder", classes=5, position="learned"),
+    "encoder, post-norm, masked tokens": dict(kind="encoder", placement="post", position="learned", scaleEmbedding=False),
+    "encoder-decoder, padding": dict(kind="encoder-decoder", position="sinusoidal"),
+    "encoder-decoder, post-norm": dict(kind="encoder-decoder", position="sinusoidal", placement="post", feedForward="relu"),
+}
+
+
+def batch(c, rows=4, length=48):
+    g = torch.Generator().manual_seed(11)
+    draw = lambda *shape: torch.randint(0, c["vocabulary"], shape, generator=g)
+    b = {"tokens": draw(rows, length)}
+    if c["classes"]: b["targets"] = torch.arange(rows) % c["classes"]
+    else:
+        b["targets"] = draw(rows, length)
+        b["targets"][:, ::5] = -100
+    if c["kind"] == "encoder": b["lengths"] = torch.tensor([length, length - 7, 5, length])
+    if c["kind"] == "encoder-decoder":
+        b["source"], b["source_lengths"] = draw(rows, 40), torch.tensor([40, 13, 40, 29])
+    return b
+
+
+def distance(a, b):
+    a, b = a.detach().double(), b.detach().double()
+    return float((a - b).norm() / b.norm().clamp_min(1e-12))
+
+
+def compare(name, changes, attnlab, folder):
+    c = {**DEFAULTS, **changes}
+    model, b = Model(c), batch(c)
+    text = lambda v: str(v).lower() if isinstance(v, bool) else str(v)
+    path = lambda n: os.path.join(folder, n)
+    write_safetensors(path("m.safetensors"), model.p, {"format": "attnlab", **{"model." + k: text(v) for k, v in c.items()}})
+    command = [attnlab, "forward", "--checkpoint", path("m.safetensors")]
+    for flag, key in [("tokens",) * 2, ("targets",) * 2, ("source",) * 2, ("lengths",) * 2, ("source-lengths", "source_lengths")]:
+        if b.get(key) is not None:
+            np.save(path(key + ".npy"), b[key].numpy().astype(np.int32))
+            command += ["--" + flag, path(key + ".npy")]
+    command += ["--logits", path("l.npy"), "--loss", "--json", "--grads", path("g.safetensors"), "--adamw-steps", "10",
+                "--learning-rate", "1e-3", "--weight-decay", "0.01", "--save", path("s.safetensors")]
+    theirs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    logits, gradients, stepped = torch.from_numpy(np.load(path("l.npy"))), read_safetensors(path("g.safetensors")), read_safetensors(path("s.safetensors"))
+    # The reference in float64 on the same float32 weights; PyTorch's own float32 error beside it.
+    exact = Model(c, torch.float64)
+    exact.p = {k: v.detach().double().requires_grad_() for k, v in model.p.items()}
+    loss = exact.loss(b)
+    loss.backward()
+    model.loss(b).backward()
+    worst = max(distance(gradients[k], v.grad) for k, v in exact.p.items() if v.grad.norm() > 1e-9)
+    own = max(distance(v.grad, exact.p[k].grad) for k, v in model.p.items() if exact.p[k].grad.norm() > 1e-9)
+    figures = {"logits": distance(logits, exact.logits(b)), "loss": abs(theirs["loss"] - loss.item()) / loss.item(),
+               "gradients": worst, "pytorch_float32_gradients": own}
+    assert set(gradients) == set(model.p), set(gradients) ^ set(model.p)
+    groups = [{"params": [p for n, p in model.p.items() if p.dim() > 1 and "positions" not in n], "weight_decay": 0.01},
+              {"params": [p for n, p in model.p.items() if p.dim() == 1 or "positions" in n], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-8)
+    for _ in range(10):
+        optimizer.zero_grad()
+        model.loss(b).backward()
+        optimizer.step()
+    # A key bias shifts all scores of a row alike where k is not rotated: its gradient is 0, what rounding leaves of it is
+    # noise in both programs, and Adam scales noise up to full steps. Such parameters are not compared.
+    moving = [k for k, v in exact.p.items() if v.grad.norm() > 1e-9]
+    figures["adamw"] = max(distance(stepped[k], model.p[k]) for k in moving)
+    limits = {"logits": 1e-5, "loss": 1e-5, "gradients": 1e-5, "adamw": 1e-4}
+    good = all(figures[k] <= limit for k, limit in limits.items())
+    print(f"{'ok ' if good else 'BAD'} {name:42s} " + "  ".join(f"{k} {v:.1e}" for k, v in figures.items()), flush=True)
+    return good
+
+
+class Eager(torch.nn.Module):
+    """The same decoder as PyTorch users write it: modules, fused attention, fused QKV."""
+
+    def __init__(self, vocabulary, d, layers, heads, length):
+        super().__init__()
+        nn = torch.nn
+        self.embedding, self.heads = nn.Embedding(vocabulary, d), heads
+        self.positions = nn.Embedding(length, d)
+        self.blocks = nn.ModuleList([nn.ModuleDict(dict(
+            n1=nn.LayerNorm(d), qkv=nn.Linear(d, 3 * d), out=nn.Linear(d, d), n2=nn.LayerNorm(d),
+            up=nn.Linear(d, 4 * d), down=nn.Linear(4 * d, d))) for _ in range(layers)])
+        self.norm = nn.LayerNorm(d)
+
+    def forward(self, t):
+        x = self.embedding(t) + self.positions(torch.arange(t.shape[1]))
+        for b in self.blocks:
+            q, k, v = b["qkv"](b["n1"](x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            x = x + b["out"](F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(-2))
+            x = x + b["down"](F.gelu(b["up"](b["n2"](x))))
+        return F.linear(self.norm(x), self.embedding.weight)
+
+
+def speed(a):
+    torch.set_num_threads(a.threads)
+    model = Eager(256, a.width, a.layers, a.width // 64, a.length)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95))
+    tokens = torch.randint(0, 256, (a.batch, a.length + 1))
+    times = []
+    for _ in range(a.steps + 2):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        times.append(time.perf_counter() - start)
+    median = sorted(times[2:])[len(times[2:]) // 2]
+    print(f"pytorch {torch.__version__} width {a.width} layers {a.layers} batch {a.batch}x{a.length} threads {a.threads}: "
+          f"{median:.4f} s a step, {a.batch * a.length / median:.0f} tokens/s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--attnlab", default=".build/release/attnlab")
+    parser.add_argument("--speed", action="store_true")
+    for name, value in [("width", 256), ("layers", 4), ("batch", 8), ("length", 256), ("steps", 8), ("threads", 2)]:
+        parser.add_argument("--" + name, type=int, default=value)
+    arguments = parser.parse_args()
+    if arguments.speed:
+        speed(arguments)
+        sys.exit(0)
+    with tempfile.TemporaryDirectory() as folder:
+        results = [compare(n, c, os.path.abspath(arguments.attnlab), folder) for n, c in CASES.items()]
+    sys.exit(0 if all(results) else 1)

@@ -1,0 +1,60 @@
+import AttentionCore
+import Parameters
+import Tensors
+
+/// Keys and values of one self-attention layer during generation, cut to what later queries can still see.
+///
+/// A sliding window keeps its `sinks` and the last `left·dilation + 1` rows; chunked attention drops whole chunks that
+/// no later query sees; every other variant keeps all. The rows that are kept stand so that the variant itself, planned
+/// for their number, gives the same result as over the whole sequence.
+struct KeyValueCache {
+  private(set) var key: Tensor?
+  private(set) var value: Tensor?
+  let attention: LayerAttention
+
+  init(_ attention: LayerAttention) { self.attention = attention }
+
+  /// Rows held.
+  var rows: Int { key?.shape[2] ?? 0 }
+  /// Bytes held.
+  var bytes: Int { 4 * ((key?.count ?? 0) + (value?.count ?? 0)) }
+
+  /// Adds rows behind those that are held.
+  mutating func append(key new: Tensor, value newValue: Tensor, _ compute: Compute) throws {
+    guard let key, let value else {
+      (self.key, self.value) = (new, newValue)
+      return
+    }
+    self.key = try compute.stackRows([(key, 0..<key.shape[2]), (new, 0..<new.shape[2])])
+    self.value = try compute.stackRows([(value, 0..<value.shape[2]), (newValue, 0..<newValue.shape[2])])
+  }
+
+  /// Drops what no later query can see.
+  mutating func trim(_ compute: Compute) throws {
+    guard let key, let value else { return }
+    let dropped = droppable(rows: key.shape[2])
+    guard !dropped.isEmpty else { return }
+    let kept = [0..<dropped.lowerBound, dropped.upperBound..<key.shape[2]]
+    self.key = try compute.stackRows(kept.map { (key, $0) })
+    self.value = try compute.stackRows(kept.map { (value, $0) })
+  }
+
+  /// Rows that the next query, and all after it, cannot see.
+  func droppable(rows: Int) -> Range<Int> {
+    func setting(_ name: String, _ fallback: Int) -> Int {
+      if case .int(let number)? = attention.settings[name] { number } else { fallback }
+    }
+    switch attention.id {
+    case "sliding-window":
+      // The next query stands at `rows` and reaches back left·dilation: its own row is still to come.
+      let reach = setting("left", 256) * setting("dilation", 1), sinks = setting("sinks", 0)
+      return min(sinks, rows)..<max(min(sinks, rows), rows - reach)
+    case "chunked":
+      guard attention.settings["circular"] != .bool(true) else { return 0..<0 }
+      let chunk = setting("chunk", 64), before = setting("before", 0), overlap = setting("overlap", 0)
+      let start = rows / chunk * chunk - before * chunk - overlap
+      return 0..<max(0, start) / chunk * chunk
+    default: return 0..<0
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import Attention
+import AttentionCore
+import Foundation
+import Testing
+
+@testable import Laboratory
+
+/// Presets of kind training: sweeps, refusals, rows, and going on where they stopped.
+@Suite struct TrainingTests {
+  static let yaml = """
+    title: small
+    experiment: training
+    seed: [1, 2]
+    task: {id: induction, length: 8, vocabulary: 6}
+    model: {width: 8, layers: 1, heads: 2, hidden: 8}
+    training: {steps: 2, batch: 2, warmup: 0, evaluationBatches: 1}
+    points:
+      - {model.attention: full}
+      - {model.attention: "sliding-window(left=2), full", model.layers: 2}
+    evaluate:
+      - {attention: ["sliding-window(left=1)"], batches: 1}
+    """
+
+  @Test func sweepsAndPointsMultiply() throws {
+    let jobs = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings
+    #expect(jobs.count == 4)
+    #expect(jobs.map(\.seed) == [1, 2, 1, 2])
+    #expect(jobs[2].modelSettings["attention"] == .string("sliding-window(left=2), full"))
+    #expect(Set(jobs.map(\.id)).count == 4)
+    #expect(jobs[0].evaluations.count == 1)
+  }
+
+  @Test(arguments: [
+    ("id: induction", "id: inducton", "did you mean induction?"),
+    ("heads: 2", "heads: 3", "heads: 3 is not allowed; it takes a divisor of the width 8"),
+    ("steps: 2", "stepz: 2", "did you mean steps?"),
+    ("model.layers: 2", "layers: 2", "layers is no path"),
+    ("experiment: training", "experiment: trainin", "did you mean training?"),
+    ("left=1", "lft=1", "did you mean left?"),
+    ("seed: [1, 2]", "seeds: 3", "unknown field seeds; did you mean seed?"),
+  ])
+  func refusals(_ text: String, _ other: String, _ expected: String) {
+    let yaml = Self.yaml.replacingOccurrences(of: text, with: other)
+    let error = #expect(throws: UsageError.self) {
+      try Preset(yaml: yaml, file: "small.yaml", catalog: .standard)
+    }
+    #expect(error?.description.contains(expected) == true, "\(error?.description ?? "")")
+    #expect(error?.description.hasPrefix("small.yaml:") == true, "\(error?.description ?? "")")
+  }
+
+  @Test func finishedTrainingsAreNotRunAgain() throws {
+    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let jobs = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings
+    func run(_ jobs: [TrainingJob]) throws -> (kept: Int, added: Int) {
+      let runner = TrainingRunner(jobs: jobs, folder: try RunFolder(path), catalog: .standard, threads: 1)
+      return try runner.run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+    }
+    #expect(try run(Array(jobs.prefix(1))) == (0, 1))
+    let before = try CSVTable(contentsOf: path + "/runs.csv")
+    #expect(before.rows.count == 2)
+    #expect(try before.strings("status") == ["ok", "ok"])
+    #expect(try before.strings("evaluation") == ["changed", "test"])
+    #expect(try before.numbers("test_loss").allSatisfy { $0.map { $0 > 0 } ?? false })
+    #expect(try run(Array(jobs.prefix(2))) == (1, 1))
+    #expect(try run(Array(jobs.prefix(2))) == (2, 0))
+    #expect(try CSVTable(contentsOf: path + "/curves.csv").rows.count == 2)
+  }
+
+  @Test func anInterruptedTrainingIsSavedAndGoesOn() throws {
+    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).safetensors"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let job = try #require(
+      try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings.first)
+    let stop = Interruption()
+    let first = try TrainingRun(job, catalog: .standard, threads: 1)
+    #expect(throws: Interrupted.self) {
+      _ = try first.run(checkpoint: path, interruption: stop) { _ in
+      } progress: { _ in
+        stop.request()
+      }
+    }
+    let second = try TrainingRun(job, catalog: .standard, threads: 1)
+    try second.trainer.resume(from: path)
+    #expect(second.trainer.step == 1)
+    let row = try second.run(checkpoint: path, interruption: Interruption()) { _ in
+    } progress: { _ in
+    }
+    let whole = try TrainingRun(job, catalog: .standard, threads: 1)
+      .run(interruption: Interruption()) { _ in
+      } progress: { _ in
+      }
+    #expect(row.values["test_loss"] == whole.values["test_loss"])
+    #expect(row.values["validation_loss"] == whole.values["validation_loss"])
+  }
+
+  @Test func aBudgetOfOperationsSetsTheSteps() throws {
+    var job = try #require(
+      try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings.first)
+    let step = try TrainingRun(job, catalog: .standard, threads: 1).operations / 2
+    job.compute = 5 * step
+    #expect(try TrainingRun(job, catalog: .standard, threads: 1).trainer.configuration.steps == 5)
+  }
+}

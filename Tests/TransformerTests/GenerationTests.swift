@@ -1,0 +1,65 @@
+import Attention
+import AttentionCore
+import Parameters
+import Tensors
+import Testing
+
+@testable import Transformer
+
+/// Generation with a key–value cache says what the whole sequence says, and holds no more than the variant needs.
+@Suite struct GenerationTests {
+  static let base: [String: ParameterValue] = [
+    "vocabulary": .int(13), "width": .int(16), "layers": .int(2), "heads": .int(2), "hidden": .int(12),
+    "maximumLength": .int(40), "tied": .bool(false),
+  ]
+
+  @Test(arguments: [
+    ["attention": ParameterValue.string("full")],
+    ["attention": .string("full"), "position": .string("alibi"), "keyHeads": .int(1)],
+    ["attention": .string("full"), "position": .string("learned"), "placement": .string("post")],
+    ["attention": .string("sliding-window(left=3)"), "position": .string("sinusoidal")],
+    ["attention": .string("sliding-window(left=2, dilation=2, sinks=2), full")],
+    ["attention": .string("chunked(chunk=4)")],
+    ["attention": .string("chunked(chunk=4, before=1)"), "position": .string("alibi")],
+    ["kind": .string("encoder-decoder"), "position": .string("sinusoidal")],
+  ])
+  func cacheSaysWhatTheWholeSequenceSays(_ changes: [String: ParameterValue]) throws {
+    let configuration = try ModelConfiguration(settings: Self.base.merging(changes) { $1 })
+    let model = try TransformerModel(configuration, catalog: .standard, compute: Compute(threads: 1))
+    let source: [Int32] = configuration.kind == .encoderDecoder ? [3, 1, 4, 1, 5] : []
+    let sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 3))
+    let cached = try model.generate(prompt: [1, 2, 3, 4, 5], count: 16, source: source, sampling: sampling)
+    let whole = try model.generate(
+      prompt: [1, 2, 3, 4, 5], count: 16, source: source, sampling: sampling, useCache: false)
+    #expect(cached.usedCache)
+    #expect(!whole.usedCache)
+    #expect(cached.tokens == whole.tokens)
+    #expect(Set(cached.tokens).count > 1)
+  }
+
+  @Test func aSlidingWindowHoldsItsWindow() throws {
+    func bytes(_ attention: String) throws -> Int {
+      var settings = Self.base
+      settings["attention"] = .string(attention)
+      let model = try TransformerModel(
+        ModelConfiguration(settings: settings), catalog: .standard, compute: Compute(threads: 1))
+      return try model.generate(prompt: [1], count: 30).peakCacheBytes
+    }
+    // 2 layers × (k and v) × 16 wide × 4 bytes a row; the last of the 30 tokens is not read again.
+    let row = 2 * 2 * 16 * 4
+    #expect(try bytes("full") == 30 * row)
+    #expect(try bytes("sliding-window(left=3)") == 3 * row)
+    #expect(try bytes("sliding-window(left=3, sinks=2)") == 5 * row)
+    #expect(try bytes("chunked(chunk=4)") <= 4 * row)
+  }
+
+  @Test func samplingFollowsItsRule() {
+    let logits: [Float] = [0, 3, 1, 2]
+    #expect(Sampling().choose(logits, step: 0) == 1)
+    let two = Sampling(temperature: 1, topK: 2)
+    let drawn = (0..<300).map { two.choose(logits, step: $0) }
+    #expect(Set(drawn) == [1, 3])
+    // p(1) = e/(1 + e) = 0.731.
+    #expect(abs(Double(drawn.count { $0 == 1 }) / 300 - 0.731) < 0.1)
+  }
+}
