@@ -95,23 +95,43 @@ void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gra
   KERNEL(transpose_rows)(tile->gt, tile->g_rows, head->value_dim, 1.0f, tile->nv, tile->strips);
 }
 
+/// P and dS of `rows` keys, step by step together (see exponentials).
+INLINE void KERNEL(slope_rows)(
+    const int rows, const int nv, float *p, float *ds, const vf *restrict base, const vf *restrict delta,
+    const int masked) {
+  vf x[8], t[8], y[8];
+  const int n = rows * nv;
+  UNROLL for (int i = 0; i < n; i++) x[i] = vmax(load(p + i * VL) - base[i % nv], splat(FLOOR_EXPONENT));
+  UNROLL for (int i = 0; i < n; i++) t[i] = x[i] + MAGIC;
+  UNROLL for (int i = 0; i < n; i++) y[i] = t[i] - MAGIC;
+  UNROLL for (int i = 0; i < n; i++) x[i] = x[i] - y[i];
+  UNROLL for (int i = 0; i < n; i++) y[i] = vfma(splat(EXP2_5), x[i], splat(EXP2_4));
+  UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(EXP2_3));
+  UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(EXP2_2));
+  UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(EXP2_1));
+  UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(1.0f));
+  UNROLL for (int i = 0; i < n; i++) y[i] = (vf)((vi)y[i] + ((vi)t[i] << 23));
+  if (masked) UNROLL for (int i = 0; i < n; i++) y[i] = load(p + i * VL) == MASKED ? splat(0.0f) : y[i];
+  UNROLL for (int i = 0; i < n; i++) {
+    store(p + i * VL, y[i]);
+    store(ds + i * VL, y[i] * (load(ds + i * VL) - delta[i % nv]));
+  }
+}
+
 /// Scores and dP of one strip → P and dS, in place.
-INLINE void KERNEL(weights_nv)(
+INLINE void KERNEL(slopes_nv)(
     const int nv, float *p, float *ds, int count, const float *lse, const float *delta, const int masked) {
   vf base[NV_MAX], d[NV_MAX];
   UNROLL for (int v = 0; v < nv; v++) {
     base[v] = load(lse + v * VL);
     d[v] = load(delta + v * VL);
   }
-  for (int t = 0; t < count; t++)
-    UNROLL for (int v = 0; v < nv; v++) {
-      const ptrdiff_t at = ((ptrdiff_t)t * nv + v) * VL;
-      vf s = load(p + at);
-      vf x = KERNEL(exp2_from)(vmax(s - base[v], splat(FLOOR_EXPONENT)), splat(MAGIC));
-      if (masked) x = s == MASKED ? splat(0.0f) : x;
-      store(p + at, x);
-      store(ds + at, x * (load(ds + at) - d[v]));
-    }
+  const int rows = EXP_VECTORS / nv;
+  int t = 0;
+  for (; t + rows <= count; t += rows)
+    KERNEL(slope_rows)(rows, nv, p + (ptrdiff_t)t * nv * VL, ds + (ptrdiff_t)t * nv * VL, base, d, masked);
+  for (; t < count; t++)
+    KERNEL(slope_rows)(1, nv, p + (ptrdiff_t)t * nv * VL, ds + (ptrdiff_t)t * nv * VL, base, d, masked);
 }
 
 /// target row of every key [column ..] += Σ_lanes weights[strip][key][lane] · rows[lane][column ..], nv vectors wide.
@@ -185,9 +205,9 @@ INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *ti
     for (int i = 0; i < block->pieces; i++)
       if (block->piece[i].mask != ATTN_FULL)
         KERNEL(apply_mask)(nv, p, &block->piece[i], block->key, block->word, tile->position, lane0);
-    KERNEL(weights_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 1);
+    KERNEL(slopes_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 1);
   } else {
-    KERNEL(weights_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 0);
+    KERNEL(slopes_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 0);
   }
   KERNEL(weighted_nv)(mr, nv, tile->dqt + dk, head->head_dim, block->keys, block->count, ds);
 }

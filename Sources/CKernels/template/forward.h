@@ -88,16 +88,16 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
   const attn_head *head = &tile->head;
   const int width = nv * VL, lane0 = strip * width;
   float *ot = tile->ot + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL);
-  KERNEL(scores_nv)(
-      mr, nv, tile->s, block->keys, block->count, head->head_dim,
-      tile->qt + (ptrdiff_t)lane0 * ROUND_UP(head->head_dim, VL));
+  const float *qt = tile->qt + (ptrdiff_t)lane0 * ROUND_UP(head->head_dim, VL);
+  float *m = tile->m + lane0, *l = tile->l + lane0;
+  KERNEL(scores_nv)(mr, nv, tile->s, block->keys, block->count, head->head_dim, qt);
   if (masked) {
     for (int i = 0; i < block->pieces; i++)
       if (block->piece[i].mask != ATTN_FULL)
         KERNEL(apply_mask)(nv, tile->s, &block->piece[i], block->key, block->word, tile->position, lane0);
-    KERNEL(softmax_nv)(nv, tile->s, block->count, tile->m + lane0, tile->l + lane0, ot, head->value_dim, 1);
+    KERNEL(softmax_nv)(nv, tile->s, block->count, m, l, ot, head->value_dim, 1);
   } else {
-    KERNEL(softmax_nv)(nv, tile->s, block->count, tile->m + lane0, tile->l + lane0, ot, head->value_dim, 0);
+    KERNEL(softmax_nv)(nv, tile->s, block->count, m, l, ot, head->value_dim, 0);
   }
   KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, tile->s);
 }

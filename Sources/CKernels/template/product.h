@@ -44,6 +44,12 @@ INLINE void KERNEL(scores_nv)(
     KERNEL(tile_across)(mr, nv, c, rows + i, depth, b, nv * VL);
     UNROLL for (int t = 0; t < mr * nv; t++) store(out + (ptrdiff_t)i * nv * VL + t * VL, c[t]);
   }
+  if (mr > 4) for (; i + 4 <= count; i += 4) {
+    vf c[4 * NV_MAX];
+    UNROLL for (int t = 0; t < 4 * nv; t++) c[t] = (vf)0.0f;
+    KERNEL(tile_across)(4, nv, c, rows + i, depth, b, nv * VL);
+    UNROLL for (int t = 0; t < 4 * nv; t++) store(out + (ptrdiff_t)i * nv * VL + t * VL, c[t]);
+  }
   for (; i + 2 <= count; i += 2) {
     vf c[2 * NV_MAX];
     UNROLL for (int t = 0; t < 2 * nv; t++) c[t] = (vf)0.0f;
@@ -69,6 +75,13 @@ INLINE void KERNEL(weighted_nv)(
     KERNEL(tile_down)(mr, nv, c, rows, i, depth, b, nv * VL);
     float *o = out + (ptrdiff_t)i * nv * VL;
     UNROLL for (int t = 0; t < mr * nv; t++) store(o + t * VL, load(o + t * VL) + c[t]);
+  }
+  if (mr > 4) for (; i + 4 <= count; i += 4) {
+    vf c[4 * NV_MAX];
+    UNROLL for (int t = 0; t < 4 * nv; t++) c[t] = (vf)0.0f;
+    KERNEL(tile_down)(4, nv, c, rows, i, depth, b, nv * VL);
+    float *o = out + (ptrdiff_t)i * nv * VL;
+    UNROLL for (int t = 0; t < 4 * nv; t++) store(o + t * VL, load(o + t * VL) + c[t]);
   }
   for (; i + 2 <= count; i += 2) {
     vf c[2 * NV_MAX];

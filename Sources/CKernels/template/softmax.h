@@ -13,14 +13,23 @@
 /// A masked score; weights of scores at or below it are exactly 0.
 #define MASKED (-__builtin_inff())
 
+/// 2^f on [−½, ½]: minimax with the constant term 1.
+#define EXP2_1 0x1.62e42ap-1f
+#define EXP2_2 0x1.ebf9bcp-3f
+#define EXP2_3 0x1.c6b754p-5f
+#define EXP2_4 0x1.3ceab4p-7f
+#define EXP2_5 0x1.5bb9dep-10f
+/// Exponentials in flight: what the registers hold.
+#define EXP_VECTORS (ISA_REGISTERS >= 32 ? 8 : 4)
+
 /// 2^(s − m) for s − m in [−100, 100]; c = MAGIC − m, m a whole number. Degree 5, relative error 1.7e-7.
 INLINE vf KERNEL(exp2_from)(vf s, vf c) {
   vf t = s + c;
   vf f = s - (t - c);
-  vf p = vfma(splat(0x1.5bb9dep-10f), f, splat(0x1.3ceab4p-7f));
-  p = vfma(p, f, splat(0x1.c6b754p-5f));
-  p = vfma(p, f, splat(0x1.ebf9bcp-3f));
-  p = vfma(p, f, splat(0x1.62e42ap-1f));
+  vf p = vfma(splat(EXP2_5), f, splat(EXP2_4));
+  p = vfma(p, f, splat(EXP2_3));
+  p = vfma(p, f, splat(EXP2_2));
+  p = vfma(p, f, splat(EXP2_1));
   p = vfma(p, f, splat(1.0f));
   return (vf)((vi)p + ((vi)t << 23));
 }
@@ -52,8 +61,7 @@ INLINE void KERNEL(apply_mask)(
   }
 }
 
-/// Raises the references of one strip where the block's maxima pass them by SLACK, rescaling sums and Oᵀ.
-/// Returns whether any reference is huge.
+/// Raises the references of one strip where maxima pass them by SLACK; rescales sums and Oᵀ.
 static __attribute__((noinline)) void KERNEL(raise)(
     int nv, const float *top, float *m, float *l, float *o, int value_dim) {
   for (int v = 0; v < nv; v++) {
@@ -69,6 +77,30 @@ static __attribute__((noinline)) void KERNEL(raise)(
       float *row = o + ((ptrdiff_t)k * nv + v) * VL;
       store(row, load(row) * factor);
     }
+  }
+}
+
+/// The exponentials of `rows` keys × nv vectors, step by step together: a step has as many instructions as hide the
+/// latency of the one before, so that the order of the program is the order of execution.
+INLINE void KERNEL(exponentials)(
+    const int rows, const int nv, float *s, const vf *restrict c, const vf *restrict low, vf *restrict sum,
+    const int masked) {
+  vf x[8], t[8], p[8];
+  const int n = rows * nv;
+  UNROLL for (int i = 0; i < n; i++) x[i] = vmax(load(s + i * VL), low[i % nv]);
+  UNROLL for (int i = 0; i < n; i++) t[i] = x[i] + c[i % nv];
+  UNROLL for (int i = 0; i < n; i++) p[i] = t[i] - c[i % nv];
+  UNROLL for (int i = 0; i < n; i++) x[i] = x[i] - p[i];
+  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(splat(EXP2_5), x[i], splat(EXP2_4));
+  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_3));
+  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_2));
+  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_1));
+  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(1.0f));
+  UNROLL for (int i = 0; i < n; i++) p[i] = (vf)((vi)p[i] + ((vi)t[i] << 23));
+  if (masked) UNROLL for (int i = 0; i < n; i++) p[i] = load(s + i * VL) == MASKED ? splat(0.0f) : p[i];
+  UNROLL for (int i = 0; i < n; i++) {
+    store(s + i * VL, p[i]);
+    sum[i % nv] += p[i];
   }
 }
 
@@ -113,15 +145,10 @@ INLINE void KERNEL(softmax_nv)(
         store(at, p);
       }
   } else {
-    for (t = 0; t < count; t++)
-      UNROLL for (int v = 0; v < nv; v++) {
-        float *at = s + ((ptrdiff_t)t * nv + v) * VL;
-        vf x = load(at);
-        vf p = KERNEL(exp2_from)(vmax(x, low[v]), c[v]);
-        if (masked) p = x == MASKED ? splat(0.0f) : p;
-        sum[v] += p;
-        store(at, p);
-      }
+    const int rows = EXP_VECTORS / nv;
+    for (t = 0; t + rows <= count; t += rows)
+      KERNEL(exponentials)(rows, nv, s + (ptrdiff_t)t * nv * VL, c, low, sum, masked);
+    for (; t < count; t++) KERNEL(exponentials)(1, nv, s + (ptrdiff_t)t * nv * VL, c, low, sum, masked);
   }
   UNROLL for (int v = 0; v < nv; v++) store(l + v * VL, load(l + v * VL) + sum[v]);
 }

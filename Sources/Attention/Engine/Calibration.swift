@@ -1,0 +1,89 @@
+import CKernels
+import Dispatch
+import Tensors
+
+/// What this machine can do, measured now: the denominators of every reported fraction.
+public struct Calibration: Hashable, Sendable {
+  /// The instruction set measured.
+  public let instructionSet: InstructionSet
+  /// The threads of the parallel figures.
+  public let threads: Int
+  /// Fused multiply-adds on registers, one thread: floating-point operations a second.
+  public let peakFlopsOneThread: Double
+  /// The same on all `threads` at once.
+  public let peakFlopsAllThreads: Double
+  /// Reading memory that fits no cache, one thread: bytes a second.
+  public let bandwidthOneThread: Double
+  /// The same on all `threads` at once.
+  public let bandwidthAllThreads: Double
+
+  /// Measures; the best of several runs each, since other work on the machine only ever slows it down.
+  /// - Parameters:
+  ///   - seconds: about how long the whole measurement may take.
+  ///   - bufferBytes: what is read, a thread; more than the last-level cache.
+  /// - Throws: `MemoryLimitExceeded`.
+  /// - Complexity: about `seconds`; allocates `threads · bufferBytes`.
+  public static func measure(
+    instructionSet: InstructionSet = .default, threads: Int = Parallel.processorCount, seconds: Double = 1,
+    bufferBytes: Int = 256 << 20
+  ) throws -> Calibration {
+    let isa = instructionSet.code
+    let share = seconds / 4
+    let one = best(for: share) { peak(isa, threads: 1) }
+    let all = threads == 1 ? one : best(for: share) { peak(isa, threads: threads) }
+    let buffer = try Tensor(zeros: [threads, bufferBytes / MemoryLayout<Float>.stride])
+    let oneBandwidth = best(for: share) { bandwidth(isa, buffer, threads: 1) }
+    let allBandwidth =
+      threads == 1 ? oneBandwidth : best(for: share) { bandwidth(isa, buffer, threads: threads) }
+    return Calibration(
+      instructionSet: instructionSet, threads: threads, peakFlopsOneThread: one, peakFlopsAllThreads: all,
+      bandwidthOneThread: oneBandwidth, bandwidthAllThreads: allBandwidth)
+  }
+
+  /// The peak for a number of threads, at most those measured.
+  public func peakFlops(threads count: Int) -> Double {
+    count <= 1 ? peakFlopsOneThread : peakFlopsAllThreads * Double(min(count, threads)) / Double(threads)
+  }
+
+  /// The bandwidth for a number of threads.
+  public func bandwidth(threads count: Int) -> Double {
+    count <= 1 ? bandwidthOneThread : bandwidthAllThreads
+  }
+
+  /// The highest of at least three rates, for about the given time.
+  private static func best(for seconds: Double, _ rate: () -> Double) -> Double {
+    let end = DispatchTime.now().uptimeNanoseconds + UInt64(seconds * 1e9)
+    var highest = 0.0
+    var runs = 0
+    while runs < 3 || DispatchTime.now().uptimeNanoseconds < end {
+      highest = max(highest, rate())
+      runs += 1
+    }
+    return highest
+  }
+
+  private static func time(_ body: () -> Void) -> Double {
+    let start = DispatchTime.now().uptimeNanoseconds
+    body()
+    return Double(max(1, DispatchTime.now().uptimeNanoseconds - start)) * 1e-9
+  }
+
+  private static func peak(_ isa: Int32, threads: Int) -> Double {
+    let rounds: Int64 = 1_000_000
+    let flops = attn_fma_loop(isa, 1000) / 1000 * Double(rounds) * Double(threads)
+    let seconds = time {
+      Parallel.forEach(count: threads, threads: threads) { _, _ in _ = attn_fma_loop(isa, rounds) }
+    }
+    return flops / seconds
+  }
+
+  private static func bandwidth(_ isa: Int32, _ buffer: Tensor, threads: Int) -> Double {
+    let count = buffer.shape[1]
+    let seconds = time {
+      Parallel.forEach(count: threads, threads: threads) { index, _ in
+        buffer.withUnsafePointer { _ = attn_read_loop(isa, $0 + index * count, Int64(count)) }
+      }
+    }
+    return Double(threads * count * MemoryLayout<Float>.stride) / seconds
+  }
+}
