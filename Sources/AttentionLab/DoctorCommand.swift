@@ -1,24 +1,73 @@
 import ArgumentParser
 import AttentionCore
 import Laboratory
+import ScalingLaws
 import Tensors
 
 /// `attnlab doctor`: what this machine has, and what is missing.
-struct DoctorCommand: ParsableCommand {
+struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
     abstract: "Show processor, instruction set, measured peak and bandwidth, tools; say what is missing.",
     discussion: """
-      Example:
+      Examples:
         attnlab doctor
         attnlab doctor --json
       """)
 
+  @Option(help: "Threads of the measured peak. Default: all processors.")
+  var threads: Int?
+
   @Flag(help: "Print JSON.")
   var json = false
 
-  func run() throws {
-    print("processors: \(Parallel.processorCount)")
-    print("instruction set: \(InstructionSet.default)")
+  func run() async throws {
+    let threads = threads ?? Parallel.processorCount
+    guard threads >= 1 else {
+      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
+    }
+    let machine = Machine.current
+    let set = InstructionSet.default.rawValue
+    let limits = MachinePeak.measure(threads: threads, instructionSet: set)
+    let gnuplot = await Tool.gnuplotVersion()
+    var missing: [String] = []
+    if gnuplot == nil { missing.append(Gnuplot.advice) }
+    if !LabVersion.isOptimized {
+      missing.append("this is a debug build, its times mean nothing: swift build -c release")
+    }
+    if machine.instructionSets == ["portable"], machine.architecture == "x86_64" {
+      missing.append("this processor has neither AVX2 nor AVX-512: the portable kernels are used")
+    }
+    if json {
+      print(
+        JSONValue.object([
+          "machine": machine.json, "isa": .string(set), "threads": .int(threads),
+          "peak_gflops": .number(limits.map { $0.peakFlopsAllThreads / 1e9 }),
+          "peak_gflops_one_thread": .number(limits.map { $0.peakFlopsOneThread / 1e9 }),
+          "bandwidth_gb_per_s": .number(limits.map { $0.bandwidthAllThreads / 1e9 }),
+          "gsl": .string(SolverVersion.gsl), "gnuplot": .text(gnuplot),
+          "attnlab": .string(LabVersion.current), "missing": .array(missing.map { .string($0) }),
+        ]).pretty)
+      return
+    }
+    func rate(_ value: Double?, _ unit: String) -> String {
+      value.map { Quantity.significant($0 / 1e9, 3) + " " + unit } ?? "–"
+    }
+    let lines: [(String, String)] = [
+      ("processor", "\(machine.processor), \(machine.processors) usable, \(machine.architecture)"),
+      ("system", machine.system), ("memory", Quantity.describe(bytes: Double(machine.memoryBytes))),
+      ("instruction set", "\(set) (available: \(machine.instructionSets.joined(separator: ", ")))"),
+      (
+        "FMA peak",
+        "\(rate(limits?.peakFlopsAllThreads, "GFLOP/s")) on \(threads) threads, \(rate(limits?.peakFlopsOneThread, "GFLOP/s")) on one"
+      ),
+      ("bandwidth", "\(rate(limits?.bandwidthAllThreads, "GB/s")) reading, on \(threads) threads"),
+      ("GSL", SolverVersion.gsl), ("gnuplot", gnuplot ?? "missing"), ("attnlab", LabVersion.current),
+    ]
+    for (name, value) in lines {
+      print(name + String(repeating: " ", count: 17 - name.count) + value)
+    }
+    for line in missing { print("missing: \(line)") }
+    if missing.isEmpty { print("nothing is missing") }
   }
 }

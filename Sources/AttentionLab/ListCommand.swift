@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Laboratory
+import ScalingLaws
 import Tasks
 
 /// `attnlab list`: variants and tasks with their parameters.
@@ -54,6 +55,21 @@ struct ListCommand: ParsableCommand {
         JSONValue.object([
           "variants": .array(all.map(\.json)),
           "tasks": .array(tasks.types.map { TaskDescription($0).json }),
+          "forms": .array(
+            FormCatalog.all.map {
+              .object([
+                "id": .string($0.name), "formula": .string($0.formula),
+                "variables": .array($0.variables.map { .string($0) }),
+                "parameters": .array($0.parameters.map { .string($0.name) }),
+              ])
+            }),
+          "presets": .array(
+            PresetFinder.files().map {
+              .object([
+                "id": .string(PresetFinder.name(of: $0)), "file": .string($0),
+                "title": .string(PresetFinder.title(of: $0)),
+              ])
+            }),
         ]).pretty)
       return
     }
@@ -63,6 +79,17 @@ struct ListCommand: ParsableCommand {
     table = TextTable(["task", "idea"])
     for type in tasks.types { table.add([type.card.id, type.card.idea]) }
     print("\n" + table.text)
+    table = TextTable(["form", "formula"])
+    for form in FormCatalog.all { table.add([form.name, form.formula]) }
+    print("\n" + table.text)
+    let presets = PresetFinder.files()
+    if presets.isEmpty {
+      print("\npresets: no Experiments folder was found; attnlab run takes the path of a .yaml file")
+    } else {
+      table = TextTable(["preset", "title"])
+      for file in presets { table.add([PresetFinder.name(of: file), PresetFinder.title(of: file)]) }
+      print("\n" + table.text)
+    }
   }
 
   private static func page(_ description: VariantDescription) -> String {

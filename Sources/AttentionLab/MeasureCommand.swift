@@ -93,7 +93,7 @@ struct MeasureCommand: ParsableCommand {
       measurement.memoryLimit = bytes
     }
     measurement.isChecked = checked
-    measurement.peakGflops = try peakGflops ?? MachinePeak.gflops(cell)
+    measurement.peakGflops = peakGflops ?? MachinePeak.gflops(cell)
     let row = measurement.run()
     if json { print(row.json.pretty) }
     switch MeasurementStatus(rawValue: row.status) {

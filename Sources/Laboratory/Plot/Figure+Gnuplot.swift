@@ -92,7 +92,8 @@ extension Figure {
     let font = "DejaVu Sans,Helvetica,Arial"
     switch canvas {
     case .svg(let isTransparent):
-      return "set terminal svg size \(width),\(height) dynamic enhanced font \"\(font),\(isTransparent ? 14 : 12)\""
+      return
+        "set terminal svg size \(width),\(height) dynamic enhanced font \"\(font),\(isTransparent ? 14 : 12)\""
         + (isTransparent ? "" : " background rgb \"white\"")
     case .png:
       return

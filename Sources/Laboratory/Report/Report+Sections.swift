@@ -26,13 +26,18 @@ extension Report {
         )
       }
       let large = others.compactMap { series -> (Panel.Series, Double)? in
-        guard let mine = series.row(at: length)?.memoryBytes, let theirs = reference.memoryBytes else { return nil }
+        guard let mine = series.row(at: length)?.memoryBytes, let theirs = reference.memoryBytes else {
+          return nil
+        }
         return (series, Double(mine) / Double(theirs))
       }.max { $0.1 < $1.1 }
-      if let (series, ratio) = large, ratio > 1.5, let line = part.lines.first(where: { $0.series.label == series.label }) {
+      if let (series, ratio) = large, ratio > 1.5,
+        let line = part.lines.first(where: { $0.series.label == series.label })
+      {
         sentences.append(
           "\(part.panel.pass): \(series.label) needs \(Quantity.significant(ratio, 3)) times the memory of \(base.label)"
-            + (line.memory.exponent.map { "; its memory grows as n^\(Growth.decimals($0.value))" } ?? "") + ".")
+            + (line.memory.exponent.map { "; its memory grows as n^\(Growth.decimals($0.value))" } ?? "")
+            + ".")
       }
       return sentences
     }
@@ -60,12 +65,14 @@ extension Report {
   }
 
   func laws() -> String {
-    var text = "<h2>Laws</h2>\n<p>Fits of a·n^b + c with relative errors; b with its 95 % interval. A crossover is where the"
+    var text =
+      "<h2>Laws</h2>\n<p>Fits of a·n^b + c with relative errors; b with its 95 % interval. A crossover is where the"
       + " fitted curves of a variant and of \(html(comparison.baselineName)) meet, with the interval in which they cannot be told apart.</p>\n"
     for part in comparison.parts where part.panel.lengths.count > 1 {
       let rows = part.lines.map { [$0.series.label, $0.time.text, $0.memory.text, $0.crossover.text] }
       text += HTML.table(
-        ["variant", "time ∝ n^b", "memory ∝ n^b", "against \(comparison.baselineName)"], rows, caption: part.panel.title)
+        ["variant", "time ∝ n^b", "memory ∝ n^b", "against \(comparison.baselineName)"], rows,
+        caption: part.panel.title)
     }
     return text
   }
@@ -89,8 +96,12 @@ extension Report {
     add("memory", machine["memory_bytes"].numberValue.map { Quantity.describe(bytes: $0) })
     add("system", machine["system"].stringValue)
     add("instruction set", environment["isa"].stringValue)
-    add("measured peak", environment["peak_gflops"].numberValue.map { "\(Quantity.significant($0, 3)) GFLOP/s" })
-    add("measured bandwidth", environment["bandwidth_gb_per_s"].numberValue.map { "\(Quantity.significant($0, 3)) GB/s" })
+    add(
+      "measured peak", environment["peak_gflops"].numberValue.map { "\(Quantity.significant($0, 3)) GFLOP/s" }
+    )
+    add(
+      "measured bandwidth",
+      environment["bandwidth_gb_per_s"].numberValue.map { "\(Quantity.significant($0, 3)) GB/s" })
     add("commit", environment["commit"].stringValue)
     for member in environment["versions"].members { add(member.key, member.value.stringValue) }
     let input = environment["text"]
@@ -99,16 +110,20 @@ extension Report {
       input["origin"].stringValue.map { origin in
         "\(URL(fileURLWithPath: origin).lastPathComponent), \(Int(input["bytes"].numberValue ?? 0)) bytes, hash \(input["hash"].stringValue ?? "–")"
       })
-    add("sessions", environment["sessions"].arrayValue.isEmpty ? nil : "\(environment["sessions"].arrayValue.count)")
+    add(
+      "sessions",
+      environment["sessions"].arrayValue.isEmpty ? nil : "\(environment["sessions"].arrayValue.count)")
     add("preset hash", environment["preset_hash"].stringValue)
     text += HTML.list(items)
-    text += "<h3>To make them again</h3>\n<pre>attnlab run \(html(name)) --fresh\nattnlab report results/\(html(name))</pre>\n"
+    text +=
+      "<h3>To make them again</h3>\n<pre>attnlab run \(html(name)) --fresh\nattnlab report results/\(html(name))</pre>\n"
     if let preset = environment["preset_text"].stringValue {
       text += HTML.folded("The preset", "<pre>\(html(preset))</pre>")
     }
     let columns = [
       "variant", "configuration", "pass", "query_length", "key_length", "status", "repeats", "seconds_median",
-      "seconds_p20", "seconds_p80", "gflops", "fraction_of_peak", "density", "workspace_bytes", "memory_bytes",
+      "seconds_p20", "seconds_p80", "gflops", "fraction_of_peak", "density", "workspace_bytes",
+      "memory_bytes",
       "peak_rss_bytes", "predicted_bytes", "error_rel",
     ]
     let all = rows.map { row in columns.map { Self.cell(row.value($0)) } }

@@ -16,7 +16,8 @@ public struct Report: Sendable {
     self.folder = folder
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
-      throw UsageError("\(folder): no such folder; give one that attnlab run wrote, such as results/quickstart")
+      throw UsageError(
+        "\(folder): no such folder; give one that attnlab run wrote, such as results/quickstart")
     }
     let file = folder + "/measurements.csv"
     guard FileManager.default.fileExists(atPath: file) else {
@@ -89,7 +90,8 @@ public struct Report: Sendable {
     body += figures.joined(separator: "\n")
     body += tables()
     body += laws() + failures() + provenance(name)
-    body += "<footer>Written by attnlab \(LabVersion.current). The numbers are in measurements.csv beside this page.</footer>"
+    body +=
+      "<footer>Written by attnlab \(LabVersion.current). The numbers are in measurements.csv beside this page.</footer>"
     return HTML.page(title: "\(title) · attnlab", body: body)
   }
 
@@ -109,7 +111,8 @@ public struct Report: Sendable {
       days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
       machine["processor"].stringValue,
       machine["processors"].numberValue.map { "\(Int($0)) processors" },
-      environment["isa"].stringValue, environment["peak_gflops"].numberValue.map { "peak \(Quantity.significant($0, 3)) GFLOP/s" },
+      environment["isa"].stringValue,
+      environment["peak_gflops"].numberValue.map { "peak \(Quantity.significant($0, 3)) GFLOP/s" },
     ]
     return parts.compactMap(\.self).joined(separator: " · ")
   }

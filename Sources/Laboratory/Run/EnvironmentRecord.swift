@@ -11,6 +11,8 @@ public struct EnvironmentRecord: Sendable {
     public let instructionSet: String
     /// Fused multiply-add peak in GFLOP/s.
     public let gflops: Double
+    /// Bandwidth of reading memory in GB/s.
+    public let bandwidth: Double
   }
 
   /// One start of the run; a run that was interrupted has several.
@@ -21,8 +23,6 @@ public struct EnvironmentRecord: Sendable {
     public let commit: String?
     /// Measured peaks.
     public let peaks: [Peak]
-    /// Measured memory bandwidth in GB/s.
-    public let bandwidth: Double?
     /// Bytes that a cell might use.
     public let memoryLimit: Int
     /// Seconds that a cell might use.
@@ -48,7 +48,7 @@ public struct EnvironmentRecord: Sendable {
       "preset_hash": .string(Fingerprint.of(preset.source)), "preset_text": .string(preset.source),
       "machine": Machine.current.json, "processor": .string(Machine.current.processor),
       "isa": .string(InstructionSet.default.rawValue), "peak_gflops": .number(best?.gflops),
-      "bandwidth_gb_per_s": .number(session.bandwidth), "commit": .text(session.commit),
+      "bandwidth_gb_per_s": .number(best?.bandwidth), "commit": .text(session.commit),
       "versions": .object(versions.map { JSONValue.Member(key: $0.0, value: .string($0.1)) }),
       "text": text.map {
         .object(["origin": .string($0.origin), "bytes": .int($0.bytes), "hash": .string($0.hash)])
@@ -67,9 +67,10 @@ extension EnvironmentRecord.Session {
         peaks.map {
           .object([
             "threads": .int($0.threads), "isa": .string($0.instructionSet), "peak_gflops": .double($0.gflops),
+            "bandwidth_gb_per_s": .double($0.bandwidth),
           ])
         }),
-      "bandwidth_gb_per_s": .number(bandwidth), "memory_limit_bytes": .int(memoryLimit),
+      "memory_limit_bytes": .int(memoryLimit),
       "time_limit_seconds": .number(timeLimit),
     ])
   }

@@ -1,18 +1,27 @@
 import Attention
-import AttentionCore
 import Tensors
 
-/// The machine's limits, measured at the start of every session.
+/// The machine's limits, measured at the start of every session: what fractions are fractions of.
 public enum MachinePeak {
-  /// The fused multiply-add peak of a number of threads in GFLOP/s; `nil` when the instruction set is not available.
-  /// - Complexity: a quarter of a second.
-  public static func gflops(threads: Int, instructionSet: String) -> Double? { nil }
-
-  /// The peak for a cell.
-  public static func gflops(_ cell: Cell) throws -> Double? {
-    gflops(threads: cell.threads, instructionSet: cell.instructionSet)
+  /// Measures the limits of a number of threads; `nil` when the instruction set is not available here.
+  /// - Parameter seconds: about how long it may take.
+  public static func measure(threads: Int, instructionSet: String, seconds: Double = 1) -> Calibration? {
+    guard let set = InstructionSet(rawValue: instructionSet), InstructionSet.available.contains(set) else {
+      return nil
+    }
+    return try? Calibration.measure(
+      instructionSet: set, threads: threads, seconds: seconds, bufferBytes: 128 << 20)
   }
 
-  /// The memory bandwidth of a number of threads in GB/s.
-  public static func bandwidth(threads: Int) -> Double? { nil }
+  /// The fused multiply-add peak in GFLOP/s.
+  public static func gflops(threads: Int, instructionSet: String) -> Double? {
+    measure(threads: threads, instructionSet: instructionSet, seconds: 0.4).map {
+      $0.peakFlopsAllThreads / 1e9
+    }
+  }
+
+  /// The fused multiply-add peak for a cell in GFLOP/s.
+  public static func gflops(_ cell: Cell) -> Double? {
+    gflops(threads: cell.threads, instructionSet: cell.instructionSet)
+  }
 }

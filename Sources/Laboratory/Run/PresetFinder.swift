@@ -39,6 +39,14 @@ public enum PresetFinder {
     URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
   }
 
+  /// The title in a preset's file; empty when it has none or cannot be read.
+  public static func title(of file: String) -> String {
+    guard let text = try? String(contentsOfFile: file, encoding: .utf8),
+      let node = try? PresetNode.parse(text, place: { "\(file):\($0)" })
+    else { return "" }
+    return node["title"]?.text ?? ""
+  }
+
   private static func folders() -> [String] {
     let working = FileManager.default.currentDirectoryPath
     var folders: [String] = []

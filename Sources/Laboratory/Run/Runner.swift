@@ -140,10 +140,13 @@ public struct Runner: Sendable {
     var peaks: [EnvironmentRecord.Peak] = []
     for cell in cells
     where !peaks.contains(where: { $0.threads == cell.threads && $0.instructionSet == cell.instructionSet }) {
-      guard
-        let gflops = MachinePeak.gflops(threads: cell.threads, instructionSet: cell.instructionSet)
-      else { continue }
-      peaks.append(.init(threads: cell.threads, instructionSet: cell.instructionSet, gflops: gflops))
+      guard let found = MachinePeak.measure(threads: cell.threads, instructionSet: cell.instructionSet) else {
+        continue
+      }
+      peaks.append(
+        .init(
+          threads: cell.threads, instructionSet: cell.instructionSet,
+          gflops: found.peakFlopsAllThreads / 1e9, bandwidth: found.bandwidthAllThreads / 1e9))
     }
     return peaks
   }
@@ -154,10 +157,9 @@ public struct Runner: Sendable {
   ) async throws {
     let earlier = try (try? String(contentsOfFile: held.environment, encoding: .utf8))
       .map { try JSONValue(parsing: $0, file: held.environment) }
-    let threads = cells.map(\.threads).max() ?? 1
     let session = EnvironmentRecord.Session(
       startedAt: Timestamp.now(), commit: await Tool.commit(anchors: [preset.file]), peaks: peaks,
-      bandwidth: MachinePeak.bandwidth(threads: threads), memoryLimit: memoryLimit, timeLimit: timeLimit)
+      memoryLimit: memoryLimit, timeLimit: timeLimit)
     let record = EnvironmentRecord(
       preset: preset, text: text.map { ($0.origin, $0.bytes, $0.hash) },
       earlierSessions: earlier?["sessions"].arrayValue ?? [], session: session,

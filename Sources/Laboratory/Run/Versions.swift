@@ -4,7 +4,7 @@ import ScalingLaws
 public enum Versions {
   /// Name and version of each; what is missing is left out.
   public static func all() async -> [(String, String)] {
-    var versions = [("attnlab", LabVersion.current), ("swift", LabVersion.swift)]
+    var versions = [("attnlab", LabVersion.current), ("swift", LabVersion.swift), ("gsl", SolverVersion.gsl)]
     if let gnuplot = await Tool.gnuplotVersion() { versions.append(("gnuplot", gnuplot)) }
     return versions
   }

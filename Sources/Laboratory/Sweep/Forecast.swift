@@ -30,8 +30,9 @@ public struct Forecast: Sendable {
   public init(_ cells: [Cell], catalog: Catalog, memoryLimit: Int?) {
     let limit = memoryLimit ?? ProcessMemory.machineBytes / 4 * 3
     let threads = cells.map(\.threads).max() ?? 1
-    let peak = MachinePeak.gflops(threads: threads, instructionSet: InstructionSet.default.rawValue)
-    let gflops = (peak ?? 50 * Double(threads)) * Self.assumedShare
+    let machine = MachinePeak.measure(
+      threads: threads, instructionSet: InstructionSet.default.rawValue, seconds: 0.4)
+    let gflops = (machine.map { $0.peakFlopsAllThreads / 1e9 } ?? 50 * Double(threads)) * Self.assumedShare
     self.gflops = gflops
     lines = cells.map { Self.line($0, catalog, limit: limit, gflops: gflops) }
   }

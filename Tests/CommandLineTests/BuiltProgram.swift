@@ -1,0 +1,92 @@
+import Foundation
+import Testing
+
+/// A program of this package, run as a user runs it: another process, its streams and its exit code.
+enum BuiltProgram: String {
+  /// The program.
+  case attnlab
+  /// The program with variants that crash, dawdle, eat memory or lie.
+  case fakes = "attnlab-fakes"
+
+  /// What a run of it left.
+  struct Result {
+    let code: Int32
+    let output: String
+    let errors: String
+    /// The lines of standard error.
+    var errorLines: [String] { errors.split(whereSeparator: \.isNewline).map(String.init) }
+  }
+
+  /// The program's file: beside the test bundle.
+  var path: String {
+    // The working folder is the package's; the configuration is the tests' own.
+    let bundles = Bundle.allBundles.map(\.bundleURL) + [Bundle.main.bundleURL]
+    let beside = bundles.flatMap { [$0, $0.deletingLastPathComponent()] }
+    let found = beside.map { $0.appendingPathComponent(rawValue).path }
+      .first { FileManager.default.isExecutableFile(atPath: $0) }
+    return found ?? ".build/debug/\(rawValue)"
+  }
+
+  /// Runs it to its end.
+  func run(
+    _ arguments: String..., in folder: String? = nil, environment: [String: String] = [:]
+  ) throws -> Result {
+    try run(arguments, in: folder, environment: environment)
+  }
+
+  /// Runs it to its end.
+  func run(
+    _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
+  ) throws -> Result {
+    // Files rather than pipes: a pipe that nobody reads would stop a program that prints much.
+    let scratch = try Scratch()
+    let (process, files) = try start(arguments, in: folder, environment: environment, scratch: scratch)
+    process.waitUntilExit()
+    return Result(
+      code: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
+      output: try String(contentsOfFile: files.output, encoding: .utf8),
+      errors: try String(contentsOfFile: files.errors, encoding: .utf8))
+  }
+
+  /// Starts it and returns at once.
+  func start(
+    _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:], scratch: Scratch
+  ) throws -> (process: Process, files: (output: String, errors: String)) {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: path).standardizedFileURL
+    process.arguments = arguments
+    if let folder { process.currentDirectoryURL = URL(fileURLWithPath: folder) }
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
+    let number = Int.random(in: 0...Int.max)
+    let files = (output: "\(scratch.path)/output-\(number)", errors: "\(scratch.path)/errors-\(number)")
+    for file in [files.output, files.errors] { try Data().write(to: URL(fileURLWithPath: file)) }
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: files.output))
+    process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: files.errors))
+    try process.run()
+    return (process, files)
+  }
+}
+
+/// A folder that goes away with the test.
+final class Scratch {
+  let path: String
+
+  init() throws {
+    path = NSTemporaryDirectory() + "attnlab-test-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// Writes a file and returns its path.
+  func write(_ name: String, _ text: String) throws -> String {
+    try Data(text.utf8).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
+    return "\(path)/\(name)"
+  }
+
+  /// The lines of a file.
+  func lines(_ name: String) throws -> [String] {
+    try String(contentsOfFile: "\(path)/\(name)", encoding: .utf8).split(separator: "\n").map(String.init)
+  }
+}

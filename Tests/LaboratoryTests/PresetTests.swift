@@ -1,0 +1,212 @@
+import Attention
+import AttentionCore
+import Foundation
+import Laboratory
+import Testing
+
+@Suite struct PresetTests {
+  private static func preset(_ yaml: String, sets: [String] = []) throws(UsageError) -> Preset {
+    try Preset(yaml: yaml, file: "p.yaml", sets: sets, catalog: .standard)
+  }
+
+  @Test func everyCombinationIsACell() throws {
+    let preset = try Self.preset(
+      """
+      n: [64, 128]
+      pass: [forward, decode]
+      heads: [2, 4]
+      key_heads: 2
+      variants:
+        - full
+        - sliding-window: {left: [8, 16], sinks: 1}
+      """)
+    let cells = try preset.cells()
+    #expect(cells.count == 2 * 2 * 2 * 3)
+    #expect(Set(cells.map(\.id)).count == cells.count)
+    #expect(cells.filter { $0.pass == .decode }.allSatisfy { $0.queryLength == 1 && $0.isCausal })
+    #expect(cells.allSatisfy { $0.keyHeads == 2 && $0.headDim == 64 && $0.valueDim == 64 })
+    // Variants follow one another at every length.
+    #expect(Array(cells.prefix(3).map(\.variant)) == ["full", "sliding-window", "sliding-window"])
+  }
+
+  @Test func aCellKeepsItsNameWhenOthersComeAndGo() throws {
+    let few = try Self.preset("n: [64]\nvariants: [full]").cells()
+    let many = try Self.preset("n: [32, 64]\nrepeats: 9\nvariants: [chunked, full]").cells()
+    #expect(many.map(\.id).contains(few[0].id))
+    let other = try Self.preset("n: [64]\nvariants: [full]\nseed: 2").cells()
+    #expect(other[0].id != few[0].id)
+  }
+
+  @Test func experimentsShareFieldsAndOverrideThem() throws {
+    let yaml = """
+      n: 64
+      variants: [full, chunked]
+      experiments:
+        - name: short
+        - name: long
+          n: [128, 256]
+          variants: full
+      """
+    let cells = try Self.preset(yaml).cells()
+    #expect(cells.map(\.experiment) == ["short", "short", "long", "long"])
+    #expect(cells.map(\.queryLength) == [64, 64, 128, 256])
+    // Without an experiment's name a field is set wherever it stands; with one only there.
+    #expect(try Self.preset(yaml, sets: ["n=32"]).cells().map(\.queryLength) == [32, 32, 32])
+    #expect(try Self.preset(yaml, sets: ["long.n=32"]).cells().map(\.queryLength) == [64, 64, 32])
+  }
+
+  @Test(arguments: [
+    (["n=[8, 16]"], "n", "8,16"), (["variants.sliding-window.left=[1, 2]"], "left", "1,2"),
+    (["variants.full.left=3"], "error", "p.yaml"), (["input.text=notes.txt"], "input", "text:notes.txt"),
+    (["seed=7"], "seed", "7"),
+  ])
+  func setChangesAnyField(sets: [String], field: String, expected: String) throws {
+    let yaml = "n: 64\ninput: gaussian\nvariants: [full, sliding-window]"
+    if field == "error" {
+      let error = #expect(throws: UsageError.self) { try Self.preset(yaml, sets: sets) }
+      #expect(
+        error?.description.hasPrefix("--set variants.full.left=3: full: left: an unknown parameter") == true)
+      return
+    }
+    let cells = try Self.preset(yaml, sets: sets).cells()
+    let windows = cells.filter { $0.variant == "sliding-window" }
+    let found =
+      switch field {
+      case "n": windows.map { "\($0.queryLength)" }
+      case "left": windows.compactMap { $0.settings["left"]?.description }
+      case "input": windows.map(\.input.description)
+      default: windows.map { "\($0.seed)" }
+      }
+    #expect(found.joined(separator: ",") == expected)
+  }
+
+  @Test func pathsInAPresetAreRelativeToIt() throws {
+    let preset = try Preset(
+      yaml: "n: 8\nvariants: full\ninput: {text: notes.txt}", file: "some/where/p.yaml", catalog: .standard)
+    #expect(try preset.cells()[0].input == .text(path: "some/where/notes.txt"))
+  }
+
+  @Test(arguments: [
+    ("", "p.yaml: the preset is empty; see Experiments/README.md for what it takes"),
+    ("# nothing\n", "p.yaml: the preset is empty; see Experiments/README.md for what it takes"),
+    ("n: 8\nvariant: full\n", "p.yaml:2: unknown field variant; did you mean variants? known are "),
+    (
+      "variants: full\nn: [8, 0]\n",
+      "p.yaml:2: n: 0 is not allowed; it takes a whole number from 1 to 1073741824"
+    ),
+    ("variants: full\nn: many\n", "p.yaml:2: n: many is not allowed; it takes a whole number from 1 to"),
+    ("variants: full\nn: 8.5\n", "p.yaml:2: n: 8.5 is not allowed; it takes a whole number from 1 to"),
+    ("variants: full\nn: \"8\"\n", "p.yaml:2: n: 8 is not allowed; it takes a whole number from 1 to"),
+    ("variants: full\nn: [8, 8]\n", "p.yaml:2: n: 8 appears twice"),
+    ("variants: full\nn: []\n", "p.yaml:2: n: an empty list; it takes a whole number"),
+    ("variants: full\n", "p.yaml:1: n is missing; it takes a whole number or a list of them"),
+    ("n: 8\n", "p.yaml:1: variants is missing; it takes a list of full, "),
+    (
+      "n: 8\nvariants: [full, slidng-window]\n",
+      "p.yaml:2: there is no variant slidng-window; did you mean sliding-window? "
+    ),
+    ("n: 8\nvariants: [full, full]\n", "p.yaml:2: variants: full appears twice with the same settings"),
+    (
+      "n: 8\nvariants:\n  - sliding-window: {lft: 3}\n",
+      "p.yaml:3: sliding-window: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks (did you mean left?)"
+    ),
+    (
+      "n: 8\nvariants:\n  - sliding-window:\n      left: -1\n",
+      "p.yaml:4: sliding-window: left: -1 is not allowed; it takes "
+    ),
+    (
+      "n: 8\nvariants:\n  - sliding-window: 5\n",
+      "p.yaml:3: sliding-window: 5 is not allowed; it takes settings such as"
+    ),
+    ("n: 8\nn: 9\nvariants: full\n", "p.yaml:1: key n appears twice"),
+    ("n: 8\nvariants:\n\t- full\n", "p.yaml:3: a tab indents this line; YAML is indented with spaces"),
+    ("n: [8\nvariants: full\n", "p.yaml:2: not valid YAML: "),
+    ("n: 8\nvariants: full\npass: foward\n", "p.yaml:3: foward is not allowed; did you mean forward? "),
+    (
+      "n: 8\nvariants: full\ncausal: maybe\n",
+      "p.yaml:3: causal: maybe is not allowed; it takes true or false"
+    ),
+    (
+      "n: 8\nvariants: full\ntime_limit: 60\n",
+      "p.yaml:3: time_limit: 60 is not allowed; it takes a time such as"
+    ),
+    (
+      "n: 8\nvariants: full\nmemory_limit: lots\n",
+      "p.yaml:3: memory_limit: lots is not allowed; it takes a size such as"
+    ),
+    ("n: 8\nvariants: full\ninput: {txt: a}\n", "p.yaml:3: unknown field txt of input; known is text"),
+    (
+      "n: 8\nvariants: full\nthreads: none\n",
+      "p.yaml:3: threads: none is not allowed; it takes all or a whole number"
+    ),
+    ("- full\n", "p.yaml:1: [full] stands where fields (name: value) are expected"),
+    (
+      "experiments: 3\n", "p.yaml:1: experiments: 3 is not allowed; it takes a list of experiments with names"
+    ),
+    ("experiments:\n  - n: 8\n", "p.yaml:2: an experiment needs a name"),
+    (
+      "n: 8\nvariants: full\nexperiments:\n  - name: a\n  - name: a\n",
+      "p.yaml:5: two experiments are named a"
+    ),
+    (
+      "n: 8\nvariants: full\nexperiments:\n  - name: a\n    experiment: measuremnt\n",
+      "p.yaml:5: measuremnt is not allowed; did you mean measurement?"
+    ),
+  ])
+  func aMistakeIsNamedWithItsLine(yaml: String, beginning: String) {
+    let error = #expect(throws: UsageError.self) { try Self.preset(yaml) }
+    #expect(error?.description.hasPrefix(beginning) == true, "\(error?.description ?? "no error")")
+    #expect(error?.description.contains("\n") == false)
+  }
+
+  @Test func keyHeadsMustDivideHeads() throws {
+    let preset = try Self.preset("n: 8\nvariants: full\nheads: 4\nkey_heads: 3\n")
+    #expect(throws: UsageError("experiment p: key_heads 3 is no divisor of heads 4")) { try preset.cells() }
+  }
+
+  @Test(arguments: ["quickstart", "scaling-time-memory"])
+  func ourOwnPresetsAreValid(name: String) throws {
+    let file = try #require(
+      FileManager.default.contents(atPath: "Experiments/\(name).yaml"), "tests run in the package's folder")
+    let preset = try Preset(
+      yaml: String(decoding: file, as: UTF8.self), file: "Experiments/\(name).yaml", catalog: .standard)
+    let cells = try preset.cells()
+    #expect(Set(cells.map(\.variant)) == Set(Catalog.standard.ids))
+    #expect(Set(cells.map(\.queryLength)).count >= 6)
+    #expect(Set(cells.map(\.pass)) == [.forward, .backward])
+    #expect(!preset.title.isEmpty && !preset.question.isEmpty)
+    #expect(cells.allSatisfy { $0.input == .text(path: nil) })
+  }
+}
+
+@Suite struct QuantityTests {
+  @Test(arguments: [("8GiB", 8 << 30), ("512MiB", 512 << 20), ("1.5 kB", 1500), ("100", 100), ("64B", 64)])
+  func sizes(text: String, bytes: Int) { #expect(Quantity.bytes(text) == bytes) }
+
+  @Test(arguments: [("60s", 60.0), ("500ms", 0.5), ("2m", 120), ("1h", 3600)])
+  func times(text: String, seconds: Double) { #expect(Quantity.seconds(text) == seconds) }
+
+  @Test(arguments: ["", "GiB", "-1GiB", "8 GiBs", "0", "1e3"])
+  func noSizes(text: String) { #expect(Quantity.bytes(text) == nil) }
+
+  @Test(arguments: [
+    (0.0, "0"), (1, "1.00"), (123456, "123456"), (1234567, "1.23e6"), (0.00001234, "1.23e-5"),
+    (-2.5, "-2.50"),
+    (999.6, "1000"), (0.05, "0.0500"),
+  ])
+  func significantDigits(value: Double, text: String) { #expect(Quantity.significant(value, 3) == text) }
+}
+
+@Suite struct JSONValueTests {
+  @Test func keepsOrderAndDropsWhatIsNoNumber() {
+    let value = JSONValue.object([
+      "b": .double(.nan), "a": .array([.int(1), .string("x\n\"\u{1}")]), "c": .bool(true),
+    ])
+    #expect(value.compact == #"{"b": null, "a": [1, "x\n\"\u0001"], "c": true}"#)
+  }
+
+  @Test func readsWhatItWrites() throws {
+    let value = JSONValue.object(["a": .double(0.1), "b": .int(3), "c": .bool(false), "d": .null])
+    #expect(try JSONValue(parsing: value.pretty, file: "x") == value)
+  }
+}
