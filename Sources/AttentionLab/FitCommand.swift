@@ -97,6 +97,7 @@ struct FitCommand: AsyncParsableCommand {
         Terminal.complain("warning: \(group)\(warning.text) [\(warning.code)]")
       }
     }
+    let crossings = ask.crossovers ? FitCrossing.all(records) : nil
     if let path = ask.out { try FitRecord.write(records, to: path) }
     guard !ask.json else {
       let failed = failures.map { failure -> JSONValue in
@@ -104,11 +105,13 @@ struct FitCommand: AsyncParsableCommand {
       }
       let document = JSONValue.object([
         "fits": .array(records.map(\.json)), "failures": .array(failed),
+        "crossovers": crossings.map { .array($0.map(\.json)) } ?? .null,
       ])
       print(document.pretty)
       return
     }
     print(records.count > 3 ? FitText.overview(records) : records.map(FitText.page).joined(separator: "\n\n"))
+    if let crossings { print("\n" + FitText.crossovers(crossings)) }
   }
 }
 

@@ -87,6 +87,12 @@ struct FitAskOptions: ParsableArguments {
   @Option(help: "k in C = k·N·D.")
   var flopsPerToken = 6.0
 
+  @Option(help: "Replicate the design K times from its own estimates: how often do intervals cover them?")
+  var calibrate = 0
+
+  @Flag(help: "With --by and one variable: where the groups' curves meet.")
+  var crossovers = false
+
   @Option(help: "Warn when a prediction lies farther than this ratio beyond the data.")
   var extrapolation = 4.0
 
@@ -117,6 +123,10 @@ struct FitAskOptions: ParsableArguments {
             code: "extrapolation",
             text: "\(text) lies \(ratio) times beyond the data (limit \(extrapolation))"))
       }
+    }
+    if calibrate > 0 {
+      let found = Calibration(record.fit, replications: calibrate, seed: record.fit.options.seed)
+      record.calibration = found
     }
     guard let budget else { return }
     let allocation = try record.fit.allocation(budget: budget, flopsPerParameterToken: flopsPerToken)

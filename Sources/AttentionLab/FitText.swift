@@ -34,6 +34,7 @@ enum FitText {
     lines += selection(record)
     lines += predictions(record)
     lines += allocation(record)
+    lines += calibration(record)
     return lines.joined(separator: "\n")
   }
 
@@ -128,6 +129,33 @@ enum FitText {
       }
     }
     return ["", table.text]
+  }
+
+  private static func calibration(_ record: FitRecord) -> [String] {
+    guard let found = record.calibration else { return [] }
+    let level = String(format: "%.0f %%", 100 * record.fit.options.confidence)
+    var table = TextTable(["parameter", "coverage", "truth below", "truth above", "no interval"])
+    for p in found.parameters {
+      table.add([
+        p.name, String(format: "%.1f %%", 100 * p.share), "\(p.above)", "\(p.below)", "\(p.missing)",
+      ])
+    }
+    let head =
+      "\(found.replications) replications of this design, intervals of \(level), \(found.failures) failed"
+    return ["", head, table.text]
+  }
+
+  /// Where the curves of groups meet.
+  static func crossovers(_ found: [FitCrossing]) -> String {
+    guard !found.isEmpty else { return "no two curves meet" }
+    var table = TextTable(["curves", "meet at", "interval", "lower above", "extrapolation"])
+    for c in found {
+      table.add([
+        "\(c.first) / \(c.second)", number(c.crossover.x), interval(c.crossover.low, c.crossover.high),
+        c.crossover.firstIsLowerAbove ? c.first : c.second, number(c.crossover.extrapolation),
+      ])
+    }
+    return table.text
   }
 
   /// Many fits, a row each.

@@ -88,6 +88,17 @@ public struct FitData: Sendable {
   /// The same data with rows kept, in the order given; an index may occur more than once.
   func rows(_ indices: [Int]) -> FitData { FitData(self, indices) }
 
+  /// The same rows with other responses.
+  init(_ data: FitData, response: [Double]) {
+    names = data.names
+    rowWord = data.rowWord
+    columns = data.columns
+    self.response = response
+    weights = data.weights
+    clusters = data.clusters
+    rowNumbers = data.rowNumbers
+  }
+
   private init(_ data: FitData, _ indices: [Int]) {
     names = data.names
     rowWord = data.rowWord

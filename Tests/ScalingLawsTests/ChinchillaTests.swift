@@ -109,7 +109,7 @@ struct ChinchillaTests {
     options.resamples = 800
     let fit = try Fitter(Chinchilla(), options: options).fit(data)
     #expect(fit.bootstrap?.failures == 0)
-    // 4000 resamples agree within 5 % (results/published/chinchilla); 800 have 2.5 % noise of their own and more
+    // 4000 resamples agree within 5 % (Experiments/LOG.md); 800 have 2.5 % noise of their own and more
     // for B, whose distribution has a long tail.
     let published = [
       ("A", 124.5, 285.0, 744.0), ("B", 1293, 1042, 5810), ("E", 0.0257, 1.769, 1.871),

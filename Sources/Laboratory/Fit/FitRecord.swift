@@ -16,6 +16,8 @@ public struct FitRecord: Sendable {
   public var allocation: Allocation?
   /// The IsoFLOP method beside it.
   public var isoFLOP: IsoFLOP?
+  /// How often intervals on this design cover its own estimates, when asked for.
+  public var calibration: Calibration?
   /// Warnings of the fit and of what was asked of it.
   public var warnings: [FitWarning]
 
@@ -61,7 +63,23 @@ public struct FitRecord: Sendable {
     add("influence", influence)
     add("bootstrap", bootstrap)
     add("selection", selection.map(Self.json) ?? .null)
+    add("calibration", calibration.map(Self.json) ?? .null)
     return .object(members)
+  }
+
+  private static func json(_ calibration: Calibration) -> JSONValue {
+    .object([
+      "replications": .int(calibration.replications), "failures": .int(calibration.failures),
+      "parameters": .object(
+        calibration.parameters.map { p in
+          .init(
+            key: p.name,
+            value: .object([
+              "coverage": .double(p.share), "covered": .int(p.covered), "above": .int(p.above),
+              "below": .int(p.below), "missing": .int(p.missing),
+            ]))
+        }),
+    ])
   }
 
   private static func json(_ parameter: ParameterEstimate) -> JSONValue {

@@ -31,6 +31,14 @@ struct Polish {
     jacobian = [Double](repeating: 0, count: problem.rows * problem.parameters)
   }
 
+  /// How far a point is from the optimum, without moving it.
+  mutating func verdict(at u: [Double]) -> Point? {
+    guard let (f, g) = problem.slope(at: u, &r, &jacobian) else { return nil }
+    var point = Point(u: u, objective: f, distance: .infinity)
+    if let (_, decrement) = newtonStep(u, g) { judge(&point, decrement, f) }
+    return point
+  }
+
   /// Follows Newton steps from `start` until the decrement is at rounding level or no step helps.
   mutating func run(from start: [Double], maxSteps: Int = 12, tolerance: Double = 1e-10) -> Point? {
     guard var (f, g) = problem.slope(at: start, &r, &jacobian) else { return nil }
