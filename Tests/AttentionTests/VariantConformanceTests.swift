@@ -22,4 +22,27 @@ import Testing
 
   @Test("oracle, gradients and tiles of every sample configuration", arguments: Configured.all)
   func samples(_ item: Configured) { checkVariant(item.type, .quick, settings: item.settings) }
+
+  @Test("equal bits for threads, seeds and strides; causality; padding", arguments: Configured.all)
+  func exact(_ item: Configured) {
+    let report = Conformance(item.type, instructionSets: [.default]).exact(item.settings)
+    #expect(report.passed)
+    for failure in report.failures.prefix(5) { Issue.record("\(failure)") }
+  }
+
+  @Test("every instruction set agrees with the oracle", arguments: Catalog.standard.ids)
+  func instructionSets(_ id: String) throws {
+    let type = try Catalog.standard.type(of: id)
+    let settings = Conformance.samples(of: type).last ?? [:]
+    checkVariant(type, .quick, settings: settings, instructionSets: InstructionSet.available)
+  }
+
+  @Test("what the runner asks before it times a cell", arguments: Catalog.standard.ids)
+  func shapeClass(_ id: String) throws {
+    let type = try Catalog.standard.type(of: id)
+    let shape = try AttentionShape(queryHeads: 2, queryLength: 4096, headDim: 24, isCausal: true)
+    let settings = Conformance.samples(of: type).first ?? [:]
+    let report = Conformance(type, instructionSets: [.default]).shapeClass(of: shape, settings: settings)
+    #expect(report.passed, "\(report.failures.first?.description ?? "nothing passed")")
+  }
 }

@@ -45,6 +45,11 @@ public struct Conformance: Sendable {
     return ConformanceReport(variant: type.card.id, checks: checks)
   }
 
+  /// What must hold to the last bit, without the oracle: threads, seeds, strides, ledger, causality, padding.
+  public func exact(_ settings: [String: ParameterValue]) -> ConformanceReport {
+    ConformanceReport(variant: type.card.id, checks: invariants(settings))
+  }
+
   /// What the runner asks before it times a cell: output, LSE and gradients against the oracle at the cell's shape class,
   /// and, for a pattern, the tiles of some rows at the cell's own size.
   public func shapeClass(of shape: AttentionShape, settings: [String: ParameterValue]) -> ConformanceReport {

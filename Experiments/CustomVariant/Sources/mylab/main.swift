@@ -1,0 +1,5 @@
+import Attention
+import AttentionCore
+import AttentionLab
+
+AttentionLab.main(catalog: .standard + [StridedAttention.self])

@@ -1,0 +1,162 @@
+import AttentionCore
+import Tensors
+import Testing
+
+@testable import Attention
+
+/// Hashing, sorting and the rules of Reformer, apart from the oracle check that all variants pass.
+@Suite struct LSHTests {
+  static func inputs(_ shape: AttentionShape, seed: UInt64 = 1) throws -> QKV {
+    let key = RandomKey(seed: seed)
+    return QKV(
+      query: try .normal(shape.queryShape, key: key("q")), key: try .normal(shape.keyShape, key: key("k")),
+      value: try .normal(shape.valueShape, key: key("v")))
+  }
+
+  static func configuration(_ change: (inout LSH.Configuration) -> Void) -> LSH.Configuration {
+    var configuration = LSH.Configuration()
+    change(&configuration)
+    return configuration
+  }
+
+  @Test(
+    "buckets are the argmax of [xR; −xR] in Double, on every instruction set alike",
+    arguments: [1, 7, 65, 130])
+  func buckets(_ length: Int) throws {
+    let shape = try AttentionShape(batch: 2, queryHeads: 2, queryLength: length, headDim: 17)
+    let lsh = try LSH(
+      Self.configuration { ($0.buckets, $0.hashes) = (10, 3) }, for: shape, key: RandomKey(seed: 8))
+    let inputs = try Self.inputs(shape)
+    let first = try lsh.queryBuckets(of: inputs, in: ExecutionContext(threads: 1))
+    for set in InstructionSet.available {
+      #expect(
+        try lsh.queryBuckets(of: inputs, in: ExecutionContext(threads: 3, instructionSet: set)) == first)
+    }
+    let rotations = lsh.rotations.tensor
+    var ties = 0
+    for batch in 0..<2 {
+      for head in 0..<2 {
+        for hash in 0..<3 {
+          for row in 0..<length {
+            let products = (0..<5).map { column in
+              (0..<17).reduce(0.0) {
+                $0 + Double(inputs.query[batch, head, row, $1]) * Double(rotations[head, $1, hash, column])
+              }
+            }
+            let all = products + products.map { -$0 }
+            let sorted = all.sorted(by: >)
+            if sorted[0] - sorted[1] < 1e-5 {
+              ties += 1
+            } else {
+              let bucket = first[((batch * 2 + head) * 3 + hash) * length + row]
+              #expect(
+                Int(bucket) == all.firstIndex(of: sorted[0]), "batch \(batch), head \(head), row \(row)")
+            }
+          }
+        }
+      }
+    }
+    #expect(ties < 3)
+  }
+
+  @Test("two factors: bucket = first + b₁·second")
+  func twoFactors() throws {
+    let shape = try AttentionShape(queryLength: 40, headDim: 8)
+    let configuration = Self.configuration { ($0.buckets, $0.factorAbove, $0.hashes) = (32, 16, 2) }
+    let halves = configuration.halves(tokens: 40)
+    #expect(halves == (2, 4))
+    let lsh = try LSH(configuration, for: shape, key: RandomKey(seed: 8))
+    #expect(lsh.bucketCount == 32)
+    let inputs = try Self.inputs(shape)
+    let all = lsh.rotations.tensor.array()
+    func single(_ range: Range<Int>) throws -> [Int32] {
+      let part = (0..<8 * 2).flatMap { index in range.map { all[index * 6 + $0] } }
+      return try RandomRotations(part, shape: [1, 8, 2, range.count], firstHalf: range.count, secondHalf: 0)
+        .buckets(of: inputs.query, in: ExecutionContext())
+    }
+    let (first, second) = (try single(0..<2), try single(2..<6))
+    #expect(
+      try lsh.queryBuckets(of: inputs, in: ExecutionContext()) == zip(first, second).map { $0 + 4 * $1 })
+  }
+
+  @Test("the number of buckets when none is given: 2n/chunk, a power of two")
+  func automaticBuckets() {
+    for (tokens, expected) in [(1, 2), (64, 2), (128, 4), (4096, 128), (4000, 64), (8192, 256)] {
+      let halves = LSH.Configuration().halves(tokens: tokens)
+      #expect(2 * halves.first * max(1, 2 * halves.second) == expected, "\(tokens) tokens")
+    }
+    #expect(
+      LSH.Configuration().halves(tokens: 16384) == (8, 16), "512 buckets are 16 × 32, as in Hugging Face")
+  }
+
+  @Test("rotations from outside change the buckets; a wrong shape is refused in one line")
+  func outsideRotations() throws {
+    let shape = try AttentionShape(queryHeads: 2, queryLength: 20, headDim: 4)
+    let lsh = try LSH(
+      Self.configuration { ($0.buckets, $0.hashes) = (4, 1) }, for: shape, key: RandomKey(seed: 1))
+    // Rotations that pick coordinates 0 and 1: bucket 0, 1 for the larger positive, 2, 3 for the larger negative.
+    var values = [Float](repeating: 0, count: 2 * 4 * 2)
+    for head in 0..<2 { (values[head * 8], values[head * 8 + 3]) = (1, 1) }
+    let given = try lsh.with(rotations: values, shape: [2, 4, 1, 2])
+    let inputs = try Self.inputs(shape)
+    let buckets = try given.queryBuckets(of: inputs, in: ExecutionContext())
+    for head in 0..<2 {
+      for row in 0..<20 {
+        let (x, y) = (inputs.query[0, head, row, 0], inputs.query[0, head, row, 1])
+        let expected = x.magnitude >= y.magnitude ? (x >= 0 ? 0 : 2) : (y >= 0 ? 1 : 3)
+        #expect(Int(buckets[head * 20 + row]) == expected)
+      }
+    }
+    let error = #expect(throws: ConfigurationError.self) {
+      try lsh.with(rotations: values, shape: [2, 4, 2, 1])
+    }
+    #expect(
+      error?.description == "rotations: shape [2, 4, 2, 1] is not allowed; it takes the shape [2, 4, 1, 2]")
+  }
+
+  @Test("a token sees itself only when it has nothing else")
+  func lonely() throws {
+    let shape = try AttentionShape(queryLength: 9, headDim: 4, valueDim: 3, isCausal: true)
+    let lsh = try LSH(
+      Self.configuration { ($0.buckets, $0.hashes, $0.chunk) = (2, 3, 4) }, for: shape,
+      key: RandomKey(seed: 2))
+    let inputs = try Self.inputs(shape)
+    let result = try lsh.forward(inputs, in: ExecutionContext())
+    // Row 0 of a causal shape has no other key: its output is its value, whatever its score.
+    for t in 0..<3 { #expect(result.output[0, 0, 0, t] == inputs.value[0, 0, 0, t]) }
+    let oracle = try lsh.oracle(for: inputs)
+    #expect(oracle.multiplicity(0, 0, 0, 0) == 3, "once a round")
+    for row in 1..<9 {
+      let others = (0..<row).contains { oracle.multiplicity(0, 0, row, $0) > 0 }
+      #expect((oracle.multiplicity(0, 0, row, row) > 0) == !others)
+    }
+  }
+
+  @Test("with separate q and k, changing the future changes nothing in the past")
+  func strictCausality() throws {
+    let shape = try AttentionShape(queryLength: 30, headDim: 4, isCausal: true)
+    let shared = try LSH(LSH.Configuration(), for: shape, key: RandomKey(seed: 2))
+    let separate = try LSH(
+      Self.configuration { $0.sharedQueryKey = false }, for: shape, key: RandomKey(seed: 2))
+    #expect(separate.causality == .strict)
+    #expect(shared.causality != .strict)
+  }
+
+  @Test("sorting is by bucket, then position")
+  func order() {
+    let order = BucketOrder([2, 0, 1, 0, 2, 2][...], bucketCount: 4)
+    #expect(order.tokens == [1, 3, 2, 0, 4, 5])
+    #expect(order.starts == [0, 2, 3, 6, 6])
+  }
+
+  @Test("q and k of different length need sharedQueryKey=false")
+  func lengths() throws {
+    let shape = try AttentionShape(queryLength: 3, keyLength: 5, headDim: 4)
+    let error = #expect(throws: ConfigurationError.self) {
+      try Catalog.standard.make("lsh", shape: shape, key: RandomKey(seed: 1))
+    }
+    #expect(
+      error?.description
+        == "sharedQueryKey: true is not allowed; it takes false when q and k differ in length (3 and 5 here)")
+  }
+}
