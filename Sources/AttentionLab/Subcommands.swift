@@ -5,6 +5,7 @@ enum Subcommands {
   static let all: [any ParsableCommand.Type] = [
     ListCommand.self,
     RunCommand.self,
+    BenchCommand.self,
     MeasureCommand.self,
     CompareCommand.self,
     PlotCommand.self,

@@ -25,19 +25,40 @@ public struct Calibration: Hashable, Sendable {
   /// - Complexity: about `seconds`; allocates `threads · bufferBytes`.
   public static func measure(
     instructionSet: InstructionSet = .default, threads: Int = Parallel.processorCount, seconds: Double = 1,
-    bufferBytes: Int = 256 << 20
+    bufferBytes: Int = 128 << 20
   ) throws -> Calibration {
-    let isa = instructionSet.code
     let share = seconds / 4
-    let one = best(for: share) { peak(isa, threads: 1) }
-    let all = threads == 1 ? one : best(for: share) { peak(isa, threads: threads) }
-    let buffer = try Tensor(zeros: [threads, bufferBytes / MemoryLayout<Float>.stride])
-    let oneBandwidth = best(for: share) { bandwidth(isa, buffer, threads: 1) }
+    let one = peakFlops(instructionSet: instructionSet, threads: 1, seconds: share)
+    let all = threads == 1 ? one : peakFlops(instructionSet: instructionSet, threads: threads, seconds: share)
+    let oneBandwidth = try bandwidth(
+      instructionSet: instructionSet, threads: 1, seconds: share, bufferBytes: bufferBytes)
     let allBandwidth =
-      threads == 1 ? oneBandwidth : best(for: share) { bandwidth(isa, buffer, threads: threads) }
+      threads == 1
+      ? oneBandwidth
+      : try bandwidth(
+        instructionSet: instructionSet, threads: threads, seconds: share, bufferBytes: bufferBytes)
     return Calibration(
       instructionSet: instructionSet, threads: threads, peakFlopsOneThread: one, peakFlopsAllThreads: all,
       bandwidthOneThread: oneBandwidth, bandwidthAllThreads: allBandwidth)
+  }
+
+  /// Measures the peak of fused multiply-adds alone: floating-point operations a second.
+  /// - Complexity: about `seconds`.
+  public static func peakFlops(
+    instructionSet: InstructionSet = .default, threads: Int, seconds: Double = 0.2
+  ) -> Double {
+    best(for: seconds) { peak(instructionSet.code, threads: threads) }
+  }
+
+  /// Measures the rate of reading memory that fits no cache: bytes a second.
+  /// - Throws: `MemoryLimitExceeded`.
+  /// - Complexity: about `seconds` and the time to fill the buffer; allocates `threads · bufferBytes`.
+  public static func bandwidth(
+    instructionSet: InstructionSet = .default, threads: Int, seconds: Double = 0.2,
+    bufferBytes: Int = 128 << 20
+  ) throws -> Double {
+    let buffer = try Tensor(zeros: [threads, bufferBytes / MemoryLayout<Float>.stride])
+    return best(for: seconds) { bandwidth(instructionSet.code, buffer, threads: threads) }
   }
 
   /// The peak for a number of threads, at most those measured.

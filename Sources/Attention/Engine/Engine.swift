@@ -25,6 +25,12 @@ public enum Engine {
     query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, pattern: TilePattern,
     in context: ExecutionContext
   ) throws -> (output: Tensor, lse: Tensor) {
+    if let decode = SharedDecode(shape: shape, pattern: pattern) {
+      let result = try forward(
+        query: decode.grouped(query), key: key, value: value, shape: decode.shape, scale: scale,
+        pattern: decode.pattern, in: context)
+      return (result.output.reshaped(shape.outputShape), result.lse.reshaped(shape.lseShape))
+    }
     var output = try Tensor(uninitialized: shape.outputShape, ledger: context.ledger)
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
     let plan = ForwardPlan(pattern: pattern, shape: shape)

@@ -78,6 +78,14 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   }
   memset(tile->ot, 0, sizeof(float) * (size_t)tile->lanes * ROUND_UP(head->value_dim, VL));
   const float factor = (float)(head->scale * 1.4426950408889634);
+  if (tile->rows <= ATTN_NARROW) {
+    const int padded = ROUND_UP(head->head_dim, VL);
+    for (int i = 0; i < tile->rows; i++)
+      for (int d = 0; d < padded; d++)
+        tile->qt[i * padded + d] =
+            d < head->head_dim ? factor * head->query[(ptrdiff_t)tile->row[i] * head->query_stride + d] : 0;
+    return;
+  }
   KERNEL(pack)(
       tile->qt, head->query, head->query_stride, tile->row, tile->rows, head->head_dim, factor, tile->nv,
       tile->strips);
@@ -102,10 +110,13 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
   KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, tile->s);
 }
 
+#include "narrow.h"
+
 static __attribute__((noinline)) void KERNEL(forward_flush)(forward_tile *tile) {
   if (tile->block.count == 0) return;
   const int masked = attn_block_masked(&tile->block);
-  for (int strip = 0; strip < tile->strips; strip++) {
+  if (tile->rows <= ATTN_NARROW) KERNEL(narrow_flush)(tile);
+  else for (int strip = 0; strip < tile->strips; strip++) {
     switch (tile->nv) {
     case 1: KERNEL(forward_strip)(MR1, 1, tile, strip, masked); break;
     case 2: KERNEL(forward_strip)(MR2, 2, tile, strip, masked); break;
@@ -152,6 +163,14 @@ void KERNEL(forward_end)(
       }
     }
     *at = natural;
+  }
+  if (tile->rows <= ATTN_NARROW) {
+    for (int i = 0; i < tile->rows; i++) {
+      float *row = output + (ptrdiff_t)(in_place ? tile->row[i] : i) * output_stride;
+      for (int d = 0; d < dim; d++)
+        row[d] = tile->ot[i * padded + d] * inverse[i] + (keep[i] != 0 ? keep[i] * row[d] : 0);
+    }
+    return;
   }
   for (int lane = 0; lane < tile->lanes; lane += VL) {
     const float *strip = tile->ot + (ptrdiff_t)(lane / width) * width * padded + lane % width;

@@ -1,0 +1,86 @@
+// Forward and backward of one tile of the portable kernels against a naive double loop: what check.sh runs on arm64.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "CKernels.h"
+
+static float *draw(size_t count) {
+  float *p = aligned_alloc(64, (count * 4 + 63) / 64 * 64);
+  for (size_t i = 0; i < count; i++) p[i] = (float)(rand() / (double)RAND_MAX * 4 - 2);
+  return p;
+}
+
+static double error(const float *got, const double *want, size_t count) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < count; i++) {
+    difference += (got[i] - want[i]) * (got[i] - want[i]);
+    norm += want[i] * want[i];
+  }
+  return sqrt(difference / norm);
+}
+
+static int check(int rows, int keys, int d, int e) {
+  enum { low = -30, high = 50 };
+  float *q = draw((size_t)rows * d), *k = draw((size_t)keys * d), *v = draw((size_t)keys * e);
+  float *g = draw((size_t)rows * e), *o = draw((size_t)rows * e), *lse = draw((size_t)rows);
+  const int blocks = (keys + 63) / 64;
+  float *dq = calloc((size_t)rows * d, 4), *dk = calloc((size_t)blocks * 64 * d, 4);
+  float *dv = calloc((size_t)blocks * 64 * e, 4);
+  float **dks = malloc(sizeof *dks * (size_t)blocks), **dvs = malloc(sizeof *dvs * (size_t)blocks);
+  for (int b = 0; b < blocks; b++) {
+    dks[b] = dk + (size_t)b * 64 * d;
+    dvs[b] = dv + (size_t)b * 64 * e;
+  }
+  const float scale = 0.3f;
+  attn_head head = {q, k, v, d, d, e, d, e, keys, 0, scale};
+  attn_gradient gradient = {o, g, lse, e, e, dq, d, dks, dvs};
+  attn_list tile = {0, 0, 1, rows};
+  attn_run run = {{0, 0, 1, keys}, ATTN_BAND, low, high, 0};
+  void *scratch = aligned_alloc(64, attn_scratch_bytes(0, d, e, 1) / 64 * 64 + 4096);
+  attn_forward_begin(0, scratch, &head, tile);
+  attn_forward_run(0, scratch, &run);
+  attn_forward_end(0, scratch, o, e, lse, 1, 0);
+  attn_backward_begin(0, scratch, &head, &gradient, tile);
+  attn_backward_run(0, scratch, &run);
+  attn_backward_end(0, scratch, dq, d, 1);
+  double *wo = calloc((size_t)rows * e, 8), *wq = calloc((size_t)rows * d, 8), *wk = calloc((size_t)keys * d, 8);
+  double *wv = calloc((size_t)keys * e, 8), *p = calloc((size_t)keys, 8);
+  for (int i = 0; i < rows; i++) {
+    double sum = 0, delta = 0;
+    for (int j = 0; j < keys; j++) {
+      double s = 0;
+      for (int c = 0; c < d; c++) s += (double)q[i * d + c] * k[j * d + c];
+      p[j] = i - j >= low && i - j <= high ? exp(scale * s) : 0;
+      sum += p[j];
+    }
+    for (int j = 0; j < keys; j++)
+      for (int c = 0; c < e; c++) wo[i * e + c] += p[j] / sum * v[j * e + c];
+    for (int c = 0; c < e; c++) delta += wo[i * e + c] * g[i * e + c];
+    for (int j = 0; j < keys; j++) {
+      double slope = 0;
+      for (int c = 0; c < e; c++) {
+        slope += (double)g[i * e + c] * v[j * e + c];
+        wv[j * e + c] += p[j] / sum * g[i * e + c];
+      }
+      slope = p[j] / sum * (slope - delta) * scale;
+      for (int c = 0; c < d; c++) {
+        wq[i * d + c] += slope * k[j * d + c];
+        wk[j * d + c] += slope * q[i * d + c];
+      }
+    }
+  }
+  const double worst = fmax(
+      fmax(error(o, wo, (size_t)rows * e), error(dq, wq, (size_t)rows * d)),
+      fmax(error(dk, wk, (size_t)keys * d), error(dv, wv, (size_t)keys * e)));
+  printf("%s rows %d keys %d d %d e %d: %.1e\n", worst < 5e-6 ? "ok  " : "FAIL", rows, keys, d, e, worst);
+  return worst < 5e-6;
+}
+
+int main(void) {
+  int good = check(64, 150, 64, 64);
+  good &= check(33, 97, 40, 24);
+  good &= check(3, 130, 16, 17);
+  good &= check(17, 5, 1, 3);
+  return good ? 0 : 1;
+}

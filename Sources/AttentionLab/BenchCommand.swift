@@ -1,0 +1,88 @@
+import ArgumentParser
+import Foundation
+import Laboratory
+import Tensors
+
+/// `attnlab bench`: the performance preset, and every figure beside the limit of this machine.
+struct BenchCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Run the performance preset: fractions of measured peak and bandwidth.",
+    discussion: """
+      A target that is missed is said, and is no error: what a machine reaches is a finding.
+
+      Examples:
+        attnlab bench
+        attnlab bench --fresh --only full
+      """)
+
+  @Option(help: "The folder of the results. Default: results/performance.")
+  var out: String?
+
+  @Option(help: "Only these variants, separated by commas.")
+  var only: String?
+
+  @Flag(help: "Start over; the old folder is kept under another name.")
+  var fresh = false
+
+  func run() async throws {
+    let folder = out ?? "results/performance"
+    var arguments = ["performance", "--out", folder]
+    if let only { arguments += ["--only", only] }
+    if fresh { arguments.append("--fresh") }
+    try await RunCommand.parse(arguments).run()
+    let rows = try MeasurementRow.read(folder + "/measurements.csv")
+    let bandwidth = [1, Parallel.processorCount].map { ($0, MachinePeak.bandwidth(threads: $0)) }
+    print("\n" + BenchTable(rows: rows, bandwidth: Dictionary(bandwidth) { first, _ in first }).text)
+  }
+}
+
+/// The figures of the performance preset beside their targets.
+struct BenchTable {
+  let rows: [MeasurementRow]
+  /// Measured bytes a second / 10⁹, by threads.
+  let bandwidth: [Int: Double?]
+
+  var text: String {
+    var table = TextTable([
+      "experiment", "variant", "pass", "n", "d", "threads", "isa", "seconds", "GFLOP/s", "of the limit",
+      "target",
+    ])
+    for row in rows {
+      let fraction = fraction(of: row)
+      table.add([
+        row.experiment, row.variant + (row.causal == true && row.pass != "decode" ? " causal" : ""), row.pass,
+        "\(row.pass == "decode" ? row.keyLength ?? 0 : row.queryLength ?? 0)", "\(row.headDim ?? 0)",
+        "\(row.threads ?? 0)", row.isa, row.secondsMedian.map { String(format: "%.4f", $0) } ?? row.status,
+        row.gflops.map { String(format: "%.0f", $0) } ?? "",
+        fraction.map { String(format: "%.0f%%", 100 * $0) } ?? "", target(of: row),
+      ])
+    }
+    return table.text
+  }
+
+  /// The share of the machine's limit: of the bandwidth when decoding, else of the multiply-add peak.
+  func fraction(of row: MeasurementRow) -> Double? {
+    guard row.pass == "decode" else { return row.fractionOfPeak }
+    guard let seconds = row.secondsMedian, let keys = row.keyLength, let heads = row.keyHeads,
+      let dim = row.headDim, let limit = bandwidth[row.threads ?? 1] ?? nil
+    else { return nil }
+    let bytes =
+      4.0 * Double(row.batch ?? 1) * Double(heads) * Double(keys) * Double(dim + (row.valueDim ?? dim))
+    return bytes / seconds / 1e9 / limit
+  }
+
+  /// What the row is to reach.
+  private func target(of row: MeasurementRow) -> String {
+    switch (row.experiment, row.pass) {
+    case ("full", "forward"): row.causal == true ? "75%" : "85%"
+    case ("full", "backward"): row.causal == true ? "" : "88%"
+    case ("head-sizes", _): "64%"
+    case ("decoding", _): "80%"
+    case ("instruction-sets", "forward"): row.isa == "avx2" ? "85%" : ""
+    case ("sparse", "forward"):
+      row.variant == "sliding-window" && row.configuration.contains("left=256") ? "60%" : ""
+    default: ""
+    }
+  }
+}
