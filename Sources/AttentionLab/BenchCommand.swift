@@ -1,4 +1,5 @@
 import ArgumentParser
+import Attention
 import Foundation
 import Laboratory
 import Tensors
@@ -32,7 +33,9 @@ struct BenchCommand: AsyncParsableCommand {
     if fresh { arguments.append("--fresh") }
     try await RunCommand.parse(arguments).run()
     let rows = try MeasurementRow.read(folder + "/measurements.csv")
-    let bandwidth = [1, Parallel.processorCount].map { ($0, MachinePeak.bandwidth(threads: $0)) }
+    let bandwidth = [1, Parallel.processorCount].map { threads in
+      (threads, (try? Calibration.bandwidth(threads: threads)).map { $0 / 1e9 })
+    }
     print("\n" + BenchTable(rows: rows, bandwidth: Dictionary(bandwidth) { first, _ in first }).text)
   }
 }
