@@ -3,7 +3,7 @@ import Laboratory
 import Testing
 
 /// Runs of the program with misbehaving variants: every status, interruption, continuation.
-@Suite struct RunCommandTests {
+@Suite(.serialized) struct RunCommandTests {
   private static let yaml = """
     n: [8, 16]
     pass: [forward, backward]
@@ -90,7 +90,7 @@ import Testing
     #expect(row.reason.hasSuffix("64.0 MiB allowed"))
   }
 
-  @Test func killedInTheMiddleItGoesOnWithoutALostOrDoubledRow() async throws {
+  @Test func killedInTheMiddleItGoesOnWithoutALostOrDoubledRow() throws {
     let scratch = try Scratch()
     let preset = try scratch.write("tiny.yaml", Self.yaml)
     let whole = ["run", preset, "--out", "\(scratch.path)/out"]
@@ -100,7 +100,7 @@ import Testing
       // Wait for a few rows more than the rounds before left, then kill it as nothing can refuse.
       let file = "\(scratch.path)/out/measurements.csv"
       while process.isRunning, ((try? scratch.lines("out/measurements.csv").count) ?? 0) < 3 * round {
-        try await Task.sleep(for: .milliseconds(5))
+        usleep(2000)
       }
       if process.isRunning {
         kill(process.processIdentifier, SIGKILL)
@@ -124,14 +124,14 @@ import Testing
     #expect(environment.components(separatedBy: "\"memory_limit_bytes\"").count - 1 == 4)
   }
 
-  @Test func interruptedItStopsItsCellAndSaysHowToGoOn() async throws {
+  @Test func interruptedItStopsItsCellAndSaysHowToGoOn() throws {
     let scratch = try Scratch()
     let preset = try scratch.write(
       "slow.yaml", "n: [4, 8]\nhead_dim: 4\nrepeats: 3\nvariants: [plain, slow]\n")
     let (process, files) = try BuiltProgram.fakes.start(
       ["run", preset, "--out", "\(scratch.path)/out"], scratch: scratch)
     while process.isRunning, ((try? scratch.lines("out/measurements.csv").count) ?? 0) < 2 {
-      try await Task.sleep(for: .milliseconds(5))
+      usleep(2000)
     }
     kill(process.processIdentifier, SIGINT)
     process.waitUntilExit()
@@ -175,13 +175,13 @@ import Testing
     #expect(try rows(scratch).map(\.queryLength) == [8, 16])
   }
 
-  @Test func twoRunsDoNotShareAFolder() async throws {
+  @Test func twoRunsDoNotShareAFolder() throws {
     let scratch = try Scratch()
     let preset = try scratch.write("slow.yaml", "n: 4\nhead_dim: 4\nrepeats: 2\nvariants: [plain, slow]\n")
     let arguments = ["run", preset, "--out", "\(scratch.path)/out"]
     let (first, _) = try BuiltProgram.fakes.start(arguments, scratch: scratch)
     while first.isRunning, ((try? scratch.lines("out/measurements.csv").count) ?? 0) < 2 {
-      try await Task.sleep(for: .milliseconds(5))
+      usleep(2000)
     }
     let second = try BuiltProgram.fakes.run(arguments)
     kill(first.processIdentifier, SIGKILL)

@@ -109,7 +109,7 @@ import Testing
     let table = try CSVTable(
       text: CSVTable.line(MeasurementRow.columns) + CSVTable.line(row.fields), file: "m.csv")
     #expect(try MeasurementRow.read(table) == [row])
-    #expect(try MeasurementRow.read(json: row.json.pretty) == row)
+    #expect(try MeasurementRow.read(json: row.json.pretty).fields == row.fields)
     let broken = try CSVTable(
       text: "variant,pass,query_length,status,seconds_median\nfull,forward,many,ok,1\n", file: "m.csv")
     #expect(throws: UsageError("m.csv:2: column query_length: many is not a whole number")) {
