@@ -34,7 +34,7 @@ struct BenchCommand: AsyncParsableCommand {
     try await RunCommand.parse(arguments).run()
     let rows = try MeasurementRow.read(folder + "/measurements.csv")
     let bandwidth = [1, Parallel.processorCount].map { threads in
-      (threads, (try? Calibration.bandwidth(threads: threads)).map { $0 / 1e9 })
+      (threads, (try? Calibration.bandwidth(threads: threads, seconds: 0.25)).map { $0 / 1e9 })
     }
     print("\n" + BenchTable(rows: rows, bandwidth: Dictionary(bandwidth) { first, _ in first }).text)
   }
