@@ -14,6 +14,8 @@ struct SwapCommand: ParsableCommand {
       The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the BERT, RoBERTa,
       DistilBERT or GPT-2 family (config.json beside model.safetensors).
 
+      A model keeps its own keys under lsh only with --set sharedQueryKey=false.
+
       Examples:
         attnlab swap --checkpoint gpt2 --variant sliding-window --set left=255 --tokens ids.npy
         attnlab swap --checkpoint bert-base-uncased --variant chunked --set chunk=64 --layers 0,1,2 --json
