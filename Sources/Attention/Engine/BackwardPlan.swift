@@ -38,7 +38,8 @@ struct BackwardPlan: Sendable {
 
   init(pattern: TilePattern, shape: AttentionShape) {
     let heads = shape.batch * shape.keyHeads
-    let wanted = max(2, min(8, shape.keyLength / 1024))
+    // As many at every length but the shortest, so that workspace is proportional to n.
+    let wanted = max(1, min(8, shape.keyLength / BackwardPlan.blockKeys))
     unitsPerHead = max(1, (wanted + heads - 1) / heads)
     let costs = pattern.lists.map(TileCosts.init)
     let waves = pattern.lists.map { TileWaves($0, queryLength: shape.queryLength) }
