@@ -29,7 +29,7 @@ public enum Metric: String, CaseIterable, Sendable {
     case .time: "time of a pass (seconds)"
     case .speed: "speed on needed pairs (GFLOP/s)"
     case .peak: "share of the machine's peak"
-    case .memory: "memory of a pass: inputs, results, workspace (bytes)"
+    case .memory: "memory of a pass (bytes)"
     case .workspace: "workspace of a pass (bytes)"
     case .process: "memory of the process (bytes)"
     case .predicted: "memory by the closed form (bytes)"
