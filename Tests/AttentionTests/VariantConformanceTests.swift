@@ -45,4 +45,11 @@ import Testing
     let report = Conformance(type, instructionSets: [.default]).shapeClass(of: shape, settings: settings)
     #expect(report.passed, "\(report.failures.first?.description ?? "nothing passed")")
   }
+
+  @Test("the variant of Experiments/CustomVariant, compiled here through a link")
+  func customVariant() {
+    checkVariant(StridedAttention.self, .quick)
+    let report = Conformance(StridedAttention.self, instructionSets: [.default]).exact(["stride": .int(12)])
+    #expect(report.passed, "\(report.failures.first?.description ?? "nothing passed")")
+  }
 }
