@@ -4,15 +4,18 @@ import Tensors
 
 /// The strided pattern of the Sparse Transformer: the last `stride` keys, and every `stride`-th key before them.
 ///
-/// One file says what a query may see, twice: `multiplicity` by the definition, one pair at a time, and `pattern` in closed
-/// form, by tiles. `mylab check strided` compares the two, the output with a Double reference, the gradients, and the rest.
+/// One file says what a query may see, twice: `multiplicity` by the definition, one pair at a time, and `pattern` in
+/// closed form, by tiles. `mylab check strided` compares the two, the output with a Double reference, the gradients,
+/// and the rest.
 /// - Source: Child et al., 2019, Generating Long Sequences with Sparse Transformers.
 struct StridedAttention: PatternVariant {
   struct Configuration: VariantConfiguration {
     var stride = 64
 
     static let parameters: [Parameter<Self>] = [
-      .integer("stride", \.stride, in: 1...65536, unit: "tokens", help: "Keys seen one by one, and the step beyond them")
+      .integer(
+        "stride", \.stride, in: 1...65536, unit: "tokens",
+        help: "Keys seen one by one, and the step beyond them")
     ]
     /// Small enough to matter at the lengths of the check.
     static var samples: [Self] {
@@ -23,7 +26,8 @@ struct StridedAttention: PatternVariant {
 
     func validate(for shape: AttentionShape) throws(ConfigurationError) {
       guard shape.isCausal else {
-        throw ConfigurationError(field: "causal", value: "false", allowed: "true: the strided pattern looks back")
+        throw ConfigurationError(
+          field: "causal", value: "false", allowed: "true: the strided pattern looks back")
       }
     }
   }
