@@ -92,7 +92,8 @@ import Testing
   @Test func anInstructionSetThatIsNotHereIsRefused() throws {
     let result = try BuiltProgram.attnlab.run(["list"], environment: ["ATTNLAB_ISA": "sse9"])
     #expect(result.code == 2)
-    #expect(result.errors.hasPrefix("attnlab list: ATTNLAB_ISA: sse9 is not available here; it takes one of: "))
+    #expect(
+      result.errors.hasPrefix("attnlab list: ATTNLAB_ISA: sse9 is not available here; it takes one of: "))
   }
 
   @Test(arguments: ["list", "run", "measure", "compare", "plot", "report", "doctor"])

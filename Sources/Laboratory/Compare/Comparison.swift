@@ -88,7 +88,10 @@ public struct Comparison: Sendable {
       else { return nil }
       return mine / theirs
     }
-    if let meeting = crossover(of: first, and: second) {
+    // Curves with offsets can meet twice; what holds from there on is said by the last meeting inside the data.
+    let meetings = crossovers(of: first, and: second)
+    let inside = meetings.filter { $0.extrapolation <= 1 }.max { $0.x < $1.x }
+    if let meeting = inside ?? meetings.min(by: { $0.extrapolation < $1.extrapolation }) {
       // A meeting point far outside the data, against what every measured length says, is a guess.
       let agrees = ratios.contains { $0 < 1 } && ratios.contains { $0 > 1 }
       if agrees || meeting.extrapolation <= 2 { return .meets(meeting) }

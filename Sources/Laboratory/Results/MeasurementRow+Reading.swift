@@ -77,18 +77,30 @@ extension MeasurementRow {
   /// Reads the object that `attnlab measure --json` prints.
   /// - Throws: `UsageError` when it is none.
   public static func read(json: String) throws(UsageError) -> MeasurementRow {
-    guard let object = try? JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any] else {
+    guard let object = try? JSONDecoder().decode([String: JSONCell].self, from: Data(json.utf8)) else {
       throw UsageError("measure: its output is no JSON object")
     }
-    return try MeasurementRow(
-      { column in
-        switch object[column] {
-        case let text as String: text
-        case let number as NSNumber where column == "causal": number.boolValue ? "true" : "false"
-        case let number as NSNumber:
-          number.doubleValue == Double(number.int64Value) ? "\(number.int64Value)" : "\(number.doubleValue)"
-        default: nil
-        }
-      }, place: "measure")
+    return try MeasurementRow({ column in object[column]?.text }, place: "measure")
+  }
+}
+
+/// A value of a row's JSON object, as the CSV writes it. JSONDecoder reads a number to its last bit; JSONSerialization
+/// may be one unit off.
+private struct JSONCell: Decodable {
+  let text: String?
+
+  init(from decoder: any Decoder) throws {
+    let value = try decoder.singleValueContainer()
+    if value.decodeNil() {
+      text = nil
+    } else if let flag = try? value.decode(Bool.self) {
+      text = flag ? "true" : "false"
+    } else if let whole = try? value.decode(Int.self) {
+      text = "\(whole)"
+    } else if let number = try? value.decode(Double.self) {
+      text = "\(number)"
+    } else {
+      text = try value.decode(String.self)
+    }
   }
 }
