@@ -48,6 +48,16 @@ import Testing
     }
   }
 
+  @Test func scratchThatGrowsInStepsDoesNotSetTheExponent() throws {
+    let rows = Self.rows(
+      "full", seconds: { 1e-9 * $0 * $0 },
+      workspace: { n in n >= 4096 ? 504_832 : n >= 2048 ? 252_416 : 126_208 })
+    let line = try #require(try Comparison(rows).parts.first?.lines.first)
+    let exponent = try #require(line.memory.exponent)
+    #expect(abs(exponent.value - 1) < 0.05, "\(line.memory.text)")
+    #expect((exponent.low ?? .infinity) <= 1 && (exponent.high ?? -.infinity) >= 1, "\(line.memory.text)")
+  }
+
   @Test func theCrossoverIsWhereTheCurvesMeet() throws {
     // 1e-6 n = 1e-9 n² at n = 1000.
     let part = try #require(try Comparison(Self.full + Self.window).parts.first)

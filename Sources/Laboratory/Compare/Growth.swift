@@ -70,16 +70,20 @@ extension Panel.Series {
   /// How a metric grows.
   public func growth(_ metric: Metric) -> Growth { Growth(points(metric)) }
 
-  /// How memory grows: by the part that grows fastest.
+  /// How memory grows: by the part that decides it at the largest length.
   ///
   /// Memory is inputs and results, which grow as n whatever the variant, and workspace, which is the variant's own.
   /// A sum of powers grows as its largest power; fitted as one power, n² beside n would show as 1.95 at these lengths.
-  /// So both the whole and the workspace are fitted, and the larger exponent is the answer.
+  /// So where the workspace is most of the memory and grows faster, its law is the answer. Where it is less, it is
+  /// scratch that grows in steps and says nothing about large n.
   public var memoryGrowth: Growth {
     let whole = growth(.memory)
     let workspace = growth(.workspace)
     guard let a = whole.exponent else { return whole }
     guard let b = workspace.exponent, b.value > a.value else { return whole }
-    return workspace
+    guard let last = rows.last, let used = last.workspaceBytes, let all = last.memoryBytes else {
+      return whole
+    }
+    return 2 * used > all ? workspace : whole
   }
 }

@@ -66,7 +66,7 @@ extension Figure {
     )
     for (number, panel) in panels.enumerated() {
       let share = 1 / Double(panels.count)
-      let left = share * Double(number) + 112 / Double(width)
+      let left = share * Double(number) + 140 / Double(width)
       let right = share * Double(number + 1) - 22 / Double(width)
       lines += [
         "set lmargin at screen \(left)", "set rmargin at screen \(right)", "set tmargin at screen \(top)",
@@ -75,7 +75,7 @@ extension Figure {
         number == 0
           ? "set ylabel \(quoted(escaped(yLabel))) offset -0.5,0 textcolor rgb \"\(Self.ink)\""
           : "unset ylabel",
-        "set key at screen \(left - 60 / Double(width)),\(Double(legendHeight) / Double(height)) left top"
+        "set key at screen \(left - 88 / Double(width)),\(Double(legendHeight) / Double(height)) left top"
           + " maxrows \(legendRows(panel)) Left reverse samplen 2 spacing 1.15 font \",12\" textcolor rgb \"\(Self.ink)\"",
         range(panel), plot(panel, firstIndex: firstIndex(of: number)),
       ]

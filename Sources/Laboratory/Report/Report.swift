@@ -62,7 +62,7 @@ public struct Report: Sendable {
     ),
     (
       .memory,
-      "Memory of a pass as the ledger counted it: inputs, results and workspace. The legend gives the exponent of the part that grows fastest."
+      "Memory of a pass as the ledger counted it: inputs, results and workspace. The legend gives the exponent of the whole, or of the workspace where that is most of it."
     ),
     (
       .speedup,
