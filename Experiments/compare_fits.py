@@ -138,7 +138,7 @@ def main():
                 if errors and all(errors.values()):
                     error = max(abs(fit["parameters"][k]["standard_error"] / errors[k] - 1) for k in errors)
                 agrees = value < 1e-5 and error < 1e-2 and fit["converged"]
-                if not agrees and objective < -1e-9:
+                if not agrees and objective < -1e-12:
                     better += 1  # the peer stopped short of the minimum that ours reached
                     verdict = "ours is lower"
                 elif not agrees:
