@@ -11,6 +11,7 @@ ATTNLAB = .build/release/attnlab
 
 quickstart: build
 	@$(ATTNLAB) run quickstart
+	@$(ATTNLAB) run quickstart-training
 
 test: setup
 	$(SWIFT) test --disable-xctest
