@@ -27,7 +27,8 @@ public struct TextSource: Sendable {
     for root in Self.projectRoots(from: anchors) {
       let found = Self.folder(root + "/Sources", limit: limit)
       if !found.isEmpty {
-        (origin, bytes) = (root + "/Sources", found)
+        // Relative, so that a record of a run tells nothing of where the package lies.
+        (origin, bytes) = ("Sources", found)
         return
       }
     }

@@ -58,9 +58,9 @@ public struct FieldReader {
   /// Complains about a field that nothing asked for.
   /// - Throws: `UsageError` with its place and the nearest known name.
   public func finish(also others: [String] = []) throws(UsageError) {
-    let names = known + others
+    let names = Set(known + others)
     guard let stranger = entries.first(where: { !names.contains($0.key) }) else { return }
-    let nearest = nearestName(to: stranger.key, among: names).map { "did you mean \($0)? " } ?? ""
+    let nearest = nearestName(to: stranger.key, among: names.sorted()).map { "did you mean \($0)? " } ?? ""
     throw UsageError(
       "\(stranger.place): unknown field \(stranger.key); \(nearest)known are \(names.sorted().joined(separator: ", "))"
     )
