@@ -127,9 +127,7 @@ struct ApplyCommand: ParsableCommand {
   }
 
   private func checkFlags() throws {
-    if let threads, threads < 1 {
-      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
-    }
+    try ThreadFlag.check(threads)
     let gradients = [dq, dk, dv].compactMap(\.self)
     if gradOut == nil && !gradients.isEmpty {
       throw UsageError("--grad-out: needed by --dq, --dk and --dv")

@@ -22,10 +22,8 @@ struct DoctorCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
+    try ThreadFlag.check(threads)
     let threads = threads ?? Parallel.processorCount
-    guard threads >= 1 else {
-      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
-    }
     let machine = Machine.current
     let set = InstructionSet.default.rawValue
     let limits = MachinePeak.measure(threads: threads, instructionSet: set)

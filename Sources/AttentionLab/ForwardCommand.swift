@@ -65,9 +65,7 @@ struct ForwardCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    if let threads, threads < 1 {
-      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
-    }
+    try ThreadFlag.check(threads)
     guard adamwSteps >= 0 else { throw UsageError("--adamw-steps \(adamwSteps): it takes 0 or more") }
     let needsTargets = loss || grads != nil || adamwSteps > 0
     guard !needsTargets || targets != nil else {

@@ -129,9 +129,6 @@ struct MaskCommand: ParsableCommand {
     if kind == "npy" { return try counts.npy.write(to: path) }
     let settings = attention.configurationSummary.replacing(";", with: ", ")
     let title = "\(variant)\(settings.isEmpty ? "" : ": " + settings)\(causal ? ", causal" : "")"
-    let data = kind == "svg" ? Data(picture.svg(title: title).utf8) : Data(picture.png())
-    do { try data.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw UsageError("\(path): cannot be written: \(error.localizedDescription)")
-    }
+    try AtomicFile.write(kind == "svg" ? Array(picture.svg(title: title).utf8) : picture.png(), to: path)
   }
 }

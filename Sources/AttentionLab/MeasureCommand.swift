@@ -69,7 +69,8 @@ struct MeasureCommand: ParsableCommand {
   @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
   var sets: [String] = []
 
-  @Option(help: "The most memory that the pass may use, such as 8GiB.")
+  @Option(
+    help: "The most memory that the pass may use, such as 8GiB. Default: three quarters of the machine's.")
   var memoryLimit: String?
 
   @Option(help: "The machine's peak in GFLOP/s when it is known; else it is measured.")
@@ -114,10 +115,8 @@ struct MeasureCommand: ParsableCommand {
     guard let budgetSeconds = Quantity.seconds(budget) else {
       throw UsageError("--budget \(budget): it takes \(Quantity.secondsAllowed)")
     }
-    for (name, value, least) in [
-      ("repeats", repeats, 1), ("warmup", warmup, 0), ("threads", threads ?? 1, 1),
-    ]
-    where value < least {
+    try ThreadFlag.check(threads)
+    for (name, value, least) in [("repeats", repeats, 1), ("warmup", warmup, 0)] where value < least {
       throw UsageError("--\(name) \(value): it takes a whole number of at least \(least)")
     }
     if let peakGflops, !(peakGflops > 0 && peakGflops.isFinite) {

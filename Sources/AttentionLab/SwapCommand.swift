@@ -68,9 +68,7 @@ struct SwapCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    if let threads, threads < 1 {
-      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
-    }
+    try ThreadFlag.check(threads)
     let compute = threads.map { Compute(threads: $0) } ?? Compute()
     let pretrained = try PretrainedModel(
       contentsOf: checkpoint, catalog: AttentionLab.catalog, compute: compute)

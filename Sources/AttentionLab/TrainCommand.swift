@@ -55,9 +55,7 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     let catalog = AttentionLab.catalog
-    if let threads, threads < 1 {
-      throw UsageError("--threads \(threads): it takes a whole number of at least 1")
-    }
+    try ThreadFlag.check(threads)
     let path = checkpoint ?? "results/train-\(task)"
     if fresh, FileManager.default.fileExists(atPath: path) {
       var number = 1

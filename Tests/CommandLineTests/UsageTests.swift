@@ -79,7 +79,7 @@ import Testing
       ["report", "nowhere"],
       "attnlab report: nowhere: no such folder; give one that attnlab run wrote, such as results/quickstart"
     ),
-    (["doctor", "--threads", "0"], "attnlab doctor: --threads 0: it takes a whole number of at least 1"),
+    (["doctor", "--threads", "0"], "attnlab doctor: --threads 0: it takes a whole number from 1 to 1024"),
   ])
   func oneLineAndExitCodeTwo(arguments: [String], line: String) throws {
     let result = try BuiltProgram.attnlab.run(arguments)
@@ -87,6 +87,39 @@ import Testing
     #expect(result.output.isEmpty)
     #expect(result.errorLines.count == 1, "\(result.errors)")
     #expect(result.errors.hasPrefix(line), "\(result.errors)")
+  }
+
+  @Test(arguments: [
+    (
+      ["--n", "1000000000"],
+      "out_of_memory: full forward n=1000000000: needs 957 GiB for inputs and results alone; "
+    ),
+    (["--n", "1000000", "--heads", "1024"], "out_of_memory: "),
+    (["--n", "4096", "--memory-limit", "1MiB"], "out_of_memory: "),
+  ])
+  func whatDoesNotFitIsSaidBeforeItIsTried(arguments: [String], line: String) throws {
+    let result = try BuiltProgram.attnlab.run(["measure", "full"] + arguments)
+    #expect(result.code == 1)
+    #expect(
+      result.errorLines.count == 1 && result.errors.hasPrefix("attnlab measure: \(line)"), "\(result.errors)")
+  }
+
+  @Test(arguments: [
+    (
+      ["--n", "100000000000"],
+      "query length: 100000000000 is not allowed; it takes a whole number of at most "
+    ),
+    (
+      ["--n", "1000000000", "--heads", "1000000000"],
+      "shape: [1, 1000000000, 1000000000, 64] is not allowed; "
+    ),
+    (["--n", "64", "--threads", "9999"], "--threads 9999: it takes a whole number from 1 to 1024"),
+  ])
+  func sizesBeyondReasonAreRefused(arguments: [String], line: String) throws {
+    let result = try BuiltProgram.attnlab.run(["measure", "full"] + arguments)
+    #expect(result.code == 2)
+    #expect(
+      result.errorLines.count == 1 && result.errors.hasPrefix("attnlab measure: \(line)"), "\(result.errors)")
   }
 
   @Test func anInstructionSetThatIsNotHereIsRefused() throws {

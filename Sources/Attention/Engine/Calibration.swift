@@ -22,7 +22,7 @@ public struct Calibration: Hashable, Sendable {
   ///   - seconds: about how long the whole measurement may take.
   ///   - bufferBytes: what is read, a thread; more than the last-level cache.
   /// - Throws: `MemoryLimitExceeded`.
-  /// - Complexity: about `seconds`; allocates `threads · bufferBytes`.
+  /// - Complexity: about `seconds`; allocates `bufferBytes` a thread, 4 GiB at most in all.
   public static func measure(
     instructionSet: InstructionSet = .default, threads: Int = Parallel.processorCount, seconds: Double = 1,
     bufferBytes: Int = 128 << 20
@@ -52,12 +52,13 @@ public struct Calibration: Hashable, Sendable {
 
   /// Measures the rate of reading memory that fits no cache: bytes a second.
   /// - Throws: `MemoryLimitExceeded`.
-  /// - Complexity: about `seconds` and the time to fill the buffer; allocates `threads · bufferBytes`.
+  /// - Complexity: about `seconds` and the time to fill the buffer; allocates `bufferBytes` a thread, 4 GiB at most.
   public static func bandwidth(
     instructionSet: InstructionSet = .default, threads: Int, seconds: Double = 0.2,
     bufferBytes: Int = 128 << 20
   ) throws -> Double {
-    let buffer = try Tensor(zeros: [threads, bufferBytes / MemoryLayout<Float>.stride])
+    let share = min(bufferBytes, (4 << 30) / threads)
+    let buffer = try Tensor(zeros: [threads, share / MemoryLayout<Float>.stride])
     return best(for: seconds) { bandwidth(instructionSet.code, buffer, threads: threads) }
   }
 

@@ -73,6 +73,9 @@ public struct AttentionShape: Hashable, Sendable {
   /// The shape of the log-sum-exp.
   public var lseShape: [Int] { [batch, queryHeads, queryLength] }
 
+  private static let largestSize = 1 << 30
+  private static let largestCount = 0x1p48
+
   /// Checks every field.
   /// - Throws: `ConfigurationError` naming the first field that is out of range.
   public func validate() throws(ConfigurationError) {
@@ -80,8 +83,22 @@ public struct AttentionShape: Hashable, Sendable {
       ("batch", batch), ("heads", queryHeads), ("key heads", keyHeads), ("query length", queryLength),
       ("key length", keyLength), ("head dim", headDim), ("value dim", valueDim),
     ]
-    for (field, value) in sizes where value < 1 {
-      throw ConfigurationError(field: field, value: "\(value)", allowed: "a whole number of at least 1")
+    for (field, value) in sizes {
+      guard value >= 1 else {
+        throw ConfigurationError(field: field, value: "\(value)", allowed: "a whole number of at least 1")
+      }
+      // Rows are numbered with 32 bits.
+      guard value <= Self.largestSize else {
+        throw ConfigurationError(
+          field: field, value: "\(value)", allowed: "a whole number of at most \(Self.largestSize)")
+      }
+    }
+    for axes in [queryShape, keyShape, valueShape, outputShape] {
+      let count = axes.reduce(1.0) { $0 * Double($1) }
+      guard count <= Self.largestCount else {
+        throw ConfigurationError(
+          field: "shape", value: "\(axes)", allowed: "[batch, heads, length, dim] of at most 2^48 elements")
+      }
     }
     guard queryHeads % keyHeads == 0 else {
       throw ConfigurationError(

@@ -34,12 +34,11 @@ extension FitRecord {
   public static func write(_ records: [FitRecord], to path: String) throws(UsageError) {
     let text = ([csvHeader] + records.flatMap(\.csvRows)).map(CSVTable.line).joined()
     do {
-      let url = URL(fileURLWithPath: path)
       try FileManager.default.createDirectory(
-        at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-      try Data(text.utf8).write(to: url, options: .atomic)
+        at: URL(fileURLWithPath: path).deletingLastPathComponent(), withIntermediateDirectories: true)
     } catch {
-      throw UsageError("\(path): cannot be written (\(error.localizedDescription))")
+      throw UsageError("\(path): cannot be written: \(error.localizedDescription)")
     }
+    try RunFolder.replace(path, with: text)
   }
 }

@@ -9,7 +9,7 @@ public struct Measurement: Sendable {
   /// Where the variant comes from.
   public let catalog: Catalog
   /// The most bytes that the pass may use.
-  public var memoryLimit: Int?
+  public var memoryLimit = ProcessMemory.defaultLimit
   /// The machine's fused multiply-add peak for these threads and this instruction set, in GFLOP/s.
   public var peakGflops: Double?
   /// Folders from which the project's own text is looked for.
@@ -59,6 +59,8 @@ public struct Measurement: Sendable {
         field: "isa", value: cell.instructionSet,
         allowed: "one of " + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
     }
+    // Before the plan, which is itself proportional to the length.
+    try budget(Double(Self.inputOutputBytes(shape, cell.pass)), for: "for inputs and results alone")
     let clock = ContinuousClock()
     let start = clock.now
     let variant = try catalog.make(
@@ -71,11 +73,7 @@ public struct Measurement: Sendable {
     row.flops = cost.flops
     row.density = cost.density(of: shape)
     row.predictedBytes = cost.workspaceBytes + cost.inputOutputBytes
-    if let memoryLimit, let predicted = row.predictedBytes, predicted > Double(memoryLimit) {
-      throw BudgetExceeded(
-        "needs \(Quantity.describe(bytes: predicted)) by its closed form; "
-          + "\(Quantity.describe(bytes: Double(memoryLimit))) allowed")
-    }
+    try budget(cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")
     if !isChecked { try checkShapeClass(shape, instructionSet) }
 
     let ledger = MemoryLedger(limitBytes: memoryLimit)
@@ -88,6 +86,14 @@ public struct Measurement: Sendable {
     let result = try time(variant, inputs, shape, maker, context, row: &row)
     row.peakRSSBytes = ProcessMemory.peakBytes()
     try verify(result, variant, inputs, shape, row: &row)
+  }
+
+  /// Refuses what will not fit before any of it is allocated.
+  private func budget(_ bytes: Double, for what: String) throws(BudgetExceeded) {
+    guard bytes > Double(memoryLimit) else { return }
+    throw BudgetExceeded(
+      "needs \(Quantity.describe(bytes: bytes)) \(what); "
+        + "\(Quantity.describe(bytes: Double(memoryLimit))) allowed")
   }
 
   /// The conformance check at this shape class: no variant is timed before it is right.
@@ -139,7 +145,7 @@ public struct Measurement: Sendable {
   }
 
   /// Bytes of q, k, v, output and log-sum-exp; for backward also of the four gradients.
-  private static func inputOutputBytes(_ shape: AttentionShape, _ pass: Pass) -> Int {
+  static func inputOutputBytes(_ shape: AttentionShape, _ pass: Pass) -> Int {
     var tensors = [shape.queryShape, shape.keyShape, shape.valueShape, shape.outputShape, shape.lseShape]
     if pass == .backward { tensors += tensors.dropLast() }
     return tensors.reduce(0) { $0 + $1.reduce(MemoryLayout<Float>.stride, *) }

@@ -47,6 +47,9 @@ public enum ProcessMemory {
     return min(physical, limit ?? physical)
   }
 
+  /// What a pass may use when nothing else is said: three quarters of the machine's memory.
+  public static var defaultLimit: Int { machineBytes / 4 * 3 }
+
   #if os(Linux)
     private static func status(_ field: String, of process: String) -> Int? {
       guard let text = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8) else {

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// The folder of a run, held by one process at a time.
 public final class RunFolder: Sendable {
@@ -56,10 +57,6 @@ public final class RunFolder: Sendable {
   /// Replaces a file in one step, so that nobody ever reads half of it.
   /// - Throws: `UsageError` when it cannot be written.
   public static func replace(_ file: String, with text: String) throws(UsageError) {
-    do {
-      try Data(text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
-    } catch {
-      throw UsageError("\(file): cannot be written: \(error.localizedDescription)")
-    }
+    do { try AtomicFile.write(Array(text.utf8), to: file) } catch { throw UsageError(error.description) }
   }
 }

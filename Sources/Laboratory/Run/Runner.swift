@@ -33,7 +33,7 @@ public struct Runner: Sendable {
     self.program = program
     self.interruption = interruption
     self.progress = progress
-    memoryLimit = preset.memoryLimit ?? ProcessMemory.machineBytes / 4 * 3
+    memoryLimit = preset.memoryLimit ?? ProcessMemory.defaultLimit
     timeLimit = preset.timeLimit
   }
 

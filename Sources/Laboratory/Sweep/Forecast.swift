@@ -28,7 +28,7 @@ public struct Forecast: Sendable {
   /// Predicts all cells.
   /// - Complexity: a plan of every variant at every shape.
   public init(_ cells: [Cell], catalog: Catalog, memoryLimit: Int?) {
-    let limit = memoryLimit ?? ProcessMemory.machineBytes / 4 * 3
+    let limit = memoryLimit ?? ProcessMemory.defaultLimit
     let threads = cells.map(\.threads).max() ?? 1
     let machine = MachinePeak.measure(
       threads: threads, instructionSet: InstructionSet.default.rawValue, seconds: 0.4)
@@ -40,6 +40,12 @@ public struct Forecast: Sendable {
   private static func line(_ cell: Cell, _ catalog: Catalog, limit: Int, gflops: Double) -> Line {
     do {
       let shape = try cell.shape()
+      let least = Double(Measurement.inputOutputBytes(shape, cell.pass))
+      guard least <= Double(limit) else {
+        let objection =
+          "out_of_memory: over \(Quantity.describe(bytes: Double(limit))) for inputs and results alone"
+        return Line(cell: cell, seconds: overheadSeconds, bytes: least, objection: objection)
+      }
       let variant = try catalog.make(
         cell.variant, settings: cell.settings, shape: shape, key: RandomKey(seed: cell.seed))
       let cost = variant.cost(of: cell.pass)

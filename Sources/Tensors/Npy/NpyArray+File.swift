@@ -16,16 +16,8 @@ extension NpyArray {
   /// Writes a file whole or not at all: to a temporary name beside it, then renamed.
   /// - Throws: `NpyError` when the folder does not exist, is read-only, or the disk is full.
   public func write(to path: String) throws(NpyError) {
-    let temporary = "\(path).\(getpid()).partial"
-    let bytes = fileBytes
-    guard let file = fopen(temporary, "wb") else { throw NpyArray.systemError(path, "cannot be written") }
-    let written = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, bytes.count, file) }
-    let flushed = fflush(file) == 0 && fsync(fileno(file)) == 0
-    let closed = fclose(file) == 0
-    guard written == bytes.count, flushed, closed, rename(temporary, path) == 0 else {
-      let error = NpyArray.systemError(path, "cannot be written")
-      unlink(temporary)
-      throw error
+    do { try AtomicFile.write(fileBytes, to: path) } catch {
+      throw NpyError(path: error.path, problem: error.problem)
     }
   }
 

@@ -1,11 +1,3 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 extension Safetensors {
   /// Writes a file whole or not at all: to a temporary name beside it, flushed to the disk, then renamed.
   ///
@@ -28,16 +20,20 @@ extension Safetensors {
       offset = end
     }
     let header = SafetensorsHeader(entries: entries, metadata: metadata).bytes
-    try AtomicFile.write(to: path) { append in
-      guard header.withUnsafeBytes(append) else { return false }
-      for entry in entries {
-        if let array = arrays[entry.name] {
-          guard Safetensors.bytes(of: array).withUnsafeBytes(append) else { return false }
-        } else if let tensor = tensors[entry.name]?.contiguous() {
-          guard Safetensors.withBytes(of: tensor, as: type, append) else { return false }
+    do throws(AtomicFile.Failure) {
+      try AtomicFile.write(to: path) { append in
+        guard header.withUnsafeBytes(append) else { return false }
+        for entry in entries {
+          if let array = arrays[entry.name] {
+            guard Safetensors.bytes(of: array).withUnsafeBytes(append) else { return false }
+          } else if let tensor = tensors[entry.name]?.contiguous() {
+            guard Safetensors.withBytes(of: tensor, as: type, append) else { return false }
+          }
         }
+        return true
       }
-      return true
+    } catch {
+      throw SafetensorsError(path: error.path, problem: error.problem)
     }
   }
 
@@ -93,38 +89,5 @@ extension Safetensors {
     case .double(let values): flatten(values.map(\.bitPattern))
     case .integer(let values): flatten(values.map { UInt64(bitPattern: $0) })
     }
-  }
-}
-
-/// A file that appears whole or not at all.
-enum AtomicFile {
-  /// Runs `body` with a function that appends bytes and says whether that worked.
-  static func write(
-    to path: String, _ body: ((_ bytes: UnsafeRawBufferPointer) -> Bool) -> Bool
-  ) throws(SafetensorsError) {
-    let temporary = "\(path).\(getpid()).partial"
-    guard let file = fopen(temporary, "wb") else { throw failure(path) }
-    let written = body { bytes in
-      bytes.isEmpty || fwrite(bytes.baseAddress, 1, bytes.count, file) == bytes.count
-    }
-    let flushed = fflush(file) == 0 && fsync(fileno(file)) == 0
-    let closed = fclose(file) == 0
-    guard written, flushed, closed, rename(temporary, path) == 0 else {
-      let error = failure(path)
-      unlink(temporary)
-      throw error
-    }
-    // The new name itself is only safe once the folder is on the disk; where that is refused the file is still whole.
-    let folder =
-      path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) + "/." : "."
-    let descriptor = open(folder, O_RDONLY)
-    if descriptor >= 0 {
-      fsync(descriptor)
-      close(descriptor)
-    }
-  }
-
-  private static func failure(_ path: String) -> SafetensorsError {
-    SafetensorsError(path: path, problem: "cannot be written: \(String(cString: strerror(errno)))")
   }
 }

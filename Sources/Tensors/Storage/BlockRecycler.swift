@@ -14,7 +14,8 @@ final class BlockRecycler: @unchecked Sendable {
   var systemAllocations: Int { state.withLock { $0.systemAllocations } }
 
   /// A block of at least `bytes`, contents unspecified.
-  func take(bytes: Int) -> UnsafeMutableRawPointer {
+  /// - Throws: `MemoryLimitExceeded` when the system refuses.
+  func take(bytes: Int) throws(MemoryLimitExceeded) -> UnsafeMutableRawPointer {
     let size = BlockRecycler.sizeClass(bytes)
     let address: UInt? = state.withLock { state in
       if let address = state.free[size]?.popLast() { return address }
@@ -22,9 +23,7 @@ final class BlockRecycler: @unchecked Sendable {
       return nil
     }
     if let address, let block = UnsafeMutableRawPointer(bitPattern: address) { return block }
-    let block = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: alignmentFor(bytes: size))
-    adviseHugePages(block, size)
-    return block
+    return try allocateBlock(size)
   }
 
   /// Takes a block back.
@@ -35,7 +34,7 @@ final class BlockRecycler: @unchecked Sendable {
 
   deinit {
     let blocks = state.withLock { $0.free.values.flatMap { $0 } }
-    for address in blocks { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
+    for address in blocks { UnsafeMutableRawPointer(bitPattern: address).map(freeBlock) }
   }
 
   static func sizeClass(_ bytes: Int) -> Int {

@@ -18,3 +18,17 @@ func adviseHugePages(_ pointer: UnsafeMutableRawPointer, _ bytes: Int) {
     if bytes >= 4 * hugePageBytes { _ = madvise(pointer, bytes, 14 /* MADV_HUGEPAGE */) }
   #endif
 }
+
+/// A block from the system, contents unspecified, given back by `freeBlock`.
+/// - Throws: `MemoryLimitExceeded` when the system refuses.
+func allocateBlock(_ bytes: Int) throws(MemoryLimitExceeded) -> UnsafeMutableRawPointer {
+  var block: UnsafeMutableRawPointer?
+  guard posix_memalign(&block, alignmentFor(bytes: bytes), bytes) == 0, let block else {
+    throw MemoryLimitExceeded(requestedBytes: bytes, currentBytes: 0, limitBytes: nil)
+  }
+  adviseHugePages(block, bytes)
+  return block
+}
+
+/// Gives back a block of `allocateBlock`.
+func freeBlock(_ block: UnsafeMutableRawPointer) { free(block) }

@@ -56,17 +56,19 @@ public final class MemoryLedger: Sendable {
   func remove(bytes: Int) { counts.withLock { $0.current -= bytes } }
 }
 
-/// An allocation that would have passed a ledger's limit.
+/// An allocation that would have passed a ledger's limit, or that the system refused.
 public struct MemoryLimitExceeded: Error, Sendable, Equatable, CustomStringConvertible {
   /// The size of the refused allocation.
   public let requestedBytes: Int
   /// The bytes that were live when it was refused.
   public let currentBytes: Int
-  /// The limit.
-  public let limitBytes: Int
+  /// The limit; `nil` when it was the system that refused.
+  public let limitBytes: Int?
 
   /// One line: what was asked for, what is in use, what is allowed.
   public var description: String {
-    "memory limit: \(requestedBytes) bytes asked for with \(currentBytes) in use; \(limitBytes) allowed"
+    guard let limitBytes else { return "memory: the system refused \(requestedBytes) bytes" }
+    return
+      "memory limit: \(requestedBytes) bytes asked for with \(currentBytes) in use; \(limitBytes) allowed"
   }
 }

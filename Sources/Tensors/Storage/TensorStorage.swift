@@ -11,16 +11,19 @@ final class TensorStorage: @unchecked Sendable {
   /// Bytes asked of the system.
   var byteCount: Int { count * MemoryLayout<Float>.stride }
 
-  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  /// - Throws: `MemoryLimitExceeded` when the ledger or the system refuses.
   init(count: Int, zeroed: Bool, ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
     let bytes = max(1, count) * MemoryLayout<Float>.stride
     try ledger?.add(bytes: count * MemoryLayout<Float>.stride)
     let raw: UnsafeMutableRawPointer
-    if let recycler = ledger?.recycler {
-      raw = recycler.take(bytes: bytes)
-    } else {
-      raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: alignmentFor(bytes: bytes))
-      adviseHugePages(raw, bytes)
+    do throws(MemoryLimitExceeded) {
+      raw =
+        if let recycler = ledger?.recycler { try recycler.take(bytes: bytes) } else {
+          try allocateBlock(bytes)
+        }
+    } catch {
+      ledger?.remove(bytes: count * MemoryLayout<Float>.stride)
+      throw error
     }
     if zeroed { raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes) }
     self.base = raw.bindMemory(to: Float.self, capacity: max(1, count))
@@ -32,7 +35,7 @@ final class TensorStorage: @unchecked Sendable {
     if let recycler = ledger?.recycler {
       recycler.give(UnsafeMutableRawPointer(base), bytes: max(1, count) * MemoryLayout<Float>.stride)
     } else {
-      UnsafeMutableRawPointer(base).deallocate()
+      freeBlock(base)
     }
     ledger?.remove(bytes: byteCount)
   }
