@@ -21,9 +21,15 @@ static inline int32_t attn_row(const attn_list *list, int32_t t) {
   return list->index ? list->index[t] : list->start + t * list->stride;
 }
 
+/// Asks for a row before its turn: gathered and strided rows follow no order that the processor could foresee.
+static inline void attn_prefetch_row(const float *row, int32_t dim) {
+  for (int32_t d = 0; d < dim; d += 16) __builtin_prefetch(row + d);
+}
+
 /// Appends the keys `from ..` of a run until the block is full or the run ends; returns the next key.
 static inline int32_t attn_block_fill(attn_block *block, const attn_head *head, const attn_run *run, int32_t from) {
   attn_piece piece = {block->count, block->count, run->mask, run->low, run->high};
+  const int scattered = run->keys.index != NULL || run->keys.stride > 1;
   int32_t t = from, count = block->count;
   for (; t < run->keys.count && count < ATTN_BLOCK; t++) {
     int32_t key = attn_row(&run->keys, t);
@@ -32,6 +38,10 @@ static inline int32_t attn_block_fill(attn_block *block, const attn_head *head, 
     block->values[count] = head->value + (ptrdiff_t)key * head->value_stride;
     block->key[count] = key;
     block->word[count] = run->bits ? run->bits[t] : 0;
+    if (scattered) {
+      attn_prefetch_row(block->keys[count], head->head_dim);
+      attn_prefetch_row(block->values[count], head->value_dim);
+    }
     count++;
   }
   piece.last = count;

@@ -103,11 +103,16 @@ struct BackwardPass: Sendable {
     var space = try Tensor(uninitialized: [threads, plan.group, scratch], ledger: context.ledger)
     try space.withUnsafeMutablePointer { base throws in
       let region = Region(base: base)
-      for wave in 0..<plan.waveCount {
+      @Sendable func run(_ index: Int, _ worker: Int, wave: Int) throws {
+        if wave == 0 { clearBlocks(plan.units[index]) }
+        let own = worker * plan.group * scratch
+        try unit(plan.units[index], wave: wave) { region.scratch(own + $0 * scratch) }
+      }
+      // A head that is one unit goes through its waves while its rows are in the cache.
+      let isAlone = plan.unitsPerHead == 1
+      for waves in isAlone ? [0..<plan.waveCount] : (0..<plan.waveCount).map({ $0..<$0 + 1 }) {
         try Parallel.forEach(count: plan.units.count, threads: threads) { index, worker in
-          if wave == 0 { clearBlocks(plan.units[index]) }
-          let own = worker * plan.group * scratch
-          try unit(plan.units[index], wave: wave) { region.scratch(own + $0 * scratch) }
+          for wave in waves { try run(index, worker, wave: wave) }
         }
       }
     }

@@ -23,7 +23,9 @@ extension Engine {
                 value: Rows(reading: valueBase, value), output: Rows(outputBase, strides: outputStrides),
                 lse: Rows(lseBase, strides: lseStrides))
               if plan.waveCount > 1 { pass.clearRowsOfSeveralTiles() }
-              for wave in 0..<plan.waveCount { try pass.run(wave: wave) }
+              if !(try pass.runChained()) {
+                for wave in 0..<plan.waveCount { try pass.run(wave: wave) }
+              }
             }
           }
         }
@@ -43,7 +45,7 @@ struct ForwardPass: Sendable {
   private var isa: Int32 { context.instructionSet.code }
 
   /// Floats of scratch that one tile needs.
-  private var scratchFloats: Int {
+  var scratchFloats: Int {
     let bytes = attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 0)
     return (bytes + 63) / 64 * 16
   }
@@ -106,8 +108,17 @@ struct ForwardPass: Sendable {
     }
   }
 
-  /// Computes the tiles of a group, panel by panel of keys.
-  private func tiles(
+  /// Computes the tiles of a group: together, panel by panel of keys, where they share long runs of keys, else in turn.
+  func tiles(_ group: WaveWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer) {
+    if plan.sharesPanels { return together(group, merge: merge, scratch: scratch) }
+    for position in 0..<group.count {
+      var single = group
+      (single.first, single.count) = (group.first + position, 1)
+      together(single, merge: merge, scratch: scratch)
+    }
+  }
+
+  private func together(
     _ group: WaveWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)

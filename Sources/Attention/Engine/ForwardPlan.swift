@@ -32,6 +32,8 @@ struct ForwardPlan: Sendable {
   let lists: [ListPlan]
   /// Tiles that one worker takes at once, sharing panels of keys in its cache.
   let group: Int
+  /// Whether tiles see so many keys that those of a group should take them panel by panel.
+  let sharesPanels: Bool
 
   var coversAllRows: Bool { lists.allSatisfy(\.coversAllRows) }
   var waveCount: Int { lists.map(\.waves.count).max() ?? 0 }
@@ -40,6 +42,8 @@ struct ForwardPlan: Sendable {
   static let grain = 64.0
   /// Keys of a split tile's part, at least.
   static let partKeys = 2048
+  /// Up to so many keys a row, tiles run one after the other: their keys stay in the cache anyway.
+  static let localKeys = 1024
   /// The most tiles that share panels.
   static let groupLimit = 4
 
@@ -56,6 +60,9 @@ struct ForwardPlan: Sendable {
     }
     let tiles = used.reduce(0.0) { $0 + Double(pattern.lists[$1].tiles.count) } * weight
     group = max(1, min(ForwardPlan.groupLimit, Int(tiles / 32)))
+    sharesPanels = used.contains {
+      costs[$0].total > Double(ForwardPlan.localKeys * pattern.lists[$0].rowCount)
+    }
   }
 }
 
@@ -174,6 +181,9 @@ struct TileWaves: Sendable {
 }
 
 extension TileList {
+  /// The rows of all tiles.
+  var rowCount: Int { tiles.reduce(0) { $0 + Int($1.count) } }
+
   /// The t-th row of a tile.
   func row(_ tile: QueryTile, _ t: Int) -> Int {
     tile.stride == 0 ? Int(queryIndices[Int(tile.start) + t]) : Int(tile.start) + t * Int(tile.stride)

@@ -51,7 +51,7 @@ struct RandomRotations: Sendable {
     let group = heads / rows.shape[1]
     let block = 512
     let blocks = (length + block - 1) / block
-    let scratchFloats = 64 * dim
+    let scratchFloats = 64 * ((dim + 15) / 16 * 16)
     var buckets = [Int32](repeating: 0, count: batch * heads * hashes * length)
     let threads = context.threads
     var scratch = try Tensor(uninitialized: [threads, scratchFloats], ledger: context.ledger)

@@ -50,6 +50,9 @@ struct WaveWork: Sendable {
     itemCount = parts.count + (starts.last ?? 0)
   }
 
+  /// The numbers of the groups of a (batch, head), counted together.
+  func groups(ofHead index: Int) -> Range<Int> { groupStarts[index]..<groupStarts[index + 1] }
+
   /// The group of this number.
   func group(_ number: Int) -> Group {
     var low = 0

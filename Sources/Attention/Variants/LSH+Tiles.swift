@@ -35,14 +35,17 @@ struct LSHChunks {
     var tokens: Range<Int>
     /// Places this visit in the order in which a query meets keys; the first meeting counts when duplicates are dropped.
     var offset: Int
+    /// Whether no row of the tile is among the tokens, nor a later one where that matters.
+    var neverMeetsItself = false
   }
+
+  private var needsBits: Bool { configuration.sameBucketOnly || configuration.duplicates == .drop }
 
   func tiles() -> TileList {
     var list = TileList()
     let bases = orders.map { Int(list.gathered(keys: $0.tokens).start) }
     let plainMask: TileList.Mask =
       shape.isCausal ? .band(low: 1, high: Int32(BandSegments.unbounded)) : .notSelf
-    let needsBits = configuration.sameBucketOnly || configuration.duplicates == .drop
     let places = needsBits && configuration.duplicates == .drop ? orders.map(chunkOfToken) : []
     list.reserve(tiles: rounds * (chunks + length / TileList.lanes), segments: rounds * chunks * 2)
     for round in 0..<rounds {
@@ -51,9 +54,10 @@ struct LSHChunks {
         for rows in shape.rowTiles(of: tokens(of: chunk)) {
           let tileRows = Array(orders[round].tokens[rows])
           let segments = visits.map { visit in
-            let mask =
+            let mask: TileList.Mask =
               needsBits
-              ? list.bitMask(words(of: visit, for: tileRows, round: round, places)) : plainMask
+              ? list.bitMask(words(of: visit, for: tileRows, round: round, places))
+              : visit.neverMeetsItself ? .full : plainMask
             return TileList.Segment(
               start: bases[visit.round] + visit.tokens.lowerBound, count: visit.tokens.count, stride: 0,
               mask: mask)
@@ -73,9 +77,13 @@ struct LSHChunks {
     if !configuration.circular {
       let first = max(0, chunk - configuration.before)
       let last = min(chunks - 1, chunk + configuration.after)
-      return [
-        Visit(round: round, tokens: tokens(of: first).lowerBound..<tokens(of: last).upperBound, offset: 0)
-      ]
+      let (begin, end) = (tokens(of: first).lowerBound, tokens(of: last).upperBound)
+      let own = tokens(of: chunk)
+      // Chunks of a round share no token, so only the own one needs its mask; order in time is another matter.
+      if shape.isCausal || needsBits { return [Visit(round: round, tokens: begin..<end, offset: 0)] }
+      return [own, begin..<own.lowerBound, own.upperBound..<end].filter { !$0.isEmpty }.map {
+        Visit(round: round, tokens: $0, offset: 0, neverMeetsItself: $0 != own)
+      }
     }
     return (-configuration.before...configuration.after).map { offset in
       let place = LSHChunks.modulo(round * chunks + chunk + offset, rounds * chunks)

@@ -76,27 +76,31 @@ public struct SlidingWindow: PatternVariant {
     pattern = TilePattern(shared: SlidingWindow.tiles(configuration, shape))
   }
 
-  /// Rows of one residue modulo the dilation share a tile, and so do their keys.
+  /// Rows of one residue modulo the dilation share a tile, and so do their keys: a dense band. The tiles of all residues
+  /// at one place follow one another, since they read neighbouring rows.
   private static func tiles(_ window: Configuration, _ shape: AttentionShape) -> TileList {
     let dilation = window.dilation
     let right = shape.isCausal ? 0 : window.right
     let band = BandSegments(low: -right * dilation, high: window.left * dilation, stride: dilation)
     let sinks = min(window.sinks, shape.keyLength)
     var list = TileList()
-    for residue in 0..<min(dilation, shape.queryLength) {
-      let rowCount = (shape.queryLength - residue + dilation - 1) / dilation
-      for rows in shape.rowTiles(of: 0..<rowCount) {
-        let start = residue + rows.lowerBound * dilation
+    let residues = min(dilation, shape.queryLength)
+    let longest = (shape.queryLength + dilation - 1) / dilation
+    for place in stride(from: 0, to: longest, by: TileList.lanes) {
+      for residue in 0..<residues {
+        let rowCount = (shape.queryLength - residue + dilation - 1) / dilation
+        let count = min(TileList.lanes, rowCount - place)
+        guard count > 0 else { continue }
+        let start = residue + place * dilation
         let first = start + shape.queryOffset
-        let last = first + (rows.count - 1) * dilation
+        let last = first + (count - 1) * dilation
         let sinkSegments =
           shape.isCausal
           ? BandSegments.causal.segments(first: first, last: last, keys: 0..<sinks)
           : [TileList.Segment(start: 0, count: sinks)]
         let windowSegments = band.segments(
           first: first, last: last, keys: sinks..<max(sinks, shape.keyLength))
-        list.addTile(
-          start: start, count: rows.count, stride: dilation, segments: sinkSegments + windowSegments)
+        list.addTile(start: start, count: count, stride: dilation, segments: sinkSegments + windowSegments)
       }
     }
     return list

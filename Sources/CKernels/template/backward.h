@@ -67,6 +67,10 @@ void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gra
   tile->p = tile->g_rows + lanes * dv;
   tile->ds = tile->p + lanes * ATTN_BLOCK;
   memset(tile->dqt, 0, sizeof(float) * (size_t)(lanes * dk));
+  KERNEL(prefetch_rows)(gradient->output, gradient->output_stride, tile->row, tile->rows, head->value_dim);
+  KERNEL(prefetch_rows)(
+      gradient->output_gradient, gradient->output_gradient_stride, tile->row, tile->rows, head->value_dim);
+  KERNEL(prefetch_rows)(head->query, head->query_stride, tile->row, tile->rows, head->head_dim);
   // Rows without keys (LSE −∞) and lanes without a row take part as zeros: their weights multiply zero gradients.
   uint8_t live[ATTN_LANES];
   for (int i = 0; i < tile->lanes; i++) {

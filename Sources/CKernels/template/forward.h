@@ -62,6 +62,11 @@ INLINE void KERNEL(take_rows)(
   }
 }
 
+/// Asks for the rows of a tile, all at once: packing reads them a vector's column at a time.
+INLINE void KERNEL(prefetch_rows)(const float *source, int64_t stride, const int32_t *row, int rows, int dim) {
+  for (int i = 0; i < rows; i++) attn_prefetch_row(source + (ptrdiff_t)row[i] * stride, dim);
+}
+
 void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows) {
   forward_tile *tile = scratch;
   tile->head = *head;
@@ -69,6 +74,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
+  KERNEL(prefetch_rows)(head->query, head->query_stride, tile->row, tile->rows, head->head_dim);
   tile->qt = (float *)((char *)scratch + ALIGNED(sizeof(forward_tile)));
   tile->ot = tile->qt + (ptrdiff_t)tile->lanes * ROUND_UP(head->head_dim, VL);
   tile->s = tile->ot + (ptrdiff_t)tile->lanes * ROUND_UP(head->value_dim, VL);
@@ -143,6 +149,7 @@ void KERNEL(forward_end)(
   KERNEL(forward_flush)(tile);
   const int dim = tile->head.value_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
   float inverse[ATTN_LANES], keep[ATTN_LANES];
+  if (merge) KERNEL(prefetch_rows)(output, output_stride, tile->row, tile->rows, dim);
   for (int i = 0; i < tile->lanes; i++) {
     float l = tile->l[i];
     inverse[i] = l != 0 ? 1 / l : 0;

@@ -50,6 +50,8 @@ INLINE void KERNEL(argmax)(
   int column = 0;
   for (; column + MR4 <= half; column += MR4)
     KERNEL(argmax_columns)(MR4, nv, rotation, rotation_stride, dim, x, column, high, high_at, low, low_at);
+  for (; column + 4 <= half; column += 4)
+    KERNEL(argmax_columns)(4, nv, rotation, rotation_stride, dim, x, column, high, high_at, low, low_at);
   for (; column < half; column++)
     KERNEL(argmax_columns)(1, nv, rotation, rotation_stride, dim, x, column, high, high_at, low, low_at);
   UNROLL for (int v = 0; v < nv; v++) bucket[v] = -low[v] > high[v] ? low_at[v] + half : high_at[v];
@@ -60,11 +62,11 @@ void KERNEL(hash_rows)(
     int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch) {
   const int width = NV_MAX * VL;
   const ptrdiff_t columns = first_half + second_half, stride = hashes * columns;
+  int32_t identity[NV_MAX * VL];
+  for (int i = 0; i < width; i++) identity[i] = i;
   for (int first = 0; first < count; first += width) {
     const int lanes = count - first < width ? count - first : width;
-    for (int k = 0; k < dim; k++)
-      for (int lane = 0; lane < width; lane++)
-        scratch[k * width + lane] = lane < lanes ? rows[(first + lane) * row_stride + k] : 0.0f;
+    KERNEL(pack)(scratch, rows + first * row_stride, row_stride, identity, lanes, dim, 1.0f, NV_MAX, 1);
     for (int hash = 0; hash < hashes; hash++) {
       vi index[NV_MAX];
       const float *rotation = rotations + hash * columns;

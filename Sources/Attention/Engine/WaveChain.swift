@@ -1,0 +1,89 @@
+import AttentionCore
+import Synchronization
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The waves of all heads in one order of work, a few heads at a time, so that a head's rows stay in the cache from one
+/// wave to the next and no worker waits at the end of a wave.
+///
+/// A step may begin when its head's previous wave is complete. Steps are handed out in order, and those that a step
+/// waits for come before it, so somebody is always at work.
+final class WaveChain: Sendable {
+  /// A group of tiles of a wave.
+  struct Step: Sendable {
+    var head: Int, wave: Int, group: Int
+  }
+
+  let steps: [Step]
+  let works: [WaveWork]
+  private let done: [[Counter]]
+
+  private final class Counter: Sendable {
+    let value = Atomic<Int>(0)
+  }
+
+  /// The steps, `abreast` heads at a time.
+  init(_ works: [WaveWork], heads: Int, abreast: Int) {
+    self.works = works
+    var steps: [Step] = []
+    for first in stride(from: 0, to: heads, by: abreast) {
+      for wave in works.indices {
+        for head in first..<min(heads, first + abreast) {
+          for group in works[wave].groups(ofHead: head) {
+            steps.append(Step(head: head, wave: wave, group: group))
+          }
+        }
+      }
+    }
+    self.steps = steps
+    done = works.map { _ in (0..<heads).map { _ in Counter() } }
+  }
+
+  /// Waits until the step may begin.
+  /// - Throws: `CancellationRequested`.
+  func wait(for step: Step, in context: ExecutionContext) throws {
+    guard step.wave > 0 else { return }
+    let count = works[step.wave - 1].groups(ofHead: step.head).count
+    let counter = done[step.wave - 1][step.head]
+    while counter.value.load(ordering: .acquiring) < count {
+      try context.checkCancellation()
+      sched_yield()
+    }
+  }
+
+  /// Notes that a step is complete.
+  func finish(_ step: Step) { done[step.wave][step.head].value.add(1, ordering: .releasing) }
+}
+
+extension ForwardPass {
+  /// Runs several waves as a chain; false when there is but one, or when tiles are split along their keys.
+  /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
+  func runChained() throws -> Bool {
+    guard plan.waveCount > 1 else { return false }
+    let works = (0..<plan.waveCount).map { WaveWork(plan: plan, shape: shape, wave: $0) }
+    guard works.allSatisfy(\.parts.isEmpty) else { return false }
+    let chain = WaveChain(works, heads: shape.batch * shape.queryHeads, abreast: max(2, context.threads))
+    let scratch = scratchFloats
+    var space = try Tensor(uninitialized: [context.threads, plan.group, scratch], ledger: context.ledger)
+    try space.withUnsafeMutablePointer { base throws in
+      let region = Region(base: base)
+      try Parallel.forEach(count: chain.steps.count, threads: context.threads) { index, worker in
+        try context.checkCancellation()
+        let step = chain.steps[index]
+        try chain.wait(for: step, in: context)
+        tiles(chain.works[step.wave].group(step.group), merge: step.wave > 0) {
+          region.scratch((worker * plan.group + $0) * scratch)
+        }
+        chain.finish(step)
+      }
+    }
+    return true
+  }
+}
