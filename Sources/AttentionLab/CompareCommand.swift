@@ -17,7 +17,7 @@ struct CompareCommand: AsyncParsableCommand {
         attnlab compare new.csv --against old.csv --fail-above 1.10
       """)
 
-  @Argument(help: "Results: measurements.csv files, or folders that hold one.")
+  @Argument(help: "Results: measurements.csv or runs.csv files, or folders that hold one.")
   var csv: [String]
 
   @Option(help: "The variant that others are measured by.")
@@ -45,6 +45,7 @@ struct CompareCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
+    if let first = csv.first, TrainingSummary.isTrainings(first) { return try await compareTrainings() }
     let metric = try metric.map(Metric.named)
     let rows = try ResultFiles.rows(csv)
     if let pass, !rows.contains(where: { $0.pass == pass }) {
@@ -70,6 +71,20 @@ struct CompareCommand: AsyncParsableCommand {
             + (failures.count > 1 ? ", …" : ""))
       }
     }
+  }
+
+  private func compareTrainings() async throws {
+    let given: [(String, Bool)] = [
+      ("--metric", metric != nil), ("--pass", pass != nil), ("--n", n != nil), ("--against", against != nil),
+      ("--fail-above", failAbove != nil), ("--plot", plot != nil),
+    ]
+    if let option = given.first(where: \.1)?.0 {
+      throw UsageError(
+        "\(option): it is for measurements; \(csv[0]) holds trainings (see attnlab plot, attnlab fit)")
+    }
+    let comparison = TrainingComparison(
+      try csv.flatMap { path throws(UsageError) in try TrainingRow.read(TrainingSummary.file(path)) })
+    print(json ? comparison.json.pretty : comparison.text)
   }
 
   private func compare(_ rows: [MeasurementRow], _ metric: Metric?) async throws {

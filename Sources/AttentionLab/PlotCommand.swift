@@ -9,7 +9,8 @@ struct PlotCommand: AsyncParsableCommand {
     abstract:
       "Draw log–log curves with fits and bands; SVG, PNG or PDF, with gnuplot script and data beside.",
     discussion: """
-      Of measurements.csv a metric is drawn over the length, a panel a pass. Of any other file --x and --y say what.
+      Of measurements.csv a metric is drawn over the length, a panel a pass; of runs.csv the laws, evaluations and
+      curves, each a file. Of any other file --x and --y say what.
 
       Examples:
         attnlab plot results/quickstart/measurements.csv
@@ -48,7 +49,8 @@ struct PlotCommand: AsyncParsableCommand {
   var fit = true
 
   func run() async throws {
-    let file = ResultFiles.file(csv)
+    if x == nil, y == nil, by == nil, TrainingSummary.isTrainings(csv) { return try await drawTrainings() }
+    let file = TrainingSummary.isTrainings(csv) ? TrainingSummary.file(csv) : ResultFiles.file(csv)
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
     let written: [String]
     if x != nil || y != nil || by != nil {
@@ -64,5 +66,23 @@ struct PlotCommand: AsyncParsableCommand {
     }
     print(written[0])
     Terminal.note("beside it: \(written.dropFirst().joined(separator: ", "))")
+  }
+
+  /// All figures that trainings allow, beside the CSV, or the first into `--out`.
+  private func drawTrainings() async throws {
+    let file = TrainingSummary.file(csv)
+    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
+    let curves = folder + "/curves.csv"
+    let items = TrainingPlot.items(
+      TrainingComparison(try TrainingRow.read(file)),
+      curves: FileManager.default.fileExists(atPath: curves) ? try CSVTable(contentsOf: curves) : nil)
+    guard let first = items.first else {
+      throw UsageError("\(file): no law and no curve to draw; --x and --y draw any two columns")
+    }
+    if let out {
+      print(try await Gnuplot.draw(first.figure, to: out)[0])
+    } else {
+      for item in items { print(try await Gnuplot.draw(item.figure, to: "\(folder)/\(item.name).svg")[0]) }
+    }
   }
 }

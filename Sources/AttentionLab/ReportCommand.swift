@@ -24,7 +24,10 @@ struct ReportCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    let (path, warning) = try await Report(folder: folder).write(to: out)
+    let isTrainings = TrainingSummary.isTrainings(folder)
+    let (path, warning) =
+      try await isTrainings
+      ? TrainingReport(folder: folder).write(to: out) : Report(folder: folder).write(to: out)
     if let warning { Terminal.note("warning: \(warning)") }
     print(json ? JSONValue.object(["report": .string(path)]).pretty : path)
   }

@@ -10,11 +10,13 @@ struct RunCommand: AsyncParsableCommand {
     commandName: "run",
     abstract: "Run a preset; the same command continues an interrupted run.",
     discussion: """
-      Rows go to results/<preset>/measurements.csv as they finish. A finished run started again shows its results.
+      Rows go to results/<preset>/measurements.csv as they finish, those of trainings to runs.csv and curves.csv. A
+      finished run started again shows its results.
 
       Examples:
         attnlab run quickstart
         attnlab run quickstart --set n=[256,1024] --set input.text=notes.txt --out results/mine
+        attnlab run variants-text --set compute=1e12 --set 'seed=[1,2,3]'
         attnlab run scaling-time-memory --only full,lsh --memory-limit 8GiB --dry-run
       """)
 
@@ -54,9 +56,12 @@ struct RunCommand: AsyncParsableCommand {
     let catalog = AttentionLab.catalog
     let preset = try loaded(catalog)
     let cells = try selected(preset, catalog)
-    let trainings = preset.trainings
+    let trainings = try selectedTrainings(preset, catalog, hasCells: !cells.isEmpty)
     if dryRun {
-      if !trainings.isEmpty { print(TrainingForecast(trainings, catalog: catalog).text) }
+      if !trainings.isEmpty {
+        let forecast = try TrainingForecast(trainings, catalog: catalog)
+        print(json ? forecast.json.pretty : forecast.text)
+      }
       if cells.isEmpty { return }
       let forecast = Forecast(cells, catalog: catalog, memoryLimit: preset.memoryLimit)
       print(json ? forecast.json.pretty : forecast.text)
@@ -71,8 +76,9 @@ struct RunCommand: AsyncParsableCommand {
     }
     Interruption.installSignals()
     if !trainings.isEmpty {
-      try TrainCommand.run(
-        trainings, in: folder, catalog: catalog, threads: threads ?? Parallel.processorCount)
+      try await TrainingSummary.run(
+        TrainingRunner(preset: preset, jobs: trainings, folder: RunFolder(folder), catalog: catalog),
+        isJSON: json)
       if cells.isEmpty { return }
     }
     guard let program = Bundle.main.executablePath else {
@@ -129,17 +135,32 @@ struct RunCommand: AsyncParsableCommand {
 
   private func selected(_ preset: Preset, _ catalog: Catalog) throws -> [Cell] {
     let cells = try preset.cells()
-    guard let only else { return cells }
-    let wanted = only.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-    let present = Set(cells.map(\.variant))
-    for id in wanted {
-      _ = try catalog.type(of: id)
-      guard present.contains(id) else {
-        throw UsageError(
-          "--only \(id): the preset has no such variant; it has \(present.sorted().joined(separator: ", "))")
-      }
-    }
+    guard let wanted = try wanted(catalog), !cells.isEmpty else { return cells }
+    try check(wanted, among: Set(cells.map(\.variant)))
     return cells.filter { wanted.contains($0.variant) }
+  }
+
+  private func selectedTrainings(
+    _ preset: Preset, _ catalog: Catalog, hasCells: Bool
+  ) throws -> [TrainingJob] {
+    let jobs = preset.trainings
+    guard let wanted = try wanted(catalog), !jobs.isEmpty else { return jobs }
+    let variants = try jobs.map { try $0.variants(catalog: catalog) }
+    if !hasCells { try check(wanted, among: variants.reduce(into: []) { $0.formUnion($1) }) }
+    return zip(jobs, variants).filter { $1.isSubset(of: wanted) }.map(\.0)
+  }
+
+  private func wanted(_ catalog: Catalog) throws -> Set<String>? {
+    guard let only else { return nil }
+    let ids = only.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    for id in ids { _ = try catalog.type(of: id) }
+    return Set(ids)
+  }
+
+  private func check(_ wanted: Set<String>, among present: Set<String>) throws {
+    guard let id = wanted.subtracting(present).min() else { return }
+    throw UsageError(
+      "--only \(id): the preset has no such variant; it has \(present.sorted().joined(separator: ", "))")
   }
 
   /// A row as progress.

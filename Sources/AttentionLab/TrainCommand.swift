@@ -57,14 +57,11 @@ struct TrainCommand: ParsableCommand {
     let catalog = AttentionLab.catalog
     try ThreadFlag.check(threads)
     let path = checkpoint ?? "results/train-\(task)"
-    if fresh, FileManager.default.fileExists(atPath: path) {
-      var number = 1
-      while FileManager.default.fileExists(atPath: "\(path).\(number)") { number += 1 }
-      try FileManager.default.moveItem(atPath: path, toPath: "\(path).\(number)")
-      Terminal.note("kept the earlier results as \(path).\(number)")
-    }
+    if fresh, let kept = try RunFolder.setAside(path) { Terminal.note("kept the earlier results as \(kept)") }
     let job = try job()
-    let run = try TrainingRun(job, catalog: catalog, threads: threads ?? Parallel.processorCount)
+    let count = threads ?? Parallel.processorCount
+    let peak = MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue)
+    var run = try TrainingRun(job, catalog: catalog, threads: count, peakGflops: peak)
     let folder = try RunFolder(path)
     let file = folder.path + "/checkpoint.safetensors"
     let model = run.trainer.model
@@ -73,7 +70,7 @@ struct TrainCommand: ParsableCommand {
         + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)")
     if !LabVersion.isOptimized { Terminal.note("warning: a debug build is slow (swift build -c release)") }
     if FileManager.default.fileExists(atPath: file) {
-      try run.trainer.resume(from: file)
+      try run.resume(from: file)
       Terminal.note("resumed at step \(run.trainer.step)")
     }
     if run.trainer.isFinished {
@@ -81,7 +78,7 @@ struct TrainCommand: ParsableCommand {
       return
     }
     Interruption.installSignals()
-    let curves = try RowWriter(path: folder.path + "/curves.csv", columns: CurveRow.columns)
+    let curves = try RowWriter(path: folder.curves, columns: CurveRow.columns)
     let row = try run.run(checkpoint: file, interruption: .ofProcess) {
       try curves.append($0)
     } progress: { progress in
@@ -95,7 +92,7 @@ struct TrainCommand: ParsableCommand {
       }
     }
     Terminal.clearProgress()
-    try RowWriter(path: folder.path + "/runs.csv", columns: TrainingRow.columns).append(row.fields)
+    try RowWriter(path: folder.runs, columns: TrainingRow.columns).append(row.fields)
     try model.save(to: folder.path + "/model.safetensors")
     print(json ? row.json.pretty : Self.page(row, folder: folder.path))
   }
@@ -131,14 +128,5 @@ struct TrainCommand: ParsableCommand {
       speed       \(value("tokens_per_second")) tokens/s in \(value("seconds")) s
       model       \(folder)/model.safetensors
       """
-  }
-
-  /// Runs the trainings of a preset.
-  static func run(_ jobs: [TrainingJob], in path: String, catalog: Catalog, threads: Int) throws {
-    let runner = TrainingRunner(jobs: jobs, folder: try RunFolder(path), catalog: catalog, threads: threads)
-    let outcome = try runner.run(
-      interruption: .ofProcess, note: { Terminal.note($0) }, progress: { Terminal.progress($0) })
-    Terminal.clearProgress()
-    Terminal.note("\(path)/runs.csv: \(outcome.added) trainings added, \(outcome.kept) were there")
   }
 }

@@ -56,7 +56,8 @@ import Testing
 
   @Test(arguments: ["/no/such/file"])
   func aMissingTextIsAnError(path: String) {
-    #expect(throws: UsageError("input.text: \(path): no such file or folder")) {
+    let line = "input.text: \(path): no such file or folder; name a text file or a folder of text files"
+    #expect(throws: UsageError(line)) {
       try InputMaker(.text(path: path), seed: 1, limit: 10)
     }
   }

@@ -48,28 +48,50 @@ import Testing
     #expect(error?.description.hasPrefix("small.yaml:") == true, "\(error?.description ?? "")")
   }
 
-  @Test func finishedTrainingsAreNotRunAgain() throws {
+  @Test func finishedTrainingsAreNotRunAgain() async throws {
     let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let jobs = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings
-    func run(_ jobs: [TrainingJob]) throws -> (kept: Int, added: Int) {
-      let runner = TrainingRunner(jobs: jobs, folder: try RunFolder(path), catalog: .standard, threads: 1)
-      return try runner.run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+    let preset = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard)
+    func run(_ count: Int) async throws -> [Int] {
+      let runner = TrainingRunner(
+        preset: preset, jobs: Array(preset.trainings.prefix(count)), folder: try RunFolder(path),
+        catalog: .standard)
+      let outcome = try await runner.run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+      return [outcome.kept, outcome.added]
     }
-    #expect(try run(Array(jobs.prefix(1))) == (0, 1))
+    #expect(try await run(1) == [0, 1])
     let before = try CSVTable(contentsOf: path + "/runs.csv")
     #expect(before.rows.count == 2)
     #expect(try before.strings("status") == ["ok", "ok"])
     #expect(try before.strings("evaluation") == ["changed", "test"])
     #expect(try before.numbers("test_loss").allSatisfy { $0.map { $0 > 0 } ?? false })
-    #expect(try run(Array(jobs.prefix(2))) == (1, 1))
-    #expect(try run(Array(jobs.prefix(2))) == (2, 0))
+    // A torn line, and a row of a training that was killed before its own: both go, and the training is made again.
+    let torn = before.rows[0].map { $0 == before.rows[0][0] ? preset.trainings[1].id : $0 }
+    let text = try String(contentsOfFile: path + "/runs.csv", encoding: .utf8)
+    try Data((text + CSVTable.line(torn) + "torn,li").utf8).write(
+      to: URL(fileURLWithPath: path + "/runs.csv"))
+    #expect(try await run(2) == [1, 1])
+    #expect(try CSVTable(contentsOf: path + "/runs.csv").rows.count == 4)
+    #expect(try await run(2) == [2, 0])
     #expect(try CSVTable(contentsOf: path + "/curves.csv").rows.count == 2)
+    let record = try JSONValue(
+      parsing: String(contentsOfFile: path + "/environment.json", encoding: .utf8), file: "environment.json")
+    #expect(record["preset"].stringValue == "small")
+    #expect(record["sessions"].arrayValue.count == 2)
+    #expect((record["peak_gflops"].numberValue ?? 0) > 0)
+    // Another preset does not write into the folder.
+    let other = try Preset(
+      yaml: Self.yaml.replacingOccurrences(of: "steps: 2", with: "steps: 3"), file: "small.yaml",
+      catalog: .standard)
+    await #expect(throws: UsageError.self) {
+      try await TrainingRunner(preset: other, folder: RunFolder(path), catalog: .standard)
+        .run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+    }
   }
 
   @Test func anInterruptedTrainingIsSavedAndGoesOn() throws {
     let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).safetensors"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    defer { for file in [path, path + ".seconds"] { try? FileManager.default.removeItem(atPath: file) } }
     let job = try #require(
       try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings.first)
     let stop = Interruption()
@@ -80,8 +102,8 @@ import Testing
         stop.request()
       }
     }
-    let second = try TrainingRun(job, catalog: .standard, threads: 1)
-    try second.trainer.resume(from: path)
+    var second = try TrainingRun(job, catalog: .standard, threads: 1)
+    try second.resume(from: path)
     #expect(second.trainer.step == 1)
     let row = try second.run(checkpoint: path, interruption: Interruption()) { _ in
     } progress: { _ in

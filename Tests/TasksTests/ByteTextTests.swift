@@ -117,7 +117,7 @@ import Testing
   }
 
   @Test func theProjectsOwnSourcesAreTheDefault() throws {
-    let corpus = try TextCorpus(path: "")
+    let corpus = try TextCorpus.projectSources()
     #expect(corpus.fileCount > 40)
     #expect(corpus.bytes.count > 100_000)
   }

@@ -1,5 +1,6 @@
 import AttentionCore
 import Foundation
+import Tasks
 import Tensors
 
 /// Makes q, k and v for a shape; the same seed and shape give the same values to every variant.
@@ -10,7 +11,7 @@ public struct InputMaker: Sendable {
 
   private let source: InputSource
   private let key: RandomKey
-  private let text: TextSource?
+  private let text: TextCorpus?
 
   /// Creates a maker.
   /// - Throws: `UsageError` when the text cannot be read.
@@ -19,7 +20,21 @@ public struct InputMaker: Sendable {
     key = RandomKey(seed: seed)("input")
     switch source {
     case .gaussian: text = nil
-    case .text(let path): text = try TextSource(path: path, anchors: anchors, limit: max(1, limit))
+    case .text(let path): text = try Self.text(path, anchors: anchors, limit: max(1, limit))
+    }
+  }
+
+  /// The text of a path, or where there is none the project's own sources, or the built-in text far from them.
+  /// - Throws: `UsageError` when there is nothing to read.
+  static func text(_ path: String?, anchors: [String], limit: Int) throws(UsageError) -> TextCorpus {
+    guard let path else {
+      return (try? .projectSources(anchors: anchors, limit: limit))
+        ?? TextCorpus(bytes: Array(BuiltInText.text.utf8), named: "built-in text")
+    }
+    do throws(TextError) {
+      return try TextCorpus(path: path, limit: limit)
+    } catch {
+      throw UsageError("input.text: \(error)")
     }
   }
 

@@ -122,6 +122,7 @@ extension Figure {
       return "set logscale \(name) 2\nset \(name)tics (\(tics.joined(separator: ", ")))"
     case .number: return "set logscale \(name) 10\nset format \(name) \"%g\""
     case .share: return "set format \(name) \"%.0f %%\""
+    case .plain: return "set format \(name) \"%g\""
     }
   }
 
@@ -136,7 +137,12 @@ extension Figure {
     } else {
       let ends = all.flatMap { [$0.low ?? $0.y, $0.high ?? $0.y, $0.y] }.filter { $0 > 0 }
       if let bottom = ends.min(), let top = ends.max() {
-        lines.append("set yrange [\(bottom / 1.6):\(top * 1.6)]")
+        if case .plain = yAxis {
+          let room = max(0.06 * (top - bottom), 1e-3 * top)
+          lines.append("set yrange [\(bottom - room):\(top + room)]")
+        } else {
+          lines.append("set yrange [\(bottom / 1.6):\(top * 1.6)]")
+        }
       }
     }
     return lines.joined(separator: "\n")

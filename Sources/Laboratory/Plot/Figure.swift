@@ -83,6 +83,8 @@ public struct Figure: Sendable {
     case number
     /// A share from 0 to 1, linear, in percent.
     case share
+    /// A number on a linear axis.
+    case plain
   }
 
   /// The title of the whole.

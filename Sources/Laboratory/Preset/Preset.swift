@@ -7,6 +7,12 @@ public struct Preset: Sendable {
   public let name: String
   /// The file that it was read from.
   public let file: String
+  /// The file as records name it: below the working folder by its path, elsewhere by its name alone.
+  var shortFile: String {
+    let here = FileManager.default.currentDirectoryPath + "/"
+    if file.hasPrefix(here) { return String(file.dropFirst(here.count)) }
+    return file.hasPrefix("/") || file.hasPrefix("..") ? URL(fileURLWithPath: file).lastPathComponent : file
+  }
   /// One line: what it is.
   public let title: String
   /// What it asks; may be empty.
@@ -118,6 +124,11 @@ public struct Preset: Sendable {
     case "training": return .training(try TrainingPlan(&reader, catalog: context.catalog, name: name))
     default: return .measurement(try MeasurementPlan(&reader, context))
     }
+  }
+
+  /// Whether variants are timed.
+  public var hasMeasurements: Bool {
+    experiments.contains { if case .measurement = $0.body { true } else { false } }
   }
 
   private static func apply(_ flag: String, to root: inout PresetNode) throws(UsageError) {

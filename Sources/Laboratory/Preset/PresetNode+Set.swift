@@ -13,6 +13,7 @@ extension PresetNode {
       throw UsageError("\(flag): write it as path=value, such as n=1024 or input.text=notes.txt")
     }
     guard var experiments = self["experiments"]?.elements, first != "experiments" else {
+      if try assignToPoints(path.joined(separator: "."), value, flag: flag) { return }
       return try assign(path[...], value, flag: flag)
     }
     if let index = experiments.firstIndex(where: { $0["name"]?.text == first }) {
@@ -29,6 +30,23 @@ extension PresetNode {
       if !found || self[first] != nil { try assign(path[...], value, flag: flag) }
     }
     try assign(["experiments"], PresetNode(.list(experiments), place: place), flag: flag)
+  }
+
+  /// Replaces a dotted path in every point of a training that sets it for itself.
+  /// - Returns: whether there was one.
+  private mutating func assignToPoints(
+    _ path: String, _ value: PresetNode, flag: String
+  ) throws(UsageError) -> Bool {
+    var found = false
+    for field in ["points", "held_out"] {
+      guard var points = self[field]?.elements else { continue }
+      for index in points.indices where points[index].entries?.contains(where: { $0.key == path }) == true {
+        try points[index].assign([path], value, flag: flag)
+        found = true
+      }
+      if found { try assign([field], PresetNode(.list(points), place: place), flag: flag) }
+    }
+    return found
   }
 
   private mutating func assign(

@@ -86,40 +86,7 @@ extension Report {
     return "<h2>Not measured</h2>\n" + HTML.table(["variant", "pass", "n", "status", "reason"], rows)
   }
 
-  func provenance(_ name: String) -> String {
-    var text = "<h2>Where the numbers come from</h2>\n"
-    let machine = environment["machine"]
-    var items: [(String, String)] = []
-    func add(_ label: String, _ value: String?) { if let value { items.append((label, value)) } }
-    add("processor", machine["processor"].stringValue)
-    add("processors", machine["processors"].numberValue.map { "\(Int($0))" })
-    add("memory", machine["memory_bytes"].numberValue.map { Quantity.describe(bytes: $0) })
-    add("system", machine["system"].stringValue)
-    add("instruction set", environment["isa"].stringValue)
-    add(
-      "measured peak", environment["peak_gflops"].numberValue.map { "\(Quantity.significant($0, 3)) GFLOP/s" }
-    )
-    add(
-      "measured bandwidth",
-      environment["bandwidth_gb_per_s"].numberValue.map { "\(Quantity.significant($0, 3)) GB/s" })
-    add("commit", environment["commit"].stringValue)
-    for member in environment["versions"].members { add(member.key, member.value.stringValue) }
-    let input = environment["text"]
-    add(
-      "text",
-      input["origin"].stringValue.map { origin in
-        "\(URL(fileURLWithPath: origin).lastPathComponent), \(Int(input["bytes"].numberValue ?? 0)) bytes, hash \(input["hash"].stringValue ?? "–")"
-      })
-    add(
-      "sessions",
-      environment["sessions"].arrayValue.isEmpty ? nil : "\(environment["sessions"].arrayValue.count)")
-    add("preset hash", environment["preset_hash"].stringValue)
-    text += HTML.list(items)
-    text +=
-      "<h3>To make them again</h3>\n<pre>attnlab run \(html(name)) --fresh\nattnlab report results/\(html(name))</pre>\n"
-    if let preset = environment["preset_text"].stringValue {
-      text += HTML.folded("The preset", "<pre>\(html(preset))</pre>")
-    }
+  func allRows() -> String {
     let columns = [
       "variant", "configuration", "pass", "query_length", "key_length", "status", "repeats", "seconds_median",
       "seconds_p20", "seconds_p80", "gflops", "fraction_of_peak", "density", "workspace_bytes",
@@ -127,7 +94,7 @@ extension Report {
       "peak_rss_bytes", "predicted_bytes", "error_rel",
     ]
     let all = rows.map { row in columns.map { Self.cell(row.value($0)) } }
-    return text + HTML.folded("All \(rows.count) rows", HTML.table(columns, all))
+    return HTML.folded("All \(rows.count) rows", HTML.table(columns, all))
   }
 
   private static func cell(_ value: JSONValue) -> String {

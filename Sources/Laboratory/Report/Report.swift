@@ -6,8 +6,7 @@ public struct Report: Sendable {
   public let rows: [MeasurementRow]
   /// The comparison of all passes.
   public let comparison: Comparison
-  /// `environment.json`, or null when there is none.
-  public let environment: JSONValue
+  private let provenance: Provenance
   private let folder: String
 
   /// Reads the results in a folder.
@@ -26,12 +25,7 @@ public struct Report: Sendable {
     rows = try MeasurementRow.read(file)
     guard !rows.isEmpty else { throw UsageError("\(file): there are no rows in it") }
     comparison = try Comparison(rows)
-    let record = folder + "/environment.json"
-    if let text = try? String(contentsOfFile: record, encoding: .utf8) {
-      environment = try JSONValue(parsing: text, file: record)
-    } else {
-      environment = .null
-    }
+    provenance = try Provenance(folder: folder, fallbackName: rows[0].preset)
   }
 
   /// Writes the page.
@@ -79,41 +73,12 @@ public struct Report: Sendable {
   ]
 
   private func page(_ figures: [String], _ warning: String?) -> String {
-    let name = environment["preset"].stringValue ?? rows[0].preset
-    let title = presetField("title") ?? name
-    var body = "<h1>\(html(title.isEmpty ? name : title))</h1>\n"
-    if let question = presetField("question") { body += "<p class=\"lead\">\(html(question))</p>\n" }
-    body += "<p class=\"meta\">\(html(origin(name)))</p>\n"
+    var body = provenance.head(rows: "\(rows.count) cells", startedAt: rows.map(\.startedAt))
     body += "<h2>In short</h2>\n<ul class=\"short\">"
     body += findings().map { "<li>\(html($0))</li>" }.joined(separator: "\n") + "</ul>\n"
     body += "<h2>Pictures</h2>\n" + (warning.map { "<p>\(html($0))</p>" } ?? "")
     body += figures.joined(separator: "\n")
-    body += tables()
-    body += laws() + failures() + provenance(name)
-    body +=
-      "<footer>Written by attnlab \(LabVersion.current). The numbers are in measurements.csv beside this page.</footer>"
-    return HTML.page(title: "\(title) · attnlab", body: body)
-  }
-
-  /// A field of the preset's text, when it stands on the top level.
-  private func presetField(_ key: String) -> String? {
-    guard let text = environment["preset_text"].stringValue,
-      let node = try? PresetNode.parse(text, place: { "preset:\($0)" })
-    else { return nil }
-    return node[key]?.text.flatMap { $0.isEmpty ? nil : $0 }
-  }
-
-  private func origin(_ name: String) -> String {
-    let machine = environment["machine"]
-    let days = Set(rows.compactMap { $0.startedAt.isEmpty ? nil : String($0.startedAt.prefix(10)) }).sorted()
-    let parts = [
-      "preset \(name)", "\(rows.count) cells",
-      days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
-      machine["processor"].stringValue,
-      machine["processors"].numberValue.map { "\(Int($0)) processors" },
-      environment["isa"].stringValue,
-      environment["peak_gflops"].numberValue.map { "peak \(Quantity.significant($0, 3)) GFLOP/s" },
-    ]
-    return parts.compactMap(\.self).joined(separator: " · ")
+    body += tables() + laws() + failures() + provenance.section + allRows()
+    return provenance.page(body, source: "measurements.csv")
   }
 }

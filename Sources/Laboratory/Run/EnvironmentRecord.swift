@@ -1,4 +1,6 @@
 import Foundation
+import Parameters
+import Tasks
 import Tensors
 
 /// What `environment.json` says: where results come from, enough to make them again.
@@ -31,8 +33,8 @@ public struct EnvironmentRecord: Sendable {
 
   /// The preset.
   public let preset: Preset
-  /// Where the text of the inputs came from, its bytes and its fingerprint.
-  public let text: (origin: String, bytes: Int, hash: String)?
+  /// The text in use; its name and hash are kept, not the folder where it lay.
+  public let text: TextCorpus?
   /// All sessions, the present one last; earlier ones as they were read.
   public let earlierSessions: [JSONValue]
   /// The present session.
@@ -44,17 +46,53 @@ public struct EnvironmentRecord: Sendable {
   public var json: JSONValue {
     let best = session.peaks.max { $0.gflops < $1.gflops }
     return .object([
-      "preset": .string(preset.name), "preset_file": .string(preset.file),
+      "preset": .string(preset.name), "preset_file": .string(preset.shortFile),
       "preset_hash": .string(Fingerprint.of(preset.source)), "preset_text": .string(preset.source),
       "machine": Machine.current.json, "processor": .string(Machine.current.processor),
       "isa": .string(InstructionSet.default.rawValue), "peak_gflops": .number(best?.gflops),
       "bandwidth_gb_per_s": .number(best?.bandwidth), "commit": .text(session.commit),
       "versions": .object(versions.map { JSONValue.Member(key: $0.0, value: .string($0.1)) }),
       "text": text.map {
-        .object(["origin": .string($0.origin), "bytes": .int($0.bytes), "hash": .string($0.hash)])
+        .object([
+          "origin": .string($0.name), "bytes": .int($0.bytes.count), "hash": .string($0.fingerprint),
+        ])
       } ?? .null,
       "sessions": .array(earlierSessions + [session.json]),
     ])
+  }
+}
+
+extension EnvironmentRecord {
+  /// Adds a session to the `environment.json` of a folder, or begins it.
+  /// - Throws: `UsageError` when it cannot be read or written.
+  static func add(
+    _ preset: Preset, text: TextCorpus?, peaks: [Peak], memoryLimit: Int, timeLimit: Double?,
+    to folder: RunFolder
+  ) async throws {
+    let session = Session(
+      startedAt: Timestamp.now(), commit: await Tool.commit(anchors: [preset.file]), peaks: peaks,
+      memoryLimit: memoryLimit, timeLimit: timeLimit)
+    let record = EnvironmentRecord(
+      preset: preset, text: text, earlierSessions: try read(folder)?["sessions"].arrayValue ?? [],
+      session: session, versions: await Versions.all())
+    try RunFolder.replace(folder.environment, with: record.json.pretty + "\n")
+  }
+
+  /// The `environment.json` of a folder; `nil` when there is none.
+  /// - Throws: `UsageError` when it is not JSON.
+  static func read(_ folder: RunFolder) throws(UsageError) -> JSONValue? {
+    guard let text = try? String(contentsOfFile: folder.environment, encoding: .utf8) else { return nil }
+    return try JSONValue(parsing: text, file: folder.environment)
+  }
+
+  /// Makes sure that the rows of a folder, if any, were made on a machine such as this.
+  /// - Throws: `UsageError`.
+  static func checkMachine(of folder: RunFolder) throws(UsageError) {
+    let here = Machine.current.processor
+    guard let other = try read(folder)?["processor"].stringValue, other != here else { return }
+    throw UsageError(
+      "\(folder.path): begun on \(other), this is \(here): rows of two machines do not mix; \(RunFolder.remedy)"
+    )
   }
 }
 

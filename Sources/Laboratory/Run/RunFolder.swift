@@ -9,6 +9,12 @@ public final class RunFolder: Sendable {
 
   /// `measurements.csv` in the folder.
   public var measurements: String { path + "/measurements.csv" }
+  /// `runs.csv` in the folder.
+  public var runs: String { path + "/runs.csv" }
+  /// `curves.csv` in the folder.
+  public var curves: String { path + "/curves.csv" }
+  /// What helps when the results in a folder are another run's.
+  static let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"
   /// `environment.json` in the folder.
   public var environment: String { path + "/environment.json" }
 
@@ -40,7 +46,10 @@ public final class RunFolder: Sendable {
   /// - Returns: the new name, or `nil` when there was nothing to keep.
   /// - Throws: `UsageError` when the folder is in use or cannot be renamed.
   public static func setAside(_ path: String) throws(UsageError) -> String? {
-    guard FileManager.default.fileExists(atPath: path + "/measurements.csv") else { return nil }
+    let results = ["measurements.csv", "runs.csv", "curves.csv"]
+    guard results.contains(where: { FileManager.default.fileExists(atPath: path + "/" + $0) }) else {
+      return nil
+    }
     // Taking hold of it first: a folder that a run is writing to is not moved.
     let held = try RunFolder(path)
     defer { withExtendedLifetime(held) {} }

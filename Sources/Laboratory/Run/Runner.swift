@@ -1,5 +1,6 @@
 import AttentionCore
 import Foundation
+import Tasks
 import Tensors
 
 /// Runs a preset: a process a cell, a row as soon as it is known, and where it was stopped it goes on.
@@ -69,31 +70,25 @@ public struct Runner: Sendable {
     }
     let rows = try MeasurementRow.read(held.measurements)
     let all = Set(try preset.cells().map(\.id))
-    let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"
     if let stranger = rows.first(where: { !all.contains($0.cellID) }) {
       throw UsageError(
         "\(held.measurements): \(stranger.variant) at n = \(stranger.queryLength ?? 0) (\(stranger.pass)) is no cell of"
-          + " \(preset.file) as it is now: the preset or its --set flags have changed; \(remedy)")
+          + " \(preset.file) as it is now: the preset or its --set flags have changed; \(RunFolder.remedy)")
     }
     if let twice = Dictionary(grouping: rows, by: \.cellID).first(where: { $0.value.count > 1 }) {
-      throw UsageError("\(held.measurements): cell \(twice.key) has \(twice.value.count) rows; \(remedy)")
+      throw UsageError(
+        "\(held.measurements): cell \(twice.key) has \(twice.value.count) rows; \(RunFolder.remedy)")
     }
-    if let text = try? String(contentsOfFile: held.environment, encoding: .utf8) {
-      let record = try JSONValue(parsing: text, file: held.environment)
-      let processor = record["processor"].stringValue ?? Machine.current.processor
-      guard processor == Machine.current.processor else {
-        throw UsageError(
-          "\(folder): begun on \(processor), this is \(Machine.current.processor): rows of two machines do not mix;"
-            + " \(remedy)")
-      }
-    }
+    try EnvironmentRecord.checkMachine(of: held)
     return rows
   }
 
   private func measure(_ todo: [Cell], existing: [MeasurementRow], in held: RunFolder) async throws {
-    let text = try textSource(todo)
+    let text = try text(of: todo)
     let peaks = calibrate(todo)
-    try await record(peaks, text: text, in: held)
+    try await EnvironmentRecord.add(
+      preset, text: text, peaks: peaks, memoryLimit: memoryLimit, timeLimit: timeLimit, to: held)
+    let sources = TextCorpus.projectFolder(anchors: [preset.file])
     let writer = try RowWriter(path: held.measurements, columns: MeasurementRow.columns)
     let process = CellProcess(
       program: program, memoryLimit: memoryLimit, timeLimit: timeLimit, interruption: interruption)
@@ -110,7 +105,7 @@ public struct Runner: Sendable {
       } else {
         let peak = peaks.first { $0.threads == cell.threads && $0.instructionSet == cell.instructionSet }
         row = try await process.run(
-          cell, peakGflops: peak?.gflops, textPath: text?.path, isChecked: checked.contains(cell.shapeClass))
+          cell, peakGflops: peak?.gflops, textPath: sources, isChecked: checked.contains(cell.shapeClass))
         slow.note(row, of: cell)
         if row.status == MeasurementStatus.ok.rawValue { checked.insert(cell.shapeClass) }
       }
@@ -119,21 +114,14 @@ public struct Runner: Sendable {
     }
   }
 
-  /// The folder of the default text, and what `environment.json` says about the text in use.
-  private func textSource(
-    _ cells: [Cell]
-  ) throws(UsageError) -> (path: String?, origin: String, bytes: Int, hash: String)? {
-    let needed = cells.compactMap { cell -> (String?, Int)? in
+  /// The text in use, as far as the longest cell reads it.
+  private func text(of cells: [Cell]) throws(UsageError) -> TextCorpus? {
+    let needed = cells.compactMap { cell -> (path: String?, bytes: Int)? in
       guard case .text(let path) = cell.input else { return nil }
       return (path, cell.batch * max(cell.queryLength, cell.keyLength))
     }
     guard let first = needed.first else { return nil }
-    let anchors = [preset.file]
-    let text = try TextSource(path: first.0, anchors: anchors, limit: needed.map(\.1).max() ?? 1)
-    return (
-      TextSource.projectSources(anchors: anchors), text.origin, text.bytes.count,
-      Fingerprint.of(String(decoding: text.bytes, as: UTF8.self))
-    )
+    return try InputMaker.text(first.path, anchors: [preset.file], limit: needed.map(\.bytes).max() ?? 1)
   }
 
   private func calibrate(_ cells: [Cell]) -> [EnvironmentRecord.Peak] {
@@ -149,22 +137,6 @@ public struct Runner: Sendable {
           gflops: found.peakFlopsAllThreads / 1e9, bandwidth: found.bandwidthAllThreads / 1e9))
     }
     return peaks
-  }
-
-  private func record(
-    _ peaks: [EnvironmentRecord.Peak], text: (path: String?, origin: String, bytes: Int, hash: String)?,
-    in held: RunFolder
-  ) async throws {
-    let earlier = try (try? String(contentsOfFile: held.environment, encoding: .utf8))
-      .map { try JSONValue(parsing: $0, file: held.environment) }
-    let session = EnvironmentRecord.Session(
-      startedAt: Timestamp.now(), commit: await Tool.commit(anchors: [preset.file]), peaks: peaks,
-      memoryLimit: memoryLimit, timeLimit: timeLimit)
-    let record = EnvironmentRecord(
-      preset: preset, text: text.map { ($0.origin, $0.bytes, $0.hash) },
-      earlierSessions: earlier?["sessions"].arrayValue ?? [], session: session,
-      versions: await Versions.all())
-    try RunFolder.replace(held.environment, with: record.json.pretty + "\n")
   }
 }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Subprocess
 import SystemPackage
+import Tasks
 
 /// Other programs that the lab asks: git, gnuplot.
 public enum Tool {
@@ -16,7 +17,7 @@ public enum Tool {
 
   /// The commit of the project whose sources are found from these places, with `+` when files differ from it.
   public static func commit(anchors: [String]) async -> String? {
-    let folder = TextSource.projectSources(anchors: anchors) ?? FileManager.default.currentDirectoryPath
+    let folder = TextCorpus.projectFolder(anchors: anchors) ?? FileManager.default.currentDirectoryPath
     guard let commit = await output("git", ["rev-parse", "HEAD"], in: folder) else { return nil }
     let changes = await output("git", ["status", "--porcelain", "--untracked-files=no"], in: folder)
     return changes?.isEmpty == false ? commit + "+" : commit

@@ -96,14 +96,3 @@ public struct Cell: Hashable, Sendable {
     return "\(variant)\(set) \(pass.rawValue) n=\(length)"
   }
 }
-
-/// Short names of texts.
-public enum Fingerprint {
-  /// The 64-bit FNV-1a hash, in 16 hexadecimal digits.
-  public static func of(_ text: String) -> String {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    let digits = String(hash, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
-  }
-}

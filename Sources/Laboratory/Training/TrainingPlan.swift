@@ -1,94 +1,12 @@
 import AttentionCore
 import Foundation
 import Tasks
-import Tensors
-import Transformer
-
-/// One training as a preset asks for it.
-public struct TrainingJob: Hashable, Sendable {
-  /// The name of the experiment.
-  public var experiment = ""
-  /// The task's id.
-  public var task: String
-  /// The task's settings.
-  public var taskSettings: [String: ParameterValue] = [:]
-  /// The model's settings; what the task fixes (vocabulary, classes, length) is filled in.
-  public var modelSettings: [String: ParameterValue] = [:]
-  /// The training's settings.
-  public var trainingSettings: [String: ParameterValue] = [:]
-  /// What the trained model is evaluated on besides its own test split.
-  public var evaluations: [TrainingEvaluation] = []
-  /// The seed of weights, training batches and dropout.
-  public var seed = 1
-  /// Training operations that the run may spend; its steps follow from it. `nil`: `training.steps` counts.
-  public var compute: Double?
-
-  /// The key of every task: a seed changes weights and training examples, never the task itself (a Markov source of
-  /// known entropy stays the same source) nor its validation and test examples.
-  static let taskKey = RandomKey(seed: 1)("task")
-
-  /// Creates a job.
-  public init(task: String) { self.task = task }
-
-  /// A name that says everything that decides the result: rows of a run are found by it.
-  public var id: String {
-    func text(_ settings: [String: ParameterValue]) -> String {
-      settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
-    }
-    let parts = [
-      experiment, task, text(taskSettings), text(modelSettings), text(trainingSettings), "\(seed)",
-      compute.map { "\($0)" } ?? "", evaluations.map(\.id).joined(separator: "|"),
-    ]
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in parts.joined(separator: "\u{1F}").utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    return String(hash, radix: 16)
-  }
-
-  /// Task, model configuration and training configuration, checked against each other before anything is trained.
-  /// - Throws: `ConfigurationError`, `TextError`.
-  func resolved(
-    catalog: Catalog
-  ) throws -> (task: any SequenceTask, model: ModelConfiguration, training: TrainingConfiguration) {
-    let task = try TaskCatalog.standard.make(
-      task, settings: taskSettings, key: TrainingJob.taskKey)
-    var settings = modelSettings
-    if settings["kind"] == nil {
-      switch task.kind {
-      case .languageModel: settings["kind"] = .string("decoder")
-      case .classification: settings["kind"] = .string("encoder")
-      case .sequenceToSequence: settings["kind"] = .string("encoder-decoder")
-      }
-    }
-    if settings["seed"] == nil { settings["seed"] = .int(seed) }
-    let model = Trainer.fit(try ModelConfiguration(settings: settings), to: task)
-    try model.validate(in: catalog)
-    var training = trainingSettings
-    if training["seed"] == nil { training["seed"] = .int(seed) }
-    return (task, model, try TrainingConfiguration(settings: training))
-  }
-}
-
-/// An evaluation of a trained model under changed conditions.
-public struct TrainingEvaluation: Hashable, Sendable {
-  /// The attention of the layers; `nil`: the trained one.
-  public var attention: String?
-  /// Task settings that differ from the training's.
-  public var taskSettings: [String: ParameterValue] = [:]
-  /// Test batches.
-  public var batches = 8
-
-  var id: String {
-    ([attention ?? ""] + taskSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + [
-      "\(batches)"
-    ])
-    .joined(separator: ",")
-  }
-}
 
 /// Trainings of a preset: `experiment: training`.
 ///
 /// `task`, `model` and `training` are mappings of settings; a list where a value could stand is a sweep, and
-/// `points` is a list of mappings with dotted paths (`model.width: 64`) that vary together. `seed` may be a list.
+/// `points` is a list of mappings with dotted paths (`model.width: 64`) that vary together. `held_out` is such a list
+/// of trainings that are kept out of fits, predicted from the others, and made last. `seed` may be a list.
 public struct TrainingPlan: Sendable {
   /// All trainings, in order.
   public let jobs: [TrainingJob]
@@ -111,37 +29,36 @@ public struct TrainingPlan: Sendable {
         bases = bases.flatMap { base in values.map { base.merging([path: $0]) { $1 } } }
       }
     }
-    if let node = reader.node("points") {
-      guard let list = node.elements, !list.isEmpty else {
-        throw node.error("points: it takes a list of mappings such as {model.width: 64, training.steps: 400}")
-      }
-      var points: [[String: ParameterValue]] = []
-      for element in list {
-        guard let entries = element.entries else { throw element.error("points: a mapping is expected") }
-        var variants: [[String: ParameterValue]] = [[:]]
-        for entry in entries {
-          let values = try TrainingPlan.values(entry.value, entry.key)
-          variants = variants.flatMap { base in values.map { base.merging([entry.key: $0]) { $1 } } }
-        }
-        points += variants
-      }
-      bases = points.flatMap { point in bases.map { $0.merging(point) { $1 } } }
+    let points = try TrainingPlan.points("points", &reader)
+    let heldOut = try TrainingPlan.points("held_out", &reader)
+    if heldOut != nil, points == nil {
+      throw UsageError("\(place): held_out: it needs points, from which it is predicted")
     }
     let seeds = try reader.sweep("seed", .integer(0...Int.max), default: [1])
     let budgets = try reader.node("compute").map { node throws(UsageError) in try TrainingPlan.budgets(node) }
     let evaluations = try TrainingPlan.evaluations(reader.node("evaluate"))
-    // The number of threads changes no result; `attnlab run --threads` sets it.
-    _ = reader.node("threads")
+    let threads = try reader.value("threads", .threads, default: 0)
     try reader.finish()
     var jobs: [TrainingJob] = []
-    for base in bases {
-      for budget in budgets ?? [nil] {
-        for seed in seeds {
-          var job = try TrainingPlan.job(base, place: place)
-          (job.experiment, job.seed, job.compute, job.evaluations) = (name, seed, budget, evaluations)
-          jobs.append(job)
+    func add(_ points: [[String: ParameterValue]], heldOut: Bool) throws(UsageError) {
+      for point in points {
+        for base in bases {
+          let settings = base.merging(point) { $1 }
+          for budget in settings["compute"].map({ [$0.number] }) ?? budgets ?? [nil] {
+            for seed in seeds {
+              var job = try TrainingPlan.job(settings.filter { $0.key != "compute" }, place: place)
+              (job.experiment, job.seed, job.compute, job.evaluations) = (name, seed, budget, evaluations)
+              (job.isHeldOut, job.threads) = (heldOut, threads == 0 ? nil : threads)
+              jobs.append(job)
+            }
+          }
         }
       }
+    }
+    try add(points ?? [[:]], heldOut: false)
+    try add(heldOut ?? [], heldOut: true)
+    if let twice = Dictionary(grouping: jobs, by: \.id).values.first(where: { $0.count > 1 }) {
+      throw UsageError("\(place): points: \(TrainingRunner.label(twice[0])) appears twice")
     }
     for job in jobs {
       do { _ = try job.resolved(catalog: catalog) } catch { throw UsageError("\(place): \(error)") }
@@ -155,6 +72,30 @@ public struct TrainingPlan: Sendable {
       }
     }
     self.jobs = jobs
+  }
+
+  /// A list of mappings with dotted paths, each a point or a sweep of its own; `nil`: the field is absent.
+  private static func points(
+    _ field: String, _ reader: inout FieldReader
+  ) throws(UsageError) -> [[String: ParameterValue]]? {
+    guard let node = reader.node(field) else { return nil }
+    guard let list = node.elements, !list.isEmpty else {
+      throw node.error("\(field): it takes a list of mappings such as {model.width: 64, training.steps: 400}")
+    }
+    var points: [[String: ParameterValue]] = []
+    for element in list {
+      guard let entries = element.entries else { throw element.error("\(field): a mapping is expected") }
+      var variants: [[String: ParameterValue]] = [[:]]
+      for entry in entries {
+        let values = try TrainingPlan.values(entry.value, entry.key)
+        if entry.key == "compute", values.contains(where: { $0.number == nil }) {
+          _ = try budgets(entry.value)
+        }
+        variants = variants.flatMap { base in values.map { base.merging([entry.key: $0]) { $1 } } }
+      }
+      points += variants
+    }
+    return points
   }
 
   /// The training that dotted paths describe.
@@ -171,7 +112,7 @@ public struct TrainingPlan: Sendable {
     for (path, value) in settings where path != "task.id" {
       let parts = path.split(separator: ".", maxSplits: 1).map(String.init)
       guard parts.count == 2 else {
-        throw UsageError("\(place): points: \(path) is no path; write task.…, model.… or training.…")
+        throw UsageError("\(place): points: \(path) is no path; write task.…, model.…, training.… or compute")
       }
       switch parts[0] {
       case "task": job.taskSettings[parts[1]] = value
@@ -183,7 +124,7 @@ public struct TrainingPlan: Sendable {
     return job
   }
 
-  private static func values(_ node: PresetNode, _ path: String) throws(UsageError) -> [ParameterValue] {
+  static func values(_ node: PresetNode, _ path: String) throws(UsageError) -> [ParameterValue] {
     guard !node.alternatives.isEmpty else { throw node.error("\(path): an empty list; it takes values") }
     var values: [ParameterValue] = []
     for element in node.alternatives {
@@ -235,29 +176,13 @@ public struct TrainingPlan: Sendable {
   }
 }
 
-extension TrainingPlan {
-  /// Reads the sections task, model and training of a YAML file as dotted paths.
-  /// - Throws: `UsageError` with file and line.
-  public static func sections(file: String) throws(UsageError) -> [String: ParameterValue] {
-    guard let data = FileManager.default.contents(atPath: file),
-      let text = String(validating: data, as: UTF8.self)
-    else { throw UsageError("\(file): no such file, or it cannot be read as text") }
-    guard let root = try PresetNode.parse(text, place: { "\(file):\($0)" }) else {
-      throw UsageError("\(file): empty; it takes the sections task, model and training")
+extension ParameterValue {
+  /// A positive, finite number; `nil` for anything else.
+  fileprivate var number: Double? {
+    switch self {
+    case .int(let value) where value > 0: Double(value)
+    case .double(let value) where value > 0 && value.isFinite: value
+    default: nil
     }
-    var settings: [String: ParameterValue] = [:]
-    for section in root.entries ?? [] {
-      guard ["task", "model", "training"].contains(section.key), let entries = section.value.entries else {
-        throw UsageError(
-          "\(section.place): \(section.key): unknown; known are the sections task, model and training")
-      }
-      for entry in entries {
-        let path = "\(section.key).\(entry.key)"
-        let values = try values(entry.value, path)
-        guard values.count == 1 else { throw entry.value.error("\(path): one value is expected, not a list") }
-        settings[path] = values[0]
-      }
-    }
-    return settings
   }
 }

@@ -13,7 +13,10 @@ public struct TrainingRun {
   /// Threads in use.
   public let threads: Int
   private let operationsPerStep: Double
-  private let peak: Double?
+  let attentionBytes: Double
+  private let peakGflops: Double?
+  /// Seconds of earlier sessions of the same training.
+  private var secondsBefore = 0.0
 
   /// Operations of all steps.
   public var operations: Double { operationsPerStep * Double(trainer.configuration.steps) }
@@ -37,22 +40,40 @@ public struct TrainingRun {
   }
 
   /// Builds task, model and trainer.
+  /// - Parameter peakGflops: what fractions are fractions of: the machine's peak with these threads.
   /// - Throws: `ConfigurationError` and others before any time is spent.
-  public init(_ job: TrainingJob, catalog: Catalog, threads: Int) throws {
+  public init(_ job: TrainingJob, catalog: Catalog, threads: Int, peakGflops: Double? = nil) throws {
     self.job = job
     self.threads = threads
+    self.peakGflops = peakGflops
     var (task, model, training) = try job.resolved(catalog: catalog)
     let network = try TransformerModel(model, catalog: catalog, compute: Compute(threads: threads))
     let probe = ModelInput(try task.batch(split: .train, index: 0, batchSize: training.batch))
     operationsPerStep = try network.trainingOperations(probe) * Double(training.accumulation)
+    attentionBytes = try network.attentionBytes(probe, pass: .backward)
     if let compute = job.compute { training.steps = max(1, Int((compute / operationsPerStep).rounded())) }
     trainer = try Trainer(model: network, task: task, configuration: training)
-    peak = MachinePeak.gflops(threads: threads, instructionSet: InstructionSet.default.rawValue)
+  }
+
+  /// Continues from a checkpoint that `run` wrote.
+  /// - Throws: `SafetensorsError` when it belongs to another training.
+  public mutating func resume(from checkpoint: String) throws {
+    try trainer.resume(from: checkpoint)
+    secondsBefore =
+      (try? String(contentsOfFile: Self.clock(checkpoint), encoding: .utf8)).flatMap(Double.init) ?? 0
+  }
+
+  /// The file beside a checkpoint that says how long the training has taken so far.
+  static func clock(_ checkpoint: String) -> String { checkpoint + ".seconds" }
+
+  private func save(to checkpoint: String, after seconds: Double) throws {
+    try trainer.save(to: checkpoint)
+    try RunFolder.replace(Self.clock(checkpoint), with: "\(secondsBefore + seconds)")
   }
 
   /// Trains until the end, early stop, or a request to stop.
   /// - Parameters:
-  ///   - checkpoint: a file written every `checkpointEvery` steps and when interrupted.
+  ///   - checkpoint: a file written twice a minute, every `checkpointEvery` steps, and when interrupted.
   ///   - curve: called with the fields of every row of `curves.csv`.
   /// - Returns: the row of `runs.csv`.
   /// - Throws: `Interrupted` after saving; `TrainingDiverged`; what tasks and attention throw.
@@ -61,61 +82,90 @@ public struct TrainingRun {
     progress: (Progress) -> Void
   ) throws -> TrainingRow {
     let started = Date(), clock = ContinuousClock(), start = clock.now
-    let firstStep = trainer.step, firstTokens = trainer.tokens
-    var trainSeconds = 0.0
+    var pace = Pace(), saved = start
     while !trainer.isFinished {
       if interruption.isRequested {
-        if let checkpoint { try trainer.save(to: checkpoint) }
+        if let checkpoint { try save(to: checkpoint, after: (clock.now - start).seconds) }
         throw Interrupted()
       }
       let before = clock.now
       let report = try trainer.advance()
-      if report.evaluation == nil { trainSeconds += (clock.now - before).seconds }
-      let elapsed = (clock.now - start).seconds, done = trainer.step - firstStep
-      let rate = Double(trainer.tokens - firstTokens) / elapsed
+      pace.add(tokens: report.tokens, seconds: (clock.now - before).seconds, report.evaluation != nil)
+      let elapsed = (clock.now - start).seconds
       progress(
         Progress(
-          step: trainer.step, steps: trainer.configuration.steps, loss: report.loss, tokensPerSecond: rate,
-          fractionOfPeak: peak.map { operationsPerStep * Double(done) / elapsed / ($0 * 1e9) },
-          secondsLeft: elapsed / Double(done) * Double(trainer.configuration.steps - trainer.step),
+          step: trainer.step, steps: trainer.configuration.steps, loss: report.loss,
+          tokensPerSecond: pace.tokensPerSecond, fractionOfPeak: fractionOfPeak(pace),
+          secondsLeft: elapsed / Double(pace.steps) * Double(trainer.configuration.steps - trainer.step),
           evaluation: report.evaluation))
-      if let evaluation = report.evaluation {
-        try curve([
-          job.id, job.experiment, "\(evaluation.step)", "\(evaluation.tokens)",
-          TrainingRow.text(operationsPerStep * Double(evaluation.step)),
-          TrainingRow.text(report.learningRate),
-          TrainingRow.text(evaluation.trainLoss), TrainingRow.text(evaluation.validationLoss),
-          TrainingRow.text(evaluation.validationAccuracy), TrainingRow.text(report.gradientNorm),
-          TrainingRow.text(elapsed),
-        ])
-      }
+      if report.evaluation != nil { try curve(curveFields(report, seconds: secondsBefore + elapsed)) }
+      guard let checkpoint else { continue }
       let every = trainer.configuration.checkpointEvery
-      if let checkpoint, every > 0, trainer.step % every == 0 { try trainer.save(to: checkpoint) }
+      let isDue = every > 0 && trainer.step % every == 0
+      if isDue || trainer.isFinished || (clock.now - saved).seconds > 30 {
+        try save(to: checkpoint, after: (clock.now - start).seconds)
+        saved = clock.now
+      }
     }
-    if let checkpoint { try trainer.save(to: checkpoint) }
-    let seconds = (clock.now - start).seconds
-    return try row(seconds: seconds, tokens: trainer.tokens - firstTokens, started: started)
+    return try row(pace, seconds: secondsBefore + (clock.now - start).seconds, started: started)
   }
 
-  private func row(seconds: Double, tokens: Int, started: Date) throws -> TrainingRow {
+  private func curveFields(_ report: Trainer.StepReport, seconds: Double) -> [String] {
+    guard let evaluation = report.evaluation else { return [] }
+    let numbers = [
+      operationsPerStep * Double(evaluation.step), report.learningRate, evaluation.trainLoss,
+      evaluation.validationLoss, evaluation.validationAccuracy, report.gradientNorm, seconds,
+    ]
+    return [job.id, job.experiment, "\(evaluation.step)", "\(evaluation.tokens)"]
+      + numbers.map { TrainingRow.text($0) }
+  }
+
+  private func fractionOfPeak(_ pace: Pace) -> Double? {
+    let tokensPerStep = Double(trainer.tokens) / Double(max(1, trainer.step))
+    return peakGflops.map { pace.tokensPerSecond / tokensPerStep * operationsPerStep / ($0 * 1e9) }
+  }
+
+  private func row(_ pace: Pace, seconds: Double, started: Date) throws -> TrainingRow {
     let test = try trainer.evaluate(.test, batches: trainer.configuration.evaluationBatches)
     var values = identity(started: started)
     let last = trainer.evaluations.last
     values["status"] = "ok"
     values["tokens"] = "\(trainer.tokens)"
     values["compute_flops"] = TrainingRow.text(operationsPerStep * Double(trainer.step))
+    values["compute_budget"] = TrainingRow.text(job.compute)
     values["steps"] = "\(trainer.step)"
     values["train_loss"] = TrainingRow.text(last?.trainLoss)
     values["validation_loss"] = TrainingRow.text(last?.validationLoss)
     values["validation_accuracy"] = TrainingRow.text(last?.validationAccuracy)
-    values["test_loss"] = TrainingRow.text(test.mean)
-    values["test_accuracy"] = TrainingRow.text(test.accuracy)
+    values.merge(outcome(test)) { $1 }
+    values["optimal_loss"] = TrainingRow.text(try optimalLoss())
     values["seconds"] = TrainingRow.text(seconds)
-    values["tokens_per_second"] = TrainingRow.text(Double(tokens) / seconds)
-    let share = Double(tokens) / Double(max(1, trainer.tokens))
-    values["fraction_of_peak"] = TrainingRow.text(
-      peak.map { operationsPerStep * Double(trainer.step) * share / seconds / ($0 * 1e9) })
+    // A training that was finished already has no pace of its own.
+    values["tokens_per_second"] = pace.steps > 0 ? TrainingRow.text(pace.tokensPerSecond) : ""
+    values["fraction_of_peak"] = pace.steps > 0 ? TrainingRow.text(fractionOfPeak(pace)) : ""
+    values["attention_bytes"] = TrainingRow.text(attentionBytes)
     return TrainingRow(values: values)
+  }
+
+  private func outcome(_ test: CrossEntropy) -> [String: String] {
+    [
+      "test_loss": TrainingRow.text(test.mean), "test_accuracy": TrainingRow.text(test.accuracy),
+      "test_count": "\(test.rows)",
+    ]
+  }
+
+  /// The true law's loss on the very examples of the test, where the task knows it.
+  private func optimalLoss() throws -> Double? {
+    guard trainer.model.configuration.kind == .decoder, trainer.task.entropyRate != nil else { return nil }
+    var sum = 0.0, count = 0
+    for index in 0..<trainer.configuration.evaluationBatches {
+      let batch = try trainer.task.batch(
+        split: .test, index: index, batchSize: trainer.configuration.batch)
+      guard let loss = trainer.task.optimalLoss(on: batch) else { return nil }
+      sum += loss * Double(batch.scoredCount)
+      count += batch.scoredCount
+    }
+    return sum / Double(count)
   }
 
   /// What a row says before anything is trained.
@@ -129,7 +179,7 @@ public struct TrainingRun {
       "seed": "\(job.seed)", "parameters": "\(model.parameterCount)",
       "parameters_non_embedding": "\(model.nonEmbeddingParameterCount)",
       "entropy_rate": TrainingRow.text(trainer.task.entropyRate), "threads": "\(threads)",
-      "isa": InstructionSet.default.rawValue, "evaluation": "test",
+      "isa": InstructionSet.default.rawValue, "evaluation": "test", "held_out": "\(job.isHeldOut)",
       "started_at": started.formatted(.iso8601),
     ]
   }
@@ -145,16 +195,35 @@ public struct TrainingRun {
       let task = try TaskCatalog.standard.make(
         other.task, settings: other.taskSettings, key: TrainingJob.taskKey)
       let judge = try Trainer(model: model, task: task, configuration: trainer.configuration)
-      let loss = try judge.evaluate(.test, batches: evaluation.batches)
+      let probe = ModelInput(
+        try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
       var values = identity(started: started)
+      values.merge(outcome(try judge.evaluate(.test, batches: evaluation.batches))) { $1 }
+      values["attention_bytes"] = TrainingRow.text(try model.attentionBytes(probe, pass: .forward))
       values["status"] = "ok"
       values["steps"] = "\(trainer.step)"
-      values["test_loss"] = TrainingRow.text(loss.mean)
-      values["test_accuracy"] = TrainingRow.text(loss.accuracy)
       values["evaluation"] = "changed"
       values["evaluation_attention"] = model.configuration.attention
       values["evaluation_task"] = task.configurationSummary
       return TrainingRow(values: values)
     }
+  }
+}
+
+/// How fast a session trains. Steps that end with an evaluation are not counted, unless there are no others.
+private struct Pace {
+  private(set) var steps = 0
+  private var plain = (tokens: 0, seconds: 0.0)
+  private var all = (tokens: 0, seconds: 0.0)
+
+  mutating func add(tokens: Int, seconds: Double, _ evaluated: Bool) {
+    steps += 1
+    all = (all.tokens + tokens, all.seconds + seconds)
+    if !evaluated { plain = (plain.tokens + tokens, plain.seconds + seconds) }
+  }
+
+  var tokensPerSecond: Double {
+    let counted = plain.tokens > 0 ? plain : all
+    return counted.seconds > 0 ? Double(counted.tokens) / counted.seconds : 0
   }
 }

@@ -2,78 +2,171 @@ import AttentionCore
 import Foundation
 import Tensors
 
-/// Runs the trainings of a preset: a row of `runs.csv` as soon as it is known; finished ones are not run again.
+/// Runs the trainings of a preset: a row of `runs.csv` as soon as it is known; finished ones are not run again, and
+/// one that was stopped goes on from its checkpoint.
 public struct TrainingRunner {
+  /// The preset that they belong to.
+  public let preset: Preset
   /// The trainings, in order.
   public let jobs: [TrainingJob]
   /// Where results go.
   public let folder: RunFolder
   /// The variants that exist.
   public let catalog: Catalog
-  /// Threads of every training.
-  public let threads: Int
 
   /// Creates a runner.
-  public init(jobs: [TrainingJob], folder: RunFolder, catalog: Catalog, threads: Int) {
-    (self.jobs, self.folder, self.catalog, self.threads) = (jobs, folder, catalog, threads)
+  /// - Parameter jobs: all trainings of the preset, or a part of them; `nil`: all.
+  public init(preset: Preset, jobs: [TrainingJob]? = nil, folder: RunFolder, catalog: Catalog) {
+    (self.preset, self.folder, self.catalog) = (preset, folder, catalog)
+    self.jobs = jobs ?? preset.trainings
+  }
+
+  /// What a run found and did.
+  public struct Outcome: Sendable {
+    /// Trainings that were there already.
+    public let kept: Int
+    /// Trainings that were added.
+    public let added: Int
+    /// All rows, as in the file.
+    public let rows: [TrainingRow]
   }
 
   /// Trains what is not trained yet. A training that fails is a row with its status and reason.
-  /// - Returns: how many trainings were there already, and how many were added.
-  /// - Throws: `UsageError` when a file cannot be read or written; `Interrupted`.
+  /// - Throws: `UsageError` when the folder holds another run, or a file cannot be read or written; `Interrupted`.
   public func run(
     interruption: Interruption, note: (String) -> Void, progress: (String) -> Void
-  ) throws -> (kept: Int, added: Int) {
-    let runs = folder.path + "/runs.csv", curves = folder.path + "/curves.csv"
-    if FileManager.default.fileExists(atPath: runs) { _ = try RowWriter.repair(runs) }
-    if FileManager.default.fileExists(atPath: curves) { _ = try RowWriter.repair(curves) }
-    let done = try TrainingRunner.finished(runs)
-    let rows = try RowWriter(path: runs, columns: TrainingRow.columns)
-    let points = try RowWriter(path: curves, columns: CurveRow.columns)
-    var kept = 0, added = 0
-    for (index, job) in jobs.enumerated() {
-      if done.contains(job.id) {
-        kept += 1
-        continue
+  ) async throws -> Outcome {
+    let done = try tidy()
+    let todo = jobs.enumerated().filter { !done.contains($0.element.id) }
+    if !todo.isEmpty {
+      let peaks = try await record(todo.map(\.element))
+      try train(todo, peaks, interruption, note, progress)
+    }
+    return Outcome(
+      kept: jobs.count - todo.count, added: todo.count, rows: try TrainingRow.read(folder.runs))
+  }
+
+  /// Removes what a killed run can leave: torn lines, rows of a training without its final row, and points of a
+  /// curve beyond the checkpoint, which will be made again.
+  /// - Returns: the ids of finished trainings.
+  private func tidy() throws -> Set<String> {
+    for file in [folder.runs, folder.curves] where FileManager.default.fileExists(atPath: file) {
+      _ = try RowWriter.repair(file)
+      // Nothing but a torn header: the file begins anew.
+      if FileManager.default.contents(atPath: file)?.isEmpty == true {
+        try? FileManager.default.removeItem(atPath: file)
       }
-      let label = "[\(index + 1)/\(jobs.count)] \(TrainingRunner.label(job))"
+    }
+    guard FileManager.default.fileExists(atPath: folder.runs) else { return [] }
+    let rows = try TrainingRow.read(folder.runs)
+    let all = Set(preset.trainings.map(\.id))
+    if let stranger = rows.first(where: { !all.contains($0["run_id"]) }) {
+      throw UsageError(
+        "\(folder.runs): \(stranger["task"]) with \(stranger["attention"]) (run_id \(stranger["run_id"])) is no training"
+          + " of \(preset.file) as it is now: the preset or its --set flags have changed; \(RunFolder.remedy)"
+      )
+    }
+    try EnvironmentRecord.checkMachine(of: folder)
+    let done = Set(rows.filter(\.isTraining).map { $0["run_id"] })
+    if rows.contains(where: { !done.contains($0["run_id"]) }) {
+      let kept = rows.filter { done.contains($0["run_id"]) }
+      try RunFolder.replace(
+        folder.runs, with: ([TrainingRow.columns] + kept.map(\.fields)).map(CSVTable.line).joined())
+    }
+    return done
+  }
+
+  /// Points of a curve after a step are dropped: a resumed training makes them again.
+  private func cutCurve(of job: TrainingJob, after step: Int) throws {
+    guard FileManager.default.fileExists(atPath: folder.curves) else { return }
+    let table = try CSVTable(contentsOf: folder.curves)
+    let id = try table.index(of: "run_id"), at = try table.index(of: "step")
+    let kept = table.rows.filter { $0[id] != job.id || (Int($0[at]) ?? 0) <= step }
+    guard kept.count < table.rows.count else { return }
+    try RunFolder.replace(folder.curves, with: ([table.header] + kept).map(CSVTable.line).joined())
+  }
+
+  /// Writes `environment.json` and measures what fractions are fractions of.
+  private func record(_ jobs: [TrainingJob]) async throws -> [Int: Double] {
+    let set = InstructionSet.default.rawValue
+    let peaks = Set(jobs.map(Self.threads(of:))).sorted().compactMap { threads in
+      MachinePeak.measure(threads: threads, instructionSet: set, seconds: 0.4).map {
+        EnvironmentRecord.Peak(
+          threads: threads, instructionSet: set, gflops: $0.peakFlopsAllThreads / 1e9,
+          bandwidth: $0.bandwidthAllThreads / 1e9)
+      }
+    }
+    let text = try jobs.first.flatMap { try $0.resolved(catalog: catalog).task.text }
+    try await EnvironmentRecord.add(
+      preset, text: text, peaks: peaks, memoryLimit: preset.memoryLimit ?? ProcessMemory.machineBytes,
+      timeLimit: preset.timeLimit, to: folder)
+    return Dictionary(peaks.map { ($0.threads, $0.gflops) }) { first, _ in first }
+  }
+
+  private func train(
+    _ todo: [(offset: Int, element: TrainingJob)], _ peaks: [Int: Double], _ interruption: Interruption,
+    _ note: (String) -> Void, _ progress: (String) -> Void
+  ) throws {
+    for (index, job) in todo {
+      let label = "[\(index + 1)/\(jobs.count)] \(Self.label(job))"
       let checkpoint = folder.path + "/\(job.id).safetensors"
       do {
-        let run = try TrainingRun(job, catalog: catalog, threads: threads)
-        if FileManager.default.fileExists(atPath: checkpoint) { try run.trainer.resume(from: checkpoint) }
-        let row = try run.run(checkpoint: checkpoint, interruption: interruption) {
+        let threads = Self.threads(of: job)
+        var run = try TrainingRun(job, catalog: catalog, threads: threads, peakGflops: peaks[threads])
+        if FileManager.default.fileExists(atPath: checkpoint) { try run.resume(from: checkpoint) }
+        try cutCurve(of: job, after: run.trainer.step)
+        let prediction = job.isHeldOut ? try predict(run) : nil
+        if let prediction { note("\(label): predicted before it is made: \(prediction.text)") }
+        let points = try RowWriter(path: folder.curves, columns: CurveRow.columns)
+        var row = try run.run(checkpoint: checkpoint, interruption: interruption) {
           try points.append($0)
         } progress: {
-          progress("\(label): \(TrainingRunner.line($0))")
+          progress("\(label): \(Self.line($0))")
         }
-        for more in try run.evaluate(catalog: catalog) { try rows.append(more.fields) }
-        try rows.append(row.fields)
-        note("\(label): \(TrainingRunner.summary(row))")
-      } catch let error as Interrupted { throw error } catch let error as UsageError { throw error } catch {
+        row.values.merge(prediction?.values ?? [:]) { $1 }
+        try append(try run.evaluate(catalog: catalog) + [row])
+        note("\(label): \(Self.summary(row))")
+      } catch let error as Interrupted {
+        throw error
+      } catch let error as UsageError {
+        throw error
+      } catch let error as SafetensorsError {
+        throw UsageError("\(error)")
+      } catch {
         note("\(label): \(error)")
-        try rows.append(
+        try append([
           TrainingRow(values: [
             "run_id": job.id, "experiment": job.experiment, "task": job.task, "seed": "\(job.seed)",
             "status": "error", "reason": "\(error)", "evaluation": "test",
             "started_at": Date().formatted(.iso8601),
-          ]).fields)
+          ])
+        ])
       }
-      try? FileManager.default.removeItem(atPath: checkpoint)
-      added += 1
+      for file in [checkpoint, TrainingRun.clock(checkpoint)] {
+        try? FileManager.default.removeItem(atPath: file)
+      }
     }
-    return (kept, added)
   }
 
-  /// The ids of trainings with a final row.
-  static func finished(_ path: String) throws -> Set<String> {
-    guard FileManager.default.fileExists(atPath: path) else { return [] }
-    let table = try CSVTable(contentsOf: path)
-    guard let id = table.header.firstIndex(of: "run_id"), let kind = table.header.firstIndex(of: "evaluation")
-    else {
-      throw UsageError("\(path): no runs.csv of this program; choose another folder with --out, or --fresh")
-    }
-    return Set(table.rows.filter { $0[kind] == "test" }.map { $0[id] })
+  private func append(_ rows: [TrainingRow]) throws(UsageError) {
+    let writer = try RowWriter(path: folder.runs, columns: TrainingRow.columns)
+    for row in rows { try writer.append(row.fields) }
   }
+
+  private func predict(_ run: TrainingRun) throws -> TrainingLaw.HeldOut? {
+    let rows = FileManager.default.fileExists(atPath: folder.runs) ? try TrainingRow.read(folder.runs) : []
+    let steps = Double(run.trainer.configuration.steps), trainer = run.trainer
+    let tokens = try trainer.task.batch(split: .train, index: 0, batchSize: trainer.configuration.batch)
+      .inputs.count
+    return TrainingLaw.predict(
+      [
+        "parameters": Double(trainer.model.parameterCount),
+        "tokens": steps * Double(tokens * trainer.configuration.accumulation),
+        "compute_flops": run.operations,
+      ], from: TrainingLaw.all(in: rows))
+  }
+
+  private static func threads(of job: TrainingJob) -> Int { job.threads ?? Parallel.processorCount }
 
   static func label(_ job: TrainingJob) -> String {
     let settings =
@@ -81,7 +174,7 @@ public struct TrainingRunner {
       + job.taskSettings.map { ("task.\($0.key)", $0.value) }
       + job.trainingSettings.filter { $0.key == "steps" }.map { ("training.\($0.key)", $0.value) }
     return "\(job.task) " + settings.sorted { $0.0 < $1.0 }.map { "\($0.0)=\($0.1)" }.joined(separator: " ")
-      + " seed=\(job.seed)"
+      + (job.compute.map { " compute=\(Quantity.significant($0, 3))" } ?? "") + " seed=\(job.seed)"
   }
 
   /// Where a training stands, in one line.
@@ -93,10 +186,8 @@ public struct TrainingRunner {
   }
 
   private static func summary(_ row: TrainingRow) -> String {
-    func value(_ column: String) -> String {
-      row.values[column].flatMap { Double($0) }.map { Quantity.significant($0, 4) } ?? "–"
-    }
+    func value(_ column: String) -> String { row.number(column).map { Quantity.significant($0, 4) } ?? "–" }
     return
-      "validation loss \(value("validation_loss")), test accuracy \(value("test_accuracy")), \(value("seconds")) s"
+      "test loss \(value("test_loss")), accuracy \(value("test_accuracy")), \(value("seconds")) s"
   }
 }

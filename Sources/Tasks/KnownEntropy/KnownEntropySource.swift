@@ -102,7 +102,7 @@ public struct KnownEntropySource: SequenceTask {
 
   /// The mean loss of the true law on a batch, in nats a scored token: its expectation is the entropy rate.
   /// - Precondition: the batch is one of this task's.
-  public func optimalLoss(on batch: TaskBatch) -> Double {
+  public func optimalLoss(on batch: TaskBatch) -> Double? {
     let stride = configuration.stride
     var sum = 0.0
     for row in 0..<batch.batchSize {

@@ -30,13 +30,16 @@ public protocol SequenceTask: Sendable {
   var classCount: Int { get }
   /// The least mean loss that any model can reach, in nats per scored token, where it is known exactly.
   var entropyRate: Double? { get }
-  /// What was read, for the record of a run: bytes and hash of a text; empty for a synthetic task.
-  var provenance: String { get }
+  /// The text that was read, for the record of a run; `nil` for a synthetic task.
+  var text: TextCorpus? { get }
 
   /// The rows `index · batchSize ..< (index + 1) · batchSize` of a split.
   /// - Precondition: `index ≥ 0`, `batchSize ≥ 1`.
   /// - Throws: `ConfigurationError` when the split has no example.
   func batch(split: Split, index: Int, batchSize: Int) throws -> TaskBatch
+
+  /// The mean loss of the true law on a batch of this task, in nats per scored token, where that law is known.
+  func optimalLoss(on batch: TaskBatch) -> Double?
 }
 
 extension SequenceTask {
@@ -47,7 +50,9 @@ extension SequenceTask {
   /// Not known.
   public var entropyRate: Double? { nil }
   /// Nothing was read.
-  public var provenance: String { "" }
+  public var text: TextCorpus? { nil }
+  /// Not known.
+  public func optimalLoss(on batch: TaskBatch) -> Double? { nil }
   /// What the task is.
   public var card: TaskCard { Self.card }
   /// `name=value` of all parameters.

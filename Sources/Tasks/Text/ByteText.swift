@@ -43,7 +43,10 @@ public struct ByteText: SequenceTask {
   /// Reads the text.
   /// - Throws: `TextError` when it cannot be read, `ConfigurationError` when it is too short for the length.
   public init(_ configuration: Configuration, key: RandomKey) throws {
-    try self.init(configuration, corpus: TextCorpus(path: configuration.path), key: key)
+    let corpus =
+      configuration.path.isEmpty
+      ? try TextCorpus.projectSources() : try TextCorpus(path: configuration.path)
+    try self.init(configuration, corpus: corpus, key: key)
   }
 
   /// Uses a text in memory.
@@ -69,10 +72,8 @@ public struct ByteText: SequenceTask {
   public var vocabularySize: Int { 256 }
   /// Bytes of an example.
   public var length: Int { configuration.length }
-  /// Path, size and hash of the text.
-  public var provenance: String {
-    "\(corpus.path): \(corpus.fileCount) files, \(corpus.bytes.count) bytes, FNV-1a \(corpus.fingerprint)"
-  }
+  /// The text that is learnt.
+  public var text: TextCorpus? { corpus }
 
   /// Where the splits lie in the text; neighbours of the same split are one stretch.
   static func stretches(of byteCount: Int) -> [Split: [Range<Int>]] {

@@ -1,4 +1,5 @@
 import Foundation
+import Parameters
 
 /// Text that cannot be used, in one line: which path, what is wrong, what is allowed.
 public struct TextError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -20,16 +21,11 @@ public struct TextCorpus: Hashable, Sendable {
   /// How many files were read.
   public let fileCount: Int
 
-  /// Reads a file or a folder.
-  /// - Parameter path: empty for the project's own sources.
-  /// - Throws: `TextError`: nothing there, not readable, binary, empty, no text below.
-  public init(path: String) throws(TextError) {
-    if path.isEmpty {
-      self = try TextCorpus.projectSources()
-    } else {
-      self = try TextCorpus(path: path, extensions: nil)
-    }
-  }
+  /// The name of the text without the folders above it, which differ from machine to machine.
+  public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+  /// 64-bit FNV-1a of the bytes, in hexadecimal: tells two texts apart in a record.
+  public var fingerprint: String { Fingerprint.of(bytes) }
 
   /// A corpus in memory.
   public init(bytes: [UInt8], named path: String) {
@@ -38,47 +34,21 @@ public struct TextCorpus: Hashable, Sendable {
     fileCount = 1
   }
 
-  /// 64-bit FNV-1a of the bytes, in hexadecimal: tells two texts apart in a record.
-  public var fingerprint: String {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    let digits = String(hash, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
-  }
-
-  init(path: String, extensions: Set<String>?) throws(TextError) {
+  /// Reads a file or a folder.
+  /// - Parameters:
+  ///   - path: a file, or a folder.
+  ///   - limit: how many bytes are enough; no more are read.
+  /// - Throws: `TextError`: nothing there, not readable, binary, empty, no text below.
+  public init(path: String, limit: Int = .max) throws(TextError) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
       throw TextError("\(path): no such file or folder; name a text file or a folder of text files")
     }
     self.path = path
     if isFolder.boolValue {
-      var all: [UInt8] = []
-      var count = 0
-      var unreadable = 0, binary = 0
-      for file in try TextCorpus.files(below: path, extensions: extensions) {
-        guard let data = FileManager.default.contents(atPath: file) else {
-          unreadable += 1
-          continue
-        }
-        if TextCorpus.isBinary(data) {
-          binary += 1
-          continue
-        }
-        guard !data.isEmpty else { continue }
-        if !all.isEmpty { all.append(UInt8(ascii: "\n")) }
-        all.append(contentsOf: data)
-        count += 1
-      }
-      guard count > 0 else {
-        throw TextError(
-          "\(path): no text in this folder (\(binary) binary and \(unreadable) unreadable files passed over); "
-            + "name a text file or a folder of text files")
-      }
-      bytes = all
-      fileCount = count
+      (bytes, fileCount) = try TextCorpus.folder(path, limit: limit)
     } else {
-      guard let data = FileManager.default.contents(atPath: path) else {
+      guard let data = TextCorpus.contents(path, limit: limit) else {
         throw TextError("\(path): cannot be read; name a file that you may read")
       }
       guard !data.isEmpty else { throw TextError("\(path): the file is empty; name a text file") }
@@ -90,10 +60,43 @@ public struct TextCorpus: Hashable, Sendable {
     }
   }
 
+  private static func folder(_ path: String, limit: Int) throws(TextError) -> ([UInt8], Int) {
+    var all: [UInt8] = []
+    var count = 0
+    var unreadable = 0, binary = 0
+    for file in try files(below: path) where all.count < limit {
+      guard let data = contents(file, limit: limit - all.count) else {
+        unreadable += 1
+        continue
+      }
+      if isBinary(data) {
+        binary += 1
+        continue
+      }
+      guard !data.isEmpty else { continue }
+      if !all.isEmpty { all.append(UInt8(ascii: "\n")) }
+      all.append(contentsOf: data)
+      count += 1
+    }
+    guard count > 0 else {
+      throw TextError(
+        "\(path): no text in this folder (\(binary) binary and \(unreadable) unreadable files passed over); "
+          + "name a text file or a folder of text files")
+    }
+    return (Array(all.prefix(limit)), count)
+  }
+
+  private static func contents(_ file: String, limit: Int) -> Data? {
+    guard let handle = FileHandle(forReadingAtPath: file) else { return nil }
+    defer { try? handle.close() }
+    guard limit < .max else { return try? handle.readToEnd() ?? Data() }
+    return try? handle.read(upToCount: limit) ?? Data()
+  }
+
   private static func isBinary(_ data: Data) -> Bool { data.prefix(8192).contains(0) }
 
   /// Regular files below a folder, sorted by path so that every machine reads them in the same order.
-  private static func files(below folder: String, extensions: Set<String>?) throws(TextError) -> [String] {
+  private static func files(below folder: String) throws(TextError) -> [String] {
     var files: [String] = []
     var pending = [folder]
     while let next = pending.popLast() {
@@ -111,38 +114,10 @@ public struct TextCorpus: Hashable, Sendable {
         if kind == .typeDirectory {
           pending.append(path)
         } else if kind == .typeRegular {
-          let suffix = name.split(separator: ".").last.map(String.init) ?? ""
-          if extensions?.contains(suffix) ?? true { files.append(path) }
+          files.append(path)
         }
       }
     }
     return files.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
-  }
-}
-
-extension TextCorpus {
-  /// The project's own sources: found from the working folder, from the program, or from where it was compiled.
-  /// - Throws: `TextError` when none of these has them.
-  public static func projectSources() throws(TextError) -> TextCorpus {
-    let program = URL(fileURLWithPath: CommandLine.arguments.first ?? ".").deletingLastPathComponent().path
-    for start in [FileManager.default.currentDirectoryPath, program, #filePath] {
-      if let root = root(above: start) {
-        return try TextCorpus(path: root + "/Sources", extensions: ["swift", "c", "h"])
-      }
-    }
-    throw TextError(
-      "text: the project's own sources are not here; name a text file or a folder, as in --set path=FILE")
-  }
-
-  /// The nearest folder above that holds this package.
-  private static func root(above start: String) -> String? {
-    var folder = URL(fileURLWithPath: start).standardizedFileURL
-    for _ in 0..<64 {
-      let marker = folder.appendingPathComponent("Sources/Tasks/Text").path
-      if FileManager.default.fileExists(atPath: marker) { return folder.path }
-      guard folder.path != "/", !folder.path.isEmpty else { return nil }
-      folder.deleteLastPathComponent()
-    }
-    return nil
   }
 }

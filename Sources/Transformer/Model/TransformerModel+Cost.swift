@@ -17,27 +17,42 @@ extension TransformerModel {
         }
       }
     }
-    func attention(_ stack: Stack?, length: Int, memory: Int, lengths: [Int]?) throws -> Double {
-      try (stack?.sublayers ?? []).reduce(0) { total, sublayer in
-        guard case .attention(let layer) = sublayer.function else { return total }
-        let shape = try layer.shape(
-          batch: input.batch, queries: length, keys: layer.isCross ? memory : length, keyLengths: nil)
-        let plan = try planner.plan(layer.attention, layer: layer.name, shape: shape)
-        return total + plan.cost(of: .forward).flops + plan.cost(of: .backward).flops
-      }
-    }
-    let sourceLength = input.source.count / max(1, input.batch)
     let main = decoder ?? encoder
     let labelled =
       configuration.classes > 0
       ? 0 : input.targets.count { $0 >= 0 } * configuration.vocabulary * configuration.width
     var total =
       3 * (linear(main, tokens: input.tokens.count, memoryTokens: input.source.count) + 2 * Double(labelled))
-      + (try attention(main, length: input.length, memory: sourceLength, lengths: nil))
     if decoder != nil, encoder != nil {
       total += 3 * linear(encoder, tokens: input.source.count, memoryTokens: 0)
-      total += try attention(encoder, length: sourceLength, memory: 0, lengths: nil)
     }
-    return total
+    return try attentionPlans(input).reduce(total) {
+      $0 + $1.cost(of: .forward).flops + $1.cost(of: .backward).flops
+    }
+  }
+
+  /// Bytes of attention on an input, closed form: the largest of all layers' passes with inputs, results and workspace.
+  /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
+  public func attentionBytes(_ input: ModelInput, pass: AttentionCore.Pass) throws -> Double {
+    try attentionPlans(input).map { plan in
+      let cost = plan.cost(of: pass)
+      return cost.workspaceBytes + cost.inputOutputBytes
+    }.max() ?? 0
+  }
+
+  /// The configured attention of every layer at the shape of an input.
+  private func attentionPlans(_ input: ModelInput) throws -> [AnyAttention] {
+    let sourceLength = input.source.count / max(1, input.batch)
+    func plans(_ stack: Stack?, length: Int, memory: Int) throws -> [AnyAttention] {
+      try (stack?.sublayers ?? []).compactMap { sublayer in
+        guard case .attention(let layer) = sublayer.function else { return nil }
+        let shape = try layer.shape(
+          batch: input.batch, queries: length, keys: layer.isCross ? memory : length, keyLengths: nil)
+        return try planner.plan(layer.attention, layer: layer.name, shape: shape)
+      }
+    }
+    let main = try plans(decoder ?? encoder, length: input.length, memory: sourceLength)
+    guard decoder != nil, encoder != nil else { return main }
+    return main + (try plans(encoder, length: sourceLength, memory: 0))
   }
 }

@@ -1,0 +1,94 @@
+import AttentionCore
+import Foundation
+import Tasks
+import Tensors
+import Transformer
+
+/// One training as a preset asks for it.
+public struct TrainingJob: Hashable, Sendable {
+  /// The name of the experiment.
+  public var experiment = ""
+  /// The task's id.
+  public var task: String
+  /// The task's settings.
+  public var taskSettings: [String: ParameterValue] = [:]
+  /// The model's settings; what the task fixes (vocabulary, classes, length) is filled in.
+  public var modelSettings: [String: ParameterValue] = [:]
+  /// The training's settings.
+  public var trainingSettings: [String: ParameterValue] = [:]
+  /// What the trained model is evaluated on besides its own test split.
+  public var evaluations: [TrainingEvaluation] = []
+  /// The seed of weights, training batches and dropout.
+  public var seed = 1
+  /// Training operations that the run may spend; its steps follow from it. `nil`: `training.steps` counts.
+  public var compute: Double?
+  /// Whether it is kept out of fits: its loss is predicted from the others before it is trained.
+  public var isHeldOut = false
+  /// Threads, which change no result; `nil`: all processors.
+  public var threads: Int?
+
+  /// The key of every task: a seed changes weights and training examples, never the task itself (a Markov source of
+  /// known entropy stays the same source) nor its validation and test examples.
+  static let taskKey = RandomKey(seed: 1)("task")
+
+  /// Creates a job.
+  public init(task: String) { self.task = task }
+
+  /// A name that says everything that decides the result: rows of a run are found by it.
+  public var id: String {
+    func text(_ settings: [String: ParameterValue]) -> String {
+      settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
+    }
+    let parts = [
+      experiment, task, text(taskSettings), text(modelSettings), text(trainingSettings), "\(seed)",
+      compute.map { "\($0)" } ?? "", evaluations.map(\.id).joined(separator: "|"),
+    ]
+    return Fingerprint.of((parts + (isHeldOut ? ["held out"] : [])).joined(separator: "\u{1F}"))
+  }
+
+  /// The variants of all layers.
+  /// - Throws: `ConfigurationError`.
+  public func variants(catalog: Catalog) throws -> Set<String> {
+    Set(try resolved(catalog: catalog).model.layerAttention().map(\.id))
+  }
+
+  /// Task, model configuration and training configuration, checked against each other before anything is trained.
+  /// - Throws: `ConfigurationError`, `TextError`.
+  func resolved(
+    catalog: Catalog
+  ) throws -> (task: any SequenceTask, model: ModelConfiguration, training: TrainingConfiguration) {
+    let task = try TaskCatalog.standard.make(
+      task, settings: taskSettings, key: TrainingJob.taskKey)
+    var settings = modelSettings
+    if settings["kind"] == nil {
+      switch task.kind {
+      case .languageModel: settings["kind"] = .string("decoder")
+      case .classification: settings["kind"] = .string("encoder")
+      case .sequenceToSequence: settings["kind"] = .string("encoder-decoder")
+      }
+    }
+    if settings["seed"] == nil { settings["seed"] = .int(seed) }
+    let model = Trainer.fit(try ModelConfiguration(settings: settings), to: task)
+    try model.validate(in: catalog)
+    var training = trainingSettings
+    if training["seed"] == nil { training["seed"] = .int(seed) }
+    return (task, model, try TrainingConfiguration(settings: training))
+  }
+}
+
+/// An evaluation of a trained model under changed conditions.
+public struct TrainingEvaluation: Hashable, Sendable {
+  /// The attention of the layers; `nil`: the trained one.
+  public var attention: String?
+  /// Task settings that differ from the training's.
+  public var taskSettings: [String: ParameterValue] = [:]
+  /// Test batches.
+  public var batches = 8
+
+  var id: String {
+    ([attention ?? ""] + taskSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + [
+      "\(batches)"
+    ])
+    .joined(separator: ",")
+  }
+}

@@ -1,0 +1,65 @@
+import Transformer
+
+/// The one number in which lines of a comparison differ, with accuracy over it: hashes, a window, a length.
+struct TrainingSweep {
+  /// The number's name; `nil` when there is none, or more than one.
+  let name: String?
+  /// A curve for each combination of everything else.
+  let curves: [(label: String, points: [Figure.Point])]
+
+  init(_ comparison: TrainingComparison) {
+    let changed = comparison.lines.filter { !$0.rows[0].isTraining }
+    let lines = changed.isEmpty ? comparison.lines : changed
+    let settings = lines.map(Self.numbers)
+    let keys = Set(settings.flatMap(\.keys)).filter { key in Set(settings.compactMap { $0[key] }).count >= 3 }
+    // Where several numbers vary, the one with the most values is drawn over.
+    let values = { (key: String) in Set(settings.compactMap { $0[key] }).count }
+    guard let name = keys.sorted().max(by: { values($0) < values($1) }) else {
+      (self.name, curves) = (nil, [])
+      return
+    }
+    var order: [String] = []
+    var found: [String: [Figure.Point]] = [:]
+    for (line, own) in zip(lines, settings) {
+      guard let x = own[name], x > 0, let point = Self.point(line, x) else { continue }
+      let label = Self.label(line, without: name)
+      if found[label] == nil { order.append(label) }
+      found[label, default: []].append(point)
+    }
+    self.name = name
+    curves = order.map { label in (label, (found[label] ?? []).sorted { $0.x < $1.x }) }.filter {
+      $0.1.count >= 3
+    }
+  }
+
+  /// Numeric settings of the task and of the only kind of attention in the layers.
+  private static func numbers(_ line: TrainingComparison.Line) -> [String: Double] {
+    let row = line.rows[0]
+    let task = row.settings(row.isTraining ? "task_configuration" : "evaluation_task")
+    var numbers = task.compactMapValues { Double($0) }
+    let attention = row.isTraining ? row["attention"] : row["evaluation_attention"]
+    if let layers = try? LayerAttention.parse(attention), layers.count == 1 {
+      for (key, value) in layers[0].settings { numbers[key] = Double("\(value)") }
+    }
+    return numbers
+  }
+
+  /// What tells a curve apart: all words of a line's name but those about the number.
+  private static func label(_ line: TrainingComparison.Line, without name: String) -> String {
+    let words = "\(line.label), \(line.evaluation)"
+      .replacing(" \(name) ", with: " \(name)=").replacing("(\(name)=", with: "( \(name)=")
+    let parts = words.split(whereSeparator: { ", ()".contains($0) }).filter { !$0.hasPrefix("\(name)=") }
+    return parts.joined(separator: " ")
+  }
+
+  private static func point(_ line: TrainingComparison.Line, _ x: Double) -> Figure.Point? {
+    let all = line.rows.compactMap { $0.number("test_accuracy") }
+    guard let low = all.min(), let high = all.max() else { return nil }
+    let mean = all.reduce(0, +) / Double(all.count)
+    guard all.count == 1, let count = line.rows[0].number("test_count"), count > 0 else {
+      return Figure.Point(x: x, y: mean, low: low, high: high)
+    }
+    let interval = TrainingComparison.Line.wilson(share: mean, count: count)
+    return Figure.Point(x: x, y: mean, low: interval.low, high: interval.high)
+  }
+}
