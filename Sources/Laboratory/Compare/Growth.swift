@@ -12,7 +12,9 @@ public struct Growth: Sendable {
   /// Fits `a·n^b + c` with relative errors; `a·n^b` when there are only four lengths.
   ///
   /// The offset takes up what does not depend on the length: starting threads, fixed scratch.
-  public init(_ points: [(Double, Double)]) {
+  /// - Parameter offsetOnlyIfSeen: whether the offset is left out unless it is positive and an F-test at 5 % asks for
+  ///   it, as of bytes: a constant part of them cannot be negative.
+  public init(_ points: some Sequence<(Double, Double)>, offsetOnlyIfSeen: Bool = false) {
     let points = points.filter { $0.0 > 0 && $0.1 > 0 }
     if points.count >= 2, let first = points.first, points.allSatisfy({ $0.1 == first.1 }) {
       (fit, exponent, objection) = (nil, (0, 0, 0), nil)
@@ -22,12 +24,8 @@ public struct Growth: Sendable {
       (fit, exponent, objection) = (nil, nil, "\(points.count) lengths; a law needs at least 4")
       return
     }
-    var options = FitOptions()
-    options.influence = false
     do throws(FitError) {
-      let data = try FitData(x: points.map(\.0), y: points.map(\.1), name: "n")
-      let form: any ScalingForm = points.count >= 5 ? PowerLawOffset() : PowerLaw()
-      let fit = try Fitter(form, options: options).fit(data)
+      let fit = try Self.law(points, offsetOnlyIfSeen: offsetOnlyIfSeen)
       self.fit = fit
       objection = nil
       if let b = fit.parameters["b"], let value = b.value {
@@ -40,6 +38,20 @@ public struct Growth: Sendable {
     } catch {
       (fit, exponent, objection) = (nil, nil, "\(error)")
     }
+  }
+
+  private static func law(_ points: [(Double, Double)], offsetOnlyIfSeen: Bool) throws(FitError) -> Fit {
+    var options = FitOptions()
+    options.influence = false
+    let data = try FitData(x: points.map(\.0), y: points.map(\.1), name: "n")
+    guard points.count >= 5 else { return try Fitter(PowerLaw(), options: options).fit(data) }
+    let law = try Fitter(PowerLawOffset(), options: options).fit(data)
+    guard offsetOnlyIfSeen else { return law }
+    let plain = try Fitter(PowerLaw(), options: options).fit(data)
+    guard let offset = law.parameters["c"]?.value, offset > 0, let test = NestedTest(plain, inside: law),
+      test.probability < 0.05
+    else { return plain }
+    return law
   }
 
   /// `1.98 [1.95, 2.01]`, or a dash.
@@ -75,8 +87,13 @@ extension Panel.Series {
   /// Memory is inputs and results, which grow as n whatever the variant, and workspace, which is the variant's own.
   /// A sum of powers grows as its largest power; fitted as one power, n² beside n would show as 1.95 at these lengths.
   /// So where the workspace is most of the memory and grows faster, its law is the answer. Where it is less, it is
-  /// scratch that grows in steps and says nothing about large n.
+  /// scratch that grows in steps and says nothing about large n. Bytes are counted, not sampled: the longer half of the
+  /// lengths (five at least) tells how they grow, and the steps of scratch at short ones only blur it.
   public var memoryGrowth: Growth {
+    func growth(_ metric: Metric) -> Growth {
+      let points = points(metric)
+      return Growth(points.suffix(max(5, (points.count + 1) / 2)), offsetOnlyIfSeen: true)
+    }
     let whole = growth(.memory)
     let workspace = growth(.workspace)
     guard let a = whole.exponent else { return whole }

@@ -182,15 +182,24 @@ public struct NestedTest: Sendable, Equatable {
   static func all(among fits: [Fit]) -> [NestedTest] {
     pairs.compactMap { small, large in
       guard let one = fits.first(where: { $0.form.name == small }),
-        let two = fits.first(where: { $0.form.name == large }),
-        one.options.loss == .squares, one.free.count < two.free.count, two.degreesOfFreedom > 0
+        let two = fits.first(where: { $0.form.name == large })
       else { return nil }
-      let extra = Double(two.free.count - one.free.count)
-      let freedom = Double(two.degreesOfFreedom)
-      let statistic = max(0, (one.rss - two.rss) / extra / (two.rss / freedom))
-      return NestedTest(
-        smaller: small, larger: large, statistic: statistic,
-        probability: Distributions.fTail(statistic, extra, freedom))
+      return NestedTest(one, inside: two)
     }
+  }
+
+  /// Tests a fit against one of a larger law that contains its law, on the same rows.
+  ///
+  /// `nil` when they were not fitted by least squares, or the larger one has no more parameters or no rows to spare.
+  public init?(_ small: Fit, inside large: Fit) {
+    guard small.options.loss == .squares, large.options.loss == .squares,
+      small.free.count < large.free.count, large.degreesOfFreedom > 0
+    else { return nil }
+    let extra = Double(large.free.count - small.free.count)
+    let freedom = Double(large.degreesOfFreedom)
+    let excess = max(0, small.rss - large.rss)
+    (smaller, larger) = (small.form.name, large.form.name)
+    statistic = excess == 0 ? 0 : excess / extra / (large.rss / freedom)
+    probability = statistic.isFinite ? Distributions.fTail(statistic, extra, freedom) : 0
   }
 }
