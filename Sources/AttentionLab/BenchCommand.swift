@@ -49,7 +49,7 @@ struct BenchTable {
   var text: String {
     var table = TextTable([
       "experiment", "variant", "pass", "n", "d", "threads", "isa", "seconds", "GFLOP/s", "of the limit",
-      "target",
+      "target", "tile waste", "visited, of the limit", "plan / time",
     ])
     for row in rows {
       let fraction = fraction(of: row)
@@ -59,6 +59,9 @@ struct BenchTable {
         "\(row.threads ?? 0)", row.isa, row.secondsMedian.map { String(format: "%.4f", $0) } ?? row.status,
         row.gflops.map { String(format: "%.0f", $0) } ?? "",
         fraction.map { String(format: "%.0f%%", 100 * $0) } ?? "", target(of: row),
+        row.tileWaste.map { String(format: "%.2f", $0) } ?? "",
+        row.pass == "decode" ? "" : visitedFraction(of: row).map { String(format: "%.0f%%", 100 * $0) } ?? "",
+        planShare(of: row).map { String(format: "%.1f%%", 100 * $0) } ?? "",
       ])
     }
     return table.text
@@ -73,6 +76,18 @@ struct BenchTable {
     let bytes =
       4.0 * Double(row.batch ?? 1) * Double(heads) * Double(keys) * Double(dim + (row.valueDim ?? dim))
     return bytes / seconds / 1e9 / limit
+  }
+
+  /// The share of the peak on the pairs that the tiles visit, needed or not.
+  private func visitedFraction(of row: MeasurementRow) -> Double? {
+    guard let fraction = row.fractionOfPeak, let waste = row.tileWaste else { return nil }
+    return fraction * waste
+  }
+
+  /// The time to build tile lists and draw what is drawn, over the time of a pass.
+  private func planShare(of row: MeasurementRow) -> Double? {
+    guard let plan = row.planSeconds, let seconds = row.secondsMedian, seconds > 0 else { return nil }
+    return plan / seconds
   }
 
   /// What the row is to reach.

@@ -159,4 +159,28 @@ import Testing
       error?.description
         == "sharedQueryKey: true is not allowed; it takes false when q and k differ in length (3 and 5 here)")
   }
+
+  @Test(
+    "the closed form of memory is what the ledger counts, to 3 %",
+    arguments: [1, 2, 4, 8], [Pass.forward, .backward])
+  func memory(_ heads: Int, _ pass: Pass) throws {
+    let shape = try AttentionShape(queryHeads: heads, queryLength: 2048, headDim: 64)
+    for configuration in [LSH.Configuration(), Self.configuration { $0.duplicates = .drop }] {
+      let lsh = try LSH(configuration, for: shape, key: RandomKey(seed: 2))
+      let inputs = try Self.inputs(shape)
+      let ledger = MemoryLedger()
+      let context = ExecutionContext(threads: 1, ledger: ledger)
+      let forward = try lsh.forward(inputs, in: context)
+      var given = [shape.queryShape, shape.keyShape, shape.valueShape]
+      if pass == .backward {
+        given.append(shape.outputShape)
+        ledger.resetPeak()
+        _ = try lsh.backward(forward.output, inputs, forward, in: context)
+      }
+      let measured = Double(ledger.peakBytes + given.reduce(0) { $0 + 4 * $1.reduce(1, *) })
+      let cost = lsh.cost(of: pass)
+      let predicted = cost.workspaceBytes + cost.inputOutputBytes
+      #expect(abs(predicted / measured - 1) < 0.03, "\(predicted) predicted, \(measured) measured")
+    }
+  }
 }

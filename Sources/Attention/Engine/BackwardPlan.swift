@@ -37,10 +37,7 @@ struct BackwardPlan: Sendable {
   let group: Int
 
   init(pattern: TilePattern, shape: AttentionShape) {
-    let heads = shape.batch * shape.keyHeads
-    // As many at every length but the shortest, so that workspace is proportional to n.
-    let wanted = max(1, min(8, shape.keyLength / BackwardPlan.blockKeys))
-    unitsPerHead = max(1, (wanted + heads - 1) / heads)
+    unitsPerHead = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
     let costs = pattern.lists.map(TileCosts.init)
     let waves = pattern.lists.map { TileWaves($0, queryLength: shape.queryLength) }
     var total = 0.0
@@ -60,6 +57,12 @@ struct BackwardPlan: Sendable {
     copyCount = builder.copyCount
     parts = builder.parts
     group = BackwardPlan.groupLimit
+  }
+
+  /// Units of every (batch, key head): as many at every length but the shortest, so that workspace is proportional to n.
+  static func unitsPerHead(heads: Int, keyLength: Int) -> Int {
+    let wanted = max(1, min(8, keyLength / blockKeys))
+    return max(1, (wanted + heads - 1) / heads)
   }
 
   static let groupLimit = 2

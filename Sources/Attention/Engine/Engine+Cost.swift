@@ -47,13 +47,20 @@ extension Engine {
     return sum
   }
 
+  /// The scratch of one thread over tiles that share no panels.
+  static func scratchBytes(_ shape: AttentionShape, backward: Bool) -> Int {
+    attn_scratch_bytes(
+      InstructionSet.default.code, Int32(shape.headDim), Int32(shape.valueDim), backward ? 1 : 0)
+      * (backward ? BackwardPlan.groupLimit : 1)
+  }
+
   private static func forwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
     let plan = ForwardPlan(pattern: pattern, shape: shape)
     let isa = InstructionSet.default.code
     let tile = Double(attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 0))
     let parts =
       (0..<plan.waveCount).map { WaveWork(plan: plan, shape: shape, wave: $0).parts.count }.max() ?? 0
-    return tile * Double(plan.group) + Double(parts * Int(ATTN_LANES) * (shape.valueDim + 1) * 4)
+    return tile * Double(plan.tilesAtOnce) + Double(parts * Int(ATTN_LANES) * (shape.valueDim + 1) * 4)
   }
 
   private static func backwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {

@@ -86,7 +86,7 @@ struct ForwardPass: Sendable {
     let scratch = scratchFloats
     let slotFloats = Int(ATTN_LANES) * (shape.valueDim + 1)
     var scratchSpace = try Tensor(
-      uninitialized: [threads, plan.group, scratch], ledger: context.ledger)
+      uninitialized: [threads, plan.tilesAtOnce, scratch], ledger: context.ledger)
     var slotSpace = try Tensor(uninitialized: [work.parts.count, slotFloats], ledger: context.ledger)
     try scratchSpace.withUnsafeMutablePointer { scratchBase throws in
       try slotSpace.withUnsafeMutablePointer { slotBase throws in
@@ -94,7 +94,7 @@ struct ForwardPass: Sendable {
         let slots = Region(base: slotBase)
         try Parallel.forEach(count: work.itemCount, threads: threads) { index, worker in
           try context.checkCancellation()
-          let own = worker * plan.group * scratch
+          let own = worker * plan.tilesAtOnce * scratch
           if index < work.parts.count {
             part(work.parts[index], scratchRegion.scratch(own), slots.at(index * slotFloats))
           } else {
@@ -114,7 +114,7 @@ struct ForwardPass: Sendable {
     for position in 0..<group.count {
       var single = group
       (single.first, single.count) = (group.first + position, 1)
-      together(single, merge: merge, scratch: scratch)
+      together(single, merge: merge) { _ in scratch(0) }
     }
   }
 

@@ -34,6 +34,8 @@ struct ForwardPlan: Sendable {
   let group: Int
   /// Whether tiles see so many keys that those of a group should take them panel by panel.
   let sharesPanels: Bool
+  /// Tiles of a group that need scratch at the same time.
+  var tilesAtOnce: Int { sharesPanels ? group : 1 }
 
   var coversAllRows: Bool { lists.allSatisfy(\.coversAllRows) }
   var waveCount: Int { lists.map(\.waves.count).max() ?? 0 }

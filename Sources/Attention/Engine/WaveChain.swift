@@ -71,7 +71,8 @@ extension ForwardPass {
     guard works.allSatisfy(\.parts.isEmpty) else { return false }
     let chain = WaveChain(works, heads: shape.batch * shape.queryHeads, abreast: max(2, context.threads))
     let scratch = scratchFloats
-    var space = try Tensor(uninitialized: [context.threads, plan.group, scratch], ledger: context.ledger)
+    var space = try Tensor(
+      uninitialized: [context.threads, plan.tilesAtOnce, scratch], ledger: context.ledger)
     try space.withUnsafeMutablePointer { base throws in
       let region = Region(base: base)
       try Parallel.forEach(count: chain.steps.count, threads: context.threads) { index, worker in
@@ -79,7 +80,7 @@ extension ForwardPass {
         let step = chain.steps[index]
         try chain.wait(for: step, in: context)
         tiles(chain.works[step.wave].group(step.group), merge: step.wave > 0) {
-          region.scratch((worker * plan.group + $0) * scratch)
+          region.scratch((worker * plan.tilesAtOnce + $0) * scratch)
         }
         chain.finish(step)
       }

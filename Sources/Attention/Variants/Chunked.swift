@@ -82,7 +82,9 @@ public struct ChunkedAttention: PatternVariant {
   {
     self.configuration = configuration
     self.shape = shape
-    pattern = TilePattern(shared: ChunkedAttention.tiles(configuration, shape))
+    pattern = PatternCache.shared.pattern(.init(ChunkedAttention.self, configuration, shape: shape)) {
+      TilePattern(shared: ChunkedAttention.tiles(configuration, shape))
+    }
   }
 
   private static func tiles(_ configuration: Configuration, _ shape: AttentionShape) -> TileList {

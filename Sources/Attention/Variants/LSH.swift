@@ -122,6 +122,8 @@ public struct LSH: AttentionVariant {
   /// What backward needs: the tiles, the normalised keys, the rows that see themselves.
   public struct Saved: Sendable {
     let pattern: TilePattern
+    /// The tiles are made anew for every input, so they are workspace.
+    let patternBytes: CountedBytes
     let keys: Tensor
     let lonely: [(batch: Int, head: Int, row: Int)]
   }
@@ -172,13 +174,15 @@ public struct LSH: AttentionVariant {
   public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
     inputs.check(shape)
     let pattern = try self.pattern(of: inputs, in: context)
+    let patternBytes = try CountedBytes(pattern.byteCount, in: context.ledger)
     guard configuration.sharedQueryKey else {
       let (output, lse) = try Engine.forward(
         query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
         pattern: pattern,
         in: context)
       return Forward(
-        output: output, lse: lse, saved: Saved(pattern: pattern, keys: inputs.key, lonely: []))
+        output: output, lse: lse,
+        saved: Saved(pattern: pattern, patternBytes: patternBytes, keys: inputs.key, lonely: []))
     }
     let keys = try NormalizedRows.make(inputs.query, in: context)
     let values = try inputs.value.repeatingHeads(shape.groupSize, ledger: context.ledger)
@@ -189,7 +193,9 @@ public struct LSH: AttentionVariant {
     let lonely = LonelyRows.fill(
       query: inputs.query, key: keys, value: values, shape: sharedShape, scale: scale,
       count: { selfCount(batch: $0, head: $1, row: $2, in: pattern) }, output: &output, lse: &lse)
-    return Forward(output: output, lse: lse, saved: Saved(pattern: pattern, keys: keys, lonely: lonely))
+    return Forward(
+      output: output, lse: lse,
+      saved: Saved(pattern: pattern, patternBytes: patternBytes, keys: keys, lonely: lonely))
   }
 
   /// Computes the gradients; buckets carry none. With a shared query–key all of k's gradient goes to q.
@@ -212,8 +218,14 @@ public struct LSH: AttentionVariant {
     LonelyRows.addGradient(saved.lonely, outputGradient: outputGradient, to: &gradient.value)
     NormalizedRows.addGradient(
       gradient.key, normalized: saved.keys, rows: inputs.query, to: &gradient.query, in: context)
+    if shape.groupSize == 1 {
+      let count = gradient.key.count
+      gradient.key.withUnsafeMutablePointer { $0.update(repeating: 0, count: count) }
+    } else {
+      gradient.key = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
+    }
     return QKVGradient(
-      query: gradient.query, key: try Tensor(zeros: shape.keyShape, ledger: context.ledger),
+      query: gradient.query, key: gradient.key,
       value: try gradient.value.summingHeads(shape.groupSize, ledger: context.ledger))
   }
 
@@ -240,11 +252,9 @@ public struct LSH: AttentionVariant {
     }
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
     let visited = rows * perRound * Double(configuration.hashes)
-    let index = rows * Double(configuration.hashes) * 2 * Double(MemoryLayout<Int32>.stride)
-    let keys = configuration.sharedQueryKey ? rows * Double(shape.headDim) * 4 : 0
     var cost = Cost(
       pass: pass, shape: shape, neededPairs: shape.isCausal ? visited / 2 : visited, visitedPairs: visited,
-      workspaceBytes: index + keys, stateKeys: shape.keyLength)
+      workspaceBytes: workspaceBytes(pass), stateKeys: shape.keyLength)
     if pass != .backward {
       let columns = Double(rotations.hashes * (rotations.firstHalf + rotations.secondHalf))
       cost.flops += 2 * rows * Double(shape.headDim) * columns

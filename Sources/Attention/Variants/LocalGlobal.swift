@@ -75,8 +75,6 @@ public struct LocalGlobal: PatternVariant {
   public let shape: AttentionShape
   /// The tiles of all rows.
   public let pattern: TilePattern
-  /// The tiles of the local rows, of the global rows: they read different projections when the inputs have them.
-  let parts: (local: TilePattern, global: TilePattern)
   private let globals: Set<Int>
 
   /// Plans for a shape.
@@ -87,12 +85,23 @@ public struct LocalGlobal: PatternVariant {
     self.shape = shape
     let first = 0..<min(configuration.globalTokens, shape.positions)
     globals = Set(first).union(configuration.globalPositions)
-    let tiles = LocalGlobalTiles(configuration, shape, globals: globals.sorted())
-    pattern = TilePattern(shared: tiles.list(local: true, global: true))
-    parts = (
-      TilePattern(shared: tiles.list(local: true, global: false)),
-      TilePattern(shared: tiles.list(local: false, global: true))
-    )
+    pattern = LocalGlobal.pattern(.all, configuration, shape, globals)
+  }
+
+  /// Rows that read the same projections.
+  enum Rows: String { case all, local, global }
+
+  /// The tiles of the local or the global rows alone: they read different projections when the inputs have them.
+  func part(_ rows: Rows) -> TilePattern { LocalGlobal.pattern(rows, configuration, shape, globals) }
+
+  private static func pattern(
+    _ rows: Rows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>
+  ) -> TilePattern {
+    let key = PatternCache.Key(LocalGlobal.self, configuration, shape: shape, part: rows.rawValue)
+    return PatternCache.shared.pattern(key) {
+      let tiles = LocalGlobalTiles(configuration, shape, globals: globals.sorted())
+      return TilePattern(shared: tiles.list(local: rows != .global, global: rows != .local))
+    }
   }
 
   /// Whether a query row is global.

@@ -116,7 +116,8 @@ public struct RandomSparse: PatternVariant {
   /// The tiles of every head.
   public let pattern: TilePattern
   /// `[head][block row]`: the blocks that it sees, sorted; a block that counts twice is there twice.
-  public let visibleBlocks: [[[Int]]]
+  public var visibleBlocks: [[[Int]]] { drawn.value }
+  private let drawn: DrawnBlocks
 
   /// Draws the patterns of all heads and plans for a shape.
   public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
@@ -125,11 +126,15 @@ public struct RandomSparse: PatternVariant {
     self.configuration = configuration
     self.shape = shape
     let heads = key("random-sparse")(configuration.seed)
-    let blocks = (0..<shape.queryHeads).map { head in
-      RandomSparseBlocks(configuration, shape, key: heads(head)).visible
+    let blocks = DrawnBlocks {
+      (0..<shape.queryHeads).map { RandomSparseBlocks(configuration, shape, key: heads($0)).visible }
     }
-    visibleBlocks = blocks
-    pattern = TilePattern(perHead: blocks.map { RandomSparse.tiles(configuration, shape, $0) })
+    drawn = blocks
+    pattern = PatternCache.shared.pattern(
+      .init(RandomSparse.self, configuration, shape: shape, drawnFrom: heads)
+    ) {
+      TilePattern(perHead: blocks.value.map { RandomSparse.tiles(configuration, shape, $0) })
+    }
   }
 
   private static func tiles(_ configuration: Configuration, _ shape: AttentionShape, _ visible: [[Int]])

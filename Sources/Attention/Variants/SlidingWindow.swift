@@ -73,7 +73,9 @@ public struct SlidingWindow: PatternVariant {
   {
     self.configuration = configuration
     self.shape = shape
-    pattern = TilePattern(shared: SlidingWindow.tiles(configuration, shape))
+    pattern = PatternCache.shared.pattern(.init(SlidingWindow.self, configuration, shape: shape)) {
+      TilePattern(shared: SlidingWindow.tiles(configuration, shape))
+    }
   }
 
   /// Rows of one residue modulo the dilation share a tile, and so do their keys: a dense band. The tiles of all residues

@@ -72,6 +72,7 @@ public struct Measurement: Sendable {
     let cost = variant.cost(of: cell.pass)
     row.flops = cost.flops
     row.density = cost.density(of: shape)
+    if cost.neededPairs > 0 { row.tileWaste = cost.visitedPairs / cost.neededPairs }
     row.predictedBytes = cost.workspaceBytes + cost.inputOutputBytes
     try budget(cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")
     if !isChecked { try checkShapeClass(shape, instructionSet) }

@@ -50,6 +50,7 @@ extension MeasurementRow {
     predictedBytes = try number("predicted_bytes")
     errorRel = try number("error_rel")
     memoryBytes = try int("memory_bytes")
+    tileWaste = try number("tile_waste")
   }
 
   /// Reads all rows of a results file.

@@ -6,7 +6,7 @@ public struct MeasurementRow: Sendable, Hashable {
     "query_length", "key_length", "head_dim", "value_dim", "causal", "threads", "isa", "input", "seed",
     "status", "reason", "repeats", "seconds_median", "seconds_p20", "seconds_p80", "flops", "gflops",
     "fraction_of_peak", "density", "plan_seconds", "plan_bytes", "workspace_bytes", "peak_rss_bytes",
-    "predicted_bytes", "error_rel", "cell_id", "started_at", "memory_bytes",
+    "predicted_bytes", "error_rel", "cell_id", "started_at", "memory_bytes", "tile_waste",
   ]
 
   /// The preset's name; empty for a single measurement.
@@ -81,6 +81,8 @@ public struct MeasurementRow: Sendable, Hashable {
   public var startedAt = ""
   /// The ledger's peak during the pass: inputs, results and workspace, measured.
   public var memoryBytes: Int?
+  /// Pairs that the tiles visit ÷ pairs that the definition needs.
+  public var tileWaste: Double?
 
   /// Creates an empty row.
   public init() {}
@@ -143,6 +145,7 @@ public struct MeasurementRow: Sendable, Hashable {
     case "cell_id": .string(cellID)
     case "started_at": .string(startedAt)
     case "memory_bytes": .number(memoryBytes)
+    case "tile_waste": .number(tileWaste)
     default: .null
     }
   }

@@ -1,0 +1,54 @@
+import AttentionCore
+import Tensors
+
+extension LSH {
+  /// The closed form of the workspace: the tables of the sorted tokens, normalised keys and repeated values, the scratch
+  /// of one thread, and in the backward pass what the engine needs when every unit meets every block of keys.
+  func workspaceBytes(_ pass: Pass) -> Double {
+    let float = Double(MemoryLayout<Float>.stride)
+    let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
+    var bytes = tableBytes + Double(Engine.scratchBytes(shape, backward: pass == .backward))
+    if configuration.sharedQueryKey {
+      bytes += rows * Double(shape.headDim) * float
+      if shape.groupSize > 1 { bytes += rows * Double(shape.valueDim) * float }
+    }
+    guard pass == .backward else { return bytes }
+    let keyHeads = configuration.sharedQueryKey ? shape.queryHeads : shape.keyHeads
+    let units = BackwardPlan.unitsPerHead(heads: shape.batch * keyHeads, keyLength: shape.keyLength)
+    let blocks = (shape.keyLength + BackwardPlan.blockKeys - 1) / BackwardPlan.blockKeys
+    let keys = Double(shape.batch * keyHeads * blocks * BackwardPlan.blockKeys)
+    bytes += Double(units - 1) * keys * Double(shape.headDim + shape.valueDim) * float
+    if configuration.sharedQueryKey && shape.groupSize > 1 {
+      bytes += rows * Double(shape.headDim + shape.valueDim) * float
+    }
+    return bytes
+  }
+
+  /// Tiles, segments, and the tables of sorted tokens as rows and as keys; with masks of their own a word for every key
+  /// that a tile meets.
+  private var tableBytes: Double {
+    let heads = Double(shape.batch * shape.queryHeads), hashes = Double(configuration.hashes)
+    let index = Double(MemoryLayout<Int32>.stride), word = Double(MemoryLayout<UInt64>.stride)
+    let tile = Double(MemoryLayout<TileList.QueryTile>.stride)
+    let segment = Double(MemoryLayout<TileList.Segment>.stride)
+    let (queries, keys) = (Double(shape.queryLength), Double(shape.keyLength))
+    let visibleChunks = 1 + configuration.before + configuration.after
+    let tiles: Double
+    let met: Double
+    if configuration.sharedQueryKey {
+      let chunk = min(configuration.chunk, shape.queryLength)
+      let lanes = TileList.lanes
+      tiles = Double((shape.queryLength + chunk - 1) / chunk * ((chunk + lanes - 1) / lanes))
+      met = min(keys, Double(visibleChunks * chunk))
+    } else {
+      let buckets = Double(bucketCount)
+      tiles = max(queries / Double(TileList.lanes), min(buckets, queries))
+      met = keys / buckets
+    }
+    let drops = configuration.duplicates == .drop
+    let masks = drops || (configuration.sharedQueryKey && configuration.sameBucketOnly) ? met * word : 0
+    let segments =
+      configuration.sharedQueryKey && (configuration.circular || masks == 0) ? Double(visibleChunks) : 1
+    return heads * hashes * (tiles * (tile + segments * segment + masks) + (queries + keys) * index)
+  }
+}

@@ -1,0 +1,98 @@
+import Synchronization
+import Tensors
+
+/// Tile patterns by what determines them, so that layers, passes and padded batches of one shape share one.
+///
+/// A pattern is a value that depends on the variant, its configuration, the lengths, causality, and for drawn patterns on
+/// the key and the number of heads; nothing else of a shape enters, so that head sizes and key padding do not make a
+/// pattern anew. What is kept is bounded and counted in `ledger`; what was not asked for longest goes first.
+/// Safe from any thread; a pattern that two threads ask for at once may be built twice, and is the same.
+public final class PatternCache: Sendable {
+  /// What determines a pattern.
+  public struct Key: Hashable, Sendable {
+    let variant: String
+    let configuration: String
+    /// Which of several patterns of the variant.
+    let part: String
+    let queryLength: Int, keyLength: Int
+    let isCausal: Bool
+    /// Of drawn patterns.
+    let draw: Draw?
+
+    struct Draw: Hashable, Sendable {
+      let key: RandomKey
+      let heads: Int
+    }
+
+    /// The key of a variant's pattern at a shape.
+    /// - Parameters:
+    ///   - part: which of several patterns of the variant.
+    ///   - key: where its random draws come from; `nil` when there are none and all heads are alike.
+    public init<V: AttentionVariant>(
+      _ variant: V.Type, _ configuration: V.Configuration, shape: AttentionShape, part: String = "",
+      drawnFrom key: RandomKey? = nil
+    ) {
+      self.variant = V.card.id
+      self.configuration = configuration.summary
+      self.part = part
+      queryLength = shape.queryLength
+      keyLength = shape.keyLength
+      isCausal = shape.isCausal
+      draw = key.map { Draw(key: $0, heads: shape.queryHeads) }
+    }
+  }
+
+  private struct Entry {
+    let pattern: TilePattern
+    let bytes: CountedBytes
+    var lastUse: Int
+  }
+  private struct State {
+    var entries: [Key: Entry] = [:]
+    var uses = 0
+    var hits = 0
+  }
+  private let state = Mutex(State())
+
+  /// The cache that the variants use: up to 64 MiB.
+  public static let shared = PatternCache(limitBytes: 64 << 20)
+
+  /// Where the patterns that are kept are counted.
+  public let ledger: MemoryLedger
+
+  /// Creates an empty cache.
+  public init(limitBytes: Int) { ledger = MemoryLedger(limitBytes: limitBytes) }
+
+  /// How many patterns are kept.
+  public var count: Int { state.withLock { $0.entries.count } }
+
+  /// How often a pattern was found.
+  public var hits: Int { state.withLock { $0.hits } }
+
+  /// The pattern of a key: the one that is kept, or else `build()`, which is kept if it fits.
+  /// - Complexity: O(1) when found; else that of `build` and O(patterns kept) when room must be made.
+  public func pattern(_ key: Key, _ build: () -> TilePattern) -> TilePattern {
+    let found = state.withLock { state -> TilePattern? in
+      state.uses += 1
+      guard var entry = state.entries[key] else { return nil }
+      entry.lastUse = state.uses
+      state.entries[key] = entry
+      state.hits += 1
+      return entry.pattern
+    }
+    if let found { return found }
+    let pattern = build()
+    guard let limit = ledger.limitBytes, pattern.byteCount <= limit else { return pattern }
+    state.withLock { state in
+      if state.entries[key] != nil { return }
+      while ledger.currentBytes + pattern.byteCount > limit,
+        let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
+      {
+        state.entries[oldest.key] = nil
+      }
+      guard let bytes = try? CountedBytes(pattern.byteCount, in: ledger) else { return }
+      state.entries[key] = Entry(pattern: pattern, bytes: bytes, lastUse: state.uses)
+    }
+    return pattern
+  }
+}
