@@ -2,12 +2,16 @@
 """Time PyTorch and Hugging Face attention and this lab's, interleaved, on the same shapes and threads.
 
     python Experiments/peers/time_peers.py [--attnlab .build/release/attnlab] [--out results/peers] [--threads N]
-        [--flex]
+        [--only NAME] [--rounds 3] [--repeats 3]
 
-Each round measures every contender once for every shape: the lab's through `attnlab measure --json` (median of its
-own repeats), the peers' here (median of as many). Rows have the columns of measurements.csv, with the peer's name as
-the variant; peers have no error figure. Needs torch, transformers and numpy; --flex adds compiled FlexAttention (a C++ compiler; the compile takes
-half a minute and is not counted). Then: attnlab compare results/peers/measurements.csv
+In every round each contender of an experiment is warmed and measured: the lab through `attnlab measure --json`, a peer
+here. A row has the median over rounds of the rounds' medians, the lowest 20th and the highest 80th percentile. Rows have
+the columns of measurements.csv with the peer's name as `variant`; an experiment that was measured before is replaced, so
+that a long comparison may be run in pieces with --only. What is compared is attention alone: the layers of Hugging Face
+get their q, k and v given, not projected. Inputs are normal, never zeros. Backward is the gradient of q, k and v, the
+forward pass not counted. Peers have no error figure here: compare_pytorch.py and compare_huggingface.py compare numbers.
+Needs torch and transformers; FlexAttention a C++ compiler (its compilation is not timed).
+Then: attnlab compare results/peers/measurements.csv
 """
 
 import argparse
@@ -15,155 +19,142 @@ import csv
 import datetime
 import json
 import os
+import platform
 import statistics
 import subprocess
 import time
 
-import torch
-import torch.nn.functional as F
+import peers
 
 COLUMNS = ("preset,experiment,variant,configuration,pass,batch,query_heads,key_heads,query_length,key_length,head_dim,"
            "value_dim,causal,threads,isa,input,seed,status,reason,repeats,seconds_median,seconds_p20,seconds_p80,"
            "flops,gflops,fraction_of_peak,density,plan_seconds,plan_bytes,workspace_bytes,peak_rss_bytes,"
-           "predicted_bytes,error_rel,cell_id,started_at,memory_bytes").split(",")
+           "predicted_bytes,error_rel,cell_id,started_at,memory_bytes,tile_waste").split(",")
 
 
-def median_time(body, repeats):
+def experiments():
+    """(name, shape, passes, ours: variant and settings, peer's name, maker of a timed body)"""
+    for d in (64, 128):
+        for causal in (False, True):
+            yield ("sdpa", dict(heads=4, n=4096, d=d, causal=causal), ("forward", "backward"), ("full", {}),
+                   "torch-sdpa", peers.sdpa)
+    yield ("flex", dict(heads=8, n=16384, d=64, causal=False), ("forward",),
+           ("sliding-window", dict(left=256, right=256)), "torch-flex", peers.flex)
+    layer = dict(heads=8, n=4096, d=64, causal=False)
+    both = ("forward", "backward")
+    yield ("longformer", layer, both, ("sliding-window", dict(left=256, right=256)), "hf-longformer", peers.longformer)
+    yield ("longformer-global", layer, both, ("local-global", dict(left=256, right=256, globalTokens=32)),
+           "hf-longformer", lambda *a, **b: peers.longformer(*a, **b, globals=32))
+    yield ("bigbird", layer, both, ("random-sparse", dict(blockSize=64, randomBlocks=3)), "hf-bigbird", peers.bigbird)
+    for hashes in (1, 4):
+        yield (f"reformer-{hashes}", layer, both, ("lsh", dict(chunk=64, hashes=hashes)), "hf-reformer",
+               lambda *a, h=hashes, **b: peers.reformer(*a, **b, hashes=h))
+
+
+def quantiles(samples):
+    ordered = sorted(samples)
+    return ordered[len(ordered) // 5], statistics.median(ordered), ordered[-1 - len(ordered) // 5]
+
+
+def time_peer(body, repeats):
     body()
     samples = []
     for _ in range(repeats):
         start = time.perf_counter()
         body()
         samples.append(time.perf_counter() - start)
-    return samples
+    return quantiles(samples)
 
 
-def draws(heads, n, d, gradient=False):
-    return [torch.randn(1, heads, n, d, requires_grad=gradient) for _ in range(3)]
-
-
-def sdpa(heads, n, d, causal, direction):
-    q, k, v = draws(heads, n, d, direction == "backward")
-    if direction == "forward":
-        def body():
-            with torch.no_grad():
-                F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-        return body
-    out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    g = torch.randn_like(out)
-    return lambda: torch.autograd.grad(out, (q, k, v), g, retain_graph=True)
-
-
-def flex(heads, n, d, window):
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-    q, k, v = draws(heads, n, d)
-    mask = create_block_mask(lambda b, h, i, j: (i - j).abs() <= window, None, None, n, n, device="cpu")
-    compiled = torch.compile(flex_attention)
-
-    def body():
-        with torch.no_grad():
-            compiled(q, k, v, block_mask=mask)
-    return body
-
-
-def longformer(heads, n, d, window):
-    """The self-attention of a Longformer layer without its projections' biases: projections are part of the layer."""
-    from transformers import LongformerConfig
-    from transformers.models.longformer.modeling_longformer import LongformerSelfAttention
-    config = LongformerConfig(hidden_size=heads * d, num_attention_heads=heads, attention_window=[2 * window],
-                              attention_probs_dropout_prob=0.0)
-    layer = LongformerSelfAttention(config, layer_id=0).eval()
-    x = torch.randn(1, n, heads * d)
-    mask = torch.zeros(1, n)
-    flags = torch.zeros(1, n, dtype=torch.bool)
-
-    def body():
-        with torch.no_grad():
-            layer(x, attention_mask=mask, is_index_masked=flags, is_index_global_attn=flags, is_global_attn=False)
-    return body
-
-
-def bigbird(heads, n, d):
-    from transformers import BigBirdConfig
-    from transformers.models.big_bird.modeling_big_bird import BigBirdBlockSparseAttention, BigBirdModel
-    config = BigBirdConfig(hidden_size=heads * d, num_attention_heads=heads, block_size=64, num_random_blocks=3,
-                           max_position_embeddings=n)
-    layer = BigBirdBlockSparseAttention(config, seed=0).eval()
-    x = torch.randn(1, n, heads * d)
-    blocked, band, source, target = BigBirdModel.create_masks_for_block_sparse_attn(torch.ones(1, n), 64)
-
-    def body():
-        with torch.no_grad():
-            layer(x, band_mask=band, from_mask=source, to_mask=target, from_blocked_mask=blocked,
-                  to_blocked_mask=blocked)
-    return body
-
-
-def reformer(heads, n, d, hashes):
-    from transformers import ReformerConfig
-    from transformers.models.reformer.modeling_reformer import LSHSelfAttention
-    config = ReformerConfig(hidden_size=heads * d, num_attention_heads=heads, attention_head_size=d,
-                            num_buckets=n // 32, num_hashes=hashes, lsh_attn_chunk_length=64, is_decoder=False,
-                            lsh_num_chunks_before=1, lsh_num_chunks_after=0, axial_pos_embds=False,
-                            max_position_embeddings=n)
-    layer = LSHSelfAttention(config).eval()
-    x = torch.randn(1, n, heads * d)
-
-    def body():
-        with torch.no_grad():
-            layer(x, num_hashes=hashes)
-    return body
-
-
-def contenders(options):
-    """(experiment, shape, ours: variant and settings, peers: name → maker)"""
-    for direction in ("forward", "backward"):
-        for d in (64, 128):
-            for causal in (False, True):
-                yield ("sdpa", dict(heads=4, n=4096, d=d, causal=causal, direction=direction), ("full", []),
-                       {"torch-sdpa": lambda d=d, c=causal, p=direction: sdpa(4, 4096, d, c, p)})
-    window = dict(heads=8, n=16384, d=64, causal=False, direction="forward")
-    if options.flex:
-        yield ("flex", window, ("sliding-window", ["left=256", "right=256"]),
-               {"torch-flex": lambda: flex(8, 16384, 64, 256)})
-    layer = dict(heads=8, n=4096, d=64, causal=False, direction="forward")
-    yield ("longformer", layer, ("sliding-window", ["left=256", "right=256"]),
-           {"hf-longformer": lambda: longformer(8, 4096, 64, 256)})
-    yield ("bigbird", layer, ("random-sparse", ["blockSize=64", "randomBlocks=3"]),
-           {"hf-bigbird": lambda: bigbird(8, 4096, 64)})
-    for hashes in (1, 4):
-        yield (f"reformer-{hashes}", layer, ("lsh", ["chunk=64", f"hashes={hashes}"]),
-               {"hf-reformer": lambda h=hashes: reformer(8, 4096, 64, h)})
-
-
-def row(experiment, shape, variant, threads, samples=None, status="ok", reason=""):
-    values = dict.fromkeys(COLUMNS, "")
-    values.update(preset="peers", experiment=experiment, variant=variant, batch=1, query_heads=shape["heads"],
-                  key_heads=shape["heads"], query_length=shape["n"], key_length=shape["n"], head_dim=shape["d"],
-                  value_dim=shape["d"], causal=str(shape["causal"]).lower(), threads=threads, input="gaussian", seed=1,
-                  status=status, reason=reason, cell_id=f"{experiment}-{variant}-{shape}",
-                  started_at=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    values["pass"] = shape["direction"]
-    if samples:
-        ordered = sorted(samples)
-        values.update(repeats=len(samples), seconds_median=statistics.median(samples),
-                      seconds_p20=ordered[len(ordered) // 5], seconds_p80=ordered[-1 - len(ordered) // 5])
-    return values
-
-
-def ours(options, experiment, shape, variant, settings):
+def measure_ours(options, shape, direction, variant, settings, peak):
     command = [options.attnlab, "measure", variant, "--n", str(shape["n"]), "--heads", str(shape["heads"]),
-               "--head-dim", str(shape["d"]), "--pass", shape["direction"], "--threads", str(options.threads),
-               "--repeats", str(options.repeats), "--warmup", "1", "--json"]
-    for setting in settings:
-        command += ["--set", setting]
+               "--head-dim", str(shape["d"]), "--pass", direction, "--threads", str(options.threads),
+               "--repeats", str(options.repeats), "--warmup", "1", "--peak-gflops", str(peak), "--json"]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
     if shape["causal"]:
         command.append("--causal")
-    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    values = {name: "" if result.get(name) is None else result[name] for name in COLUMNS}
-    values["causal"] = str(values["causal"]).lower()
-    values.update(preset="peers", experiment=experiment)
-    return values
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def merge(row, rounds, repeats):
+    lows, medians, highs = zip(*rounds)
+    row.update(repeats=repeats * len(rounds), seconds_median=statistics.median(medians), seconds_p20=min(lows),
+               seconds_p80=max(highs))
+    if row["flops"]:
+        row["gflops"] = row["flops"] / row["seconds_median"] / 1e9
+    return row
+
+
+def peer_row(name, shape, direction, threads):
+    row = dict.fromkeys(COLUMNS, "")
+    row.update(variant=name, batch=1, query_heads=shape["heads"], key_heads=shape["heads"], query_length=shape["n"],
+               key_length=shape["n"], head_dim=shape["d"], value_dim=shape["d"], threads=threads, input="gaussian",
+               seed=1, status="ok", causal=str(shape["causal"]).lower(),
+               cell_id=f"{name}-{direction}-{shape['heads']}-{shape['n']}-{shape['d']}-{shape['causal']}",
+               started_at=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    row["pass"] = direction
+    return row
+
+
+def compare(options, shape, direction, variant, settings, name, make, peak):
+    """The rows of one shape and pass: ours and the peer's, measured in turn."""
+    mine, theirs, found = [], [], None
+    peer = peer_row(name, shape, direction, options.threads)
+    try:
+        body = make(shape["heads"], shape["n"], shape["d"], causal=shape["causal"], direction=direction)
+        body()
+    except Exception as error:  # a peer that does not run is a row that says why
+        body = None
+        peer.update(status="error", reason=(str(error).splitlines() or [type(error).__name__])[0])
+    for _ in range(options.rounds):
+        found = measure_ours(options, shape, direction, variant, settings, peak)
+        mine.append((found["seconds_p20"], found["seconds_median"], found["seconds_p80"]))
+        if body:
+            theirs.append(time_peer(body, options.repeats))
+    ours = {column: "" if found.get(column) is None else found[column] for column in COLUMNS}
+    ours["causal"] = str(ours["causal"]).lower()
+    ours = merge(ours, mine, options.repeats)
+    if ours["gflops"]:
+        ours["fraction_of_peak"] = ours["gflops"] / peak
+    if theirs:
+        peer["flops"] = ours["flops"]
+        merge(peer, theirs, options.repeats)
+        peer["fraction_of_peak"] = peer["gflops"] / peak
+    return ours, peer
+
+
+def report(experiment, ours, peer):
+    shape = f"{experiment:18} {ours['pass']:8} n={ours['query_length']} d={ours['head_dim']} causal={ours['causal']:5}"
+    if peer["status"] != "ok":
+        print(f"{shape} {peer['variant']} failed: {peer['reason']}", flush=True)
+        return
+    print(f"{shape} {peer['variant']} {peer['seconds_median'] * 1e3:8.1f} ms "
+          f"({peer['seconds_p20'] * 1e3:.1f} … {peer['seconds_p80'] * 1e3:.1f}), {ours['variant']} "
+          f"{ours['seconds_median'] * 1e3:7.1f} ms ({ours['seconds_p20'] * 1e3:.1f} … {ours['seconds_p80'] * 1e3:.1f}): "
+          f"{peer['seconds_median'] / ours['seconds_median']:.2f} x", flush=True)
+
+
+def environment(options, doctor):
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    return {
+        "preset": "peers", "machine": doctor["machine"], "processor": doctor["machine"]["processor"],
+        "isa": doctor["isa"], "threads": options.threads, "peak_gflops": doctor["peak_gflops"],
+        "bandwidth_gb_per_s": doctor["bandwidth_gb_per_s"], "commit": commit,
+        "versions": {"attnlab": doctor["attnlab"], "python": platform.python_version(), **peers.versions()},
+        "rounds": options.rounds, "repeats": options.repeats,
+    }
+
+
+def write(options, rows, record):
+    os.makedirs(options.out, exist_ok=True)
+    with open(os.path.join(options.out, "measurements.csv"), "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    with open(os.path.join(options.out, "environment.json"), "w") as file:
+        json.dump(record, file, indent=2)
+        file.write("\n")
 
 
 def main():
@@ -171,35 +162,31 @@ def main():
     parser.add_argument("--attnlab", default=".build/release/attnlab")
     parser.add_argument("--out", default="results/peers")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", default="", help="experiments whose name starts with this")
-    parser.add_argument("--flex", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", default="", help="experiments with these names, separated by commas")
+    parser.add_argument("--pass", dest="direction", default="", help="forward or backward alone")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(1)
-    os.makedirs(options.out, exist_ok=True)
-    with open(os.path.join(options.out, "measurements.csv"), "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for experiment, shape, (variant, settings), peers in contenders(options):
-            if not experiment.startswith(options.only):
+    peers.prepare(options.threads)
+    chosen = [name for name in options.only.split(",") if name]
+    doctor = json.loads(subprocess.run([options.attnlab, "doctor", "--threads", str(options.threads), "--json"],
+                                       capture_output=True, text=True, check=True).stdout)
+    path = os.path.join(options.out, "measurements.csv")
+    rows = list(csv.DictReader(open(path, newline=""))) if os.path.exists(path) else []
+    for experiment, shape, passes, (variant, settings), name, make in experiments():
+        if chosen and experiment not in chosen:
+            continue
+        for direction in passes:
+            if options.direction and direction != options.direction:
                 continue
-            mine = ours(options, experiment, shape, variant, settings)
-            writer.writerow(mine)
-            seconds = float(mine["seconds_median"])
-            for name, make in peers.items():
-                try:
-                    samples = median_time(make(), options.repeats)
-                    writer.writerow(row(experiment, shape, name, options.threads, samples))
-                    peer = statistics.median(samples)
-                    print(f"{experiment:12} {shape['direction']:8} n={shape['n']} d={shape['d']} "
-                          f"causal={shape['causal']!s:5} {name} {peer * 1e3:8.1f} ms, {variant} {seconds * 1e3:8.1f} ms: "
-                          f"{peer / seconds:.2f} x", flush=True)
-                except Exception as error:  # a peer that does not run is a row that says why
-                    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                    writer.writerow(row(experiment, shape, name, options.threads, status="error", reason=reason))
-                    print(f"{experiment}: {name} failed: {reason}", flush=True)
-            file.flush()
+            pair = compare(options, shape, direction, variant, settings, name, make, doctor["peak_gflops"])
+            for row in pair:
+                row.update(preset="peers", experiment=experiment)
+            report(experiment, *pair)
+            same = ("experiment", "variant", "pass", "head_dim", "causal")
+            measured = {tuple(str(row[column]) for column in same) for row in pair}
+            rows = [row for row in rows if tuple(str(row[column]) for column in same) not in measured] + list(pair)
+            write(options, rows, environment(options, doctor))
 
 
 if __name__ == "__main__":
