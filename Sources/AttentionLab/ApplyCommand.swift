@@ -11,7 +11,8 @@ struct ApplyCommand: ParsableCommand {
     commandName: "apply",
     abstract: "Run a variant on NumPy arrays [batch, heads, n, d]; write output, log-sum-exp and gradients.",
     discussion: """
-      Arrays are float16, float32 or float64; results are float32. Fewer heads of k than of q means grouped queries;
+      Arrays are float16, float32 or float64; results are float32. --precision bfloat16 rounds q, k and v once.
+      Fewer heads of k than of q means grouped queries;
       another length of k means cross-attention. attnlab mask with the same settings and seed shows the pattern.
       Examples:
         attnlab apply sliding-window --q q.npy --k k.npy --v v.npy --out o.npy --causal --set left=255
@@ -88,6 +89,9 @@ struct ApplyCommand: ParsableCommand {
   @Option(help: "The instruction set: \(InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")).")
   var isa: String?
 
+  @Option(help: "How q, k and v are stored: \(Precision.allCases.map(\.rawValue).joined(separator: " or ")).")
+  var precision = Precision.float32.rawValue
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -100,7 +104,8 @@ struct ApplyCommand: ParsableCommand {
     }
     let arrays = try ArrayInputs(
       query: q, key: k, value: v, isCausal: causal, scale: scale,
-      keyLengths: try ArrayInputs.numbers(keyLengths, "--key-lengths"), global: [globalQ, globalK, globalV])
+      keyLengths: try ArrayInputs.numbers(keyLengths, "--key-lengths"), global: [globalQ, globalK, globalV],
+      precision: try Precision.named(precision))
     let attention = try AnyAttention.make(
       type, settings: settings, shape: arrays.shape, key: VariantSettings.key(seed: seed)
     ).with(rotations: rotations)
@@ -185,6 +190,7 @@ struct ApplyCommand: ParsableCommand {
     print(
       JSONValue.object([
         "variant": .string(variant), "configuration": .string(attention.configurationSummary),
+        "precision": .string(attention.shape.precision.rawValue),
         "written": .array(
           written.map { path, array in
             .object([

@@ -13,7 +13,7 @@ struct ArrayInputs {
   /// - Throws: `NpyError`, `UsageError` or `ConfigurationError` in one line naming the file.
   init(
     query: String, key: String?, value: String, isCausal: Bool, scale: Double?, keyLengths: [Int]?,
-    global: [String?] = []
+    global: [String?] = [], precision: Precision = .float32
   ) throws {
     let q = try ArrayInputs.tensor(query, "q")
     let v = try ArrayInputs.tensor(value, "v")
@@ -31,7 +31,7 @@ struct ArrayInputs {
       batch: q.shape[0], queryHeads: q.shape[1], keyHeads: k.shape[1], queryLength: q.shape[2],
       keyLength: k.shape[2], headDim: q.shape[3], valueDim: v.shape[3], isCausal: isCausal,
       keyLengths: keyLengths,
-      scale: scale)
+      scale: scale, precision: precision)
     let paths = global.compactMap(\.self)
     guard paths.count == 3 || paths.isEmpty else {
       throw UsageError("--global-q, --global-k, --global-v: give all three or none")
@@ -43,9 +43,10 @@ struct ArrayInputs {
       }
       return tensor
     }
-    inputs = QKV(
+    inputs = try QKV(
       query: q, key: k, value: v,
-      global: second.isEmpty ? nil : QKV.Projections(query: second[0], key: second[1], value: second[2]))
+      global: second.isEmpty ? nil : QKV.Projections(query: second[0], key: second[1], value: second[2])
+    ).converted(to: precision)
   }
 
   /// A finite array of four axes in single precision.

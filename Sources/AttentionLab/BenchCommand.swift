@@ -48,17 +48,18 @@ struct BenchTable {
 
   var text: String {
     var table = TextTable([
-      "experiment", "variant", "pass", "n", "d", "threads", "isa", "seconds", "GFLOP/s", "of the limit",
-      "target", "tile waste", "visited, of the limit", "plan / time",
+      "experiment", "variant", "pass", "n", "d", "threads", "isa", "precision", "seconds", "GFLOP/s",
+      "of the limit", "target", "tile waste", "visited, of the limit", "plan / time",
     ])
     for row in rows {
       let fraction = fraction(of: row)
       table.add([
         row.experiment, row.variant + (row.causal == true && row.pass != "decode" ? " causal" : ""), row.pass,
         "\(row.pass == "decode" ? row.keyLength ?? 0 : row.queryLength ?? 0)", "\(row.headDim ?? 0)",
-        "\(row.threads ?? 0)", row.isa, row.secondsMedian.map { String(format: "%.4f", $0) } ?? row.status,
+        "\(row.threads ?? 0)", row.isa, row.precision,
+        row.secondsMedian.map { String(format: "%.4f", $0) } ?? row.status,
         row.gflops.map { String(format: "%.0f", $0) } ?? "",
-        fraction.map { String(format: "%.0f%%", 100 * $0) } ?? "", target(of: row),
+        fraction.map { String(format: "%.0f%%", 100 * $0) } ?? "", target(of: row) + gain(of: row),
         row.tileWaste.map { String(format: "%.2f", $0) } ?? "",
         row.pass == "decode" ? "" : visitedFraction(of: row).map { String(format: "%.0f%%", 100 * $0) } ?? "",
         planShare(of: row).map { String(format: "%.1f%%", 100 * $0) } ?? "",
@@ -73,8 +74,9 @@ struct BenchTable {
     guard let seconds = row.secondsMedian, let keys = row.keyLength, let heads = row.keyHeads,
       let dim = row.headDim, let limit = bandwidth[row.threads ?? 1] ?? nil
     else { return nil }
+    let element = Double((Precision(rawValue: row.precision) ?? .float32).byteCount)
     let bytes =
-      4.0 * Double(row.batch ?? 1) * Double(heads) * Double(keys) * Double(dim + (row.valueDim ?? dim))
+      element * Double(row.batch ?? 1) * Double(heads) * Double(keys) * Double(dim + (row.valueDim ?? dim))
     return bytes / seconds / 1e9 / limit
   }
 
@@ -90,6 +92,19 @@ struct BenchTable {
     return plan / seconds
   }
 
+  /// How many times as fast as float32 a bfloat16 row is, beside its target.
+  private func gain(of row: MeasurementRow) -> String {
+    guard row.experiment == "bfloat16", row.precision != Precision.float32.rawValue,
+      let seconds = row.secondsMedian,
+      let base = rows.first(where: {
+        $0.experiment == row.experiment && $0.precision == Precision.float32.rawValue && $0.pass == row.pass
+          && $0.variant == row.variant && $0.headDim == row.headDim && $0.threads == row.threads
+          && $0.keyLength == row.keyLength
+      })?.secondsMedian
+    else { return "" }
+    return String(format: " %.2f× float32", base / seconds)
+  }
+
   /// What the row is to reach.
   private func target(of row: MeasurementRow) -> String {
     switch (row.experiment, row.pass) {
@@ -97,6 +112,7 @@ struct BenchTable {
     case ("full", "backward"): row.causal == true ? "" : "88%"
     case ("head-sizes", _): "64%"
     case ("decoding", _): "80%"
+    case ("bfloat16", "forward") where row.precision != Precision.float32.rawValue: "1.5×:"
     case ("instruction-sets", "forward"): row.isa == "avx2" ? "85%" : ""
     case ("sparse", "forward"):
       row.variant == "sliding-window" && row.configuration.contains("left=256") ? "60%" : ""

@@ -28,6 +28,9 @@ struct CheckCommand: ParsableCommand {
   @Option(help: "One instruction set. Default: all that the processor has.")
   var isa: String?
 
+  @Option(help: "How q, k and v are stored: \(Precision.allCases.map(\.rawValue).joined(separator: " or ")).")
+  var precision = Precision.float32.rawValue
+
   @Option(help: "Names the random inputs.")
   var seed: UInt64 = 1
 
@@ -47,10 +50,11 @@ struct CheckCommand: ParsableCommand {
     }
     let types = try variant.map { [try catalog.type(of: $0)] } ?? catalog.types
     let sets = try InstructionSet.named(isa).map { [$0] } ?? InstructionSet.available
+    let precision = try Precision.named(precision)
     var reports: [ConformanceReport] = []
     for type in types {
       let settings = try VariantSettings.parse(self.sets, for: type)
-      let report = Conformance(type, key: RandomKey(seed: seed), instructionSets: sets)
+      let report = Conformance(type, key: RandomKey(seed: seed), instructionSets: sets, precision: precision)
         .run(quick ? .quick : .full, settings: self.sets.isEmpty ? nil : settings)
       reports.append(report)
       if !json { print(ConformancePage(report, verbose: verbose).text) }

@@ -27,6 +27,7 @@ struct DoctorCommand: AsyncParsableCommand {
     let machine = Machine.current
     let set = InstructionSet.default.rawValue
     let limits = MachinePeak.measure(threads: threads, instructionSet: set)
+    let pairs = MachinePeak.bfloat16Gflops(threads: threads, instructionSet: set)
     let gnuplot = await Tool.gnuplotVersion()
     var missing: [String] = []
     if gnuplot == nil { missing.append(Gnuplot.advice) }
@@ -42,6 +43,7 @@ struct DoctorCommand: AsyncParsableCommand {
           "machine": machine.json, "isa": .string(set), "threads": .int(threads),
           "peak_gflops": .number(limits.map { $0.peakFlopsAllThreads / 1e9 }),
           "peak_gflops_one_thread": .number(limits.map { $0.peakFlopsOneThread / 1e9 }),
+          "peak_gflops_bfloat16": .number(pairs),
           "bandwidth_gb_per_s": .number(limits.map { $0.bandwidthAllThreads / 1e9 }),
           "gsl": .string(SolverVersion.gsl), "gnuplot": .text(gnuplot),
           "attnlab": .string(LabVersion.current), "missing": .array(missing.map { .string($0) }),
@@ -58,6 +60,11 @@ struct DoctorCommand: AsyncParsableCommand {
       (
         "FMA peak",
         "\(rate(limits?.peakFlopsAllThreads, "GFLOP/s")) on \(threads) threads, \(rate(limits?.peakFlopsOneThread, "GFLOP/s")) on one"
+      ),
+      (
+        "bfloat16 peak",
+        pairs.map { Quantity.significant($0, 3) + " GFLOP/s on \(threads) threads" }
+          ?? "no instructions for it: rows are widened to float32"
       ),
       ("bandwidth", "\(rate(limits?.bandwidthAllThreads, "GB/s")) reading, on \(threads) threads"),
       ("GSL", SolverVersion.gsl), ("gnuplot", gnuplot ?? "missing"), ("attnlab", LabVersion.current),

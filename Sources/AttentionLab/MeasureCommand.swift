@@ -13,6 +13,7 @@ struct MeasureCommand: ParsableCommand {
       Examples:
         attnlab measure full --n 4096 --heads 8
         attnlab measure sliding-window --n 16384 --causal --set left=255 --pass backward --json
+        attnlab measure full --n 4096 --precision bfloat16
       """)
 
   @Argument(help: "The variant; see attnlab list.")
@@ -50,6 +51,9 @@ struct MeasureCommand: ParsableCommand {
 
   @Option(help: "The instruction set: \(InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")).")
   var isa: String?
+
+  @Option(help: "How q, k and v are stored: \(Precision.allCases.map(\.rawValue).joined(separator: " or ")).")
+  var precision = Precision.float32.rawValue
 
   @Option(help: "The most timed passes.")
   var repeats = 5
@@ -129,6 +133,7 @@ struct MeasureCommand: ParsableCommand {
     if pass == .decode { (cell.queryLength, cell.isCausal) = (1, true) }
     if let threads { cell.threads = threads }
     if let isa { cell.instructionSet = isa }
+    cell.precision = try Precision.named(precision)
     (cell.input, cell.seed) = (input, seed)
     (cell.warmup, cell.repeats, cell.budgetSeconds) = (warmup, repeats, budgetSeconds)
     try VariantDescription(try catalog.type(of: variant)).check(cell.settings)
@@ -143,7 +148,10 @@ struct MeasureCommand: ParsableCommand {
     let share =
       row.fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of the machine's peak" } ?? ""
     let lines: [(String, String)] = [
-      ("variant", "\(row.variant) \(row.configuration)"),
+      (
+        "variant",
+        "\(row.variant) \(row.configuration)\(row.precision == "float32" ? "" : " \(row.precision)")"
+      ),
       (
         "time",
         "\(seconds(row.secondsMedian)) (20 %: \(seconds(row.secondsP20)), 80 %: \(seconds(row.secondsP80)), \(row.repeats ?? 0) repeats)"
@@ -155,7 +163,10 @@ struct MeasureCommand: ParsableCommand {
       ),
       ("plan", "\(seconds(row.planSeconds)), \(bytes(row.planBytes.map { Double($0) }))"),
       ("density", number(row.density)),
-      ("error", "\(number(row.errorRel)) relative to full attention"),
+      (
+        "error",
+        "\(number(row.errorRel)) relative to full attention, \(number(row.errorOracleRel)) to its own definition"
+      ),
     ]
     return lines.map { $0.0.padding(toLength: 9, withPad: " ", startingAt: 0) + $0.1 }.joined(separator: "\n")
   }

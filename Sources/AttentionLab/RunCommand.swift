@@ -167,7 +167,8 @@ struct RunCommand: AsyncParsableCommand {
   static func line(_ row: MeasurementRow, _ number: Int, _ count: Int) -> String {
     let width = "\(count)".count
     let counter = String(repeating: " ", count: width - "\(number)".count) + "\(number)/\(count)"
-    let what = "\(row.variant) \(row.pass) n=\(row.keyLength ?? 0)"
+    let stored = row.precision == Precision.float32.rawValue ? "" : " \(row.precision)"
+    let what = "\(row.variant) \(row.pass) n=\(row.keyLength ?? 0)\(stored)"
     guard let seconds = row.secondsMedian else { return "[\(counter)] \(what): \(row.status): \(row.reason)" }
     let memory = row.memoryBytes.map { Quantity.describe(bytes: Double($0)) } ?? "–"
     let share = row.fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""

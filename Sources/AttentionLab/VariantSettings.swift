@@ -25,6 +25,16 @@ enum VariantSettings {
   }
 }
 
+extension Precision {
+  /// The precision of a name that a user typed.
+  /// - Throws: `UsageError` with what is allowed.
+  static func named(_ name: String) throws -> Precision {
+    if let precision = Precision(rawValue: name) { return precision }
+    throw UsageError(
+      "--precision \(name): it takes one of \(allCases.map(\.rawValue).joined(separator: ", "))")
+  }
+}
+
 extension InstructionSet {
   /// The set of a name that a user typed; `nil` of `nil`.
   /// - Throws: `UsageError` when this processor does not have it.

@@ -60,6 +60,7 @@ int32_t attn_isa_supported(int32_t isa) {
   if (isa == 2)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+  if (isa == ATTN_AVX512_BF16) return attn_isa_supported(2) && __builtin_cpu_supports("avx512bf16");
 #endif
   return 0;
 }

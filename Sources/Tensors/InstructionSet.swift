@@ -38,6 +38,11 @@ public enum InstructionSet: String, CaseIterable, Hashable, Sendable, CustomStri
     return "ATTNLAB_ISA: \(text) is not available here; it takes one of: \(names)"
   }
 
+  /// Whether products of bfloat16 pairs are instructions of this set on this processor (AVX512-BF16).
+  public var hasBFloat16Products: Bool {
+    self == .avx512 && attn_isa_supported(Int32(ATTN_AVX512_BF16)) != 0
+  }
+
   /// The number by which `CKernels` knows the set.
   public var code: Int32 {
     switch self {

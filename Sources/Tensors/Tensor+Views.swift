@@ -35,38 +35,24 @@ extension Tensor {
   /// - Complexity: O(element count) when a copy is needed.
   public func contiguous() -> Tensor {
     if isContiguous { return self }
-    let values = array()
     let ledger = storage.ledger
-    if let copy = try? Tensor(values, shape: shape, ledger: ledger) { return copy }
+    if let copy = try? rowMajorCopy(as: precision, ledger: ledger) { return copy }
     // The ledger's limit is enforced where buffers are planned; a view's copy must not fail half-way.
-    guard let copy = try? Tensor(values, shape: shape, ledger: nil) else { return self }
+    guard let copy = try? rowMajorCopy(as: precision, ledger: nil) else { return self }
     return copy
   }
 
-  /// All elements in row-major order.
+  /// All elements in row-major order; those of a bfloat16 tensor exactly.
   /// - Complexity: O(element count).
   public func array() -> [Float] {
     let total = count
     guard total > 0 else { return [] }
-    return withUnsafePointer { source in
-      if isContiguous { return Array(UnsafeBufferPointer(start: source, count: total)) }
-      return [Float](unsafeUninitializedCapacity: total) { target, initialized in
-        var index = [Int](repeating: 0, count: rank)
-        var position = 0
-        for element in 0..<total {
-          target[element] = source[position]
-          var axis = rank - 1
-          while axis >= 0 {
-            index[axis] += 1
-            position += strides[axis]
-            if index[axis] < shape[axis] { break }
-            position -= index[axis] * strides[axis]
-            index[axis] = 0
-            axis -= 1
-          }
-        }
-        initialized = total
-      }
+    if precision == .float32 && isContiguous {
+      return withUnsafePointer { Array(UnsafeBufferPointer(start: $0, count: total)) }
+    }
+    return [Float](unsafeUninitializedCapacity: total) { target, initialized in
+      if let base = target.baseAddress { write(to: base) }
+      initialized = total
     }
   }
 }

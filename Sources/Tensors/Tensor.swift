@@ -1,7 +1,10 @@
-/// A float32 array with a shape and strides; by convention `[batch, heads, length, dim]`.
+/// A float32 or bfloat16 array with a shape and strides; by convention `[batch, heads, length, dim]`.
 ///
 /// A tensor is a value: copies share storage until one of them is written. Views (`transposed`, `narrowed`,
 /// `reshaped`) share storage too. Storage is 64-byte aligned and counted by a `MemoryLedger` when given one.
+///
+/// Elements are read and written as float32. A bfloat16 tensor comes from `converted(to:)`, is only read (`array()`,
+/// `withUnsafePatterns`), and otherwise converted back; its views are as those of float32.
 public struct Tensor: Sendable {
   var storage: TensorStorage
   let offset: Int
@@ -61,6 +64,9 @@ public struct Tensor: Sendable {
     return strides
   }
 
+  /// How the elements are stored.
+  public var precision: Precision { storage.precision }
+
   /// The number of elements.
   public var count: Int { shape.reduce(1, *) }
 
@@ -78,6 +84,7 @@ public struct Tensor: Sendable {
   }
 
   /// Reads through a pointer to the first element; strides apply.
+  /// - Precondition: float32.
   @inlinable
   public func withUnsafePointer<R, E: Error>(_ body: (UnsafePointer<Float>) throws(E) -> R) throws(E) -> R {
     try withExtendedLifetime(self) { () throws(E) -> R in try body(UnsafePointer(firstElement)) }
@@ -96,8 +103,11 @@ public struct Tensor: Sendable {
   private mutating func makeUnique() {
     guard !isKnownUniquelyReferenced(&storage) else { return }
     // A copy made behind a write is outside any ledger's limit: refusing it would lose the write.
-    guard let copy = try? TensorStorage(count: storage.count, zeroed: false, ledger: nil) else { return }
-    copy.base.update(from: storage.base, count: storage.count)
+    let precision = storage.precision
+    guard
+      let copy = try? TensorStorage(count: storage.count, zeroed: false, precision: precision, ledger: nil)
+    else { return }
+    copy.raw.copyMemory(from: storage.raw, byteCount: storage.byteCount)
     storage = copy
   }
 }
@@ -106,7 +116,12 @@ extension Tensor {
   /// The element at an index, one number per axis.
   /// - Precondition: the index is inside the shape.
   public subscript(_ index: Int...) -> Float {
-    get { withUnsafePointer { $0[position(index)] } }
+    get {
+      switch precision {
+      case .float32: withUnsafePointer { $0[position(index)] }
+      case .bfloat16: withUnsafePatterns { BrainPrecision.float($0[position(index)]) }
+      }
+    }
     set {
       let position = position(index)
       withUnsafeMutablePointer { $0[position] = newValue }

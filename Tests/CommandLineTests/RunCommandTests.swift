@@ -79,6 +79,19 @@ import Testing
     }
   }
 
+  @Test func aVariantThatComputesInFloat32AloneSaysSo() throws {
+    let scratch = try Scratch()
+    let preset = try scratch.write(
+      "half.yaml", "n: 8\nhead_dim: 4\nrepeats: 1\nprecision: [float32, bfloat16]\nvariants: plain\n")
+    let result = try BuiltProgram.fakes.run("run", preset, "--out", "\(scratch.path)/out")
+    #expect(result.code == 0, "\(result.errors)")
+    let rows = try rows(scratch)
+    #expect(rows.map(\.status) == ["ok", "unsupported"])
+    #expect(rows.map(\.precision) == ["float32", "bfloat16"])
+    #expect(rows[1].reason == "precision: bfloat16 is not allowed; it takes float32 with plain")
+    #expect(try #require(rows[0].errorOracleRel) < 1e-5)
+  }
+
   @Test func memoryThatNoLedgerSeesIsSeen() throws {
     let scratch = try Scratch()
     let preset = try scratch.write(

@@ -58,6 +58,33 @@ import Testing
     return (process.terminationStatus, output, errors)
   }
 
+  @Test(
+    "apply rounds q, k and v to bfloat16 once, and writes float32",
+    arguments: ["full", "full-materialized", "lsh"])
+  func bfloat16(variant: String) throws {
+    let more = variant == "lsh" ? ["--set", "sharedQueryKey=false", "--set", "buckets=2"] : []
+    func apply(_ names: [String], _ out: String, _ flags: [String]) throws -> [Double] {
+      let inputs = zip(["--q", "--k", "--v"], names).flatMap { [$0, path($1)] }
+      let run = try run(["apply", variant] + inputs + ["--out", path(out)] + more + flags)
+      #expect(run.status == 0, "\(run.errors)")
+      return try NpyArray(contentsOf: path(out)).doubles
+    }
+    for name in ["q", "k", "v"] {
+      let stored = try NpyArray(contentsOf: path(name)).tensor().converted(to: .bfloat16)
+      try NpyArray(stored).write(to: path(name + "16"))
+    }
+    let result = try apply(["q", "k", "v"], "half", ["--precision", "bfloat16"])
+    #expect(try apply(["q16", "k16", "v16"], "again", ["--precision", "bfloat16"]) == result)
+    func distance(_ a: [Double], _ b: [Double]) -> Double {
+      let norm = b.reduce(0) { $0 + $1 * $1 }
+      return (zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } / norm).squareRoot()
+    }
+    // From the rounded inputs by the rounding of weights at most; from the given ones by that of the inputs too.
+    #expect(distance(result, try apply(["q16", "k16", "v16"], "wide", [])) < 0x1p-8)
+    let whole = distance(result, try apply(["q", "k", "v"], "exact", []))
+    #expect(variant == "lsh" || (whole > 1e-4 && whole < 0x1p-6))
+  }
+
   @Test("apply writes output, LSE and gradients that the reference confirms")
   func apply() throws {
     let run = try attnlab(
@@ -259,6 +286,10 @@ import Testing
     (
       ["apply", "full", "--q", "q.npy", "--k", "k.npy", "--v", "v.npy", "--out", "no/o.npy"],
       "attnlab apply: no/o.npy: cannot be written: No such file or directory"
+    ),
+    (
+      ["apply", "full", "--precision", "half"] + applyArrays,
+      "attnlab apply: --precision half: it takes one of float32, bfloat16"
     ),
     (["mask", "full"], "attnlab mask: --n: give the number of rows of q"),
     (

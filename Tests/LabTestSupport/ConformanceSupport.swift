@@ -8,9 +8,11 @@ import Testing
 public func checkVariant(
   _ type: any AttentionVariant.Type, _ level: Conformance.Level = .quick,
   settings: [String: ParameterValue]? = nil,
-  instructionSets: [InstructionSet] = [.default], sourceLocation: SourceLocation = #_sourceLocation
+  instructionSets: [InstructionSet] = [.default], precision: Precision = .float32,
+  sourceLocation: SourceLocation = #_sourceLocation
 ) {
-  let report = Conformance(type, instructionSets: instructionSets).run(level, settings: settings)
+  let report = Conformance(type, instructionSets: instructionSets, precision: precision).run(
+    level, settings: settings)
   #expect(
     report.passed, "\(report.variant): nothing passed, or something failed", sourceLocation: sourceLocation)
   for failure in report.failures.prefix(5) {

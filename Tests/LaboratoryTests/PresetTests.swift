@@ -37,6 +37,19 @@ import Testing
     #expect(other[0].id != few[0].id)
   }
 
+  @Test func precisionsOfAVariantFollowOneAnother() throws {
+    let cells = try Self.preset("n: [64, 128]\nvariants: [full, chunked]\nprecision: [float32, bfloat16]")
+      .cells()
+    #expect(cells.prefix(4).map(\.precision) == [.float32, .bfloat16, .float32, .bfloat16])
+    #expect(cells.prefix(4).map(\.variant) == ["full", "full", "chunked", "chunked"])
+    #expect(Set(cells.map(\.id)).count == 8)
+    // Cells of runs from before there was a choice keep their names.
+    let plain = try Self.preset("n: 64\nvariants: full").cells()
+    #expect(plain[0].id == cells[0].id && plain[0].precision == .float32)
+    #expect(cells[1].label == "full forward n=64 bfloat16")
+    #expect(try cells[1].shape().precision == .bfloat16)
+  }
+
   @Test func experimentsShareFieldsAndOverrideThem() throws {
     let yaml = """
       n: 64

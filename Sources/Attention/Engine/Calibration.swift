@@ -42,12 +42,18 @@ public struct Calibration: Hashable, Sendable {
       bandwidthOneThread: oneBandwidth, bandwidthAllThreads: allBandwidth)
   }
 
-  /// Measures the peak of fused multiply-adds alone: floating-point operations a second.
+  /// Measures the peak of multiply-adds alone: floating-point operations a second. That of bfloat16 pairs is that of
+  /// float32 where the processor has no instruction for them.
   /// - Complexity: about `seconds`.
   public static func peakFlops(
-    instructionSet: InstructionSet = .default, threads: Int, seconds: Double = 0.2
+    instructionSet: InstructionSet = .default, threads: Int, seconds: Double = 0.2,
+    precision: Precision = .float32
   ) -> Double {
-    best(for: seconds) { peak(instructionSet.code, threads: threads) }
+    best(for: seconds) {
+      precision == .bfloat16 && instructionSet.hasBFloat16Products
+        ? peak(threads: threads) { attn_dot16_loop(Int32(ATTN_AVX512_BF16), $0) }
+        : peak(instructionSet.code, threads: threads)
+    }
   }
 
   /// Measures the rate of reading memory that fits no cache: bytes a second.
@@ -91,10 +97,15 @@ public struct Calibration: Hashable, Sendable {
   }
 
   private static func peak(_ isa: Int32, threads: Int) -> Double {
+    peak(threads: threads) { attn_fma_loop(isa, $0) }
+  }
+
+  /// The rate of a loop that takes a number of rounds and returns the operations done.
+  private static func peak(threads: Int, _ loop: @Sendable (Int64) -> Double) -> Double {
     let rounds: Int64 = 1_000_000
-    let flops = attn_fma_loop(isa, 1000) / 1000 * Double(rounds) * Double(threads)
+    let flops = loop(1000) / 1000 * Double(rounds) * Double(threads)
     let seconds = time {
-      Parallel.forEach(count: threads, threads: threads) { _, _ in _ = attn_fma_loop(isa, rounds) }
+      Parallel.forEach(count: threads, threads: threads) { _, _ in _ = loop(rounds) }
     }
     return flops / seconds
   }

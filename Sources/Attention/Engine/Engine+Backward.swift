@@ -7,6 +7,7 @@ extension Engine {
   ///
   /// With `P = exp(scale·QKᵀ − lse)` on the listed pairs and `D = rowsum(dO ∘ O)`:
   /// `dV = Pᵀ dO`, `dS = P ∘ (dO Vᵀ − D)`, `dQ = scale · dS K`, `dK = scale · dSᵀ Q`. P is recomputed, not stored.
+  /// bfloat16 inputs are widened first, and all five products are those of float32.
   /// - Parameters:
   ///   - outputGradient: of the shape of the output; last axis contiguous.
   ///   - output: the forward result (any output that has `lse` as its log-sum-exp over all keys of the row).
@@ -17,6 +18,12 @@ extension Engine {
     shape: AttentionShape, scale: Double, pattern: TilePattern, in context: ExecutionContext
   ) throws -> QKVGradient {
     QKV(query: query, key: key, value: value).check(shape)
+    if shape.precision != .float32 {
+      let wide = try QKV(query: query, key: key, value: value).converted(to: .float32, ledger: context.ledger)
+      return try backward(
+        outputGradient: outputGradient, query: wide.query, key: wide.key, value: wide.value, output: output,
+        lse: lse, shape: shape.with(precision: .float32), scale: scale, pattern: pattern, in: context)
+    }
     precondition(
       outputGradient.shape == shape.outputShape, "gradient \(outputGradient.shape), not \(shape.outputShape)")
     precondition(output.shape == shape.outputShape, "output \(output.shape), not \(shape.outputShape)")

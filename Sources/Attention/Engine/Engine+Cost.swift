@@ -7,6 +7,7 @@ extension Engine {
   ///
   /// A forward pair takes `2 (headDim + valueDim)` operations (one product each for the score and the weighted value),
   /// a backward pair `2 (3 headDim + 2 valueDim)`; workspace is that of one thread, with the best instruction set.
+  /// bfloat16 inputs take half the bytes; backward widens them, in its workspace.
   /// - Parameters:
   ///   - pass: `decode` is one query row a head against the keys that the last row sees.
   ///   - neededPairs: what the definition asks for, over batch and query heads.
@@ -19,9 +20,10 @@ extension Engine {
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
     let keyRows = Double(shape.batch * shape.keyHeads * shape.keyLength)
     let (d, v) = (Double(shape.headDim), Double(shape.valueDim))
-    let forwardBytes = 4 * (rows * (d + v + 1) + keyRows * (d + v))
+    let element = Double(shape.precision.byteCount)
+    let forwardBytes = shape.inputBytes + 4 * rows * (v + 1)
     let state =
-      4 * Double(shape.keyHeads) * Double(min(cachedKeys ?? shape.keyLength, shape.keyLength)) * (d + v)
+      element * Double(shape.keyHeads) * Double(min(cachedKeys ?? shape.keyLength, shape.keyLength)) * (d + v)
     switch pass {
     case .forward, .decode:
       let fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1
@@ -32,7 +34,7 @@ extension Engine {
     case .backward:
       return Cost(
         flops: 2 * (3 * d + 2 * v) * neededPairs, neededPairs: neededPairs, visitedPairs: visited,
-        workspaceBytes: backwardWorkspace(shape: shape, pattern: pattern),
+        workspaceBytes: backwardWorkspace(shape: shape, pattern: pattern) + shape.widenedBytes,
         inputOutputBytes: forwardBytes + 4 * (rows * (d + v) + keyRows * (d + v)), stateBytes: state)
     }
   }
@@ -56,8 +58,7 @@ extension Engine {
 
   private static func forwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
     let plan = ForwardPlan(pattern: pattern, shape: shape)
-    let isa = InstructionSet.default.code
-    let tile = Double(attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 0))
+    let tile = Double(forwardScratchBytes(shape, in: ExecutionContext(threads: 1)))
     let parts =
       (0..<plan.waveCount).map { WaveWork(plan: plan, shape: shape, wave: $0).parts.count }.max() ?? 0
     return tile * Double(plan.tilesAtOnce) + Double(parts * Int(ATTN_LANES) * (shape.valueDim + 1) * 4)

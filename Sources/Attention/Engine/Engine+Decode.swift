@@ -31,7 +31,7 @@ struct SharedDecode {
       let merged = try? AttentionShape(
         batch: shape.batch, queryHeads: shape.keyHeads, queryLength: shape.groupSize,
         keyLength: shape.keyLength, headDim: shape.headDim, valueDim: shape.valueDim,
-        keyLengths: shape.keyLengths, scale: shape.scale)
+        keyLengths: shape.keyLengths, scale: shape.scale, precision: shape.precision)
     else { return nil }
     self.shape = merged
     self.pattern = TilePattern(shared: shared)

@@ -14,13 +14,13 @@ extension Engine {
     let lseStrides = lse.strides
     try output.withUnsafeMutablePointer { outputBase throws in
       try lse.withUnsafeMutablePointer { lseBase throws in
-        try query.withUnsafePointer { queryBase throws in
-          try key.withUnsafePointer { keyBase throws in
-            try value.withUnsafePointer { valueBase throws in
+        try query.withUnsafeRawPointer { queryBase throws in
+          try key.withUnsafeRawPointer { keyBase throws in
+            try value.withUnsafeRawPointer { valueBase throws in
               let pass = ForwardPass(
                 plan: plan, shape: shape, scale: scale, context: context,
-                query: Rows(reading: queryBase, query), key: Rows(reading: keyBase, key),
-                value: Rows(reading: valueBase, value), output: Rows(outputBase, strides: outputStrides),
+                query: InputRows(queryBase, query), key: InputRows(keyBase, key),
+                value: InputRows(valueBase, value), output: Rows(outputBase, strides: outputStrides),
                 lse: Rows(lseBase, strides: lseStrides))
               if plan.waveCount > 1 { pass.clearRowsOfSeveralTiles() }
               if !(try pass.runChained()) {
@@ -40,31 +40,18 @@ struct ForwardPass: Sendable {
   let shape: AttentionShape
   let scale: Double
   let context: ExecutionContext
-  let query: Rows, key: Rows, value: Rows, output: Rows, lse: Rows
+  let query: InputRows, key: InputRows, value: InputRows
+  let output: Rows, lse: Rows
 
   private var isa: Int32 { context.instructionSet.code }
 
   /// Floats of scratch that one tile needs.
-  var scratchFloats: Int {
-    let bytes = attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 0)
-    return (bytes + 63) / 64 * 16
-  }
+  var scratchFloats: Int { (Engine.forwardScratchBytes(shape, in: context) + 63) / 64 * 16 }
 
   /// Keys that the tiles of a group compute before they move on: what K and V may fill of the second-level cache.
   private var panelKeys: Int {
-    let fitting = (256 << 10) / (MemoryLayout<Float>.stride * (shape.headDim + shape.valueDim))
+    let fitting = (256 << 10) / (shape.precision.byteCount * (shape.headDim + shape.valueDim))
     return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
-  }
-
-  /// What the kernels need to know of a (batch, query head).
-  func head(_ batch: Int, _ head: Int) -> attn_head {
-    let keyHead = shape.keyHead(of: head)
-    return attn_head(
-      query: query.head(batch, head), key: key.head(batch, keyHead), value: value.head(batch, keyHead),
-      query_stride: Int64(query.rowStride), key_stride: Int64(key.rowStride),
-      value_stride: Int64(value.rowStride), head_dim: Int32(shape.headDim), value_dim: Int32(shape.valueDim),
-      key_limit: Int32(shape.validKeys(batch: batch)), query_offset: Int32(shape.queryOffset),
-      scale: Float(scale))
   }
 
   /// Marks rows that later waves may be the first to reach, so that these find "nothing yet" there: LSE −∞.
@@ -122,25 +109,24 @@ struct ForwardPass: Sendable {
     _ group: WaveWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
-    var head = head(group.batch, group.head)
     let panel = panelKeys
     list.withTables { tables in
       var feeds = (0..<group.count).map { TileFeed(list.tiles[group.tile($0)]) }
       for position in 0..<group.count {
-        attn_forward_begin(isa, scratch(position), &head, tables.rows(list.tiles[group.tile(position)]))
+        begin(scratch(position), group.batch, group.head, tables.rows(list.tiles[group.tile(position)]))
       }
       var open = group.count
       while open > 0 {
         open = 0
         for position in 0..<group.count where !feeds[position].isDone {
-          feeds[position].next(panel, in: list, tables) { attn_forward_run(isa, scratch(position), $0) }
+          feeds[position].next(panel, in: list, tables) { add($0, to: scratch(position)) }
           open += feeds[position].isDone ? 0 : 1
         }
       }
       for position in 0..<group.count {
-        attn_forward_end(
-          isa, scratch(position), output.head(group.batch, group.head), Int64(output.rowStride),
-          lse.head(group.batch, group.head), 1, merge ? 1 : 0)
+        end(
+          scratch(position), output: output.head(group.batch, group.head), stride: output.rowStride,
+          lse: lse.head(group.batch, group.head), inPlace: true, merge: merge)
       }
     }
   }
@@ -151,13 +137,13 @@ struct ForwardPass: Sendable {
   ) {
     let list = plan.pattern.list(batch: part.batch, head: part.head)
     let tile = list.tiles[part.tile]
-    var head = head(part.batch, part.head)
     list.withTables { tables in
       var feed = TileFeed(tile, in: list, part: part.part, of: part.parts, keys: part.keys)
-      attn_forward_begin(isa, scratch, &head, tables.rows(tile))
-      while !feed.isDone { feed.next(.max, in: list, tables) { attn_forward_run(isa, scratch, $0) } }
-      attn_forward_end(
-        isa, scratch, slot, Int64(shape.valueDim), slot + Int(ATTN_LANES) * shape.valueDim, 0, 0)
+      begin(scratch, part.batch, part.head, tables.rows(tile))
+      while !feed.isDone { feed.next(.max, in: list, tables) { add($0, to: scratch) } }
+      end(
+        scratch, output: slot, stride: shape.valueDim, lse: slot + Int(ATTN_LANES) * shape.valueDim,
+        inPlace: false, merge: false)
     }
   }
 

@@ -10,6 +10,10 @@ import Tensors
 /// the unit of work; its rows are vector lanes (`CKernels/template/forward.h`). Nothing of size n² exists, and nothing
 /// of size n beside outputs: the workspace of `forward` is a scratch of a few hundred KiB a thread.
 ///
+/// q, k and v may be bfloat16. Products then are of bfloat16 numbers, sums of float32: with AVX512-BF16, weights are rounded
+/// to bfloat16 once, and the output is divided by the sum of the rounded weights, so that equal values come out exact; LSE
+/// is that of the unrounded ones. Elsewhere a block of keys and values is widened and weights stay float32.
+///
 /// What is split, and in which order parts are added, depends on the shape and the pattern alone, so results have the
 /// same bits for any number of threads.
 public enum Engine {

@@ -49,6 +49,8 @@ struct RandomRotations: Sendable {
   func buckets(of rows: Tensor, in context: ExecutionContext) throws -> [Int32] {
     let (batch, length, dim) = (rows.shape[0], rows.shape[2], rows.shape[3])
     let group = heads / rows.shape[1]
+    // Hashes are made in float32, of the rows as they are stored.
+    let rows = rows.precision == .float32 ? rows : try rows.converted(to: .float32, ledger: context.ledger)
     let block = 512
     let blocks = (length + block - 1) / block
     let scratchFloats = 64 * ((dim + 15) / 16 * 16)

@@ -41,13 +41,18 @@ public struct FullMaterialized: AttentionVariant {
     self.shape = shape
   }
 
+  /// bfloat16 is widened: the n×n matrices and all arithmetic are float32.
+  public static var precisions: [Precision] { Precision.allCases }
+
   /// No plan.
   public var planBytes: Int { 0 }
 
   /// Computes output and LSE, and keeps the weights.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
-    let (output, lse, weights) = try DenseAttention(shape: shape, context: context).forward(inputs)
+    inputs.check(shape)
+    let (output, lse, weights) = try dense(context)
+      .forward(try inputs.converted(to: .float32, ledger: context.ledger))
     return Forward(output: output, lse: lse, saved: Saved(weights: weights))
   }
 
@@ -56,8 +61,13 @@ public struct FullMaterialized: AttentionVariant {
   public func backward(
     _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
   ) throws -> QKVGradient {
-    try DenseAttention(shape: shape, context: context)
-      .backward(outputGradient, inputs, weights: forward.saved.weights)
+    try dense(context).backward(
+      outputGradient, try inputs.converted(to: .float32, ledger: context.ledger),
+      weights: forward.saved.weights)
+  }
+
+  private func dense(_ context: ExecutionContext) -> DenseAttention {
+    DenseAttention(shape: shape.with(precision: .float32), context: context)
   }
 
   /// All keys, or all `j ≤ i`.

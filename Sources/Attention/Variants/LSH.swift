@@ -159,6 +159,10 @@ public struct LSH: AttentionVariant {
   /// The factor on q·k: 1 with a shared query–key unless the shape gives one.
   var scale: Double { configuration.sharedQueryKey ? shape.scale ?? 1 : shape.effectiveScale }
 
+  /// bfloat16 rows are hashed in float32. A shared query–key is widened for the rest too: its keys, q/‖q‖, are no inputs, and
+  /// rounding them would be a second rounding.
+  public static var precisions: [Precision] { Precision.allCases }
+
   /// Bytes of the rotations.
   public var planBytes: Int { rotations.tensor.count * MemoryLayout<Float>.stride }
 
@@ -173,9 +177,9 @@ public struct LSH: AttentionVariant {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
     inputs.check(shape)
-    let pattern = try self.pattern(of: inputs, in: context)
-    let patternBytes = try CountedBytes(pattern.byteCount, in: context.ledger)
     guard configuration.sharedQueryKey else {
+      let pattern = try self.pattern(of: inputs, in: context)
+      let patternBytes = try CountedBytes(pattern.byteCount, in: context.ledger)
       let (output, lse) = try Engine.forward(
         query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
         pattern: pattern,
@@ -184,14 +188,17 @@ public struct LSH: AttentionVariant {
         output: output, lse: lse,
         saved: Saved(pattern: pattern, patternBytes: patternBytes, keys: inputs.key, lonely: []))
     }
-    let keys = try NormalizedRows.make(inputs.query, in: context)
-    let values = try inputs.value.repeatingHeads(shape.groupSize, ledger: context.ledger)
+    let query = try widened(inputs.query, in: context)
+    let pattern = try self.pattern(of: QKV(query: query, key: query, value: inputs.value), in: context)
+    let patternBytes = try CountedBytes(pattern.byteCount, in: context.ledger)
+    let keys = try NormalizedRows.make(query, in: context)
+    let values = try spreadValues(inputs, in: context)
     let sharedShape = try spreadShape
     var (output, lse) = try Engine.forward(
-      query: inputs.query, key: keys, value: values, shape: sharedShape, scale: scale, pattern: pattern,
+      query: query, key: keys, value: values, shape: sharedShape, scale: scale, pattern: pattern,
       in: context)
     let lonely = LonelyRows.fill(
-      query: inputs.query, key: keys, value: values, shape: sharedShape, scale: scale,
+      query: query, key: keys, value: values, shape: sharedShape, scale: scale,
       count: { selfCount(batch: $0, head: $1, row: $2, in: pattern) }, output: &output, lse: &lse)
     return Forward(
       output: output, lse: lse,
@@ -210,14 +217,15 @@ public struct LSH: AttentionVariant {
         output: forward.output, lse: forward.lse, shape: shape, scale: scale, pattern: saved.pattern,
         in: context)
     }
-    let values = try inputs.value.repeatingHeads(shape.groupSize, ledger: context.ledger)
+    let query = try widened(inputs.query, in: context)
+    let values = try spreadValues(inputs, in: context)
     var gradient = try Engine.backward(
-      outputGradient: outputGradient, query: inputs.query, key: saved.keys, value: values,
+      outputGradient: outputGradient, query: query, key: saved.keys, value: values,
       output: forward.output,
       lse: forward.lse, shape: try spreadShape, scale: scale, pattern: saved.pattern, in: context)
     LonelyRows.addGradient(saved.lonely, outputGradient: outputGradient, to: &gradient.value)
     NormalizedRows.addGradient(
-      gradient.key, normalized: saved.keys, rows: inputs.query, to: &gradient.query, in: context)
+      gradient.key, normalized: saved.keys, rows: query, to: &gradient.query, in: context)
     if shape.groupSize == 1 {
       let count = gradient.key.count
       gradient.key.withUnsafeMutablePointer { $0.update(repeating: 0, count: count) }
@@ -229,7 +237,17 @@ public struct LSH: AttentionVariant {
       value: try gradient.value.summingHeads(shape.groupSize, ledger: context.ledger))
   }
 
-  /// The shape in which every query head has keys of its own: its normalised queries.
+  /// The values of every query head.
+  private func spreadValues(_ inputs: QKV, in context: ExecutionContext) throws -> Tensor {
+    try widened(inputs.value, in: context).repeatingHeads(shape.groupSize, ledger: context.ledger)
+  }
+
+  /// The rows in float32.
+  private func widened(_ rows: Tensor, in context: ExecutionContext) throws -> Tensor {
+    rows.precision == .float32 ? rows : try rows.converted(to: .float32, ledger: context.ledger)
+  }
+
+  /// The shape in which every query head has float32 keys of its own: its normalised queries.
   private var spreadShape: AttentionShape {
     get throws(ConfigurationError) {
       try AttentionShape(

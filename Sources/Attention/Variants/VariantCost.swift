@@ -12,14 +12,16 @@ extension Cost {
     let (headDim, valueDim) = (Double(shape.headDim), Double(shape.valueDim))
     let float = Double(MemoryLayout<Float>.stride)
     func bytes(_ shape: [Int]) -> Double { shape.reduce(float) { $0 * Double($1) } }
-    let inputs = bytes(shape.queryShape) + bytes(shape.keyShape) + bytes(shape.valueShape)
+    let gradients = bytes(shape.queryShape) + bytes(shape.keyShape) + bytes(shape.valueShape)
     let results = bytes(shape.outputShape) + bytes(shape.lseShape)
     self.init(
       flops: neededPairs * (pass == .backward ? 6 * headDim + 4 * valueDim : 2 * headDim + 2 * valueDim),
-      neededPairs: neededPairs, visitedPairs: visitedPairs, workspaceBytes: workspaceBytes,
+      neededPairs: neededPairs, visitedPairs: visitedPairs,
+      workspaceBytes: workspaceBytes + shape.widenedBytes,
       inputOutputBytes: pass == .backward
-        ? 2 * inputs + results + bytes(shape.outputShape) : inputs + results,
-      stateBytes: Double(stateKeys * shape.keyHeads) * (headDim + valueDim) * float)
+        ? shape.inputBytes + gradients + results + bytes(shape.outputShape) : shape.inputBytes + results,
+      stateBytes: Double(stateKeys * shape.keyHeads) * (headDim + valueDim)
+        * Double(shape.precision.byteCount))
   }
 }
 

@@ -13,7 +13,7 @@ extension Conformance {
       _ body: (AttentionShape) throws -> [ConformanceCheck]
     ) {
       do {
-        let shape = try make()
+        let shape = try make().with(precision: precision)
         _ = try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
         do { result += try body(shape) } catch { result.append(failure(group, shape.summary, error)) }
       } catch { result.append(skipped(group, type.card.id, error)) }
@@ -98,17 +98,17 @@ extension Conformance {
     -> [ConformanceCheck]
   {
     let variant = try make(shape, settings)
-    func view(_ name: String, _ shape: [Int]) throws -> Tensor {
+    func view(_ name: String, _ shape: [Int], _ precision: Precision) throws -> Tensor {
       // [batch, length, heads, dim + 3] seen as [batch, heads, length, dim]: what a projection's output looks like.
       try Tensor.normal([shape[0], shape[2], shape[1], shape[3] + 3], key: key("strides")(name))
-        .transposed(1, 2).narrowed(axis: 3, to: 1..<shape[3] + 1)
+        .converted(to: precision).transposed(1, 2).narrowed(axis: 3, to: 1..<shape[3] + 1)
     }
     let views = QKV(
-      query: try view("q", shape.queryShape), key: try view("k", shape.keyShape),
-      value: try view("v", shape.valueShape))
+      query: try view("q", shape.queryShape, precision), key: try view("k", shape.keyShape, precision),
+      value: try view("v", shape.valueShape, precision))
     let copies = QKV(
       query: views.query.contiguous(), key: views.key.contiguous(), value: views.value.contiguous())
-    let gradient = try view("do", shape.outputShape)
+    let gradient = try view("do", shape.outputShape, .float32)
     let seen = try evaluate(variant, views, gradient, in: context())
     let copied = try evaluate(variant, copies, gradient.contiguous(), in: context())
     return [equal("strides", subject(variant), seen.differences(from: copied), "views against copies")]

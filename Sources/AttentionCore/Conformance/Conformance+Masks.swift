@@ -85,7 +85,7 @@ extension Conformance {
         values[index] = doubling ? 2 * values[index] : 3 * fresh[index] + 1
       }
     }
-    return try Tensor(values, shape: tensor.shape)
+    return try Tensor(values, shape: tensor.shape).converted(to: tensor.precision)
   }
 
   private func zeroed(_ tensor: Tensor, after row: Int) throws -> Tensor {

@@ -18,16 +18,19 @@ public struct Conformance: Sendable {
   public let key: RandomKey
   /// The instruction sets to try; the first is used where one is enough.
   public let instructionSets: [InstructionSet]
+  /// How the inputs are stored.
+  public let precision: Precision
 
   /// Creates a check.
   public init(
     _ type: any AttentionVariant.Type, key: RandomKey = RandomKey(seed: 1),
-    instructionSets: [InstructionSet] = InstructionSet.available
+    instructionSets: [InstructionSet] = InstructionSet.available, precision: Precision = .float32
   ) {
     precondition(!instructionSets.isEmpty, "no instruction set to check")
     self.type = type
     self.key = key
     self.instructionSets = instructionSets
+    self.precision = precision
   }
 
   /// Puts the variant through all cases, with its defaults and its sample configurations, or with the given settings.
@@ -36,7 +39,9 @@ public struct Conformance: Sendable {
     do {
       let cases = try ConformanceCase.standard(thorough: level == .full)
       for settings in settings.map({ [$0] }) ?? Conformance.samples(of: type) {
-        for item in cases { checks += run(item, settings, thorough: level == .full) }
+        for item in cases {
+          checks += run(item.with(precision: precision), settings, thorough: level == .full)
+        }
         if level == .full { checks += invariants(settings) }
       }
     } catch {

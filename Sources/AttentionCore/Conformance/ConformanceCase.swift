@@ -87,10 +87,15 @@ public struct ConformanceCase: Hashable, Sendable {
         batch: 1, queryHeads: keyHeads * min(shape.groupSize, 2), keyHeads: keyHeads,
         queryLength: queryLength,
         keyLength: keyLength, headDim: shape.headDim, valueDim: shape.valueDim, isCausal: shape.isCausal,
-        keyLengths: lengths, scale: shape.scale))
+        keyLengths: lengths, scale: shape.scale, precision: shape.precision))
   }
 
-  /// Gaussian inputs of the shape, named by a key.
+  /// The same case with inputs in another precision.
+  func with(precision: Precision) -> ConformanceCase {
+    ConformanceCase(group, shape.with(precision: precision), inputScale: inputScale)
+  }
+
+  /// Gaussian inputs of the shape, named by a key, in the shape's precision.
   func inputs(_ key: RandomKey, withGlobal: Bool = false) throws -> QKV {
     func draw(_ name: String, _ shape: [Int], _ deviation: Double) throws -> Tensor {
       try Tensor.normal(shape, key: key(name), standardDeviation: deviation)
@@ -102,8 +107,9 @@ public struct ConformanceCase: Hashable, Sendable {
         value: try draw(name + "v", shape.valueShape, 1))
     }
     let local = try set("")
-    return QKV(
-      query: local.query, key: local.key, value: local.value, global: withGlobal ? try set("global ") : nil)
+    return try QKV(
+      query: local.query, key: local.key, value: local.value, global: withGlobal ? try set("global ") : nil
+    ).converted(to: shape.precision)
   }
 }
 
@@ -117,6 +123,7 @@ extension AttentionShape {
     if isCausal { text += ", causal" }
     if let keyLengths { text += ", keys \(keyLengths)" }
     if let scale { text += ", scale \(scale)" }
+    if precision != .float32 { text += ", \(precision)" }
     return text
   }
 }

@@ -11,6 +11,11 @@
 /// - `dQ` by `ε_d + u(√m + 8)`, `dK` by `ε_d + u(√r + 8)`, `dV` by `ε_w + u(√r + 8)`, each relative to the sum of absolute
 ///   terms, which the reference computes beside the value.
 ///
+/// bfloat16 inputs change none of this, for the reference computes from the same rounded values. Where weights are rounded
+/// too, each is off by at most `w = 2⁻⁸` of itself and so is their sum, by which the output is divided: `ε_o` grows by `2w`,
+/// and with it what the gradients take from the output, `D`. Weights that backward recomputes are not rounded, so that
+/// `dV` keeps its bound. Processors without bfloat16 products widen, round no weights and stay below the float32 bound.
+///
 /// All are multiplied by `safety`, for the tail of the probabilistic bound.
 public struct ErrorBudget: Hashable, Sendable {
   /// The unit roundoff of float32.
@@ -47,7 +52,8 @@ public struct ErrorBudget: Hashable, Sendable {
     let score = u * (dim + 4) * scoreMagnitude
     let lse = score + u * (keys + 8 + largest)
     let weight = score + lse + u * (8 + largest)
-    let output = weight + u * (keys + 8)
+    let rounding = shape.precision == .float32 ? 0 : 2 * shape.precision.unitRoundoff
+    let output = weight + u * (keys + 8) + rounding
     let scoreGradient = weight + output + u * (2 * valueDim + 8)
     let normalization = normalizesKeys ? 2 * u * (dim + 8) : 0
     self.score = ErrorBudget.safety * score

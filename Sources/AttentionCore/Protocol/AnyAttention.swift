@@ -16,6 +16,11 @@ public struct AnyAttention: Sendable {
   ) throws(ConfigurationError) -> AnyAttention {
     func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> AnyAttention {
       try shape.validate()
+      guard V.precisions.contains(shape.precision) else {
+        throw ConfigurationError(
+          field: "precision", value: "\(shape.precision)",
+          allowed: V.precisions.map(\.rawValue).joined(separator: " or ") + " with \(V.card.id)")
+      }
       let configuration = try V.Configuration(settings: settings)
       try configuration.validate(for: shape)
       return AnyAttention(try V(configuration, for: shape, key: key))

@@ -1,4 +1,6 @@
-/// The sizes of one attention call.
+import Tensors
+
+/// The sizes of one attention call, and how its inputs are stored.
 ///
 /// Shapes: q `[batch, queryHeads, queryLength, headDim]`, k `[batch, keyHeads, keyLength, headDim]`,
 /// v `[batch, keyHeads, keyLength, valueDim]`, output `[batch, queryHeads, queryLength, valueDim]`.
@@ -27,12 +29,16 @@ public struct AttentionShape: Hashable, Sendable {
   public var keyLengths: [Int]?
   /// The factor on `q·k`; `nil`: `1/√headDim`.
   public var scale: Double?
+  /// How q, k and v are stored; outputs, log-sum-exp and gradients are float32 whatever they are.
+  public var precision = Precision.float32
 
   /// Creates a shape; what is left out follows the query side.
   /// - Throws: `ConfigurationError` naming the first field that is out of range.
   public init(
     batch: Int = 1, queryHeads: Int = 1, keyHeads: Int? = nil, queryLength: Int, keyLength: Int? = nil,
-    headDim: Int, valueDim: Int? = nil, isCausal: Bool = false, keyLengths: [Int]? = nil, scale: Double? = nil
+    headDim: Int, valueDim: Int? = nil, isCausal: Bool = false, keyLengths: [Int]? = nil,
+    scale: Double? = nil,
+    precision: Precision = .float32
   ) throws(ConfigurationError) {
     self.batch = batch
     self.queryHeads = queryHeads
@@ -44,6 +50,7 @@ public struct AttentionShape: Hashable, Sendable {
     self.isCausal = isCausal
     self.keyLengths = keyLengths
     self.scale = scale
+    self.precision = precision
     try validate()
   }
 

@@ -25,6 +25,9 @@ public protocol AttentionVariant: Sendable {
   /// Bytes that the plan (tile lists, rotations) keeps.
   var planBytes: Int { get }
 
+  /// The precisions of q, k and v that `forward` and `backward` take.
+  static var precisions: [Precision] { get }
+
   /// What a causal shape promises.
   var causality: Causality { get }
 
@@ -57,6 +60,9 @@ public enum Causality: Hashable, Sendable {
 extension AttentionVariant {
   /// Strict, as it should be.
   public var causality: Causality { .strict }
+
+  /// float32 alone, unless a variant says otherwise.
+  public static var precisions: [Precision] { [.float32] }
 }
 
 /// What a variant is, in words.
@@ -101,6 +107,9 @@ public protocol PatternVariant: AttentionVariant where Saved == NothingSaved {
 }
 
 extension PatternVariant {
+  /// All: the engine takes them.
+  public static var precisions: [Precision] { Precision.allCases }
+
   /// All keys.
   public var stateKeys: Int { shape.keyLength }
 

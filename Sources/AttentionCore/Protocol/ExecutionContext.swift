@@ -7,6 +7,8 @@ public struct ExecutionContext: Sendable {
   public var threads: Int
   /// The instruction set of the register tiles.
   public var instructionSet: InstructionSet
+  /// Whether bfloat16 inputs may use AVX512-BF16 where the processor has it; `false` widens them, as other processors do.
+  public var usesBFloat16Products = true
   /// Where buffers are counted; `nil`: nowhere.
   public var ledger: MemoryLedger?
   /// Asked between tiles; `nil`: never cancelled.

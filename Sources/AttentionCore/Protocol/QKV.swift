@@ -1,6 +1,6 @@
 import Tensors
 
-/// The inputs of one attention call.
+/// The inputs of one attention call: all float32, or all bfloat16 as the shape says.
 public struct QKV: Sendable {
   /// q `[batch, queryHeads, queryLength, headDim]`; last axis contiguous.
   public var query: Tensor
@@ -38,10 +38,12 @@ public struct QKV: Sendable {
   }
 
   /// Checks the tensors against a shape.
-  /// - Precondition: every shape agrees and every last axis is contiguous.
+  /// - Precondition: every shape and precision agrees and every last axis is contiguous.
   public func check(_ shape: AttentionShape) {
     func require(_ name: String, _ tensor: Tensor, _ expected: [Int]) {
       precondition(tensor.shape == expected, "\(name) has shape \(tensor.shape); \(expected) expected")
+      precondition(
+        tensor.precision == shape.precision, "\(name) is \(tensor.precision); \(shape.precision) expected")
       precondition(expected[3] == 1 || tensor.strides[3] == 1, "\(name): the last axis is not contiguous")
     }
     require("q", query, shape.queryShape)

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "attention.h"
+#include "bfloat16.h"
 #include "elementwise.h"
 #include "gemm.h"
 #include "dense.h"

@@ -5,6 +5,7 @@
 #define VL 16
 #define ISA_REGISTERS 32
 #define ISA_FMA 1
+#define ISA_BF16 0
 #include "../template/all.h"
 #pragma clang attribute pop
 #endif

@@ -10,4 +10,5 @@
 #define ISA_REGISTERS 16
 #define ISA_FMA 0
 #endif
+#define ISA_BF16 0
 #include "../template/all.h"

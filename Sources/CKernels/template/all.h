@@ -18,3 +18,5 @@
 #include "hash.h"
 
 #include "dense.h"
+
+#include "bfloat16.h"

@@ -101,7 +101,8 @@ public struct Panel: Sendable {
 
   private static func traits(_ row: MeasurementRow) -> [(String, String)] {
     [
-      ("", row.variant), ("", row.isa), ("", row.input), ("seed ", row.seed.map { "\($0)" } ?? ""),
+      ("", row.variant), ("", row.precision), ("", row.isa), ("", row.input),
+      ("seed ", row.seed.map { "\($0)" } ?? ""),
       ("", row.experiment), ("", row.preset),
     ]
   }

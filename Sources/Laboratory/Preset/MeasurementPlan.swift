@@ -31,6 +31,8 @@ public struct MeasurementPlan: Sendable {
   public let causal: [Bool]
   /// The passes.
   public let passes: [Pass]
+  /// How q, k and v are stored; the precisions of a variant follow one another.
+  public let precisions: [Precision]
   /// Threads; 0: all processors.
   public var threads: [Int]
   /// Instruction sets; empty: the best.
@@ -62,6 +64,9 @@ public struct MeasurementPlan: Sendable {
     valueDims = try reader.sweep("value_dim", .integer(1...4096), default: [])
     causal = try reader.sweep("causal", .flag, default: [false])
     passes = try reader.sweep("pass", .word(passNames), default: ["forward"]).compactMap(Pass.init)
+    precisions = try reader.sweep(
+      "precision", .word(Precision.allCases.map(\.rawValue)), default: [Precision.float32.rawValue]
+    ).compactMap(Precision.init)
     threads = try reader.sweep("threads", .threads, default: [0])
     instructionSets = try reader.sweep("isa", .word(isaNames), default: [])
     inputs = try reader.sweep("input", .input(folder: context.folder), default: [.gaussian])

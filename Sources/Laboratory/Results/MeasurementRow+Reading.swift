@@ -51,6 +51,8 @@ extension MeasurementRow {
     errorRel = try number("error_rel")
     memoryBytes = try int("memory_bytes")
     tileWaste = try number("tile_waste")
+    if !text("precision").isEmpty { precision = text("precision") }
+    errorOracleRel = try number("error_oracle_rel")
   }
 
   /// Reads all rows of a results file.

@@ -1,3 +1,5 @@
+import Tensors
+
 /// A row of `measurements.csv`. Units are in the column names; an absent number is an empty field.
 public struct MeasurementRow: Sendable, Hashable {
   /// The columns, in their order. New ones are added at the end.
@@ -7,6 +9,7 @@ public struct MeasurementRow: Sendable, Hashable {
     "status", "reason", "repeats", "seconds_median", "seconds_p20", "seconds_p80", "flops", "gflops",
     "fraction_of_peak", "density", "plan_seconds", "plan_bytes", "workspace_bytes", "peak_rss_bytes",
     "predicted_bytes", "error_rel", "cell_id", "started_at", "memory_bytes", "tile_waste",
+    "precision", "error_oracle_rel",
   ]
 
   /// The preset's name; empty for a single measurement.
@@ -73,7 +76,8 @@ public struct MeasurementRow: Sendable, Hashable {
   public var peakRSSBytes: Int?
   /// The closed form of `memory_bytes`.
   public var predictedBytes: Double?
-  /// ‖x − x_full‖ ÷ ‖x_full‖ over sampled query rows; x is the output, or the gradient of q for backward.
+  /// ‖x − x_full‖ ÷ ‖x_full‖ over sampled query rows; x is the output, or the gradient of q for backward. The reference
+  /// computes from float32 inputs, so that rounding them to bfloat16 shows.
   public var errorRel: Double?
   /// The cell's name.
   public var cellID = ""
@@ -83,6 +87,11 @@ public struct MeasurementRow: Sendable, Hashable {
   public var memoryBytes: Int?
   /// Pairs that the tiles visit ÷ pairs that the definition needs.
   public var tileWaste: Double?
+
+  /// How q, k and v are stored; float32 in files from before there was a choice.
+  public var precision = Precision.float32.rawValue
+  /// ‖x − x_oracle‖ ÷ ‖x_oracle‖ over the same rows, against the variant's own definition on the inputs as stored.
+  public var errorOracleRel: Double?
 
   /// Creates an empty row.
   public init() {}
@@ -146,6 +155,8 @@ public struct MeasurementRow: Sendable, Hashable {
     case "started_at": .string(startedAt)
     case "memory_bytes": .number(memoryBytes)
     case "tile_waste": .number(tileWaste)
+    case "precision": .string(precision)
+    case "error_oracle_rel": .number(errorOracleRel)
     default: .null
     }
   }

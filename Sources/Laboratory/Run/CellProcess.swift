@@ -99,6 +99,7 @@ struct CellProcess {
       "--seed", "\(cell.seed)", "--warmup", "\(cell.warmup)", "--repeats", "\(cell.repeats)",
       "--budget", "\(cell.budgetSeconds)s", "--memory-limit", "\(memoryLimit)B", "--json",
     ]
+    if cell.precision != .float32 { arguments += ["--precision", cell.precision.rawValue] }
     if cell.isCausal { arguments.append("--causal") }
     if let peakGflops { arguments += ["--peak-gflops", "\(peakGflops)"] }
     for (name, value) in cell.settings.sorted(by: { $0.key < $1.key }) {

@@ -11,7 +11,9 @@ public struct EnvironmentRecord: Sendable {
     public let threads: Int
     /// The instruction set.
     public let instructionSet: String
-    /// Fused multiply-add peak in GFLOP/s.
+    /// What is multiplied: float32, or pairs of bfloat16.
+    public let precision: Precision
+    /// Multiply-add peak in GFLOP/s.
     public let gflops: Double
     /// Bandwidth of reading memory in GB/s.
     public let bandwidth: Double
@@ -44,7 +46,7 @@ public struct EnvironmentRecord: Sendable {
 
   /// The record as JSON.
   public var json: JSONValue {
-    let best = session.peaks.max { $0.gflops < $1.gflops }
+    let best = session.peaks.filter { $0.precision == .float32 }.max { $0.gflops < $1.gflops }
     return .object([
       "preset": .string(preset.name), "preset_file": .string(preset.shortFile),
       "preset_hash": .string(Fingerprint.of(preset.source)), "preset_text": .string(preset.source),
@@ -104,7 +106,8 @@ extension EnvironmentRecord.Session {
       "peaks": .array(
         peaks.map {
           .object([
-            "threads": .int($0.threads), "isa": .string($0.instructionSet), "peak_gflops": .double($0.gflops),
+            "threads": .int($0.threads), "isa": .string($0.instructionSet),
+            "precision": .string($0.precision.rawValue), "peak_gflops": .double($0.gflops),
             "bandwidth_gb_per_s": .double($0.bandwidth),
           ])
         }),

@@ -13,6 +13,13 @@ public enum MachinePeak {
       instructionSet: set, threads: threads, seconds: seconds, bufferBytes: 128 << 20)
   }
 
+  /// The peak of multiply-adds of bfloat16 pairs in GFLOP/s; `nil` where there is no instruction for them.
+  public static func bfloat16Gflops(threads: Int, instructionSet: String, seconds: Double = 0.25) -> Double? {
+    guard let set = InstructionSet(rawValue: instructionSet), set.hasBFloat16Products else { return nil }
+    return Calibration.peakFlops(
+      instructionSet: set, threads: threads, seconds: seconds, precision: .bfloat16) / 1e9
+  }
+
   /// The fused multiply-add peak in GFLOP/s.
   public static func gflops(threads: Int, instructionSet: String) -> Double? {
     measure(threads: threads, instructionSet: instructionSet, seconds: 0.4).map {
@@ -20,8 +27,11 @@ public enum MachinePeak {
     }
   }
 
-  /// The fused multiply-add peak for a cell in GFLOP/s.
+  /// The peak for a cell in GFLOP/s: of what its pass multiplies.
   public static func gflops(_ cell: Cell) -> Double? {
-    gflops(threads: cell.threads, instructionSet: cell.instructionSet)
+    switch cell.productPrecision {
+    case .float32: gflops(threads: cell.threads, instructionSet: cell.instructionSet)
+    case .bfloat16: bfloat16Gflops(threads: cell.threads, instructionSet: cell.instructionSet)
+    }
   }
 }

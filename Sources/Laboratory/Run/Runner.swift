@@ -103,7 +103,7 @@ public struct Runner: Sendable {
         skipped.fail(.timeout, reason)
         row = skipped
       } else {
-        let peak = peaks.first { $0.threads == cell.threads && $0.instructionSet == cell.instructionSet }
+        let peak = peaks.first { $0.isLimit(of: cell) }
         row = try await process.run(
           cell, peakGflops: peak?.gflops, textPath: sources, isChecked: checked.contains(cell.shapeClass))
         slow.note(row, of: cell)
@@ -126,17 +126,25 @@ public struct Runner: Sendable {
 
   private func calibrate(_ cells: [Cell]) -> [EnvironmentRecord.Peak] {
     var peaks: [EnvironmentRecord.Peak] = []
-    for cell in cells
-    where !peaks.contains(where: { $0.threads == cell.threads && $0.instructionSet == cell.instructionSet }) {
+    for cell in cells where !peaks.contains(where: { $0.isLimit(of: cell) }) {
       guard let found = MachinePeak.measure(threads: cell.threads, instructionSet: cell.instructionSet) else {
         continue
       }
       peaks.append(
         .init(
-          threads: cell.threads, instructionSet: cell.instructionSet,
-          gflops: found.peakFlopsAllThreads / 1e9, bandwidth: found.bandwidthAllThreads / 1e9))
+          threads: cell.threads, instructionSet: cell.instructionSet, precision: cell.productPrecision,
+          gflops: cell.productPrecision == .float32
+            ? found.peakFlopsAllThreads / 1e9 : MachinePeak.gflops(cell) ?? 0,
+          bandwidth: found.bandwidthAllThreads / 1e9))
     }
     return peaks
+  }
+}
+
+extension EnvironmentRecord.Peak {
+  /// Whether a cell's rate is a fraction of it.
+  fileprivate func isLimit(of cell: Cell) -> Bool {
+    threads == cell.threads && instructionSet == cell.instructionSet && precision == cell.productPrecision
   }
 }
 

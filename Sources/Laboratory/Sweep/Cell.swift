@@ -29,6 +29,8 @@ public struct Cell: Hashable, Sendable {
   public var valueDim = 64
   /// Whether a query sees only its past.
   public var isCausal = false
+  /// How q, k and v are stored.
+  public var precision = Precision.float32
   /// Threads.
   public var threads = Parallel.processorCount
   /// The instruction set's name.
@@ -56,18 +58,27 @@ public struct Cell: Hashable, Sendable {
   public func shape() throws(ConfigurationError) -> AttentionShape {
     try AttentionShape(
       batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queryLength, keyLength: keyLength,
-      headDim: headDim, valueDim: valueDim, isCausal: isCausal)
+      headDim: headDim, valueDim: valueDim, isCausal: isCausal, precision: precision)
+  }
+
+  /// What the products are of: bfloat16 pairs only forward, and only where there are instructions for them.
+  public var productPrecision: Precision {
+    let has = InstructionSet(rawValue: instructionSet)?.hasBFloat16Products ?? false
+    return pass != .backward && has ? precision : .float32
   }
 
   /// A name that depends on what is measured, and on nothing else: not on its place in the preset, nor on how often
   /// it is repeated. The 64-bit FNV-1a hash of all such fields.
   public var id: String {
     let settings = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
-    let fields: [String] = [
-      experiment, variant, settings, pass.rawValue, "\(batch)", "\(heads)", "\(keyHeads)", "\(queryLength)",
-      "\(keyLength)", "\(headDim)", "\(valueDim)", "\(isCausal)", "\(threads)", instructionSet,
-      "\(input)", "\(seed)",
-    ]
+    // float32 is left out, so that the cells of earlier runs keep their names.
+    let stored = precision == .float32 ? [] : [precision.rawValue]
+    let fields: [String] =
+      [
+        experiment, variant, settings, pass.rawValue, "\(batch)", "\(heads)", "\(keyHeads)", "\(queryLength)",
+        "\(keyLength)", "\(headDim)", "\(valueDim)", "\(isCausal)", "\(threads)", instructionSet,
+        "\(input)", "\(seed)",
+      ] + stored
     return Fingerprint.of(fields.joined(separator: "|"))
   }
 
@@ -93,6 +104,7 @@ public struct Cell: Hashable, Sendable {
     let set = settings.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
     let length =
       pass == .decode || keyLength != queryLength ? "\(queryLength)×\(keyLength)" : "\(queryLength)"
-    return "\(variant)\(set) \(pass.rawValue) n=\(length)"
+    let stored = precision == .float32 ? "" : " \(precision)"
+    return "\(variant)\(set) \(pass.rawValue) n=\(length)\(stored)"
   }
 }

@@ -69,7 +69,7 @@ public struct Forecast: Sendable {
     var table = TextTable(["variant", "pass", "n", "time", "memory", "cell", ""])
     for line in lines {
       table.add([
-        line.cell.variant
+        line.cell.variant + (line.cell.precision == .float32 ? "" : " \(line.cell.precision)")
           + line.cell.settings.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined(),
         line.cell.pass.rawValue, "\(line.cell.keyLength)", "~" + Quantity.describe(seconds: line.seconds),
         Quantity.describe(bytes: line.bytes), line.cell.id, line.objection ?? "",

@@ -15,8 +15,9 @@ extension MeasurementPlan {
       for length in lengths {
         for keyLength in keyLengths.isEmpty ? [length] : keyLengths {
           for pass in passes {
-            for choice in choices {
+            for (choice, precision) in choices.flatMap({ choice in precisions.map { (choice, $0) } }) {
               var cell = outer
+              cell.precision = precision
               (cell.queryLength, cell.keyLength, cell.pass) = (length, keyLength, pass)
               // Decoding asks with one new query for a cache of n keys, and a cache is the past.
               if pass == .decode { (cell.queryLength, cell.isCausal) = (1, true) }

@@ -92,7 +92,7 @@ public struct TrainingRunner {
     let peaks = Set(jobs.map(Self.threads(of:))).sorted().compactMap { threads in
       MachinePeak.measure(threads: threads, instructionSet: set, seconds: 0.4).map {
         EnvironmentRecord.Peak(
-          threads: threads, instructionSet: set, gflops: $0.peakFlopsAllThreads / 1e9,
+          threads: threads, instructionSet: set, precision: .float32, gflops: $0.peakFlopsAllThreads / 1e9,
           bandwidth: $0.bandwidthAllThreads / 1e9)
       }
     }

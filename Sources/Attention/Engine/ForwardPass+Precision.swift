@@ -1,0 +1,93 @@
+import AttentionCore
+import CKernels
+import Tensors
+
+/// Where the rows of an input lie, whatever its precision; `@unchecked Sendable` for the reason given at `Rows`.
+struct InputRows: @unchecked Sendable {
+  private let base: UnsafeRawPointer
+  private let batchBytes: Int, headBytes: Int
+  /// Elements between rows.
+  let rowStride: Int
+
+  init(_ base: UnsafeRawPointer, _ tensor: Tensor) {
+    self.base = base
+    batchBytes = tensor.strides[0] * tensor.precision.byteCount
+    headBytes = tensor.strides[1] * tensor.precision.byteCount
+    rowStride = tensor.strides[2]
+  }
+
+  /// Row 0 of a (batch, head).
+  func head(_ batch: Int, _ head: Int) -> UnsafeRawPointer { base + (batch * batchBytes + head * headBytes) }
+}
+
+extension ExecutionContext {
+  /// The number by which `CKernels` knows the instructions for bfloat16: AVX512-BF16 where the processor has it, else the
+  /// instruction set itself, which widens.
+  var codeForBFloat16: Int32 {
+    usesBFloat16Products && instructionSet.hasBFloat16Products
+      ? Int32(ATTN_AVX512_BF16) : instructionSet.code
+  }
+}
+
+extension Engine {
+  /// Bytes of scratch that one forward tile needs.
+  static func forwardScratchBytes(_ shape: AttentionShape, in context: ExecutionContext) -> Int {
+    let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
+    return switch shape.precision {
+    case .float32: attn_scratch_bytes(context.instructionSet.code, headDim, valueDim, 0)
+    case .bfloat16: attn_forward16_bytes(context.codeForBFloat16, headDim, valueDim)
+    }
+  }
+}
+
+/// The kernels of a forward tile, by the precision of the inputs.
+extension ForwardPass {
+  /// Starts a tile of a (batch, query head).
+  func begin(_ scratch: UnsafeMutableRawPointer, _ batch: Int, _ head: Int, _ rows: attn_list) {
+    let keyHead = shape.keyHead(of: head)
+    let query = query.head(batch, head), key = key.head(batch, keyHead), value = value.head(batch, keyHead)
+    let strides = (Int64(self.query.rowStride), Int64(self.key.rowStride), Int64(self.value.rowStride))
+    let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
+    let (limit, offset) = (Int32(shape.validKeys(batch: batch)), Int32(shape.queryOffset))
+    switch shape.precision {
+    case .float32:
+      var head = attn_head(
+        query: query.assumingMemoryBound(to: Float.self), key: key.assumingMemoryBound(to: Float.self),
+        value: value.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
+        value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
+        query_offset: offset,
+        scale: Float(scale))
+      attn_forward_begin(context.instructionSet.code, scratch, &head, rows)
+    case .bfloat16:
+      var head = attn_head16(
+        query: query.assumingMemoryBound(to: UInt16.self), key: key.assumingMemoryBound(to: UInt16.self),
+        value: value.assumingMemoryBound(to: UInt16.self), query_stride: strides.0, key_stride: strides.1,
+        value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
+        query_offset: offset,
+        scale: Float(scale))
+      attn_forward16_begin(context.codeForBFloat16, scratch, &head, rows)
+    }
+  }
+
+  /// Adds keys to a tile.
+  func add(_ run: UnsafePointer<attn_run>, to scratch: UnsafeMutableRawPointer) {
+    switch shape.precision {
+    case .float32: attn_forward_run(context.instructionSet.code, scratch, run)
+    case .bfloat16: attn_forward16_run(context.codeForBFloat16, scratch, run)
+    }
+  }
+
+  /// Ends a tile: writes output and LSE, in place or to rows of their own, merged with what is there or not.
+  func end(
+    _ scratch: UnsafeMutableRawPointer, output: UnsafeMutablePointer<Float>, stride: Int,
+    lse: UnsafeMutablePointer<Float>, inPlace: Bool, merge: Bool
+  ) {
+    let (inPlace, merge): (Int32, Int32) = (inPlace ? 1 : 0, merge ? 1 : 0)
+    switch shape.precision {
+    case .float32:
+      attn_forward_end(context.instructionSet.code, scratch, output, Int64(stride), lse, inPlace, merge)
+    case .bfloat16:
+      attn_forward16_end(context.codeForBFloat16, scratch, output, Int64(stride), lse, inPlace, merge)
+    }
+  }
+}

@@ -1,0 +1,36 @@
+#ifndef ATTNLAB_BFLOAT16_H
+#define ATTNLAB_BFLOAT16_H
+#include <stddef.h>
+#include <stdint.h>
+#include "attention.h"
+
+#pragma clang assume_nonnull begin
+
+/// One (batch, head) whose q, k and v are bfloat16; strides in elements. The rest as in `attn_head`.
+typedef struct {
+  const uint16_t *query, *key, *value;
+  int64_t query_stride, key_stride, value_stride;
+  int32_t head_dim, value_dim, key_limit, query_offset;
+  float scale;
+} attn_head16;
+
+/// Instruction set 3, for the functions of this header alone: avx512 with AVX512-BF16. All others widen to float32.
+enum { ATTN_AVX512_BF16 = 3 };
+
+/// target[i] ← source[i] rounded to nearest, ties to even; a NaN stays one.
+void attn_round16(int32_t isa, uint16_t *target, const float *source, int64_t count);
+/// target[i] ← source[i], exactly.
+void attn_widen16(int32_t isa, float *target, const uint16_t *source, int64_t count);
+
+/// As attn_forward_…, for bfloat16 q, k and v; outputs and LSE are float32.
+size_t attn_forward16_bytes(int32_t isa, int32_t head_dim, int32_t value_dim);
+void attn_forward16_begin(int32_t isa, void *scratch, const attn_head16 *head, attn_list rows);
+void attn_forward16_run(int32_t isa, void *scratch, const attn_run *run);
+void attn_forward16_end(
+    int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge);
+
+/// Independent bfloat16 dot products on registers (fused multiply-adds where there are none); returns the flops done.
+double attn_dot16_loop(int32_t isa, int64_t rounds);
+
+#pragma clang assume_nonnull end
+#endif

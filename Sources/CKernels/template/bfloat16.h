@@ -1,0 +1,153 @@
+// One query tile, forward, with q, k and v in bfloat16. Where the processor multiplies pairs of bfloat16 the tile is
+// computed as in forward.h with pairs in place of numbers (bfloat16_dot.h); elsewhere, and for tiles of a few rows, which
+// are bound by reading K and V, the rows of a block are widened and the float32 tile does the rest.
+
+typedef uint16_t KERNEL(vh) __attribute__((ext_vector_type(VL), aligned(2)));
+#define vh KERNEL(vh)
+typedef uint32_t KERNEL(vw) __attribute__((ext_vector_type(VL)));
+#define vw KERNEL(vw)
+
+/// Exact.
+INLINE vf KERNEL(widen)(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
+
+INLINE vh KERNEL(load16_part)(const uint16_t *p, int count) {
+  vh x = (vh)(uint16_t)0;
+  memcpy(&x, p, (size_t)count * sizeof(uint16_t));
+  return x;
+}
+
+void KERNEL(widen16)(float *target, const uint16_t *source, int64_t count) {
+  int64_t i = 0;
+  for (; i + VL <= count; i += VL) store(target + i, KERNEL(widen)(*(const vh *)(source + i)));
+  if (i < count) store_part(target + i, KERNEL(widen)(KERNEL(load16_part)(source + i, (int)(count - i))), (int)(count - i));
+}
+
+/// To nearest, ties to even; a NaN becomes the quiet NaN of its upper half.
+INLINE vh KERNEL(narrow)(vf x) {
+  vw bits = (vw)x;
+  vw rounded = (bits + (0x7FFFu + (bits >> 16 & 1u))) >> 16;
+  vw quiet = bits >> 16 | 0x40u;
+  return __builtin_convertvector(x == x ? rounded : quiet, vh);
+}
+
+void KERNEL(round16)(uint16_t *target, const float *source, int64_t count) {
+  int64_t i = 0;
+  for (; i + VL <= count; i += VL) *(vh *)(target + i) = KERNEL(narrow)(load(source + i));
+  if (i == count) return;
+  vh x = KERNEL(narrow)(load_part(source + i, (int)(count - i)));
+  memcpy(target + i, &x, (size_t)(count - i) * sizeof(uint16_t));
+}
+
+typedef struct {
+  attn_head16 head;
+  /// Everything that is float32: geometry, waiting keys, references, sums, Oᵀ.
+  forward_tile *tile;
+  /// The rows of the waiting keys.
+  const uint16_t *keys[ATTN_BLOCK], *values[ATTN_BLOCK];
+  /// Widened rows, padded: of the tile's queries at first, then of a block's keys and values.
+  float *wide;
+#if ISA_BF16
+  /// Whether the tile is computed in pairs, and what its scores are multiplied by: |scale|·log2 e.
+  int32_t paired;
+  float factor;
+  /// Pairs: Qᵀ [strip][dims/2][lane], Pᵀ [keys/2][lane], V and a column of ones [keys/2][value dim + 1, padded].
+  uint32_t *qt, *pt, *vt;
+  /// The rounded weights' sums.
+  float sum[ATTN_LANES];
+#endif
+} KERNEL(forward_tile16);
+#define forward_tile16 KERNEL(forward_tile16)
+
+#define HALF(x) (((x) + 1) / 2)
+
+size_t KERNEL(forward16_bytes)(int32_t head_dim, int32_t value_dim) {
+  const size_t wide = ATTN_BLOCK * (size_t)(ROUND_UP(head_dim, VL) + ROUND_UP(value_dim, VL));
+  const size_t pairs = ATTN_LANES * (size_t)(ROUND_UP(HALF(head_dim), VL) + HALF(ATTN_BLOCK)) +
+                       HALF(ATTN_BLOCK) * (size_t)ROUND_UP(value_dim + 1, VL);
+  return ALIGNED(sizeof(forward_tile16)) + ALIGNED(KERNEL(forward_bytes)(head_dim, value_dim)) +
+         sizeof(float) * (wide > pairs ? wide : pairs);
+}
+
+#if ISA_BF16
+#include "bfloat16_dot.h"
+#endif
+
+void KERNEL(forward16_begin)(void *scratch, const attn_head16 *head, attn_list rows) {
+  forward_tile16 *own = scratch;
+  char *const base = (char *)scratch + ALIGNED(sizeof(forward_tile16));
+  own->head = *head;
+  own->tile = (forward_tile *)base;
+  own->wide = (float *)(base + ALIGNED(KERNEL(forward_bytes)(head->head_dim, head->value_dim)));
+  const int padded = ROUND_UP(head->head_dim, VL);
+  // Keys and values of this head are never read: the float32 tile gets widened rows, or pairs take its place.
+  attn_head wide = {
+      .query = own->wide, .key = own->wide, .value = own->wide, .query_stride = padded, .head_dim = head->head_dim,
+      .value_dim = head->value_dim, .key_limit = head->key_limit, .query_offset = head->query_offset,
+      .scale = head->scale};
+#if ISA_BF16
+  own->paired = rows.count > ATTN_NARROW;
+  if (own->paired) wide.head_dim = 0;
+#endif
+  for (int i = 0; wide.head_dim > 0 && i < rows.count; i++)
+    KERNEL(widen16)(
+        own->wide + (ptrdiff_t)i * padded, head->query + (ptrdiff_t)attn_row(&rows, i) * head->query_stride,
+        head->head_dim);
+  const attn_list packed = {.index = 0, .start = 0, .stride = 1, .count = rows.count};
+  KERNEL(forward_begin)(own->tile, &wide, packed);
+  KERNEL(take_rows)(rows, head->query_offset, own->tile->lanes, own->tile->row, own->tile->position);
+#if ISA_BF16
+  if (own->paired) KERNEL(pairs_begin)(own);
+#endif
+}
+
+static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *own) {
+  attn_block *block = &own->tile->block;
+  if (block->count == 0) return;
+#if ISA_BF16
+  if (own->paired) {
+    KERNEL(pairs_flush)(own);
+    return;
+  }
+#endif
+  const ptrdiff_t dk = ROUND_UP(own->head.head_dim, VL), dv = ROUND_UP(own->head.value_dim, VL);
+  float *const values = own->wide + ATTN_BLOCK * dk;
+  for (int t = 0; t < block->count; t++) {
+    KERNEL(widen16)(own->wide + t * dk, own->keys[t], own->head.head_dim);
+    KERNEL(widen16)(values + t * dv, own->values[t], own->head.value_dim);
+    block->keys[t] = own->wide + t * dk;
+    block->values[t] = values + t * dv;
+  }
+  KERNEL(forward_flush)(own->tile);
+}
+
+void KERNEL(forward16_run)(void *scratch, const attn_run *run) {
+  forward_tile16 *own = scratch;
+  attn_block *block = &own->tile->block;
+  const int scattered = run->keys.index != NULL || run->keys.stride > 1;
+  for (int32_t next = 0; next < run->keys.count;) {
+    const int first = block->count;
+    next = attn_block_fill(block, &own->tile->head, run, next);
+    for (int t = first; t < block->count; t++) {
+      own->keys[t] = own->head.key + (ptrdiff_t)block->key[t] * own->head.key_stride;
+      own->values[t] = own->head.value + (ptrdiff_t)block->key[t] * own->head.value_stride;
+      if (!scattered) continue;
+      attn_prefetch_row((const float *)own->keys[t], HALF(own->head.head_dim));
+      attn_prefetch_row((const float *)own->values[t], HALF(own->head.value_dim));
+    }
+    if (block->count == ATTN_BLOCK) KERNEL(forward16_flush)(own);
+  }
+}
+
+void KERNEL(forward16_end)(
+    void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge) {
+  forward_tile16 *own = scratch;
+  KERNEL(forward16_flush)(own);
+#if ISA_BF16
+  if (own->paired) KERNEL(pairs_end)(own);
+#endif
+  KERNEL(forward_end)(own->tile, output, output_stride, lse, in_place, merge);
+}
+
+#if !ISA_BF16
+double KERNEL(dot16_loop)(int64_t rounds) { return KERNEL(fma_loop)(rounds); }
+#endif

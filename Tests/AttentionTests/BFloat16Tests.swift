@@ -1,0 +1,230 @@
+import AttentionCore
+import LabTestSupport
+import Tensors
+import Testing
+
+@testable import Attention
+
+/// The engine on bfloat16 q, k and v against the naive Double loop on the same rounded values.
+@Suite struct BFloat16Tests {
+  /// An instruction set, with products of bfloat16 pairs or widening.
+  struct Path: CustomTestStringConvertible, Sendable {
+    let set: InstructionSet
+    let isPaired: Bool
+
+    var testDescription: String { isPaired ? "\(set) in pairs" : "\(set) widening" }
+
+    /// Weights rounded to 8 bits are off by 1.7e-3 root mean square, and 2⁻⁸ at most; widened ones not at all.
+    var tolerance: Double { isPaired ? 0x1p-8 : EngineTests.tolerance }
+
+    func context(_ threads: Int = 2) -> ExecutionContext {
+      var context = ExecutionContext(threads: threads, instructionSet: set)
+      context.usesBFloat16Products = isPaired
+      return context
+    }
+
+    static let all = InstructionSet.available.flatMap { set in
+      (set.hasBFloat16Products ? [Path(set: set, isPaired: true)] : []) + [Path(set: set, isPaired: false)]
+    }
+  }
+
+  private func check(_ test: EngineCase, _ path: Path, strided: Bool = false) throws {
+    var inputs = try EngineInputs(test.shape, seed: test.seed, strided: strided)
+    let (q, k, v) = (inputs.query, inputs.key, inputs.value)
+    (inputs.query, inputs.key, inputs.value) = (try stored(q), try stored(k), try stored(v))
+    let shape = test.shape.with(precision: .bfloat16)
+    let scale = shape.effectiveScale
+    let expected = NaiveResult(test, inputs, scale: scale)
+    let (output, lse) = try Engine.forward(
+      query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
+      pattern: test.pattern,
+      in: path.context())
+    let name = "\(path.testDescription), \(test)"
+    #expect(relativeError(output, expected.output) < path.tolerance, "output: \(name)")
+    #expect(relativeError(lse, expected.lse) < EngineTests.tolerance, "LSE: \(name)")
+    let gradient = try Engine.backward(
+      outputGradient: inputs.outputGradient, query: inputs.query, key: inputs.key, value: inputs.value,
+      output: output, lse: lse, shape: shape, scale: scale, pattern: test.pattern, in: path.context())
+    // P is recomputed in float32; dQ and dK take D from the output.
+    #expect(relativeError(gradient.value, expected.value) < EngineTests.tolerance, "dV: \(name)")
+    #expect(relativeError(gradient.key, expected.key) < 4 * path.tolerance, "dK: \(name)")
+    #expect(relativeError(gradient.query, expected.query) < 4 * path.tolerance, "dQ: \(name)")
+  }
+
+  /// Rounded, and lying as it did.
+  private func stored(_ tensor: Tensor) throws -> Tensor {
+    guard !tensor.isContiguous, tensor.rank == 4 else { return try tensor.converted(to: .bfloat16) }
+    return try tensor.transposed(1, 2).converted(to: .bfloat16).transposed(1, 2)
+  }
+
+  @Test("random tiles, every mask and list", arguments: Path.all, Array(1...16).map(UInt64.init))
+  func randomTiles(path: Path, seed: UInt64) throws {
+    var generator = RandomKey(seed: seed)("shape").generator()
+    let dims = [1, 2, 3, 8, 16, 24, 40, 33, 63, 65]
+    let group = 1 + generator.integer(below: 2)
+    let keyHeads = 1 + generator.integer(below: 2)
+    let batch = 1 + generator.integer(below: 2)
+    let keys = 1 + generator.integer(below: 210)
+    let shape = try AttentionShape(
+      batch: batch, queryHeads: keyHeads * group, keyHeads: keyHeads,
+      queryLength: 1 + generator.integer(below: 150), keyLength: keys,
+      headDim: dims[generator.integer(below: dims.count)],
+      valueDim: dims[generator.integer(below: dims.count)],
+      isCausal: seed % 2 == 0,
+      keyLengths: seed % 3 == 0 ? (0..<batch).map { _ in generator.integer(below: keys + 1) } : nil)
+    try check(
+      EngineCase(seed: seed, shape: shape, tiles: 1 + generator.integer(below: 5), perHead: seed % 4 == 1),
+      path,
+      strided: seed % 2 == 1)
+  }
+
+  @Test("head sizes, odd ones too", arguments: Path.all, [1, 5, 40, 64, 77, 80, 96, 128])
+  func headSizes(path: Path, dim: Int) throws {
+    for valueDim in [dim, dim + 1] {
+      let shape = try AttentionShape(queryLength: 70, keyLength: 101, headDim: dim, valueDim: valueDim)
+      try check(EngineCase(shape: shape, list: dense(shape)), path)
+    }
+  }
+
+  @Test("tile heights and odd numbers of keys", arguments: Path.all, [1, 4, 5, 16, 17, 33, 48, 49, 64, 65])
+  func tileHeights(path: Path, rows: Int) throws {
+    for keys in [1, 2, 97] {
+      let shape = try AttentionShape(queryLength: rows, keyLength: keys, headDim: 16)
+      try check(EngineCase(shape: shape, list: dense(shape)), path)
+    }
+  }
+
+  @Test("a scale of any sign and size; large scores", arguments: Path.all, [-1.0, 0, 1e-3, 40, 1e9, -1e9])
+  func scales(path: Path, scale: Double) throws {
+    let shape = try AttentionShape(queryLength: 20, keyLength: 120, headDim: 8, precision: .bfloat16)
+    let test = EngineCase(shape: shape, list: dense(shape))
+    var inputs = try EngineInputs(shape, seed: 3)
+    (inputs.query, inputs.key) = (try stored(inputs.query), try stored(inputs.key))
+    inputs.value = try stored(inputs.value)
+    let expected = NaiveResult(test, inputs, scale: scale)
+    let (output, lse) = try Engine.forward(
+      query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
+      pattern: test.pattern,
+      in: path.context())
+    #expect(relativeError(lse, expected.lse) < EngineTests.tolerance)
+    // Scores of 1e9 are known to about 100, so that the weights of rivals are not known at all.
+    if scale.magnitude < 1e6 { #expect(relativeError(output, expected.output) < 2 * path.tolerance) }
+    #expect(!output.array().contains { !$0.isFinite })
+  }
+
+  @Test("equal values come out exact, whatever the weights", arguments: Path.all)
+  func constantValues(path: Path) throws {
+    let shape = try AttentionShape(queryLength: 80, keyLength: 333, headDim: 24, precision: .bfloat16)
+    let inputs = try EngineInputs(shape, seed: 9)
+    let value = try Tensor([Float](repeating: 3, count: 333 * 24), shape: shape.valueShape)
+    let (output, _) = try Engine.forward(
+      query: stored(inputs.query), key: stored(inputs.key), value: stored(value), shape: shape, scale: 1,
+      pattern: TilePattern(shared: dense(shape)), in: path.context())
+    #expect(output.array().allSatisfy { ($0 - 3).magnitude < 3 * 2e-6 })
+  }
+
+  @Test("NaN and infinity in v go as far as in float32", arguments: Path.all)
+  func notNumbers(path: Path) throws {
+    let shape = try AttentionShape(queryLength: 80, headDim: 9, isCausal: true, precision: .bfloat16)
+    let inputs = try EngineInputs(shape, seed: 9)
+    var list = TileList()
+    for start in stride(from: 0, to: 80, by: 64) {
+      let count = min(64, 80 - start)
+      list.addTile(
+        start: start, count: count,
+        segments: [.init(start: 0, count: start + count, mask: .band(low: 0, high: 1000))])
+    }
+    var value = inputs.value
+    value[0, 0, 70, 3] = .nan
+    value[0, 0, 79, 8] = .infinity
+    let (output, lse) = try Engine.forward(
+      query: stored(inputs.query), key: stored(inputs.key), value: stored(value), shape: shape, scale: 0.1,
+      pattern: TilePattern(shared: list), in: path.context())
+    // A masked weight is 0, and 0·NaN is NaN: as in float32, a value that is no number spoils its whole block.
+    var expected = inputs
+    expected.value = value
+    let wide = try Engine.forward(
+      query: stored(inputs.query).converted(to: .float32), key: stored(inputs.key).converted(to: .float32),
+      value: expected.value, shape: shape.with(precision: .float32), scale: 0.1,
+      pattern: TilePattern(shared: list),
+      in: path.context())
+    #expect(output.array().map(\.isFinite) == wide.output.array().map(\.isFinite))
+    #expect(output[0, 0, 75, 3].isNaN && output[0, 0, 10, 3].isFinite)
+    #expect(!lse.array().contains { !$0.isFinite })
+  }
+
+  @Test("the same bits for any number of threads", arguments: Path.all, [1, 2, 3].map(UInt64.init))
+  func threads(path: Path, seed: UInt64) throws {
+    let shape = try AttentionShape(
+      queryHeads: 2, keyHeads: seed % 2 == 0 ? 1 : 2, queryLength: 140, keyLength: 2200, headDim: 8,
+      precision: .bfloat16)
+    let test = EngineCase(seed: seed, shape: shape, tiles: 6)
+    let inputs = try EngineInputs(shape, seed: seed)
+    let (query, key, value) = (try stored(inputs.query), try stored(inputs.key), try stored(inputs.value))
+    func run(_ threads: Int) throws -> [[UInt32]] {
+      let (output, lse) = try Engine.forward(
+        query: query, key: key, value: value, shape: shape, scale: 1, pattern: test.pattern,
+        in: path.context(threads))
+      return [output, lse].map { $0.array().map(\.bitPattern) }
+    }
+    let one = try run(1)
+    for threads in [2, 3] { #expect(try run(threads) == one, "seed \(seed), \(threads) threads") }
+  }
+
+  @Test("every variant within its budget on every instruction set", arguments: Catalog.standard.ids)
+  func variants(_ id: String) throws {
+    let type = try Catalog.standard.type(of: id)
+    for settings in [[:], Conformance.samples(of: type).last ?? [:]] {
+      checkVariant(
+        type, .quick, settings: settings, instructionSets: InstructionSet.available, precision: .bfloat16)
+    }
+  }
+
+  @Test("bits, causality, padding, ledger", arguments: Catalog.standard.ids)
+  func exact(_ id: String) throws {
+    let type = try Catalog.standard.type(of: id)
+    let report = Conformance(type, instructionSets: [.default], precision: .bfloat16)
+      .exact(Conformance.samples(of: type).last ?? [:])
+    #expect(report.passed, "\(report.failures.first?.description ?? "nothing passed")")
+  }
+
+  @Test("half of the bytes in the ledger, and in the closed form")
+  func memory() throws {
+    let shape = try AttentionShape(queryLength: 512, headDim: 64, precision: .bfloat16)
+    let wide = try Catalog.standard.type(of: "full")
+    func cost(_ precision: Precision, _ pass: Pass) throws -> Cost {
+      try AnyAttention.make(
+        wide, settings: [:], shape: shape.with(precision: precision), key: RandomKey(seed: 1)
+      )
+      .cost(of: pass)
+    }
+    let inputs = Double(3 * 512 * 64)
+    let difference =
+      try cost(.float32, .forward).inputOutputBytes - cost(.bfloat16, .forward).inputOutputBytes
+    #expect(difference == 2 * inputs)
+    #expect(try cost(.bfloat16, .decode).stateBytes * 2 == cost(.float32, .decode).stateBytes)
+    let ledger = MemoryLedger()
+    let drawn = try EngineInputs(shape, seed: 1)
+    let stored = try QKV(query: drawn.query, key: drawn.key, value: drawn.value)
+      .converted(to: .bfloat16, ledger: ledger)
+    #expect(Double(ledger.currentBytes) == 2 * inputs)
+    let variant = try AnyAttention.make(wide, settings: [:], shape: shape, key: RandomKey(seed: 1))
+    let forward = try variant.forward(stored, in: ExecutionContext(threads: 1, ledger: ledger))
+    // Backward widens q, k and v.
+    ledger.resetPeak()
+    let before = ledger.currentBytes
+    _ = try forward.backward(drawn.outputGradient, in: ExecutionContext(threads: 1, ledger: ledger))
+    #expect(Double(ledger.peakBytes - before) >= 4 * inputs)
+    #expect(ledger.currentBytes == before)
+  }
+
+  private func dense(_ shape: AttentionShape) -> TileList {
+    var list = TileList()
+    for start in stride(from: 0, to: shape.queryLength, by: 64) {
+      list.addTile(
+        start: start, count: min(64, shape.queryLength - start),
+        segments: [.init(start: 0, count: shape.keyLength)])
+    }
+    return list
+  }
+}
