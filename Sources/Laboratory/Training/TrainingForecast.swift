@@ -62,7 +62,7 @@ public struct TrainingForecast {
     var table = TextTable(["training", "parameters", "steps", "operations", "time", "memory", ""])
     for line in lines {
       table.add([
-        TrainingRunner.label(line.job), "\(line.parameters)", "\(line.steps)",
+        TrainingRunner.label(line.job, among: lines.map(\.job)), "\(line.parameters)", "\(line.steps)",
         Quantity.significant(line.operations, 3), "~" + Quantity.describe(seconds: line.seconds),
         Quantity.describe(bytes: line.bytes), line.job.isHeldOut ? "held out" : "",
       ])
@@ -81,7 +81,8 @@ public struct TrainingForecast {
         lines.map {
           .object([
             "run_id": .string($0.job.id), "experiment": .string($0.job.experiment),
-            "task": .string($0.job.task), "label": .string(TrainingRunner.label($0.job)),
+            "task": .string($0.job.task),
+            "label": .string(TrainingRunner.label($0.job, among: lines.map(\.job))),
             "held_out": .bool($0.job.isHeldOut), "parameters": .int($0.parameters), "steps": .int($0.steps),
             "operations": .double($0.operations), "predicted_seconds": .double($0.seconds),
             "predicted_bytes": .double($0.bytes),

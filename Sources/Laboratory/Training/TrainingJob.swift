@@ -46,6 +46,18 @@ public struct TrainingJob: Hashable, Sendable {
     return Fingerprint.of((parts + (isHeldOut ? ["held out"] : [])).joined(separator: "\u{1F}"))
   }
 
+  /// All settings by dotted path, as a preset writes them.
+  var settings: [String: String] {
+    var all: [String: String] = ["seed": "\(seed)"]
+    for (section, settings) in [
+      ("task", taskSettings), ("model", modelSettings), ("training", trainingSettings),
+    ] {
+      for (name, value) in settings { all["\(section).\(name)"] = "\(value)" }
+    }
+    if let compute { all["compute"] = Quantity.significant(compute, 3) }
+    return all
+  }
+
   /// The variants of all layers.
   /// - Throws: `ConfigurationError`.
   public func variants(catalog: Catalog) throws -> Set<String> {

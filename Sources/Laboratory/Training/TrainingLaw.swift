@@ -103,6 +103,22 @@ public struct TrainingLaw: Sendable {
     let byTokens = groups(of: rows) { $0["tokens"] }
     let bySize = groups(of: rows) { $0["parameters"] }
     var laws: [TrainingLaw] = []
+    let budgets = groups(of: rows.filter { !$0["compute_budget"].isEmpty }) { $0["compute_budget"] }
+    if budgets.count >= 5, bySize.count > 1 {
+      let best = budgets.flatMap(bestSize)
+      let names = best.map { "run_id == '\($0["run_id"])'" }.joined(separator: " || ")
+      laws.append(
+        TrainingLaw(
+          .compute, series: name, condition: "best size at each of \(budgets.count) budgets", rows: best,
+          filter: "evaluation == 'test' && (\(names))"))
+    }
+    // A slice of a joint design has the floor of its one size or one number of tokens: the joint law says it better.
+    if byTokens.count >= 3, bySize.count >= 3, rows.count >= 8 {
+      laws.append(
+        TrainingLaw(
+          .joint, series: name, condition: "all \(rows.count) trainings", rows: rows, filter: filter))
+      return laws
+    }
     for own in byTokens where distinct("parameters", own) >= 5 {
       let tokens = own[0]["tokens"]
       laws.append(
@@ -116,20 +132,6 @@ public struct TrainingLaw: Sendable {
         TrainingLaw(
           .data, series: name, condition: "N = \(count(size)) parameters", rows: own,
           filter: filter + (bySize.count > 1 ? " && parameters == \(size)" : "")))
-    }
-    let budgets = groups(of: rows.filter { !$0["compute_budget"].isEmpty }) { $0["compute_budget"] }
-    if budgets.count >= 5, bySize.count > 1 {
-      let best = budgets.flatMap(bestSize)
-      let names = best.map { "run_id == '\($0["run_id"])'" }.joined(separator: " || ")
-      laws.append(
-        TrainingLaw(
-          .compute, series: name, condition: "best size at each of \(budgets.count) budgets", rows: best,
-          filter: "evaluation == 'test' && (\(names))"))
-    }
-    if byTokens.count >= 3, bySize.count >= 3, rows.count >= 8 {
-      laws.append(
-        TrainingLaw(
-          .joint, series: name, condition: "all \(rows.count) trainings", rows: rows, filter: filter))
     }
     return laws
   }

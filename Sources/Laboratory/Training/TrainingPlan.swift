@@ -58,7 +58,7 @@ public struct TrainingPlan: Sendable {
     try add(points ?? [[:]], heldOut: false)
     try add(heldOut ?? [], heldOut: true)
     if let twice = Dictionary(grouping: jobs, by: \.id).values.first(where: { $0.count > 1 }) {
-      throw UsageError("\(place): points: \(TrainingRunner.label(twice[0])) appears twice")
+      throw UsageError("\(place): points: \(TrainingRunner.label(twice[0], among: jobs)) appears twice")
     }
     for job in jobs {
       do { _ = try job.resolved(catalog: catalog) } catch { throw UsageError("\(place): \(error)") }

@@ -108,7 +108,7 @@ public struct TrainingRunner {
     _ note: (String) -> Void, _ progress: (String) -> Void
   ) throws {
     for (index, job) in todo {
-      let label = "[\(index + 1)/\(jobs.count)] \(Self.label(job))"
+      let label = "[\(index + 1)/\(jobs.count)] \(Self.label(job, among: jobs))"
       let checkpoint = folder.path + "/\(job.id).safetensors"
       do {
         let threads = Self.threads(of: job)
@@ -168,13 +168,12 @@ public struct TrainingRunner {
 
   private static func threads(of job: TrainingJob) -> Int { job.threads ?? Parallel.processorCount }
 
-  static func label(_ job: TrainingJob) -> String {
-    let settings =
-      job.modelSettings.map { ("model.\($0.key)", $0.value) }
-      + job.taskSettings.map { ("task.\($0.key)", $0.value) }
-      + job.trainingSettings.filter { $0.key == "steps" }.map { ("training.\($0.key)", $0.value) }
-    return "\(job.task) " + settings.sorted { $0.0 < $1.0 }.map { "\($0.0)=\($0.1)" }.joined(separator: " ")
-      + (job.compute.map { " compute=\(Quantity.significant($0, 3))" } ?? "") + " seed=\(job.seed)"
+  /// The settings of a training in which those of a preset differ.
+  static func label(_ job: TrainingJob, among jobs: [TrainingJob]) -> String {
+    let all = jobs.map(\.settings)
+    let own = job.settings.filter { entry in all.contains { $0[entry.key] != entry.value } }
+    let parts = own.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    return ([job.task] + parts).joined(separator: " ")
   }
 
   /// Where a training stands, in one line.

@@ -2,34 +2,18 @@ import Parameters
 import Tensors
 
 /// The tasks that a program knows, ours and a user's: `.standard + [MyTask.self]`.
-public struct TaskCatalog: Sendable {
+public struct TaskCatalog: NamedCatalog {
   /// The tasks in the order in which they are shown.
   public let types: [any SequenceTask.Type]
 
   /// Creates a catalogue.
   /// - Precondition: no two tasks share an id.
-  public init(_ types: [any SequenceTask.Type]) {
-    let ids = types.map { $0.card.id }
-    precondition(Set(ids).count == ids.count, "two tasks share an id: \(ids)")
-    self.types = types
-  }
+  public init(_ types: [any SequenceTask.Type]) { self.types = Self.distinct(types) }
 
-  /// A catalogue with more tasks at the end.
-  public static func + (catalog: TaskCatalog, more: [any SequenceTask.Type]) -> TaskCatalog {
-    TaskCatalog(catalog.types + more)
-  }
-
-  /// The ids in order.
-  public var ids: [String] { types.map { $0.card.id } }
-
-  /// The task of an id.
-  /// - Throws: `ConfigurationError` with the nearest valid id.
-  public func type(of id: String) throws(ConfigurationError) -> any SequenceTask.Type {
-    if let type = types.first(where: { $0.card.id == id }) { return type }
-    let nearest = nearestName(to: id, among: ids).map { " (did you mean \($0)?)" } ?? ""
-    throw ConfigurationError(
-      field: "task", value: id, allowed: "one of " + ids.joined(separator: ", ") + nearest)
-  }
+  /// What a task is called in messages.
+  public static let field = "task"
+  /// The id on its card.
+  public static func id(of member: any SequenceTask.Type) -> String { member.card.id }
 
   /// Configures a task by id and settings.
   /// - Throws: `ConfigurationError`, `TextError`.

@@ -8,64 +8,43 @@ import Tensors
 ///
 /// Source: Hochreiter and Schmidhuber 1997; Arjovsky, Shah and Bengio 2016 (arXiv:1511.06464); layout of
 /// `copying.py` in github.com/state-spaces/s4.
-public struct Copying: GeneratedTask {
-  /// The settings.
-  public struct Configuration: ParameterSet {
-    /// Tokens to remember.
-    public var tokens = 10
-    /// Blanks in between.
-    public var blanks = 100
-    /// Symbols, blank and marker.
-    public var vocabulary = 10
+public typealias Copying = MemoryTask<ContiguousWord>
 
-    /// The defaults.
-    public init() {}
-    /// All parameters.
-    public static let parameters: [Parameter<Self>] = [
-      .integer("tokens", \.tokens, in: 1...(1 << 20), unit: "tokens", help: "tokens to remember"),
-      .integer(
-        "blanks", \.blanks, in: 0...(1 << 24), unit: "tokens", help: "blanks that part them from the answer"),
-      .integer(
-        "vocabulary", \.vocabulary, in: 4...(1 << 20), unit: "tokens", help: "symbols, blank and marker"),
-    ]
-  }
+/// Selective copying: M tokens scattered among blanks, to be written again in order.
+///
+/// The first M + L positions hold the tokens w₁ … w_M at random places in order and 0 elsewhere; M markers (V − 1)
+/// follow, whose targets are w₁ … w_M. The gaps change from example to example, so a fixed shift does not solve it.
+///
+/// Source: Jing et al. 2019 (arXiv:1706.02761); Gu and Dao 2023, Mamba (arXiv:2312.00752), with 16 tokens in 4096;
+/// layout of `copying.py` (`variable=True`) in github.com/state-spaces/s4.
+public typealias SelectiveCopying = MemoryTask<ScatteredWord>
 
-  /// What the task is.
+/// The word at the start.
+public enum ContiguousWord: MemoryLayoutRule {
+  /// Copying memory.
   public static let card = TaskCard(
     id: "copying", title: "Copying memory",
     paper: "Arjovsky, Shah and Bengio 2016, Unitary evolution recurrent neural networks",
     idea: "the first tokens, a stretch of blanks, then write the tokens again")
-
-  /// The configuration in force.
-  public let configuration: Configuration
-  /// The root of all draws.
-  public let key: RandomKey
-
-  /// Creates the task.
-  public init(_ configuration: Configuration, key: RandomKey) {
-    self.configuration = configuration
-    self.key = key
-  }
-
-  /// A symbol at every marker.
-  public var kind: TaskKind { .languageModel }
-  /// Symbols, blank and marker.
-  public var vocabularySize: Int { configuration.vocabulary }
-  /// Tokens, blanks, markers.
-  public var length: Int { 2 * configuration.tokens + configuration.blanks }
-
-  /// Draws one example.
-  public func example(_ generator: inout RandomGenerator) -> Example {
-    let c = configuration
-    let word = symbols(c.tokens, vocabulary: c.vocabulary, &generator)
-    let blanks = [Int32](repeating: 0, count: c.blanks)
-    return Example(
-      inputs: word + blanks + [Int32](repeating: Int32(c.vocabulary - 1), count: c.tokens),
-      targets: [Int32](repeating: TaskBatch.ignored, count: c.tokens + c.blanks) + word)
+  /// 10 tokens, 100 blanks, 10 symbols.
+  public static let defaults = (tokens: 10, blanks: 100, vocabulary: 10)
+  /// The first places.
+  public static func places(_ count: Int, of span: Int, _ generator: inout RandomGenerator) -> [Int] {
+    Array(0..<count)
   }
 }
 
-/// Uniform symbols from [1, vocabulary − 1).
-func symbols(_ count: Int, vocabulary: Int, _ generator: inout RandomGenerator) -> [Int32] {
-  (0..<count).map { _ in Int32(1 + generator.integer(below: vocabulary - 2)) }
+/// The word's tokens at random places, in order.
+public enum ScatteredWord: MemoryLayoutRule {
+  /// Selective copying.
+  public static let card = TaskCard(
+    id: "selective-copying", title: "Selective copying",
+    paper: "Gu and Dao 2023, Mamba: linear-time sequence modeling with selective state spaces",
+    idea: "tokens scattered among blanks, then write them again in order")
+  /// 16 tokens, 240 blanks, 16 symbols.
+  public static let defaults = (tokens: 16, blanks: 240, vocabulary: 16)
+  /// Distinct places, in order.
+  public static func places(_ count: Int, of span: Int, _ generator: inout RandomGenerator) -> [Int] {
+    distinct(count, in: 0..<span, &generator).sorted()
+  }
 }

@@ -1,6 +1,11 @@
 import RealModule
 import Tensors
 
+/// Uniform symbols from [1, vocabulary − 1).
+func symbols(_ count: Int, vocabulary: Int, _ generator: inout RandomGenerator) -> [Int32] {
+  (0..<count).map { _ in Int32(1 + generator.integer(below: vocabulary - 2)) }
+}
+
 /// Distinct uniform draws from a range, in random order.
 /// - Complexity: O(count), whatever the range (Floyd's algorithm, then a shuffle).
 func distinct(_ count: Int, in range: Range<Int>, _ generator: inout RandomGenerator) -> [Int] {

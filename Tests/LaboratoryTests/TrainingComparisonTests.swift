@@ -1,0 +1,93 @@
+import Attention
+import AttentionCore
+import Foundation
+import Testing
+
+@testable import Laboratory
+
+/// What trainings say together: labels, spreads, laws, and predictions of those that were held out.
+@Suite struct TrainingComparisonTests {
+  /// A training of a size that obeys L = 1.5 + 40·N^−½ on examples on which the true law scores 0.01 too much.
+  private static func row(_ size: Int, seed: Int = 1, heldOut: Bool = false) -> TrainingRow {
+    let loss = 1.5 + 40 / Double(size).squareRoot()
+    return TrainingRow(values: [
+      "run_id": "\(size)-\(seed)", "task": "markov", "task_configuration": "length=8;vocabulary=4",
+      "attention": "full", "model_configuration": "width=\(size / 100);layers=1;seed=\(seed)",
+      "training_configuration": "learningRate=\(1.0 / Double(size));steps=10;seed=\(seed)", "seed": "\(seed)",
+      "status": "ok", "parameters": "\(size)", "tokens": "1000", "compute_flops": "\(6000 * size)",
+      "steps": "10",
+      "test_loss": "\(loss + 0.01)", "optimal_loss": "1.51", "entropy_rate": "1.5", "test_accuracy": "0.5",
+      "test_count": "100", "evaluation": "test", "held_out": "\(heldOut)",
+      "predicted_loss": heldOut ? "1.7" : "",
+      "predicted_low": heldOut ? "1.6" : "", "predicted_high": heldOut ? "1.9" : "",
+      "predicted_by": heldOut ? "L(N)" : "",
+    ])
+  }
+
+  @Test func fiveSizesAllowALawThatFindsTheEntropyRate() throws {
+    let rows = [400, 900, 1600, 2500, 4900].map { Self.row($0) }
+    #expect(TrainingLaw.all(in: Array(rows.dropLast())).isEmpty)
+    let laws = TrainingLaw.all(in: rows + [Self.row(90_000, heldOut: true)])
+    #expect(laws.map(\.kind) == [.parameters])
+    let fit = try laws[0].fit.get()
+    #expect(fit.data.count == 5)
+    // The luck of the sample is taken off: 1.5, not 1.51.
+    #expect(abs((fit.parameters["c"]?.value ?? 0) - 1.5) < 1e-6)
+    #expect(abs((fit.parameters["b"]?.value ?? 0) - 0.5) < 1e-5)
+    let prediction = try #require(TrainingLaw.predict(["parameters": 10_000], from: laws))
+    #expect(prediction.law == "L(N)" && abs(prediction.loss - 1.9) < 1e-5)
+    #expect(laws[0].command(file: "runs.csv").contains("--form power-decay"))
+  }
+
+  @Test func linesAreNamedByWhatDiffersAndSeedsAreOneLine() {
+    let rows =
+      [400, 900].flatMap { [Self.row($0), Self.row($0, seed: 2)] } + [Self.row(40_000, heldOut: true)]
+    let comparison = TrainingComparison(rows)
+    #expect(comparison.lines.map(\.label) == ["width 4", "width 9", "width 400 (held out)"])
+    #expect(comparison.lines.map(\.rows.count) == [2, 2, 1])
+    #expect(comparison.text.contains("3.510 ± 0"), "\(comparison.text)")
+    #expect(
+      comparison.text.contains(
+        "width 400 (held out): predicted 1.700 [1.600, 1.900] by L(N), found 1.700, inside"))
+    // Columns that nothing fills are not shown.
+    #expect(!comparison.table.header.contains("evaluated") && !comparison.table.header.contains("of peak"))
+  }
+
+  @Test func anEvaluationIsNamedByWhatItChanges() {
+    var changed = Self.row(400)
+    changed.values["evaluation"] = "changed"
+    changed.values["evaluation_attention"] = "chunked(chunk=4)"
+    changed.values["evaluation_task"] = "length=16;vocabulary=4"
+    let comparison = TrainingComparison([changed, Self.row(400)])
+    #expect(comparison.lines.map(\.evaluation) == ["chunked(chunk=4), length 16", ""])
+  }
+
+  /// Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion: 0 of 10, and symmetry.
+  @Test func wilsonsInterval() {
+    let none = TrainingComparison.Line.wilson(share: 0, count: 10)
+    #expect(none.low == 0 && abs(none.high - 0.2775) < 1e-3)
+    let half = TrainingComparison.Line.wilson(share: 0.5, count: 100)
+    #expect(abs(half.low - 0.4038) < 1e-3 && abs(half.high - 0.5962) < 1e-3)
+  }
+
+  @Test func aFlagReachesIntoThePoints() throws {
+    let yaml = """
+      experiment: training
+      task: {id: induction, length: 8, vocabulary: 6}
+      model: {layers: 1, heads: 2, hidden: 8}
+      training: {steps: 2, batch: 2}
+      points:
+        - {model.width: [8, 16]}
+      held_out:
+        - {model.width: 32, compute: 1e9}
+      """
+    let plain = try Preset(yaml: yaml, file: "p.yaml", catalog: .standard).trainings
+    #expect(plain.map { $0.modelSettings["width"] } == [.int(8), .int(16), .int(32)])
+    #expect(plain.map(\.isHeldOut) == [false, false, true] && plain.map(\.compute) == [nil, nil, 1e9])
+    let changed = try Preset(
+      yaml: yaml, file: "p.yaml", sets: ["model.width=4", "training.steps=3"], catalog: .standard
+    ).trainings
+    #expect(changed.map { $0.modelSettings["width"] } == [.int(4), .int(4)])
+    #expect(changed.allSatisfy { $0.trainingSettings["steps"] == .int(3) })
+  }
+}
