@@ -87,7 +87,11 @@ import Testing
     let changed = try Preset(
       yaml: yaml, file: "p.yaml", sets: ["model.width=4", "training.steps=3"], catalog: .standard
     ).trainings
-    #expect(changed.map { $0.modelSettings["width"] } == [.int(4), .int(4)])
+    #expect(changed.map { $0.modelSettings["width"] } == [.int(4), .int(32)])
     #expect(changed.allSatisfy { $0.trainingSettings["steps"] == .int(3) })
+    let other = try Preset(
+      yaml: yaml, file: "p.yaml", sets: ["held_out.model.width=64"], catalog: .standard
+    ).trainings
+    #expect(other.map { $0.modelSettings["width"] } == [.int(8), .int(16), .int(64)])
   }
 }

@@ -13,7 +13,7 @@ extension PresetNode {
       throw UsageError("\(flag): write it as path=value, such as n=1024 or input.text=notes.txt")
     }
     guard var experiments = self["experiments"]?.elements, first != "experiments" else {
-      if try assignToPoints(path.joined(separator: "."), value, flag: flag) { return }
+      if try assignToPoints(path, value, flag: flag) { return }
       return try assign(path[...], value, flag: flag)
     }
     if let index = experiments.firstIndex(where: { $0["name"]?.text == first }) {
@@ -32,20 +32,22 @@ extension PresetNode {
     try assign(["experiments"], PresetNode(.list(experiments), place: place), flag: flag)
   }
 
-  /// Replaces a dotted path in every point of a training that sets it for itself.
+  /// Replaces a dotted path in every point of a training that sets it for itself; `held_out.` before it means the
+  /// trainings that are held out.
   /// - Returns: whether there was one.
   private mutating func assignToPoints(
-    _ path: String, _ value: PresetNode, flag: String
+    _ path: [String], _ value: PresetNode, flag: String
   ) throws(UsageError) -> Bool {
+    let isHeldOut = path.first == "held_out" && path.count > 1
+    let field = isHeldOut ? "held_out" : "points"
+    let name = (isHeldOut ? Array(path.dropFirst()) : path).joined(separator: ".")
+    guard var points = self[field]?.elements else { return false }
     var found = false
-    for field in ["points", "held_out"] {
-      guard var points = self[field]?.elements else { continue }
-      for index in points.indices where points[index].entries?.contains(where: { $0.key == path }) == true {
-        try points[index].assign([path], value, flag: flag)
-        found = true
-      }
-      if found { try assign([field], PresetNode(.list(points), place: place), flag: flag) }
+    for index in points.indices where isHeldOut || points[index][name] != nil {
+      try points[index].assign([name], value, flag: flag)
+      found = true
     }
+    try assign([field], PresetNode(.list(points), place: place), flag: flag)
     return found
   }
 

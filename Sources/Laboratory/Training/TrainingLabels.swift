@@ -3,6 +3,7 @@ extension TrainingComparison {
   struct Labels {
     private let columns: [(column: String, keys: [String])]
     private let isSweptByExperiment: Bool
+    private let hasBudgets: Bool
 
     init(_ rows: [TrainingRow]) {
       let trainings = rows.filter(\.isTraining)
@@ -25,6 +26,7 @@ extension TrainingComparison {
       columns = [
         ("task_configuration", task), ("model_configuration", model), ("training_configuration", training),
       ]
+      hasBudgets = Set(trainings.map { $0["compute_budget"] }).count > 1
       isSweptByExperiment = Set(trainings.map { $0["experiment"] }).count > 1
     }
 
@@ -51,7 +53,7 @@ extension TrainingComparison {
           settings[key].map { key == "attention" ? $0 : "\(key) \($0)" }
         }
       }
-      if let budget = row.number("compute_budget") { parts.append("C \(Quantity.significant(budget, 3))") }
+      if hasBudgets, let budget = row.number("compute_budget") { parts.append("C \(Quantity.significant(budget, 3))") }
       let label = parts.joined(separator: ", ")
       return (label.isEmpty ? row["attention"] : label) + (row.isHeldOut ? " (held out)" : "")
     }
