@@ -53,7 +53,9 @@ extension TrainingComparison {
           settings[key].map { key == "attention" ? $0 : "\(key) \($0)" }
         }
       }
-      if hasBudgets, let budget = row.number("compute_budget") { parts.append("C \(Quantity.significant(budget, 3))") }
+      if hasBudgets, let budget = row.number("compute_budget") {
+        parts.append("C \(Quantity.significant(budget, 3))")
+      }
       let label = parts.joined(separator: ", ")
       return (label.isEmpty ? row["attention"] : label) + (row.isHeldOut ? " (held out)" : "")
     }
