@@ -103,6 +103,7 @@ struct RunCommand: AsyncParsableCommand {
     let comparison = try Comparison(outcome.rows)
     let (path, warning) = try await Report(folder: folder).write()
     if let warning { Terminal.note("warning: \(warning)") }
+    if let warning = Self.doubtOfPeak(outcome.rows) { Terminal.note("warning: \(warning)") }
     if json {
       print(
         JSONValue.object([
@@ -113,6 +114,15 @@ struct RunCommand: AsyncParsableCommand {
       print(comparison.text)
       print("\nreport: \(path)")
     }
+  }
+
+  /// No pass is faster than the machine: a peak that was passed was measured while other work ran.
+  private static func doubtOfPeak(_ rows: [MeasurementRow]) -> String? {
+    let shares = rows.compactMap(\.fractionOfPeak).filter { $0 > 1.05 }
+    guard let most = shares.max() else { return nil }
+    return
+      "\(shares.count) rows are faster than the measured peak (up to \(Quantity.significant(100 * most, 3)) % of it):"
+      + " other work kept the machine busy when it was measured; their shares of peak mean nothing, --fresh starts over"
   }
 
   private func loaded(_ catalog: Catalog) throws -> Preset {
