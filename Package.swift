@@ -90,7 +90,9 @@ let package = Package(
       exclude: ["Fixtures"],
       swiftSettings: strict),
     .testTarget(name: "TasksTests", dependencies: ["Tasks", "Tensors"], swiftSettings: strict),
-    .testTarget(name: "ScalingLawsTests", dependencies: ["ScalingLaws", "CGSL"], swiftSettings: strict),
+    .testTarget(
+      name: "ScalingLawsTests", dependencies: ["ScalingLaws", "CGSL", "LabTestSupport"], swiftSettings: strict
+    ),
     .testTarget(
       name: "LaboratoryTests", dependencies: ["Laboratory", "LabTestSupport"],
       swiftSettings: strict),
@@ -99,7 +101,8 @@ let package = Package(
       name: "attnlab-fakes", dependencies: ["AttentionLab", "AttentionCore", "Tensors"],
       path: "Tests/FakeLab", swiftSettings: strict),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["AttentionLab", "Laboratory", "attnlab", "attnlab-fakes"],
+      name: "CommandLineTests",
+      dependencies: ["AttentionLab", "Laboratory", "attnlab", "attnlab-fakes", "LabTestSupport"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

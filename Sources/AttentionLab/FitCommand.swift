@@ -75,28 +75,17 @@ struct FitCommand: AsyncParsableCommand {
         result.map { FitRecord(group: group.label, fit: $0) }
       }
     }
-    return groups.map { group in
-      do throws(FitError) {
-        let selection = try FormSelector(options: options).select(group.data)
+    return zip(groups, FormSelector(options: options).selectAll(groups.map(\.data))).map { group, result in
+      result.map { selection in
         var record = FitRecord(group: group.label, fit: selection.best)
         record.selection = selection
-        return .success(record)
-      } catch {
-        return .failure(error)
+        return record
       }
     }
   }
 
   private func report(_ records: [FitRecord], _ failures: [(group: String?, reason: String)]) throws {
-    for failure in failures {
-      Terminal.complain("attnlab fit: \(failure.group.map { "group \($0): " } ?? "")\(failure.reason)")
-    }
-    for record in records {
-      let group = record.group.map { "\($0): " } ?? ""
-      for warning in record.warnings {
-        Terminal.complain("warning: \(group)\(warning.text) [\(warning.code)]")
-      }
-    }
+    FitText.complaints(records, failures).forEach(Terminal.complain)
     let crossings = ask.crossovers ? FitCrossing.all(records) : nil
     if let path = ask.out { try FitRecord.write(records, to: path) }
     guard !ask.json else {

@@ -19,8 +19,8 @@ struct FitModelOptions: ParsableArguments {
   @Option(help: "Resamples for bootstrap intervals.")
   var bootstrap = 0
 
-  @Option(help: "Seed of the resampling.")
-  var seed: UInt64 = 1
+  @Option(help: "Seed of the resampling, which draws as numpy.random.seed and choice do.")
+  var seed: UInt64 = 42
 
   @Option(help: "wald, profile, percentile, bca or sandwich (default: by loss and resamples).")
   var interval: String?
@@ -30,6 +30,9 @@ struct FitModelOptions: ParsableArguments {
 
   @Option(help: "Threads (default: all cores).")
   var threads = 0
+
+  @Flag(inversion: .prefixedNo, help: "Refit without single rows, to say which decide the answer.")
+  var influence = true
 
   /// The options of the library.
   func options(law: FitLawOptions) throws -> FitOptions {
@@ -56,6 +59,7 @@ struct FitModelOptions: ParsableArguments {
     options.seed = seed
     options.confidence = confidence
     options.threads = threads
+    options.influence = influence
     options.starts = law.starts
     options.start = try FitLawOptions.pairs(law.start, option: "--start")
     options.onlyGivenStart = law.onlyStart

@@ -158,6 +158,39 @@ enum FitText {
     return table.text
   }
 
+  /// More groups than this have their warnings counted instead of told one by one.
+  private static let toldOneByOne = 10
+
+  /// The lines for standard error: groups that could not be fitted, and warnings.
+  static func complaints(_ records: [FitRecord], _ failures: [(group: String?, reason: String)]) -> [String] {
+    var lines: [String] = []
+    let groups = records.count + failures.count
+    if failures.count > toldOneByOne {
+      lines.append(
+        "attnlab fit: \(failures.count) of \(groups) groups could not be fitted, the first: "
+          + "\(failures[0].group ?? ""): \(failures[0].reason)")
+    } else {
+      lines += failures.map { "attnlab fit: \($0.group.map { "group \($0): " } ?? "")\($0.reason)" }
+    }
+    guard records.count > toldOneByOne else {
+      return lines
+        + records.flatMap { record in
+          record.warnings.map {
+            "warning: \(record.group.map { "\($0): " } ?? "")\($0.text) [\($0.code)]"
+          }
+        }
+    }
+    var holders: [String: [String]] = [:]
+    for record in records {
+      for code in Set(record.warnings.map(\.code)) { holders[code, default: []].append(record.group ?? "") }
+    }
+    for (code, names) in holders.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) }) {
+      let list = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", …" : "")
+      lines.append("warning: \(names.count) of \(groups) groups: \(list) [\(code)]")
+    }
+    return lines
+  }
+
   /// Many fits, a row each.
   static func overview(_ records: [FitRecord]) -> String {
     // Rows of one form share columns; `auto` may have chosen several forms.

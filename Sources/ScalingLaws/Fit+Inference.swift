@@ -65,8 +65,10 @@ extension Fit {
         let name = form.parameters[j].name
         let value = found.theta[j]
         if found.atBound.contains(j) {
+          let isUpper = found.domains[j].ends.high == value
           return ParameterEstimate(
-            name: name, value: value, standardError: nil, low: value, high: nil, interval: "at-bound")
+            name: name, value: value, standardError: nil, low: isUpper ? nil : value,
+            high: isUpper ? value : nil, interval: "at-bound")
         }
         guard let k = found.free.firstIndex(of: j) else {
           return ParameterEstimate(

@@ -33,7 +33,8 @@ extension Fit {
     let profile = Profile(self)
     let interval = IntervalMethod.profile.rawValue
     let ends = free.indices.map { k -> (low: Double?, high: Double?)? in
-      guard isEstimated(k) else { return nil }
+      // Data that the law fits exactly leave no width to search.
+      guard isEstimated(k), covariance[k, k] > 0 else { return nil }
       return profile.interval(of: free[k], standardError: covariance[k, k].squareRoot())
     }
     for k in free.indices {

@@ -32,11 +32,22 @@ extension Fit {
     if let conditionNumber, conditionNumber > 1e6 {
       warn("ill-conditioned", "the parameters are nearly dependent: condition number \(conditionNumber)")
     }
-    if let few = influence?.few.first, abs(few.standardErrors) > Influence.notable {
+    if let few = influence?.few.first(where: \.isDecisive) {
       let rows = few.rows.map(String.init).joined(separator: ", ")
+      let error =
+        few.errorRatio.isFinite
+        ? "its standard error \((few.errorRatio * 10).rounded() / 10) times as large" : "not determined"
       warn(
         "few-rows-decide",
-        "without \(data.rowWord)(s) \(rows), \(few.parameter) is \(few.to) instead of \(few.from)")
+        "without \(data.rowWord)(s) \(rows), \(few.parameter) is \(few.to) instead of \(few.from), and \(error)"
+      )
+    }
+    if let rows = influence?.outlying, !rows.isEmpty {
+      let list = rows.prefix(20).map(String.init).joined(separator: ", ")
+      warn(
+        "outlying-rows",
+        "\(data.rowWord)(s) \(list): farther from the law than noise explains; kept, huber or absolute weigh them less"
+      )
     }
     if !droppedRows.isEmpty {
       let list = droppedRows.prefix(20).map(String.init).joined(separator: ", ")

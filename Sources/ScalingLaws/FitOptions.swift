@@ -65,8 +65,8 @@ public struct FitOptions: Sendable {
   public var dropLargest = 0
   /// Bootstrap refits; 0 for none.
   public var resamples = 0
-  /// The seed of resampling.
-  public var seed: UInt64 = 1
+  /// The seed of resampling, which draws as NumPy does; 42 is that of the published replication of Chinchilla.
+  public var seed: UInt64 = 42
   /// Threads for resampling; 0 for all cores.
   public var threads = 0
   /// Whether weights are 1/σ² with σ known, so that the covariance is not rescaled by the residuals.

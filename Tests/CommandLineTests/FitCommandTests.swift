@@ -4,7 +4,7 @@ import Testing
 @testable import AttentionLab
 
 /// Runs the built program as a user does.
-private struct Run {
+struct FitRun {
   let status: Int32
   let output: String
   let errors: String
@@ -43,7 +43,7 @@ struct FitCommandTests {
     return name
   }
 
-  private func fit(_ arguments: String...) throws -> Run { try Run(["fit"] + arguments, in: folder) }
+  private func fit(_ arguments: String...) throws -> FitRun { try FitRun(["fit"] + arguments, in: folder) }
 
   /// y = 3 x² with a wobble of 1 % up and down, for two variants.
   private var times: String {
@@ -57,7 +57,7 @@ struct FitCommandTests {
     return text + "full,16384,,timeout\n"
   }
 
-  private func fits(_ run: Run) throws -> [[String: Any]] {
+  private func fits(_ run: FitRun) throws -> [[String: Any]] {
     let document = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
     return try #require(document?["fits"] as? [[String: Any]])
   }
@@ -155,7 +155,7 @@ struct FitCommandTests {
 
   @Test("A mistake is one clear line and exit code 2", arguments: mistakes)
   func mistake(csv: String, arguments: [String], line: String) throws {
-    let run = try Run(["fit", file(csv)] + arguments, in: folder)
+    let run = try FitRun(["fit", file(csv)] + arguments, in: folder)
     #expect(run.status == 2)
     #expect(run.errors == "attnlab fit: \(line)\n")
     #expect(run.output.isEmpty)
@@ -171,27 +171,6 @@ struct FitCommandTests {
     #expect(abs((parameters["a"]?["value"] as? Double ?? 0) - 1.5) < 1e-9)
     #expect(abs((parameters["b"]?["value"] as? Double ?? 0) - 1.5) < 1e-9)
     #expect(parameters["c"]?["interval"] as? String == "fixed")
-  }
-
-  @Test("NIST's Misra1a through --formula")
-  func nist() throws {
-    // Misra1a: data, start 1 and certified values as NIST prints them.
-    let data = [
-      (10.07, 77.6), (14.73, 114.9), (17.94, 141.1), (23.93, 190.8), (29.61, 239.9), (35.18, 289.0),
-      (40.02, 332.8), (44.82, 378.4), (50.76, 434.8), (55.05, 477.3), (61.01, 536.8), (66.40, 593.1),
-      (75.47, 689.1), (81.78, 760.0),
-    ]
-    let csv = try file("y,x\n" + data.map { "\($0),\($1)\n" }.joined())
-    let run = try fit(
-      csv, "--y", "y", "--formula", "b1*(1-exp(-b2*x))", "--space", "raw", "--start", "b1=500,b2=0.0001",
-      "--only-start", "--interval", "wald", "--json")
-    #expect(run.status == 0, "\(run.errors)")
-    let parameters = try #require(try fits(run)[0]["parameters"] as? [String: [String: Any]])
-    let b1 = try #require(parameters["b1"]?["value"] as? Double)
-    let b2 = try #require(parameters["b2"]?["value"] as? Double)
-    #expect(abs(b1 / 2.3894212918e2 - 1) < 1e-9)
-    #expect(abs(b2 / 5.5015643181e-4 - 1) < 1e-9)
-    #expect(abs((parameters["b1"]?["standard_error"] as? Double ?? 0) / 2.7070075241 - 1) < 1e-8)
   }
 
   @Test("A plot leaves script and data beside it")
@@ -215,5 +194,77 @@ struct FitCommandTests {
     #expect(try fits(run).count == 2)
     #expect(
       run.errors.contains("group odd: power has 2 free parameter(s) and needs at least 4 rows; there are 1"))
+  }
+
+  @Test("Where the curves of two groups meet")
+  func crossovers() throws {
+    // 1e-6 n² and 1e-4 n, with a wobble of 1 %: they meet at 100.
+    let rows = (4...11).map { k -> String in
+      let (n, wobble) = (pow(2, Double(k)), k % 3 == 0 ? 1.01 : 0.995)
+      return "full,\(n),\(1e-6 * n * n * wobble)\nwindow,\(n),\(1e-4 * n / wobble)\n"
+    }
+    let csv = try file("variant,n,seconds\n" + rows.joined())
+    let run = try fit(csv, "--x", "n", "--y", "seconds", "--by", "variant", "--crossovers", "--json")
+    #expect(run.status == 0, "\(run.errors)")
+    let document = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
+    let meeting = try #require((document?["crossovers"] as? [[String: Any]])?.first)
+    #expect(abs((meeting["at"] as? Double ?? 0) - 100) < 5)
+    #expect((meeting["low"] as? Double ?? 200) < 100 && (meeting["high"] as? Double ?? 0) > 100)
+    #expect(meeting["lower_above"] as? String == "window")
+    let page = try fit(csv, "--x", "n", "--y", "seconds", "--by", "variant", "--crossovers")
+    #expect(page.output.contains("full / window"))
+  }
+
+  @Test("How often the intervals of a design hold its truth")
+  func calibration() throws {
+    let csv = try file(
+      "n,t\n" + (1...12).map { "\($0),\(pow(Double($0), 1.5) * ($0 % 3 == 0 ? 1.02 : 0.99))\n" }.joined())
+    let run = try fit(csv, "--x", "n", "--y", "t", "--calibrate", "300", "--json")
+    #expect(run.status == 0, "\(run.errors)")
+    let found = try #require(try fits(run)[0]["calibration"] as? [String: Any])
+    #expect(found["replications"] as? Int == 300)
+    let b = try #require((found["parameters"] as? [String: [String: Any]])?["b"])
+    #expect(abs((b["coverage"] as? Double ?? 0) - 0.95) < 0.05)
+    let page = try fit(csv, "--x", "n", "--y", "t", "--calibrate", "300")
+    #expect(page.output.contains("300 replications of this design, intervals of 95 %, 0 failed"))
+  }
+
+  @Test("Warnings of many groups are counted, one line a code")
+  func manyGroups() throws {
+    var text = "g,x,y\n"
+    for g in 0..<30 {
+      for k in 1...6 {
+        text += "g\(g),\(k),\(k == 3 && g < 12 ? "" : "\(Double(k) * (k % 2 == 0 ? 1.01 : 0.99))")\n"
+      }
+    }
+    let csv = try file(text + (0..<11).map { "short\($0),1,1\n" }.joined())
+    let run = try fit(csv, "--x", "x", "--y", "y", "--by", "g")
+    #expect(run.status == 0)
+    let lines = run.errors.split(separator: "\n")
+    #expect(lines.contains("warning: 12 of 41 groups: g0, g1, g2, … [incomplete-rows]"))
+    #expect(
+      lines.first?.hasPrefix("attnlab fit: 11 of 41 groups could not be fitted, the first: short0: power has")
+        == true)
+    #expect(lines.count <= 4)
+    #expect(run.output.contains("g29"))
+  }
+
+  @Test("Laws of three variables are compared by the names of their columns")
+  func threeVariables() throws {
+    var text = "N,D,U,loss\n"
+    for (i, n) in [1e7, 1e8, 1e9, 1e10].enumerated() {
+      for (j, u) in [1e8, 1e9, 1e10].enumerated() {
+        for (k, epochs) in [1.0, 4, 16].enumerated() {
+          let wobble = (i + 2 * j + k) % 3 == 0 ? 1.001 : 0.9995
+          let loss = (1.8 + 400 / pow(n, 0.34) + 1400 / pow(u * pow(epochs, 0.8), 0.36)) * wobble
+          text += "\(n),\(u * epochs),\(u),\(loss)\n"
+        }
+      }
+    }
+    let run = try fit(
+      try file(text), "--x", "N,D,U", "--y", "loss", "--form", "auto", "--no-influence", "--json")
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(try fits(run)[0]["form"] as? String == "data-constrained")
+    #expect(((try fits(run)[0]["selection"] as? [String: Any])?["candidates"] as? [Any])?.count == 1)
   }
 }

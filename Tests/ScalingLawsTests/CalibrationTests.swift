@@ -24,21 +24,34 @@ struct CalibrationTests {
     return (Chinchilla(), [1.8172, 477.83, 2143.4, 0.34731, 0.36717], data, 0.005)
   }()
 
-  /// The statement is about 1000 replications; here, in a debug build, fewer, with the room that their number asks
-  /// for (four standard errors); `attnlab fit --calibrate 1000` measures the whole (Experiments/LOG.md).
-  @Test("Profile intervals of 95 %", arguments: [0, 1])
+  /// Replications: 1000 of each law in a release build. A debug build, thirty times slower, makes fewer of Chinchilla's.
+  private static func replications(_ which: Int) -> Int {
+    #if DEBUG
+      which == 0 ? 1000 : 60
+    #else
+      1000
+    #endif
+  }
+
+  /// 93–97 % is three standard errors of 1000 replications; fewer have their own three. Over 20000 replications the
+  /// coverage is 95.0 % for every parameter of the decay (Experiments/LOG.md), so the seed decides the rest.
+  @Test("Profile intervals of 95 % hold the truth in 93 to 97 % of replications", arguments: [0, 1])
   func profile(which: Int) throws {
     let (form, theta, design, noise) = which == 0 ? Self.decay : Self.chinchilla
     var options = FitOptions()
     options.starts = 1
-    let replications = which == 0 ? 100 : 20
+    let replications = Self.replications(which)
     let found = Calibration(
       form: form, theta: theta, design: try #require(design), noise: noise, options: options,
-      replications: replications)
+      replications: replications, seed: 2)
     #expect(found.failures == 0)
-    let room = 4 * (0.95 * 0.05 / Double(replications)).squareRoot()
+    let room = 0.02 * max(1, (1000 / Double(replications)).squareRoot())
+    let list = found.parameters.map { "\($0.name) \(Double(Int(1000 * $0.share + 0.5)) / 10) %" }
+    print(
+      "coverage of 95 % intervals, \(form.name), \(replications) replications: \(list.joined(separator: ", "))"
+    )
     for parameter in found.parameters {
-      #expect(abs(parameter.share - 0.95) < room, "\(form.name): \(parameter)")
+      #expect(abs(parameter.share - 0.95) <= room, "\(form.name): \(parameter)")
     }
   }
 

@@ -74,6 +74,57 @@ struct GuardTests {
     #expect(abs(few.standardErrors) > 2)
   }
 
+  @Test("With few rows, only what contradicts or carries the others is said to decide")
+  func fewRows() throws {
+    // Eight rows of a clean law: leaving one out moves much, and says nothing.
+    var said = 0
+    for seed in 1...40 {
+      var noise = TestNoise(UInt64(seed))
+      let x = doublings(from: 64, to: 8192)
+      let y = x.map { (1e-6 * $0 * $0 + 1e-3) * exponential(0.02 * noise.normal()) }
+      if codes(try Fitter(PowerLawOffset()).fit(FitData(x: x, y: y))).contains("few-rows-decide") {
+        said += 1
+      }
+    }
+    #expect(said <= 3)
+    // Twenty rows at nearly one size and one far away: it alone gives the exponent.
+    var noise = TestNoise(1)
+    let x = (0..<20).map { 1 + 0.02 * Double($0) } + [100]
+    let far = try Fitter(PowerLaw()).fit(
+      FitData(x: x, y: x.map { 3 * $0.squareRoot() * exponential(0.05 * noise.normal()) }))
+    #expect(codes(far).contains("few-rows-decide"))
+    #expect(far.influence?.few.first?.rows == [21])
+  }
+
+  @Test("A row far from the law is named, and rows of normal noise are not")
+  func outlying() throws {
+    var noise = TestNoise(6)
+    let x = doublings(from: 16, to: 65536).flatMap { [$0, $0, $0] }
+    var y = x.map { 3 * $0.squareRoot() * exponential(0.02 * noise.normal()) }
+    #expect(!codes(try Fitter(PowerLaw()).fit(FitData(x: x, y: y))).contains("outlying-rows"))
+    y[17] *= 1.3
+    let fit = try Fitter(PowerLaw()).fit(FitData(x: x, y: y))
+    #expect(fit.influence?.outlying == [18])
+    #expect(codes(fit).contains("outlying-rows"))
+    var robust = FitOptions(loss: .huber(delta: 1e-3))
+    robust.interval = .sandwich
+    #expect(
+      !codes(try Fitter(PowerLaw(), options: robust).fit(FitData(x: x, y: y))).contains("outlying-rows"))
+  }
+
+  @Test("An exact law has intervals without width, not open ones; an upper bound is an upper end")
+  func ends() throws {
+    let x = doublings(to: 4096)
+    let flat = try Fitter(PowerLaw()).fit(FitData(x: x, y: x.map { _ in 2 }))
+    #expect(!codes(flat).contains("open-interval"))
+    #expect(agree(flat.parameters["a"]?.low, 2, 1e-9) && agree(flat.parameters["a"]?.high, 2, 1e-9))
+    var options = FitOptions()
+    options.domains = ["b": .within(0, 1.2)]
+    let held = try Fitter(PowerLaw(), options: options).fit(FitData(x: x, y: x.map { $0 * $0 }))
+    let b = try #require(held.parameters["b"])
+    #expect(b.interval == "at-bound" && b.low == nil && b.high == 1.2)
+  }
+
   @Test("Starts that end in different minima are counted and said")
   func disagreement() throws {
     // A sine has a minimum for every period that fits.

@@ -183,8 +183,11 @@ public struct FitRecord: Sendable {
             "parameter": .string($0.parameter), "lines": .array($0.rows.map(JSONValue.int)),
             "with": .double($0.from), "without": .double($0.to),
             "shift_in_standard_errors": .double($0.standardErrors),
+            "standard_error_ratio": .number($0.errorRatio.isFinite ? $0.errorRatio : nil),
+            "decisive": .bool($0.isDecisive),
           ])
         }),
+      "outlying_lines": .array(influence.outlying.map(JSONValue.int)),
     ])
   }
 

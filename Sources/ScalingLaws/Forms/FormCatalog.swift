@@ -16,16 +16,19 @@ public enum FormCatalog {
     throw FitError(.badOption, "there is no form '\(name)'; there are \(names), auto, or use --formula")
   }
 
-  /// The candidates that `auto` compares for a number of variables.
-  public static func candidates(variables: Int) -> [any ScalingForm] {
-    switch variables {
+  /// The candidates that `auto` compares for these variables: of three the forms that have them by name, if any has.
+  public static func candidates(variables names: [String]) -> [any ScalingForm] {
+    switch names.count {
     case 1:
-      [
+      return [
         LinearCombination.constant, LinearCombination.linear, LinearCombination.nLogN,
         LinearCombination.quadratic, PowerLaw(), PowerLawOffset(),
       ]
-    case 2: [Chinchilla(), KaplanJoint()]
-    default: all.filter { $0.variables.count == variables }
+    case 2: return [Chinchilla(), KaplanJoint()]
+    default:
+      let sized = all.filter { $0.variables.count == names.count }
+      let named = sized.filter { Set($0.variables) == Set(names) }
+      return named.isEmpty ? sized : named
     }
   }
 }

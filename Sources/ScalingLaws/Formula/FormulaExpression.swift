@@ -119,16 +119,6 @@ public indirect enum FormulaExpression: Sendable, Hashable {
     }
   }
 
-  /// Whether a name occurs in the exponent of a power.
-  func isExponent(_ name: String) -> Bool {
-    switch self {
-    case .number, .text, .name: false
-    case .call(_, let a): a.isExponent(name)
-    case .binary(.power, let a, let b): a.isExponent(name) || b.names.contains(name)
-    case .binary(_, let a, let b): a.isExponent(name) || b.isExponent(name)
-    }
-  }
-
   /// The value with names looked up; logical operators give 1 or 0.
   public func value(_ lookup: (String) throws -> Double) rethrows -> Double {
     switch self {

@@ -1,8 +1,8 @@
 /// A law given as text, with exact derivatives.
 ///
 /// Names that are columns of the data are variables, all others parameters, in order of appearance. Parameters in
-/// which the law is linear are found from the formula and solved for at every start; for the others a grid is
-/// made from their place in it: exponents get the usual exponents, the rest magnitudes around those of the data.
+/// which the law is linear are found from the formula and solved for at every start; for the others a grid is made
+/// from their place in it and from the data: places within the data, widths of its span, rates of one over it.
 public struct FormulaForm: ScalingForm {
   /// `formula`
   public let name = "formula"
@@ -14,6 +14,7 @@ public struct FormulaForm: ScalingForm {
   public let parameters: [FormParameter]
   /// What stands left of `=`, when the formula has a left side: the response as a function of columns.
   public let response: FormulaExpression?
+  private let law: FormulaExpression
   private let tape: Tape
 
   /// Reads a formula over columns.
@@ -47,6 +48,7 @@ public struct FormulaForm: ScalingForm {
       throw FitError(.badOption, "bound: the formula has no parameter '\(unknown)'")
     }
     formula = right
+    self.law = law
     tape = try Tape(law, variables: variables, parameters: free)
     var linear: Set<String> = []
     for name in free where law.degree(in: linear.union([name])) <= 1 { linear.insert(name) }
@@ -54,11 +56,9 @@ public struct FormulaForm: ScalingForm {
       let domain = domains[name] ?? .real
       return linear.contains(name)
         ? .linear(name, domain)
-        : .nonlinear(name, domain, grid: law.isExponent(name) ? FormulaForm.exponents : [])
+        : .nonlinear(name, domain, grid: [])
     }
   }
-
-  private static let exponents = [0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3].flatMap { [$0, -$0] }
 
   /// The parts around a single `=`.
   private static func sides(_ text: String) -> (left: String?, right: String) {
@@ -86,16 +86,13 @@ public struct FormulaForm: ScalingForm {
     tape.evaluate(theta, columns.values, values: &values, gradient: &gradient)
   }
 
-  /// Grids of magnitudes around those of the columns, with the linear parameters solved for.
+  /// Grids from the place of each parameter in the formula (`StartGrid`), with the linear parameters solved for.
   public func starts(for data: FitData, space: FitSpace) -> [[Double]] {
-    var magnitudes: Set<Double> = [0.01, 0.1, 1, 10]
-    for column in data.columns {
-      let size = median(column.map { abs($0) })
-      if size > 0 { for f in [0.2, 1, 5] { magnitudes.formUnion([size * f, f / size]) } }
-    }
-    let signed = magnitudes.sorted().flatMap { [$0, -$0] }
+    let nonlinear = parameters.filter { !$0.isLinear }.map(\.name)
+    let places = StartGrid(law, variables: variables, nonlinear: nonlinear, data: data)
     let grids = parameters.map { parameter -> [Double] in
-      let grid = parameter.grid.isEmpty ? signed : parameter.grid
+      guard !parameter.isLinear else { return [] }
+      let grid = places.values(of: parameter.name)
       let inside = grid.filter { parameter.domain.image(of: $0) != nil }
       return inside.isEmpty ? grid.map { parameter.domain.clamped($0, scale: 1) } : inside
     }

@@ -22,7 +22,7 @@ public struct FormSelector: Sendable {
   /// Candidates that cannot be fitted are kept with the reason.
   /// - Throws: `FitError` when none can.
   public func select(_ data: FitData) throws(FitError) -> Selection {
-    let forms = candidates ?? FormCatalog.candidates(variables: data.columns.count)
+    let forms = candidates ?? FormCatalog.candidates(variables: data.names)
     var fits: [Fit] = []
     var refusals: [Selection.Refusal] = []
     for form in forms {
@@ -50,6 +50,16 @@ public struct FormSelector: Sendable {
       throw FitError(.noSolution, "no candidate could be fitted: \(reasons)")
     }
     return Selection(fits, refusals: refusals)
+  }
+
+  /// Comparisons on many independent sets of rows, on all cores, in order.
+  public func selectAll(_ groups: [FitData]) -> [Result<Selection, FitError>] {
+    var own = options
+    if groups.count > 1 { own.threads = 1 }
+    let selector = FormSelector(candidates, options: own)
+    return parallelMap(count: groups.count, threads: options.threads) { k -> Result<Selection, FitError>? in
+      do throws(FitError) { return .success(try selector.select(groups[k])) } catch { return .failure(error) }
+    }.compactMap { $0 }
   }
 }
 

@@ -35,6 +35,7 @@ struct Search {
     guard var best = ends.min(by: { $0.isBetter(than: $1, rounding: problem.roundingObjective) }) else {
       return nil
     }
+    best = Search.plainest(ends, like: best, problem)
     let atBest = ends.filter { Search.same($0.objective, best.objective, problem.roundingObjective) }.count
     let distinct = Search.distinct(ends.filter(\.isConverged).map(\.objective), problem.roundingObjective)
     var full = problem
@@ -56,6 +57,16 @@ struct Search {
     Problem(
       form: form, data: data, space: options.space, loss: options.loss, domains: domains, free: free,
       base: base)
+  }
+
+  /// Of equally good ends the one with most positive parameters: a width enters as its square, so both signs fit.
+  private static func plainest(_ ends: [Polish.Point], like best: Polish.Point, _ problem: Problem)
+    -> Polish.Point
+  {
+    func positives(_ point: Polish.Point) -> Int { problem.natural(point.u).count { $0 > 0 } }
+    return ends.filter {
+      $0.isConverged && abs($0.objective - best.objective) <= 1e-9 * best.objective
+    }.max { positives($0) < positives($1) } ?? best
   }
 
   /// Objectives equal to seven digits, or both at rounding level.

@@ -7,20 +7,31 @@ public struct Bootstrap: Sendable {
   /// Whether whole clusters were drawn rather than rows.
   public let clustered: Bool
 
-  /// Draws and refits; the same seed gives the same numbers on any number of threads.
+  /// Draws and refits; the same seed gives the same numbers on any number of threads, and the resamples that
+  /// `numpy.random.seed(seed)` followed by a `numpy.random.choice(n, n)` each give.
   ///
   /// Complexity: `resamples` refits, on all cores.
   init(_ fit: Fit, resamples: Int, seed: UInt64, threads: Int) {
     let refitter = Refitter(fit)
     let clusters = fit.data.clusters
     let groups = clusters.map { ($0.max() ?? -1) + 1 } ?? fit.data.count
-    let results = parallelMap(count: resamples, threads: threads) { k -> [Double]? in
-      var generator = SeededGenerator(seed: seed, stream: UInt64(k) + 1)
-      var drawn = [Double](repeating: 0, count: groups)
-      for _ in 0..<groups { drawn[generator.index(below: groups)] += 1 }
-      return refitter.refit(multiplicity: clusters.map { $0.map { drawn[$0] } } ?? drawn)
+    var generator = MersenneTwister(seed: seed)
+    var replicates: [[Double]] = []
+    var left = resamples
+    while left > 0 {
+      // One stream of draws, made ahead of the refits but never more of them than fit in some 100 MB.
+      let count = min(left, max(64, 10_000_000 / max(groups, 1)))
+      let draws = (0..<count).map { _ in
+        var drawn = [Double](repeating: 0, count: groups)
+        for _ in 0..<groups { drawn[generator.index(below: groups)] += 1 }
+        return drawn
+      }
+      replicates += parallelMap(count: count, threads: threads) { k in
+        refitter.refit(multiplicity: clusters.map { $0.map { draws[k][$0] } } ?? draws[k])
+      }.compactMap { $0 }
+      left -= count
     }
-    replicates = results.compactMap { $0 }
+    self.replicates = replicates
     failures = resamples - replicates.count
     clustered = clusters != nil
   }

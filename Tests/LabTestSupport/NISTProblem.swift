@@ -1,24 +1,31 @@
 import Foundation
-import Testing
-
-@testable import ScalingLaws
 
 /// One of NIST's certified nonlinear problems, as the reference data have it.
-struct NISTProblem: Sendable, CustomTestStringConvertible {
-  let name: String
-  let formula: String
-  let columns: [(String, [Double])]
-  let response: [Double]
-  let names: [String]
-  let starts: [[Double]]
-  let certified: [Double]
-  let errors: [Double]
-  let rss: Double
+public struct NISTProblem: Sendable, CustomStringConvertible {
+  /// The set.
+  public let name: String
+  /// The law as `--formula` takes it.
+  public let formula: String
+  /// The predictors by name.
+  public let columns: [(String, [Double])]
+  /// y.
+  public let response: [Double]
+  /// The parameters, b1 and on.
+  public let names: [String]
+  /// NIST's two starts.
+  public let starts: [[Double]]
+  /// The certified estimates.
+  public let certified: [Double]
+  /// The certified standard errors.
+  public let errors: [Double]
+  /// The certified residual sum of squares.
+  public let rss: Double
 
-  var testDescription: String { name }
+  /// The set.
+  public var description: String { name }
 
   /// The law of each set, written as `--formula` takes it.
-  static let formulas: [(String, String)] = [
+  private static let formulas: [(String, String)] = [
     ("Bennett5", "b1*(b2+x)^(-1/b3)"),
     ("BoxBOD", "b1*(1-exp(-b2*x))"),
     ("Chwirut1", "exp(-b1*x)/(b2+b3*x)"),
@@ -67,7 +74,7 @@ struct NISTProblem: Sendable, CustomTestStringConvertible {
   }
 
   /// All sets, or nil when the reference data are not there.
-  static let all: [NISTProblem]? = {
+  public static let all: [NISTProblem]? = {
     guard let folder = ProcessInfo.processInfo.environment["ATTNLAB_REFERENCE_DATA"] else { return nil }
     let nist = URL(fileURLWithPath: folder).appendingPathComponent("nist")
     guard let json = try? Data(contentsOf: nist.appendingPathComponent("certified.json")),
@@ -102,29 +109,9 @@ struct NISTProblem: Sendable, CustomTestStringConvertible {
   }
 
   /// Digits in which two numbers agree, at most 11: −log₁₀ of the relative error.
-  static func digits(_ value: Double?, _ certified: Double) -> Double {
+  public static func digits(_ value: Double?, _ certified: Double) -> Double {
     guard let value, value.isFinite else { return 0 }
     if value == certified { return 11 }
     return min(11, max(0, -log10(abs(value - certified) / abs(certified))))
-  }
-
-  /// The fit from one of the two starts alone.
-  func fit(start: Int) throws -> Fit {
-    let form = try FormulaForm(formula, columns: columns.map(\.0) + ["y"])
-    var options = FitOptions(space: .raw)
-    options.onlyGivenStart = true
-    options.interval = .wald
-    options.influence = false
-    options.start = Dictionary(uniqueKeysWithValues: zip(names, starts[start]))
-    let y = form.response == nil ? response : response.map(logarithm)
-    let ordered = form.variables.compactMap { name in columns.first { $0.0 == name } }
-    return try Fitter(form, options: options).fit(FitData(columns: ordered, response: y))
-  }
-
-  /// The fewest digits of any parameter, of any standard error, and of the residual sum.
-  func digits(of fit: Fit) -> (value: Double, error: Double, rss: Double) {
-    let values = zip(names, certified).map { NISTProblem.digits(fit.parameters[$0]?.value, $1) }
-    let errors = zip(names, errors).map { NISTProblem.digits(fit.parameters[$0]?.standardError, $1) }
-    return (values.min() ?? 0, errors.min() ?? 0, NISTProblem.digits(fit.rss, rss))
   }
 }
