@@ -19,9 +19,11 @@ struct FitCommand: AsyncParsableCommand {
           --predict n=65536 --plot fit.svg
 
       Forms of one variable: power, power-offset, power-decay, linear,
-      quadratic, nlogn, constant, broken-power; of two: chinchilla, kaplan;
-      of three: additive, data-constrained. In a formula, names that are
-      columns are variables and all others parameters.
+      quadratic, nlogn, constant, broken-power; of two (N,D): chinchilla,
+      kaplan; of three: additive (N,D,C), data-constrained (N,D,U with U
+      unique tokens). In a formula, names that are columns are variables
+      and all others parameters. Without --start the starts are placed
+      within the data. Warnings go to standard error with their code.
       """)
 
   @Argument(help: "A CSV file with a header.")

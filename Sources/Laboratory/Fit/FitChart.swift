@@ -41,6 +41,20 @@ public struct FitChart: Sendable {
       self.series = series
       self.height = height
     }
+
+    /// What must be seen upwards: marks and lines whole, bars and bands as far as once their height beyond.
+    var heights: [Double] {
+      let solid = series.filter { $0.kind != .band }.flatMap { $0.rows.map { $0[1] } }.filter(\.isFinite)
+      guard let low = solid.min(), let high = solid.max() else { return [] }
+      let wide = series.filter { $0.kind == .band || $0.kind == .bars }.flatMap {
+        $0.rows.flatMap { $0.suffix(2) }
+      }
+      if yLog {
+        guard low > 0 else { return solid }
+        return solid + wide.filter { $0 > low * low / high && $0 < high * high / low }
+      }
+      return solid + wide.filter { $0 > 2 * low - high && $0 < 2 * high - low }
+    }
   }
 
   /// Points, a line or a band.
@@ -123,6 +137,7 @@ public struct FitChart: Sendable {
   /// The script, which names its files without a folder so that it can be moved with them.
   func script(output: String, data: String, canvas: Figure.Canvas) -> String {
     let total = panels.map(\.height).reduce(0, +)
+    let longest = panels.flatMap(\.series).map(\.label.count).max() ?? 0
     let height = Int(Double(panelHeight) * total) + (title.isEmpty ? 0 : 30)
     var lines = [
       "# Draw again with: gnuplot \(output).gp",
@@ -131,8 +146,8 @@ public struct FitChart: Sendable {
       "set output \(quoted(output))",
       "set style fill transparent solid 0.18 noborder",
       "set grid back lc rgb '\(Figure.gridInk)' lt 1",
-      "set key outside right top Left reverse samplen 1.5 spacing 0.9",
-      "set rmargin 28",
+      "set key at graph 1.02, graph 1 left top Left reverse samplen 1.5 spacing 0.9",
+      "set rmargin \(longest == 0 ? 4 : longest + 8)",
       "set format x '%.6g'",
       "set format y '%.6g'",
       "set lmargin 12",
@@ -171,7 +186,21 @@ public struct FitChart: Sendable {
       panel.yLog ? "set logscale y" : "unset logscale y",
       panel.xLog ? "set format x '10^{%L}'" : "set format x '%.6g'",
       panel.yLog ? "set format y '10^{%L}'" : "set format y '%.6g'",
+      range("x", panel.series.flatMap { $0.rows.map { $0[0] } }, isLog: panel.xLog),
+      range("y", panel.heights, isLog: panel.yLog),
     ]
+  }
+
+  /// The values and a little air: gnuplot's own choice goes on to the next decade, or cuts a mark in two.
+  private static func range(_ axis: String, _ values: [Double], isLog: Bool) -> String {
+    let usable = values.filter { $0.isFinite && (!isLog || $0 > 0) }
+    guard let low = usable.min(), let high = usable.max(), high > low else { return "set \(axis)range [*:*]" }
+    if isLog {
+      let air = pow(high / low, 0.04)
+      return "set \(axis)range [\(low / air):\(high * air)]"
+    }
+    let air = 0.04 * (high - low)
+    return "set \(axis)range [\(low - air):\(high + air)]"
   }
 
   private static func style(_ series: Series) -> String {

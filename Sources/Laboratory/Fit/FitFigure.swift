@@ -107,7 +107,7 @@ public struct FitFigure: Sendable {
   /// Loss over N along lines of equal compute, with the runs of each budget.
   private func isoFLOP(_ record: FitRecord) -> FitChart.Panel {
     var panel = FitChart.Panel(
-      title: "loss along equal compute: runs, parabola (dashed), law", xLabel: "N / parameters",
+      title: "loss along equal compute: runs, parabola (dashed), law with its band", xLabel: "N / parameters",
       yLabel: record.responseName,
       xLog: true, height: 1.3)
     let k = record.allocation?.flopsPerParameterToken ?? 6
@@ -120,8 +120,12 @@ public struct FitFigure: Sendable {
         .points(String(format: "C = %.2g", curve.budget), x: sizes, y: curve.losses, colour: number))
       panel.series.append(
         .line("", x: grid, y: grid.map { curve.value(log($0)) }, colour: number, dashed: true))
+      let law = grid.map { record.fit.predict(at: [$0, curve.budget / k / $0]) }
       panel.series.append(
-        .line("", x: grid, y: grid.map { record.fit.value(at: [$0, curve.budget / k / $0]) }, colour: number))
+        .band(
+          "", x: grid, low: law.map { $0.curveLow ?? .nan }, high: law.map { $0.curveHigh ?? .nan },
+          colour: number))
+      panel.series.append(.line("", x: grid, y: law.map(\.value), colour: number))
     }
     if curves.isEmpty {
       panel.series.append(
