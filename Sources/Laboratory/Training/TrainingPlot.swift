@@ -14,7 +14,7 @@ public enum TrainingPlot {
   }
 
   /// The most curves that one picture can hold.
-  private static let mostCurves = 10
+  private static let mostCurves = 12
 
   /// All figures that the results allow.
   /// - Parameter curves: `curves.csv`, when there is one.
@@ -42,7 +42,7 @@ public enum TrainingPlot {
     let held = comparison.heldOut.map(\.row)
     let extra =
       held.isEmpty || isJoint
-      ? [] : [Figure.Curve(label: "held out", points: points(held, column), style: mostCurves - 1)]
+      ? [] : [Figure.Curve(label: "held out", points: points(held, column), style: 9)]
     let names = [
       "parameters": "parameters N", "tokens": "training tokens D", "compute_flops": "training operations C",
     ]

@@ -1,6 +1,6 @@
 import Transformer
 
-/// The one number in which lines of a comparison differ, with accuracy over it: hashes, a window, a length.
+/// The one number in which lines of a comparison differ, with accuracy over it: hashes, a window, a length; whole numbers, which have an axis.
 struct TrainingSweep {
   /// The number's name; `nil` when there is none, or more than one.
   let name: String?
@@ -11,7 +11,10 @@ struct TrainingSweep {
     let changed = comparison.lines.filter { !$0.rows[0].isTraining }
     let lines = changed.isEmpty ? comparison.lines : changed
     let settings = lines.map(Self.numbers)
-    let keys = Set(settings.flatMap(\.keys)).filter { key in Set(settings.compactMap { $0[key] }).count >= 3 }
+    let keys = Set(settings.flatMap(\.keys)).filter { key in
+      let found = Set(settings.compactMap { $0[key] })
+      return found.count >= 3 && found.allSatisfy { $0 >= 1 }
+    }
     // Where several numbers vary, the one with the most values is drawn over.
     let values = { (key: String) in Set(settings.compactMap { $0[key] }).count }
     guard let name = keys.sorted().max(by: { values($0) < values($1) }) else {
