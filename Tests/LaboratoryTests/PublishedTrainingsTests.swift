@@ -23,6 +23,8 @@ import Testing
       preset: "scaling-parameters", law: .parameters, parameter: "c", value: 1.399, low: 1.395, high: 1.402),
     Documented(
       preset: "scaling-parameters", law: .parameters, parameter: "b", value: 1.637, low: 1.431, high: 1.853),
+    Documented(preset: "scaling-data", law: .data, parameter: "c", value: 1.422, low: 1.420, high: 1.424),
+    Documented(preset: "scaling-data", law: .data, parameter: "b", value: 0.8488, low: 0.6754, high: 1.030),
     Documented(
       preset: "scaling-compute", law: .compute, parameter: "c", value: 1.397, low: 1.395, high: 1.399),
     Documented(
