@@ -138,44 +138,53 @@ INLINE void KERNEL(slopes_nv)(
     KERNEL(slope_rows)(1, nv, p + (ptrdiff_t)t * nv * VL, ds + (ptrdiff_t)t * nv * VL, base, d, masked);
 }
 
-/// target row of every key [column ..] += Σ_lanes weights[strip][key][lane] · rows[lane][column ..], nv vectors wide.
+/// target row of every key [column ..] += Σ_lanes weights[strip][key][lane] · rows[lane][column ..], nv vectors wide,
+/// the last of them `part` floats. Loops unroll so that the sums stay in registers across strips.
 INLINE void KERNEL(outer_group)(
-    const int mr, const int nv, float *const *target, int first, const float *weights, const backward_tile *tile,
-    const float *rows, int dim, int column) {
-  const int width = tile->nv * VL, padded = ROUND_UP(dim, VL);
+    const int mr, const int nv, const int width, const int part, float *const *target, int first,
+    const float *weights, const backward_tile *tile, const float *rows, int padded, int column) {
   vf c[32];
   UNROLL for (int t = 0; t < mr * nv; t++) c[t] = (vf)0.0f;
-  for (int strip = 0; strip < tile->strips; strip++) {
-    const float *a[MR_MAX];
-    UNROLL for (int i = 0; i < mr; i++)
-      a[i] = weights + ((ptrdiff_t)strip * ATTN_BLOCK + first + i) * width;
-    const int left = tile->rows - strip * width;
-    KERNEL(tile_across)(
-        mr, nv, c, a, left < width ? left : width, rows + (ptrdiff_t)strip * width * padded + column, padded);
+  const float *a = weights + (ptrdiff_t)first * width, *b = rows + column;
+  for (int left = tile->rows; left > 0; left -= width) {
+    KERNEL(tile_packed)(mr, nv, width, c, a, left < width ? left : width, b, padded);
+    a += (ptrdiff_t)ATTN_BLOCK * width;
+    b += (ptrdiff_t)width * padded;
   }
-  if (column + nv * VL <= dim) {
-    UNROLL for (int i = 0; i < mr; i++) {
-      float *p = target[first + i] + column;
-      UNROLL for (int v = 0; v < nv; v++) store(p + v * VL, load(p + v * VL) + c[i * nv + v]);
+  UNROLL for (int i = 0; i < mr; i++) {
+    float *p = target[first + i] + column;
+    UNROLL for (int v = 0; v < nv; v++) {
+      if (v < nv - 1 || part == VL) store(p + v * VL, load(p + v * VL) + c[i * nv + v]);
+      else store_part(p + v * VL, load_part(p + v * VL, part) + c[i * nv + v], part);
     }
-  } else {
-    for (int i = 0; i < mr; i++)
-      for (int v = 0; v < nv; v++) {
-        float *p = target[first + i] + column + v * VL;
-        const int part = dim - column - v * VL;
-        if (part >= VL) store(p, load(p) + c[i * nv + v]);
-        else store_part(p, load_part(p, part) + c[i * nv + v], part);
-      }
   }
 }
 
+INLINE void KERNEL(outer_columns)(
+    const int mr, const int nv, const int width, const int part, float *const *target, int count,
+    const float *weights, const backward_tile *tile, const float *rows, int padded, int column) {
+  int i = 0;
+  for (; i + mr <= count; i += mr)
+    KERNEL(outer_group)(mr, nv, width, part, target, i, weights, tile, rows, padded, column);
+  for (; i + 2 <= count; i += 2)
+    KERNEL(outer_group)(2, nv, width, part, target, i, weights, tile, rows, padded, column);
+  for (; i < count; i++)
+    KERNEL(outer_group)(1, nv, width, part, target, i, weights, tile, rows, padded, column);
+}
+
+/// A strip is STRIP lanes wide but in small tiles; its width is a constant then, so that rows need no pointers.
 INLINE void KERNEL(outer_nv)(
     const int mr, const int nv, float *const *target, int count, const float *weights, const backward_tile *tile,
     const float *rows, int dim, int column) {
-  int i = 0;
-  for (; i + mr <= count; i += mr) KERNEL(outer_group)(mr, nv, target, i, weights, tile, rows, dim, column);
-  for (; i + 2 <= count; i += 2) KERNEL(outer_group)(2, nv, target, i, weights, tile, rows, dim, column);
-  for (; i < count; i++) KERNEL(outer_group)(1, nv, target, i, weights, tile, rows, dim, column);
+  const int padded = ROUND_UP(dim, VL), part = dim - column - (nv - 1) * VL;
+  const int width = tile->nv * VL;
+  if (width < STRIP)
+    KERNEL(outer_columns)(
+        2, nv, width, part < VL ? part : VL, target, count, weights, tile, rows, padded, column);
+  else if (part < VL)
+    KERNEL(outer_columns)(mr, nv, STRIP, part, target, count, weights, tile, rows, padded, column);
+  else
+    KERNEL(outer_columns)(mr, nv, STRIP, VL, target, count, weights, tile, rows, padded, column);
 }
 
 /// The columns in chunks of up to NV_MAX vectors, as even as can be.

@@ -18,6 +18,21 @@ INLINE void KERNEL(tile_across)(
   }
 }
 
+/// A(i, k) = a[i·width + k]: gradients of K and V (a strip of Pᵀ or dSᵀ, B = rows of dO or Q).
+INLINE void KERNEL(tile_packed)(
+    const int mr, const int nv, const int width, vf *restrict c, const float *a, int depth, const float *b,
+    ptrdiff_t b_stride) {
+#pragma clang loop unroll_count(2)
+  for (int k = 0; k < depth; k++, b += b_stride) {
+    vf operand[NV_MAX];
+    UNROLL for (int v = 0; v < nv; v++) operand[v] = load(b + v * VL);
+    UNROLL for (int i = 0; i < mr; i++) {
+      vf x = splat(a[i * width + k]);
+      UNROLL for (int v = 0; v < nv; v++) c[i * nv + v] = vfma(x, operand[v], c[i * nv + v]);
+    }
+  }
+}
+
 /// A(i, k) = rows[k][first + i]: weighted values (rows of V, B = Pᵀ) and the gradient of Q (rows of K, B = dSᵀ).
 INLINE void KERNEL(tile_down)(
     const int mr, const int nv, vf *restrict c, const float *const *rows, ptrdiff_t first, int depth, const float *b,

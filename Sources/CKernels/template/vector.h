@@ -49,12 +49,31 @@ INLINE vf KERNEL(vmax)(vf a, vf b) { return a > b ? a : b; }
 #define vmax KERNEL(vmax)
 
 /// The first `count` < VL floats at p, zeros after them; reads nothing beyond.
+#if VL == 16 && defined(__x86_64__)
+INLINE vf KERNEL(load_part)(const float *p, int count) {
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+}
+INLINE void KERNEL(store_part)(float *p, vf x, int count) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)x);
+}
+#elif VL == 8 && defined(__x86_64__)
+INLINE __m256i KERNEL(first_lanes)(int count) {
+  return (__m256i)((vi){0, 1, 2, 3, 4, 5, 6, 7} < count);
+}
+INLINE vf KERNEL(load_part)(const float *p, int count) {
+  return (vf)_mm256_maskload_ps(p, KERNEL(first_lanes)(count));
+}
+INLINE void KERNEL(store_part)(float *p, vf x, int count) {
+  _mm256_maskstore_ps(p, KERNEL(first_lanes)(count), (__m256)x);
+}
+#else
 INLINE vf KERNEL(load_part)(const float *p, int count) {
   vf x = (vf)0.0f;
   memcpy(&x, p, (size_t)count * sizeof(float));
   return x;
 }
 INLINE void KERNEL(store_part)(float *p, vf x, int count) { memcpy(p, &x, (size_t)count * sizeof(float)); }
+#endif
 #define load_part KERNEL(load_part)
 #define store_part KERNEL(store_part)
 

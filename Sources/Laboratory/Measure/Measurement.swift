@@ -78,7 +78,7 @@ public struct Measurement: Sendable {
     try budget(cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")
     if !isChecked { try checkShapeClass(shape, instructionSet) }
 
-    let ledger = MemoryLedger(limitBytes: memoryLimit)
+    let ledger = MemoryLedger(limitBytes: memoryLimit, recycles: true)
     let maker = try InputMaker(
       cell.input, seed: cell.seed, anchors: anchors,
       limit: shape.batch * max(shape.queryLength, shape.keyLength))
