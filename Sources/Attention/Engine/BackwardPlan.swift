@@ -65,7 +65,9 @@ struct BackwardPlan: Sendable {
     return max(1, (wanted + heads - 1) / heads)
   }
 
-  static let groupLimit = 2
+  /// The most tiles that share panels: every panel's keys, values and their gradients come from far away once for all
+  /// of them.
+  static let groupLimit = 8
   /// Keys of a block of the gradients of keys and values.
   static let blockKeys = 64
 }
