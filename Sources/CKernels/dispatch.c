@@ -65,6 +65,16 @@ int32_t attn_isa_supported(int32_t isa) {
   return 0;
 }
 
+void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes, int32_t writes) {
+  for (int32_t t = 0; t < rows.count; t++) {
+    const char *row = (const char *)base + (ptrdiff_t)attn_row(&rows, t) * stride;
+    for (int32_t at = 0; at < bytes; at += 64) {
+      if (writes) __builtin_prefetch(row + at, 1);
+      else __builtin_prefetch(row + at);
+    }
+  }
+}
+
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {
   return backward ? table(isa)->backward_bytes(head_dim, value_dim) : table(isa)->forward_bytes(head_dim, value_dim);
 }

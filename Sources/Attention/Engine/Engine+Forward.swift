@@ -101,7 +101,24 @@ struct ForwardPass: Sendable {
     for position in 0..<group.count {
       var single = group
       (single.first, single.count) = (group.first + position, 1)
+      prefetch(single, next: position + 1 < group.count ? group.tile(position + 1) : nil)
       together(single, merge: merge) { _ in scratch(0) }
+    }
+  }
+
+  /// Asks for the output rows of a tile, to be written at its end, and for the query rows of the one after it.
+  private func prefetch(_ group: WaveWork.Group, next: Int?) {
+    let float = MemoryLayout<Float>.stride
+    let list = plan.pattern.list(batch: group.batch, head: group.head)
+    list.withTables { tables in
+      attn_prefetch_rows(
+        output.head(group.batch, group.head), Int64(output.rowStride * float),
+        tables.rows(list.tiles[group.tile(0)]), Int32(shape.valueDim * float), 1)
+      guard let next else { return }
+      let element = shape.precision.byteCount
+      attn_prefetch_rows(
+        query.head(group.batch, group.head), Int64(query.rowStride * element), tables.rows(list.tiles[next]),
+        Int32(shape.headDim * element), 0)
     }
   }
 

@@ -11,14 +11,15 @@ extension PatternVariant {
     return Forward(output: result.output, lse: result.lse, saved: NothingSaved())
   }
 
-  /// Gradients by the engine over `pattern`.
+  /// Gradients by the engine over `backwardPattern`.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func backward(
     _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<NothingSaved>, in context: ExecutionContext
   ) throws -> QKVGradient {
     try Engine.backward(
       outputGradient: outputGradient, query: inputs.query, key: inputs.key, value: inputs.value,
-      output: forward.output, lse: forward.lse, shape: shape, scale: shape.effectiveScale, pattern: pattern,
+      output: forward.output, lse: forward.lse, shape: shape, scale: shape.effectiveScale,
+      pattern: backwardPattern,
       in: context)
   }
 }

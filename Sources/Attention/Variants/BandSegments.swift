@@ -22,6 +22,14 @@ struct BandSegments {
     self.stride = stride
   }
 
+  /// Rows of a tile of a pass: the corners of a tile, where only some rows see a key, are as high as the tile. Forward
+  /// tiles over narrow bands are half as high; backward products are as deep as the tile is high, and lose more by that.
+  func tileRows(_ pass: Pass) -> Int {
+    pass != .backward && (high - low) / stride < BandSegments.narrow ? TileList.lanes / 2 : TileList.lanes
+  }
+  /// Keys a row from which on the corners are too small a part.
+  private static let narrow = 600
+
   /// Keys up to the row's own position.
   static let causal = BandSegments(low: 0, high: unbounded)
 
@@ -40,10 +48,12 @@ struct BandSegments {
     if fullCount == total { return [run(begin, end, .full)] }
     guard fullCount >= BandSegments.shortestRun else { return [run(begin, end, mask)] }
     let fullLast = fullBegin + (fullCount - 1) * stride
-    return [
-      run(begin, fullBegin - stride, mask), run(fullBegin, fullLast, .full),
-      run(fullLast + stride, end, mask),
-    ].filter { $0.count > 0 }
+    var segments: [TileList.Segment] = []
+    segments.reserveCapacity(3)
+    if begin < fullBegin { segments.append(run(begin, fullBegin - stride, mask)) }
+    segments.append(run(fullBegin, fullLast, .full))
+    if fullLast < end - stride + 1 { segments.append(run(fullLast + stride, end, mask)) }
+    return segments
   }
 
   private func run(_ begin: Int, _ end: Int, _ mask: TileList.Mask) -> TileList.Segment {

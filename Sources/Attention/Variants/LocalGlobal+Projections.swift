@@ -6,14 +6,14 @@ extension LocalGlobal {
   /// Output and LSE; with a second set of projections in two passes over disjoint rows.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<NothingSaved> {
-    let first = inputs.global == nil ? pattern : part(.local)
+    let first = inputs.global == nil ? pattern : part(.local, .forward)
     var (output, lse) = try Engine.forward(
       query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: shape.effectiveScale,
       pattern: first, in: context)
     if let global = inputs.global {
       try Engine.forward(
         query: global.query, key: global.key, value: global.value, shape: shape, scale: shape.effectiveScale,
-        pattern: part(.global), into: &output, lse: &lse, in: context)
+        pattern: part(.global, .forward), into: &output, lse: &lse, in: context)
     }
     return Forward(output: output, lse: lse, saved: NothingSaved())
   }
@@ -26,12 +26,12 @@ extension LocalGlobal {
     var gradient = try Engine.backward(
       outputGradient: outputGradient, query: inputs.query, key: inputs.key, value: inputs.value,
       output: forward.output, lse: forward.lse, shape: shape, scale: shape.effectiveScale,
-      pattern: inputs.global == nil ? pattern : part(.local), in: context)
+      pattern: inputs.global == nil ? backwardPattern : part(.local, .backward), in: context)
     guard let global = inputs.global else { return gradient }
     let second = try Engine.backward(
       outputGradient: outputGradient, query: global.query, key: global.key, value: global.value,
       output: forward.output, lse: forward.lse, shape: shape, scale: shape.effectiveScale,
-      pattern: part(.global),
+      pattern: part(.global, .backward),
       in: context)
     gradient.global = QKV.Projections(query: second.query, key: second.key, value: second.value)
     return gradient

@@ -11,13 +11,15 @@ struct LocalGlobalTiles {
   /// Sorted absolute positions; those that are keys.
   private let globals: [Int], globalKeys: [Int]
   private let band: BandSegments
+  private let tileRows: Int
 
-  init(_ configuration: LocalGlobal.Configuration, _ shape: AttentionShape, globals: [Int]) {
+  init(_ configuration: LocalGlobal.Configuration, _ shape: AttentionShape, globals: [Int], _ pass: Pass) {
     self.configuration = configuration
     self.shape = shape
     self.globals = globals
     globalKeys = globals.filter { $0 < shape.keyLength }
     band = BandSegments(low: shape.isCausal ? 0 : -configuration.right, high: configuration.left)
+    tileRows = band.tileRows(pass)
   }
 
   func list(local: Bool, global: Bool) -> TileList {
@@ -42,18 +44,16 @@ struct LocalGlobalTiles {
   }
 
   private func addLocalRows(except globalRows: [Int], to list: inout TileList) {
+    var row = 0
     var next = globalRows.startIndex
-    var tile: [Int] = []
-    for row in 0..<shape.queryLength {
-      if next < globalRows.endIndex, globalRows[next] == row {
-        next += 1
-      } else {
-        tile.append(row)
+    while row < shape.queryLength {
+      var tile: [Int] = []
+      tile.reserveCapacity(tileRows)
+      while row < shape.queryLength, tile.count < tileRows {
+        if next < globalRows.endIndex, globalRows[next] == row { next += 1 } else { tile.append(row) }
+        row += 1
       }
-      if tile.count == TileList.lanes || (row == shape.queryLength - 1 && !tile.isEmpty) {
-        add(tile, localSegments(tile, &list), to: &list)
-        tile.removeAll(keepingCapacity: true)
-      }
+      if !tile.isEmpty { add(tile, localSegments(tile, &list), to: &list) }
     }
   }
 

@@ -85,21 +85,26 @@ public struct LocalGlobal: PatternVariant {
     self.shape = shape
     let first = 0..<min(configuration.globalTokens, shape.positions)
     globals = Set(first).union(configuration.globalPositions)
-    pattern = LocalGlobal.pattern(.all, configuration, shape, globals)
+    pattern = LocalGlobal.pattern(.all, configuration, shape, globals, .forward)
   }
 
   /// Rows that read the same projections.
   enum Rows: String { case all, local, global }
 
   /// The tiles of the local or the global rows alone: they read different projections when the inputs have them.
-  func part(_ rows: Rows) -> TilePattern { LocalGlobal.pattern(rows, configuration, shape, globals) }
+  func part(_ rows: Rows, _ pass: Pass) -> TilePattern {
+    LocalGlobal.pattern(rows, configuration, shape, globals, pass)
+  }
+
+  /// The same pairs in higher tiles.
+  public var backwardPattern: TilePattern { part(.all, .backward) }
 
   private static func pattern(
-    _ rows: Rows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>
+    _ rows: Rows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>, _ pass: Pass
   ) -> TilePattern {
-    let key = PatternCache.Key(LocalGlobal.self, configuration, shape: shape, part: rows.rawValue)
-    return PatternCache.shared.pattern(key) {
-      let tiles = LocalGlobalTiles(configuration, shape, globals: globals.sorted())
+    let part = rows.rawValue + (pass == .backward ? " backward" : "")
+    return PatternCache.shared.pattern(.init(LocalGlobal.self, configuration, shape: shape, part: part)) {
+      let tiles = LocalGlobalTiles(configuration, shape, globals: globals.sorted(), pass)
       return TilePattern(shared: tiles.list(local: rows != .global, global: rows != .local))
     }
   }

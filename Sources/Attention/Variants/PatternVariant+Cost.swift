@@ -4,7 +4,10 @@ extension PatternVariant {
   /// The closed-form cost: pairs are counted from the tiles, exactly, segment by segment.
   /// - Complexity: O(tiles + segments).
   public func cost(of pass: Pass) -> Cost {
-    Engine.cost(of: pass, shape: shape, pattern: pattern, neededPairs: neededPairs, cachedKeys: stateKeys)
+    Engine.cost(
+      of: pass, shape: shape, pattern: pass == .backward ? backwardPattern : pattern,
+      neededPairs: neededPairs,
+      cachedKeys: stateKeys)
   }
 
   /// Pairs that count, over batch and query heads, without padded keys.

@@ -37,12 +37,14 @@ struct RandomSparseBlocks {
     count = (shape.positions + configuration.blockSize - 1) / configuration.blockSize
     visible = (0..<count).map { row in
       if isGlobal(row) { return Array(0..<count) }
-      let fixed = fixedBlocks(of: row)
+      var blocks = fixedBlocks(of: row)
       var generator = key(row).generator()
       let drawn =
         configuration.draws == .google
-        ? googleDraws(row, &generator) : uniformDraws(row, seen: fixed, &generator)
-      return (fixed + drawn).sorted()
+        ? googleDraws(row, &generator) : uniformDraws(row, seen: blocks, &generator)
+      blocks += drawn
+      blocks.sort()
+      return blocks
     }
   }
 
@@ -54,19 +56,21 @@ struct RandomSparseBlocks {
     }
   }
 
-  /// Global blocks and the window, each once.
+  /// Global blocks and the window, each once, in order.
   private func fixedBlocks(of row: Int) -> [Int] {
     let half = configuration.windowBlocks / 2
     let window = max(0, row - half)...min(count - 1, row + half)
-    var globals: [Int] = []
-    if configuration.globalBlocks != .none, !window.contains(0) { globals.append(0) }
-    if configuration.globalBlocks == .firstAndLast, !window.contains(count - 1) { globals.append(count - 1) }
-    return globals + window
+    var blocks: [Int] = []
+    blocks.reserveCapacity(window.count + 2 + configuration.randomBlocks)
+    if configuration.globalBlocks != .none, !window.contains(0) { blocks.append(0) }
+    blocks += window
+    if configuration.globalBlocks == .firstAndLast, !window.contains(count - 1) { blocks.append(count - 1) }
+    return blocks
   }
 
   /// Draws without replacement from the blocks that the row does not see yet; in a causal shape, of the past.
   private func uniformDraws(_ row: Int, seen: [Int], _ generator: inout RandomGenerator) -> [Int] {
-    let seen = seen.filter { !shape.isCausal || $0 < row }.sorted()
+    let seen = shape.isCausal ? seen.filter { $0 < row } : seen
     var free = (shape.isCausal ? row : count) - seen.count
     // Chosen places among the blocks not seen, sorted; a sparse Fisher–Yates, so a row costs O(randomBlocks²).
     var chosen: [Int] = []

@@ -149,13 +149,14 @@ public struct RandomSparse: PatternVariant {
       let ranges = runs(of: seen).map { run in
         min(run.lowerBound * size, shape.keyLength)..<min(run.upperBound * size, shape.keyLength)
       }
+      let open = ranges.map { TileList.Segment(start: $0.lowerBound, count: $0.count) }
       for rows in shape.rowTiles(of: begin..<end) {
         let first = rows.lowerBound + shape.queryOffset
-        let segments = ranges.flatMap { keys in
+        let segments =
           shape.isCausal
-            ? BandSegments.causal.segments(first: first, last: first + rows.count - 1, keys: keys)
-            : [TileList.Segment(start: keys.lowerBound, count: keys.count)]
-        }
+          ? ranges.flatMap {
+            BandSegments.causal.segments(first: first, last: first + rows.count - 1, keys: $0)
+          } : open
         list.addTile(start: rows.lowerBound, count: rows.count, segments: segments)
       }
     }

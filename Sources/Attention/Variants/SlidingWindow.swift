@@ -73,36 +73,51 @@ public struct SlidingWindow: PatternVariant {
   {
     self.configuration = configuration
     self.shape = shape
-    pattern = PatternCache.shared.pattern(.init(SlidingWindow.self, configuration, shape: shape)) {
-      TilePattern(shared: SlidingWindow.tiles(configuration, shape))
+    pattern = SlidingWindow.pattern(configuration, shape, .forward)
+  }
+
+  /// The same pairs in higher tiles.
+  public var backwardPattern: TilePattern { SlidingWindow.pattern(configuration, shape, .backward) }
+
+  private static func pattern(_ window: Configuration, _ shape: AttentionShape, _ pass: Pass) -> TilePattern {
+    let band = BandSegments(
+      low: -(shape.isCausal ? 0 : window.right) * window.dilation, high: window.left * window.dilation,
+      stride: window.dilation)
+    let rows = band.tileRows(pass)
+    return PatternCache.shared.pattern(.init(SlidingWindow.self, window, shape: shape, part: "\(rows) rows"))
+    {
+      TilePattern(shared: tiles(window, shape, band, tileRows: rows))
     }
   }
 
   /// Rows of one residue modulo the dilation share a tile, and so do their keys: a dense band. The tiles of all residues
   /// at one place follow one another, since they read neighbouring rows.
-  private static func tiles(_ window: Configuration, _ shape: AttentionShape) -> TileList {
+  private static func tiles(
+    _ window: Configuration, _ shape: AttentionShape, _ band: BandSegments, tileRows: Int
+  ) -> TileList {
     let dilation = window.dilation
-    let right = shape.isCausal ? 0 : window.right
-    let band = BandSegments(low: -right * dilation, high: window.left * dilation, stride: dilation)
     let sinks = min(window.sinks, shape.keyLength)
     var list = TileList()
+    let count = (shape.queryLength + tileRows - 1) / tileRows
+    list.reserve(tiles: count, segments: 3 * count)
     let residues = min(dilation, shape.queryLength)
     let longest = (shape.queryLength + dilation - 1) / dilation
-    for place in stride(from: 0, to: longest, by: TileList.lanes) {
+    for place in stride(from: 0, to: longest, by: tileRows) {
       for residue in 0..<residues {
         let rowCount = (shape.queryLength - residue + dilation - 1) / dilation
-        let count = min(TileList.lanes, rowCount - place)
+        let count = min(tileRows, rowCount - place)
         guard count > 0 else { continue }
         let start = residue + place * dilation
         let first = start + shape.queryOffset
         let last = first + (count - 1) * dilation
-        let sinkSegments =
-          shape.isCausal
-          ? BandSegments.causal.segments(first: first, last: last, keys: 0..<sinks)
-          : [TileList.Segment(start: 0, count: sinks)]
-        let windowSegments = band.segments(
-          first: first, last: last, keys: sinks..<max(sinks, shape.keyLength))
-        list.addTile(start: start, count: count, stride: dilation, segments: sinkSegments + windowSegments)
+        var segments = band.segments(first: first, last: last, keys: sinks..<max(sinks, shape.keyLength))
+        if sinks > 0 {
+          segments +=
+            shape.isCausal
+            ? BandSegments.causal.segments(first: first, last: last, keys: 0..<sinks)
+            : [TileList.Segment(start: 0, count: sinks)]
+        }
+        list.addTile(start: start, count: count, stride: dilation, segments: segments)
       }
     }
     return list

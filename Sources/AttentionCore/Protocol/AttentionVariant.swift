@@ -99,6 +99,8 @@ public struct VariantCard: Hashable, Sendable {
 public protocol PatternVariant: AttentionVariant where Saved == NothingSaved {
   /// The tiles of every (batch, head).
   var pattern: TilePattern { get }
+  /// The tiles of the backward pass: the same pairs, in tiles of another height where that is faster.
+  var backwardPattern: TilePattern { get }
   /// How often a pair counts: 0 masked, 1, 2, … Written from the definition, not from the tiles.
   /// `query` is a row of q, `key` a row of k; causality is included, key padding is not (it applies to all alike).
   func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int
@@ -109,6 +111,9 @@ public protocol PatternVariant: AttentionVariant where Saved == NothingSaved {
 extension PatternVariant {
   /// All: the engine takes them.
   public static var precisions: [Precision] { Precision.allCases }
+
+  /// The tiles of the forward pass.
+  public var backwardPattern: TilePattern { pattern }
 
   /// All keys.
   public var stateKeys: Int { shape.keyLength }

@@ -48,6 +48,9 @@ typedef struct {
   float *_Nonnull const *_Nonnull value_gradient;
 } attn_gradient;
 
+/// Asks for the first `bytes` of rows, `stride` bytes apart, before their turn; `writes`: they will be written.
+void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes, int32_t writes);
+
 /// Bytes of scratch, 64-byte aligned, that a tile's forward or backward pass needs.
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward);
 

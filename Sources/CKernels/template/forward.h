@@ -149,7 +149,6 @@ void KERNEL(forward_end)(
   KERNEL(forward_flush)(tile);
   const int dim = tile->head.value_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
   float inverse[ATTN_LANES], keep[ATTN_LANES];
-  if (merge) KERNEL(prefetch_rows)(output, output_stride, tile->row, tile->rows, dim);
   for (int i = 0; i < tile->lanes; i++) {
     float l = tile->l[i];
     inverse[i] = l != 0 ? 1 / l : 0;
