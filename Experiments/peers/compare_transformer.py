@@ -270,28 +270,43 @@ class Eager(torch.nn.Module):
 
 
 def speed(a):
+    """The same decoder in both programs, in turn: a few warm steps of one, then of the other, `rounds` times."""
     torch.set_num_threads(a.threads)
     model = Eager(256, a.width, a.layers, a.width // 64, a.length)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95))
     tokens = torch.randint(0, 256, (a.batch, a.length + 1))
-    times = []
-    for _ in range(a.steps + 2):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        times.append(time.perf_counter() - start)
-    median = sorted(times[2:])[len(times[2:]) // 2]
-    print(f"pytorch {torch.__version__} width {a.width} layers {a.layers} batch {a.batch}x{a.length} threads {a.threads}: "
-          f"{median:.4f} s a step, {a.batch * a.length / median:.0f} tokens/s")
+    command = [a.attnlab, "train", "text", "--time", str(a.steps), "--json", "--threads", str(a.threads)]
+    for setting in [f"model.width={a.width}", f"model.layers={a.layers}", f"model.heads={a.width // 64}",
+                    "model.position=learned", f"task.length={a.length}", f"training.batch={a.batch}"]:
+        command += ["--set", setting]
+    ours, theirs, fractions, allocations = [], [], [], 0
+    for round in range(a.rounds):
+        for step in range(a.steps + (2 if round == 0 else 1)):
+            start = time.perf_counter()
+            optimizer.zero_grad()
+            F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten()).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            if step >= (2 if round == 0 else 1): theirs.append(time.perf_counter() - start)
+        timing = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        ours += timing["seconds"]
+        fractions.append(timing["fraction_of_peak"])
+        allocations += timing["allocations"]
+    quantile = lambda values, q: sorted(values)[int(q * (len(values) - 1))]
+    median = {name: quantile(values, 0.5) for name, values in [("attnlab", ours), ("pytorch", theirs)]}
+    print(f"width {a.width} layers {a.layers} batch {a.batch}x{a.length} threads {a.threads}, torch {torch.__version__}")
+    for name, values in [("attnlab", ours), ("pytorch", theirs)]:
+        print(f"  {name:8s} {median[name]:.4f} s a step ({quantile(values, 0.2):.4f} to {quantile(values, 0.8):.4f}, "
+              f"{len(values)} steps), {a.batch * a.length / median[name]:.0f} tokens/s")
+    print(f"  attnlab is {median['pytorch'] / median['attnlab']:.2f} times as fast, at {100 * np.median(fractions):.0f} % of the "
+          f"measured peak; {allocations} allocations in the timed steps", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attnlab", default=".build/release/attnlab")
     parser.add_argument("--speed", action="store_true")
-    for name, value in [("width", 256), ("layers", 4), ("batch", 8), ("length", 256), ("steps", 8), ("threads", 2)]:
+    for name, value in [("width", 256), ("layers", 4), ("batch", 8), ("length", 256), ("steps", 5), ("rounds", 3), ("threads", 2)]:
         parser.add_argument("--" + name, type=int, default=value)
     arguments = parser.parse_args()
     if arguments.speed:

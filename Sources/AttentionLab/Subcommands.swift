@@ -15,6 +15,7 @@ enum Subcommands {
     CheckCommand.self,
     TrainCommand.self,
     ForwardCommand.self,
+    GenerateCommand.self,
     FitCommand.self,
     SwapCommand.self,
     DoctorCommand.self,

@@ -17,6 +17,7 @@ struct TrainCommand: ParsableCommand {
         attnlab train text --set task.path=notes.txt --variant "sliding-window(left=63) x3, full"
         attnlab train mqar --set task.pairs=16 --set model.width=64 --set training.learningRate=3e-3
         attnlab train listops --model model.yaml --checkpoint runs/listops
+        attnlab train text --set model.width=256 --time 10 --threads 1
 
       model.yaml has the sections task, model and training, such as {model: {width: 256, layers: 6}}. Ctrl-C saves; the
       checkpoint folder holds checkpoint.safetensors, model.safetensors, runs.csv and curves.csv.
@@ -50,12 +51,22 @@ struct TrainCommand: ParsableCommand {
   @Flag(help: "Start over; the old folder is kept under another name.")
   var fresh = false
 
-  @Flag(help: "Print the final row as JSON.")
+  @Option(help: "Time this many steps after three warm ones instead of training; nothing is written.")
+  var time: Int?
+
+  @Flag(help: "Print the final row, or the times, as JSON.")
   var json = false
 
   func run() throws {
     let catalog = AttentionLab.catalog
     try ThreadFlag.check(threads)
+    if let time {
+      guard (1...100_000).contains(time) else { throw UsageError("--time \(time): it takes 1 to 100000") }
+      let timing = try job().timeSteps(
+        time, catalog: catalog, threads: threads ?? Parallel.processorCount)
+      print(json ? timing.json.pretty : timing.text)
+      return
+    }
     let path = checkpoint ?? "results/train-\(task)"
     if fresh, let kept = try RunFolder.setAside(path) { Terminal.note("kept the earlier results as \(kept)") }
     let job = try job()

@@ -7,8 +7,7 @@
   X(void, gemm_pack_a, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
   X(void, gemm_pack_b, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
   X(void, gemm_block,                                                                                                  \
-    (const float *, ptrdiff_t, int32_t, const float *, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t,    \
-     const float *))
+    (const float *, const float *, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t, const float *))
 
 #define DECLARE(result, name, parameters) \
   result name##_portable parameters;      \
@@ -52,7 +51,7 @@ void attn_gemm_pack_b(
 }
 
 void attn_gemm_block(
-    int32_t isa, const float *a, ptrdiff_t row_stride, int32_t a_is_packed, const float *b, float *c, ptrdiff_t ldc,
-    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, int32_t accumulate, const float *bias) {
-  table(isa)->gemm_block(a, row_stride, a_is_packed, b, c, ldc, rows, columns, depth, accumulate, bias);
+    int32_t isa, const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t rows, ptrdiff_t columns,
+    ptrdiff_t depth, int32_t accumulate, const float *bias) {
+  table(isa)->gemm_block(a, b, c, ldc, rows, columns, depth, accumulate, bias);
 }

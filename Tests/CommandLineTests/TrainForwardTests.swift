@@ -52,6 +52,53 @@ import Testing
       Self.attnlab("forward", "--checkpoint", folder + "/no", "--tokens", tokens, "--logits", logits) == 2)
   }
 
+  @Test func continuesTextWithTheBytesThatTheCacheNeeds() throws {
+    let scratch = try Scratch()
+    let text = try scratch.write("text.txt", String(repeating: "abcdefgh", count: 400))
+    let folder = scratch.path + "/run", model = folder + "/model.safetensors"
+    let sizes = [
+      "--set", "task.path=\(text)", "--set", "task.length=16", "--set", "model.width=16", "--set",
+      "model.layers=2", "--set", "model.heads=2", "--variant", "sliding-window(left=3), full",
+    ]
+    let training = ["--steps", "40", "--set", "training.batch=4", "--set", "training.learningRate=1e-2"]
+    let trained = try BuiltProgram.attnlab.run(
+      ["train", "text", "--checkpoint", folder, "--threads", "1"] + sizes + training)
+    #expect(trained.code == 0, "\(trained.errors)")
+
+    let generated = try BuiltProgram.attnlab.run(
+      "generate", "--checkpoint", model, "--prompt", "abcd", "--count", "12", "--json", "--threads", "1")
+    #expect(generated.code == 0, "\(generated.errors)")
+    let root = try #require(
+      try JSONSerialization.jsonObject(with: Data(generated.output.utf8)) as? [String: Any])
+    let row = try #require((root["rows"] as? [[String: Any]])?.first)
+    #expect(row["text"] as? String == "efghabcdefgh")
+    // 16 wide, k and v, 4 bytes: 3 rows in the layer of the window, 4 + 11 in the full one.
+    #expect(row["peak_cache_bytes"] as? Int == 2 * 4 * 16 * (3 + 15))
+    let whole = try BuiltProgram.attnlab.run(
+      "generate", "--checkpoint", model, "--prompt", "abcd", "--count", "12", "--no-cache")
+    #expect(whole.output == "abcdefghabcdefgh\n")
+
+    for wrong in [
+      [], ["--prompt", ""], ["--prompt", "a", "--count", "0"], ["--prompt", "a", "--tokens", "x.npy"],
+      ["--tokens", scratch.path + "/none.npy"], ["--prompt", "a", "--temperature", "-1"],
+      ["--prompt", "a", "--top-k", "-1"], ["--prompt", "a", "--source", model],
+    ] {
+      let refused = try BuiltProgram.attnlab.run(["generate", "--checkpoint", model] + wrong)
+      #expect(refused.code == 2 && refused.errorLines.count == 1, "\(wrong): \(refused.errors)")
+    }
+  }
+
+  @Test func timesStepsWithoutAllocations() throws {
+    let timed = try BuiltProgram.attnlab.run(
+      ["train", "induction", "--time", "3", "--json"] + Self.small)
+    #expect(timed.code == 0, "\(timed.errors)")
+    let root = try #require(
+      try JSONSerialization.jsonObject(with: Data(timed.output.utf8)) as? [String: Any])
+    #expect(root["allocations"] as? Int == 0)
+    #expect((root["seconds"] as? [Double])?.count == 3)
+    #expect(try BuiltProgram.attnlab.run("train", "induction", "--time", "0").code == 2)
+  }
+
   @Test(arguments: [
     ["train", "inductoin"], ["train", "induction", "--set", "model.heads=3"],
     ["train", "induction", "--set", "model.wdith=8"], ["train", "induction", "--set", "heads=2"],

@@ -18,9 +18,8 @@ void attn_gemm_pack_b(
     int32_t isa, const float *source, ptrdiff_t column_stride, ptrdiff_t depth_stride, ptrdiff_t columns,
     ptrdiff_t depth, float *target);
 
-/// C[rows][columns] (+)= A·B (+ bias over columns); B packed; A packed, or in place with `row_stride` when `rows` is a
-/// multiple of the tile's. 2·rows·columns·depth operations.
+/// C[rows][columns] (+)= A·B (+ bias over columns), A and B packed. 2·rows·columns·depth operations.
 void attn_gemm_block(
-    int32_t isa, const float *a, ptrdiff_t row_stride, int32_t a_is_packed, const float *b, float *c, ptrdiff_t ldc,
-    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, int32_t accumulate, const float *bias);
+    int32_t isa, const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t rows, ptrdiff_t columns,
+    ptrdiff_t depth, int32_t accumulate, const float *bias);
 #endif

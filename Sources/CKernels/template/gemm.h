@@ -6,49 +6,32 @@
 #endif
 #define GEMM_COLUMNS (2 * VL)
 
-/// acc[GEMM_ROWS][GEMM_COLUMNS] = Σ_k a(i,k) · b[k][GEMM_COLUMNS]; `a` is packed ([k][GEMM_ROWS]) or read in place (row stride `rs`).
-INLINE void KERNEL(gemm_tile)(
-    const float *a, ptrdiff_t rs, const int packed, const float *b, ptrdiff_t depth, vf acc[GEMM_ROWS][2]) {
+/// acc[GEMM_ROWS][GEMM_COLUMNS] = Σ_k a[k][GEMM_ROWS] · b[k][GEMM_COLUMNS].
+INLINE void KERNEL(gemm_tile)(const float *a, const float *b, ptrdiff_t depth, vf acc[GEMM_ROWS][2]) {
   for (int i = 0; i < GEMM_ROWS; i++) acc[i][0] = acc[i][1] = splat(0);
-  if (packed) {
-    for (ptrdiff_t k = 0; k < depth; k++) {
-      vf b0 = load(b), b1 = load(b + VL);
-      UNROLL for (int i = 0; i < GEMM_ROWS; i++) {
-        vf x = splat(a[i]);
-        acc[i][0] = vfma(x, b0, acc[i][0]);
-        acc[i][1] = vfma(x, b1, acc[i][1]);
-      }
-      a += GEMM_ROWS;
-      b += GEMM_COLUMNS;
+  for (ptrdiff_t k = 0; k < depth; k++) {
+    vf b0 = load(b), b1 = load(b + VL);
+    UNROLL for (int i = 0; i < GEMM_ROWS; i++) {
+      vf x = splat(a[i]);
+      acc[i][0] = vfma(x, b0, acc[i][0]);
+      acc[i][1] = vfma(x, b1, acc[i][1]);
     }
-  } else {
-    const float *row[GEMM_ROWS / 3];
-    for (int i = 0; i < GEMM_ROWS / 3; i++) row[i] = a + 3 * i * rs;
-    for (ptrdiff_t k = 0; k < depth; k++) {
-      vf b0 = load(b), b1 = load(b + VL);
-      UNROLL for (int i = 0; i < GEMM_ROWS; i++) {
-        vf x = splat(row[i / 3][(i % 3) * rs]);
-        acc[i][0] = vfma(x, b0, acc[i][0]);
-        acc[i][1] = vfma(x, b1, acc[i][1]);
-      }
-      UNROLL for (int i = 0; i < GEMM_ROWS / 3; i++) row[i]++;
-      b += GEMM_COLUMNS;
-    }
+    a += GEMM_ROWS;
+    b += GEMM_COLUMNS;
   }
 }
 
-/// c[m][n] (+)= a · b (+ bias): all tiles of a block. `b` is packed in panels of GEMM_COLUMNS columns.
-/// `a`: packed in groups of GEMM_ROWS rows, or in place with row stride `rs`, which then needs m to be a multiple of GEMM_ROWS.
+/// c[m][n] (+)= a · b (+ bias): all tiles of a block. `b` is packed in panels of GEMM_COLUMNS columns, `a` in groups of
+/// GEMM_ROWS rows.
 void KERNEL(gemm_block)(
-    const float *a, ptrdiff_t rs, int32_t packed, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t m, ptrdiff_t n,
-    ptrdiff_t depth, int32_t accumulate, const float *bias) {
+    const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
+    int32_t accumulate, const float *bias) {
   for (ptrdiff_t j = 0; j < n; j += GEMM_COLUMNS, b += GEMM_COLUMNS * depth) {
     ptrdiff_t columns = n - j < GEMM_COLUMNS ? n - j : GEMM_COLUMNS;
     for (ptrdiff_t i = 0; i < m; i += GEMM_ROWS) {
       ptrdiff_t rows = m - i < GEMM_ROWS ? m - i : GEMM_ROWS;
       vf acc[GEMM_ROWS][2];
-      if (packed) KERNEL(gemm_tile)(a + i * depth, 0, 1, b, depth, acc);
-      else KERNEL(gemm_tile)(a + i * rs, rs, 0, b, depth, acc);
+      KERNEL(gemm_tile)(a + i * depth, b, depth, acc);
       float *target = c + i * ldc + j;
       if (rows == GEMM_ROWS && columns == GEMM_COLUMNS) {
         if (bias) {
@@ -87,14 +70,19 @@ void KERNEL(gemm_block)(
 /// dst[p][k][width] = src(p·width + x, k) with element (x, k) at src[x·xs + k·ks]; zeros beyond `count`.
 INLINE void KERNEL(gemm_panels)(
     const float *src, ptrdiff_t xs, ptrdiff_t ks, ptrdiff_t count, ptrdiff_t depth, ptrdiff_t width, float *dst) {
-  for (ptrdiff_t p = 0; p < count; p += width, dst += width * depth) {
+  const ptrdiff_t whole = xs == 1 ? count / width * width : 0;
+  // Rows of the source are read whole: a panel at a time, lines that two panels share would be fetched twice.
+  if (whole > 0)
+    for (ptrdiff_t k = 0; k < depth; k++)
+      for (ptrdiff_t p = 0; p < whole; p += width)
+        __builtin_memcpy(dst + p * depth + k * width, src + p + k * ks, (size_t)width * sizeof(float));
+  dst += whole * depth;
+  for (ptrdiff_t p = whole; p < count; p += width, dst += width * depth) {
     ptrdiff_t used = count - p < width ? count - p : width;
     const float *base = src + p * xs;
     if (used < width)
       for (ptrdiff_t k = 0; k < depth; k++)
         for (ptrdiff_t x = 0; x < width; x++) dst[k * width + x] = x < used ? base[x * xs + k * ks] : 0;
-    else if (xs == 1)
-      for (ptrdiff_t k = 0; k < depth; k++) __builtin_memcpy(dst + k * width, base + k * ks, (size_t)width * sizeof(float));
     else {
       ptrdiff_t k = 0;
       typedef float v4 __attribute__((ext_vector_type(4)));

@@ -13,14 +13,15 @@ extension Compute {
   ///
   /// `C (+)= op(A)·op(B) + bias`, op(A) `[m, k]`, op(B) `[k, n]`, C `[m, n]` row-major from `offset` in `target`.
   ///
-  /// B is packed into panels of one register tile's width, A is read in place where its rows are contiguous. The work
-  /// is cut into blocks of C; k is never split between threads, so the bits do not depend on `threads`.
+  /// B is packed once into panels of one register tile's width, every block of rows of A by the worker that computes
+  /// it: rows read in place, a power of two apart, would fall on few cache sets. The work is cut into blocks of C; k is
+  /// never split between threads, so the bits do not depend on `threads`.
   /// - Parameters:
   ///   - a: `[m, k]`, or `[k, m]` when transposed; last axis contiguous.
   ///   - b: `[k, n]`, or `[n, k]` when transposed; last axis contiguous.
   ///   - bias: `[n]`, added to every row.
   /// - Complexity: 2·m·n·k operations.
-  /// - Throws: `MemoryLimitExceeded` for the packed copy of B.
+  /// - Throws: `MemoryLimitExceeded` for the packed copies.
   public func gemm(
     _ a: Tensor, _ aSide: Orientation = .plain, _ b: Tensor, _ bSide: Orientation = .plain,
     into target: inout Tensor, at offset: Int = 0, accumulate: Bool = false, bias: Tensor? = nil
@@ -37,13 +38,12 @@ extension Compute {
     precondition(b.strides[1] == 1 || b.shape[1] == 1, "B: the last axis is not contiguous")
     precondition(bias.map { $0.count == n } ?? true, "bias: \(n) elements expected")
     guard m > 0 && n > 0 && k > 0 else { return }
-    let plan = GemmPlan(m: m, n: n, k: k, isa: isa, threads: threads)
     let workers = 2 * m * n * k < Compute.parallelThreshold * 16 ? 1 : threads
+    let plan = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers)
     var packedB = try empty([plan.paddedColumns * k])
-    var packedA = try empty([workers * plan.aScratch(inPlace: aSide == .plain)])
+    var packedA = try empty([workers * plan.blockRows * plan.depth])
     let aStrides = aSide == .plain ? (a.strides[0], 1) : (1, a.strides[0])
     let bStrides = bSide == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
-    let scratch = plan.aScratch(inPlace: aSide == .plain)
     a.withUnsafePointer { a in
       b.withUnsafePointer { b in
         packedB.withUnsafeMutablePointer { packedB in
@@ -51,13 +51,13 @@ extension Compute {
             target.withUnsafeMutablePointer { target in
               bias.withPointer { bias in
                 let job = GemmJob(
-                  plan: plan, a: Shared(a), aStrides: aStrides, inPlace: aSide == .plain, b: Shared(b),
-                  bStrides: bStrides, packedB: Shared(packedB), c: Shared(target + offset),
-                  bias: bias.map { Shared($0) }, accumulate: accumulate)
+                  plan: plan, a: Shared(a), aStrides: aStrides, b: Shared(b), bStrides: bStrides,
+                  packedB: Shared(packedB), c: Shared(target + offset), bias: bias.map { Shared($0) },
+                  accumulate: accumulate)
                 Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in job.pack(index) }
                 let shared = Shared(packedA)
                 Parallel.forEach(count: plan.jobs, threads: workers) { index, worker in
-                  job.run(index, scratch: shared.pointer + worker * scratch)
+                  job.run(index, scratch: shared.pointer + worker * plan.blockRows * plan.depth)
                 }
               }
             }
@@ -79,24 +79,26 @@ extension Compute {
   }
 }
 
-/// How a product is cut: k in slices that fit the first-level cache with a panel, C in blocks that fit the second.
+/// How a product is cut: k in slices of which a block of A fits the second-level cache, C in blocks that even out the
+/// load. Every element of C is summed in the order of k whatever the blocks are.
 struct GemmPlan: Sendable {
   let m: Int, n: Int, k: Int, isa: Int32
   let tileRows: Int, tileColumns: Int
   let depth: Int, blockRows: Int, blockColumns: Int
 
-  init(m: Int, n: Int, k: Int, isa: Int32, threads: Int) {
+  init(m: Int, n: Int, k: Int, isa: Int32, workers: Int) {
     (self.m, self.n, self.k, self.isa) = (m, n, k, isa)
     tileRows = Int(attn_gemm_tile_rows(isa))
     tileColumns = Int(attn_gemm_tile_columns(isa))
-    let slices = (k + 319) / 320
+    func roundedUp(_ size: Int, to tile: Int) -> Int { (size + tile - 1) / tile * tile }
+    let slices = (k + 511) / 512
     depth = (k + slices - 1) / slices
-    blockRows = max(1, 144 / tileRows) * tileRows
+    // A worker should find about four blocks: first of fewer rows, then, as A is packed again for each, of fewer columns.
+    let share = workers == 1 ? m : (m + 4 * workers - 1) / (4 * workers)
+    blockRows = roundedUp(min(96, max(48, share), m), to: tileRows)
     let rows = (m + blockRows - 1) / blockRows
-    // Enough blocks for the load to even out; fixed by the shape, so that the bits do not depend on the threads.
-    let wanted = max(1, (8 + rows - 1) / rows)
-    let columns = (n + wanted - 1) / wanted
-    blockColumns = (columns + tileColumns - 1) / tileColumns * tileColumns
+    let wanted = workers == 1 ? 1 : (4 * workers + rows - 1) / rows
+    blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
   }
 
   var paddedColumns: Int { (n + tileColumns - 1) / tileColumns * tileColumns }
@@ -107,8 +109,6 @@ struct GemmPlan: Sendable {
   /// Columns packed by one job: a multiple of the tile's.
   var packColumns: Int { tileColumns * 4 }
   var packJobs: Int { depthSlices * ((n + packColumns - 1) / packColumns) }
-  /// Floats that a worker needs to pack its rows of A: a whole block, or the last partial tile.
-  func aScratch(inPlace: Bool) -> Int { (inPlace ? tileRows : blockRows) * depth }
 }
 
 /// One product with its pointers; blocks of C are independent.
@@ -116,7 +116,6 @@ private struct GemmJob: Sendable {
   let plan: GemmPlan
   let a: Shared<Float>
   let aStrides: (Int, Int)
-  let inPlace: Bool
   let b: Shared<Float>
   let bStrides: (Int, Int)
   let packedB: Shared<Float>
@@ -138,24 +137,13 @@ private struct GemmJob: Sendable {
     let column = index / plan.rowBlocks * plan.blockColumns, columns = min(plan.blockColumns, plan.n - column)
     for slice in 0..<plan.depthSlices {
       let first = slice * plan.depth, depth = min(plan.depth, plan.k - first)
-      let panel = packedB.pointer + first * plan.paddedColumns + column * depth
-      let bias = slice == 0 ? bias.map { UnsafePointer($0.pointer + column) } : nil
-      let adds: Int32 = accumulate || slice > 0 ? 1 : 0
-      let source = a.pointer + row * aStrides.0 + first * aStrides.1
-      let target = c.pointer + row * plan.n + column
-      let direct = inPlace ? rows / plan.tileRows * plan.tileRows : 0
-      if direct > 0 {
-        attn_gemm_block(
-          plan.isa, source, aStrides.0, 0, panel, target, plan.n, direct, columns, depth, adds, bias)
-      }
-      if direct < rows {
-        attn_gemm_pack_a(
-          plan.isa, source + direct * aStrides.0, aStrides.0, aStrides.1, rows - direct, depth, scratch)
-        attn_gemm_block(
-          plan.isa, scratch, 0, 1, panel, target + direct * plan.n, plan.n, rows - direct, columns, depth,
-          adds,
-          bias)
-      }
+      attn_gemm_pack_a(
+        plan.isa, a.pointer + row * aStrides.0 + first * aStrides.1, aStrides.0, aStrides.1, rows, depth,
+        scratch)
+      attn_gemm_block(
+        plan.isa, scratch, packedB.pointer + first * plan.paddedColumns + column * depth,
+        c.pointer + row * plan.n + column, plan.n, rows, columns, depth, accumulate || slice > 0 ? 1 : 0,
+        slice == 0 ? bias.map { UnsafePointer($0.pointer + column) } : nil)
     }
   }
 }

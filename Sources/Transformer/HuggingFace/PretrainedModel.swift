@@ -12,6 +12,8 @@ public struct PretrainedModel {
   let head: MaskedLanguageHead?
   /// Whether the checkpoint can predict tokens (a bare BERT trunk cannot).
   public let predicts: Bool
+  /// Whether it can continue a sequence.
+  public var generates: Bool { predicts && model.decoder != nil }
   /// Stored tensors that were not used, such as a pooler.
   public let unused: [String]
 

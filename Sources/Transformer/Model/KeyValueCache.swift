@@ -14,6 +14,17 @@ struct KeyValueCache {
 
   init(_ attention: LayerAttention) { self.attention = attention }
 
+  /// Whether a causal row of the variant sees the same keys however many follow, so that what was computed for it stays
+  /// valid. random-sparse gives the last block a row of its own and lsh sorts the whole sequence; of a variant that is
+  /// not known here nothing is assumed.
+  static func serves(_ attention: LayerAttention) -> Bool {
+    switch attention.id {
+    case "full", "full-materialized", "sliding-window", "local-global": true
+    case "chunked": attention.settings["circular"] != .bool(true)
+    default: false
+    }
+  }
+
   /// Rows held.
   var rows: Int { key?.shape[2] ?? 0 }
   /// Bytes held.
@@ -50,7 +61,6 @@ struct KeyValueCache {
       let reach = setting("left", 256) * setting("dilation", 1), sinks = setting("sinks", 0)
       return min(sinks, rows)..<max(min(sinks, rows), rows - reach)
     case "chunked":
-      guard attention.settings["circular"] != .bool(true) else { return 0..<0 }
       let chunk = setting("chunk", 64), before = setting("before", 0), overlap = setting("overlap", 0)
       let start = rows / chunk * chunk - before * chunk - overlap
       return 0..<max(0, start) / chunk * chunk

@@ -41,9 +41,18 @@ public struct Generation: Hashable, Sendable {
   public var cacheBytes: Int
   /// The most bytes held after any token.
   public var peakCacheBytes: Int
-  /// Whether keys and values were kept; `false`: a variant cannot answer one query against a cache, so each token was
-  /// computed from the whole sequence.
+  /// Whether keys and values were kept; `false`: a layer's pattern changes with the length of the sequence, so each token
+  /// was computed from the whole.
   public var usedCache: Bool
+}
+
+extension Stack {
+  /// The attention of the self-attention layers.
+  var attention: [LayerAttention] {
+    sublayers.compactMap {
+      if case .attention(let layer) = $0.function, !layer.isCross { layer.attention } else { nil }
+    }
+  }
 }
 
 extension TransformerModel {
@@ -69,20 +78,14 @@ extension TransformerModel {
         field: "count", value: "\(count)",
         allowed: "at most \(configuration.maximumLength - prompt.count) after a prompt of \(prompt.count)")
     }
-    var state = useCache ? try Decoding(self, decoder: decoder, source: source) : nil
-    var result = Generation(tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: useCache)
+    let isCached = useCache && decoder.attention.allSatisfy(KeyValueCache.serves)
+    var state = isCached ? try Decoding(self, decoder: decoder, source: source) : nil
+    var result = Generation(tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: isCached)
     for step in 0..<count {
-      var logits: [Float]?
-      if state != nil {
-        do {
-          logits = try state?.advance(step == 0 ? prompt : Array(result.tokens.suffix(1)))
-        } catch is ConfigurationError {
-          state = nil
-          result.usedCache = false
-        }
-      }
-      let next = Int32(
-        sampling.choose(try logits ?? lastLogits(prompt + result.tokens, source: source), step: step))
+      let logits =
+        try state?.advance(step == 0 ? prompt : Array(result.tokens.suffix(1)))
+        ?? lastLogits(prompt + result.tokens, source: source)
+      let next = Int32(sampling.choose(logits, step: step))
       result.cacheBytes = state?.cacheBytes ?? 0
       result.peakCacheBytes = max(result.peakCacheBytes, result.cacheBytes)
       if next == stop { break }

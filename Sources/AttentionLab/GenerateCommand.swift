@@ -1,0 +1,178 @@
+import ArgumentParser
+import AttentionCore
+import Foundation
+import Laboratory
+import Tensors
+import Transformer
+
+/// `attnlab generate`: a trained decoder or encoder–decoder continues text or tokens.
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Continue text or tokens with a trained model, token by token, with a key-value cache.",
+    discussion: """
+      The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the GPT-2 family. Text is
+      read and written as bytes, for models that were trained on bytes; other models take token ids (.npy).
+      Each layer keeps the keys and values that its attention can still see: a sliding window keeps its window. Layers
+      whose pattern depends on the length (random-sparse, lsh) cannot be continued from a cache; every token is then
+      computed from the whole sequence.
+
+      Examples:
+        attnlab generate --checkpoint results/train-text/model.safetensors --prompt "public struct " --count 200
+        attnlab generate --checkpoint m.safetensors --prompt "let " --temperature 0.8 --top-k 20 --seed 7
+        attnlab generate --checkpoint gpt2 --tokens ids.npy --count 32 --out continued.npy
+        attnlab generate --checkpoint reversal.safetensors --source words.npy --tokens start.npy --stop 2
+      """)
+
+  @Option(help: "A model.safetensors or checkpoint.safetensors of attnlab train, or a Hugging Face folder.")
+  var checkpoint: String
+
+  @Option(help: "Text to continue, read as bytes.")
+  var prompt: String?
+
+  @Option(help: "Instead of --prompt: integers [length] or [batch, length] (.npy) to continue.")
+  var tokens: String?
+
+  @Option(help: "What the encoder of an encoder-decoder reads: integers [length] or [batch, length] (.npy).")
+  var source: String?
+
+  @Option(help: "New tokens, at most.")
+  var count = 100
+
+  @Option(help: "Divides the logits before a token is drawn; 0: the likeliest token always.")
+  var temperature = 0.0
+
+  @Option(help: "Only this many of the likeliest tokens are drawn from; 0: all.")
+  var topK = 0
+
+  @Option(help: "The seed of the draws.")
+  var seed: UInt64 = 1
+
+  @Option(help: "The token that ends the text; it is not written.")
+  var stop: Int32?
+
+  @Flag(help: "Compute every token from the whole sequence.")
+  var noCache = false
+
+  @Option(help: "Write the new tokens: int32 [batch, count], -1 after the end of a row (.npy).")
+  var out: String?
+
+  @Option(help: "Threads. Default: all processors.")
+  var threads: Int?
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    try ThreadFlag.check(threads)
+    try checkNumbers()
+    let prompts = try prompts()
+    let sources = try source.map { try TokenFile.rows($0) }
+    guard sources.map({ $0.count == prompts.count }) ?? true else {
+      throw UsageError("--source has \(sources?.count ?? 0) rows; there are \(prompts.count) to continue")
+    }
+    let pretrained = try PretrainedModel(
+      contentsOf: checkpoint, catalog: AttentionLab.catalog,
+      compute: Compute(threads: threads ?? Parallel.processorCount))
+    guard pretrained.generates else {
+      throw UsageError(
+        "\(checkpoint): a model of kind \(pretrained.model.configuration.kind.rawValue) does not generate; "
+          + "a decoder or an encoder-decoder does")
+    }
+    let vocabulary = pretrained.model.configuration.vocabulary
+    guard prompt == nil || vocabulary == 256 else {
+      throw UsageError(
+        "--prompt is read as bytes, 256 of them; this model has \(vocabulary) tokens: give --tokens IDS.npy")
+    }
+    let clock = ContinuousClock(), start = clock.now
+    let results = try prompts.enumerated().map { row, prompt in
+      try pretrained.model.generate(
+        prompt: prompt, count: count, source: sources?[row] ?? [],
+        sampling: Sampling(
+          temperature: temperature, topK: topK, key: RandomKey(seed: seed)("row")(row)),
+        stop: stop, useCache: !noCache)
+    }
+    let seconds = (clock.now - start) / .seconds(1)
+    if let out { try write(results, to: out) }
+    report(results, seconds: seconds)
+  }
+
+  private func checkNumbers() throws(UsageError) {
+    guard count >= 1 else { throw UsageError("--count \(count): it takes 1 or more") }
+    guard temperature >= 0, temperature.isFinite else {
+      throw UsageError("--temperature \(temperature): it takes 0 or more")
+    }
+    guard topK >= 0 else { throw UsageError("--top-k \(topK): it takes 0 or more") }
+  }
+
+  /// The rows to continue.
+  private func prompts() throws -> [[Int32]] {
+    switch (prompt, tokens) {
+    case (let text?, nil):
+      guard !text.isEmpty else { throw UsageError("--prompt is empty: it takes at least one byte of text") }
+      return [text.utf8.map { Int32($0) }]
+    case (nil, let path?): return try TokenFile.rows(path)
+    default: throw UsageError("give --prompt TEXT or --tokens IDS.npy, one of the two")
+    }
+  }
+
+  private func write(_ results: [Generation], to path: String) throws {
+    let columns = results.map(\.tokens.count).max() ?? 0
+    let values = results.flatMap { row in
+      row.tokens.map { Int64($0) } + [Int64](repeating: -1, count: columns - row.tokens.count)
+    }
+    try NpyArray(values, shape: [results.count, columns], as: .int32).write(to: path)
+  }
+
+  private func report(_ results: [Generation], seconds: Double) {
+    let made = results.reduce(0) { $0 + $1.tokens.count }
+    let peak = results.map(\.peakCacheBytes).max() ?? 0
+    let usedCache = results.allSatisfy(\.usedCache)
+    if json {
+      let rows = results.map { result in
+        JSONValue.object([
+          "tokens": .array(result.tokens.map { .int(Int($0)) }), "text": .text(text(result)),
+          "cache_bytes": .int(result.cacheBytes), "peak_cache_bytes": .int(result.peakCacheBytes),
+          "used_cache": .bool(result.usedCache),
+        ])
+      }
+      print(JSONValue.object(["rows": .array(rows), "seconds": .double(seconds)]).pretty)
+      return
+    }
+    for result in results {
+      print(text(result).map { (prompt ?? "") + $0 } ?? result.tokens.map { "\($0)" }.joined(separator: " "))
+    }
+    let cache =
+      usedCache
+      ? "keys and values: \(Quantity.describe(bytes: Double(peak))) at most"
+      : "no key-value cache: every token from the whole sequence"
+    Terminal.note(
+      "\(made) tokens in \(Quantity.describe(seconds: seconds)), "
+        + "\(Quantity.significant(Double(made) / seconds, 3)) a second; \(cache)")
+  }
+
+  /// Bytes as text, when text was asked for.
+  private func text(_ result: Generation) -> String? {
+    guard prompt != nil else { return nil }
+    return String(decoding: result.tokens.map { UInt8(clamping: $0) }, as: UTF8.self)
+  }
+}
+
+/// Token ids in a `.npy` file.
+enum TokenFile {
+  /// The rows of an integer array `[length]` or `[batch, length]`.
+  /// - Throws: `UsageError` for another type or rank, no element, or a number that is no token id; `NpyError`.
+  static func rows(_ path: String) throws -> [[Int32]] {
+    let array = try NpyArray(contentsOf: path)
+    guard let ids = array.integers, (1...2).contains(array.shape.count) else {
+      throw UsageError(
+        "\(path): \(array.type.rawValue) \(array.shape); integers [batch, length] or [length] expected")
+    }
+    guard let length = array.shape.last, length > 0, !ids.isEmpty else {
+      throw UsageError("\(path): an empty array \(array.shape); at least one token expected")
+    }
+    let exact = ids.compactMap { Int32(exactly: $0) }
+    guard exact.count == ids.count else { throw UsageError("\(path): a number that is no token id") }
+    return stride(from: 0, to: exact.count, by: length).map { Array(exact[$0..<$0 + length]) }
+  }
+}
