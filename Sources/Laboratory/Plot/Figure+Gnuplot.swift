@@ -135,7 +135,8 @@ extension Figure {
       let top = all.map(\.y).max() ?? 1
       lines.append("set yrange [0:\(max(10, top * 115))]")
     } else {
-      let ends = all.flatMap { [$0.low ?? $0.y, $0.high ?? $0.y, $0.y] }.filter { $0 > 0 }
+      var ends = all.flatMap { [$0.low ?? $0.y, $0.high ?? $0.y, $0.y] }.filter { $0 > 0 }
+      if case .plain = yAxis, let guide = panel.guide { ends.append(guide) }
       if let bottom = ends.min(), let top = ends.max() {
         if case .plain = yAxis {
           let room = max(0.06 * (top - bottom), 1e-3 * top)

@@ -60,7 +60,7 @@ public struct Figure: Sendable {
     public var title: String
     /// Its curves.
     public var curves: [Curve]
-    /// A guide at y = 1, such as "as fast as the baseline".
+    /// A dashed guide at a y, such as 1 for "as fast as the baseline".
     public var guide: Double?
 
     /// Creates a panel.

@@ -33,16 +33,16 @@ public enum TrainingPlot {
         $0["compute_budget"].isEmpty ? $0["tokens"] : $0["compute_budget"]
       } : [law.rows]
     let column = law.kind.columns[0]
+    let held = isJoint ? [] : points(comparison.heldOut.map(\.row), column)
     let curves = groups.prefix(mostCurves).enumerated().map { style, rows in
       let points = points(rows, column)
       return Figure.Curve(
         label: isJoint ? label(rows[0]) : "trainings in the fit", points: points,
-        law: isJoint ? joint(law, fit, rows, over: points) : samples(fit, over: points), style: style)
+        law: isJoint
+          ? joint(law, fit, rows, over: points)
+          : samples(fit, over: (points + held).sorted { $0.x < $1.x }), style: style)
     }
-    let held = comparison.heldOut.map(\.row)
-    let extra =
-      held.isEmpty || isJoint
-      ? [] : [Figure.Curve(label: "held out", points: points(held, column), style: 9)]
+    let extra = held.isEmpty ? [] : [Figure.Curve(label: "held out", points: held, style: 9)]
     let names = [
       "parameters": "parameters N", "tokens": "training tokens D", "compute_flops": "training operations C",
     ]
