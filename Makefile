@@ -18,7 +18,7 @@ test: setup
 
 check: lint build
 	$(ATTNLAB) check
-	$(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests'
+	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests'
 	$(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests'
 
 bench: build
