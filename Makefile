@@ -19,7 +19,7 @@ test: setup
 check: lint build
 	$(ATTNLAB) check
 	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests'
-	$(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests'
+	TSAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests'
 
 bench: build
 	$(ATTNLAB) bench
