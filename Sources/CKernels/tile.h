@@ -29,25 +29,42 @@ static inline void attn_prefetch_row(const float *row, int32_t dim) {
 /// Appends the keys `from ..` of a run until the block is full or the run ends; returns the next key.
 static inline int32_t attn_block_fill(attn_block *block, const attn_head *head, const attn_run *run, int32_t from) {
   attn_piece piece = {block->count, block->count, run->mask, run->low, run->high};
-  const int scattered = run->keys.index != NULL || run->keys.stride > 1;
-  int32_t t = from, count = block->count;
-  for (; t < run->keys.count && count < ATTN_BLOCK; t++) {
-    int32_t key = attn_row(&run->keys, t);
-    if (key >= head->key_limit) continue;
-    block->keys[count] = head->key + (ptrdiff_t)key * head->key_stride;
-    block->values[count] = head->value + (ptrdiff_t)key * head->value_stride;
-    block->key[count] = key;
-    block->word[count] = run->bits ? run->bits[t] : 0;
-    if (scattered) {
-      attn_prefetch_row(block->keys[count], head->head_dim);
-      attn_prefetch_row(block->values[count], head->value_dim);
+  const int32_t room = ATTN_BLOCK - block->count, *index = run->keys.index;
+  const float **keys = block->keys + block->count, **values = block->values + block->count;
+  int32_t *key = block->key + block->count, count = 0, next;
+  uint64_t *word = block->word + block->count;
+  if (index) {
+    for (next = from; next < run->keys.count && count < room; next++) {
+      if (index[next] >= head->key_limit) continue;
+      key[count] = index[next];
+      if (run->bits) word[count] = run->bits[next];
+      keys[count] = head->key + (ptrdiff_t)index[next] * head->key_stride;
+      values[count] = head->value + (ptrdiff_t)index[next] * head->value_stride;
+      count++;
     }
-    count++;
+  } else {
+    const int32_t stride = run->keys.stride, start = run->keys.start + from * stride, left = run->keys.count - from;
+    const int32_t reach = start < head->key_limit ? (head->key_limit - start - 1) / stride + 1 : 0;
+    const int32_t live = left < reach ? left : reach;
+    const float *k = head->key + (ptrdiff_t)start * head->key_stride;
+    const float *v = head->value + (ptrdiff_t)start * head->value_stride;
+    const ptrdiff_t key_step = stride * head->key_stride, value_step = stride * head->value_stride;
+    count = live < room ? live : room;
+    for (int32_t t = 0; t < count; t++) key[t] = start + t * stride;
+    for (int32_t t = 0; t < count; t++) keys[t] = k + t * key_step;
+    for (int32_t t = 0; t < count; t++) values[t] = v + t * value_step;
+    if (run->bits) for (int32_t t = 0; t < count; t++) word[t] = run->bits[from + t];
+    next = count == live ? run->keys.count : from + count;
   }
-  piece.last = count;
-  block->count = count;
-  if (piece.last > piece.first) block->piece[block->pieces++] = piece;
-  return t;
+  if (index || run->keys.stride > 1)
+    for (int32_t t = 0; t < count; t++) {
+      attn_prefetch_row(keys[t], head->head_dim);
+      attn_prefetch_row(values[t], head->value_dim);
+    }
+  block->count += count;
+  piece.last = block->count;
+  if (count > 0) block->piece[block->pieces++] = piece;
+  return next;
 }
 
 /// Whether any of the block's pieces has a mask.
@@ -55,5 +72,30 @@ static inline int attn_block_masked(const attn_block *block) {
   for (int i = 0; i < block->pieces; i++)
     if (block->piece[i].mask != ATTN_FULL) return 1;
   return 0;
+}
+
+/// The keys `first ..< last` of a block, without those at its ends that a band hides from all rows at `low … high`.
+typedef struct {
+  int32_t first, last;
+} attn_span;
+
+static inline int attn_hides(const attn_piece *piece, int32_t key, int32_t low, int32_t high) {
+  return low - key > piece->high || high - key < piece->low;
+}
+
+static inline attn_span attn_block_span(const attn_block *block, int32_t low, int32_t high) {
+  attn_span span = {0, block->count};
+  for (int i = 0; i < block->pieces && block->piece[i].mask == ATTN_BAND; i++) {
+    const attn_piece *piece = &block->piece[i];
+    while (span.first < piece->last && attn_hides(piece, block->key[span.first], low, high)) span.first++;
+    if (span.first < piece->last) break;
+  }
+  for (int i = block->pieces - 1; i >= 0 && block->piece[i].mask == ATTN_BAND; i--) {
+    const attn_piece *piece = &block->piece[i];
+    while (span.last > piece->first && attn_hides(piece, block->key[span.last - 1], low, high)) span.last--;
+    if (span.last > piece->first) break;
+  }
+  if (span.last < span.first) span.last = span.first;
+  return span;
 }
 #endif

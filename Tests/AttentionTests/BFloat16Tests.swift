@@ -86,7 +86,8 @@ import Testing
     }
   }
 
-  @Test("tile heights and odd numbers of keys", arguments: Path.all, [1, 4, 5, 16, 17, 33, 48, 49, 64, 65])
+  @Test(
+    "tile heights and odd numbers of keys", arguments: Path.all, [1, 4, 5, 8, 9, 16, 17, 33, 48, 49, 64, 65])
   func tileHeights(path: Path, rows: Int) throws {
     for keys in [1, 2, 97] {
       let shape = try AttentionShape(queryLength: rows, keyLength: keys, headDim: 16)

@@ -25,7 +25,28 @@ import Testing
       EngineCase(shape: shape, list: list), in: ExecutionContext(threads: 2, instructionSet: isa))
   }
 
-  @Test("a long cache is split along its keys", arguments: [1, 2, 3, 5])
+  @Test(
+    "runs without a mask are read where they lie", arguments: InstructionSet.available, Array(1...9))
+  func directRuns(isa: InstructionSet, rows: Int) throws {
+    // 800 keys: more than are computed at once; strided keys, a cut by padding, a run behind it, and a mask between.
+    let shape = try AttentionShape(
+      batch: 2, queryLength: rows, keyLength: 800, headDim: rows % 2 == 0 ? 64 : 43,
+      valueDim: rows % 3 == 0 ? 72 : 30, keyLengths: [800, 517])
+    var list = TileList()
+    list.addTile(
+      start: 0, count: rows,
+      segments: [
+        .init(start: 3, count: 700), .init(start: 1, count: 130, stride: 6),
+        .init(start: 0, count: 40, mask: .notSelf), .init(start: 790, count: 10), .init(start: 516, count: 2),
+      ])
+    for strided in [false, true] {
+      try EngineTests.check(
+        EngineCase(shape: shape, list: list, seed: UInt64(rows)), strided: strided,
+        in: ExecutionContext(threads: 2, instructionSet: isa))
+    }
+  }
+
+  @Test("a long cache is split along its keys", arguments: [1, 2, 3, 5, 8, 9])
   func splitCache(rows: Int) throws {
     let shape = try AttentionShape(queryLength: rows, keyLength: 5000, headDim: 8)
     var list = TileList()

@@ -68,6 +68,35 @@ import Testing
       EngineCase(shape: shape, list: dense(shape)), in: ExecutionContext(threads: 1, instructionSet: isa))
   }
 
+  @Test(
+    "bands that hide keys from some rows of a tile", arguments: InstructionSet.available,
+    [(64, 1), (64, 2), (32, 1), (50, 3), (17, 1)])
+  func hiddenKeys(isa: InstructionSet, tile: (rows: Int, stride: Int)) throws {
+    // Narrow bands, several to a block of keys: parts of it, or all, are hidden from groups of rows of one tile.
+    let length = 2 * tile.rows * tile.stride
+    let shape = try AttentionShape(queryLength: length, keyLength: 230, headDim: 24, valueDim: 40)
+    var list = TileList()
+    for first in 0..<tile.stride {
+      let segments: [TileList.Segment] = [
+        .init(start: 0, count: 40, mask: .band(low: -20, high: 4)),
+        .init(start: 40, count: 90, mask: .band(low: -3, high: 9)),
+        .init(start: 130, count: first == 0 ? 5 : 0),
+        .init(start: 140, count: 3, mask: .band(low: 500, high: 600)),
+        .init(start: 150, count: 40, stride: 2, mask: .band(low: -150, high: -120)),
+      ]
+      list.addTile(start: first, count: tile.rows, stride: tile.stride, segments: segments)
+      var scattered = (0..<Int32(tile.rows)).map { Int32(length / 2) + $0 }
+      scattered.reverse()
+      if first == 0 {
+        let keys = list.gathered(
+          keys: [9, 100, 3, 77, 229, 64], mask: .band(low: -2, high: Int32(tile.rows / 2)))
+        list.addTile(rows: scattered, segments: [keys, segments[1]])
+      }
+    }
+    try EngineTests.check(
+      EngineCase(shape: shape, list: list), in: ExecutionContext(threads: 2, instructionSet: isa))
+  }
+
   @Test("huge scores are safe", arguments: InstructionSet.available, [1e2, 1e4, 1e8, 1e12])
   func hugeScores(isa: InstructionSet, spread: Double) throws {
     let shape = try AttentionShape(queryLength: 20, keyLength: 120, headDim: 8)

@@ -10,7 +10,7 @@
 /// The most keys that are computed at once.
 #define ATTN_BLOCK 96
 /// Tiles of at most so many rows are computed row by row, with lanes along the head dimension.
-#define ATTN_NARROW 4
+#define ATTN_NARROW 8
 
 /// What a mask of a run of keys is.
 enum { ATTN_FULL = 0, ATTN_BAND = 1, ATTN_NOT_SELF = 2, ATTN_BITS = 3 };

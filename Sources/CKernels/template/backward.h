@@ -8,6 +8,9 @@ typedef struct {
   attn_block block;
   int32_t rows, lanes, nv, strips;
   int32_t row[ATTN_LANES], position[ATTN_LANES];
+  int32_t low[MAX_STRIPS], high[MAX_STRIPS];
+  /// The keys of the block that each strip's rows see.
+  attn_span span[MAX_STRIPS];
   float lse[ATTN_LANES], delta[ATTN_LANES];
   float *qt, *gt, *dqt;        // [strip][dim][lane]: Qᵀ, dOᵀ, dQᵀ
   float *q_rows, *g_rows;      // [row][dim, padded]: scale·Q, dO
@@ -58,6 +61,7 @@ void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gra
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
+  KERNEL(strip_reach)(tile->position, tile->rows, tile->strips, tile->nv * VL, tile->low, tile->high);
   const ptrdiff_t lanes = tile->lanes, dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
   tile->qt = (float *)((char *)scratch + ALIGNED(sizeof(backward_tile)));
   tile->gt = tile->qt + lanes * dk;
@@ -146,8 +150,10 @@ INLINE void KERNEL(outer_group)(
   vf c[32];
   UNROLL for (int t = 0; t < mr * nv; t++) c[t] = (vf)0.0f;
   const float *a = weights + (ptrdiff_t)first * width, *b = rows + column;
-  for (int left = tile->rows; left > 0; left -= width) {
-    KERNEL(tile_packed)(mr, nv, width, c, a, left < width ? left : width, b, padded);
+  const attn_span *span = tile->span;
+  for (int left = tile->rows; left > 0; left -= width, span++) {
+    if (first < span->last && first + mr > span->first)
+      KERNEL(tile_packed)(mr, nv, width, c, a, left < width ? left : width, b, padded);
     a += (ptrdiff_t)ATTN_BLOCK * width;
     b += (ptrdiff_t)width * padded;
   }
@@ -210,19 +216,30 @@ INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *ti
   const int lane0 = strip * nv * VL;
   const ptrdiff_t dk = (ptrdiff_t)lane0 * ROUND_UP(head->head_dim, VL);
   float *p = tile->p + (ptrdiff_t)lane0 * ATTN_BLOCK, *ds = tile->ds + (ptrdiff_t)lane0 * ATTN_BLOCK;
-  KERNEL(scores_nv)(mr, nv, p, block->keys, block->count, head->head_dim, tile->qt + dk);
+  const attn_span span =
+      masked ? attn_block_span(block, tile->low[strip], tile->high[strip]) : (attn_span){0, block->count};
+  const int count = span.last - span.first, width = nv * VL;
+  tile->span[strip] = span;
+  // Weights of keys that the strip does not see are zeros in the outer products of the keys beside them.
+  if (count < block->count)
+    for (int side = 0; side < 2; side++) {
+      const ptrdiff_t from = side ? span.last : 0, to = side ? block->count : span.first;
+      memset(p + from * width, 0, sizeof(float) * (size_t)((to - from) * width));
+      memset(ds + from * width, 0, sizeof(float) * (size_t)((to - from) * width));
+    }
+  if (count == 0) return;
+  const float *const *keys = block->keys + span.first, *const *values = block->values + span.first;
+  float *weights = p + (ptrdiff_t)span.first * width, *slopes = ds + (ptrdiff_t)span.first * width;
+  KERNEL(scores_nv)(mr, nv, weights, keys, count, head->head_dim, tile->qt + dk);
   KERNEL(scores_nv)(
-      mr, nv, ds, block->values, block->count, head->value_dim,
-      tile->gt + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL));
+      mr, nv, slopes, values, count, head->value_dim, tile->gt + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL));
   if (masked) {
-    for (int i = 0; i < block->pieces; i++)
-      if (block->piece[i].mask != ATTN_FULL)
-        KERNEL(apply_mask)(nv, p, &block->piece[i], block->key, block->word, tile->position, lane0);
-    KERNEL(slopes_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 1);
+    KERNEL(mask_block)(nv, p, block, span, tile->position, lane0);
+    KERNEL(slopes_nv)(nv, weights, slopes, count, tile->lse + lane0, tile->delta + lane0, 1);
   } else {
-    KERNEL(slopes_nv)(nv, p, ds, block->count, tile->lse + lane0, tile->delta + lane0, 0);
+    KERNEL(slopes_nv)(nv, weights, slopes, count, tile->lse + lane0, tile->delta + lane0, 0);
   }
-  KERNEL(weighted_nv)(mr, nv, tile->dqt + dk, head->head_dim, block->keys, block->count, ds);
+  KERNEL(weighted_nv)(mr, nv, tile->dqt + dk, head->head_dim, keys, count, slopes);
 }
 
 static __attribute__((noinline)) void KERNEL(backward_flush)(backward_tile *tile) {

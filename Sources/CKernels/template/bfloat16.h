@@ -1,20 +1,6 @@
 // One query tile, forward, with q, k and v in bfloat16. Where the processor multiplies pairs of bfloat16 the tile is
-// computed as in forward.h with pairs in place of numbers (bfloat16_dot.h); elsewhere, and for tiles of a few rows, which
-// are bound by reading K and V, the rows of a block are widened and the float32 tile does the rest.
-
-typedef uint16_t KERNEL(vh) __attribute__((ext_vector_type(VL), aligned(2)));
-#define vh KERNEL(vh)
-typedef uint32_t KERNEL(vw) __attribute__((ext_vector_type(VL)));
-#define vw KERNEL(vw)
-
-/// Exact.
-INLINE vf KERNEL(widen)(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
-
-INLINE vh KERNEL(load16_part)(const uint16_t *p, int count) {
-  vh x = (vh)(uint16_t)0;
-  memcpy(&x, p, (size_t)count * sizeof(uint16_t));
-  return x;
-}
+// computed as in forward.h with pairs in place of numbers (bfloat16_dot.h); elsewhere the rows of a block are widened and the
+// float32 tile does the rest. Tiles of a few rows, which are bound by reading K and V, widen in registers (narrow.h).
 
 void KERNEL(widen16)(float *target, const uint16_t *source, int64_t count) {
   int64_t i = 0;
@@ -94,7 +80,9 @@ void KERNEL(forward16_begin)(void *scratch, const attn_head16 *head, attn_list r
         head->head_dim);
   const attn_list packed = {.index = 0, .start = 0, .stride = 1, .count = rows.count};
   KERNEL(forward_begin)(own->tile, &wide, packed);
-  KERNEL(take_rows)(rows, head->query_offset, own->tile->lanes, own->tile->row, own->tile->position);
+  forward_tile *tile = own->tile;
+  KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
+  KERNEL(strip_reach)(tile->position, tile->rows, tile->strips, tile->nv * VL, tile->low, tile->high);
 #if ISA_BF16
   if (own->paired) KERNEL(pairs_begin)(own);
 #endif
@@ -109,6 +97,13 @@ static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *ow
     return;
   }
 #endif
+  if (own->tile->rows <= ATTN_NARROW) {
+    const narrow_source keys = {.rows = (const void *const *)own->keys};
+    const narrow_source values = {.rows = (const void *const *)own->values};
+    KERNEL(narrow_keys)(1, 0, own->tile, &keys, &values, block->count);
+    block->count = block->pieces = 0;
+    return;
+  }
   const ptrdiff_t dk = ROUND_UP(own->head.head_dim, VL), dv = ROUND_UP(own->head.value_dim, VL);
   float *const values = own->wide + ATTN_BLOCK * dk;
   for (int t = 0; t < block->count; t++) {
@@ -120,8 +115,19 @@ static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *ow
   KERNEL(forward_flush)(own->tile);
 }
 
+static __attribute__((noinline)) void KERNEL(narrow_run16)(forward_tile16 *own, const attn_run *run) {
+  const attn_head16 *head = &own->head;
+  KERNEL(narrow_run)(
+      1, own->tile, run, head->key, head->key_stride * (ptrdiff_t)sizeof(uint16_t), head->value,
+      head->value_stride * (ptrdiff_t)sizeof(uint16_t));
+}
+
 void KERNEL(forward16_run)(void *scratch, const attn_run *run) {
   forward_tile16 *own = scratch;
+  if (KERNEL(narrow_direct)(own->tile, run)) {
+    KERNEL(narrow_run16)(own, run);
+    return;
+  }
   attn_block *block = &own->tile->block;
   const int scattered = run->keys.index != NULL || run->keys.stride > 1;
   for (int32_t next = 0; next < run->keys.count;) {

@@ -1,11 +1,15 @@
 // One query tile, forward: Sᵀ = K·Qᵀ, softmax down the keys, Oᵀ += Vᵀ·Pᵀ. Lanes are query rows, so maxima, sums and
 // masks are vertical and nothing of K or V is packed. A tile is `strips` column strips of nv vectors.
 
+#define MAX_STRIPS (ATTN_LANES / STRIP)
+
 typedef struct {
   attn_head head;
   attn_block block;
   int32_t rows, lanes, nv, strips;
   int32_t row[ATTN_LANES], position[ATTN_LANES];
+  /// The lowest and the highest position of every strip's rows.
+  int32_t low[MAX_STRIPS], high[MAX_STRIPS];
   float m[ATTN_LANES], l[ATTN_LANES];
   float *qt, *ot, *s;
 } KERNEL(forward_tile);
@@ -62,6 +66,18 @@ INLINE void KERNEL(take_rows)(
   }
 }
 
+/// The lowest and highest position of the rows of each strip.
+INLINE void KERNEL(strip_reach)(const int32_t *position, int rows, int strips, int width, int32_t *low, int32_t *high) {
+  for (int strip = 0; strip < strips; strip++) {
+    const int first = strip * width, last = first + width < rows ? first + width : rows;
+    low[strip] = high[strip] = position[first];
+    for (int i = first + 1; i < last; i++) {
+      low[strip] = position[i] < low[strip] ? position[i] : low[strip];
+      high[strip] = position[i] > high[strip] ? position[i] : high[strip];
+    }
+  }
+}
+
 /// Asks for the rows of a tile, all at once: packing reads them a vector's column at a time.
 INLINE void KERNEL(prefetch_rows)(const float *source, int64_t stride, const int32_t *row, int rows, int dim) {
   for (int i = 0; i < rows; i++) attn_prefetch_row(source + (ptrdiff_t)row[i] * stride, dim);
@@ -74,6 +90,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
+  KERNEL(strip_reach)(tile->position, tile->rows, tile->strips, tile->nv * VL, tile->low, tile->high);
   KERNEL(prefetch_rows)(head->query, head->query_stride, tile->row, tile->rows, head->head_dim);
   tile->qt = (float *)((char *)scratch + ALIGNED(sizeof(forward_tile)));
   tile->ot = tile->qt + (ptrdiff_t)tile->lanes * ROUND_UP(head->head_dim, VL);
@@ -104,16 +121,21 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
   float *ot = tile->ot + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL);
   const float *qt = tile->qt + (ptrdiff_t)lane0 * ROUND_UP(head->head_dim, VL);
   float *m = tile->m + lane0, *l = tile->l + lane0;
-  KERNEL(scores_nv)(mr, nv, tile->s, block->keys, block->count, head->head_dim, qt);
+  float *s = tile->s;
   if (masked) {
-    for (int i = 0; i < block->pieces; i++)
-      if (block->piece[i].mask != ATTN_FULL)
-        KERNEL(apply_mask)(nv, tile->s, &block->piece[i], block->key, block->word, tile->position, lane0);
-    KERNEL(softmax_nv)(nv, tile->s, block->count, m, l, ot, head->value_dim, 1);
-  } else {
-    KERNEL(softmax_nv)(nv, tile->s, block->count, m, l, ot, head->value_dim, 0);
+    const attn_span span = attn_block_span(block, tile->low[strip], tile->high[strip]);
+    const int count = span.last - span.first;
+    if (count == 0) return;
+    s += (ptrdiff_t)span.first * width;
+    KERNEL(scores_nv)(mr, nv, s, block->keys + span.first, count, head->head_dim, qt);
+    KERNEL(mask_block)(nv, tile->s, block, span, tile->position, lane0);
+    KERNEL(softmax_nv)(nv, s, count, m, l, ot, head->value_dim, 1);
+    KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values + span.first, count, s);
+    return;
   }
-  KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, tile->s);
+  KERNEL(scores_nv)(mr, nv, s, block->keys, block->count, head->head_dim, qt);
+  KERNEL(softmax_nv)(nv, s, block->count, m, l, ot, head->value_dim, 0);
+  KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, s);
 }
 
 #include "narrow.h"
@@ -137,6 +159,10 @@ static __attribute__((noinline)) void KERNEL(forward_flush)(forward_tile *tile) 
 
 void KERNEL(forward_run)(void *scratch, const attn_run *run) {
   forward_tile *tile = scratch;
+  if (KERNEL(narrow_direct)(tile, run)) {
+    KERNEL(narrow_run32)(tile, run);
+    return;
+  }
   for (int32_t t = 0; t < run->keys.count;) {
     t = attn_block_fill(&tile->block, &tile->head, run, t);
     if (tile->block.count == ATTN_BLOCK) KERNEL(forward_flush)(tile);

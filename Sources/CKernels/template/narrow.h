@@ -1,35 +1,114 @@
 // Tiles of up to ATTN_NARROW rows (decoding, single global rows): lanes run along the head dimension instead, so that a
 // row costs what it is and the pass is bound by reading K and V once. Q is [row][dim], O is [row][dim], both padded.
+// Runs of keys without a mask are read where they lie, NARROW_KEYS at a time and without a list of pointers; `half`: in bfloat16,
+// widened in registers.
 
-/// Σ of every vector's lanes: x[i] → lane i. VL vectors in, one out.
+/// Keys of a run that are computed at once.
+#define NARROW_KEYS 256
+/// Keys whose values stay in the first-level cache while several rows use them.
+#define NARROW_VALUES 32
+
+/// Rows of keys or values: `stride` bytes apart, or where `rows` points when a call says that they are not direct.
+typedef struct {
+  const char *base;
+  ptrdiff_t stride;
+  const void *const *rows;
+} KERNEL(narrow_source);
+#define narrow_source KERNEL(narrow_source)
+
+INLINE const void *KERNEL(narrow_row)(const int direct, const narrow_source *source, int t) {
+  return direct ? source->base + t * source->stride : source->rows[t];
+}
+
+/// VL elements of a row from its d-th on, or its last `part`.
+INLINE vf KERNEL(narrow_load)(const int half, const void *row, int d) {
+  return half ? KERNEL(widen)(*(const vh *)((const uint16_t *)row + d)) : load((const float *)row + d);
+}
+INLINE vf KERNEL(narrow_load_part)(const int half, const void *row, int d, int part) {
+  return half ? KERNEL(widen)(KERNEL(load16_part)((const uint16_t *)row + d, part))
+              : load_part((const float *)row + d, part);
+}
+
+#if VL == 16
+#define EVEN_4 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define ODD_4 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
+#endif
+#define PAIR(a, b, FIRST, SECOND) (__builtin_shufflevector(a, b, FIRST) + __builtin_shufflevector(a, b, SECOND))
+
+/// Σ of every vector's lanes: x[i] → lane i. VL vectors in, one out; three instructions a sum.
 INLINE vf KERNEL(sum_each)(vf *x) {
-  transpose(x);
-  UNROLL for (int step = VL / 2; step >= 1; step /= 2)
-    UNROLL for (int i = 0; i < step; i++) x[i] += x[i + step];
+  UNROLL for (int i = 0; i < VL / 2; i++) x[i] = PAIR(x[2 * i], x[2 * i + 1], LOW_1, HIGH_1);
+  UNROLL for (int i = 0; i < VL / 4; i++) x[i] = PAIR(x[2 * i], x[2 * i + 1], LOW_2, HIGH_2);
+#if VL == 8
+  x[0] = PAIR(x[0], x[1], LOW_4, HIGH_4);
+#elif VL == 16
+  UNROLL for (int i = 0; i < 2; i++) x[i] = PAIR(x[2 * i], x[2 * i + 1], LOW_8, HIGH_8);
+  x[0] = PAIR(x[0], x[1], EVEN_4, ODD_4);
+#endif
   return x[0];
 }
 
-/// Scores of one row against `count` keys. The first row to read a block also asks for the values of the same keys.
-INLINE void KERNEL(narrow_scores)(
-    float *s, const float *q, const attn_block *block, int head_dim, int value_dim, const int fetch) {
-  const int count = block->count, whole = head_dim / VL * VL, part = head_dim - whole;
-  for (int t = 0; t < count; t += VL) {
-    vf x[VL];
-    UNROLL for (int i = 0; i < VL; i++) {
-      const int at = t + i < count ? t + i : count - 1;
-      const float *k = block->keys[at];
-      if (fetch) for (int d = 0; d < value_dim; d += 16) __builtin_prefetch(block->values[at] + d, 0, 3);
+/// Scores of nr rows against VL/nr keys from the t-th on: s[row·s_stride + key]. Keys beyond the last repeat it.
+INLINE void KERNEL(narrow_dots)(
+    const int half, const int direct, const int nr, float *s, int s_stride, const float *q, int q_stride,
+    const narrow_source *source, int t, int count, int head_dim) {
+  const int keys = VL / nr, whole = head_dim / VL * VL, part = head_dim - whole;
+  vf x[VL];
+  if (nr == 1) {
+    // Key by key: memory is read in order.
+    UNROLL for (int i = 0; i < keys; i++) {
+      const void *k = KERNEL(narrow_row)(direct, source, t + i < count ? t + i : count - 1);
       vf a = (vf)0.0f, b = (vf)0.0f;
       int d = 0;
       for (; d + 2 * VL <= whole; d += 2 * VL) {
-        a = vfma(load(k + d), load(q + d), a);
-        b = vfma(load(k + d + VL), load(q + d + VL), b);
+        a = vfma(KERNEL(narrow_load)(half, k, d), load(q + d), a);
+        b = vfma(KERNEL(narrow_load)(half, k, d + VL), load(q + d + VL), b);
       }
-      if (d < whole) a = vfma(load(k + d), load(q + d), a);
-      if (part) b = vfma(load_part(k + whole, part), load(q + whole), b);
+      if (d < whole) a = vfma(KERNEL(narrow_load)(half, k, d), load(q + d), a);
+      if (part) b = vfma(KERNEL(narrow_load_part)(half, k, whole, part), load(q + whole), b);
       x[i] = a + b;
     }
     store(s + t, KERNEL(sum_each)(x));
+    return;
+  }
+  const void *k[VL];
+  UNROLL for (int i = 0; i < keys; i++)
+    k[i] = KERNEL(narrow_row)(direct, source, t + i < count ? t + i : count - 1);
+  UNROLL for (int i = 0; i < VL; i++) x[i] = (vf)0.0f;
+  for (int d = 0; d < whole; d += VL) {
+    vf row[4];
+    UNROLL for (int r = 0; r < nr; r++) row[r] = load(q + r * q_stride + d);
+    UNROLL for (int i = 0; i < keys; i++) {
+      const vf key = KERNEL(narrow_load)(half, k[i], d);
+      UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = vfma(key, row[r], x[r * keys + i]);
+    }
+  }
+  if (part)
+    UNROLL for (int i = 0; i < keys; i++) {
+      const vf key = KERNEL(narrow_load_part)(half, k[i], whole, part);
+      UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = vfma(key, load(q + r * q_stride + whole), x[r * keys + i]);
+    }
+  float both[VL];
+  store(both, KERNEL(sum_each)(x));
+  UNROLL for (int r = 0; r < nr; r++) memcpy(s + r * s_stride + t, both + r * keys, sizeof(float) * (size_t)keys);
+}
+
+/// Scores of all rows, a few keys at a time, which stay in the first-level cache from row to row. The first row reads
+/// them key by key: memory that is asked for in any other order comes at half the rate.
+INLINE void KERNEL(narrow_scores)(
+    const int half, const int direct, float *s, int s_stride, const float *q, int rows, const narrow_source *keys,
+    int count, int head_dim) {
+  const int stride = ROUND_UP(head_dim, VL);
+  for (int t = 0; t < count; t += VL) {
+    KERNEL(narrow_dots)(half, direct, 1, s, s_stride, q, stride, keys, t, count, head_dim);
+    int row = 1;
+    for (; row + 2 <= rows; row += 2)
+      UNROLL for (int part = 0; part < VL; part += VL / 2)
+        KERNEL(narrow_dots)(
+            half, direct, 2, s + row * s_stride, s_stride, q + row * stride, stride, keys, t + part, count, head_dim);
+    if (row < rows)
+      KERNEL(narrow_dots)(
+          half, direct, 1, s + row * s_stride, s_stride, q + row * stride, stride, keys, t, count, head_dim);
   }
 }
 
@@ -77,46 +156,130 @@ INLINE void KERNEL(narrow_softmax)(float *s, int count, float *m, float *l, floa
   *l += total;
 }
 
-/// o += Σ_t p[t] · V[t], four vectors of columns at a time.
-INLINE void KERNEL(narrow_values)(float *o, const float *p, const attn_block *block, int value_dim) {
-  const int whole = value_dim / VL * VL;
-  int d = 0;
-  for (; d + 4 * VL <= whole; d += 4 * VL) {
-    vf c[8];
-    UNROLL for (int v = 0; v < 8; v++) c[v] = (vf)0.0f;
-    int t = 0;
-    for (; t + 2 <= block->count; t += 2)
-      UNROLL for (int v = 0; v < 8; v++)
-        c[v] = vfma(splat(p[t + v / 4]), load(block->values[t + v / 4] + d + v % 4 * VL), c[v]);
-    if (t < block->count)
-      UNROLL for (int v = 0; v < 4; v++) c[v] = vfma(splat(p[t]), load(block->values[t] + d + v * VL), c[v]);
-    UNROLL for (int v = 0; v < 4; v++) store(o + d + v * VL, load(o + d + v * VL) + (c[v] + c[v + 4]));
-  }
-  for (; d < value_dim; d += VL) {
-    const int part = value_dim - d < VL ? value_dim - d : VL;
-    vf c = (vf)0.0f;
-    for (int t = 0; t < block->count; t++) {
-      const float *v = block->values[t] + d;
-      c = vfma(splat(p[t]), part == VL ? load(v) : load_part(v, part), c);
+/// o[row][d ..] += Σ_t p[row][t] · V[t][d ..] for nr rows and nv vectors of columns; `turns` sums a column, for neighbours
+/// in time, hide the latency where rows and columns are few.
+INLINE void KERNEL(narrow_columns)(
+    const int half, const int direct, const int nr, const int nv, const int turns, float *o, int o_stride,
+    const float *p, int p_stride, const narrow_source *values, int first, int last, int d) {
+  vf c[16];
+  const int sums = nr * nv;
+  UNROLL for (int i = 0; i < sums * turns; i++) c[i] = (vf)0.0f;
+  int t = first;
+  for (; t + turns <= last; t += turns)
+    UNROLL for (int turn = 0; turn < turns; turn++) {
+      const void *row = KERNEL(narrow_row)(direct, values, t + turn);
+      vf x[8];
+      UNROLL for (int v = 0; v < nv; v++) x[v] = KERNEL(narrow_load)(half, row, d + v * VL);
+      UNROLL for (int r = 0; r < nr; r++) {
+        const vf weight = splat(p[r * p_stride + t + turn]);
+        UNROLL for (int v = 0; v < nv; v++) {
+          const int at = turn * sums + r * nv + v;
+          c[at] = vfma(weight, x[v], c[at]);
+        }
+      }
     }
-    store(o + d, load(o + d) + c);
+  for (; t < last; t++) {
+    const void *row = KERNEL(narrow_row)(direct, values, t);
+    UNROLL for (int r = 0; r < nr; r++)
+      UNROLL for (int v = 0; v < nv; v++)
+        c[r * nv + v] = vfma(splat(p[r * p_stride + t]), KERNEL(narrow_load)(half, row, d + v * VL), c[r * nv + v]);
+  }
+  UNROLL for (int turn = 1; turn < turns; turn++) UNROLL for (int i = 0; i < sums; i++) c[i] += c[turn * sums + i];
+  UNROLL for (int r = 0; r < nr; r++)
+    UNROLL for (int v = 0; v < nv; v++) {
+      float *at = o + r * o_stride + d + v * VL;
+      store(at, load(at) + c[r * nv + v]);
+    }
+}
+
+/// The weighted values of nr rows.
+INLINE void KERNEL(narrow_values)(
+    const int half, const int direct, const int nr, float *o, const float *p, int p_stride,
+    const narrow_source *values, int first, int last, int value_dim) {
+  const int whole = value_dim / VL * VL, stride = ROUND_UP(value_dim, VL);
+  int d = 0;
+  if (nr == 1)
+    for (; d + 8 * VL <= whole; d += 8 * VL)
+      KERNEL(narrow_columns)(half, direct, nr, 8, 1, o, stride, p, p_stride, values, first, last, d);
+  for (; d + 4 * VL <= whole; d += 4 * VL)
+    KERNEL(narrow_columns)(
+        half, direct, nr, 4, nr == 1 ? 2 : 1, o, stride, p, p_stride, values, first, last, d);
+  for (; d + VL <= whole; d += VL)
+    KERNEL(narrow_columns)(half, direct, nr, 1, nr == 1 ? 4 : 2, o, stride, p, p_stride, values, first, last, d);
+  if (d == value_dim) return;
+  UNROLL for (int r = 0; r < nr; r++) {
+    vf c = (vf)0.0f;
+    for (int t = first; t < last; t++)
+      c = vfma(
+          splat(p[r * p_stride + t]),
+          KERNEL(narrow_load_part)(half, KERNEL(narrow_row)(direct, values, t), d, value_dim - d), c);
+    store(o + r * stride + d, load(o + r * stride + d) + c);
+  }
+}
+
+/// Adds `count` keys to all rows of the tile.
+INLINE void KERNEL(narrow_keys)(
+    const int half, const int direct, forward_tile *tile, const narrow_source *keys, const narrow_source *values,
+    int count) {
+  const attn_head *head = &tile->head;
+  const int dv = ROUND_UP(head->value_dim, VL), rows = tile->rows, value_dim = head->value_dim;
+  const int s_stride = direct ? NARROW_KEYS : ATTN_BLOCK;
+  const int masked = !direct && attn_block_masked(&tile->block);
+  float *s = tile->s;
+  KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim);
+  for (int row = 0; row < rows; row++) {
+    float *x = s + row * s_stride;
+    if (masked) KERNEL(narrow_mask)(x, &tile->block, row, tile->position[row]);
+    KERNEL(narrow_softmax)(x, count, tile->m + row, tile->l + row, tile->ot + row * dv, value_dim);
+  }
+  const int step = rows > 2 ? NARROW_VALUES : count;
+  for (int first = 0; first < count; first += step) {
+    const int last = count - first < step ? count : first + step;
+    KERNEL(narrow_values)(half, direct, 1, tile->ot, s, s_stride, values, first, last, value_dim);
+    int row = 1;
+#if ISA_REGISTERS >= 32
+    for (; row + 4 <= rows; row += 4)
+      KERNEL(narrow_values)(
+          half, direct, 4, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
+#endif
+    for (; row + 2 <= rows; row += 2)
+      KERNEL(narrow_values)(
+          half, direct, 2, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
+    if (row < rows)
+      KERNEL(narrow_values)(
+          half, direct, 1, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
   }
 }
 
 static __attribute__((noinline)) void KERNEL(narrow_flush)(forward_tile *tile) {
-  const attn_block *block = &tile->block;
-  const attn_head *head = &tile->head;
-  const int dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
-  const int masked = attn_block_masked(block);
-  for (int row = 0; row < tile->rows; row++) {
-    float *s = tile->s;
-    if (row == 0)
-      KERNEL(narrow_scores)(s, tile->qt, block, head->head_dim, head->value_dim, 1);
-    else
-      KERNEL(narrow_scores)(s, tile->qt + (ptrdiff_t)row * dk, block, head->head_dim, head->value_dim, 0);
-    if (masked) KERNEL(narrow_mask)(s, block, row, tile->position[row]);
-    float *o = tile->ot + (ptrdiff_t)row * dv;
-    KERNEL(narrow_softmax)(s, block->count, tile->m + row, tile->l + row, o, head->value_dim);
-    KERNEL(narrow_values)(o, s, block, head->value_dim);
+  const narrow_source keys = {.rows = (const void *const *)tile->block.keys};
+  const narrow_source values = {.rows = (const void *const *)tile->block.values};
+  KERNEL(narrow_keys)(0, 0, tile, &keys, &values, tile->block.count);
+}
+
+/// Whether a run needs no list of pointers: every pair counts, and its rows are equally far apart.
+INLINE int KERNEL(narrow_direct)(const forward_tile *tile, const attn_run *run) {
+  return tile->rows <= ATTN_NARROW && run->mask == ATTN_FULL && run->keys.index == NULL;
+}
+
+/// Adds such a run of keys and values from row 0 of the head on; strides in bytes.
+INLINE void KERNEL(narrow_run)(
+    const int half, forward_tile *tile, const attn_run *run, const void *key, ptrdiff_t key_stride, const void *value,
+    ptrdiff_t value_stride) {
+  const ptrdiff_t step = run->keys.stride, start = run->keys.start, limit = tile->head.key_limit;
+  const ptrdiff_t reach = start < limit ? (limit - start - 1) / step + 1 : 0;
+  const ptrdiff_t count = run->keys.count < reach ? run->keys.count : reach;
+  for (ptrdiff_t t = 0; t < count; t += NARROW_KEYS) {
+    const ptrdiff_t first = start + t * step;
+    const narrow_source keys = {.base = (const char *)key + first * key_stride, .stride = step * key_stride};
+    const narrow_source values = {.base = (const char *)value + first * value_stride, .stride = step * value_stride};
+    KERNEL(narrow_keys)(half, 1, tile, &keys, &values, (int)(count - t < NARROW_KEYS ? count - t : NARROW_KEYS));
   }
+}
+
+static __attribute__((noinline)) void KERNEL(narrow_run32)(forward_tile *tile, const attn_run *run) {
+  const attn_head *head = &tile->head;
+  KERNEL(narrow_run)(
+      0, tile, run, head->key, head->key_stride * (ptrdiff_t)sizeof(float), head->value,
+      head->value_stride * (ptrdiff_t)sizeof(float));
 }

@@ -61,6 +61,18 @@ INLINE void KERNEL(apply_mask)(
   }
 }
 
+/// Masks the keys of a span of a block, whose scores begin at `s` for key 0.
+INLINE void KERNEL(mask_block)(
+    const int nv, float *s, const attn_block *block, attn_span span, const int32_t *position, int lane0) {
+  for (int i = 0; i < block->pieces; i++) {
+    attn_piece piece = block->piece[i];
+    if (piece.mask == ATTN_FULL) continue;
+    piece.first = piece.first > span.first ? piece.first : span.first;
+    piece.last = piece.last < span.last ? piece.last : span.last;
+    KERNEL(apply_mask)(nv, s, &piece, block->key, block->word, position, lane0);
+  }
+}
+
 /// Raises the references of one strip where maxima pass them by SLACK; rescales sums and Oᵀ.
 static __attribute__((noinline)) void KERNEL(raise)(
     int nv, const float *top, float *m, float *l, float *o, int value_dim) {
@@ -72,6 +84,7 @@ static __attribute__((noinline)) void KERNEL(raise)(
     factor = old == NO_REFERENCE ? splat(0.0f) : factor;
     factor = raised > old ? factor : splat(1.0f);
     store(m + v * VL, raised);
+    if (!any(old != NO_REFERENCE)) continue;
     store(l + v * VL, load(l + v * VL) * factor);
     for (int k = 0; k < value_dim; k++) {
       float *row = o + ((ptrdiff_t)k * nv + v) * VL;

@@ -77,31 +77,82 @@ INLINE void KERNEL(store_part)(float *p, vf x, int count) { memcpy(p, &x, (size_
 #define load_part KERNEL(load_part)
 #define store_part KERNEL(store_part)
 
+typedef uint16_t KERNEL(vh) __attribute__((ext_vector_type(VL), aligned(2)));
+#define vh KERNEL(vh)
+typedef uint32_t KERNEL(vw) __attribute__((ext_vector_type(VL)));
+#define vw KERNEL(vw)
+
+/// Exact.
+INLINE vf KERNEL(widen)(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
+
+INLINE vh KERNEL(load16_part)(const uint16_t *p, int count) {
+  vh x = (vh)(uint16_t)0;
+  memcpy(&x, p, (size_t)count * sizeof(uint16_t));
+  return x;
+}
+
 /// Whether any lane of a comparison's result is set.
 INLINE int KERNEL(any)(vi m) { return __builtin_reduce_or(m) != 0; }
 #define any KERNEL(any)
 
-// Interleaved halves: low (a0 b0 a1 b1 …) and high. log2(VL) rounds of them transpose VL vectors.
+// A transpose of VL vectors by pairs: neighbours within 128 bits first (TAKE_1: single floats, TAKE_2: pairs), then blocks of
+// 128 bits between vectors half as far apart as there are (TAKE_4, TAKE_8). Crossing 128 bits costs most, so it comes once.
 #if VL == 16
-#define LOW_HALF 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH_HALF 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define LOW_1 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#define HIGH_1 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#define LOW_2 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define HIGH_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define LOW_4 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define HIGH_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define LOW_8 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define HIGH_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
 #elif VL == 8
-#define LOW_HALF 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH_HALF 4, 12, 5, 13, 6, 14, 7, 15
+#define LOW_1 0, 8, 1, 9, 4, 12, 5, 13
+#define HIGH_1 2, 10, 3, 11, 6, 14, 7, 15
+#define LOW_2 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGH_2 2, 3, 10, 11, 6, 7, 14, 15
+#define LOW_4 0, 1, 2, 3, 8, 9, 10, 11
+#define HIGH_4 4, 5, 6, 7, 12, 13, 14, 15
 #elif VL == 4
-#define LOW_HALF 0, 4, 1, 5
-#define HIGH_HALF 2, 6, 3, 7
+#define LOW_1 0, 4, 1, 5
+#define HIGH_1 2, 6, 3, 7
+#define LOW_2 0, 1, 4, 5
+#define HIGH_2 2, 3, 6, 7
 #endif
 
 INLINE void KERNEL(transpose)(vf *x) {
-  UNROLL for (int round = 1; round < VL; round *= 2) {
-    vf y[VL];
-    UNROLL for (int i = 0; i < VL / 2; i++) {
-      y[2 * i] = __builtin_shufflevector(x[i], x[i + VL / 2], LOW_HALF);
-      y[2 * i + 1] = __builtin_shufflevector(x[i], x[i + VL / 2], HIGH_HALF);
-    }
-    UNROLL for (int i = 0; i < VL; i++) x[i] = y[i];
+  vf y[VL];
+  // Four neighbours: y[4g + j] has their elements 4b + j of every 128-bit block b.
+  UNROLL for (int g = 0; g < VL; g += 4) {
+    const vf a = __builtin_shufflevector(x[g], x[g + 1], LOW_1), b = __builtin_shufflevector(x[g], x[g + 1], HIGH_1);
+    const vf c = __builtin_shufflevector(x[g + 2], x[g + 3], LOW_1);
+    const vf d = __builtin_shufflevector(x[g + 2], x[g + 3], HIGH_1);
+    y[g] = __builtin_shufflevector(a, c, LOW_2);
+    y[g + 1] = __builtin_shufflevector(a, c, HIGH_2);
+    y[g + 2] = __builtin_shufflevector(b, d, LOW_2);
+    y[g + 3] = __builtin_shufflevector(b, d, HIGH_2);
   }
+#if VL == 4
+  UNROLL for (int i = 0; i < VL; i++) x[i] = y[i];
+#elif VL == 8
+  UNROLL for (int j = 0; j < 4; j++) {
+    x[j] = __builtin_shufflevector(y[j], y[4 + j], LOW_4);
+    x[4 + j] = __builtin_shufflevector(y[j], y[4 + j], HIGH_4);
+  }
+#else
+  // Blocks b = 2·high + low of groups g: first the low bit of b and g trade places, then the high one.
+  vf z[VL];
+  UNROLL for (int j = 0; j < 4; j++)
+    UNROLL for (int g = 0; g < 4; g += 2) {
+      z[4 * g + j] = __builtin_shufflevector(y[4 * g + j], y[4 * g + 4 + j], LOW_4);
+      z[4 * g + 4 + j] = __builtin_shufflevector(y[4 * g + j], y[4 * g + 4 + j], HIGH_4);
+    }
+  UNROLL for (int j = 0; j < 4; j++)
+    UNROLL for (int low = 0; low < 2; low++) {
+      x[4 * low + j] = __builtin_shufflevector(z[4 * low + j], z[4 * (2 + low) + j], LOW_8);
+      x[4 * (2 + low) + j] = __builtin_shufflevector(z[4 * low + j], z[4 * (2 + low) + j], HIGH_8);
+    }
+#endif
 }
 #define transpose KERNEL(transpose)
 
