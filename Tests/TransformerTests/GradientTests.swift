@@ -57,6 +57,20 @@ import Testing
     ],
     ["kind": .string("encoder-decoder"), "encoderLayers": .int(1), "position": .string("sinusoidal")],
     ["attention": .string("sliding-window(left=2), full"), "dropout": .double(0.2)],
+    ["attention": .string("local-global(left=2, globalTokens=3)"), "globalProjections": .string("separate")],
+    [
+      "attention": .string("local-global(left=1, globalTokens=0, globalPositions=[1 4])"),
+      "globalProjections": .string("separate"), "position": .string("alibi"), "keyHeads": .int(1),
+      "dropout": .double(0.2),
+    ],
+    [
+      "attention": .string("local-global(left=1, right=1, globalPositions=[3])"), "kind": .string("encoder"),
+      "globalProjections": .string("separate"), "classes": .int(4), "keyHeads": .int(1), "bias": .bool(false),
+    ],
+    [
+      "attention": .string("local-global(left=1, right=1), full"), "kind": .string("encoder-decoder"),
+      "globalProjections": .string("separate"), "encoderLayers": .int(1), "position": .string("sinusoidal"),
+    ],
   ]
 
   @Test(arguments: cases)
