@@ -124,6 +124,46 @@ import Testing
     }
   }
 
+  @Test(arguments: [true, false]) func closedFormIsWhatTheLedgerCounts(_ isSeparate: Bool) throws {
+    let length = 2048
+    let model = try Self.model(
+      [
+        "attention": .string("local-global(left=64, right=64, globalTokens=80)"), "kind": .string("encoder"),
+        "width": .int(64), "layers": .int(1), "maximumLength": .int(length), "keyHeads": .int(1),
+      ], separate: isSeparate)
+    let input = ModelInput(batch: 1, tokens: [Int32](repeating: 1, count: length))
+    guard case .attention(let layer)? = model.encoder?.sublayers.first?.function else {
+      Issue.record("the first sublayer is attention")
+      return
+    }
+    let shape = try layer.shape(batch: 1, queries: length, keys: length, keyLengths: nil)
+    let plan = try model.planner.plan(layer.attention, layer: layer.name, shape: shape)
+    let ledger = MemoryLedger(), context = ExecutionContext(threads: 1, ledger: ledger)
+    func drawn(_ shape: [Int], _ seed: UInt64) throws -> Tensor {
+      try .normal(shape, key: RandomKey(seed: seed), ledger: ledger)
+    }
+    var inputs = QKV(
+      query: try drawn(shape.queryShape, 1), key: try drawn(shape.keyShape, 2),
+      value: try drawn(shape.valueShape, 3))
+    if isSeparate {
+      inputs.global = QKV.Projections(
+        query: try drawn(shape.queryShape, 4), key: try drawn(shape.keyShape, 5),
+        value: try drawn(shape.valueShape, 6))
+    }
+    let forward = try plan.forward(inputs, in: context)
+    let forwardPeak = Double(ledger.peakBytes)
+    let gradient = try drawn(shape.outputShape, 7)
+    ledger.resetPeak()
+    _ = try forward.backward(gradient, in: context)
+    let backwardPeak = Double(ledger.peakBytes)
+    // Exact when tied; the global rows have tiles of their own, whose scratch the form of all tiles covers (0.96).
+    for (pass, peak) in [(AttentionCore.Pass.forward, forwardPeak), (.backward, backwardPeak)] {
+      let ratio = try peak / model.attentionBytes(input, pass: pass)
+      #expect(
+        (isSeparate ? 0.95...1 : 1...1).contains(ratio), "\(pass): \(peak), \(ratio) of the closed form")
+    }
+  }
+
   @Test func otherAttentionKeepsDropsOrCopies() throws {
     let model = try Self.model(["attention": .string("local-global(left=2), full")])
     try Self.disturb(model)
