@@ -12,11 +12,15 @@ struct ForwardCommand: ParsableCommand {
     abstract: "Run a checkpoint on tokens: logits, loss and gradients as files that other programs read.",
     discussion: """
       Tokens and targets are integer arrays [batch, length] (.npy); targets below 0 do not count (for a classifier:
-      [batch]). Gradients are those of the mean loss, by parameter name. Dropout is off.
+      [batch]). Logits, loss and gradients (of the mean loss, by parameter name) are those of evaluation: without
+      dropout, BatchNorm by its running moments. --steps trains on these rows as attnlab train does on its own; --set takes
+      the settings of a training (attnlab list training), and accumulation=K cuts the rows into K passes.
 
       Examples:
         attnlab forward --checkpoint m.safetensors --tokens t.npy --logits l.npy
         attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --loss --grads g.safetensors
+        attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --steps 10 --set optimizer=sgd \
+          --set schedule=constant --set warmup=0 --save after.safetensors --json
       """)
 
   @Option(help: "A model.safetensors or checkpoint.safetensors of attnlab train, or one with the same names.")
@@ -46,16 +50,13 @@ struct ForwardCommand: ParsableCommand {
   @Option(help: "Where the gradients of the mean loss go, by parameter name.")
   var grads: String?
 
-  @Option(help: "Take this many AdamW steps on the same batch (betas 0.9, 0.95, no clipping) …")
-  var adamwSteps = 0
+  @Option(help: "Take this many training steps on the same rows; --json has the loss before each.")
+  var steps: Int?
 
-  @Option(help: "… at this learning rate …")
-  var learningRate = 1e-3
+  @Option(name: .customLong("set"), help: "A setting of these steps, name=value; may be repeated.")
+  var sets: [String] = []
 
-  @Option(help: "… with this weight decay on matrices …")
-  var weightDecay = 0.01
-
-  @Option(help: "… and write the model here.")
+  @Option(help: "Write the model after the steps here.")
   var save: String?
 
   @Option(help: "Threads. Default: all processors.")
@@ -66,13 +67,13 @@ struct ForwardCommand: ParsableCommand {
 
   func run() throws {
     try ThreadFlag.check(threads)
-    guard adamwSteps >= 0 else { throw UsageError("--adamw-steps \(adamwSteps): it takes 0 or more") }
-    let needsTargets = loss || grads != nil || adamwSteps > 0
+    let training = try training()
+    let needsTargets = loss || grads != nil || training != nil
     guard !needsTargets || targets != nil else {
-      throw UsageError("--loss, --grads and --adamw-steps need --targets")
+      throw UsageError("--loss, --grads and --steps need --targets")
     }
     guard logits != nil || needsTargets else {
-      throw UsageError("nothing to do: give --logits, --loss, --grads or --adamw-steps")
+      throw UsageError("nothing to do: give --logits, --loss, --grads or --steps")
     }
     let input = try input()
     let model = try TransformerModel(
@@ -88,20 +89,30 @@ struct ForwardCommand: ParsableCommand {
     let key = RandomKey(seed: 0)
     let found = try model.accumulateGradients(input, key: key, training: false)
     if let grads { try Safetensors(tensors: model.namedGradients()).write(to: grads) }
-    if adamwSteps > 0 {
-      let losses = try model.fit(
-        input, steps: adamwSteps, learningRate: learningRate, weightDecay: weightDecay)
-      if !json { for (step, loss) in losses.enumerated() { print("step \(step + 1)  loss \(loss)") } }
-    }
+    let losses = try training.map { try model.fit(input, $0) } ?? []
+    if !json { for (step, loss) in losses.enumerated() { print("step \(step + 1)  loss \(loss)") } }
     if let save { try model.save(to: save) }
     if json {
       print(
         JSONValue.object([
           "loss": .number(found.mean), "counted": .int(found.rows), "accuracy": .number(found.accuracy),
+          "losses": .array(losses.map(JSONValue.number)),
         ]).pretty)
     } else if loss {
       print("loss \(found.mean) over \(found.rows) targets, accuracy \(found.accuracy)")
     }
+  }
+
+  /// The training that --steps and --set describe; `nil`: none.
+  private func training() throws -> TrainingConfiguration? {
+    guard let steps else {
+      guard sets.isEmpty, save == nil else { throw UsageError("--set and --save go with --steps") }
+      return nil
+    }
+    var settings = try ParameterValue.settings(parsing: sets)
+    guard settings["steps"] == nil else { throw UsageError("--set steps: --steps says it already") }
+    settings["steps"] = .int(steps)
+    return try TrainingConfiguration(settings: settings)
   }
 
   private func input() throws -> ModelInput {

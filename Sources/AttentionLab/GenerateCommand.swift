@@ -13,7 +13,8 @@ struct GenerateCommand: ParsableCommand {
     discussion: """
       The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the GPT-2 family. Text is
       read and written as bytes, for models that were trained on bytes; other models take token ids (.npy).
-      Each layer keeps the keys and values that its attention can still see: a sliding window keeps its window. Layers
+      Each layer keeps the keys and values that its attention can still see: a sliding window keeps its window. With
+      separate global projections a second set is kept until the last global position has passed. Layers
       whose pattern depends on the length (random-sparse, lsh) cannot be continued from a cache; every token is then
       computed from the whole sequence.
 

@@ -3,21 +3,25 @@ import AttentionCore
 import Laboratory
 import ScalingLaws
 import Tasks
+import Transformer
 
 /// `attnlab list`: variants and tasks with their parameters.
 struct ListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
-    abstract: "List variants, tasks, forms and presets, or all about one variant or task.",
+    abstract:
+      "List variants, tasks, forms and presets, or the settings of a variant, a task, a model or a training.",
     discussion: """
       Examples:
         attnlab list
         attnlab list sliding-window
         attnlab list mqar
+        attnlab list model
+        attnlab list training
         attnlab list --json
       """)
 
-  @Argument(help: "A variant or a task; without one, everything is listed.")
+  @Argument(help: "A variant, a task, model or training; without one, everything is listed.")
   var variant: String?
 
   @Flag(help: "Print JSON.")
@@ -26,6 +30,13 @@ struct ListCommand: ParsableCommand {
   func run() throws {
     let catalog = AttentionLab.catalog
     let tasks = TaskCatalog.standard
+    if let variant, let (title, parameters) = Self.sections[variant], !catalog.ids.contains(variant) {
+      print(
+        json
+          ? JSONValue.object(["id": .string(variant), "parameters": .array(parameters.map(\.json))]).pretty
+          : Self.page(["\(variant): \(title)"], parameters))
+      return
+    }
     if let variant, !catalog.ids.contains(variant), tasks.ids.contains(variant) {
       let description = TaskDescription(try tasks.type(of: variant))
       let page = Self.page(
@@ -38,7 +49,7 @@ struct ListCommand: ParsableCommand {
       return
     }
     if let variant {
-      let ids = catalog.ids + tasks.ids
+      let ids = catalog.ids + tasks.ids + Self.sections.keys.sorted()
       guard catalog.ids.contains(variant) else {
         let nearest = nearestName(to: variant, among: ids).map { " (did you mean \($0)?)" } ?? ""
         throw ConfigurationError(
@@ -91,6 +102,16 @@ struct ListCommand: ParsableCommand {
       print("\n" + table.text)
     }
   }
+
+  /// What attnlab train takes besides a task, by the section of a model.yaml or the path of --set.
+  private static let sections = [
+    "model": (
+      "the shape of a Transformer", VariantDescription.ParameterDescription.all(of: ModelConfiguration.self)
+    ),
+    "training": (
+      "how it is trained", VariantDescription.ParameterDescription.all(of: TrainingConfiguration.self)
+    ),
+  ]
 
   private static func page(_ description: VariantDescription) -> String {
     let card = description.card

@@ -14,7 +14,9 @@ struct SwapCommand: ParsableCommand {
       The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the BERT, RoBERTa,
       DistilBERT or GPT-2 family (config.json beside model.safetensors).
 
-      A model keeps its own keys under lsh only with --set sharedQueryKey=false.
+      A model keeps its own keys under lsh only with --set sharedQueryKey=false. Global rows of local-global read the
+      model's own projections (Hugging Face's models have no others); a checkpoint of attnlab train with separate global
+      projections keeps them in layers that still have global rows.
 
       Examples:
         attnlab swap --checkpoint gpt2 --variant sliding-window --set left=255 --tokens ids.npy

@@ -68,11 +68,11 @@ struct TrainCommand: ParsableCommand {
       return
     }
     let path = checkpoint ?? "results/train-\(task)"
-    if fresh, let kept = try RunFolder.setAside(path) { Terminal.note("kept the earlier results as \(kept)") }
     let job = try job()
     let count = threads ?? Parallel.processorCount
     let peak = MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue)
     var run = try TrainingRun(job, catalog: catalog, threads: count, peakGflops: peak)
+    if fresh, let kept = try RunFolder.setAside(path) { Terminal.note("kept the earlier results as \(kept)") }
     let folder = try RunFolder(path)
     let file = folder.path + "/checkpoint.safetensors"
     let model = run.trainer.model

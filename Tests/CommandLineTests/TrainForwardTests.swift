@@ -88,6 +88,109 @@ import Testing
     }
   }
 
+  @Test func separateGlobalProjectionsGoThroughEverySubcommand() throws {
+    let scratch = try Scratch()
+    let folder = scratch.path + "/run", model = folder + "/model.safetensors"
+    let arguments =
+      [
+        "train", "induction", "--steps", "3", "--checkpoint", folder, "--variant",
+        "local-global(left=1), full",
+      ]
+      + Self.small.map { $0 == "model.layers=1" ? "model.layers=2" : $0 }
+      + ["--set", "model.globalProjections=separate"]
+    let trained = try BuiltProgram.attnlab.run(arguments)
+    #expect(trained.code == 0, "\(trained.errors)")
+    let names = try Safetensors(contentsOf: model).tensors.keys.filter { $0.contains("_global.") }
+    #expect(names.count == 6 && names.allSatisfy { $0.hasPrefix("decoder.layers.0.attention.") })
+    let row = try String(contentsOfFile: folder + "/runs.csv", encoding: .utf8)
+    #expect(row.contains("globalProjections=separate"))
+
+    let tokens = scratch.path + "/t.npy", gradients = scratch.path + "/g.safetensors"
+    try NpyArray([0, 1, 2, 3, 4, 5, 1, 2], shape: [2, 4], as: .int32).write(to: tokens)
+    let forward = try BuiltProgram.attnlab.run(
+      "forward", "--checkpoint", model, "--tokens", tokens, "--targets", tokens, "--loss", "--grads",
+      gradients)
+    #expect(forward.code == 0, "\(forward.errors)")
+    let gradient = try #require(
+      try Safetensors(contentsOf: gradients).tensors["decoder.layers.0.attention.value_global.weight"])
+    #expect(gradient.array().contains { $0 != 0 })
+
+    let generate = ["generate", "--checkpoint", model, "--tokens", tokens, "--count", "5", "--json"]
+    let (cached, whole) = (
+      try BuiltProgram.attnlab.run(generate), try BuiltProgram.attnlab.run(generate + ["--no-cache"])
+    )
+    func answers(_ result: BuiltProgram.Result) throws -> [[Int]] {
+      let root = try #require(
+        try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+      return (root["rows"] as? [[String: Any]])?.compactMap { $0["tokens"] as? [Int] } ?? []
+    }
+    #expect(try answers(cached) == answers(whole) && answers(cached).map(\.count) == [5, 5])
+
+    for attention in ["full", "local-global(left=2)", "full, local-global(left=1)"] {
+      let swap = try BuiltProgram.attnlab.run(
+        "swap", "--checkpoint", model, "--attention", attention, "--n", "8")
+      #expect(swap.code == 0, "\(attention): \(swap.errors)")
+    }
+    // Refused before the earlier results are put aside.
+    let refused = try BuiltProgram.attnlab.run(
+      arguments.map { $0.hasPrefix("local-global") ? "full" : $0 } + ["--fresh"])
+    #expect(refused.code == 2 && refused.errors.contains("globalProjections: separate"), "\(refused.errors)")
+    #expect(refused.errorLines.count == 1 && FileManager.default.fileExists(atPath: model))
+  }
+
+  @Test func stepsOnGivenRowsFollowTheirSettings() throws {
+    let scratch = try Scratch()
+    let folder = scratch.path + "/run", model = folder + "/model.safetensors"
+    let trained = try BuiltProgram.attnlab.run(
+      ["train", "induction", "--steps", "1", "--checkpoint", folder, "--set", "model.norm=batch"] + Self.small
+    )
+    #expect(trained.code == 0, "\(trained.errors)")
+    let tokens = scratch.path + "/t.npy", after = scratch.path + "/after.safetensors"
+    try NpyArray([0, 1, 2, 3, 4, 5, 1, 2], shape: [2, 4], as: .int32).write(to: tokens)
+    let base = ["forward", "--checkpoint", model, "--tokens", tokens, "--targets", tokens]
+    let stepped = try BuiltProgram.attnlab.run(
+      base + [
+        "--steps", "4", "--set", "optimizer=sgd", "--set", "schedule=step", "--set", "warmup=2", "--set",
+        "accumulation=2", "--set", "learningRate=0.1", "--save", after, "--json",
+      ])
+    #expect(stepped.code == 0, "\(stepped.errors)")
+    let root = try #require(
+      try JSONSerialization.jsonObject(with: Data(stepped.output.utf8)) as? [String: Any])
+    let losses = try #require(root["losses"] as? [Double])
+    #expect(losses.count == 4 && losses[3] < losses[0], "\(losses)")
+    let (old, new) = (try Safetensors(contentsOf: model), try Safetensors(contentsOf: after))
+    for name in ["embedding.weight", "decoder.norm.running_mean"] {
+      #expect(old.tensors[name]?.array() != new.tensors[name]?.array(), "\(name)")
+    }
+    for (wrong, part) in [
+      (["--steps", "0"], "steps: 0"), (["--loss", "--set", "clip=1"], "go with --steps"),
+      (["--steps", "2", "--set", "optimiser=sgd"], "did you mean optimizer?"),
+      (["--steps", "2", "--set", "steps=3"], "--set steps"),
+      (
+        ["--steps", "2", "--set", "accumulation=3"],
+        "accumulation: 3 is not allowed; it takes a divisor of the 2 rows"
+      ),
+    ] {
+      let refused = try BuiltProgram.attnlab.run(base + wrong)
+      #expect(refused.code == 2 && refused.errorLines.count == 1, "\(wrong): \(refused.errors)")
+      #expect(refused.errors.contains(part), "\(refused.errors)")
+    }
+  }
+
+  @Test(arguments: [
+    ("model", "globalProjections", "tied"), ("model", "attention", "full"),
+    ("training", "schedule", "cosine"),
+  ])
+  func settingsOfModelsAndTrainingsAreListed(_ section: String, _ name: String, _ value: String) throws {
+    let page = try BuiltProgram.attnlab.run("list", section)
+    #expect(page.code == 0 && page.output.split(separator: "\n").contains { $0.hasPrefix(name) })
+    let listed = try BuiltProgram.attnlab.run("list", section, "--json")
+    let root = try #require(
+      try JSONSerialization.jsonObject(with: Data(listed.output.utf8)) as? [String: Any])
+    let parameters = try #require(root["parameters"] as? [[String: Any]])
+    #expect(parameters.first { $0["name"] as? String == name }?["default"] as? String == value)
+  }
+
   @Test func timesStepsWithoutAllocations() throws {
     let timed = try BuiltProgram.attnlab.run(
       ["train", "induction", "--time", "3", "--json"] + Self.small)

@@ -53,6 +53,16 @@ import Testing
     #expect(!comparison.table.header.contains("evaluated") && !comparison.table.header.contains("of peak"))
   }
 
+  @Test func aSettingThatAnOlderFileLacksHasItsDefault() {
+    var newer = Self.row(900)
+    newer.values["model_configuration", default: ""] += ";globalProjections=tied"
+    #expect(TrainingComparison([Self.row(400), newer]).lines.map(\.label) == ["width 4", "width 9"])
+    newer.values["model_configuration"] = newer["model_configuration"].replacing("tied", with: "separate")
+    #expect(
+      TrainingComparison([Self.row(400), newer]).lines.map(\.label)
+        == ["width 4", "globalProjections separate, width 9"])
+  }
+
   @Test func anEvaluationIsNamedByWhatItChanges() {
     var changed = Self.row(400)
     changed.values["evaluation"] = "changed"

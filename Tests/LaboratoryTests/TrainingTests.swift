@@ -48,6 +48,18 @@ import Testing
     #expect(error?.description.hasPrefix("small.yaml:") == true, "\(error?.description ?? "")")
   }
 
+  @Test func aFurtherEvaluationMayHaveNoGlobalRows() throws {
+    let yaml = Self.yaml.replacingOccurrences(
+      of: "model.attention: full",
+      with: "model.attention: local-global(left=2), model.globalProjections: separate")
+    let job = try #require(try Preset(yaml: yaml, file: "small.yaml", catalog: .standard).trainings.first)
+    let run = try TrainingRun(job, catalog: .standard, threads: 1)
+    #expect(run.trainer.model.configuration.globalProjections == .separate)
+    let rows = try run.evaluate(catalog: .standard)
+    #expect(rows.map { $0["evaluation_attention"] } == ["sliding-window(left=1)"])
+    #expect(rows.allSatisfy { $0.number("test_loss").map { $0 > 0 } ?? false })
+  }
+
   @Test func finishedTrainingsAreNotRunAgain() async throws {
     let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }

@@ -20,6 +20,16 @@ import Testing
     (["classes": .int(3)], "classes: 3 is not allowed; it takes 0 unless kind is encoder"),
     (["width": .int(12), "heads": .int(4)], "position: rope is not allowed; it takes an even head width"),
     (["wdith": .int(12)], "did you mean width?"),
+    (
+      ["globalProjections": .string("separate")],
+      "globalProjections: separate is not allowed; it takes tied; separate needs a layer whose attention has "
+        + "global positions (local-global)"
+    ),
+    (
+      ["globalProjections": .string("separate"), "attention": .string("local-global(globalTokens=0), full")],
+      "globalProjections: separate is not allowed"
+    ),
+    (["globalProjections": .string("both")], "it takes one of tied, separate"),
     (["norm": .string("layernorm")], "norm: layernorm is not allowed; it takes one of layer, rms, batch"),
   ])
   func refusals(_ settings: [String: ParameterValue], _ expected: String) throws {

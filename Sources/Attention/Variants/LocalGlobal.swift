@@ -52,6 +52,18 @@ public struct LocalGlobal: PatternVariant {
       Configuration(left: 3, right: 3, globalTokens: 0),
     ]
 
+    /// The last of the global positions; `nil`: there are none.
+    public var lastGlobalPosition: Int? {
+      (globalPositions + (globalTokens > 0 ? [globalTokens - 1] : [])).max()
+    }
+
+    /// The global positions that the shape has.
+    public func fitted(to shape: AttentionShape) -> Configuration {
+      var fitted = self
+      fitted.globalPositions.removeAll { $0 >= shape.positions }
+      return fitted
+    }
+
     /// The positions exist.
     public func validate(for shape: AttentionShape) throws(ConfigurationError) {
       if let position = globalPositions.first(where: { $0 >= shape.positions }) {
@@ -107,6 +119,11 @@ public struct LocalGlobal: PatternVariant {
       let tiles = LocalGlobalTiles(configuration, shape, globals: globals.sorted(), pass)
       return TilePattern(shared: tiles.list(local: rows != .global, global: rows != .local))
     }
+  }
+
+  /// The global rows of q.
+  public var globalRows: [Int] {
+    globals.map { $0 - shape.queryOffset }.filter { (0..<shape.queryLength).contains($0) }.sorted()
   }
 
   /// Whether a query row is global.

@@ -9,6 +9,10 @@ public protocol VariantConfiguration: ParameterSet {
   /// Checks what depends on several parameters or on the shape.
   /// - Throws: `ConfigurationError`.
   func validate(for shape: AttentionShape) throws(ConfigurationError)
+  /// The last position whose row can read a second set of projections (`QKV.global`); `nil`: no row can.
+  var lastGlobalPosition: Int? { get }
+  /// For a shorter sequence than it was made for: without what that does not have, such as positions behind its end.
+  func fitted(to shape: AttentionShape) -> Self
 }
 
 extension VariantConfiguration {
@@ -17,4 +21,10 @@ extension VariantConfiguration {
 
   /// Nothing to check.
   public func validate(for shape: AttentionShape) throws(ConfigurationError) {}
+
+  /// None.
+  public var lastGlobalPosition: Int? { nil }
+
+  /// The same.
+  public func fitted(to shape: AttentionShape) -> Self { self }
 }

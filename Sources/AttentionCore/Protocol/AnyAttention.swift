@@ -39,6 +39,8 @@ public struct AnyAttention: Sendable {
   }
   /// Bytes that the plan keeps.
   public var planBytes: Int { base.planBytes }
+  /// Rows of q that read `QKV.global` when the inputs have it, rising.
+  public var globalRows: [Int] { base.globalRows }
   /// The closed-form cost of a pass.
   public func cost(of pass: Pass) -> Cost { base.cost(of: pass) }
 

@@ -28,6 +28,9 @@ public protocol AttentionVariant: Sendable {
   /// The precisions of q, k and v that `forward` and `backward` take.
   static var precisions: [Precision] { get }
 
+  /// Rows of q that read `QKV.global` when the inputs have it, rising.
+  var globalRows: [Int] { get }
+
   /// What a causal shape promises.
   var causality: Causality { get }
 
@@ -60,6 +63,9 @@ public enum Causality: Hashable, Sendable {
 extension AttentionVariant {
   /// Strict, as it should be.
   public var causality: Causality { .strict }
+
+  /// None.
+  public var globalRows: [Int] { [] }
 
   /// float32 alone, unless a variant says otherwise.
   public static var precisions: [Precision] { [.float32] }

@@ -11,10 +11,7 @@ public struct TaskDescription: Sendable {
   /// Describes a task type.
   public init(_ type: any SequenceTask.Type) {
     func open<T: SequenceTask>(_ type: T.Type) -> [VariantDescription.ParameterDescription] {
-      T.Configuration.parameters.map {
-        VariantDescription.ParameterDescription(
-          name: $0.name, allowed: $0.allowed, unit: $0.unit, defaultValue: $0.defaultValue, help: $0.help)
-      }
+      VariantDescription.ParameterDescription.all(of: T.Configuration.self)
     }
     card = type.card
     parameters = open(type)
@@ -25,13 +22,7 @@ public struct TaskDescription: Sendable {
     .object([
       "id": .string(card.id), "title": .string(card.title), "idea": .string(card.idea),
       "paper": .string(card.paper),
-      "parameters": .array(
-        parameters.map {
-          .object([
-            "name": .string($0.name), "allowed": .string($0.allowed), "unit": .string($0.unit),
-            "default": JSONValue($0.defaultValue), "help": .string($0.help),
-          ])
-        }),
+      "parameters": .array(parameters.map(\.json)),
     ])
   }
 }

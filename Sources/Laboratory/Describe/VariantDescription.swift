@@ -20,15 +20,28 @@ public struct VariantDescription: Sendable {
     public let defaultValue: ParameterValue
     /// One line of meaning.
     public let help: String
+
+    /// Describes the parameters of a set.
+    public static func all<Set: ParameterSet>(of type: Set.Type) -> [ParameterDescription] {
+      Set.parameters.map {
+        ParameterDescription(
+          name: $0.name, allowed: $0.allowed, unit: $0.unit, defaultValue: $0.defaultValue, help: $0.help)
+      }
+    }
+
+    /// The description as JSON.
+    public var json: JSONValue {
+      .object([
+        "name": .string(name), "allowed": .string(allowed), "unit": .string(unit),
+        "default": JSONValue(defaultValue), "help": .string(help),
+      ])
+    }
   }
 
   /// Describes a variant type.
   public init(_ type: any AttentionVariant.Type) {
     func open<V: AttentionVariant>(_ type: V.Type) -> [ParameterDescription] {
-      V.Configuration.parameters.map {
-        ParameterDescription(
-          name: $0.name, allowed: $0.allowed, unit: $0.unit, defaultValue: $0.defaultValue, help: $0.help)
-      }
+      ParameterDescription.all(of: V.Configuration.self)
     }
     variantType = type
     card = type.card
@@ -56,13 +69,7 @@ public struct VariantDescription: Sendable {
       "id": .string(card.id), "title": .string(card.title), "idea": .string(card.idea),
       "equation": .string(card.equation), "paper": .string(card.paper),
       "depends_on_data": .bool(card.dependsOnData),
-      "parameters": .array(
-        parameters.map {
-          .object([
-            "name": .string($0.name), "allowed": .string($0.allowed), "unit": .string($0.unit),
-            "default": JSONValue($0.defaultValue), "help": .string($0.help),
-          ])
-        }),
+      "parameters": .array(parameters.map(\.json)),
     ])
   }
 }

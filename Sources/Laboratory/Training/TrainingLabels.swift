@@ -1,3 +1,5 @@
+import Transformer
+
 extension TrainingComparison {
   /// Names of trainings: the settings in which they differ, and no others.
   struct Labels {
@@ -8,9 +10,12 @@ extension TrainingComparison {
     init(_ rows: [TrainingRow]) {
       let trainings = rows.filter(\.isTraining)
       func varying(_ column: String, ignoring ignored: Set<String>) -> [String] {
+        // A setting that an older file does not name had the meaning of today's default.
+        let defaults = column == "model_configuration" ? ModelConfiguration().settings : [:]
         let all = trainings.map { $0.settings(column) }
         let keys = Set(all.flatMap(\.keys)).subtracting(ignored)
-        return keys.filter { key in Set(all.map { $0[key] ?? "" }).count > 1 }.sorted()
+        return keys.filter { key in Set(all.map { $0[key] ?? defaults[key]?.description ?? "" }).count > 1 }
+          .sorted()
       }
       let task = varying("task_configuration", ignoring: [])
       let model = varying(

@@ -65,7 +65,11 @@ public struct TrainingPlan: Sendable {
       for evaluation in job.evaluations {
         var changed = job
         changed.taskSettings.merge(evaluation.taskSettings) { $1 }
-        if let attention = evaluation.attention { changed.modelSettings["attention"] = .string(attention) }
+        if let attention = evaluation.attention {
+          changed.modelSettings["attention"] = .string(attention)
+          // Separate global projections go where the new attention has no global rows.
+          changed.modelSettings["globalProjections"] = nil
+        }
         do { _ = try changed.resolved(catalog: catalog) } catch {
           throw UsageError("\(place): evaluate: \(error)")
         }

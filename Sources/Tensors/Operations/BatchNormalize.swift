@@ -65,8 +65,9 @@ extension Compute {
             dgain[column] += Double(dy[at] * (x[at] - mean[column]) * inverse[column])
           }
         }
-        let meanShift = dshift.map { Float($0 / Double(rows)) },
-          meanGain = dgain.map { Float($0 / Double(rows)) }
+        // Constants have no gradient: nothing is taken off.
+        let share = momentsAreFixed ? 0 : 1 / Double(rows)
+        let meanShift = dshift.map { Float($0 * share) }, meanGain = dgain.map { Float($0 * share) }
         dx.withUnsafeMutablePointer { dx in
           let (x, dy, dx) = (Shared(x), Shared(dy), Shared(dx))
           slices(rows, grain: 32, cost: dim) { part in

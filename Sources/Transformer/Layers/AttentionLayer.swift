@@ -23,6 +23,8 @@ struct AttentionLayer: Sendable {
   /// k and v of the memory in cross-attention.
   let memoryInput: Linear?
   let output: Linear
+  /// Second projections of global rows; `nil`: tied to the first.
+  let global: GlobalProjections?
 
   struct Saved {
     let x: Tensor
@@ -31,11 +33,12 @@ struct AttentionLayer: Sendable {
     let merged: Tensor
     let batch: Int
     let rotary: RotaryTable?
+    let global: GlobalProjections.Saved?
   }
 
   init(
     _ name: String, _ configuration: ModelConfiguration, attention: LayerAttention, isCausal: Bool,
-    isCross: Bool,
+    isCross: Bool, lastGlobal: Int? = nil,
     gain: Double, in layout: inout ParameterLayout
   ) {
     let width = configuration.width, bias = configuration.bias
@@ -51,6 +54,11 @@ struct AttentionLayer: Sendable {
     input = Linear(isCross ? [query] : [query] + keyValue, from: width, bias: bias, in: &layout)
     memoryInput = isCross ? Linear(keyValue, from: width, bias: bias, in: &layout) : nil
     output = Linear(name + ".output", from: heads * dim, to: width, bias: bias, gain: gain, in: &layout)
+    if let lastGlobal {
+      global = GlobalProjections(name, configuration, lastPosition: lastGlobal, copying: input, in: &layout)
+    } else {
+      global = nil
+    }
   }
 
   /// The rotation of `count` positions from `first`, for layers that have one.
@@ -72,13 +80,6 @@ struct AttentionLayer: Sendable {
     return (powers(lower) + extra).map { Float($0) }
   }
 
-  /// Adds the ALiBi element to q or k when the layer has that encoding.
-  func extended(_ x: Tensor, isQuery: Bool, first: Int, _ pass: Pass) throws -> Tensor {
-    guard position == .alibi else { return x }
-    let root = Float(dim).squareRoot(), slopes = AttentionLayer.slopes(heads: heads)
-    return try pass.compute.extendHeads(x) { head, row in isQuery ? slopes[head] * root : Float(first + row) }
-  }
-
   /// The sizes of one call.
   func shape(batch: Int, queries: Int, keys: Int, keyLengths: [Int]?) throws -> AttentionShape {
     try AttentionShape(
@@ -96,21 +97,21 @@ struct AttentionLayer: Sendable {
     let projected = try input.forward(x, pass)
     let source =
       try memoryInput.flatMap { layer in try memory.map { try layer.forward($0, pass) } } ?? projected
-    let keyColumn = isCross ? 0 : heads * dim
-    let query = try compute.splitHeads(projected, batch: batch, heads: heads, dim: dim, rotary: rotary)
-    let key = try compute.splitHeads(
-      source, column: keyColumn, batch: batch, heads: keyHeads, dim: dim, rotary: rotary)
-    let value = try compute.splitHeads(
-      source, column: keyColumn + keyHeads * dim, batch: batch, heads: keyHeads, dim: dim)
+    let query = try query(projected, batch: batch, rotary: rotary, pass)
+    let (key, value) = try keyValue(
+      source, column: isCross ? 0 : heads * dim, batch: batch, rotary: rotary, pass)
     let shape = try shape(batch: batch, queries: length, keys: key.shape[2], keyLengths: keyLengths)
     let plan = try pass.planner.plan(attention, layer: name, shape: shape)
-    let forward = try plan.forward(
-      QKV(
-        query: try extended(query, isQuery: true, first: 0, pass),
-        key: try extended(key, isQuery: false, first: 0, pass), value: value), in: pass.execution)
+    var inputs = QKV(query: query, key: key, value: value)
+    var second: GlobalProjections.Saved?
+    if let global, let rows = GlobalProjections.Rows(of: plan) {
+      (inputs.global, second) = try global.forward(x, rows, of: self, batch: batch, rotary: rotary, pass)
+    }
+    let forward = try plan.forward(inputs, in: pass.execution)
     var merged = try compute.empty([x.shape[0], heads * dim])
     compute.mergeHeads(forward.output, into: &merged)
-    let saved = Saved(x: x, memory: memory, forward: forward, merged: merged, batch: batch, rotary: rotary)
+    let saved = Saved(
+      x: x, memory: memory, forward: forward, merged: merged, batch: batch, rotary: rotary, global: second)
     return (try output.forward(merged, pass), saved)
   }
 
@@ -121,18 +122,18 @@ struct AttentionLayer: Sendable {
     let dOutput = try compute.splitHeads(dMerged, batch: saved.batch, heads: heads, dim: dim)
     let gradient = try saved.forward.backward(dOutput, in: pass.execution)
     var dProjected = try compute.empty([saved.x.shape[0], input.weight.shape[0]])
-    let plain = 0..<dim
-    let dQuery = gradient.query.narrowed(axis: 3, to: plain), dKey = gradient.key.narrowed(axis: 3, to: plain)
-    compute.mergeHeads(dQuery, into: &dProjected, rotary: saved.rotary, inverse: true)
+    mergeQuery(gradient.query, into: &dProjected, rotary: saved.rotary, compute)
     guard let memoryInput, let memory = saved.memory else {
-      compute.mergeHeads(
-        dKey, into: &dProjected, column: heads * dim, rotary: saved.rotary, inverse: true)
-      compute.mergeHeads(gradient.value, into: &dProjected, column: (heads + keyHeads) * dim)
-      return (try input.backward(dProjected, x: saved.x, pass), nil)
+      mergeKeyValue(
+        gradient.key, gradient.value, into: &dProjected, column: heads * dim, rotary: saved.rotary, compute)
+      var dx = try input.backward(dProjected, x: saved.x, pass)
+      if let global, let kept = saved.global, let second = gradient.global {
+        try global.backward(second, kept, of: self, rotary: saved.rotary, into: &dx, pass)
+      }
+      return (dx, nil)
     }
     var dSource = try compute.empty([memory.shape[0], memoryInput.weight.shape[0]])
-    compute.mergeHeads(dKey, into: &dSource)
-    compute.mergeHeads(gradient.value, into: &dSource, column: keyHeads * dim)
+    mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, compute)
     return (
       try input.backward(dProjected, x: saved.x, pass), try memoryInput.backward(dSource, x: memory, pass)
     )

@@ -32,8 +32,9 @@ final class AttentionPlanner {
   {
     let entry = Key(layer: layer, attention: attention, shape: shape)
     if let plan = plans[entry] { return plan }
-    let plan = try catalog.make(
-      attention.id, settings: attention.settings, shape: shape, key: key("attention")(layer))
+    // The model was checked at its longest sequence; this one may end before some of its global positions.
+    let settings = try catalog.fitted(attention.id, settings: attention.settings, to: shape)
+    let plan = try catalog.make(attention.id, settings: settings, shape: shape, key: key("attention")(layer))
     // Padded batches bring a new shape each step: what is kept stays bounded.
     if plans.count >= 256 { plans.removeAll() }
     plans[entry] = plan

@@ -29,14 +29,28 @@ struct Linear: Sendable {
   }
 
   /// Several layers of one input as one product; the weights are neighbours, then the biases.
-  init(_ parts: [(name: String, output: Int)], from input: Int, bias: Bool, in layout: inout ParameterLayout)
-  {
-    let deviation = ParameterSlot.Initial.normal(1 / Double(input).squareRoot())
-    weight = layout.fused(
-      parts.map { layout.add($0.name + ".weight", [$0.output, input], deviation, decays: true) })
-    self.bias =
-      bias
-      ? layout.fused(parts.map { layout.add($0.name + ".bias", [$0.output], .constant(0), decays: false) })
-      : nil
+  /// - Parameter source: a layer of the same input and biases, from whose output `row` on they start as copies.
+  init(
+    _ parts: [(name: String, output: Int)], from input: Int, bias: Bool,
+    copying source: (layer: Linear, row: Int)? = nil, in layout: inout ParameterLayout
+  ) {
+    var row = source?.row ?? 0
+    var weights: [ParameterSlot] = [], biases: [ParameterSlot] = []
+    for part in parts {
+      let initial = source.map { ParameterSlot.Initial.copy(of: $0.layer.weight.offset + row * input) }
+      weights.append(
+        layout.add(
+          part.name + ".weight", [part.output, input], initial ?? .normal(1 / Double(input).squareRoot()),
+          decays: true))
+      row += part.output
+    }
+    row = source?.row ?? 0
+    for part in parts where bias {
+      let initial = source?.layer.bias.map { ParameterSlot.Initial.copy(of: $0.offset + row) }
+      biases.append(layout.add(part.name + ".bias", [part.output], initial ?? .constant(0), decays: false))
+      row += part.output
+    }
+    weight = layout.fused(weights)
+    self.bias = bias ? layout.fused(biases) : nil
   }
 }

@@ -15,7 +15,8 @@ struct Stack: Sendable {
 
   init(
     _ name: String, _ configuration: ModelConfiguration, layers: Int, isCausal: Bool, hasMemory: Bool,
-    attention: [LayerAttention], in layout: inout ParameterLayout, buffers: inout [BufferSlot]
+    attention: [LayerAttention], lastGlobal: [Int?], in layout: inout ParameterLayout,
+    buffers: inout [BufferSlot]
   ) {
     var sublayers: [Sublayer] = []
     // Residual branches of a pre-norm stack add up: each starts smaller, so that their sum keeps its size.
@@ -36,7 +37,7 @@ struct Stack: Sendable {
         .attention(
           AttentionLayer(
             prefix + ".attention", configuration, attention: attention, isCausal: isCausal, isCross: false,
-            gain: gain, in: &layout)))
+            lastGlobal: lastGlobal[layer], gain: gain, in: &layout)))
       if hasMemory {
         add(
           prefix + ".cross",

@@ -28,6 +28,18 @@ public struct ModelInput: Hashable, Sendable {
     (self.lengths, self.source, self.sourceLengths) = (lengths, source, sourceLengths)
   }
 
+  /// Some of the sequences.
+  func rows(_ range: Range<Int>) -> ModelInput {
+    func part(_ values: [Int32]) -> [Int32] {
+      let size = values.count / batch
+      return Array(values[range.lowerBound * size..<range.upperBound * size])
+    }
+    return ModelInput(
+      batch: range.count, tokens: part(tokens), targets: part(targets),
+      lengths: lengths.map { Array($0[range]) },
+      source: part(source), sourceLengths: sourceLengths.map { Array($0[range]) })
+  }
+
   /// The rows of a task.
   public init(_ task: TaskBatch) {
     func ragged(_ lengths: [Int], _ full: Int) -> [Int]? { lengths.allSatisfy { $0 == full } ? nil : lengths }

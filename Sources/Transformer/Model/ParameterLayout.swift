@@ -8,6 +8,8 @@ public struct ParameterSlot: Hashable, Sendable {
     case normal(Double)
     /// All the same.
     case constant(Float)
+    /// As the parameter that begins at this element of the flat array, which stands before.
+    case copy(of: Int)
   }
   /// The name in checkpoints, such as `decoder.layers.0.attention.query.weight`.
   public let name: String
@@ -75,9 +77,32 @@ public struct ParameterLayout: Sendable {
     for slot in slots {
       switch slot.initial {
       case .constant(let value): values.append(contentsOf: repeatElement(value, count: slot.count))
+      case .copy(let offset): values.append(contentsOf: values[offset..<offset + slot.count])
       case .normal(let deviation):
         var random = key(slot.name).generator()
         for _ in 0..<slot.count { values.append(Float(deviation * random.normal())) }
+      }
+    }
+    return try Tensor(values, shape: [count])
+  }
+
+  /// The values of another layout's array in this one, by name. A parameter that the other lacks takes the value of the
+  /// one that it starts as.
+  /// - Precondition: what the other lacks starts as a copy.
+  /// - Throws: `MemoryLimitExceeded`.
+  func values(from other: ParameterLayout, _ array: Tensor) throws(MemoryLimitExceeded) -> Tensor {
+    if slots == other.slots { return array }
+    let known = Dictionary(uniqueKeysWithValues: other.slots.map { ($0.name, $0.offset) })
+    let given = array.array()
+    var values: [Float] = []
+    values.reserveCapacity(count)
+    for slot in slots {
+      if let offset = known[slot.name] {
+        values.append(contentsOf: given[offset..<offset + slot.count])
+      } else if case .copy(let offset) = slot.initial {
+        values.append(contentsOf: values[offset..<offset + slot.count])
+      } else {
+        preconditionFailure("\(slot.name) is in one model alone")
       }
     }
     return try Tensor(values, shape: [count])

@@ -7,7 +7,8 @@ import Tensors
 /// Parameter names (checkpoints, gradients): `embedding.weight` `[vocabulary, width]`;
 /// `{encoder,decoder}.positions.weight`; for layer l and sublayer s of `attention`, `cross`:
 /// `{stack}.layers.l.s.{query,key,value,output}.{weight,bias}` (weights `[output, input]`) and
-/// `{stack}.layers.l.s.norm.{weight,bias}`; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
+/// `{stack}.layers.l.s.norm.{weight,bias}`; with `globalProjections: separate`, in layers that have global rows, also
+/// `{stack}.layers.l.attention.{query,key,value}_global.{weight,bias}`; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
 /// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (pre-norm);
 /// `output.weight` `[vocabulary, width]` when not tied; `classifier.{weight,bias}`.
 public final class TransformerModel {
@@ -43,6 +44,7 @@ public final class TransformerModel {
     var layout = ParameterLayout()
     var buffers: [BufferSlot] = []
     let attention = try configuration.layerAttention()
+    let lastGlobal = try configuration.lastGlobalPositions(in: catalog)
     let isSingle = configuration.kind != .encoderDecoder
     let main = configuration.kind == .encoder ? "encoder" : "decoder"
     embedding = Embedding(
@@ -57,14 +59,13 @@ public final class TransformerModel {
       ? nil
       : Stack(
         "encoder", configuration, layers: configuration.effectiveEncoderLayers, isCausal: false,
-        hasMemory: false,
-        attention: attention, in: &layout, buffers: &buffers)
+        hasMemory: false, attention: attention, lastGlobal: lastGlobal, in: &layout, buffers: &buffers)
     decoder =
       configuration.effectiveDecoderLayers == 0
       ? nil
       : Stack(
         "decoder", configuration, layers: configuration.effectiveDecoderLayers, isCausal: true,
-        hasMemory: !isSingle, attention: attention, in: &layout, buffers: &buffers)
+        hasMemory: !isSingle, attention: attention, lastGlobal: lastGlobal, in: &layout, buffers: &buffers)
     let deviation = 1 / Double(configuration.width).squareRoot()
     outputWeight =
       configuration.classes > 0
@@ -85,12 +86,14 @@ public final class TransformerModel {
   }
 
   /// The same weights with other attention in its layers: how a trained model fares under another variant.
+  ///
+  /// Separate global projections stay where a layer still has global rows, are left out where it has none any more, and
+  /// start as copies of the layer's own where it had none before.
   /// - Throws: `ConfigurationError`.
   public func replacingAttention(_ attention: String) throws -> TransformerModel {
-    var changed = configuration
-    changed.attention = attention
-    let model = try TransformerModel(changed, catalog: catalog, compute: compute)
-    model.state.weights = state.weights
+    let model = try TransformerModel(
+      configuration.replacingAttention(attention, in: catalog), catalog: catalog, compute: compute)
+    model.state.weights = try model.layout.values(from: layout, state.weights)
     model.state.buffers = state.buffers
     return model
   }

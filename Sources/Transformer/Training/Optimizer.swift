@@ -1,3 +1,4 @@
+import Parameters
 import Tensors
 
 /// The moments of AdamW or the momentum of SGD, over a model's flat parameters.
@@ -54,22 +55,47 @@ public struct TrainingDiverged: Error, Hashable, Sendable, CustomStringConvertib
 }
 
 extension TransformerModel {
-  /// AdamW steps on one batch without clipping, schedule or dropout, for comparison with other frameworks.
-  /// - Returns: the mean loss before every step.
-  /// - Throws: `TrainingDiverged`; what attention throws.
-  public func fit(
-    _ input: ModelInput, steps: Int, learningRate: Double, weightDecay: Double
-  ) throws -> [Double] {
-    var configuration = TrainingConfiguration()
-    (configuration.learningRate, configuration.weightDecay) = (learningRate, weightDecay)
-    (configuration.schedule, configuration.warmup, configuration.clip) = (.constant, 0, 0)
-    var optimizer = try OptimizerState(configuration, count: layout.count)
-    var losses: [Double] = []
-    for step in 0..<steps {
-      clearGradients()
-      losses.append(try accumulateGradients(input, key: RandomKey(seed: 0), training: false).mean)
-      _ = try optimizer.apply(configuration, step: step + 1, to: self)
+  /// One optimiser step from the mean of the gradients of `accumulation` passes.
+  /// - Parameters:
+  ///   - step: its number, from 1; decides the learning rate and the dropout.
+  ///   - input: the rows of a pass; called with `(step − 1)·accumulation + pass`.
+  /// - Returns: the loss over all passes, and the norm of the gradients before clipping.
+  /// - Throws: `TrainingDiverged`; what the task and attention throw.
+  func advance(
+    _ configuration: TrainingConfiguration, step: Int, _ optimizer: inout OptimizerState,
+    input: (Int) throws -> ModelInput
+  ) throws -> (loss: CrossEntropy, gradientNorm: Double) {
+    clearGradients()
+    var loss = CrossEntropy()
+    for pass in 0..<configuration.accumulation {
+      let number = (step - 1) * configuration.accumulation + pass
+      loss =
+        loss
+        + (try accumulateGradients(
+          input(number), smoothing: configuration.labelSmoothing,
+          factor: 1 / Double(configuration.accumulation),
+          key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number)))
     }
-    return losses
+    return (loss, try optimizer.apply(configuration, step: step, to: self))
+  }
+
+  /// All steps of a training on the same rows, for comparison with other frameworks.
+  /// - Parameter configuration: `accumulation` cuts the rows into as many passes; batches and evaluations are not used.
+  /// - Returns: the mean loss of every step, before it.
+  /// - Throws: `ConfigurationError` when the rows cannot be cut so; `TrainingDiverged`; what attention throws.
+  public func fit(_ input: ModelInput, _ configuration: TrainingConfiguration) throws -> [Double] {
+    let passes = configuration.accumulation
+    guard input.batch % passes == 0 else {
+      throw ConfigurationError(
+        field: "accumulation", value: "\(passes)", allowed: "a divisor of the \(input.batch) rows")
+    }
+    let rows = input.batch / passes
+    var optimizer = try OptimizerState(configuration, count: layout.count)
+    return try (1...configuration.steps).map { step in
+      try advance(configuration, step: step, &optimizer) { number in
+        let first = number % passes * rows
+        return input.rows(first..<first + rows)
+      }.loss.mean
+    }
   }
 }

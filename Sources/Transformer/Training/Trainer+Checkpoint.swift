@@ -43,7 +43,12 @@ extension Trainer {
     }
     expected["task"] = task.card.id
     expected["task.configuration"] = task.configurationSummary
-    for (name, value) in expected.sorted(by: { $0.key < $1.key }) where metadata[name] != value {
+    // A setting that an older file does not name had the meaning of today's default.
+    let defaults = ModelConfiguration().settings
+    for (name, value) in expected.sorted(by: { $0.key < $1.key })
+    where (metadata[name] ?? defaults[name.hasPrefix("model.") ? String(name.dropFirst(6)) : ""]?.description)
+      != value
+    {
       throw SafetensorsError(
         path: path,
         problem: "the checkpoint has \(name) = \(metadata[name] ?? "nothing"); this run has \(value)")

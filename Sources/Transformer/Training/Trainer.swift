@@ -110,20 +110,12 @@ public final class Trainer {
   /// One optimiser step, with the evaluation that is due after it.
   /// - Throws: `TrainingDiverged`; what the task and attention throw.
   public func advance() throws -> StepReport {
-    model.clearGradients()
-    var loss = CrossEntropy()
     let before = tokens
-    for pass in 0..<configuration.accumulation {
-      let number = step * configuration.accumulation + pass
+    let (loss, norm) = try model.advance(configuration, step: step + 1, &optimizer) { number in
       let input = try input(.train, index: number)
       tokens += input.tokens.count
-      loss =
-        loss
-        + (try model.accumulateGradients(
-          input, smoothing: configuration.labelSmoothing, factor: 1 / Double(configuration.accumulation),
-          key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number)))
+      return input
     }
-    let norm = try optimizer.apply(configuration, step: step + 1, to: model)
     step += 1
     running = running + loss
     var report = StepReport(
