@@ -38,22 +38,27 @@ struct BandSegments {
 
   /// The segments for rows at positions `first ... last` and keys of `keys` that are congruent to `first`.
   func segments(first: Int, last: Int, keys: Range<Int>) -> [TileList.Segment] {
+    var segments: [TileList.Segment] = []
+    segments.reserveCapacity(3)
+    addSegments(first: first, last: last, keys: keys, to: &segments)
+    return segments
+  }
+
+  /// Adds them to an array that serves many tiles.
+  func addSegments(first: Int, last: Int, keys: Range<Int>, to segments: inout [TileList.Segment]) {
     let begin = aligned(max(keys.lowerBound, first - high), to: first)
     let end = min(keys.upperBound - 1, last - low)
-    guard begin <= end else { return [] }
+    guard begin <= end else { return }
     let fullBegin = aligned(max(keys.lowerBound, last - high), to: first)
     let fullEnd = min(keys.upperBound - 1, first - low)
     let fullCount = fullBegin <= fullEnd ? (fullEnd - fullBegin) / stride + 1 : 0
     let total = (end - begin) / stride + 1
-    if fullCount == total { return [run(begin, end, .full)] }
-    guard fullCount >= BandSegments.shortestRun else { return [run(begin, end, mask)] }
+    if fullCount == total { return segments.append(run(begin, end, .full)) }
+    guard fullCount >= BandSegments.shortestRun else { return segments.append(run(begin, end, mask)) }
     let fullLast = fullBegin + (fullCount - 1) * stride
-    var segments: [TileList.Segment] = []
-    segments.reserveCapacity(3)
     if begin < fullBegin { segments.append(run(begin, fullBegin - stride, mask)) }
     segments.append(run(fullBegin, fullLast, .full))
     if fullLast < end - stride + 1 { segments.append(run(fullLast + stride, end, mask)) }
-    return segments
   }
 
   private func run(_ begin: Int, _ end: Int, _ mask: TileList.Mask) -> TileList.Segment {

@@ -74,17 +74,15 @@ struct RandomSparseBlocks {
     var free = (shape.isCausal ? row : count) - seen.count
     // Chosen places among the blocks not seen, sorted; a sparse Fisher–Yates, so a row costs O(randomBlocks²).
     var chosen: [Int] = []
+    chosen.reserveCapacity(configuration.randomBlocks)
     while chosen.count < configuration.randomBlocks, free > 0 {
       var place = generator.integer(below: free)
       for taken in chosen where taken <= place { place += 1 }
       chosen.insert(place, at: chosen.firstIndex { $0 > place } ?? chosen.count)
       free -= 1
     }
-    return chosen.map { place in
-      var block = place
-      for taken in seen where taken <= block { block += 1 }
-      return block
-    }
+    for index in chosen.indices { for taken in seen where taken <= chosen[index] { chosen[index] += 1 } }
+    return chosen
   }
 
   /// The draws of the published code: lengths 1024, 3072 and 4096 use the plan of the paper, others the later plan.

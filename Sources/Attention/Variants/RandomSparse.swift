@@ -142,41 +142,58 @@ public struct RandomSparse: PatternVariant {
   {
     let size = configuration.blockSize
     var list = TileList()
+    let tilesPerBlock = (size + TileList.lanes - 1) / TileList.lanes
+    list.reserve(
+      tiles: visible.count * tilesPerBlock,
+      segments: visible.count * tilesPerBlock * (configuration.windowBlocks + configuration.randomBlocks + 2))
+    // Two arrays serve all block rows: small arrays of their own would take most of the time.
+    var open: [TileList.Segment] = []
+    var cut: [TileList.Segment] = []
     for (block, seen) in visible.enumerated() {
       let begin = max(0, block * size - shape.queryOffset)
       let end = min(shape.queryLength, (block + 1) * size - shape.queryOffset)
       guard begin < end else { continue }
-      let ranges = runs(of: seen).map { run in
-        min(run.lowerBound * size, shape.keyLength)..<min(run.upperBound * size, shape.keyLength)
-      }
-      let open = ranges.map { TileList.Segment(start: $0.lowerBound, count: $0.count) }
-      for rows in shape.rowTiles(of: begin..<end) {
-        let first = rows.lowerBound + shape.queryOffset
-        let segments =
-          shape.isCausal
-          ? ranges.flatMap {
-            BandSegments.causal.segments(first: first, last: first + rows.count - 1, keys: $0)
-          } : open
-        list.addTile(start: rows.lowerBound, count: rows.count, segments: segments)
+      open.removeAll(keepingCapacity: true)
+      RandomSparse.addRuns(of: seen, size: size, keyLength: shape.keyLength, to: &open)
+      for first in stride(from: begin, to: end, by: TileList.lanes) {
+        let count = min(TileList.lanes, end - first)
+        guard shape.isCausal else {
+          list.addTile(start: first, count: count, segments: open)
+          continue
+        }
+        let position = first + shape.queryOffset
+        cut.removeAll(keepingCapacity: true)
+        for run in open {
+          BandSegments.causal.addSegments(
+            first: position, last: position + count - 1, keys: Int(run.start)..<Int(run.start + run.count),
+            to: &cut)
+        }
+        list.addTile(start: first, count: count, segments: cut)
       }
     }
     return list
   }
 
-  /// Joins neighbouring blocks; a block met again starts a run of its own.
-  static func runs(of sorted: [Int]) -> [Range<Int>] {
-    var runs: [Range<Int>] = []
+  /// Adds the keys of sorted blocks, neighbours joined; a block met again starts a run of its own.
+  static func addRuns(of sorted: [Int], size: Int, keyLength: Int, to segments: inout [TileList.Segment]) {
     var again: [Int] = []
+    var run = 0..<0
+    func close(_ segments: inout [TileList.Segment]) {
+      let (start, end) = (min(run.lowerBound * size, keyLength), min(run.upperBound * size, keyLength))
+      if start < end { segments.append(TileList.Segment(start: start, count: end - start)) }
+    }
     for (place, block) in sorted.enumerated() {
       if place > 0, sorted[place - 1] == block {
         again.append(block)
-      } else if let last = runs.last, last.upperBound == block {
-        runs[runs.count - 1] = last.lowerBound..<block + 1
+      } else if run.upperBound == block, !run.isEmpty {
+        run = run.lowerBound..<block + 1
       } else {
-        runs.append(block..<block + 1)
+        close(&segments)
+        run = block..<block + 1
       }
     }
-    return again.isEmpty ? runs : runs + RandomSparse.runs(of: again)
+    close(&segments)
+    if !again.isEmpty { addRuns(of: again, size: size, keyLength: keyLength, to: &segments) }
   }
 
   /// How often the query's block row sees the key's block; causal cuts at the query.

@@ -100,6 +100,7 @@ public struct SlidingWindow: PatternVariant {
     var list = TileList()
     let count = (shape.queryLength + tileRows - 1) / tileRows
     list.reserve(tiles: count, segments: 3 * count)
+    var segments: [TileList.Segment] = []
     let residues = min(dilation, shape.queryLength)
     let longest = (shape.queryLength + dilation - 1) / dilation
     for place in stride(from: 0, to: longest, by: tileRows) {
@@ -110,12 +111,13 @@ public struct SlidingWindow: PatternVariant {
         let start = residue + place * dilation
         let first = start + shape.queryOffset
         let last = first + (count - 1) * dilation
-        var segments = band.segments(first: first, last: last, keys: sinks..<max(sinks, shape.keyLength))
-        if sinks > 0 {
-          segments +=
-            shape.isCausal
-            ? BandSegments.causal.segments(first: first, last: last, keys: 0..<sinks)
-            : [TileList.Segment(start: 0, count: sinks)]
+        segments.removeAll(keepingCapacity: true)
+        band.addSegments(
+          first: first, last: last, keys: sinks..<max(sinks, shape.keyLength), to: &segments)
+        if sinks > 0 && shape.isCausal {
+          BandSegments.causal.addSegments(first: first, last: last, keys: 0..<sinks, to: &segments)
+        } else if sinks > 0 {
+          segments.append(TileList.Segment(start: 0, count: sinks))
         }
         list.addTile(start: start, count: count, stride: dilation, segments: segments)
       }
