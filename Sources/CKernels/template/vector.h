@@ -49,7 +49,7 @@ INLINE vf KERNEL(vmax)(vf a, vf b) { return a > b ? a : b; }
 #define vmax KERNEL(vmax)
 
 /// The first `count` < VL floats at p, zeros after them; reads nothing beyond.
-#if VL == 16 && defined(__x86_64__)
+#if VL == 16 && defined(__x86_64__) && !defined(ATTNLAB_SIXTEEN_LANES_ON_AVX2)
 INLINE vf KERNEL(load_part)(const float *p, int count) {
   return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
 }

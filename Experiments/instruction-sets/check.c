@@ -1,4 +1,5 @@
-// Forward and backward of one tile of the portable kernels against a naive double loop: what check.sh runs on arm64.
+// Forward and backward of one tile against a naive double loop, for the instruction sets that a build can run: what
+// arm64.sh and sixteen-lanes.sh compile.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +21,9 @@ static double error(const float *got, const double *want, size_t count) {
   return sqrt(difference / norm);
 }
 
-static int check(int rows, int keys, int d, int e) {
-  enum { low = -30, high = 50 };
+/// Keys in a band, or, for `mask` ATTN_FULL, all.
+static int check(int isa, int rows, int keys, int d, int e, int mask) {
+  const int low = mask == ATTN_FULL ? -10000 : -30, high = mask == ATTN_FULL ? 10000 : 50;
   float *q = draw((size_t)rows * d), *k = draw((size_t)keys * d), *v = draw((size_t)keys * e);
   float *g = draw((size_t)rows * e), *o = draw((size_t)rows * e), *lse = draw((size_t)rows);
   const int blocks = (keys + 63) / 64;
@@ -36,14 +38,14 @@ static int check(int rows, int keys, int d, int e) {
   attn_head head = {q, k, v, d, d, e, d, e, keys, 0, scale};
   attn_gradient gradient = {o, g, lse, e, e, dq, d, dks, dvs};
   attn_list tile = {0, 0, 1, rows};
-  attn_run run = {{0, 0, 1, keys}, ATTN_BAND, low, high, 0};
-  void *scratch = aligned_alloc(64, attn_scratch_bytes(0, d, e, 1) / 64 * 64 + 4096);
-  attn_forward_begin(0, scratch, &head, tile);
-  attn_forward_run(0, scratch, &run);
-  attn_forward_end(0, scratch, o, e, lse, 1, 0);
-  attn_backward_begin(0, scratch, &head, &gradient, tile);
-  attn_backward_run(0, scratch, &run);
-  attn_backward_end(0, scratch, dq, d, 1);
+  attn_run run = {{0, 0, 1, keys}, mask, low, high, 0};
+  void *scratch = aligned_alloc(64, (attn_scratch_bytes(isa, d, e, 0) + attn_scratch_bytes(isa, d, e, 1)) / 64 * 64 + 64);
+  attn_forward_begin(isa, scratch, &head, tile);
+  attn_forward_run(isa, scratch, &run);
+  attn_forward_end(isa, scratch, o, e, lse, 1, 0);
+  attn_backward_begin(isa, scratch, &head, &gradient, tile);
+  attn_backward_run(isa, scratch, &run);
+  attn_backward_end(isa, scratch, dq, d, 1);
   double *wo = calloc((size_t)rows * e, 8), *wq = calloc((size_t)rows * d, 8), *wk = calloc((size_t)keys * d, 8);
   double *wv = calloc((size_t)keys * e, 8), *p = calloc((size_t)keys, 8);
   for (int i = 0; i < rows; i++) {
@@ -73,14 +75,32 @@ static int check(int rows, int keys, int d, int e) {
   const double worst = fmax(
       fmax(error(o, wo, (size_t)rows * e), error(dq, wq, (size_t)rows * d)),
       fmax(error(dk, wk, (size_t)keys * d), error(dv, wv, (size_t)keys * e)));
-  printf("%s rows %d keys %d d %d e %d: %.1e\n", worst < 5e-6 ? "ok  " : "FAIL", rows, keys, d, e, worst);
+  printf(
+      "%s isa %d rows %d keys %d d %d e %d %s: %.1e\n", worst < 5e-6 ? "ok  " : "FAIL", isa, rows, keys, d, e,
+      mask == ATTN_FULL ? "full" : "band", worst);
   return worst < 5e-6;
 }
 
+#ifndef FIRST_ISA
+#define FIRST_ISA 0
+#define LAST_ISA 0
+#endif
+
 int main(void) {
-  int good = check(64, 150, 64, 64);
-  good &= check(33, 97, 40, 24);
-  good &= check(3, 130, 16, 17);
-  good &= check(17, 5, 1, 3);
+  int good = 1;
+  for (int isa = FIRST_ISA; isa <= LAST_ISA; isa++) {
+    for (int mask = ATTN_FULL; mask <= ATTN_BAND; mask++) {
+      good &= check(isa, 64, 150, 64, 64, mask);
+      good &= check(isa, 33, 97, 40, 24, mask);
+      good &= check(isa, 9, 300, 48, 80, mask);
+      good &= check(isa, 17, 5, 1, 3, mask);
+      good &= check(isa, 64, 230, 128, 96, mask);
+    }
+    for (int rows = 1; rows <= 8; rows++) {
+      good &= check(isa, rows, 600, 64, 128, ATTN_FULL);
+      good &= check(isa, rows, 301, 43, 30, ATTN_FULL);
+      good &= check(isa, rows, 130, 16, 17, ATTN_BAND);
+    }
+  }
   return good ? 0 : 1;
 }
