@@ -70,7 +70,7 @@ void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_
     const char *row = (const char *)base + (ptrdiff_t)attn_row(&rows, t) * stride;
     for (int32_t at = 0; at < bytes; at += 64) {
       if (writes) __builtin_prefetch(row + at, 1);
-      else __builtin_prefetch(row + at);
+      else __builtin_prefetch(row + at, 0, 2);
     }
   }
 }

@@ -56,7 +56,7 @@ struct BackwardPlan: Sendable {
     waveCount = builder.waveCount
     copyCount = builder.copyCount
     parts = builder.parts
-    group = BackwardPlan.groupLimit
+    group = ForwardPlan.hasLongRows(pattern, costs) ? BackwardPlan.groupLimit : BackwardPlan.localGroup
   }
 
   /// Units of every (batch, key head): as many at every length but the shortest, so that workspace is proportional to n.
@@ -68,6 +68,8 @@ struct BackwardPlan: Sendable {
   /// The most tiles that share panels: every panel's keys, values and their gradients come from far away once for all
   /// of them.
   static let groupLimit = 8
+  /// The same where rows see few keys: these stay in the cache from tile to tile, and more scratch would push them out.
+  static let localGroup = 2
   /// Keys of a block of the gradients of keys and values.
   static let blockKeys = 64
 }

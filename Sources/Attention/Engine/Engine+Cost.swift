@@ -53,7 +53,7 @@ extension Engine {
   static func scratchBytes(_ shape: AttentionShape, backward: Bool) -> Int {
     attn_scratch_bytes(
       InstructionSet.default.code, Int32(shape.headDim), Int32(shape.valueDim), backward ? 1 : 0)
-      * (backward ? BackwardPlan.groupLimit : 1)
+      * (backward ? BackwardPlan.localGroup : 1)
   }
 
   private static func forwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {

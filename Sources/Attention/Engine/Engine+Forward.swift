@@ -106,20 +106,33 @@ struct ForwardPass: Sendable {
     }
   }
 
-  /// Asks for the output rows of a tile, to be written at its end, and for the query rows of the one after it.
+  /// Asks for the output rows of a tile, to be written at its end, and for the rows that the tile after it reads: queries,
+  /// and gathered keys and values, which follow no order that the processor could foresee.
   private func prefetch(_ group: WaveWork.Group, next: Int?) {
-    let float = MemoryLayout<Float>.stride
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     list.withTables { tables in
       attn_prefetch_rows(
-        output.head(group.batch, group.head), Int64(output.rowStride * float),
-        tables.rows(list.tiles[group.tile(0)]), Int32(shape.valueDim * float), 1)
+        output.head(group.batch, group.head), Int64(output.rowStride * MemoryLayout<Float>.stride),
+        tables.rows(list.tiles[group.tile(0)]), Int32(shape.valueDim * MemoryLayout<Float>.stride), 1)
       guard let next else { return }
-      let element = shape.precision.byteCount
-      attn_prefetch_rows(
-        query.head(group.batch, group.head), Int64(query.rowStride * element), tables.rows(list.tiles[next]),
-        Int32(shape.headDim * element), 0)
+      let tile = list.tiles[next]
+      ask(query, group.batch, group.head, tables.rows(tile), dim: shape.headDim)
+      let keyHead = shape.keyHead(of: group.head)
+      for number in Int(tile.firstSegment)..<Int(tile.firstSegment + tile.segmentCount) {
+        let segment = list.segments[number]
+        guard segment.stride == 0 else { continue }
+        let keys = tables.run(segment, from: 0, count: Int(segment.count)).keys
+        ask(key, group.batch, keyHead, keys, dim: shape.headDim)
+        ask(value, group.batch, keyHead, keys, dim: shape.valueDim)
+      }
     }
+  }
+
+  /// Asks for rows of an input.
+  private func ask(_ input: InputRows, _ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
+    let element = shape.precision.byteCount
+    attn_prefetch_rows(
+      input.head(batch, head), Int64(input.rowStride * element), rows, Int32(dim * element), 0)
   }
 
   private func together(

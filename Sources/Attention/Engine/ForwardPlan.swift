@@ -62,9 +62,12 @@ struct ForwardPlan: Sendable {
     }
     let tiles = used.reduce(0.0) { $0 + Double(pattern.lists[$1].tiles.count) } * weight
     group = max(1, min(ForwardPlan.groupLimit, Int(tiles / 32)))
-    sharesPanels = used.contains {
-      costs[$0].total > Double(ForwardPlan.localKeys * pattern.lists[$0].rowCount)
-    }
+    sharesPanels = ForwardPlan.hasLongRows(pattern, costs)
+  }
+
+  /// Whether the rows of some list see more keys, on the mean, than a cache holds from tile to tile.
+  static func hasLongRows(_ pattern: TilePattern, _ costs: [TileCosts]) -> Bool {
+    zip(pattern.lists, costs).contains { $1.total > Double(localKeys * $0.rowCount) }
   }
 }
 

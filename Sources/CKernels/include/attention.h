@@ -48,7 +48,8 @@ typedef struct {
   float *_Nonnull const *_Nonnull value_gradient;
 } attn_gradient;
 
-/// Asks for the first `bytes` of rows, `stride` bytes apart, before their turn; `writes`: they will be written.
+/// Asks for the first `bytes` of rows, `stride` bytes apart, before their turn: to the first-level cache if they will be
+/// written (`writes`), else to the second, since other work comes first.
 void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes, int32_t writes);
 
 /// Bytes of scratch, 64-byte aligned, that a tile's forward or backward pass needs.
