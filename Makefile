@@ -1,7 +1,8 @@
 # What a newcomer types. Every target installs what is missing first (see .ci/install).
 #   make quickstart   build in release, run Experiments/quickstart.yaml, end with a comparison and a report
 #   make test         all tests
-#   make check        formatting, conformance of every variant on every instruction set, sanitizers
+#   make check        formatting, conformance of every variant on every instruction set that the machine has, the logic of
+#                     those that it has not, sanitizers
 #   make bench        the performance preset: fractions of measured peak
 
 SWIFT ?= swift
@@ -18,6 +19,7 @@ test: setup
 
 check: lint build
 	$(ATTNLAB) check
+	bash Experiments/instruction-sets/sixteen-lanes.sh
 	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests'
 	TSAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests'
 

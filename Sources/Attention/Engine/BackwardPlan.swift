@@ -56,7 +56,8 @@ struct BackwardPlan: Sendable {
     waveCount = builder.waveCount
     copyCount = builder.copyCount
     parts = builder.parts
-    group = ForwardPlan.hasLongRows(pattern, costs) ? BackwardPlan.groupLimit : BackwardPlan.localGroup
+    let limit = ForwardPlan.hasLongRows(pattern, costs) ? BackwardPlan.groupLimit : BackwardPlan.localGroup
+    group = max(1, min(limit, units.reduce(0) { max($0, $1.waves.map(\.count).max() ?? 0) }))
   }
 
   /// Units of every (batch, key head): as many at every length but the shortest, so that workspace is proportional to n.
