@@ -78,7 +78,7 @@ struct ForwardCommand: ParsableCommand {
     let input = try input()
     let model = try TransformerModel(
       contentsOf: checkpoint, catalog: AttentionLab.catalog,
-      compute: Compute(threads: threads ?? Parallel.processorCount))
+      compute: .limited(threads: threads ?? Parallel.processorCount))
     try input.validate(for: model.configuration)
     if let logits {
       let result = try model.logits(input)

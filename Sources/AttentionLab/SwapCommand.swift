@@ -71,7 +71,7 @@ struct SwapCommand: ParsableCommand {
 
   func run() throws {
     try ThreadFlag.check(threads)
-    let compute = threads.map { Compute(threads: $0) } ?? Compute()
+    let compute = Compute.limited(threads: threads ?? Parallel.processorCount)
     let pretrained = try PretrainedModel(
       contentsOf: checkpoint, catalog: AttentionLab.catalog, compute: compute)
     let attention = try attention(for: pretrained.model.configuration)

@@ -52,6 +52,18 @@ import Testing
       Self.attnlab("forward", "--checkpoint", folder + "/no", "--tokens", tokens, "--logits", logits) == 2)
   }
 
+  @Test("a batch that no memory holds is refused before any of it is made")
+  func batchBeyondMemory() throws {
+    let scratch = try Scratch()
+    // A terabyte for the activations alone.
+    let refused = try BuiltProgram.attnlab.run(
+      ["train", "markov", "--steps", "1", "--checkpoint", scratch.path + "/run"] + [
+        "--set", "training.batch=65536", "--set", "task.length=512", "--set", "model.width=512",
+      ])
+    #expect(refused.code == 2 && refused.errorLines.count == 1, "\(refused.errors)")
+    #expect(refused.errors.contains("batch: 65536") && refused.errors.contains("at most about"))
+  }
+
   @Test func continuesTextWithTheBytesThatTheCacheNeeds() throws {
     let scratch = try Scratch()
     let text = try scratch.write("text.txt", String(repeating: "abcdefgh", count: 400))

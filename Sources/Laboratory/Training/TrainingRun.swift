@@ -47,12 +47,28 @@ public struct TrainingRun {
     self.threads = threads
     self.peakGflops = peakGflops
     var (task, model, training) = try job.resolved(catalog: catalog)
-    let network = try TransformerModel(model, catalog: catalog, compute: Compute(threads: threads))
+    try Self.checkMemory(model, task: task, batch: training.batch)
+    let network = try TransformerModel(model, catalog: catalog, compute: .limited(threads: threads))
     let probe = ModelInput(try task.batch(split: .train, index: 0, batchSize: training.batch))
     operationsPerStep = try network.trainingOperations(probe) * Double(training.accumulation)
     attentionBytes = try network.attentionBytes(probe, pass: .backward)
     if let compute = job.compute { training.steps = max(1, Int((compute / operationsPerStep).rounded())) }
     trainer = try Trainer(model: network, task: task, configuration: training)
+  }
+
+  /// Refuses a batch that cannot fit before any of it is made: tokens, and for every token what the layers keep for the
+  /// backward pass and the probabilities of the vocabulary, float32, at the least.
+  private static func checkMemory(_ model: ModelConfiguration, task: any SequenceTask, batch: Int) throws {
+    let tokens = Double(batch) * Double(task.length + task.sourceLength)
+    let classes = model.classes > 0 ? 0 : model.vocabulary
+    let bytes = 4 * tokens * (Double(classes) + Double(model.layers) * 8 * Double(model.width) + 4)
+    let limit = Double(ProcessMemory.defaultLimit)
+    guard bytes > limit else { return }
+    let most = max(1, Int(Double(batch) * limit / bytes))
+    throw ConfigurationError(
+      field: "batch", value: "\(batch)",
+      allowed: "at most about \(most) here: this one needs \(Quantity.describe(bytes: bytes)) or more, "
+        + "\(Quantity.describe(bytes: limit)) are allowed (accumulation cuts a batch into passes)")
   }
 
   /// Continues from a checkpoint that `run` wrote.
