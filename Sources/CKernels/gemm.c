@@ -7,7 +7,11 @@
   X(void, gemm_pack_a, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
   X(void, gemm_pack_b, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
   X(void, gemm_block,                                                                                                  \
-    (const float *, const float *, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, int32_t, const float *))
+    (const float *, const float *, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, const float *,        \
+     const float *))                                                                                                   \
+  X(void, gemm_few,                                                                                                    \
+    (const float *, ptrdiff_t, const float *, ptrdiff_t, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,          \
+     const float *, const float *))
 
 #define DECLARE(result, name, parameters) \
   result name##_portable parameters;      \
@@ -52,6 +56,12 @@ void attn_gemm_pack_b(
 
 void attn_gemm_block(
     int32_t isa, const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t rows, ptrdiff_t columns,
-    ptrdiff_t depth, int32_t accumulate, const float *bias) {
-  table(isa)->gemm_block(a, b, c, ldc, rows, columns, depth, accumulate, bias);
+    ptrdiff_t depth, float scale, const float *add, const float *bias) {
+  table(isa)->gemm_block(a, b, c, ldc, rows, columns, depth, scale, add, bias);
+}
+
+void attn_gemm_few(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *w, ptrdiff_t w_stride, float *y, ptrdiff_t y_stride,
+    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const float *add, const float *bias) {
+  table(isa)->gemm_few(x, x_stride, w, w_stride, y, y_stride, rows, columns, depth, add, bias);
 }

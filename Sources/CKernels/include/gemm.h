@@ -18,8 +18,16 @@ void attn_gemm_pack_b(
     int32_t isa, const float *source, ptrdiff_t column_stride, ptrdiff_t depth_stride, ptrdiff_t columns,
     ptrdiff_t depth, float *target);
 
-/// C[rows][columns] (+)= A·B (+ bias over columns), A and B packed. 2·rows·columns·depth operations.
+/// C[rows][columns] = scale·A·B (+ bias over columns) (+ add, with the stride of C; it may be C), A and B packed.
+/// 2·rows·columns·depth operations.
 void attn_gemm_block(
     int32_t isa, const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t rows, ptrdiff_t columns,
-    ptrdiff_t depth, int32_t accumulate, const float *bias);
+    ptrdiff_t depth, float scale, const float *add, const float *bias);
+
+/// y[rows][columns] = x·Wᵀ (+ bias over columns) (+ add, with the stride of y; it may be y) for few rows: W
+/// [columns][depth] is read once, in place. A row's bits do not depend on how many rows there are.
+/// 2·rows·columns·depth operations.
+void attn_gemm_few(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *w, ptrdiff_t w_stride, float *y, ptrdiff_t y_stride,
+    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth, const float *add, const float *bias);
 #endif

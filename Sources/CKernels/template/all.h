@@ -13,6 +13,8 @@
 
 #include "gemm.h"
 
+#include "rows.h"
+
 #include "elementwise.h"
 
 #include "hash.h"

@@ -5,6 +5,9 @@
 #define GEMM_ROWS 6
 #endif
 #define GEMM_COLUMNS (2 * VL)
+/// Rows of a transposed A that packing asks for in advance, from the second-level cache: a page apart, 16 of them would
+/// fall on the same sets of the first.
+#define GEMM_AHEAD 16
 
 /// acc[GEMM_ROWS][GEMM_COLUMNS] = Σ_k a[k][GEMM_ROWS] · b[k][GEMM_COLUMNS].
 INLINE void KERNEL(gemm_tile)(const float *a, const float *b, ptrdiff_t depth, vf acc[GEMM_ROWS][2]) {
@@ -21,36 +24,41 @@ INLINE void KERNEL(gemm_tile)(const float *a, const float *b, ptrdiff_t depth, v
   }
 }
 
-/// c[m][n] (+)= a · b (+ bias): all tiles of a block. `b` is packed in panels of GEMM_COLUMNS columns, `a` in groups of
-/// GEMM_ROWS rows.
+/// c[m][n] = scale · a · b (+ bias) (+ add): all tiles of a block. `b` is packed in panels of GEMM_COLUMNS columns, `a` in
+/// groups of GEMM_ROWS rows; `add` has the stride of c, and may be c.
 void KERNEL(gemm_block)(
-    const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
-    int32_t accumulate, const float *bias) {
+    const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, float scale,
+    const float *add, const float *bias) {
   for (ptrdiff_t j = 0; j < n; j += GEMM_COLUMNS, b += GEMM_COLUMNS * depth) {
     ptrdiff_t columns = n - j < GEMM_COLUMNS ? n - j : GEMM_COLUMNS;
     for (ptrdiff_t i = 0; i < m; i += GEMM_ROWS) {
       ptrdiff_t rows = m - i < GEMM_ROWS ? m - i : GEMM_ROWS;
       vf acc[GEMM_ROWS][2];
       KERNEL(gemm_tile)(a + i * depth, b, depth, acc);
-      float *target = c + i * ldc + j;
+      if (scale != 1)
+        UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
+          acc[r][0] *= splat(scale);
+          acc[r][1] *= splat(scale);
+        }
+      const ptrdiff_t at = i * ldc + j;
+      float *target = c + at;
       if (rows == GEMM_ROWS && columns == GEMM_COLUMNS) {
         if (bias) {
           vf b0 = load(bias + j), b1 = load(bias + j + VL);
-          for (int r = 0; r < GEMM_ROWS; r++) {
+          UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
             acc[r][0] += b0;
             acc[r][1] += b1;
           }
         }
-        if (accumulate)
-          for (int r = 0; r < GEMM_ROWS; r++) {
-            store(target + r * ldc, load(target + r * ldc) + acc[r][0]);
-            store(target + r * ldc + VL, load(target + r * ldc + VL) + acc[r][1]);
+        if (add)
+          UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
+            acc[r][0] += load(add + at + r * ldc);
+            acc[r][1] += load(add + at + r * ldc + VL);
           }
-        else
-          for (int r = 0; r < GEMM_ROWS; r++) {
-            store(target + r * ldc, acc[r][0]);
-            store(target + r * ldc + VL, acc[r][1]);
-          }
+        UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
+          store(target + r * ldc, acc[r][0]);
+          store(target + r * ldc + VL, acc[r][1]);
+        }
       } else {
         float edge[GEMM_ROWS * GEMM_COLUMNS];
         for (int r = 0; r < GEMM_ROWS; r++) {
@@ -60,7 +68,7 @@ void KERNEL(gemm_block)(
         for (ptrdiff_t r = 0; r < rows; r++)
           for (ptrdiff_t s = 0; s < columns; s++) {
             float value = edge[r * GEMM_COLUMNS + s] + (bias ? bias[j + s] : 0);
-            target[r * ldc + s] = accumulate ? target[r * ldc + s] + value : value;
+            target[r * ldc + s] = add ? add[at + r * ldc + s] + value : value;
           }
       }
     }
@@ -73,9 +81,13 @@ INLINE void KERNEL(gemm_panels)(
   const ptrdiff_t whole = xs == 1 ? count / width * width : 0;
   // Rows of the source are read whole: a panel at a time, lines that two panels share would be fetched twice.
   if (whole > 0)
-    for (ptrdiff_t k = 0; k < depth; k++)
+    for (ptrdiff_t k = 0; k < depth; k++) {
+      // Rows lie pages apart, where the processor foresees nothing.
+      if (k + GEMM_AHEAD < depth)
+        for (ptrdiff_t p = 0; p < whole; p += 16) __builtin_prefetch(src + p + (k + GEMM_AHEAD) * ks, 0, 2);
       for (ptrdiff_t p = 0; p < whole; p += width)
         __builtin_memcpy(dst + p * depth + k * width, src + p + k * ks, (size_t)width * sizeof(float));
+    }
   dst += whole * depth;
   for (ptrdiff_t p = whole; p < count; p += width, dst += width * depth) {
     ptrdiff_t used = count - p < width ? count - p : width;
@@ -87,7 +99,9 @@ INLINE void KERNEL(gemm_panels)(
       ptrdiff_t k = 0;
       typedef float v4 __attribute__((ext_vector_type(4)));
       if (ks == 1 && width % 2 == 0)
-        for (; k + 4 <= depth; k += 4)
+        for (; k + 4 <= depth; k += 4) {
+          if (k % 16 == 0 && p + 2 * width <= count)
+            for (ptrdiff_t x = width; x < 2 * width; x++) __builtin_prefetch(base + x * xs + k);
           for (ptrdiff_t x = 0; x + 2 <= width; x += 2) {
             ptrdiff_t step = x + 4 <= width ? 4 : 2;
             if (step == 4) {
@@ -111,6 +125,7 @@ INLINE void KERNEL(gemm_panels)(
                 dst[(k + q) * width + x + 1] = base[(x + 1) * xs + k + q];
               }
           }
+        }
       for (; k < depth; k++)
         for (ptrdiff_t x = 0; x < width; x++) dst[k * width + x] = base[x * xs + k * ks];
     }

@@ -4,7 +4,8 @@ import Testing
 /// The packed product against a loop in Double, on every instruction set, orientation and awkward size.
 @Suite struct GemmTests {
   static let sizes = [
-    (1, 1, 1), (3, 5, 7), (12, 32, 16), (13, 33, 65), (25, 70, 330), (150, 9, 40), (2, 100, 3),
+    (1, 1, 1), (3, 5, 7), (12, 32, 16), (13, 33, 65), (25, 70, 330), (150, 9, 40), (2, 100, 3), (1, 131, 517),
+    (4, 67, 70), (16, 40, 64), (17, 40, 64),
   ]
 
   @Test(arguments: InstructionSet.available, sizes)
@@ -48,6 +49,24 @@ import Testing
       b = try Tensor.normal([90, 40], key: RandomKey(seed: 2))
     let results = try [1, 2, 3].map { try Compute(threads: $0).matmul(a, .plain, b).array() }
     #expect(results[0] == results[1] && results[0] == results[2])
+  }
+
+  /// Few rows read W in place: the same bits for any number of threads, and whatever rows stand beside one.
+  @Test(arguments: InstructionSet.available)
+  func bitsOfFewRowsAreTheirOwn(_ set: InstructionSet) throws {
+    let x = try Tensor.normal([7, 515], key: RandomKey(seed: 1)),
+      w = try Tensor.normal([603, 515], key: RandomKey(seed: 2)),
+      bias = try Tensor.normal([603], key: RandomKey(seed: 3))
+    func product(_ rows: Range<Int>, threads: Int) throws -> [Float] {
+      try Compute(threads: threads, instructionSet: set)
+        .matmul(x.narrowed(axis: 0, to: rows), .plain, w, .transposed, bias: bias).array()
+    }
+    let all = try product(0..<7, threads: 1)
+    #expect(try product(0..<7, threads: 3) == all)
+    for rows in [0..<1, 1..<3, 2..<5, 3..<7, 1..<6] {
+      #expect(
+        try product(rows, threads: 2) == Array(all[rows.lowerBound * 603..<rows.upperBound * 603]), "\(rows)")
+    }
   }
 
   @Test func recyclingLedgerReachesASteadyState() throws {
