@@ -49,7 +49,10 @@ import Testing
   func startsAsTheTiedModel(_ changes: [String: ParameterValue]) throws {
     let tied = try Self.model(changes, separate: false), separate = try Self.model(changes)
     let input = GradientTests.input(tied.configuration)
-    #expect(try separate.logits(input).array() == tied.logits(input).array())
+    // A product of few rows adds in another order than one of many: the same numbers, not the same bits.
+    let logits = zip(try separate.logits(input).array(), try tied.logits(input).array())
+    let largest = logits.reduce(0) { max($0, abs($1.1)) }
+    #expect(logits.allSatisfy { abs($0 - $1) <= 2e-6 * largest })
     _ = try tied.accumulateGradients(input, key: RandomKey(seed: 1))
     _ = try separate.accumulateGradients(input, key: RandomKey(seed: 1))
     let expected = tied.namedGradients(), found = separate.namedGradients()
