@@ -7,7 +7,7 @@
   X(row_swiglu, (const float *x, float *y, ptrdiff_t rows, ptrdiff_t h)) \
   X(row_swiglu_back, (const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t h)) \
   X(row_norm, (const float *x, const float *gain, const float *shift, float *y, float *mean, float *rstd, ptrdiff_t rows, ptrdiff_t dim, float epsilon, int centred)) \
-  X(row_norm_back, (const float *x, const float *gain, const float *mean, const float *rstd, const float *dy, float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim, int centred)) \
+  X(row_norm_back, (const float *x, const float *gain, const float *mean, const float *rstd, const float *dy, const float *add, float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim, int centred)) \
   X(row_colsum, (const float *x, float *out, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t ld)) \
   X(row_axpy, (float a, const float *x, float *y, ptrdiff_t n)) \
   X(row_blend, (float a, const float *x, float b, const float *z, float *y, ptrdiff_t n)) \
@@ -55,8 +55,8 @@ void attn_norm(
 }
 void attn_norm_backward(
     int32_t isa, int32_t centred, const float *x, const float *gain, const float *mean, const float *rstd,
-    const float *dy, float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim) {
-  CALL(isa, norm_back, x, gain, mean, rstd, dy, dx, dgain, dshift, rows, dim, centred);
+    const float *dy, const float *add, float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, norm_back, x, gain, mean, rstd, dy, add, dx, dgain, dshift, rows, dim, centred);
 }
 void attn_column_sums(int32_t isa, const float *x, float *out, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t ld) {
   CALL(isa, colsum, x, out, rows, dim, ld);

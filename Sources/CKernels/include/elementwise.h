@@ -18,10 +18,10 @@ void attn_swiglu_backward(
 void attn_norm(
     int32_t isa, int32_t centred, const float *x, const float *gain, const float *shift, float *y, float *mean,
     float *rstd, ptrdiff_t rows, ptrdiff_t dim, float epsilon);
-/// dx; adds to dgain and (unless null) dshift.
+/// dx (+ add, unless null); adds to dgain and (unless null) dshift.
 void attn_norm_backward(
     int32_t isa, int32_t centred, const float *x, const float *gain, const float *mean, const float *rstd,
-    const float *dy, float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim);
+    const float *dy, const float *add, float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim);
 
 /// out[dim] += sums over rows of x (row stride ld).
 void attn_column_sums(int32_t isa, const float *x, float *out, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t ld);

@@ -180,11 +180,11 @@ void KERNEL(row_norm)(
   }
 }
 
-/// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dy·gain; adds Σ dy·x̂ to dgain and Σ dy to dshift.
+/// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) (+ add), g = dy·gain; adds Σ dy·x̂ to dgain and Σ dy to dshift.
 void KERNEL(row_norm_back)(
-    const float *x, const float *gain, const float *mean, const float *rstd, const float *dy, float *dx, float *dgain,
-    float *dshift, ptrdiff_t rows, ptrdiff_t dim, int centred) {
-  for (ptrdiff_t r = 0; r < rows; r++, x += dim, dy += dim, dx += dim) {
+    const float *x, const float *gain, const float *mean, const float *rstd, const float *dy, const float *add,
+    float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim, int centred) {
+  for (ptrdiff_t r = 0; r < rows; r++, x += dim, dy += dim, dx += dim, add = add ? add + dim : NULL) {
     vf m = splat(mean[r]), s = splat(rstd[r]), sum = splat(0), dot = splat(0);
     {
       EACH(dim,
@@ -200,9 +200,11 @@ void KERNEL(row_norm_back)(
     vf a = centred ? splat(vsum(sum) / (float)dim) : splat(0), b = splat(vsum(dot) / (float)dim);
     {
       EACH(dim,
-           vf h = (load(x + i) - m) * s; store(dx + i, s * (load(dy + i) * load(gain + i) - a - h * b));
+           vf h = (load(x + i) - m) * s; vf d = s * (load(dy + i) * load(gain + i) - a - h * b);
+           store(dx + i, add ? load(add + i) + d : d);
            , vf h = (vpartial(x + i, rest, 0) - m) * s;
-           store_part(dx + i, s * (vpartial(dy + i, rest, 0) * vpartial(gain + i, rest, 0) - a - h * b), (int)rest);)
+           vf d = s * (vpartial(dy + i, rest, 0) * vpartial(gain + i, rest, 0) - a - h * b);
+           store_part(dx + i, add ? vpartial(add + i, rest, 0) + d : d, (int)rest);)
     }
   }
 }

@@ -5,9 +5,8 @@
 #define GEMM_ROWS 6
 #endif
 #define GEMM_COLUMNS (2 * VL)
-/// Rows of a transposed A that packing asks for in advance, from the second-level cache: a page apart, 16 of them would
-/// fall on the same sets of the first.
-#define GEMM_AHEAD 16
+/// Rows of a transposed A that are packed together.
+#define GEMM_RUN 8
 
 /// acc[GEMM_ROWS][GEMM_COLUMNS] = Σ_k a[k][GEMM_ROWS] · b[k][GEMM_COLUMNS].
 INLINE void KERNEL(gemm_tile)(const float *a, const float *b, ptrdiff_t depth, vf acc[GEMM_ROWS][2]) {
@@ -79,14 +78,17 @@ void KERNEL(gemm_block)(
 INLINE void KERNEL(gemm_panels)(
     const float *src, ptrdiff_t xs, ptrdiff_t ks, ptrdiff_t count, ptrdiff_t depth, ptrdiff_t width, float *dst) {
   const ptrdiff_t whole = xs == 1 ? count / width * width : 0;
-  // Rows of the source are read whole: a panel at a time, lines that two panels share would be fetched twice.
+  // A few rows of the source are read whole: panel by panel, lines that two panels share would be fetched twice; row by
+  // row, the panels, often a multiple of 4 KiB apart, would drive each other out of the cache before a line is full.
   if (whole > 0)
-    for (ptrdiff_t k = 0; k < depth; k++) {
+    for (ptrdiff_t first = 0; first < depth; first += GEMM_RUN) {
+      const ptrdiff_t last = first + GEMM_RUN < depth ? first + GEMM_RUN : depth;
       // Rows lie pages apart, where the processor foresees nothing.
-      if (k + GEMM_AHEAD < depth)
-        for (ptrdiff_t p = 0; p < whole; p += 16) __builtin_prefetch(src + p + (k + GEMM_AHEAD) * ks, 0, 2);
+      for (ptrdiff_t k = last; k < last + GEMM_RUN && k < depth; k++)
+        for (ptrdiff_t p = 0; p < whole; p += 16) __builtin_prefetch(src + p + k * ks, 0, 2);
       for (ptrdiff_t p = 0; p < whole; p += width)
-        __builtin_memcpy(dst + p * depth + k * width, src + p + k * ks, (size_t)width * sizeof(float));
+        for (ptrdiff_t k = first; k < last; k++)
+          __builtin_memcpy(dst + p * depth + k * width, src + p + k * ks, (size_t)width * sizeof(float));
     }
   dst += whole * depth;
   for (ptrdiff_t p = whole; p < count; p += width, dst += width * depth) {

@@ -11,7 +11,8 @@ extension Compute {
 
   /// The product of two matrices, written or added into a part of a tensor.
   ///
-  /// `C (+)= op(A)·op(B) + bias`, op(A) `[m, k]`, op(B) `[k, n]`, C `[m, n]` row-major from `offset` in `target`.
+  /// `C (+)= op(A)·op(B) + bias + addend`, op(A) `[m, k]`, op(B) `[k, n]`, C `[m, n]` row-major from `offset` in
+  /// `target`.
   ///
   /// B is packed once into panels of one register tile's width, every block of rows of A by the worker that computes
   /// it: rows read in place, a power of two apart, would fall on few cache sets. The work is cut into blocks of C; k is
@@ -21,11 +22,25 @@ extension Compute {
   ///   - a: `[m, k]`, or `[k, m]` when transposed; last axis contiguous.
   ///   - b: `[k, n]`, or `[n, k]` when transposed; last axis contiguous.
   ///   - bias: `[n]`, added to every row.
+  ///   - addend: `[m, n]`, instead of `accumulate`: a residual connection.
+  ///   - rowSumsAt: where in `target` to add the sums over k of op(A), `[m]`; A must be transposed. With op(A) = dyᵀ that
+  ///     is the gradient of a bias, read where dW has brought dy into the cache.
   /// - Complexity: 2·m·n·k operations.
   /// - Throws: `MemoryLimitExceeded` for the packed copies.
   public func gemm(
     _ a: Tensor, _ aSide: Orientation = .plain, _ b: Tensor, _ bSide: Orientation = .plain,
-    into target: inout Tensor, at offset: Int = 0, accumulate: Bool = false, bias: Tensor? = nil
+    into target: inout Tensor, at offset: Int = 0, accumulate: Bool = false, bias: Tensor? = nil,
+    adding addend: Tensor? = nil, rowSumsAt: Int? = nil
+  ) throws(MemoryLimitExceeded) {
+    try product(
+      a, aSide, b, bSide, into: &target, at: offset, accumulate: accumulate, bias: bias, adding: addend,
+      rowSumsAt: rowSumsAt, finish: .none)
+  }
+
+  private func product(
+    _ a: Tensor, _ aSide: Orientation, _ b: Tensor, _ bSide: Orientation, into target: inout Tensor,
+    at offset: Int = 0, accumulate: Bool = false, bias: Tensor?, adding addend: Tensor? = nil,
+    rowSumsAt: Int? = nil, finish: GemmFinish
   ) throws(MemoryLimitExceeded) {
     precondition(a.rank == 2 && b.rank == 2, "matrices expected: \(a.shape) · \(b.shape)")
     let m = a.shape[aSide == .plain ? 0 : 1], k = a.shape[aSide == .plain ? 1 : 0]
@@ -38,30 +53,38 @@ extension Compute {
     precondition(a.strides[1] == 1 || a.shape[1] == 1, "A: the last axis is not contiguous")
     precondition(b.strides[1] == 1 || b.shape[1] == 1, "B: the last axis is not contiguous")
     precondition(bias.map { $0.count == n } ?? true, "bias: \(n) elements expected")
+    precondition(
+      addend.map { $0.count == m * n && $0.isContiguous && !accumulate } ?? true,
+      "addend: [\(m), \(n)] expected, and no accumulation")
+    precondition(
+      rowSumsAt.map { aSide == .transposed && $0 >= 0 && $0 + m <= target.count } ?? true,
+      "row sums: A transposed and \(m) elements expected")
     guard m > 0 && n > 0 && k > 0 else { return }
     let aStrides = aSide == .plain ? (a.strides[0], 1) : (1, a.strides[0])
     let bStrides = bSide == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
     let isFew = m <= Compute.fewRows && aSide == .plain && bSide == .transposed
     let workers = 2 * m * n * k < Compute.parallelThreshold * 16 ? 1 : threads
     let plan = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers)
-    var packedB = try empty([isFew ? 0 : plan.paddedColumns * k])
-    var packedA = try empty([isFew ? 0 : workers * plan.blockRows * plan.depth])
+    var packed = try empty([isFew ? 0 : plan.packedCount + workers * plan.scratchCount])
     a.withUnsafePointer { a in
       b.withUnsafePointer { b in
-        packedB.withUnsafeMutablePointer { packedB in
-          packedA.withUnsafeMutablePointer { packedA in
-            target.withUnsafeMutablePointer { target in
-              bias.withPointer { bias in
-                let c = Shared(target + offset)
+        packed.withUnsafeMutablePointer { packed in
+          target.withUnsafeMutablePointer { target in
+            bias.withPointer { bias in
+              addend.withPointer { addend in
                 let job = GemmJob(
-                  plan: plan, a: Shared(a), aStrides: aStrides, b: Shared(b), bStrides: bStrides,
-                  packedB: Shared(packedB), c: c, bias: bias.map { Shared($0) },
-                  addend: accumulate ? c : nil)
-                if isFew { return few(job) }
-                Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in job.pack(index) }
-                let shared = Shared(packedA)
+                  plan, a: a, aStrides: aStrides, c: target + offset,
+                  addend: accumulate ? UnsafePointer(target + offset) : addend, bias: bias,
+                  rowSums: rowSumsAt.map { target + $0 }, finish: finish)
+                let (b, packed) = (Shared(b), Shared(packed))
+                if isFew { return few(job, b, stride: bStrides.0) }
+                Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
+                  plan.pack(index, from: b.pointer, strides: bStrides, to: packed.pointer)
+                }
                 Parallel.forEach(count: plan.jobs, threads: workers) { index, worker in
-                  job.run(index, scratch: shared.pointer + worker * plan.blockRows * plan.depth)
+                  job.run(
+                    index, packedB: packed.pointer,
+                    scratch: packed.pointer + plan.packedCount + worker * plan.scratchCount)
                 }
               }
             }
@@ -75,24 +98,56 @@ extension Compute {
   private static let fewRows = 16
 
   /// x·Wᵀ of few rows, bound by the reading of W: columns are shared out.
-  private func few(_ job: GemmJob) {
-    let plan = job.plan
-    // A thread wakes in the time that one reads about 2¹⁸ weights from the second-level cache.
-    let workers = plan.n * plan.k < 1 << 18 ? 1 : threads
-    let grain = 64
+  private func few(_ job: GemmJob, _ b: Shared<Float>, stride: Int) {
+    let plan = job.plan, grain = 64
+    // Waking a thread takes about as long as reading 2¹⁸ weights from the caches.
+    let workers = plan.n * plan.k <= 1 << 18 ? 1 : threads
     Parallel.forEach(count: (plan.n + grain - 1) / grain, threads: workers) { index, _ in
-      job.runFew(columns: index * grain..<min(plan.n, (index + 1) * grain))
+      job.runFew(columns: index * grain..<min(plan.n, (index + 1) * grain), b: b.pointer, stride: stride)
     }
   }
 
-  /// `op(A)·op(B) + bias` as a new tensor.
+  /// `op(A)·op(B) + bias + addend` as a new tensor.
   /// - Throws: `MemoryLimitExceeded`.
   public func matmul(
     _ a: Tensor, _ aSide: Orientation = .plain, _ b: Tensor, _ bSide: Orientation = .plain,
-    bias: Tensor? = nil
+    bias: Tensor? = nil, adding addend: Tensor? = nil
   ) throws(MemoryLimitExceeded) -> Tensor {
     var result = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
-    try gemm(a, aSide, b, bSide, into: &result, bias: bias)
+    try gemm(a, aSide, b, bSide, into: &result, bias: bias, adding: addend)
+    return result
+  }
+
+  /// `z = op(A)·op(B) + bias` and `f(z)`, which is computed while a block of z is in the cache.
+  ///
+  /// The same bits as `matmul` and then `activate`. - Complexity: 2·m·n·k operations and m·n activations.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func matmul(
+    _ a: Tensor, _ aSide: Orientation, _ b: Tensor, _ bSide: Orientation, bias: Tensor?,
+    activating kind: Activation
+  ) throws(MemoryLimitExceeded) -> (before: Tensor, after: Tensor) {
+    var before = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
+    var after = try empty(before.shape)
+    try after.withUnsafeMutablePointer { after throws(MemoryLimitExceeded) in
+      try product(
+        a, aSide, b, bSide, into: &before, bias: bias, finish: .activate(kind.code, into: Shared(after)))
+    }
+    return (before, after)
+  }
+
+  /// `(op(A)·op(B))∘f′(z)`: a gradient through a product and the activation before it, z `[m, n]`.
+  ///
+  /// The same bits as `matmul` and then `activateBackward`. - Complexity: 2·m·n·k operations and m·n slopes.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func matmul(
+    _ a: Tensor, _ aSide: Orientation, _ b: Tensor, _ bSide: Orientation, timesSlopeOf kind: Activation,
+    at z: Tensor
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    var result = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
+    precondition(z.shape == result.shape && z.isContiguous, "z: \(result.shape) expected, not \(z.shape)")
+    try z.withUnsafePointer { z throws(MemoryLimitExceeded) in
+      try product(a, aSide, b, bSide, into: &result, bias: nil, finish: .slope(kind.code, at: Shared(z)))
+    }
     return result
   }
 }

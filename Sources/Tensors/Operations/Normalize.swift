@@ -46,14 +46,19 @@ extension Compute {
 
   /// The gradient of x; adds those of gain and shift into `gradients` at their offsets.
   ///
-  /// `dx = (g − mean(g) − x̂·mean(g·x̂))/σ`, `g = dy·gain`; `dgain = Σ dy·x̂`, `dshift = Σ dy`.
+  /// `dx = (g − mean(g) − x̂·mean(g·x̂))/σ + addend`, `g = dy·gain`; `dgain = Σ dy·x̂`, `dshift = Σ dy`.
+  /// - Parameter addend: of x's shape: the gradient that a residual connection carries past the norm.
+  /// - Complexity: O(rows·dim).
   /// - Throws: `MemoryLimitExceeded`.
   public func normalizeBackward(
     _ dy: Tensor, x: Tensor, gain: Tensor, statistics: NormStatistics, centred: Bool,
+    adding addend: Tensor? = nil,
     gradients: inout Tensor, gainAt: Int, shiftAt: Int?
   ) throws(MemoryLimitExceeded) -> Tensor {
     let rows = x.shape[0], dim = x.shape[1]
     precondition(dy.shape == x.shape && dy.isContiguous, "\(dy.shape) against \(x.shape)")
+    precondition(
+      addend.map { $0.count == x.count && $0.isContiguous } ?? true, "addend: \(x.shape) expected")
     let grain = max(64, (rows + 15) / 16), parts = (rows + grain - 1) / grain
     var dx = try empty(x.shape)
     // One row of partial sums a slice: the slices depend on the shape alone, and are added in order.
@@ -65,14 +70,18 @@ extension Compute {
             statistics.inverseDeviation.withUnsafePointer { deviation in
               dx.withUnsafeMutablePointer { dx in
                 partial.withUnsafeMutablePointer { partial in
-                  let (x, dy, dx, partial) = (Shared(x), Shared(dy), Shared(dx), Shared(partial))
-                  let (gain, mean, deviation) = (Shared(gain), Shared(mean), Shared(deviation))
-                  slices(rows, grain: grain, cost: dim * 8) { part in
-                    let at = part.lowerBound, row = partial.pointer + at / grain * dim
-                    attn_norm_backward(
-                      isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer, mean.pointer + at,
-                      deviation.pointer + at, dy.pointer + at * dim, dx.pointer + at * dim, row,
-                      row + parts * dim, part.count, dim)
+                  addend.withPointer { addend in
+                    let (x, dy, dx, partial) = (Shared(x), Shared(dy), Shared(dx), Shared(partial))
+                    let (gain, mean, deviation) = (Shared(gain), Shared(mean), Shared(deviation))
+                    let add = addend.map { Shared($0) }
+                    slices(rows, grain: grain, cost: dim * 8) { part in
+                      let at = part.lowerBound, row = partial.pointer + at / grain * dim
+                      attn_norm_backward(
+                        isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer, mean.pointer + at,
+                        deviation.pointer + at, dy.pointer + at * dim,
+                        add.map { UnsafePointer($0.pointer + at * dim) }, dx.pointer + at * dim, row,
+                        row + parts * dim, part.count, dim)
+                    }
                   }
                 }
               }

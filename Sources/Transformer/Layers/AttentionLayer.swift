@@ -87,8 +87,9 @@ struct AttentionLayer: Sendable {
       scale: 1 / Double(dim).squareRoot())
   }
 
+  /// y, with a residual added.
   func forward(
-    _ x: Tensor, memory: Tensor?, batch: Int, keyLengths: [Int]?, _ pass: Pass
+    _ x: Tensor, memory: Tensor?, batch: Int, keyLengths: [Int]?, adding residual: Tensor? = nil, _ pass: Pass
   ) throws -> (Tensor, Saved) {
     let compute = pass.compute
     let length = x.shape[0] / batch
@@ -111,7 +112,7 @@ struct AttentionLayer: Sendable {
     var merged = try compute.empty([x.shape[0], heads * dim])
     compute.mergeHeads(forward.output, into: &merged)
     let saved = Saved(x: x, memory: memory, forward: forward, merged: merged, batch: batch, rotary: rotary)
-    return (try output.forward(merged, pass), saved)
+    return (try output.forward(merged, adding: residual, pass), saved)
   }
 
   /// The gradients of x and, in cross-attention, of the memory.

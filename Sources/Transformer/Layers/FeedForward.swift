@@ -30,22 +30,27 @@ struct FeedForward: Sendable {
     outer = Linear(name + ".outer", from: hidden, to: width, bias: bias, gain: gain, in: &layout)
   }
 
-  func forward(_ x: Tensor, _ pass: Pass) throws -> (Tensor, Saved) {
-    let before = try inner.forward(x, pass)
-    let after =
-      if let activation { try pass.compute.activate(before, activation) } else {
-        try pass.compute.swiglu(before)
-      }
-    return (try outer.forward(after, pass), Saved(x: x, beforeActivation: before, afterActivation: after))
+  /// y, with a residual added.
+  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ pass: Pass) throws -> (Tensor, Saved) {
+    let before: Tensor, after: Tensor
+    if let activation {
+      (before, after) = try inner.forward(x, activating: activation, pass)
+    } else {
+      before = try inner.forward(x, pass)
+      after = try pass.compute.swiglu(before)
+    }
+    let y = try outer.forward(after, adding: residual, pass)
+    return (y, Saved(x: x, beforeActivation: before, afterActivation: after))
   }
 
   func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws -> Tensor {
-    let dAfter = try outer.backward(dy, x: saved.afterActivation, pass)
     let dBefore =
       if let activation {
-        try pass.compute.activateBackward(dAfter, x: saved.beforeActivation, activation)
+        try outer.backward(
+          dy, x: saved.afterActivation, timesSlopeOf: activation, at: saved.beforeActivation, pass)
       } else {
-        try pass.compute.swigluBackward(dAfter, x: saved.beforeActivation)
+        try pass.compute.swigluBackward(
+          outer.backward(dy, x: saved.afterActivation, pass), x: saved.beforeActivation)
       }
     return try inner.backward(dBefore, x: saved.x, pass)
   }

@@ -7,15 +7,37 @@ struct Linear: Sendable {
   let weight: ParameterSlot
   let bias: ParameterSlot?
 
-  func forward(_ x: Tensor, _ pass: Pass) throws -> Tensor {
-    try pass.compute.matmul(x, .plain, pass.weight(weight), .transposed, bias: bias.map { pass.weight($0) })
+  /// `x·Wᵀ + b`, with a residual `[rows, output]` added.
+  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ pass: Pass) throws -> Tensor {
+    try pass.compute.matmul(
+      x, .plain, pass.weight(weight), .transposed, bias: bias.map { pass.weight($0) }, adding: residual)
+  }
+
+  /// `z = x·Wᵀ + b` and `f(z)`.
+  func forward(
+    _ x: Tensor, activating kind: Activation, _ pass: Pass
+  ) throws -> (before: Tensor, after: Tensor) {
+    try pass.compute.matmul(
+      x, .plain, pass.weight(weight), .transposed, bias: bias.map { pass.weight($0) }, activating: kind)
   }
 
   func backward(_ dy: Tensor, x: Tensor, _ pass: Pass) throws -> Tensor {
-    try pass.compute.gemm(
-      dy, .transposed, x, .plain, into: &pass.state.gradients, at: weight.offset, accumulate: true)
-    if let bias { pass.compute.accumulateColumnSums(dy, into: &pass.state.gradients, at: bias.offset) }
+    try accumulateGradients(dy, x: x, pass)
     return try pass.compute.matmul(dy, .plain, pass.weight(weight), .plain)
+  }
+
+  /// The gradient of z where `x = f(z)`: `(dy·W)∘f′(z)`.
+  func backward(
+    _ dy: Tensor, x: Tensor, timesSlopeOf kind: Activation, at z: Tensor, _ pass: Pass
+  ) throws -> Tensor {
+    try accumulateGradients(dy, x: x, pass)
+    return try pass.compute.matmul(dy, .plain, pass.weight(weight), .plain, timesSlopeOf: kind, at: z)
+  }
+
+  private func accumulateGradients(_ dy: Tensor, x: Tensor, _ pass: Pass) throws {
+    try pass.compute.gemm(
+      dy, .transposed, x, .plain, into: &pass.state.gradients, at: weight.offset, accumulate: true,
+      rowSumsAt: bias?.offset)
   }
 
   /// Declares weight and bias under a name.

@@ -65,19 +65,21 @@ struct Normalization: Sendable {
     return (y, .fixed(x, mean: mean, variance: variance))
   }
 
-  func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws -> Tensor {
+  /// The gradient of x, with that of a residual connection past the norm added.
+  func backward(_ dy: Tensor, _ saved: Saved, adding residual: Tensor? = nil, _ pass: Pass) throws -> Tensor {
     switch saved {
     case .rows(let x, let statistics):
       return try pass.compute.normalizeBackward(
         dy, x: x, gain: pass.weight(gain), statistics: statistics, centred: kind == .layer,
-        gradients: &pass.state.gradients, gainAt: gain.offset, shiftAt: shift?.offset)
+        adding: residual, gradients: &pass.state.gradients, gainAt: gain.offset, shiftAt: shift?.offset)
     case .columns(let x, let mean, let variance), .fixed(let x, let mean, let variance):
       var isFixed = false
       if case .fixed = saved { isFixed = true }
-      return try pass.compute.batchNormalizeBackward(
+      let dx = try pass.compute.batchNormalizeBackward(
         dy, x: x, mean: mean, variance: variance, epsilon: epsilon, gain: pass.weight(gain),
         momentsAreFixed: isFixed,
         gradients: &pass.state.gradients, gainAt: gain.offset, shiftAt: shift?.offset ?? gain.offset)
+      return try residual.map { try pass.compute.add($0, dx) } ?? dx
     }
   }
 }

@@ -28,12 +28,13 @@ struct Sublayer: Sendable {
     var entry = x
     var before: Normalization.Saved?
     if placement == .pre { (entry, before) = try norm.forward(x, pass) }
-    var (y, saved) = try apply(
-      entry, memory: memory, batch: batch, lengths: lengths, memoryLengths: memoryLengths, pass)
-    if pass.training, dropout > 0 {
-      y = try pass.compute.dropout(y, probability: dropout, key: pass.key(name))
+    let drops = pass.training && dropout > 0
+    var (sum, saved) = try apply(
+      entry, adding: drops ? nil : x, memory: memory, batch: batch, lengths: lengths,
+      memoryLengths: memoryLengths, pass)
+    if drops {
+      sum = try pass.compute.add(x, pass.compute.dropout(sum, probability: dropout, key: pass.key(name)))
     }
-    let sum = try pass.compute.add(x, y)
     if let before { return (sum, Saved(norm: before, function: saved)) }
     let (result, after) = try norm.forward(sum, pass)
     return (result, Saved(norm: after, function: saved))
@@ -53,22 +54,26 @@ struct Sublayer: Sendable {
     case (.feedForward(let layer), .feedForward(let kept)): dBranch = try layer.backward(dBranch, kept, pass)
     default: preconditionFailure("\(name): the saved values belong to another layer")
     }
-    if placement == .pre { dBranch = try norm.backward(dBranch, saved.norm, pass) }
+    if placement == .pre {
+      return (try norm.backward(dBranch, saved.norm, adding: dSum, pass), memory)
+    }
     return (try pass.compute.add(dSum, dBranch), memory)
   }
 
+  /// f(x), with a residual added by its last product.
   private func apply(
-    _ x: Tensor, memory: Tensor?, batch: Int, lengths: [Int]?, memoryLengths: [Int]?, _ pass: Pass
+    _ x: Tensor, adding residual: Tensor?, memory: Tensor?, batch: Int, lengths: [Int]?,
+    memoryLengths: [Int]?,
+    _ pass: Pass
   ) throws -> (Tensor, SavedFunction) {
     switch function {
     case .attention(let layer):
       let (y, saved) = try layer.forward(
         x, memory: layer.isCross ? memory : nil, batch: batch,
-        keyLengths: layer.isCross ? memoryLengths : lengths,
-        pass)
+        keyLengths: layer.isCross ? memoryLengths : lengths, adding: residual, pass)
       return (y, .attention(saved))
     case .feedForward(let layer):
-      let (y, saved) = try layer.forward(x, pass)
+      let (y, saved) = try layer.forward(x, adding: residual, pass)
       return (y, .feedForward(saved))
     }
   }

@@ -118,4 +118,26 @@ import Testing
     compute.mergeHeads(heads, into: &back, column: 6, rotary: table, inverse: true)
     #expect(zip(back.array(), x.array()).allSatisfy { abs($0 - $1) < 1e-5 })
   }
+
+  /// The gradient past a norm is added in its pass, with the bits of the sum.
+  @Test(arguments: InstructionSet.available, [1, 8, 37])
+  func aNormAddsTheResidualGradient(_ set: InstructionSet, _ dim: Int) throws {
+    let rows = 70
+    let x = try Tensor.normal([rows, dim], key: RandomKey(seed: 1)),
+      dy = try Tensor.normal([rows, dim], key: RandomKey(seed: 2)),
+      residual = try Tensor.normal([rows, dim], key: RandomKey(seed: 3)),
+      gain = try Tensor.normal([dim], key: RandomKey(seed: 4))
+    let compute = Compute(threads: 2, instructionSet: set)
+    for centred in [true, false] {
+      let (_, statistics) = try compute.normalize(
+        x, gain: gain, shift: nil, centred: centred, epsilon: 1e-5)
+      func dx(_ addend: Tensor?) throws -> Tensor {
+        var gradients = try Tensor(zeros: [2 * dim])
+        return try compute.normalizeBackward(
+          dy, x: x, gain: gain, statistics: statistics, centred: centred, adding: addend,
+          gradients: &gradients, gainAt: 0, shiftAt: dim)
+      }
+      #expect(try dx(residual).array() == compute.add(residual, dx(nil)).array())
+    }
+  }
 }

@@ -82,4 +82,57 @@ import Testing
     #expect(ledger.systemAllocations == after)
     #expect(ledger.currentBytes == 0)
   }
+
+  /// What is fused into a product has the bits of the separate passes: few rows, tails, blocks of 96 rows, of 256
+  /// columns, slices of 512 of k.
+  @Test(arguments: InstructionSet.available, [(1, 19, 21), (16, 70, 9), (130, 301, 33), (100, 40, 700)])
+  func fusedActivationsAreTheSeparatePasses(_ set: InstructionSet, _ size: (Int, Int, Int)) throws {
+    let (m, n, k) = size
+    let x = try Tensor.normal([m, k], key: RandomKey(seed: 1)),
+      w = try Tensor.normal([n, k], key: RandomKey(seed: 2)),
+      bias = try Tensor.normal([n], key: RandomKey(seed: 3)),
+      z = try Tensor.normal([m, n], key: RandomKey(seed: 4)),
+      v = try Tensor.normal([k, n], key: RandomKey(seed: 5))
+    for kind in Activation.allCases {
+      for threads in [1, 3] {
+        let compute = Compute(threads: threads, instructionSet: set)
+        let fused = try compute.matmul(x, .plain, w, .transposed, bias: bias, activating: kind)
+        let before = try compute.matmul(x, .plain, w, .transposed, bias: bias)
+        #expect(fused.before.array() == before.array(), "\(kind)")
+        #expect(try fused.after.array() == compute.activate(before, kind).array(), "\(kind)")
+        let slopes = try compute.matmul(x, .plain, v, .plain, timesSlopeOf: kind, at: z)
+        let gradient = try compute.matmul(x, .plain, v, .plain)
+        #expect(try slopes.array() == compute.activateBackward(gradient, x: z, kind).array(), "\(kind)")
+      }
+    }
+  }
+
+  /// A residual is added with one more rounding; row sums are those of the separate pass, bit for bit.
+  @Test(arguments: InstructionSet.available, [(3, 19, 21), (130, 70, 33), (100, 40, 1100)])
+  func residualsAndRowSums(_ set: InstructionSet, _ size: (Int, Int, Int)) throws {
+    let (m, n, k) = size
+    let x = try Tensor.normal([m, k], key: RandomKey(seed: 1)),
+      w = try Tensor.normal([n, k], key: RandomKey(seed: 2)),
+      residual = try Tensor.normal([m, n], key: RandomKey(seed: 3)),
+      y = try Tensor.normal([k, n], key: RandomKey(seed: 4)),
+      a = try Tensor.normal([k, m], key: RandomKey(seed: 5))
+    var results: [[Float]] = []
+    for threads in [1, 3] {
+      let compute = Compute(threads: threads, instructionSet: set)
+      let sum = try compute.matmul(x, .plain, w, .transposed, adding: residual).array()
+      let product = try compute.matmul(x, .plain, w, .transposed).array()
+      // Elements are about √k large; adding the residual first moves every slice's rounding by half an ulp.
+      let bound = Float(k).squareRoot() * 8 * Float.ulpOfOne * Float(1 + k / 512)
+      for (at, value) in residual.array().enumerated() {
+        #expect(abs(sum[at] - (product[at] + value)) <= bound)
+      }
+      var fused = try Tensor(zeros: [m * n + m + 1]), apart = fused
+      try compute.gemm(a, .transposed, y, .plain, into: &fused, accumulate: true, rowSumsAt: m * n + 1)
+      try compute.gemm(a, .transposed, y, .plain, into: &apart, accumulate: true)
+      compute.accumulateColumnSums(a, into: &apart, at: m * n + 1)
+      #expect(fused.array() == apart.array())
+      results.append(sum + fused.array())
+    }
+    #expect(results[0] == results[1])
+  }
 }
