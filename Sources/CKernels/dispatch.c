@@ -17,9 +17,6 @@
   X(void, hash_rows,                                                                                                  \
     (const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations, int32_t hashes,       \
      int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch))                \
-  X(void, dense_product,                                                                                              \
-    (float *out, int64_t out_stride, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row,  \
-     int64_t b_column, int32_t rows, int32_t columns, int32_t depth, float scale, int32_t accumulate))                \
   X(float, dense_softmax, (float *weights, const float *scores, int32_t count, int32_t size))                         \
   X(void, dense_softmax_gradient, (float *gradient, const float *weights, int32_t count, int32_t size))               \
   X(double, fma_loop, (int64_t rounds))                                                                               \
@@ -118,13 +115,6 @@ void attn_hash_rows(
     int32_t hashes, int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch) {
   table(isa)->hash_rows(
       rows, row_stride, count, dim, rotations, hashes, first_half, second_half, bucket, bucket_stride, scratch);
-}
-
-void attn_dense_product(
-    int32_t isa, float *out, int64_t out_stride, const float *a, int64_t a_row, int64_t a_column, const float *b,
-    int64_t b_row, int64_t b_column, int32_t rows, int32_t columns, int32_t depth, float scale, int32_t accumulate) {
-  table(isa)->dense_product(
-      out, out_stride, a, a_row, a_column, b, b_row, b_column, rows, columns, depth, scale, accumulate);
 }
 
 float attn_dense_softmax(int32_t isa, float *weights, const float *scores, int32_t count, int32_t size) {

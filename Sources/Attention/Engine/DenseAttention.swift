@@ -5,14 +5,14 @@ import Tensors
 /// Attention that stores its n×n matrices: products, softmax and their gradients over row blocks.
 ///
 /// `S = scale·Q·Kᵀ`, `W = softmax(S)`, `O = W·V`; backward `dW = dO·Vᵀ`, `dS = W∘(dW − rowsum(W∘dW))`, `dQ = scale·dS·K`,
-/// `dK = scale·dSᵀ·Q`, `dV = Wᵀ·dO`. A block of 64 rows is the unit of work, and every sum has a fixed order, so the bits
-/// do not depend on the number of threads.
+/// `dK = scale·dSᵀ·Q`, `dV = Wᵀ·dO`. The products are those of the linear layers: the right side is packed once a head, a
+/// block of rows (at most 96) is the unit of work, and every sum has a fixed order, so the bits do not depend on the
+/// number of threads.
 /// - Complexity: O(n²·d) time whatever the mask, O(n²) memory.
 struct DenseAttention: Sendable {
   let shape: AttentionShape
   let context: ExecutionContext
 
-  private static let block = 64
   private var isa: Int32 { context.instructionSet.code }
   private var scale: Float { Float(shape.effectiveScale) }
 
@@ -40,9 +40,7 @@ struct DenseAttention: Sendable {
             try query.withReadRows { query throws in
               try key.withReadRows { key throws in
                 try value.withReadRows { value throws in
-                  try forEachBlock(of: shape.queryLength) { batch, head, rows in
-                    forward(batch, head, rows, query, key, value, scores, weights, output, lse)
-                  }
+                  try forward(query, key, value, scores, weights, output, lse)
                 }
               }
             }
@@ -54,26 +52,27 @@ struct DenseAttention: Sendable {
   }
 
   private func forward(
-    _ batch: Int, _ head: Int, _ rows: Range<Int>, _ query: Rows, _ key: Rows, _ value: Rows, _ scores: Rows,
-    _ weights: Rows, _ output: Rows, _ lse: Rows
-  ) {
-    let first = rows.lowerBound
-    let keyHead = shape.keyHead(of: head)
-    let scoreRows = scores.head(batch, head) + first * scores.rowStride
-    let weightRows = weights.head(batch, head) + first * weights.rowStride
-    attn_dense_product(
-      isa, scoreRows, Int64(scores.rowStride), query.head(batch, head) + first * query.rowStride,
-      Int64(query.rowStride), 1, key.head(batch, keyHead), 1, Int64(key.rowStride), Int32(rows.count),
-      Int32(shape.keyLength), Int32(shape.headDim), scale, 0)
-    for (position, row) in rows.enumerated() {
-      lse.head(batch, head)[row * lse.rowStride] = attn_dense_softmax(
-        isa, weightRows + position * weights.rowStride, scoreRows + position * scores.rowStride,
-        Int32(visibleKeys(batch, row)), Int32(shape.keyLength))
+    _ query: Rows, _ key: Rows, _ value: Rows, _ scores: Rows, _ weights: Rows, _ output: Rows, _ lse: Rows
+  ) throws {
+    let scorePlan = plan(rows: shape.queryLength, columns: shape.keyLength, depth: shape.headDim)
+    let outputPlan = plan(rows: shape.queryLength, columns: shape.valueDim, depth: shape.keyLength)
+    try withPacked(
+      (key, scorePlan, .transposed), (value, outputPlan, .plain), heads: shape.keyHeads,
+      blocksOf: shape.queryHeads
+    ) { batch, head, block, keys, values, scratch in
+      let keyHead = shape.keyHead(of: head)
+      let scoreRows = scores.head(batch, head), weightRows = weights.head(batch, head)
+      GemmJob(
+        scorePlan, a: query.head(batch, head), strides: (query.rowStride, 1), c: scoreRows, scale: scale
+      ).run(block, packedB: keys.head(batch, keyHead), scratch: scratch)
+      for row in rows(of: block, scorePlan) {
+        lse.head(batch, head)[row * lse.rowStride] = attn_dense_softmax(
+          isa, weightRows + row * weights.rowStride, scoreRows + row * scores.rowStride,
+          Int32(visibleKeys(batch, row)), Int32(shape.keyLength))
+      }
+      GemmJob(outputPlan, a: weightRows, strides: (weights.rowStride, 1), c: output.head(batch, head))
+        .run(block, packedB: values.head(batch, keyHead), scratch: scratch)
     }
-    attn_dense_product(
-      isa, output.head(batch, head) + first * output.rowStride, Int64(output.rowStride), weightRows,
-      Int64(weights.rowStride), 1, value.head(batch, keyHead), Int64(value.rowStride), 1, Int32(rows.count),
-      Int32(shape.valueDim), Int32(shape.keyLength), 1, 0)
   }
 
   /// Computes the gradients from the stored weights.
@@ -90,18 +89,14 @@ struct DenseAttention: Sendable {
           try key.withReadRows { key throws in
             try value.withReadRows { value throws in
               try queryGradient.withRows { target throws in
-                try forEachBlock(of: shape.queryLength) { batch, head, rows in
-                  scoreGradients(batch, head, rows, key, value, output, weights, scores, target)
-                }
+                try scoreGradients(key, value, output, weights, scores, target)
               }
             }
           }
           try query.withReadRows { query throws in
             try keyGradient.withRows { keys throws in
               try valueGradient.withRows { values throws in
-                try forEachKeyBlock { batch, keyHead, rows in
-                  keyGradients(batch, keyHead, rows, query, output, weights, scores, keys, values)
-                }
+                try keyGradients(query, output, weights, scores, keys, values)
               }
             }
           }
@@ -116,68 +111,98 @@ struct DenseAttention: Sendable {
     return QKVGradient(query: queryGradient, key: keyGradient, value: valueGradient)
   }
 
-  /// dS and dQ of a block of query rows.
+  /// dS and dQ by blocks of query rows.
   private func scoreGradients(
-    _ batch: Int, _ head: Int, _ rows: Range<Int>, _ key: Rows, _ value: Rows, _ output: Rows,
-    _ weights: Rows,
-    _ scores: Rows, _ target: Rows
-  ) {
-    let first = rows.lowerBound
-    let keyHead = shape.keyHead(of: head)
-    let scoreRows = scores.head(batch, head) + first * scores.rowStride
-    let weightRows = weights.head(batch, head) + first * weights.rowStride
-    attn_dense_product(
-      isa, scoreRows, Int64(scores.rowStride), output.head(batch, head) + first * output.rowStride,
-      Int64(output.rowStride), 1, value.head(batch, keyHead), 1, Int64(value.rowStride), Int32(rows.count),
-      Int32(shape.keyLength), Int32(shape.valueDim), 1, 0)
-    for (position, row) in rows.enumerated() {
-      attn_dense_softmax_gradient(
-        isa, scoreRows + position * scores.rowStride, weightRows + position * weights.rowStride,
-        Int32(visibleKeys(batch, row)), Int32(shape.keyLength))
-    }
-    attn_dense_product(
-      isa, target.head(batch, head) + first * target.rowStride, Int64(target.rowStride), scoreRows,
-      Int64(scores.rowStride), 1, key.head(batch, keyHead), Int64(key.rowStride), 1, Int32(rows.count),
-      Int32(shape.headDim), Int32(shape.keyLength), scale, 0)
-  }
-
-  /// dK and dV of a block of key rows, summed over the query heads that share them.
-  private func keyGradients(
-    _ batch: Int, _ keyHead: Int, _ rows: Range<Int>, _ query: Rows, _ output: Rows, _ weights: Rows,
-    _ scores: Rows, _ keys: Rows, _ values: Rows
-  ) {
-    let first = rows.lowerBound
-    for member in 0..<shape.groupSize {
-      let head = keyHead * shape.groupSize + member
-      attn_dense_product(
-        isa, keys.head(batch, keyHead) + first * keys.rowStride, Int64(keys.rowStride),
-        scores.head(batch, head) + first, 1, Int64(scores.rowStride), query.head(batch, head),
-        Int64(query.rowStride), 1, Int32(rows.count), Int32(shape.headDim), Int32(shape.queryLength), scale,
-        member > 0 ? 1 : 0)
-      attn_dense_product(
-        isa, values.head(batch, keyHead) + first * values.rowStride, Int64(values.rowStride),
-        weights.head(batch, head) + first, 1, Int64(weights.rowStride), output.head(batch, head),
-        Int64(output.rowStride), 1, Int32(rows.count), Int32(shape.valueDim), Int32(shape.queryLength), 1,
-        member > 0 ? 1 : 0)
-    }
-  }
-
-  private func forEachBlock(of length: Int, _ body: @Sendable (Int, Int, Range<Int>) -> Void) throws {
-    try forEachBlock(of: length, heads: shape.queryHeads, body)
-  }
-
-  private func forEachKeyBlock(_ body: @Sendable (Int, Int, Range<Int>) -> Void) throws {
-    try forEachBlock(of: shape.keyLength, heads: shape.keyHeads, body)
-  }
-
-  private func forEachBlock(
-    of length: Int, heads: Int, _ body: @Sendable (Int, Int, Range<Int>) -> Void
+    _ key: Rows, _ value: Rows, _ output: Rows, _ weights: Rows, _ scores: Rows, _ target: Rows
   ) throws {
-    let blocks = (length + DenseAttention.block - 1) / DenseAttention.block
-    try Parallel.forEach(count: shape.batch * heads * blocks, threads: context.threads) { index, _ in
-      try context.checkCancellation()
-      let first = index % blocks * DenseAttention.block
-      body(index / blocks / heads, index / blocks % heads, first..<min(first + DenseAttention.block, length))
+    let scorePlan = plan(rows: shape.queryLength, columns: shape.keyLength, depth: shape.valueDim)
+    let queryPlan = plan(rows: shape.queryLength, columns: shape.headDim, depth: shape.keyLength)
+    try withPacked(
+      (value, scorePlan, .transposed), (key, queryPlan, .plain), heads: shape.keyHeads,
+      blocksOf: shape.queryHeads
+    ) { batch, head, block, values, keys, scratch in
+      let keyHead = shape.keyHead(of: head)
+      let scoreRows = scores.head(batch, head), weightRows = weights.head(batch, head)
+      GemmJob(scorePlan, a: output.head(batch, head), strides: (output.rowStride, 1), c: scoreRows)
+        .run(block, packedB: values.head(batch, keyHead), scratch: scratch)
+      for row in rows(of: block, scorePlan) {
+        attn_dense_softmax_gradient(
+          isa, scoreRows + row * scores.rowStride, weightRows + row * weights.rowStride,
+          Int32(visibleKeys(batch, row)), Int32(shape.keyLength))
+      }
+      GemmJob(
+        queryPlan, a: scoreRows, strides: (scores.rowStride, 1), c: target.head(batch, head), scale: scale
+      ).run(block, packedB: keys.head(batch, keyHead), scratch: scratch)
+    }
+  }
+
+  /// dK and dV by blocks of key rows, summed over the query heads that share them.
+  private func keyGradients(
+    _ query: Rows, _ output: Rows, _ weights: Rows, _ scores: Rows, _ keys: Rows, _ values: Rows
+  ) throws {
+    let keyPlan = plan(rows: shape.keyLength, columns: shape.headDim, depth: shape.queryLength)
+    let valuePlan = plan(rows: shape.keyLength, columns: shape.valueDim, depth: shape.queryLength)
+    try withPacked(
+      (query, keyPlan, .plain), (output, valuePlan, .plain), heads: shape.queryHeads, blocksOf: shape.keyHeads
+    ) { batch, keyHead, block, queries, outputs, scratch in
+      for member in 0..<shape.groupSize {
+        let head = keyHead * shape.groupSize + member
+        GemmJob(
+          keyPlan, a: scores.head(batch, head), strides: (1, scores.rowStride), c: keys.head(batch, keyHead),
+          scale: scale, accumulates: member > 0
+        ).run(block, packedB: queries.head(batch, head), scratch: scratch)
+        GemmJob(
+          valuePlan, a: weights.head(batch, head), strides: (1, weights.rowStride),
+          c: values.head(batch, keyHead), accumulates: member > 0
+        ).run(block, packedB: outputs.head(batch, head), scratch: scratch)
+      }
+    }
+  }
+
+  private func plan(rows: Int, columns: Int, depth: Int) -> GemmPlan {
+    GemmPlan(m: rows, n: columns, k: depth, isa: isa, workers: 1)
+  }
+
+  private func rows(of block: Int, _ plan: GemmPlan) -> Range<Int> {
+    block * plan.blockRows..<min(plan.m, (block + 1) * plan.blockRows)
+  }
+
+  private typealias Factor = (rows: Rows, plan: GemmPlan, side: Compute.Orientation)
+
+  /// Packs the right sides of two products for every head, then runs a body for every block of rows of `blockHeads`
+  /// heads, with a scratch of the worker's own.
+  private func withPacked(
+    _ first: Factor, _ second: Factor, heads: Int, blocksOf blockHeads: Int,
+    _ body: @Sendable (Int, Int, Int, Rows, Rows, UnsafeMutablePointer<Float>) -> Void
+  ) throws {
+    let count = shape.batch * heads, scratchCount = max(first.plan.scratchCount, second.plan.scratchCount)
+    let firstCount = count * first.plan.packedCount, secondCount = count * second.plan.packedCount
+    var workspace = try Tensor(
+      uninitialized: [1, 1, firstCount + secondCount + context.threads * scratchCount], ledger: context.ledger
+    )
+    try workspace.withRows { workspace throws in
+      func place(_ offset: Int, _ plan: GemmPlan) -> Rows {
+        Rows(workspace.base + offset, strides: [heads * plan.packedCount, plan.packedCount, 1])
+      }
+      let firstPacked = place(0, first.plan), secondPacked = place(firstCount, second.plan)
+      for (factor, target) in [(first, firstPacked), (second, secondPacked)] {
+        let (rows, plan) = (factor.rows, factor.plan)
+        let strides = factor.side == .transposed ? (rows.rowStride, 1) : (1, rows.rowStride)
+        Parallel.forEach(count: count * plan.packJobs, threads: context.threads) { index, _ in
+          let (batch, head) = (index / plan.packJobs / heads, index / plan.packJobs % heads)
+          plan.pack(
+            index % plan.packJobs, from: rows.head(batch, head), strides: strides,
+            to: target.head(batch, head))
+        }
+      }
+      let blocks = first.plan.rowBlocks
+      try Parallel.forEach(count: shape.batch * blockHeads * blocks, threads: context.threads) {
+        index, worker in
+        try context.checkCancellation()
+        body(
+          index / blocks / blockHeads, index / blocks % blockHeads, index % blocks, firstPacked, secondPacked,
+          workspace.base + firstCount + secondCount + worker * scratchCount)
+      }
     }
   }
 }

@@ -76,6 +76,7 @@ public struct FullMaterialized: AttentionVariant {
   }
 
   /// Needed pairs as for `full`; all pairs are visited, and two matrices of them stored (backward: two more are live).
+  /// Two inputs are packed beside them.
   public func cost(of pass: Pass) -> Cost {
     let needed =
       Double(shape.queryHeads)
@@ -85,8 +86,13 @@ public struct FullMaterialized: AttentionVariant {
     let matrix = [shape.batch, shape.queryHeads, shape.queryLength, shape.keyLength].reduce(1.0) {
       $0 * Double($1)
     }
+    let rows =
+      pass == .backward
+      ? max(shape.keyHeads * shape.keyLength, shape.queryHeads * shape.queryLength)
+      : shape.keyHeads * shape.keyLength
+    let packed = Double(shape.batch * rows * (shape.headDim + shape.valueDim))
     return Cost(
-      pass: pass, shape: shape, neededPairs: needed, visitedPairs: matrix, workspaceBytes: 2 * 4 * matrix,
-      stateKeys: shape.keyLength)
+      pass: pass, shape: shape, neededPairs: needed, visitedPairs: matrix,
+      workspaceBytes: 2 * 4 * matrix + 4 * packed, stateKeys: shape.keyLength)
   }
 }

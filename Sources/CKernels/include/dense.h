@@ -11,11 +11,6 @@ void attn_hash_rows(
     int32_t isa, const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations,
     int32_t hashes, int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch);
 
-/// out[i][j] (+)= scale · Σ_k a[i·a_row + k·a_column] · b[k·b_row + j·b_column]
-void attn_dense_product(
-    int32_t isa, float *out, int64_t out_stride, const float *a, int64_t a_row, int64_t a_column, const float *b,
-    int64_t b_row, int64_t b_column, int32_t rows, int32_t columns, int32_t depth, float scale, int32_t accumulate);
-
 /// weights ← softmax of the first `count` of `size` scores, 0 beyond; returns the natural-log LSE, −∞ of none.
 float attn_dense_softmax(int32_t isa, float *weights, const float *scores, int32_t count, int32_t size);
 
