@@ -43,6 +43,20 @@ import Testing
     #expect(Set(cached.tokens).count > 1)
   }
 
+  @Test(
+    "settings that are left out are the variant's own", arguments: ["chunked", "sliding-window"], [120, 250])
+  func cacheKnowsTheDefaults(attention: String, promptLength: Int) throws {
+    var settings = Self.base
+    settings.merge(["attention": .string(attention), "layers": .int(1), "maximumLength": .int(280)]) { $1 }
+    let model = try TransformerModel(
+      ModelConfiguration(settings: settings), catalog: .standard, compute: Compute(threads: 1))
+    let prompt = (0..<Int32(promptLength)).map { $0 * $0 % 13 }
+    let sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 3))
+    let cached = try model.generate(prompt: prompt, count: 20, sampling: sampling)
+    let whole = try model.generate(prompt: prompt, count: 20, sampling: sampling, useCache: false)
+    #expect(cached.usedCache && cached.tokens == whole.tokens)
+  }
+
   @Test func aSlidingWindowHoldsItsWindow() throws {
     func bytes(_ attention: String) throws -> Int {
       var settings = Self.base

@@ -1,3 +1,4 @@
+import Attention
 import AttentionCore
 import Parameters
 import Tensors
@@ -58,10 +59,14 @@ struct KeyValueCache {
     switch attention.id {
     case "sliding-window":
       // The next query stands at `rows` and reaches back left·dilation: its own row is still to come.
-      let reach = setting("left", 256) * setting("dilation", 1), sinks = setting("sinks", 0)
+      let defaults = SlidingWindow.Configuration()
+      let reach = setting("left", defaults.left) * setting("dilation", defaults.dilation)
+      let sinks = setting("sinks", defaults.sinks)
       return min(sinks, rows)..<max(min(sinks, rows), rows - reach)
     case "chunked":
-      let chunk = setting("chunk", 64), before = setting("before", 0), overlap = setting("overlap", 0)
+      let defaults = ChunkedAttention.Configuration()
+      let chunk = setting("chunk", defaults.chunk), before = setting("before", defaults.before)
+      let overlap = setting("overlap", defaults.overlap)
       let start = rows / chunk * chunk - before * chunk - overlap
       return 0..<max(0, start) / chunk * chunk
     default: return 0..<0
