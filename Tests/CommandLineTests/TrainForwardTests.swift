@@ -52,6 +52,18 @@ import Testing
       Self.attnlab("forward", "--checkpoint", folder + "/no", "--tokens", tokens, "--logits", logits) == 2)
   }
 
+  @Test("a model that no memory holds is refused before any of it is made")
+  func modelBeyondMemory() throws {
+    let scratch = try Scratch()
+    // 2·10¹¹ parameters.
+    let refused = try BuiltProgram.attnlab.run(
+      ["train", "markov", "--steps", "1", "--checkpoint", scratch.path + "/run"] + [
+        "--set", "training.batch=1", "--set", "task.length=8", "--set", "model.width=65536",
+      ])
+    #expect(refused.code == 2 && refused.errorLines.count == 1, "\(refused.errors)")
+    #expect(refused.errors.contains("parameters is not allowed"), "\(refused.errors)")
+  }
+
   @Test("a batch that no memory holds is refused before any of it is made")
   func batchBeyondMemory() throws {
     let scratch = try Scratch()

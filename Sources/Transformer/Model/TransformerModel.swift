@@ -78,6 +78,13 @@ public final class TransformerModel {
       configuration.classes > 0
       ? Linear("classifier", from: configuration.width, to: configuration.classes, bias: true, in: &layout)
       : nil
+    // Weights as they are drawn, as they are kept, and their gradients: 12 bytes a parameter, before any is drawn.
+    if let limit = compute.ledger?.limitBytes, layout.count > limit / 12 {
+      throw ConfigurationError(
+        field: "model", value: "\(layout.count) parameters",
+        allowed:
+          "at most \(limit / 12) in the memory of this machine; width, hidden, layers and vocabulary decide")
+    }
     self.layout = layout
     self.buffers = buffers
     state = try ModelState(
