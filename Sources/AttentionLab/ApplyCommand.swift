@@ -118,11 +118,17 @@ struct ApplyCommand: ParsableCommand {
     let gradient = try gradOut.map { try outputGradient($0, arrays.shape) }
     var written: [(String, NpyArray)] = []
     let forward = try attention.forward(arrays.inputs, in: context)
+    try Self.requireFinite(forward.output, "output")
+    // A row that sees no key has the log-sum-exp −∞.
+    try Self.requireFinite(forward.lse, "log-sum-exp", allowing: -.infinity)
     written.append((out, NpyArray(forward.output)))
     if let lse { written.append((lse, NpyArray(forward.lse))) }
     try written += hashes(attention, arrays, context)
     if let gradient {
       let gradients = try forward.backward(gradient, in: context)
+      for (tensor, name) in [(gradients.query, "q"), (gradients.key, "k"), (gradients.value, "v")] {
+        try Self.requireFinite(tensor, "gradient of \(name)")
+      }
       for (path, tensor) in [(dq, gradients.query), (dk, gradients.key), (dv, gradients.value)] {
         if let path { written.append((path, NpyArray(tensor))) }
       }
@@ -140,10 +146,22 @@ struct ApplyCommand: ParsableCommand {
     if gradOut != nil && gradients.isEmpty {
       throw UsageError("--grad-out: give --dq, --dk or --dv to say where the gradients go")
     }
-    let outputs = [out, lse, dq, dk, dv, buckets, keyBuckets].compactMap(\.self)
-    if let twice = outputs.first(where: { path in outputs.count { $0 == path } > 1 }) {
-      throw UsageError("\(twice): two results cannot go to the same file")
-    }
+    try OutputFiles.check([
+      ("--out", out), ("--lse", lse), ("--dq", dq), ("--dk", dk), ("--dv", dv), ("--buckets", buckets),
+      ("--key-buckets", keyBuckets),
+    ])
+  }
+
+  /// Finite inputs can still be too large: a score, a sum or a gradient beyond single precision.
+  private static func requireFinite(
+    _ tensor: Tensor, _ name: String, allowing exception: Float? = nil
+  ) throws(UsageError) {
+    let values = tensor.array()
+    guard let bad = values.firstIndex(where: { !$0.isFinite && $0 != exception }) else { return }
+    let index = zip(Tensor.rowMajorStrides(tensor.shape), tensor.shape).map { bad / $0 % $1 }
+    throw UsageError(
+      "the \(name) exceeds single precision: element \(index) would be \(values[bad].isNaN ? "nan" : "\(values[bad])"); nothing is written "
+        + "(scale the inputs down, or give a smaller --scale)")
   }
 
   private func outputGradient(_ path: String, _ shape: AttentionShape) throws -> Tensor {

@@ -20,7 +20,7 @@ public struct AttentionLab: ParsableCommand {
         attnlab report results/quickstart
 
       Every subcommand has --help with an example. Exit codes: 0 done, 1 ran but a check failed,
-      2 wrong usage or bad input.
+      2 wrong usage or bad input, 130 interrupted.
       """,
     version: "attnlab \(LabVersion.current)",
     subcommands: Subcommands.all)
@@ -39,6 +39,7 @@ public struct AttentionLab: ParsableCommand {
 
   /// Runs the program and returns its exit code: 0 done, 1 a check failed, 2 wrong usage or bad input, 130 interrupted.
   public static func run(arguments: [String], catalog: Catalog) -> Int32 {
+    let arguments = joiningNegativeNumbers(arguments)
     do {
       if let problem = InstructionSet.environmentProblem { throw UsageError(problem) }
       try checkSubcommand(arguments.first)
@@ -56,6 +57,21 @@ public struct AttentionLab: ParsableCommand {
     guard !names.contains(word) else { return }
     let nearest = nearestName(to: word, among: names).map { " (did you mean \($0)?)" } ?? ""
     throw UsageError("\(word) is no subcommand; it takes one of \(names.joined(separator: ", "))\(nearest)")
+  }
+
+  /// The parser takes `-1` after `--steps` for a flag; `--steps=-1` says what is meant, so that the answer is about the
+  /// number. No subcommand has flags that begin with a digit.
+  private static func joiningNegativeNumbers(_ arguments: [String]) -> [String] {
+    var joined: [String] = []
+    for word in arguments {
+      let isNegative = word.first == "-" && word.dropFirst().first.map { $0.isNumber || $0 == "." } == true
+      if isNegative, let flag = joined.last, flag.hasPrefix("--"), flag.count > 2, !flag.contains("=") {
+        joined[joined.count - 1] = "\(flag)=\(word)"
+      } else {
+        joined.append(word)
+      }
+    }
+    return joined
   }
 
   private static func execute(_ arguments: [String]) throws {

@@ -82,8 +82,12 @@ struct CompareCommand: AsyncParsableCommand {
       throw UsageError(
         "\(option): it is for measurements; \(csv[0]) holds trainings (see attnlab plot, attnlab fit)")
     }
-    let comparison = TrainingComparison(
-      try csv.flatMap { path throws(UsageError) in try TrainingRow.read(TrainingSummary.file(path)) })
+    let rows = try csv.flatMap { path throws(UsageError) in
+      let file = TrainingSummary.file(path), rows = try TrainingRow.read(file)
+      guard !rows.isEmpty else { throw UsageError("\(file): there are no rows in it") }
+      return rows
+    }
+    let comparison = TrainingComparison(rows)
     print(json ? comparison.json.pretty : comparison.text)
   }
 

@@ -36,7 +36,10 @@ struct FitCommand: AsyncParsableCommand {
 
   func run() async throws {
     if let plot = ask.plot { try Gnuplot.checkExtension(of: plot) }
-    let table = try FitTable(CSVTable(contentsOf: csv), definitions: rows.define)
+    let file = try CSVTable(contentsOf: csv)
+    // Tables of other programs may end as they like.
+    if TrainingRow.isHeader(file.header) || MeasurementRow.isHeader(file.header) { try file.requireWhole() }
+    let table = try FitTable(file, definitions: rows.define)
     var law = try self.law.resolve(table)
     law.filter = try rows.filter.map { try FormulaExpression(parsing: $0) }
     let groups = try table.groups(request(law))

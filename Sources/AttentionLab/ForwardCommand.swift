@@ -68,6 +68,7 @@ struct ForwardCommand: ParsableCommand {
   func run() throws {
     try ThreadFlag.check(threads)
     let training = try training()
+    try OutputFiles.check([("--logits", logits), ("--grads", grads), ("--save", save)])
     let needsTargets = loss || grads != nil || training != nil
     guard !needsTargets || targets != nil else {
       throw UsageError("--loss, --grads and --steps need --targets")
@@ -116,33 +117,24 @@ struct ForwardCommand: ParsableCommand {
   }
 
   private func input() throws -> ModelInput {
-    func integers(_ path: String, rank: ClosedRange<Int>) throws -> (values: [Int64], shape: [Int]) {
-      let array = try NpyArray(contentsOf: path)
-      guard rank.contains(array.shape.count), let values = array.integers else {
-        throw UsageError(
-          "\(path): integers [batch, length] expected, not \(array.type.rawValue) \(array.shape)")
-      }
-      return (values, array.shape)
-    }
-    func small(_ values: [Int64], _ path: String) throws -> [Int32] {
-      try values.map {
-        guard let value = Int32(exactly: $0) else { throw UsageError("\(path): \($0) is no token") }
-        return value
+    let (values, shape) = try TokenFile.integers(tokens, rank: 2...2)
+    var input = ModelInput(batch: shape[0], tokens: try TokenFile.ids(values, tokens))
+    if let targets {
+      input.targets = try TokenFile.ids(try TokenFile.integers(targets, rank: 1...2).values, targets)
+      guard input.targets.contains(where: { $0 >= 0 }) else {
+        throw UsageError("\(targets): no target counts, all are below 0; at least one is needed")
       }
     }
-    let (values, shape) = try integers(tokens, rank: 2...2)
-    var input = ModelInput(batch: shape[0], tokens: try small(values, tokens))
-    if let targets { input.targets = try small(try integers(targets, rank: 1...2).values, targets) }
     if let source {
-      let (values, sourceShape) = try integers(source, rank: 2...2)
+      let (values, sourceShape) = try TokenFile.integers(source, rank: 2...2)
       guard sourceShape[0] == shape[0] else {
         throw UsageError("\(source): \(sourceShape[0]) rows; the tokens have \(shape[0])")
       }
-      input.source = try small(values, source)
+      input.source = try TokenFile.ids(values, source)
     }
     func rows(_ path: String?, _ longest: Int) throws -> [Int]? {
       guard let path else { return nil }
-      let lengths = try integers(path, rank: 1...1).values.map { Int($0) }
+      let lengths = try TokenFile.integers(path, rank: 1...1).values.map { Int($0) }
       guard lengths.count == shape[0], lengths.allSatisfy({ (0...longest).contains($0) }) else {
         throw UsageError("\(path): \(shape[0]) whole numbers from 0 to \(longest) expected")
       }

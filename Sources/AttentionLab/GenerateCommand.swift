@@ -43,7 +43,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "Divides the logits before a token is drawn; 0: the likeliest token always.")
   var temperature = 0.0
 
-  @Option(help: "Only this many of the likeliest tokens are drawn from; 0: all.")
+  @Option(help: "Only this many of the likeliest tokens are drawn from; 0: all. It needs a temperature.")
   var topK = 0
 
   @Option(help: "The seed of the draws.")
@@ -81,6 +81,12 @@ struct GenerateCommand: ParsableCommand {
           + "a decoder or an encoder-decoder does")
     }
     let vocabulary = pretrained.model.configuration.vocabulary
+    guard stop.map({ (0..<Int32(vocabulary)).contains($0) }) ?? true else {
+      throw UsageError("--stop \(stop ?? 0): it takes a token id from 0 to \(vocabulary - 1)")
+    }
+    guard topK <= vocabulary else {
+      throw UsageError("--top-k \(topK): it takes 0 to \(vocabulary), the tokens that there are")
+    }
     guard prompt == nil || vocabulary == 256 else {
       throw UsageError(
         "--prompt is read as bytes, 256 of them; this model has \(vocabulary) tokens: give --tokens IDS.npy")
@@ -104,6 +110,9 @@ struct GenerateCommand: ParsableCommand {
       throw UsageError("--temperature \(temperature): it takes 0 or more")
     }
     guard topK >= 0 else { throw UsageError("--top-k \(topK): it takes 0 or more") }
+    guard topK == 0 || temperature > 0 else {
+      throw UsageError("--top-k \(topK): nothing is drawn at --temperature 0; give one above 0")
+    }
   }
 
   /// The rows to continue.
@@ -156,24 +165,5 @@ struct GenerateCommand: ParsableCommand {
   private func text(_ result: Generation) -> String? {
     guard prompt != nil else { return nil }
     return String(decoding: result.tokens.map { UInt8(clamping: $0) }, as: UTF8.self)
-  }
-}
-
-/// Token ids in a `.npy` file.
-enum TokenFile {
-  /// The rows of an integer array `[length]` or `[batch, length]`.
-  /// - Throws: `UsageError` for another type or rank, no element, or a number that is no token id; `NpyError`.
-  static func rows(_ path: String) throws -> [[Int32]] {
-    let array = try NpyArray(contentsOf: path)
-    guard let ids = array.integers, (1...2).contains(array.shape.count) else {
-      throw UsageError(
-        "\(path): \(array.type.rawValue) \(array.shape); integers [batch, length] or [length] expected")
-    }
-    guard let length = array.shape.last, length > 0, !ids.isEmpty else {
-      throw UsageError("\(path): an empty array \(array.shape); at least one token expected")
-    }
-    let exact = ids.compactMap { Int32(exactly: $0) }
-    guard exact.count == ids.count else { throw UsageError("\(path): a number that is no token id") }
-    return stride(from: 0, to: exact.count, by: length).map { Array(exact[$0..<$0 + length]) }
   }
 }

@@ -71,6 +71,7 @@ struct SwapCommand: ParsableCommand {
 
   func run() throws {
     try ThreadFlag.check(threads)
+    try OutputFiles.check([("--logits", logits), ("--hidden", hidden)])
     let compute = Compute.limited(threads: threads ?? Parallel.processorCount)
     let pretrained = try PretrainedModel(
       contentsOf: checkpoint, catalog: AttentionLab.catalog, compute: compute)
@@ -110,7 +111,7 @@ struct SwapCommand: ParsableCommand {
 
   private func chosenLayers(of count: Int) throws(UsageError) -> [Int] {
     guard let layers else { return Array(0..<count) }
-    return try layers.split(separator: ",").map { word throws(UsageError) in
+    return try layers.split(separator: ",", omittingEmptySubsequences: false).map { word throws(UsageError) in
       guard let layer = Int(word.trimmingCharacters(in: .whitespaces)), (0..<count).contains(layer) else {
         throw UsageError("--layers \(layers): it takes numbers from 0 to \(count - 1), separated by commas")
       }
@@ -132,15 +133,7 @@ struct SwapCommand: ParsableCommand {
     guard n == nil, batch == nil else {
       throw UsageError("--tokens has its own shape: leave out --n and --batch")
     }
-    let array = try NpyArray(contentsOf: tokens)
-    guard let ids = array.integers, (1...2).contains(array.shape.count) else {
-      throw UsageError(
-        "\(tokens): \(array.type) \(array.shape); integers [batch, length] or [length] expected")
-    }
-    let exact = ids.compactMap { Int32(exactly: $0) }
-    guard exact.count == ids.count else {
-      throw UsageError("\(tokens): a token id outside 0 to \(model.vocabulary - 1)")
-    }
-    return ModelInput(batch: array.shape.count == 2 ? array.shape[0] : 1, tokens: exact)
+    let rows = try TokenFile.rows(tokens)
+    return ModelInput(batch: rows.count, tokens: Array(rows.joined()))
   }
 }

@@ -60,35 +60,50 @@ struct TrainCommand: ParsableCommand {
   func run() throws {
     let catalog = AttentionLab.catalog
     try ThreadFlag.check(threads)
+    let settings = try settings()
+    do {
+      try run(settings, catalog)
+    } catch let error as ConfigurationError {
+      throw settings.located(error)
+    }
+  }
+
+  private func run(_ settings: TrainingSettings, _ catalog: Catalog) throws {
+    var job = try TrainingPlan.job(settings.values, place: "--set")
+    job.seed = seed
     if let time {
       guard (1...100_000).contains(time) else { throw UsageError("--time \(time): it takes 1 to 100000") }
-      let timing = try job().timeSteps(
+      let timing = try job.timeSteps(
         time, catalog: catalog, threads: threads ?? Parallel.processorCount)
       print(json ? timing.json.pretty : timing.text)
       return
     }
     let path = checkpoint ?? "results/train-\(task)"
-    let job = try job()
+    // From here on Ctrl-C is answered between steps, the first of which may be far.
+    Interruption.installSignals()
     let count = threads ?? Parallel.processorCount
     let peak = MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue)
     var run = try TrainingRun(job, catalog: catalog, threads: count, peakGflops: peak)
-    if fresh, let kept = try RunFolder.setAside(path) { Terminal.note("kept the earlier results as \(kept)") }
-    let folder = try RunFolder(path)
+    if fresh, let kept = try RunFolder.setAside(path, flag: "--checkpoint") {
+      Terminal.note("kept the earlier results as \(kept)")
+    }
+    let folder = try RunFolder(path, flag: "--checkpoint")
     let file = folder.path + "/checkpoint.safetensors"
     let model = run.trainer.model
+    let resumes = FileManager.default.fileExists(atPath: file)
+    if resumes { try run.resume(from: file) }
     Terminal.note(
       "\(task): \(model.parameterCount) parameters (\(model.nonEmbeddingParameterCount) without embeddings), "
         + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)")
     if !LabVersion.isOptimized { Terminal.note("warning: a debug build is slow (swift build -c release)") }
-    if FileManager.default.fileExists(atPath: file) {
-      try run.resume(from: file)
-      Terminal.note("resumed at step \(run.trainer.step)")
-    }
-    if run.trainer.isFinished {
+    if resumes { Terminal.note("resumed at step \(run.trainer.step)") }
+    if run.trainer.isFinished, try TrainingRow.isRecorded(job.id, in: folder),
+      FileManager.default.fileExists(atPath: folder.path + "/model.safetensors")
+    {
       Terminal.note("\(path) is finished; --fresh trains again")
       return
     }
-    Interruption.installSignals()
+    try CurveFile.cut(folder.curves, after: run.trainer.step)
     let curves = try RowWriter(path: folder.curves, columns: CurveRow.columns)
     let row = try run.run(checkpoint: file, interruption: .ofProcess) {
       try curves.append($0)
@@ -103,26 +118,31 @@ struct TrainCommand: ParsableCommand {
       }
     }
     Terminal.clearProgress()
-    try RowWriter(path: folder.runs, columns: TrainingRow.columns).append(row.fields)
+    // The row is last: without it the training does not count as finished.
     try model.save(to: folder.path + "/model.safetensors")
+    if try !TrainingRow.isRecorded(job.id, in: folder) {
+      try RowWriter(path: folder.runs, columns: TrainingRow.columns).append(row.fields)
+    }
     print(json ? row.json.pretty : Self.page(row, folder: folder.path))
   }
 
-  private func job() throws -> TrainingJob {
-    var settings: [String: ParameterValue] = ["task.id": .string(task)]
-    if let model { settings.merge(try TrainingPlan.sections(file: model)) { $1 } }
+  private func settings() throws -> TrainingSettings {
+    var settings = try model.map { file throws(UsageError) in try TrainingSettings(file: file) } ?? .init()
+    if case .string(let other)? = settings.values["task.id"], other != task,
+      let place = settings.place(of: "task.id")
+    {
+      throw UsageError("\(place): task: \(other); the command names the task \(task)")
+    }
     for (path, value) in try ParameterValue.settings(parsing: sets) {
       // Attention lines and paths are text, whatever they look like.
       let text =
         sets.first { $0.hasPrefix(path + "=") }.map { String($0.dropFirst(path.count + 1)) } ?? "\(value)"
-      settings[path] = path.hasSuffix(".attention") || path.hasSuffix(".path") ? .string(text) : value
+      settings.set(path, path.hasSuffix(".attention") || path.hasSuffix(".path") ? .string(text) : value)
     }
-    if let variant { settings["model.attention"] = .string(variant) }
-    if let steps { settings["training.steps"] = .int(steps) }
-    settings["task.id"] = .string(task)
-    var job = try TrainingPlan.job(settings, place: "attnlab train")
-    job.seed = seed
-    return job
+    if let variant { settings.set("model.attention", .string(variant)) }
+    if let steps { settings.set("training.steps", .int(steps)) }
+    settings.set("task.id", .string(task))
+    return settings
   }
 
   private static func page(_ row: TrainingRow, folder: String) -> String {

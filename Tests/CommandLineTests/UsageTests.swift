@@ -79,6 +79,7 @@ import Testing
       ["report", "nowhere"],
       "attnlab report: nowhere: no such folder; give one that attnlab run wrote, such as results/quickstart"
     ),
+    (["compare", "runs.csv"], "attnlab compare: runs.csv: no such file"),
     (["doctor", "--threads", "0"], "attnlab doctor: --threads 0: it takes a whole number from 1 to 1024"),
   ])
   func oneLineAndExitCodeTwo(arguments: [String], line: String) throws {

@@ -268,8 +268,16 @@ import Testing
       "attnlab apply: q.npy: shape [2, 4, 20, 8]; the output's shape [2, 4, 20, 6] is needed"
     ),
     (
-      ["apply", "full", "--lse", "o.npy"] + applyArrays,
-      "attnlab apply: o.npy: two results cannot go to the same file"
+      ["apply", "full", "--lse", "./o.npy"] + applyArrays,
+      "attnlab apply: --lse ./o.npy: --out writes to the same file; two results need two files"
+    ),
+    (
+      ["apply", "full", "--scale", "1e308"] + applyArrays,
+      "attnlab apply: scale: 1e+308 is not allowed; it takes a finite number of at most 3.4e38 in magnitude"
+    ),
+    (
+      ["apply", "full", "--scale", "3e38"] + applyArrays,
+      "attnlab apply: the output exceeds single precision: element ["
     ),
     (
       ["apply", "full", "--buckets", "b.npy"] + applyArrays,

@@ -41,6 +41,20 @@ import Testing
     #expect(abs(Double(train) - 0.9 * Double(byteCount)) <= 2 * Double(sorted.count))
   }
 
+  @Test("a device that never ends is left after its first bytes; a text that just fits a limit is whole")
+  func readsNoMoreThanItNeeds() throws {
+    let error = #expect(throws: TextError.self) { try TextCorpus(path: "/dev/zero") }
+    #expect(error?.description.contains("binary") == true)
+    try inFolder { folder in
+      let bytes = (0..<300_000).map { UInt8(33 + $0 % 90) }
+      try write(bytes, folder + "/a.txt")
+      #expect(try TextCorpus(path: folder + "/a.txt").bytes == bytes)
+      #expect(try TextCorpus(path: folder + "/a.txt", limit: 300_000).bytes == bytes)
+      #expect(try TextCorpus(path: folder + "/a.txt", limit: 200_001).bytes == Array(bytes.prefix(200_001)))
+      #expect(try TextCorpus(path: folder, limit: 70_000).bytes == Array(bytes.prefix(70_000)))
+    }
+  }
+
   @Test func targetsAreTheNextBytesAndWindowsStayInTheirSplit() throws {
     let bytes = places(60_000), task = try make(bytes, length: 50)
     let stretches = ByteText.stretches(of: bytes.count)

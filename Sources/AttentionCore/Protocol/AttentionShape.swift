@@ -118,8 +118,10 @@ public struct AttentionShape: Hashable, Sendable {
           allowed: "\(batch) whole numbers from 0 to \(keyLength)")
       }
     }
-    if let scale, !scale.isFinite {
-      throw ConfigurationError(field: "scale", value: "\(scale)", allowed: "a finite number")
+    // Scores are scaled in single precision.
+    if let scale, !Float(scale).isFinite {
+      throw ConfigurationError(
+        field: "scale", value: "\(scale)", allowed: "a finite number of at most 3.4e38 in magnitude")
     }
   }
 }

@@ -14,6 +14,8 @@ public struct CSVTable: Sendable {
   public let rows: [[String]]
   /// The line of the file on which each row starts; the header is on line 1.
   public let lines: [Int]
+  /// Whether the last line ends as all others do; one that does not may have been cut off within its last field.
+  public let isWhole: Bool
 
   /// Reads a file.
   /// - Throws: `UsageError` naming the file and the line.
@@ -54,6 +56,17 @@ public struct CSVTable: Sendable {
       lines.append(record.line)
     }
     (self.file, self.header, self.rows, self.lines) = (file, header, rows, lines)
+    isWhole = data.last == 0x0A || data.last == 0x0D
+  }
+
+  /// Refuses a table of this program that was cut off: the program ends every line with a line break, and a number
+  /// that lost its last digits is a number still.
+  /// - Throws: `UsageError` naming the last line.
+  public func requireWhole() throws(UsageError) {
+    guard !isWhole else { return }
+    throw UsageError(
+      "\(file):\(lines.last ?? 1): the last line has no line break, so it may be cut off; "
+        + "remove the line, or end it with a line break if it is whole")
   }
 
   /// The position of a column.

@@ -2,7 +2,7 @@ import Foundation
 
 extension MeasurementRow {
   /// Reads named fields; columns that are missing stay empty, columns that are not ours are ignored.
-  /// - Throws: `UsageError` naming the place and the column of a field of the wrong type.
+  /// - Throws: `UsageError` naming the place and the column of a field of the wrong type or an impossible value.
   public init(_ field: (String) -> String?, place: String) throws(UsageError) {
     self.init()
     func text(_ column: String) -> String { field(column) ?? "" }
@@ -12,12 +12,22 @@ extension MeasurementRow {
       throw UsageError("\(place): column \(column): \(text) is not \(kind)")
     }
     func int(_ column: String) throws(UsageError) -> Int? {
-      try parse(column, "a whole number") { text in
-        Int(text) ?? Double(text).flatMap { $0 == $0.rounded() && abs($0) < 0x1p62 ? Int($0) : nil }
+      try parse(column, "a whole number of at least 0") { text in
+        let value =
+          Int(text) ?? Double(text).flatMap { $0 == $0.rounded() && abs($0) < 0x1p62 ? Int($0) : nil }
+        return value.flatMap { $0 >= 0 ? $0 : nil }
       }
     }
+    // What is measured is finite and not negative, and time passes.
     func number(_ column: String) throws(UsageError) -> Double? {
-      try parse(column, "a number") { Double($0) }
+      try parse(column, "a number of at least 0") { text in
+        Double(text).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
+      }
+    }
+    func seconds(_ column: String) throws(UsageError) -> Double? {
+      try parse(column, "a number above 0") { text in
+        Double(text).flatMap { $0 > 0 && $0.isFinite ? $0 : nil }
+      }
     }
     (preset, experiment, variant) = (text("preset"), text("experiment"), text("variant"))
     (configuration, pass, isa) = (text("configuration"), text("pass"), text("isa"))
@@ -36,9 +46,9 @@ extension MeasurementRow {
     threads = try int("threads")
     seed = try parse("seed", "a whole number") { UInt64($0) }
     repeats = try int("repeats")
-    secondsMedian = try number("seconds_median")
-    secondsP20 = try number("seconds_p20")
-    secondsP80 = try number("seconds_p80")
+    secondsMedian = try seconds("seconds_median")
+    secondsP20 = try seconds("seconds_p20")
+    secondsP80 = try seconds("seconds_p80")
     flops = try number("flops")
     gflops = try number("gflops")
     fractionOfPeak = try number("fraction_of_peak")
@@ -53,19 +63,28 @@ extension MeasurementRow {
     tileWaste = try number("tile_waste")
     if !text("precision").isEmpty { precision = text("precision") }
     errorOracleRel = try number("error_oracle_rel")
+    guard status != "ok" || secondsMedian != nil else {
+      throw UsageError("\(place): column seconds_median: a row whose status is ok has a time")
+    }
   }
 
   /// Reads all rows of a results file.
   /// - Throws: `UsageError` when a column that identifies a row is missing or a field has the wrong type.
   public static func read(_ path: String) throws(UsageError) -> [MeasurementRow] {
-    try read(CSVTable(contentsOf: path))
+    let table = try CSVTable(contentsOf: path)
+    if isHeader(table.header) { try table.requireWhole() }
+    return try read(table)
   }
+
+  /// Whether a header is that of a `measurements.csv`.
+  public static func isHeader(_ header: [String]) -> Bool { identifying.allSatisfy(header.contains) }
+
+  private static let identifying = ["variant", "pass", "query_length", "status", "seconds_median"]
 
   /// Reads all rows of a table.
   /// - Throws: `UsageError` as above.
   public static func read(_ table: CSVTable) throws(UsageError) -> [MeasurementRow] {
-    for column in ["variant", "pass", "query_length", "status", "seconds_median"]
-    where !table.header.contains(column) {
+    for column in identifying where !table.header.contains(column) {
       throw UsageError("\(table.file): no column \(column): this is no measurements.csv")
     }
     let positions = Dictionary(uniqueKeysWithValues: table.header.enumerated().map { ($1, $0) })

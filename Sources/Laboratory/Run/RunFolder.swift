@@ -19,8 +19,9 @@ public final class RunFolder: Sendable {
   public var environment: String { path + "/environment.json" }
 
   /// Creates the folder when needed and takes hold of it.
+  /// - Parameter flag: how the user chooses another one.
   /// - Throws: `UsageError` when it cannot be created or another run holds it.
-  public init(_ path: String) throws(UsageError) {
+  public init(_ path: String, flag: String = "--out") throws(UsageError) {
     self.path = path
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -34,7 +35,16 @@ public final class RunFolder: Sendable {
     guard lock >= 0 else { throw UsageError("\(file): \(String(cString: strerror(errno)))") }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       close(lock)
-      throw UsageError("\(path): another run is writing here; wait for it, or choose a folder with --out")
+      throw UsageError("\(path): another run is writing here; wait for it, or choose a folder with \(flag)")
+    }
+    removeHalfWrittenFiles()
+  }
+
+  /// What `AtomicFile` was writing when an earlier run was killed is of no use.
+  private func removeHalfWrittenFiles() {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    for name in names where AtomicFile.isAbandoned(name) {
+      try? FileManager.default.removeItem(atPath: path + "/" + name)
     }
   }
 
@@ -45,13 +55,13 @@ public final class RunFolder: Sendable {
   /// Keeps the results of an earlier run under another name: `<path>.1`, `<path>.2`, ….
   /// - Returns: the new name, or `nil` when there was nothing to keep.
   /// - Throws: `UsageError` when the folder is in use or cannot be renamed.
-  public static func setAside(_ path: String) throws(UsageError) -> String? {
+  public static func setAside(_ path: String, flag: String = "--out") throws(UsageError) -> String? {
     let results = ["measurements.csv", "runs.csv", "curves.csv"]
     guard results.contains(where: { FileManager.default.fileExists(atPath: path + "/" + $0) }) else {
       return nil
     }
     // Taking hold of it first: a folder that a run is writing to is not moved.
-    let held = try RunFolder(path)
+    let held = try RunFolder(path, flag: flag)
     defer { withExtendedLifetime(held) {} }
     var number = 1
     while FileManager.default.fileExists(atPath: "\(path).\(number)") { number += 1 }

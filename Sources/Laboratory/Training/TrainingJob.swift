@@ -12,7 +12,7 @@ public struct TrainingJob: Hashable, Sendable {
   public var task: String
   /// The task's settings.
   public var taskSettings: [String: ParameterValue] = [:]
-  /// The model's settings; what the task fixes (vocabulary, classes, length) is filled in.
+  /// The model's settings; what the task decides (vocabulary, classes, length) is filled in where it is not given.
   public var modelSettings: [String: ParameterValue] = [:]
   /// The training's settings.
   public var trainingSettings: [String: ParameterValue] = [:]
@@ -80,11 +80,36 @@ public struct TrainingJob: Hashable, Sendable {
       }
     }
     if settings["seed"] == nil { settings["seed"] = .int(seed) }
-    let model = Trainer.fit(try ModelConfiguration(settings: settings), to: task)
+    let model = try TrainingJob.fit(settings, to: task)
     try model.validate(in: catalog)
     var training = trainingSettings
     if training["seed"] == nil { training["seed"] = .int(seed) }
     return (task, model, try TrainingConfiguration(settings: training))
+  }
+}
+
+extension TrainingJob {
+  /// The model that settings describe, with the sizes that the task decides where they are not given; a larger
+  /// vocabulary or position table than the task needs may be given, a smaller one not.
+  /// - Throws: `ConfigurationError`.
+  private static func fit(
+    _ settings: [String: ParameterValue], to task: any SequenceTask
+  ) throws(ConfigurationError) -> ModelConfiguration {
+    let given = try ModelConfiguration(settings: settings)
+    let needed = Trainer.fit(given, to: task)
+    var model = needed
+    if settings["vocabulary"] != nil { model.vocabulary = given.vocabulary }
+    if settings["classes"] != nil { model.classes = given.classes }
+    if settings["maximumLength"] != nil {
+      model.maximumLength = given.maximumLength
+      guard given.maximumLength >= needed.maximumLength else {
+        throw ConfigurationError(
+          field: "maximumLength", value: "\(given.maximumLength)",
+          allowed: "at least \(needed.maximumLength) for the task \(task.card.id)")
+      }
+    }
+    try Trainer.check(model, for: task)
+    return model
   }
 }
 

@@ -46,7 +46,8 @@ public struct TrainingPlan: Sendable {
           let settings = base.merging(point) { $1 }
           for budget in settings["compute"].map({ [$0.number] }) ?? budgets ?? [nil] {
             for seed in seeds {
-              var job = try TrainingPlan.job(settings.filter { $0.key != "compute" }, place: place)
+              var job = try TrainingPlan.job(
+                settings.filter { $0.key != "compute" }, place: place, field: "points: ")
               (job.experiment, job.seed, job.compute, job.evaluations) = (name, seed, budget, evaluations)
               (job.isHeldOut, job.threads) = (heldOut, threads == 0 ? nil : threads)
               jobs.append(job)
@@ -103,10 +104,18 @@ public struct TrainingPlan: Sendable {
   }
 
   /// The training that dotted paths describe.
+  /// - Parameters:
+  ///   - place: where they stand, in words.
+  ///   - field: the field of a preset that lists them, with a colon.
   /// - Throws: `UsageError`.
-  public static func job(_ settings: [String: ParameterValue], place: String) throws(UsageError)
-    -> TrainingJob
-  {
+  public static func job(
+    _ settings: [String: ParameterValue], place: String, field: String = ""
+  ) throws(UsageError) -> TrainingJob {
+    func noPath(_ path: String) -> UsageError {
+      UsageError(
+        "\(place): \(field)\(path) is no path; \(TrainingSettings.suggestion(for: path))"
+          + "write task.NAME, model.NAME or training.NAME")
+    }
     guard case .string(let id)? = settings["task.id"] else {
       throw UsageError(
         "\(place): task: an id is missing; it takes one of \(TaskCatalog.standard.ids.joined(separator: ", "))"
@@ -116,13 +125,13 @@ public struct TrainingPlan: Sendable {
     for (path, value) in settings where path != "task.id" {
       let parts = path.split(separator: ".", maxSplits: 1).map(String.init)
       guard parts.count == 2 else {
-        throw UsageError("\(place): points: \(path) is no path; write task.…, model.…, training.… or compute")
+        throw noPath(path)
       }
       switch parts[0] {
       case "task": job.taskSettings[parts[1]] = value
       case "model": job.modelSettings[parts[1]] = value
       case "training": job.trainingSettings[parts[1]] = value
-      default: throw UsageError("\(place): points: \(path) is no path; write task.…, model.… or training.…")
+      default: throw noPath(path)
       }
     }
     return job

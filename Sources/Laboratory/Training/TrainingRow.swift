@@ -24,9 +24,19 @@ public struct TrainingRow: Sendable {
     guard isHeader(table.header) else {
       throw UsageError("\(path): no runs.csv of this program: it has no run_id and evaluation")
     }
+    try table.requireWhole()
     return table.rows.map { fields in
       TrainingRow(values: Dictionary(zip(table.header, fields)) { first, _ in first })
     }
+  }
+
+  /// Whether a folder has the row of a training; a torn last line, which a killed run can leave, is removed.
+  /// - Throws: `UsageError` when `runs.csv` cannot be read.
+  public static func isRecorded(_ id: String, in folder: RunFolder) throws(UsageError) -> Bool {
+    guard FileManager.default.fileExists(atPath: folder.runs) else { return false }
+    _ = try RowWriter.repair(folder.runs)
+    guard FileManager.default.contents(atPath: folder.runs)?.isEmpty == false else { return false }
+    return try read(folder.runs).contains { $0["run_id"] == id }
   }
 
   /// Whether a header is that of a `runs.csv`.

@@ -76,16 +76,6 @@ public struct TrainingRunner {
     return done
   }
 
-  /// Points of a curve after a step are dropped: a resumed training makes them again.
-  private func cutCurve(of job: TrainingJob, after step: Int) throws {
-    guard FileManager.default.fileExists(atPath: folder.curves) else { return }
-    let table = try CSVTable(contentsOf: folder.curves)
-    let id = try table.index(of: "run_id"), at = try table.index(of: "step")
-    let kept = table.rows.filter { $0[id] != job.id || (Int($0[at]) ?? 0) <= step }
-    guard kept.count < table.rows.count else { return }
-    try RunFolder.replace(folder.curves, with: ([table.header] + kept).map(CSVTable.line).joined())
-  }
-
   /// Writes `environment.json` and measures what fractions are fractions of.
   private func record(_ jobs: [TrainingJob]) async throws -> [Int: Double] {
     let set = InstructionSet.default.rawValue
@@ -114,7 +104,7 @@ public struct TrainingRunner {
         let threads = Self.threads(of: job)
         var run = try TrainingRun(job, catalog: catalog, threads: threads, peakGflops: peaks[threads])
         if FileManager.default.fileExists(atPath: checkpoint) { try run.resume(from: checkpoint) }
-        try cutCurve(of: job, after: run.trainer.step)
+        try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id)
         let prediction = job.isHeldOut ? try predict(run) : nil
         if let prediction { note("\(label): predicted before it is made: \(prediction.text)") }
         let points = try RowWriter(path: folder.curves, columns: CurveRow.columns)

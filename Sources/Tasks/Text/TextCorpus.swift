@@ -12,7 +12,8 @@ public struct TextError: Error, Hashable, Sendable, CustomStringConvertible {
 /// The bytes of a text file, or of all text files below a folder in the order of their paths.
 ///
 /// Hidden files and folders, symbolic links, empty files and binary files (a zero byte in the first 8 KiB) inside a
-/// folder are passed over. Files are separated by one newline.
+/// folder are passed over. Files are separated by one newline. A text is held in memory, so one beyond a quarter of the
+/// machine's memory is refused, and so is a device or pipe that does not end before that.
 public struct TextCorpus: Hashable, Sendable {
   /// What the user named.
   public let path: String
@@ -25,21 +26,27 @@ public struct TextCorpus: Hashable, Sendable {
   public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
 
   /// 64-bit FNV-1a of the bytes, in hexadecimal: tells two texts apart in a record.
-  public var fingerprint: String { Fingerprint.of(bytes) }
+  public let fingerprint: String
+
+  /// The bytes that a text may have.
+  public static let largest = Int(ProcessInfo.processInfo.physicalMemory / 4)
 
   /// A corpus in memory.
   public init(bytes: [UInt8], named path: String) {
     self.bytes = bytes
     self.path = path
     fileCount = 1
+    fingerprint = Fingerprint.of(bytes)
   }
 
   /// Reads a file or a folder.
   /// - Parameters:
   ///   - path: a file, or a folder.
   ///   - limit: how many bytes are enough; no more are read.
-  /// - Throws: `TextError`: nothing there, not readable, binary, empty, no text below.
+  /// - Throws: `TextError`: nothing there, not readable, binary, empty, no text below, more than `largest` bytes.
   public init(path: String, limit: Int = .max) throws(TextError) {
+    // One byte more than is allowed tells a text that is too long from one that just fits.
+    let enough = limit, limit = min(limit, TextCorpus.largest + 1)
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
       throw TextError("\(path): no such file or folder; name a text file or a folder of text files")
@@ -55,9 +62,15 @@ public struct TextCorpus: Hashable, Sendable {
       guard !TextCorpus.isBinary(data) else {
         throw TextError("\(path): a binary file (it has a zero byte); name a text file")
       }
-      bytes = Array(data)
+      bytes = data
       fileCount = 1
     }
+    guard enough <= TextCorpus.largest || bytes.count <= TextCorpus.largest else {
+      throw TextError(
+        "\(path): more than \(TextCorpus.largest) bytes, a quarter of this machine's memory; name a smaller text"
+      )
+    }
+    fingerprint = Fingerprint.of(bytes)
   }
 
   private static func folder(_ path: String, limit: Int) throws(TextError) -> ([UInt8], Int) {
@@ -86,14 +99,26 @@ public struct TextCorpus: Hashable, Sendable {
     return (Array(all.prefix(limit)), count)
   }
 
-  private static func contents(_ file: String, limit: Int) -> Data? {
+  /// At most `limit` bytes of a file; no more are read of one that begins as a binary file does.
+  private static func contents(_ file: String, limit: Int) -> [UInt8]? {
     guard let handle = FileHandle(forReadingAtPath: file) else { return nil }
     defer { try? handle.close() }
-    guard limit < .max else { return try? handle.readToEnd() ?? Data() }
-    return try? handle.read(upToCount: limit) ?? Data()
+    var bytes: [UInt8] = []
+    var piece = 1 << 16
+    while bytes.count < limit {
+      do {
+        guard let data = try handle.read(upToCount: min(piece, limit - bytes.count)) else { break }
+        bytes.append(contentsOf: data)
+      } catch {
+        return nil
+      }
+      if isBinary(bytes) { break }
+      piece = min(2 * piece, 1 << 26)
+    }
+    return bytes
   }
 
-  private static func isBinary(_ data: Data) -> Bool { data.prefix(8192).contains(0) }
+  private static func isBinary(_ bytes: [UInt8]) -> Bool { bytes.prefix(8192).contains(0) }
 
   /// Regular files below a folder, sorted by path so that every machine reads them in the same order.
   private static func files(below folder: String) throws(TextError) -> [String] {

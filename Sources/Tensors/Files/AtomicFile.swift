@@ -22,6 +22,17 @@ public enum AtomicFile {
     public var description: String { "\(path): \(problem)" }
   }
 
+  private static let suffix = ".partial"
+
+  /// Whether a file's name is one that a file has while it is being written, `NAME.PROCESS.partial`, and the process
+  /// is gone: it was killed.
+  public static func isAbandoned(_ name: String) -> Bool {
+    guard name.hasSuffix(suffix) else { return false }
+    let parts = name.dropLast(suffix.count).split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count >= 2, let process = parts.last.flatMap({ pid_t($0) }), process > 0 else { return false }
+    return kill(process, 0) != 0 && errno == ESRCH
+  }
+
   /// Writes bytes.
   /// - Throws: `Failure` when the folder does not exist, is read-only, or the disk is full; nothing is left behind then.
   public static func write(_ bytes: [UInt8], to path: String) throws(Failure) {
@@ -35,7 +46,7 @@ public enum AtomicFile {
   ) throws(Failure) {
     let target = destination(path)
     let isFile = target.isFile
-    let temporary = isFile ? "\(target.path).\(getpid()).partial" : target.path
+    let temporary = isFile ? "\(target.path).\(getpid())\(suffix)" : target.path
     guard let file = fopen(temporary, "wb") else { throw failure(path) }
     let written = body { bytes in
       bytes.isEmpty || fwrite(bytes.baseAddress, 1, bytes.count, file) == bytes.count

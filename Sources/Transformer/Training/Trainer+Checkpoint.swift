@@ -15,6 +15,7 @@ extension Trainer {
     for (name, value) in configuration.settings { metadata["training.\(name)"] = "\(value)" }
     metadata["task"] = task.card.id
     metadata["task.configuration"] = task.configurationSummary
+    metadata["task.text"] = task.text?.fingerprint
     metadata["state.step"] = "\(step)"
     metadata["state.tokens"] = "\(tokens)"
     metadata["state.bestLoss"] = bits(bestLoss)
@@ -32,7 +33,7 @@ extension Trainer {
   }
 
   /// Continues from a file that `save` wrote.
-  /// - Throws: `SafetensorsError` when it belongs to another model, task or training; nothing is changed then.
+  /// - Throws: `SafetensorsError` when it belongs to another model, task, text or training; nothing is changed then.
   public func resume(from path: String) throws {
     let file = try Safetensors(contentsOf: path)
     let metadata = file.metadata
@@ -52,6 +53,13 @@ extension Trainer {
       throw SafetensorsError(
         path: path,
         problem: "the checkpoint has \(name) = \(metadata[name] ?? "nothing"); this run has \(value)")
+    }
+    // Files of before texts were marked have no mark.
+    if let text = task.text, let mark = metadata["task.text"], mark != text.fingerprint {
+      throw SafetensorsError(
+        path: path,
+        problem: "the checkpoint was trained on another text: \(text.path) has changed since "
+          + "(hash \(mark), now \(text.fingerprint)); training on would mix the two")
     }
     func state(_ name: String) throws -> String {
       guard let text = metadata["state.\(name)"] else {

@@ -58,7 +58,7 @@ public final class Trainer {
   /// Pairs a model with a task.
   /// - Throws: `ConfigurationError` when they do not fit, before any time is spent.
   public init(model: TransformerModel, task: any SequenceTask, configuration: TrainingConfiguration) throws {
-    try Trainer.check(model.configuration, task)
+    try Trainer.check(model.configuration, for: task)
     self.model = model
     self.task = task
     self.configuration = configuration
@@ -76,8 +76,11 @@ public final class Trainer {
     return model
   }
 
-  private static func check(_ model: ModelConfiguration, _ task: any SequenceTask) throws(ConfigurationError)
-  {
+  /// Makes sure that a model can learn a task; a larger vocabulary or length than the task's is allowed.
+  /// - Throws: `ConfigurationError`.
+  public static func check(
+    _ model: ModelConfiguration, for task: any SequenceTask
+  ) throws(ConfigurationError) {
     let needed = fit(model, to: task)
     let stacks: [ModelConfiguration.Kind] =
       switch task.kind {
@@ -100,6 +103,7 @@ public final class Trainer {
         field: "classes", value: "\(model.classes)", allowed: "\(needed.classes) for the task \(task.card.id)"
       )
     }
+    // Other positions reach as far as they are asked to: a trained model may be evaluated at greater lengths.
     guard model.position != .learned || model.maximumLength >= needed.maximumLength else {
       throw ConfigurationError(
         field: "maximumLength", value: "\(model.maximumLength)",

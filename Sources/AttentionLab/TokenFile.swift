@@ -1,0 +1,40 @@
+import Laboratory
+import Tensors
+
+/// Whole numbers in `.npy` files: token ids, targets, lengths.
+enum TokenFile {
+  /// Numbers and their shape.
+  typealias Integers = (values: [Int64], shape: [Int])
+
+  /// An integer array of a rank.
+  /// - Throws: `UsageError` for another type (true and false are no numbers) or rank; `NpyError`.
+  static func integers(_ path: String, rank: ClosedRange<Int>) throws -> Integers {
+    let array = try NpyArray(contentsOf: path)
+    guard rank.contains(array.shape.count), array.type != .bool, let values = array.integers else {
+      let allowed =
+        rank == 1...1 ? "[batch]" : rank == 2...2 ? "[batch, length]" : "[batch, length] or [length]"
+      throw UsageError("\(path): \(array.type.rawValue) \(array.shape); integers \(allowed) expected")
+    }
+    return (values, array.shape)
+  }
+
+  /// Numbers as token ids or targets.
+  /// - Throws: `UsageError` for one that does not fit into 32 bits.
+  static func ids(_ values: [Int64], _ path: String) throws(UsageError) -> [Int32] {
+    try values.map { value throws(UsageError) in
+      guard let id = Int32(exactly: value) else { throw UsageError("\(path): \(value) is no token id") }
+      return id
+    }
+  }
+
+  /// The rows of an integer array `[length]` or `[batch, length]`.
+  /// - Throws: as above, and `UsageError` for an array without elements.
+  static func rows(_ path: String) throws -> [[Int32]] {
+    let (values, shape) = try integers(path, rank: 1...2)
+    guard let length = shape.last, length > 0, !values.isEmpty else {
+      throw UsageError("\(path): an empty array \(shape); at least one token expected")
+    }
+    let ids = try ids(values, path)
+    return stride(from: 0, to: ids.count, by: length).map { Array(ids[$0..<$0 + length]) }
+  }
+}

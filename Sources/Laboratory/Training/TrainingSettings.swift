@@ -1,0 +1,82 @@
+import AttentionCore
+import Foundation
+import Tasks
+import Transformer
+
+/// The settings of one training by dotted path (`model.width`), and where each was written.
+public struct TrainingSettings: Sendable {
+  /// The values by path.
+  public private(set) var values: [String: ParameterValue] = [:]
+  private var places: [String: String] = [:]
+
+  /// No settings.
+  public init() {}
+
+  /// Reads the sections task, model and training of a YAML file.
+  /// - Throws: `UsageError` with file and line.
+  public init(file: String) throws(UsageError) {
+    guard let data = FileManager.default.contents(atPath: file),
+      let text = String(validating: data, as: UTF8.self)
+    else { throw UsageError("\(file): no such file, or it cannot be read as text") }
+    guard let root = try PresetNode.parse(text, place: { "\(file):\($0)" }) else {
+      throw UsageError("\(file): empty; it takes the sections \(Self.sectionNames)")
+    }
+    guard let sections = root.entries else {
+      throw root.error("\(root.summary) stands where the sections \(Self.sectionNames) are expected")
+    }
+    for section in sections {
+      guard Self.sections.contains(section.key) else {
+        let nearest = nearestName(to: section.key, among: Self.sections).map { "did you mean \($0)? " } ?? ""
+        throw UsageError(
+          "\(section.place): \(section.key): unknown; \(nearest)known are the sections \(Self.sectionNames)")
+      }
+      if section.key == "task", let id = section.value.text {
+        set("task.id", .string(id), at: section.place)
+        continue
+      }
+      guard let entries = section.value.entries else {
+        throw section.value.error(
+          "\(section.key): \(section.value.summary) is not allowed; it takes a mapping of settings")
+      }
+      for entry in entries {
+        let path = "\(section.key).\(entry.key)"
+        let values = try TrainingPlan.values(entry.value, path)
+        guard values.count == 1 else { throw entry.value.error("\(path): one value is expected, not a list") }
+        set(path, values[0], at: entry.place)
+      }
+    }
+  }
+
+  /// Sets a value; `place` says where it was written, `nil`: on the command line.
+  public mutating func set(_ path: String, _ value: ParameterValue, at place: String? = nil) {
+    values[path] = value
+    places[path] = place
+  }
+
+  /// Where a setting was written, when that is a file.
+  public func place(of path: String) -> String? { places[path] }
+
+  /// An error about a setting, with the place where it was written in front.
+  public func located(_ error: ConfigurationError) -> any Error {
+    let paths = Self.sections.map { "\($0).\(error.field)" }
+    guard let place = paths.lazy.compactMap({ places[$0] }).first else { return error }
+    return UsageError("\(place): \(error)")
+  }
+
+  static let sections = ["task", "model", "training"]
+  private static let sectionNames = "task, model and training"
+
+  /// What a path that names no section may have meant, as a question; empty when nothing is near.
+  static func suggestion(for path: String) -> String {
+    let parts = path.split(separator: ".", maxSplits: 1).map(String.init)
+    let known: [(String, [String])] = [
+      ("model", ModelConfiguration.parameters.map(\.name)),
+      ("training", TrainingConfiguration.parameters.map(\.name)),
+    ]
+    let meant: String? =
+      parts.count == 2
+      ? nearestName(to: parts[0], among: sections).map { "\($0).\(parts[1])" }
+      : known.first { $0.1.contains(path) }.map { "\($0.0).\(path)" }
+    return meant.map { "did you mean \($0)? " } ?? ""
+  }
+}

@@ -1,0 +1,95 @@
+import Foundation
+import Laboratory
+import Testing
+
+/// What a training that was killed, or whose text has changed, leaves and finds.
+@Suite struct TrainingRestartTests {
+  let scratch: Scratch
+  let text: String
+  var folder: String { scratch.path + "/run" }
+
+  init() throws {
+    scratch = try Scratch()
+    text = try scratch.write("text.txt", String(repeating: "abcdefgh", count: 400))
+  }
+
+  private func arguments(_ steps: Int) -> [String] {
+    let settings = [
+      "task.path=\(text)", "task.length=16", "model.width=8", "model.layers=1", "model.heads=1",
+      "training.batch=2", "training.evaluateEvery=1", "training.evaluationBatches=1",
+      "training.schedule=constant", "training.checkpointEvery=3",
+    ]
+    return ["train", "text", "--steps", "\(steps)", "--checkpoint", folder, "--threads", "1"]
+      + settings.flatMap { ["--set", $0] }
+  }
+
+  private func curve() throws -> [[String]] {
+    let table = try CSVTable(contentsOf: folder + "/curves.csv")
+    let columns = try ["step", "train_loss", "validation_loss"].map(table.index(of:))
+    return table.rows.map { row in columns.map { row[$0] } }
+  }
+
+  @Test("a killed training leaves one point an evaluation, and nothing half-written")
+  func curvesAfterAKill() throws {
+    #expect(try BuiltProgram.attnlab.run(arguments(3)).code == 0)
+    let after = try curve()
+    // As a kill between two checkpoints leaves it: points beyond the checkpoint, a torn line, half a file.
+    let line = try #require(try scratch.lines("run/curves.csv").last)
+    let fields = line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    let ahead = [4, 5].map { (fields[0...1] + ["\($0)"] + fields[3...]).joined(separator: ",") + "\n" }
+    let whole = try String(contentsOfFile: folder + "/curves.csv", encoding: .utf8)
+    _ = try scratch.write("run/curves.csv", whole + ahead.joined() + "torn,")
+    // No process has this number.
+    _ = try scratch.write("run/checkpoint.safetensors.2000000000.partial", "half")
+    _ = try scratch.write("run/mine.partial", "a user's own file")
+
+    let resumed = try BuiltProgram.attnlab.run(arguments(6))
+    #expect(resumed.code == 0 && resumed.errors.contains("resumed at step 3"), "\(resumed.errors)")
+    let points = try curve()
+    #expect(points.map { $0[0] } == (1...6).map { "\($0)" } && Array(points.prefix(3)) == after)
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+    #expect(names.filter { $0.hasSuffix(".partial") } == ["mine.partial"])
+  }
+
+  @Test("a training that was killed after its last step still gets its row and its model")
+  func killedBeforeTheRow() throws {
+    #expect(try BuiltProgram.attnlab.run(arguments(3)).code == 0)
+    let row = try #require(TrainingRow.read(folder + "/runs.csv").first)
+    for file in ["runs.csv", "model.safetensors"] {
+      try FileManager.default.removeItem(atPath: folder + "/" + file)
+    }
+    #expect(try BuiltProgram.attnlab.run(arguments(3)).code == 0)
+    let again = try TrainingRow.read(folder + "/runs.csv")
+    #expect(again.map { $0["test_loss"] } == [row["test_loss"]] && again.map { $0["steps"] } == ["3"])
+    #expect(FileManager.default.fileExists(atPath: folder + "/model.safetensors"))
+  }
+
+  @Test("a text that has changed since the checkpoint ends the training")
+  func changedText() throws {
+    #expect(try BuiltProgram.attnlab.run(arguments(3)).code == 0)
+    let before = try Data(contentsOf: URL(fileURLWithPath: folder + "/checkpoint.safetensors"))
+    _ = try scratch.write("text.txt", String(repeating: "abcdefgx", count: 400))
+    let refused = try BuiltProgram.attnlab.run(arguments(6))
+    #expect(refused.code == 2 && refused.errorLines.count == 1, "\(refused.errors)")
+    #expect(refused.errors.contains("text.txt has changed since"), "\(refused.errors)")
+    #expect(try Data(contentsOf: URL(fileURLWithPath: folder + "/checkpoint.safetensors")) == before)
+    // Another place of the same text is the same text, but another setting.
+    _ = try scratch.write("text.txt", String(repeating: "abcdefgh", count: 400))
+    #expect(try BuiltProgram.attnlab.run(arguments(6)).code == 0)
+  }
+
+  @Test("Ctrl-C before the first step is answered like any other")
+  func earlyInterruption() throws {
+    let (process, files) = try BuiltProgram.attnlab.start(arguments(1_000_000), scratch: scratch)
+    // The folder is made before the first step; the handler is in place before the folder.
+    for _ in 0..<600 where !FileManager.default.fileExists(atPath: folder + "/.lock") {
+      Thread.sleep(forTimeInterval: 0.05)
+    }
+    process.interrupt()
+    process.waitUntilExit()
+    let errors = try String(contentsOfFile: files.errors, encoding: .utf8)
+    #expect(process.terminationReason == .exit && process.terminationStatus == 130, "\(errors)")
+    #expect(errors.contains("interrupted; the same command continues"), "\(errors)")
+    #expect(FileManager.default.fileExists(atPath: folder + "/checkpoint.safetensors"))
+  }
+}
