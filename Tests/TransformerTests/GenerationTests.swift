@@ -71,6 +71,42 @@ import Testing
     #expect(try bytes("sliding-window(left=3)") == 3 * row)
     #expect(try bytes("sliding-window(left=3, sinks=2)") == 5 * row)
     #expect(try bytes("chunked(chunk=4)") <= 4 * row)
+    // Longformer's: the window and the keys up to the last global position.
+    #expect(try bytes("local-global(left=3, globalTokens=2)") == 5 * row)
+    #expect(try bytes("local-global(left=3, globalTokens=1, globalPositions=[4])") == 8 * row)
+    #expect(try bytes("local-global(left=3, globalTokens=0)") == 3 * row)
+  }
+
+  @Test(
+    "caches that lose rows again and again stay right",
+    arguments: [
+      "sliding-window(left=5)", "sliding-window(left=3, dilation=4, sinks=3)", "chunked(chunk=7, before=1)",
+      "chunked(chunk=5, overlap=3)", "local-global(left=6, globalTokens=3)",
+      "local-global(left=2, globalTokens=1, globalPositions=[4 9])", "local-global(left=30), full",
+    ], [ModelConfiguration.Position.rope, .alibi])
+  func longGeneration(attention: String, position: ModelConfiguration.Position) throws {
+    var settings = Self.base
+    settings.merge([
+      "attention": .string(attention), "position": .string(position.rawValue), "maximumLength": .int(400),
+      "keyHeads": .int(1),
+    ]) { $1 }
+    let model = try TransformerModel(
+      ModelConfiguration(settings: settings), catalog: .standard, compute: Compute(threads: 1))
+    let sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 5))
+    let cached = try model.generate(prompt: [1, 2, 3], count: 150, sampling: sampling)
+    let whole = try model.generate(prompt: [1, 2, 3], count: 150, sampling: sampling, useCache: false)
+    #expect(cached.usedCache && cached.tokens == whole.tokens)
+    #expect(Set(cached.tokens).count > 3)
+  }
+
+  @Test("of a variant that says nothing of its unseen keys nothing is kept")
+  func unknownVariants() throws {
+    var settings = Self.base
+    settings["attention"] = .string("own-band(width=3)")
+    let model = try TransformerModel(
+      ModelConfiguration(settings: settings), catalog: .standard + [OwnBand.self],
+      compute: Compute(threads: 1))
+    #expect(try !model.generate(prompt: [1], count: 3).usedCache)
   }
 
   @Test func samplingFollowsItsRule() {
@@ -81,5 +117,36 @@ import Testing
     #expect(Set(drawn) == [1, 3])
     // p(1) = e/(1 + e) = 0.731.
     #expect(abs(Double(drawn.count { $0 == 1 }) / 300 - 0.731) < 0.1)
+  }
+}
+
+/// A causal band of keys that says no more than a variant must.
+private struct OwnBand: PatternVariant {
+  struct Configuration: VariantConfiguration {
+    var width = 3
+    static let parameters: [Parameter<Self>] = [.integer("width", \.width, in: 1...64, help: "Keys seen")]
+  }
+
+  static let card = VariantCard(
+    id: "own-band", title: "Own band", paper: "none", idea: "a band", equation: "")
+
+  let configuration: Configuration
+  let shape: AttentionShape
+  let pattern: TilePattern
+
+  init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey) throws(ConfigurationError) {
+    (self.configuration, self.shape) = (configuration, shape)
+    var list = TileList()
+    for row in stride(from: 0, to: shape.queryLength, by: TileList.lanes) {
+      let count = min(TileList.lanes, shape.queryLength - row), first = row + shape.queryOffset
+      let begin = max(0, first - configuration.width + 1), end = min(shape.keyLength, first + count)
+      let band = TileList.Mask.band(low: 0, high: Int32(configuration.width - 1))
+      list.addTile(start: row, count: count, segments: [.init(start: begin, count: end - begin, mask: band)])
+    }
+    pattern = TilePattern(shared: list)
+  }
+
+  func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
+    (0..<configuration.width).contains(query + shape.queryOffset - key) ? 1 : 0
   }
 }

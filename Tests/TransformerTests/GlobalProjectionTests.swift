@@ -278,11 +278,13 @@ import Testing
         let gap = zip(found, expected).map { abs($0 - $1) }.max() ?? 0
         // One query goes through another kernel than many: rounding, nothing else.
         #expect(gap <= 2e-5 * scale, "\(prompt) \(count): \(gap) of \(scale)")
-        // k and v of two layers, and of the first once more until the sixth row, which is the last global one.
+        // k and v of the full layer; of the other the six rows up to the last global one and the window of two; and once
+        // more until that row.
+        let kept = count + min(count, 6 + 2)
         let row = 2 * 4 * 6 * model.configuration.effectiveKeyHeads
         let extended =
-          model.configuration.position == .alibi ? 2 * 4 * count + (count < 6 ? 4 * count : 0) : 0
-        #expect(state.cacheBytes == row * (2 * count + (count < 6 ? count : 0)) + extended)
+          model.configuration.position == .alibi ? 4 * kept + (count < 6 ? 4 * count : 0) : 0
+        #expect(state.cacheBytes == row * (kept + (count < 6 ? count : 0)) + extended)
       }
     }
   }

@@ -54,6 +54,13 @@ public struct ChunkedAttention: PatternVariant {
       Configuration(chunk: 16, before: 1, after: 1, circular: true),
     ]
 
+    /// Whole chunks before the first that the next query sees; in a circle every key moves with the length.
+    public func unseenKeys(of count: Int) -> Range<Int>? {
+      if circular { return nil }
+      let start = (count / chunk - before) * chunk - overlap
+      return 0..<max(0, start) / chunk * chunk
+    }
+
     /// A circle has no ends to overlap.
     public func validate(for shape: AttentionShape) throws(ConfigurationError) {
       if circular && overlap > 0 {

@@ -13,6 +13,8 @@ public struct FullAttention: PatternVariant {
     public init() {}
     /// None.
     public static let parameters: [Parameter<Self>] = []
+    /// None: every later query sees every key.
+    public func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
   }
 
   /// What the variant is.

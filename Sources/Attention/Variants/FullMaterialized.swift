@@ -14,6 +14,8 @@ public struct FullMaterialized: AttentionVariant {
     public init() {}
     /// None.
     public static let parameters: [Parameter<Self>] = []
+    /// None: every later query sees every key.
+    public func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
   }
 
   /// The weights, `[batch, queryHeads, queryLength, keyLength]`.

@@ -57,6 +57,12 @@ public struct LocalGlobal: PatternVariant {
       (globalPositions + (globalTokens > 0 ? [globalTokens - 1] : [])).max()
     }
 
+    /// Once all global positions have passed, those between the last of them and the window.
+    public func unseenKeys(of count: Int) -> Range<Int>? {
+      let first = lastGlobalPosition.map { $0 + 1 } ?? 0
+      return min(first, count)..<max(min(first, count), count - left)
+    }
+
     /// The global positions that the shape has.
     public func fitted(to shape: AttentionShape) -> Configuration {
       var fitted = self

@@ -46,6 +46,12 @@ public struct SlidingWindow: PatternVariant {
         help: "First keys of the sequence that every query sees"),
     ]
 
+    /// Those between the sinks and the window: the next query, at position `count`, reaches back left·dilation.
+    public func unseenKeys(of count: Int) -> Range<Int>? {
+      let first = min(sinks, count)
+      return first..<max(first, count - left * dilation)
+    }
+
     /// Windows that matter at a few hundred tokens.
     public static let samples = [
       Configuration(left: 16, right: 8), Configuration(left: 70, right: 0, sinks: 3),

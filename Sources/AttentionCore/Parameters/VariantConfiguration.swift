@@ -11,6 +11,10 @@ public protocol VariantConfiguration: ParameterSet {
   func validate(for shape: AttentionShape) throws(ConfigurationError)
   /// The last position whose row can read a second set of projections (`QKV.global`); `nil`: no row can.
   var lastGlobalPosition: Int? { get }
+  /// Of `count` keys those that no causal query behind them sees; a decoder drops them from its cache. What is left
+  /// must give these queries the same output as a sequence of its own. `nil`: an earlier row's output depends on how
+  /// many follow, so nothing computed for it can be kept.
+  func unseenKeys(of count: Int) -> Range<Int>?
   /// For a shorter sequence than it was made for: without what that does not have, such as positions behind its end.
   func fitted(to shape: AttentionShape) -> Self
 }
@@ -24,6 +28,9 @@ extension VariantConfiguration {
 
   /// None.
   public var lastGlobalPosition: Int? { nil }
+
+  /// Nothing can be kept: of a variant that does not say more nothing is assumed.
+  public func unseenKeys(of count: Int) -> Range<Int>? { nil }
 
   /// The same.
   public func fitted(to shape: AttentionShape) -> Self { self }

@@ -58,6 +58,21 @@ extension Catalog {
     return try open(type)
   }
 
+  /// `unseenKeys` under an id and settings, read once.
+  /// - Throws: `ConfigurationError`.
+  func unseenKeys(
+    _ id: String, settings: [String: ParameterValue]
+  ) throws(ConfigurationError) -> @Sendable (Int) -> Range<Int>? {
+    func open<V: AttentionVariant>(
+      _ type: V.Type
+    ) throws(ConfigurationError) -> @Sendable (Int) -> Range<Int>? {
+      let configuration = try V.Configuration(settings: settings)
+      return { configuration.unseenKeys(of: $0) }
+    }
+    let type = try self.type(of: id)
+    return try open(type)
+  }
+
   /// Settings for a shape that may be shorter than the one that they were made for.
   /// - Throws: `ConfigurationError`.
   func fitted(

@@ -15,6 +15,12 @@ struct Decoding {
   init(_ model: TransformerModel, decoder: Stack, source: [Int32]) throws {
     self.model = model
     self.decoder = decoder
+    for (index, sublayer) in decoder.sublayers.enumerated() {
+      guard case .attention(let layer) = sublayer.function, !layer.isCross else { continue }
+      let attention = layer.attention
+      let unseen = try model.catalog.unseenKeys(attention.id, settings: attention.settings)
+      caches[index] = KeyValueCache(unseen: unseen)
+    }
     let pass = model.pass(training: false)
     if let sourceEmbedding = model.sourceEmbedding, let encoder = model.encoder {
       let (x, _) = try sourceEmbedding.forward(source, batch: 1, pass)
@@ -51,22 +57,29 @@ struct Decoding {
   private mutating func attend(_ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ pass: Pass) throws
     -> Tensor
   {
-    let compute = pass.compute, rows = x.shape[0]
-    let rotary = try layer.rotary(first: position, count: rows, pass)
+    let rotary = try layer.rotary(first: position, count: x.shape[0], pass)
     let projected = try layer.input.forward(x, pass)
     let query = try layer.query(projected, batch: 1, rotary: rotary, first: position, pass)
     let (key, value) = try layer.keyValue(
       projected, column: layer.heads * layer.dim, batch: 1, rotary: rotary, first: position, pass)
-    var cache = caches[index] ?? KeyValueCache(layer.attention)
-    try cache.append(key: key, value: value, compute)
+    // Taken out, so that nobody else holds the rows while they grow.
+    var cache = caches.removeValue(forKey: index) ?? KeyValueCache()
+    try cache.append(key: key, value: value, pass.compute)
+    defer { caches[index] = cache }
+    let output = try attend(layer, x, index, query: query, cache, pass)
+    try cache.trim()
+    return output
+  }
+
+  private mutating func attend(
+    _ layer: AttentionLayer, _ x: Tensor, _ index: Int, query: Tensor, _ cache: KeyValueCache, _ pass: Pass
+  ) throws -> Tensor {
     guard let keys = cache.key, let values = cache.value else { preconditionFailure("an empty cache") }
+    let rows = x.shape[0]
     let plan = try plan(layer, queries: rows, keys: keys.shape[2], pass)
     var inputs = QKV(query: query, key: keys, value: values)
     inputs.global = try second(layer, x, index, plan, pass)
-    let output = try run(layer, plan, inputs, pass)
-    try cache.trim(compute)
-    caches[index] = cache
-    return output
+    return try run(layer, plan, inputs, pass)
   }
 
   /// What the global rows among new ones read: their own q, and k and v of all rows up to the last of them.
@@ -82,7 +95,7 @@ struct Decoding {
     let rotary = try layer.rotary(first: position, count: rows, pass)
     let source = try global.keyValue.forward(x.narrowed(axis: 0, to: 0..<read), pass)
     let (key, value) = try layer.keyValue(source, batch: 1, rotary: rotary, first: position, pass)
-    var cache = globals[index] ?? KeyValueCache(layer.attention)
+    var cache = globals.removeValue(forKey: index) ?? KeyValueCache()
     try cache.append(key: key, value: value, compute)
     globals[index] = position + rows > global.lastPosition ? nil : cache
     let places = plan.globalRows.map { Int32($0) }
@@ -98,8 +111,9 @@ struct Decoding {
   /// Rows of zeros behind those that a global row sees.
   private func lengthened(_ x: Tensor, to rows: Int, _ compute: Compute) throws -> Tensor {
     guard x.shape[2] < rows else { return x }
-    let rest = try compute.zeros([x.shape[0], x.shape[1], rows - x.shape[2], x.shape[3]])
-    return try compute.stackRows([(x, 0..<x.shape[2]), (rest, 0..<rest.shape[2])])
+    var buffer = try RowBuffer(x, ledger: compute.ledger)
+    try buffer.append(compute.zeros([x.shape[0], x.shape[1], rows - x.shape[2], x.shape[3]]))
+    return buffer.rows
   }
 
   private mutating func cross(_ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ pass: Pass) throws

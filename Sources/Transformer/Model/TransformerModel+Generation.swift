@@ -78,7 +78,11 @@ extension TransformerModel {
         field: "count", value: "\(count)",
         allowed: "at most \(configuration.maximumLength - prompt.count) after a prompt of \(prompt.count)")
     }
-    let isCached = useCache && decoder.attention.allSatisfy(KeyValueCache.serves)
+    let isCached =
+      try useCache
+      && decoder.attention.allSatisfy { layer in
+        try catalog.unseenKeys(layer.id, settings: layer.settings)(prompt.count) != nil
+      }
     var state = isCached ? try Decoding(self, decoder: decoder, source: source) : nil
     var result = Generation(tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: isCached)
     for step in 0..<count {

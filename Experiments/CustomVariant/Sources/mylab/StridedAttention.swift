@@ -24,6 +24,9 @@ struct StridedAttention: PatternVariant {
       return [small]
     }
 
+    /// None can be dropped, and earlier rows stay what they were: a decoder may keep its cache.
+    func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
+
     func validate(for shape: AttentionShape) throws(ConfigurationError) {
       guard shape.isCausal else {
         throw ConfigurationError(
