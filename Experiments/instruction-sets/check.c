@@ -45,7 +45,7 @@ static int check(int isa, int rows, int keys, int d, int e, int mask) {
   attn_forward_end(isa, scratch, o, e, lse, 1, 0);
   attn_backward_begin(isa, scratch, &head, &gradient, tile);
   attn_backward_run(isa, scratch, &run);
-  attn_backward_end(isa, scratch, dq, d, 1);
+  attn_backward_end(isa, scratch, dq, d, 1, 1);
   double *wo = calloc((size_t)rows * e, 8), *wq = calloc((size_t)rows * d, 8), *wk = calloc((size_t)keys * d, 8);
   double *wv = calloc((size_t)keys * e, 8), *p = calloc((size_t)keys, 8);
   for (int i = 0; i < rows; i++) {

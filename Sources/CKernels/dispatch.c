@@ -12,7 +12,8 @@
   X(void, merge_row, (float *output, float *lse, const float *part, float part_lse, int32_t value_dim))               \
   X(void, backward_begin, (void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows))      \
   X(void, backward_run, (void *scratch, const attn_run *run))                                                         \
-  X(void, backward_end, (void *scratch, float *target, int64_t target_stride, int32_t in_place))                      \
+  X(void, backward_end,                                                                                               \
+    (void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds))                            \
   X(void, add, (float *target, const float *source, int64_t count))                                                   \
   X(void, hash_rows,                                                                                                  \
     (const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations, int32_t hashes,       \
@@ -72,6 +73,26 @@ void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_
   }
 }
 
+void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient, attn_list keys) {
+  const int32_t dk = head->head_dim, dv = head->value_dim;
+  for (int32_t t = 0; t < keys.count; t++) {
+    const int32_t key = attn_row(&keys, t);
+    if (key >= head->key_limit) continue;
+    const float *k = head->key + (ptrdiff_t)key * head->key_stride;
+    const float *v = head->value + (ptrdiff_t)key * head->value_stride;
+    const float *gk = gradient->key_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dk;
+    const float *gv = gradient->value_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dv;
+    for (int32_t at = 0; at < dk; at += 16) {
+      __builtin_prefetch(k + at, 0, 2);
+      __builtin_prefetch(gk + at, 0, 2);
+    }
+    for (int32_t at = 0; at < dv; at += 16) {
+      __builtin_prefetch(v + at, 0, 2);
+      __builtin_prefetch(gv + at, 0, 2);
+    }
+  }
+}
+
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {
   return backward ? table(isa)->backward_bytes(head_dim, value_dim) : table(isa)->forward_bytes(head_dim, value_dim);
 }
@@ -98,8 +119,9 @@ void attn_backward_begin(
 
 void attn_backward_run(int32_t isa, void *scratch, const attn_run *run) { table(isa)->backward_run(scratch, run); }
 
-void attn_backward_end(int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place) {
-  table(isa)->backward_end(scratch, target, target_stride, in_place);
+void attn_backward_end(
+    int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
+  table(isa)->backward_end(scratch, target, target_stride, in_place, adds);
 }
 
 void attn_add(int32_t isa, float *target, const float *source, int64_t count) {

@@ -22,7 +22,7 @@ struct BackwardPlan: Sendable {
     var waves: [[Element]]
     /// For every 64-key block: its private copy, or −1 when the unit adds to the result itself.
     var copies: [Int32]
-    /// Blocks of the result that this unit clears before use.
+    /// Blocks of the result that this unit clears before it adds to them, or at its end.
     var owned: [Int32]
   }
 
@@ -35,11 +35,14 @@ struct BackwardPlan: Sendable {
   let unitsPerHead: Int
   /// Tiles that share panels of keys.
   let group: Int
+  /// Whether every row of q is in a tile of the first wave, which writes what later ones add to.
+  let firstCoversAllRows: Bool
 
   init(pattern: TilePattern, shape: AttentionShape) {
     unitsPerHead = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
     let costs = pattern.lists.map(TileCosts.init)
     let waves = pattern.lists.map { TileWaves($0, queryLength: shape.queryLength) }
+    firstCoversAllRows = waves.allSatisfy(\.firstCoversAllRows)
     var total = 0.0
     for batch in 0..<shape.batch {
       for head in 0..<shape.queryHeads { total += costs[pattern.index(batch: batch, head: head)].total }

@@ -146,27 +146,33 @@ extension ForwardPlan {
 struct TileWaves: Sendable {
   let count: Int
   let coversAllRows: Bool
+  /// Whether the tiles of the first wave do.
+  let firstCoversAllRows: Bool
   private let waves: [Int32]?
 
   init(_ list: TileList, queryLength: Int) {
     if let covered = TileWaves.ascendingRows(list) {
       count = list.tiles.isEmpty ? 0 : 1
       coversAllRows = covered == queryLength
+      firstCoversAllRows = coversAllRows
       waves = nil
       return
     }
     var next = [Int32](repeating: 0, count: queryLength)
     var waves = [Int32](repeating: 0, count: list.tiles.count)
     var highest: Int32 = 0
+    var first = 0
     for (index, tile) in list.tiles.enumerated() {
       var wave: Int32 = 0
       for t in 0..<Int(tile.count) { wave = max(wave, next[list.row(tile, t)]) }
       for t in 0..<Int(tile.count) { next[list.row(tile, t)] = wave + 1 }
       waves[index] = wave
+      if wave == 0 { first += Int(tile.count) }
       highest = max(highest, wave)
     }
     count = Int(highest) + 1
     coversAllRows = !next.contains(0)
+    firstCoversAllRows = first == queryLength
     self.waves = waves
   }
 

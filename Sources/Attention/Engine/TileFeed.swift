@@ -30,15 +30,23 @@ struct TileFeed {
 
   var isDone: Bool { segment >= lastSegment || left <= 0 }
 
-  /// Calls `body` for runs of at most `limit` keys in all, and moves on.
+  /// Calls `body` for runs of at most `limit` keys in all, and moves on. Before a run, `ahead` is called with the keys of
+  /// the one after it when they do not go on where it ends.
   mutating func next(
-    _ limit: Int, in list: TileList, _ tables: TileTables, _ body: (UnsafePointer<attn_run>) -> Void
+    _ limit: Int, in list: TileList, _ tables: TileTables, ahead: (attn_list) -> Void = { _ in },
+    _ body: (UnsafePointer<attn_run>) -> Void
   ) {
     var room = min(limit, left)
     while room > 0, segment < lastSegment {
       let current = list.segments[segment]
       let count = min(room, Int(current.count) - offset)
       var run = tables.run(current, from: offset, count: count)
+      if segment + 1 < lastSegment {
+        let following = list.segments[segment + 1]
+        if following.stride != 1 || following.start != current.start + current.count {
+          ahead(tables.run(following, from: 0, count: min(limit, Int(following.count))).keys)
+        }
+      }
       body(&run)
       room -= count
       if left != .max { left -= count }

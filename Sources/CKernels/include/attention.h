@@ -70,10 +70,13 @@ void attn_merge_row(int32_t isa, float *output, float *lse, const float *part, f
 /// Starts a tile of the backward pass: packs Qᵀ, dOᵀ, and rows of Q and dO, and D = rowsum(dO ∘ O).
 void attn_backward_begin(
     int32_t isa, void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows);
+/// Asks for the keys, the values and their gradients' rows of a run that comes after others, to the second-level cache.
+void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient, attn_list keys);
 /// Adds keys: gradients of keys and values are added through the block tables.
 void attn_backward_run(int32_t isa, void *scratch, const attn_run *run);
-/// Ends the tile: adds dQ to the rows of `target`; with `in_place` 0 the t-th row goes to row t.
-void attn_backward_end(int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place);
+/// Ends the tile: writes dQ to the rows of `target`, or with `adds` adds it; with `in_place` 0 the t-th row goes to row t.
+void attn_backward_end(
+    int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds);
 
 /// target[i] += source[i]
 void attn_add(int32_t isa, float *target, const float *source, int64_t count);

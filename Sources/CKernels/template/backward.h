@@ -275,7 +275,7 @@ void KERNEL(backward_run)(void *scratch, const attn_run *run) {
   }
 }
 
-void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, int32_t in_place) {
+void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
   backward_tile *tile = scratch;
   KERNEL(backward_flush)(tile);
   const int dim = tile->head.head_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
@@ -289,8 +289,9 @@ void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, i
       transpose(x);
       for (int i = 0; i < live; i++) {
         float *p = target + (ptrdiff_t)(in_place ? tile->row[lane + i] : lane + i) * target_stride + d;
-        if (part == VL) store(p, load(p) + x[i]);
-        else store_part(p, load_part(p, part) + x[i], part);
+        if (adds) x[i] += part == VL ? load(p) : load_part(p, part);
+        if (part == VL) store(p, x[i]);
+        else store_part(p, x[i], part);
       }
     }
   }
