@@ -24,6 +24,30 @@ import Testing
     try NpyArray([1, 0, 1, 1], shape: [1, 4], as: .bool).write(to: scratch.path + "/bool.npy")
   }
 
+  @Test(
+    "a checkpoint with a weight that is no number is refused, not answered",
+    arguments: [Float.nan, .infinity])
+  func brokenWeights(value: Float) throws {
+    var file = try Safetensors(contentsOf: model)
+    let name = "decoder.layers.1.attention.value.weight"
+    var weight = try #require(file.tensors[name])
+    weight[2, 3] = value
+    file.tensors[name] = weight
+    let broken = scratch.path + "/broken.safetensors"
+    try file.write(to: broken)
+    for rest in [
+      ["forward", "--tokens", "t.npy", "--logits", "l.npy"], ["generate", "--prompt", "a"],
+      ["swap", "--variant", "chunked"],
+    ] {
+      let result = try BuiltProgram.attnlab.run(
+        [rest[0], "--checkpoint", broken] + rest.dropFirst(), in: scratch.path)
+      #expect(result.code == 2 && result.errorLines.count == 1, "\(result.errors)")
+      #expect(
+        result.errors.contains("\(name): element [2, 3] is \(value.isNaN ? "nan" : "inf")"),
+        "\(result.errors)")
+    }
+  }
+
   @Test(arguments: [
     (["forward", "--tokens", "t.npy", "--targets", "none.npy", "--loss"], "none.npy: no target counts"),
     (

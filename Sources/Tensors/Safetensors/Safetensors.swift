@@ -36,6 +36,20 @@ public struct Safetensors: Sendable {
     }
     return tensor
   }
+
+  /// The tensor of a name, of an expected shape, all of its elements finite: weights.
+  /// - Throws: as above, and `SafetensorsError` that names the first element that is not a number or infinite.
+  /// - Complexity: O(elements).
+  public func finiteTensor(_ name: String, shape: [Int], path: String) throws(SafetensorsError) -> Tensor {
+    let tensor = try tensor(name, shape: shape, path: path).contiguous()
+    let bad = tensor.withUnsafePointer { values in (0..<tensor.count).first { !values[$0].isFinite } }
+    guard let bad else { return tensor }
+    let index = zip(Tensor.rowMajorStrides(shape), shape).map { bad / $0 % $1 }
+    let value = tensor.withUnsafePointer { $0[bad] }
+    throw SafetensorsError(
+      path: path,
+      problem: "\(name): element \(index) is \(value.isNaN ? "nan" : "\(value)"); weights are finite numbers")
+  }
 }
 
 /// The element types of a safetensors file that the lab reads and writes.

@@ -22,11 +22,11 @@ struct MaskedLanguageHead {
     let names = configuration.headNames, model = configuration.model
     guard configuration.family != .gpt2, stored[names.dense + ".weight"] != nil else { return nil }
     let file = Safetensors(tensors: stored)
-    weight = try file.tensor(names.dense + ".weight", shape: [model.width, model.width], path: path)
-    bias = try file.tensor(names.dense + ".bias", shape: [model.width], path: path)
-    gain = try file.tensor(names.norm + ".weight", shape: [model.width], path: path)
-    shift = try file.tensor(names.norm + ".bias", shape: [model.width], path: path)
-    outputBias = try file.tensor(names.bias, shape: [model.vocabulary], path: path)
+    weight = try file.finiteTensor(names.dense + ".weight", shape: [model.width, model.width], path: path)
+    bias = try file.finiteTensor(names.dense + ".bias", shape: [model.width], path: path)
+    gain = try file.finiteTensor(names.norm + ".weight", shape: [model.width], path: path)
+    shift = try file.finiteTensor(names.norm + ".bias", shape: [model.width], path: path)
+    outputBias = try file.finiteTensor(names.bias, shape: [model.vocabulary], path: path)
     used.formUnion([names.bias])
     for name in [names.dense, names.norm] { used.formUnion([name + ".weight", name + ".bias"]) }
     switch (configuration.family, model.feedForward) {

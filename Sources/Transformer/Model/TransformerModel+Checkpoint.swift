@@ -35,14 +35,14 @@ extension TransformerModel {
     }
     var weights = try Tensor(zeros: state.weights.shape)
     for slot in layout.slots {
-      let tensor = try file.tensor(slot.name, shape: slot.shape, path: path).contiguous()
+      let tensor = try file.finiteTensor(slot.name, shape: slot.shape, path: path)
       tensor.withUnsafePointer { source in
         weights.withUnsafeMutablePointer { ($0 + slot.offset).update(from: source, count: slot.count) }
       }
     }
     var values = state.buffers
     for buffer in buffers {
-      let tensor = try file.tensor(buffer.name, shape: [buffer.count], path: path)
+      let tensor = try file.finiteTensor(buffer.name, shape: [buffer.count], path: path)
       values.replaceSubrange(buffer.offset..<buffer.offset + buffer.count, with: tensor.array())
     }
     state.weights = weights
