@@ -78,18 +78,54 @@ import Testing
     #expect(try BuiltProgram.attnlab.run(arguments(6)).code == 0)
   }
 
-  @Test("Ctrl-C before the first step is answered like any other")
-  func earlyInterruption() throws {
-    let (process, files) = try BuiltProgram.attnlab.start(arguments(1_000_000), scratch: scratch)
-    // The folder is made before the first step; the handler is in place before the folder.
+  /// Starts a training that would take days, and waits until its folder is there: its handlers are in place before.
+  private func startLongTraining(
+    _ program: BuiltProgram = .attnlab
+  ) throws -> (process: Process, files: (output: String, errors: String)) {
+    let started = try program.start(arguments(1_000_000), scratch: scratch)
     for _ in 0..<600 where !FileManager.default.fileExists(atPath: folder + "/.lock") {
       Thread.sleep(forTimeInterval: 0.05)
     }
-    process.interrupt()
+    return started
+  }
+
+  /// Whether a process ends by itself within half a minute; one that does not is killed.
+  private func ends(_ process: Process) -> Bool {
+    for _ in 0..<600 where process.isRunning { Thread.sleep(forTimeInterval: 0.05) }
+    let isOver = !process.isRunning
+    if !isOver { kill(process.processIdentifier, SIGKILL) }
     process.waitUntilExit()
+    return isOver
+  }
+
+  @Test(
+    "Ctrl-C is answered before the first step too, whatever mask the program was started with",
+    arguments: [false, true])
+  func earlyInterruption(isBlockedByParent: Bool) throws {
+    var blocked = sigset_t(), before = sigset_t()
+    sigemptyset(&blocked)
+    if isBlockedByParent { sigaddset(&blocked, SIGINT) }
+    pthread_sigmask(SIG_BLOCK, &blocked, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    let (process, files) = try startLongTraining()
+    kill(process.processIdentifier, SIGINT)
+    try #require(ends(process), "the training goes on after Ctrl-C")
     let errors = try String(contentsOfFile: files.errors, encoding: .utf8)
     #expect(process.terminationReason == .exit && process.terminationStatus == 130, "\(errors)")
     #expect(errors.contains("interrupted; the same command continues"), "\(errors)")
     #expect(FileManager.default.fileExists(atPath: folder + "/checkpoint.safetensors"))
+  }
+
+  @Test("a training started with nohup outlives its terminal")
+  func ignoredHangUp() throws {
+    // What nohup does, in this process for as long as the program is started.
+    let before = signal(SIGHUP, SIG_IGN)
+    let (process, _) = try startLongTraining()
+    _ = signal(SIGHUP, before)
+    kill(process.processIdentifier, SIGHUP)
+    Thread.sleep(forTimeInterval: 1)
+    #expect(process.isRunning)
+    kill(process.processIdentifier, SIGTERM)
+    #expect(ends(process) && process.terminationStatus == 130)
   }
 }

@@ -15,13 +15,22 @@ public final class Interruption: Sendable {
   /// Whether a signal came.
   public var isRequested: Bool { requested.load(ordering: .sequentiallyConsistent) }
 
-  /// Lets SIGINT, SIGTERM and SIGHUP reach `ofProcess` from now on.
+  /// Lets SIGINT, SIGTERM and SIGHUP reach `ofProcess` from now on: also when whoever started the program had them
+  /// blocked, as the threads of some runtimes have; not when they are to be ignored, as `nohup` wants of SIGHUP.
   public static func installSignals() {
     _ = ofProcess
+    var heard = sigset_t()
+    sigemptyset(&heard)
     for number in [SIGINT, SIGTERM, SIGHUP] {
       // Only atomics and kill(2): both may be used in a signal handler.
-      _ = signal(number) { _ in Interruption.ofProcess.request() }
+      let before = signal(number) { _ in Interruption.ofProcess.request() }
+      if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {
+        _ = signal(number, SIG_IGN)
+      } else {
+        sigaddset(&heard, number)
+      }
     }
+    pthread_sigmask(SIG_UNBLOCK, &heard, nil)
   }
 
   /// Asks the run to stop, as a signal does.
