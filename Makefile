@@ -20,8 +20,8 @@ test: setup
 check: lint build
 	$(ATTNLAB) check
 	bash Experiments/instruction-sets/sixteen-lanes.sh
-	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests'
-	TSAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests'
+	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests|TransformerTests'
+	TSAN_OPTIONS=allocator_may_return_null=1:suppressions=$(CURDIR)/Tests/tsan-suppressions.txt $(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests|GenerationTests|TrainerTests'
 
 bench: build
 	$(ATTNLAB) bench

@@ -146,10 +146,11 @@ struct ApplyCommand: ParsableCommand {
     if gradOut != nil && gradients.isEmpty {
       throw UsageError("--grad-out: give --dq, --dk or --dv to say where the gradients go")
     }
-    try OutputFiles.check([
-      ("--out", out), ("--lse", lse), ("--dq", dq), ("--dk", dk), ("--dv", dv), ("--buckets", buckets),
-      ("--key-buckets", keyBuckets),
-    ])
+    try OutputFiles.check(
+      [
+        ("--out", out), ("--lse", lse), ("--dq", dq), ("--dk", dk), ("--dv", dv), ("--buckets", buckets),
+        ("--key-buckets", keyBuckets),
+      ], inputs: [q, k, v, gradOut, globalQ, globalK, globalV, rotations])
   }
 
   /// Finite inputs can still be too large: a score, a sum or a gradient beyond single precision.

@@ -68,7 +68,9 @@ struct ForwardCommand: ParsableCommand {
   func run() throws {
     try ThreadFlag.check(threads)
     let training = try training()
-    try OutputFiles.check([("--logits", logits), ("--grads", grads), ("--save", save)])
+    try OutputFiles.check(
+      [("--logits", logits), ("--grads", grads), ("--save", save)],
+      inputs: [checkpoint, tokens, source, lengths, sourceLengths, targets])
     let needsTargets = loss || grads != nil || training != nil
     guard !needsTargets || targets != nil else {
       throw UsageError("--loss, --grads and --steps need --targets")
@@ -120,7 +122,13 @@ struct ForwardCommand: ParsableCommand {
     let (values, shape) = try TokenFile.integers(tokens, rank: 2...2)
     var input = ModelInput(batch: shape[0], tokens: try TokenFile.ids(values, tokens))
     if let targets {
-      input.targets = try TokenFile.ids(try TokenFile.integers(targets, rank: 1...2).values, targets)
+      let (values, targetShape) = try TokenFile.integers(targets, rank: 1...2)
+      guard targetShape == shape || targetShape == [shape[0]] else {
+        throw UsageError(
+          "\(targets): shape \(targetShape); \(shape) is needed, as of the tokens, or [\(shape[0])] for a classifier"
+        )
+      }
+      input.targets = try TokenFile.ids(values, targets)
       guard input.targets.contains(where: { $0 >= 0 }) else {
         throw UsageError("\(targets): no target counts, all are below 0; at least one is needed")
       }

@@ -12,7 +12,8 @@ struct GenerateCommand: ParsableCommand {
     abstract: "Continue text or tokens with a trained model, token by token, with a key-value cache.",
     discussion: """
       The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the GPT-2 family. Text is
-      read and written as bytes, for models that were trained on bytes; other models take token ids (.npy).
+      read and written as bytes, for models that were trained on bytes (--json has � where they are no UTF-8); other models take
+      token ids (.npy).
       Each layer keeps the keys and values that its attention can still see: a sliding window keeps its window. With
       separate global projections a second set is kept until the last global position has passed. Layers
       whose pattern depends on the length (random-sparse, lsh) cannot be continued from a cache; every token is then
@@ -55,7 +56,8 @@ struct GenerateCommand: ParsableCommand {
   @Flag(help: "Compute every token from the whole sequence.")
   var noCache = false
 
-  @Option(help: "Write the new tokens: int32 [batch, count], -1 after the end of a row (.npy).")
+  @Option(
+    help: "Write the new tokens: int32 [batch, the longest row], -1 after the end of a shorter one (.npy).")
   var out: String?
 
   @Option(help: "Threads. Default: all processors.")
@@ -67,6 +69,7 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     try ThreadFlag.check(threads)
     try checkNumbers()
+    try OutputFiles.check([("--out", out)], inputs: [checkpoint, tokens, source])
     let prompts = try prompts()
     let sources = try source.map { try TokenFile.rows($0) }
     guard sources.map({ $0.count == prompts.count }) ?? true else {
@@ -150,7 +153,13 @@ struct GenerateCommand: ParsableCommand {
       return
     }
     for result in results {
-      print(text(result).map { (prompt ?? "") + $0 } ?? result.tokens.map { "\($0)" }.joined(separator: " "))
+      guard let prompt else {
+        print(result.tokens.map { "\($0)" }.joined(separator: " "))
+        continue
+      }
+      // Bytes as they are: a character may be cut in two, or be none.
+      let bytes = Array(prompt.utf8) + result.tokens.map { UInt8(clamping: $0) } + Array("\n".utf8)
+      try? FileHandle.standardOutput.write(contentsOf: Data(bytes))
     }
     let cache =
       usedCache

@@ -3,14 +3,21 @@ import Laboratory
 
 /// The files that a command writes.
 enum OutputFiles {
-  /// Refuses two results that would land in the same file, however the paths are spelt.
-  /// - Parameter outputs: flags and the paths given with them, those that were.
-  /// - Throws: `UsageError` naming both flags.
-  static func check(_ outputs: [(flag: String, path: String?)]) throws(UsageError) {
+  /// Refuses two results that would land in the same file, however the paths are spelt, and a result that would
+  /// replace what is read.
+  /// - Parameters:
+  ///   - outputs: flags and the paths given with them, those that were.
+  ///   - inputs: the files that the command reads.
+  /// - Throws: `UsageError` naming both flags, or the input.
+  static func check(_ outputs: [(flag: String, path: String?)], inputs: [String?]) throws(UsageError) {
+    let read = Dictionary(inputs.compactMap(\.self).map { (place($0), $0) }) { first, _ in first }
     var seen: [String: String] = [:]
     for (flag, path) in outputs {
       guard let path, isReplaceable(path) else { continue }
       let place = place(path)
+      if let input = read[place] {
+        throw UsageError("\(flag) \(path): this would replace the input \(input); name another file")
+      }
       if let other = seen[place] {
         throw UsageError("\(flag) \(path): \(other) writes to the same file; two results need two files")
       }

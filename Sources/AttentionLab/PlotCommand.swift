@@ -48,6 +48,9 @@ struct PlotCommand: AsyncParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Fit a·x^b + c to every curve.")
   var fit = true
 
+  @Flag(help: "Print the files that were written as JSON.")
+  var json = false
+
   func run() async throws {
     if x == nil, y == nil, by == nil, TrainingSummary.isTrainings(csv) { return try await drawTrainings() }
     let file = TrainingSummary.isTrainings(csv) ? TrainingSummary.file(csv) : ResultFiles.file(csv)
@@ -64,8 +67,22 @@ struct PlotCommand: AsyncParsableCommand {
       written = try await MeasurementPlot.draw(
         comparison, metric, to: out ?? "\(folder)/\(metric.rawValue).svg", title: title, fits: fit)
     }
-    print(written[0])
-    Terminal.note("beside it: \(written.dropFirst().joined(separator: ", "))")
+    show([written])
+    if !json { Terminal.note("beside it: \(written.dropFirst().joined(separator: ", "))") }
+  }
+
+  /// The pictures, each the first of the files that were written for it.
+  private func show(_ written: [[String]]) {
+    guard json else {
+      for files in written { print(files[0]) }
+      return
+    }
+    let plots = written.map { files in
+      JSONValue.object([
+        "plot": .string(files[0]), "beside": .array(files.dropFirst().map { .string($0) }),
+      ])
+    }
+    print(JSONValue.object(["plots": .array(plots)]).pretty)
   }
 
   /// All figures that trainings allow, beside the CSV, or the first into `--out`.
@@ -79,10 +96,14 @@ struct PlotCommand: AsyncParsableCommand {
     guard let first = items.first else {
       throw UsageError("\(file): no law and no curve to draw; --x and --y draw any two columns")
     }
+    var written: [[String]] = []
     if let out {
-      print(try await Gnuplot.draw(first.figure, to: out)[0])
+      written.append(try await Gnuplot.draw(first.figure, to: out))
     } else {
-      for item in items { print(try await Gnuplot.draw(item.figure, to: "\(folder)/\(item.name).svg")[0]) }
+      for item in items {
+        written.append(try await Gnuplot.draw(item.figure, to: "\(folder)/\(item.name).svg"))
+      }
     }
+    show(written)
   }
 }

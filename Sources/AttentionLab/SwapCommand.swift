@@ -71,12 +71,12 @@ struct SwapCommand: ParsableCommand {
 
   func run() throws {
     try ThreadFlag.check(threads)
-    try OutputFiles.check([("--logits", logits), ("--hidden", hidden)])
+    try OutputFiles.check([("--logits", logits), ("--hidden", hidden)], inputs: [checkpoint, tokens])
     let compute = Compute.limited(threads: threads ?? Parallel.processorCount)
     let pretrained = try PretrainedModel(
       contentsOf: checkpoint, catalog: AttentionLab.catalog, compute: compute)
     let attention = try attention(for: pretrained.model.configuration)
-    let input = try input(for: pretrained.model.configuration)
+    let input = try input(for: pretrained)
     if logits != nil, !pretrained.predicts {
       throw UsageError("--logits: \(checkpoint) has no head that predicts tokens")
     }
@@ -119,21 +119,32 @@ struct SwapCommand: ParsableCommand {
     }
   }
 
-  private func input(for model: ModelConfiguration) throws -> ModelInput {
+  private func input(for pretrained: PretrainedModel) throws -> ModelInput {
+    let model = pretrained.model.configuration
     guard let tokens else {
       let length = n ?? min(128, model.position == .learned ? model.maximumLength : 128), rows = batch ?? 1
       guard length >= 1, rows >= 1 else {
         throw UsageError("--n \(length) --batch \(rows): both take at least 1")
       }
       var generator = RandomKey(seed: seed)("swap").generator()
+      let padding = pretrained.paddingToken
       return ModelInput(
         batch: rows,
-        tokens: (0..<rows * length).map { _ in Int32(generator.integer(below: model.vocabulary)) })
+        tokens: (0..<rows * length).map { _ in
+          var token = Int32(generator.integer(below: model.vocabulary))
+          while token == padding { token = Int32(generator.integer(below: model.vocabulary)) }
+          return token
+        })
     }
     guard n == nil, batch == nil else {
       throw UsageError("--tokens has its own shape: leave out --n and --batch")
     }
     let rows = try TokenFile.rows(tokens)
+    if let padding = pretrained.paddingToken, let row = rows.firstIndex(where: { $0.contains(padding) }) {
+      throw UsageError(
+        "\(tokens): row \(row) has the token \(padding), this model's padding, which moves the positions of all after "
+          + "it; give rows without padding")
+    }
     return ModelInput(batch: rows.count, tokens: Array(rows.joined()))
   }
 }

@@ -79,19 +79,25 @@ struct TrainCommand: ParsableCommand {
       return
     }
     let path = checkpoint ?? "results/train-\(task)"
-    // From here on Ctrl-C is answered between steps, the first of which may be far.
-    Interruption.installSignals()
+    // Reading the text or building the model may take long, and there is nothing to save yet.
+    Interruption.installSignals(atOnce: true)
     let count = threads ?? Parallel.processorCount
     let peak = MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue)
     var run = try TrainingRun(job, catalog: catalog, threads: count, peakGflops: peak)
     if fresh, let kept = try RunFolder.setAside(path, flag: "--checkpoint") {
       Terminal.note("kept the earlier results as \(kept)")
     }
+    Interruption.answersBetweenSteps()
     let folder = try RunFolder(path, flag: "--checkpoint")
     let file = folder.path + "/checkpoint.safetensors"
     let model = run.trainer.model
     let resumes = FileManager.default.fileExists(atPath: file)
     if resumes { try run.resume(from: file) }
+    guard run.trainer.step <= run.trainer.configuration.steps else {
+      throw UsageError(
+        "\(file): the checkpoint is at step \(run.trainer.step), beyond the \(run.trainer.configuration.steps) steps asked for;"
+          + " --fresh starts over (the old folder is kept)")
+    }
     Terminal.note(
       "\(task): \(model.parameterCount) parameters (\(model.nonEmbeddingParameterCount) without embeddings), "
         + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)")
@@ -103,7 +109,7 @@ struct TrainCommand: ParsableCommand {
       Terminal.note("\(path) is finished; --fresh trains again")
       return
     }
-    try CurveFile.cut(folder.curves, after: run.trainer.step)
+    try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id, isAlone: true)
     let curves = try RowWriter(path: folder.curves, columns: CurveRow.columns)
     let row = try run.run(checkpoint: file, interruption: .ofProcess) {
       try curves.append($0)
@@ -134,6 +140,7 @@ struct TrainCommand: ParsableCommand {
       throw UsageError("\(place): task: \(other); the command names the task \(task)")
     }
     for (path, value) in try ParameterValue.settings(parsing: sets) {
+      guard path != "task.id" else { throw UsageError("--set task.id: the command names the task \(task)") }
       // Attention lines and paths are text, whatever they look like.
       let text =
         sets.first { $0.hasPrefix(path + "=") }.map { String($0.dropFirst(path.count + 1)) } ?? "\(value)"

@@ -20,6 +20,7 @@ import Testing
         + settings.flatMap { ["--set", $0] })
     try #require(trained.code == 0, "\(trained.errors)")
     try NpyArray([1, 2, 3, 4], shape: [1, 4], as: .int32).write(to: scratch.path + "/t.npy")
+    try NpyArray([1, 2, 3, 4], shape: [2, 2], as: .int32).write(to: scratch.path + "/t2.npy")
     try NpyArray([-1, -1, -1, -1], shape: [1, 4], as: .int32).write(to: scratch.path + "/none.npy")
     try NpyArray([1, 0, 1, 1], shape: [1, 4], as: .bool).write(to: scratch.path + "/bool.npy")
   }
@@ -58,6 +59,15 @@ import Testing
       ["forward", "--tokens", "t.npy", "--targets", "t.npy", "--logits", "x", "--grads", "./x"],
       "--grads ./x: --logits writes to the same file"
     ),
+    (
+      ["forward", "--tokens", "t2.npy", "--targets", "t.npy", "--loss"],
+      "t.npy: shape [1, 4]; [2, 2] is needed, as of the tokens"
+    ),
+    (
+      ["forward", "--tokens", "t.npy", "--logits", "./t.npy"],
+      "--logits ./t.npy: this would replace the input t.npy"
+    ),
+    (["generate", "--tokens", "t.npy", "--out", "t.npy"], "--out t.npy: this would replace the input"),
     (["generate", "--tokens", "bool.npy"], "bool.npy: bool"),
     (["generate", "--prompt", "a", "--stop", "256"], "--stop 256: it takes a token id from 0 to 255"),
     (["generate", "--prompt", "a", "--stop", "-1"], "--stop -1"),

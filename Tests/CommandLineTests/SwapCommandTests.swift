@@ -34,6 +34,19 @@ struct SwapCommandTests {
     }
   }
 
+  @Test("tokens that are padding to a RoBERTa are refused, and random ones avoid it")
+  func padding() throws {
+    let scratch = try Scratch(), tokens = scratch.path + "/t.npy"
+    try NpyArray([3, 4, 5, 6, 1, 2], shape: [2, 3], as: .int32).write(to: tokens)
+    func swap(_ more: [String]) throws -> BuiltProgram.Result {
+      try BuiltProgram.attnlab.run(
+        ["swap", "--checkpoint", "\(Self.fixtures)/roberta", "--variant", "full"] + more)
+    }
+    let refused = try swap(["--tokens", tokens])
+    #expect(refused.code == 2 && refused.errors.contains("row 1 has the token 1"), "\(refused.errors)")
+    #expect(try swap([]).code == 0)
+  }
+
   @Test func jsonAndArraysOfASwap() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID())").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

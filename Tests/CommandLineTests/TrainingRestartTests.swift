@@ -78,6 +78,31 @@ import Testing
     #expect(try BuiltProgram.attnlab.run(arguments(6)).code == 0)
   }
 
+  @Test("fewer steps than were made are refused; more go on, under one name in the curves")
+  func otherNumbersOfSteps() throws {
+    #expect(try BuiltProgram.attnlab.run(arguments(6)).code == 0)
+    let refused = try BuiltProgram.attnlab.run(arguments(3))
+    #expect(refused.code == 2 && refused.errorLines.count == 1, "\(refused.errors)")
+    #expect(refused.errors.contains("at step 6, beyond the 3 steps asked for"), "\(refused.errors)")
+    #expect(try TrainingRow.read(folder + "/runs.csv").count == 1)
+    #expect(try BuiltProgram.attnlab.run(arguments(8)).code == 0)
+    let table = try CSVTable(contentsOf: folder + "/curves.csv")
+    #expect(Set(try table.strings("run_id")).count == 1 && table.rows.count == 8)
+  }
+
+  @Test("Ctrl-C is answered while the text is still awaited")
+  func interruptionWhileReading() throws {
+    #expect(mkfifo(scratch.path + "/pipe", 0o600) == 0)
+    let (process, files) = try BuiltProgram.attnlab.start(
+      ["train", "text", "--steps", "1", "--set", "task.path=\(scratch.path)/pipe", "--checkpoint", folder],
+      scratch: scratch)
+    Thread.sleep(forTimeInterval: 2)
+    kill(process.processIdentifier, SIGINT)
+    #expect(ends(process) && process.terminationStatus == 130)
+    #expect(try String(contentsOfFile: files.errors, encoding: .utf8).contains("interrupted"))
+    #expect(!FileManager.default.fileExists(atPath: folder))
+  }
+
   /// Starts a training that would take days, and waits until its folder is there: its handlers are in place before.
   private func startLongTraining(
     _ program: BuiltProgram = .attnlab

@@ -272,6 +272,10 @@ import Testing
       "attnlab apply: --lse ./o.npy: --out writes to the same file; two results need two files"
     ),
     (
+      ["apply", "full", "--q", "q.npy", "--k", "k.npy", "--v", "v.npy", "--out", "./q.npy"],
+      "attnlab apply: --out ./q.npy: this would replace the input q.npy; name another file"
+    ),
+    (
       ["apply", "full", "--scale", "1e308"] + applyArrays,
       "attnlab apply: scale: 1e+308 is not allowed; it takes a finite number of at most 3.4e38 in magnitude"
     ),

@@ -9,6 +9,24 @@ import Testing
     try Preset(yaml: yaml, file: "p.yaml", sets: sets, catalog: .standard)
   }
 
+  @Test func listsThatMakeTooManyCellsAreRefused() throws {
+    let list = (1...1100).map { "\($0)" }.joined(separator: ", ")
+    let preset = try Preset(
+      yaml: "variants: [full]\nn: [\(list)]\nbatch: [\(list)]\n", file: "p.yaml", catalog: .standard)
+    let error = #expect(throws: UsageError.self) { try preset.cells() }
+    #expect(error?.description.contains("cells; at most 1000000") == true, "\(String(describing: error))")
+  }
+
+  @Test func aByteOrderMarkIsNoPartOfAPreset() throws {
+    let preset = try Preset(yaml: "\u{FEFF}variants: [full]\nn: 8\n", file: "p.yaml", catalog: .standard)
+    #expect(try preset.cells().count == 1)
+  }
+
+  @Test(arguments: [("[5 9]", [5, 9]), ("[5, 9]", [5, 9]), ("[7]", [7]), ("[]", []), ("5,9", [5, 9])])
+  func listsAreReadAsInALineOfAttention(_ text: String, _ numbers: [Int]) {
+    #expect(ParameterValue(parsing: text) == .list(numbers))
+  }
+
   @Test func everyCombinationIsACell() throws {
     let preset = try Self.preset(
       """

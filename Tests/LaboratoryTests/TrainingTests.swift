@@ -37,6 +37,10 @@ import Testing
     ("model.layers: 2", "layers: 2", "layers is no path"),
     ("experiment: training", "experiment: trainin", "did you mean training?"),
     ("left=1", "lft=1", "did you mean left?"),
+    (
+      "batches: 1}", "batches: 1, task: {vocabulary: 32}}",
+      "evaluate: vocabulary: 6 is not allowed; it takes at least 32"
+    ),
     ("seed: [1, 2]", "seeds: 3", "unknown field seeds; did you mean seed?"),
   ])
   func refusals(_ text: String, _ other: String, _ expected: String) {
@@ -46,6 +50,26 @@ import Testing
     }
     #expect(error?.description.contains(expected) == true, "\(error?.description ?? "")")
     #expect(error?.description.hasPrefix("small.yaml:") == true, "\(error?.description ?? "")")
+  }
+
+  @Test(arguments: [1e26, 1e300]) func aBudgetThatNobodyHasIsRefused(compute: Double) throws {
+    var job = try #require(
+      try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings.first)
+    job.compute = compute
+    let error = #expect(throws: ConfigurationError.self) {
+      try TrainingRun(job, catalog: .standard, threads: 1)
+    }
+    #expect(error?.field == "compute")
+  }
+
+  @Test func listsThatMakeTooManyTrainingsAreRefused() {
+    let widths = (1...120).map { "\(8 * $0)" }.joined(separator: ", ")
+    let yaml = Self.yaml.replacingOccurrences(of: "width: 8", with: "width: [\(widths)]")
+      .replacingOccurrences(of: "steps: 2", with: "steps: [\(widths)]")
+    let error = #expect(throws: UsageError.self) {
+      try Preset(yaml: yaml, file: "small.yaml", catalog: .standard)
+    }
+    #expect(error?.description.contains("more than 10000 trainings") == true)
   }
 
   @Test func aFurtherEvaluationMayHaveNoGlobalRows() throws {

@@ -46,6 +46,39 @@ private func change(_ path: String, _ edit: (inout Safetensors) throws -> Void) 
     return (file, ModelInput(batch: 2, tokens: tokens.map { Int32($0) }))
   }
 
+  @Test(
+    "an untied head uses the bias of its own output matrix, as transformers does",
+    arguments: ["bert", "roberta"])
+  func untiedHeads(family: String) throws {
+    let (_, input) = try answers(family)
+    let tied = try #require(try load("\(fixtures)/\(family)").trace(input).logits).array()
+    let (table, bias, decoder) =
+      family == "bert"
+      ? ("bert.embeddings.word_embeddings.weight", "cls.predictions.bias", "cls.predictions.decoder")
+      : ("roberta.embeddings.word_embeddings.weight", "lm_head.bias", "lm_head.decoder")
+    try withCopy(of: family) { folder in
+      let config = folder + "/config.json"
+      let text = try String(contentsOfFile: config, encoding: .utf8)
+      var entries = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+      entries["tie_word_embeddings"] = false
+      try JSONSerialization.data(withJSONObject: entries).write(to: URL(fileURLWithPath: config))
+      try change(folder + "/model.safetensors") { file in
+        file.tensors[decoder + ".weight"] = file.tensors[table]
+        var own = try #require(file.tensors[bias])
+        for place in 0..<own.shape[0] { own[place] += 1 }
+        file.tensors[decoder + ".bias"] = own
+      }
+      let untied = try #require(try load(folder).trace(input).logits).array()
+      #expect(zip(tied, untied).allSatisfy { abs($1 - $0 - 1) < 1e-5 })
+    }
+  }
+
+  @Test func rowsWithRobertasPaddingAreNamed() throws {
+    for family in families {
+      #expect(try load("\(fixtures)/\(family)").paddingToken == (family == "roberta" ? 1 : nil))
+    }
+  }
+
   @Test(arguments: families, ["full", "window"])
   func statesAndLogitsAreThoseOfTransformers(family: String, kind: String) throws {
     let (file, input) = try answers(family)

@@ -75,6 +75,14 @@ import Testing
     #expect(trainer.bestLoss < 0.8 * start, "from \(start) to \(trainer.bestLoss)")
   }
 
+  @Test func seedsReadBatchesOfTheirOwn() {
+    let seeds = [0, 1, 4095, 4096, 4097, 5000, 8192, 8193, 65_536, 1_000_003]
+    let firsts = seeds.map(Trainer.firstBatch).sorted()
+    for (a, b) in zip(firsts, firsts.dropFirst()) { #expect(b - a >= 1 << 24) }
+    #expect(Trainer.firstBatch(seed: 7) == 7 << 32)
+    #expect(Trainer.firstBatch(seed: .max).multipliedReportingOverflow(by: 65_536).overflow == false)
+  }
+
   @Test func stopsEarly() throws {
     let trainer = try Self.trainer([
       "learningRate": .double(0), "evaluateEvery": .int(1), "patience": .int(3),

@@ -22,9 +22,12 @@ extension ParameterValue {
     guard isBracketed || text.contains(",") else { return nil }
     let inner = isBracketed ? String(text.dropFirst().dropLast()) : text
     if inner.trimmed.isEmpty { return [] }
-    let numbers = inner.split(separator: ",", omittingEmptySubsequences: false).map {
-      Int(String($0).trimmed)
-    }
+    // Within brackets spaces will do, as in a line of attention.
+    let words =
+      isBracketed && !inner.contains(",")
+      ? inner.split(whereSeparator: \.isWhitespace)
+      : inner.split(separator: ",", omittingEmptySubsequences: false)
+    let numbers = words.map { Int(String($0).trimmed) }
     return numbers.contains(nil) ? nil : numbers.compactMap(\.self)
   }
 

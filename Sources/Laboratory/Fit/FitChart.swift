@@ -140,7 +140,7 @@ public struct FitChart: Sendable {
     let longest = panels.flatMap(\.series).map(\.label.count).max() ?? 0
     let height = Int(Double(panelHeight) * total) + (title.isEmpty ? 0 : 30)
     var lines = [
-      "# Draw again with: gnuplot \(output).gp",
+      "# Draw again with: gnuplot \(oneLine(String(output.split(separator: "/").last ?? ""))).gp",
       Figure.terminal(canvas, width: width, height: height),
       "set encoding utf8",
       "set output \(quoted(output))",

@@ -21,14 +21,14 @@ extension Figure {
 
   /// The data file: one block a curve for its points, one for its law, as gnuplot's `index` counts them.
   var data: String {
-    var text = "# \(title)\n"
+    var text = "# \(oneLine(title))\n"
     for panel in panels {
       for curve in panel.curves {
-        text += "# \(panel.title): \(curve.label): x, y, low, high\n"
+        text += "# \(oneLine("\(panel.title): \(curve.label)")): x, y, low, high\n"
         for point in curve.points {
           text += "\(point.x) \(point.y) \(point.low ?? point.y) \(point.high ?? point.y)\n"
         }
-        text += "\n\n# \(panel.title): \(curve.label): law: x, y, low, high\n"
+        text += "\n\n# \(oneLine("\(panel.title): \(curve.label)")): law: x, y, low, high\n"
         for sample in curve.law {
           text += "\(sample.x) \(sample.y) \(sample.low ?? sample.y) \(sample.high ?? sample.y)\n"
         }
@@ -50,7 +50,7 @@ extension Figure {
     let width = panels.count == 1 ? 860 : 740 * panels.count
     let height = plotHeight + legendHeight + (title.isEmpty ? 20 : 50)
     var lines = [
-      "# Draw again with: gnuplot \(output.split(separator: "/").last.map(String.init) ?? output).gp",
+      "# Draw again with: gnuplot \(oneLine(output.split(separator: "/").last.map(String.init) ?? output)).gp",
       Self.terminal(canvas, width: width, height: height), "set output \(quoted(output))",
       "data = \(quoted(dataFile))", "set encoding utf8", "set border 3 lc rgb \"\(Self.ink)\" lw 1",
       "set tics nomirror out textcolor rgb \"\(Self.ink)\"",
@@ -203,9 +203,12 @@ extension Figure {
   }
 }
 
-/// Text in gnuplot's double quotes.
-func quoted(_ text: String) -> String {
-  "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: " ") + "\""
+/// Text in gnuplot's single quotes: in double ones it would run what stands between backquotes as a command.
+func quoted(_ text: String) -> String { "'" + oneLine(text).replacing("'", with: "''") + "'" }
+
+/// Text without line breaks and other control characters, which would end a comment or a quotation.
+func oneLine(_ text: String) -> String {
+  String(text.map { $0.isNewline || $0.unicodeScalars.contains { $0.value < 32 } ? " " : $0 })
 }
 
 /// Text in which gnuplot's enhanced mode sees no mark-up.

@@ -47,7 +47,8 @@ public enum Gnuplot {
       throw UsageError("\(folder): the folder cannot be made: \(error.localizedDescription)")
     }
     try RunFolder.replace(file + ".dat", with: data)
-    try RunFolder.replace(file + ".gp", with: script(name, name + ".dat", canvas))
+    // With a folder before it no name is a pipe to a command (`|…`, `<…`).
+    try RunFolder.replace(file + ".gp", with: script("./" + name, "./" + name + ".dat", canvas))
     try await run(script: name + ".gp", in: folder)
     guard FileManager.default.fileExists(atPath: file) else {
       throw UsageError("\(file): gnuplot wrote nothing")

@@ -39,6 +39,8 @@ public struct PresetNode: Sendable {
   ///   - place: turns a line number into a place.
   /// - Throws: `UsageError` naming the place.
   public static func parse(_ yaml: String, place: (Int) -> String) throws(UsageError) -> PresetNode? {
+    // Some editors begin a file with a mark of its byte order.
+    let yaml = yaml.hasPrefix("\u{FEFF}") ? String(yaml.dropFirst()) : yaml
     do {
       return try Parser(yaml: yaml).singleRoot().map { try convert($0, line: 1, place: place) }
     } catch let error as YamlError {

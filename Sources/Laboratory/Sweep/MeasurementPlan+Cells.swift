@@ -4,9 +4,21 @@ import Tensors
 extension MeasurementPlan {
   /// All cells: lengths ascend, and at each length the variants follow one another, so that a machine that drifts
   /// favours none.
-  /// - Throws: `UsageError` when key heads do not divide heads.
+  /// - Throws: `UsageError` when key heads do not divide heads, or there are more than `mostCells`.
   /// - Complexity: O(number of cells).
   public func cells(preset: String, experiment: String) throws(UsageError) -> [Cell] {
+    let sizes = [
+      inputs.count, seeds.count, instructionSets.count, threads.count, causal.count, headDims.count,
+      valueDims.count, heads.count, keyHeads.count, batches.count, lengths.count, keyLengths.count,
+      passes.count,
+      choices.count, precisions.count,
+    ]
+    let count = sizes.reduce(1.0) { $0 * Double(max(1, $1)) }
+    guard count <= Double(Self.mostCells) else {
+      throw UsageError(
+        "experiment \(experiment): its lists make \(Quantity.significant(count, 3)) cells; at most "
+          + "\(Self.mostCells) are allowed")
+    }
     var cells: [Cell] = []
     var base = Cell(variant: "", queryLength: 1)
     (base.preset, base.experiment) = (preset, experiment)
@@ -34,6 +46,9 @@ extension MeasurementPlan {
     }
     return cells
   }
+
+  /// The most cells of an experiment: at a tenth of a second each, a day.
+  static let mostCells = 1_000_000
 
   /// All combinations of the fields that change seldom.
   private func combinations(of base: Cell) -> [Cell] {

@@ -28,7 +28,11 @@ public struct TrainingComparison: Sendable {
     failures = rows.filter { $0["status"] != "ok" }
     laws = TrainingLaw.all(in: rows)
     let labels = Labels(fine)
-    let groups = TrainingLaw.groups(of: fine) { "\(labels.label($0))\u{1F}\(labels.evaluation($0))" }
+    let groups = TrainingLaw.groups(of: fine) {
+      // Two evaluations of one model on different numbers of positions are two lines.
+      let count = $0.isTraining ? "" : $0["test_count"]
+      return "\(labels.label($0))\u{1F}\(labels.evaluation($0))\u{1F}\(count)"
+    }
     lines = groups.map { Line(label: labels.label($0[0]), evaluation: labels.evaluation($0[0]), rows: $0) }
   }
 

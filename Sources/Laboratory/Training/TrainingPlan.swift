@@ -1,6 +1,7 @@
 import AttentionCore
 import Foundation
 import Tasks
+import Transformer
 
 /// Trainings of a preset: `experiment: training`.
 ///
@@ -26,6 +27,9 @@ public struct TrainingPlan: Sendable {
       for entry in entries {
         let path = "\(section).\(entry.key)"
         let values = try TrainingPlan.values(entry.value, path)
+        guard bases.count * values.count <= TrainingPlan.mostJobs else {
+          throw entry.value.error("\(path): the lists make more than \(TrainingPlan.mostJobs) trainings")
+        }
         bases = bases.flatMap { base in values.map { base.merging([path: $0]) { $1 } } }
       }
     }
@@ -39,6 +43,10 @@ public struct TrainingPlan: Sendable {
     let evaluations = try TrainingPlan.evaluations(reader.node("evaluate"))
     let threads = try reader.value("threads", .threads, default: 0)
     try reader.finish()
+    let count = (points?.count ?? 1) + (heldOut?.count ?? 0)
+    guard count * bases.count <= TrainingPlan.mostJobs / max(1, seeds.count * (budgets?.count ?? 1)) else {
+      throw UsageError("\(place): the lists make more than \(TrainingPlan.mostJobs) trainings")
+    }
     var jobs: [TrainingJob] = []
     func add(_ points: [[String: ParameterValue]], heldOut: Bool) throws(UsageError) {
       for point in points {
@@ -62,7 +70,8 @@ public struct TrainingPlan: Sendable {
       throw UsageError("\(place): points: \(TrainingRunner.label(twice[0], among: jobs)) appears twice")
     }
     for job in jobs {
-      do { _ = try job.resolved(catalog: catalog) } catch { throw UsageError("\(place): \(error)") }
+      let model: ModelConfiguration
+      do { model = try job.resolved(catalog: catalog).model } catch { throw UsageError("\(place): \(error)") }
       for evaluation in job.evaluations {
         var changed = job
         changed.taskSettings.merge(evaluation.taskSettings) { $1 }
@@ -71,13 +80,17 @@ public struct TrainingPlan: Sendable {
           // Separate global projections go where the new attention has no global rows.
           changed.modelSettings["globalProjections"] = nil
         }
-        do { _ = try changed.resolved(catalog: catalog) } catch {
+        // The model stays as it was trained: the other task must be one that it can answer.
+        do { try Trainer.check(model, for: changed.resolved(catalog: catalog).task) } catch {
           throw UsageError("\(place): evaluate: \(error)")
         }
       }
     }
     self.jobs = jobs
   }
+
+  /// The most trainings of an experiment.
+  static let mostJobs = 10_000
 
   /// A list of mappings with dotted paths, each a point or a sweep of its own; `nil`: the field is absent.
   private static func points(
@@ -93,6 +106,9 @@ public struct TrainingPlan: Sendable {
       var variants: [[String: ParameterValue]] = [[:]]
       for entry in entries {
         let values = try TrainingPlan.values(entry.value, entry.key)
+        guard variants.count * values.count <= mostJobs else {
+          throw entry.value.error("\(field): the lists make more than \(mostJobs) trainings")
+        }
         if entry.key == "compute", values.contains(where: { $0.number == nil }) {
           _ = try budgets(entry.value)
         }

@@ -52,9 +52,21 @@ public struct TrainingRun {
     let probe = ModelInput(try task.batch(split: .train, index: 0, batchSize: training.batch))
     operationsPerStep = try network.trainingOperations(probe) * Double(training.accumulation)
     attentionBytes = try network.attentionBytes(probe, pass: .backward)
-    if let compute = job.compute { training.steps = max(1, Int((compute / operationsPerStep).rounded())) }
+    if let compute = job.compute {
+      let steps = max(1, (compute / operationsPerStep).rounded())
+      guard steps <= Self.mostSteps else {
+        throw ConfigurationError(
+          field: "compute", value: "\(compute)",
+          allowed: "at most \(Quantity.significant(Self.mostSteps * operationsPerStep, 3)) for this model, "
+            + "\(Quantity.significant(Self.mostSteps, 3)) steps")
+      }
+      training.steps = Int(steps)
+    }
     trainer = try Trainer(model: network, task: task, configuration: training)
   }
+
+  /// Steps that a budget of operations may come to; more is a slip of the pen.
+  private static let mostSteps = 1e12
 
   /// Refuses a batch that cannot fit before any of it is made: tokens, and for every token what the layers keep for the
   /// backward pass and the probabilities of the vocabulary, float32, at the least.
@@ -64,11 +76,14 @@ public struct TrainingRun {
     let bytes = 4 * tokens * (Double(classes) + Double(model.layers) * 8 * Double(model.width) + 4)
     let limit = Double(ProcessMemory.defaultLimit)
     guard bytes > limit else { return }
-    let most = max(1, Int(Double(batch) * limit / bytes))
+    let most = Int(Double(batch) * limit / bytes)
+    let need =
+      "needs \(Quantity.describe(bytes: bytes)) or more, \(Quantity.describe(bytes: limit)) are allowed"
     throw ConfigurationError(
       field: "batch", value: "\(batch)",
-      allowed: "at most about \(most) here: this one needs \(Quantity.describe(bytes: bytes)) or more, "
-        + "\(Quantity.describe(bytes: limit)) are allowed (accumulation cuts a batch into passes)")
+      allowed: most < 1
+        ? "no batch at all here: not one row of this model and length fits (this batch \(need))"
+        : "at most about \(most) here: this one \(need) (accumulation cuts a batch into passes)")
   }
 
   /// Continues from a checkpoint that `run` wrote.

@@ -26,8 +26,11 @@ struct MaskedLanguageHead {
     bias = try file.finiteTensor(names.dense + ".bias", shape: [model.width], path: path)
     gain = try file.finiteTensor(names.norm + ".weight", shape: [model.width], path: path)
     shift = try file.finiteTensor(names.norm + ".bias", shape: [model.width], path: path)
-    outputBias = try file.finiteTensor(names.bias, shape: [model.vocabulary], path: path)
-    used.formUnion([names.bias])
+    // A head of its own has a bias of its own; `bias` is then a leftover that no product reads.
+    let own = names.decoder.replacing(".weight", with: ".bias")
+    let output = !model.tied && stored[own] != nil ? own : names.bias
+    outputBias = try file.finiteTensor(output, shape: [model.vocabulary], path: path)
+    used.formUnion([names.bias, own])
     for name in [names.dense, names.norm] { used.formUnion([name + ".weight", name + ".bias"]) }
     switch (configuration.family, model.feedForward) {
     case (.roberta, _), (_, .gelu): activation = .gelu

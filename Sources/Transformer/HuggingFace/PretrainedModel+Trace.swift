@@ -20,13 +20,15 @@ extension PretrainedModel {
   public func replacingAttention(_ attention: String) throws -> PretrainedModel {
     PretrainedModel(
       model: try model.replacingAttention(attention), family: family, head: head, predicts: predicts,
-      unused: unused)
+      paddingToken: paddingToken, unused: unused)
   }
 
   private init(
-    model: TransformerModel, family: String, head: MaskedLanguageHead?, predicts: Bool, unused: [String]
+    model: TransformerModel, family: String, head: MaskedLanguageHead?, predicts: Bool, paddingToken: Int32?,
+    unused: [String]
   ) {
     (self.model, self.family, self.head, self.predicts, self.unused) = (model, family, head, predicts, unused)
+    self.paddingToken = paddingToken
   }
 
   /// Runs the model block by block and keeps what passes between the blocks.

@@ -14,6 +14,8 @@ public struct PretrainedModel {
   public let predicts: Bool
   /// Whether it can continue a sequence.
   public var generates: Bool { predicts && model.decoder != nil }
+  /// The token that is padding where positions are counted without it (RoBERTa); its positions are not reproduced here.
+  public let paddingToken: Int32?
   /// Stored tensors that were not used, such as a pooler.
   public let unused: [String]
 
@@ -46,6 +48,7 @@ public struct PretrainedModel {
     try model.setWeights(file, path: path) { $0.hasPrefix("optimizer.") }
     self.model = model
     family = "attnlab"
+    paddingToken = nil
     head = nil
     predicts = model.configuration.classes == 0
     unused = file.names.filter { $0.hasPrefix("optimizer.") }
@@ -86,6 +89,7 @@ public struct PretrainedModel {
     }
     self.model = model
     family = configuration.family.rawValue
+    paddingToken = configuration.firstPosition > 0 ? Int32(configuration.firstPosition - 1) : nil
     predicts = configuration.family == .gpt2 || head != nil
     unused = stored.keys.filter { !used.contains($0) }.sorted()
   }

@@ -165,9 +165,15 @@ public final class Trainer {
       || (configuration.patience > 0 && evaluationsWithoutBetter >= configuration.patience)
   }
 
+  /// Where the training batches of a seed begin: 2³² apart up to seed 4095, from there on 2²⁴ apart, so that the number of
+  /// an example, batches times rows, stays within 62 bits. Seeds 2²⁰ apart from 4096 on meet again.
+  static func firstBatch(seed: Int) -> Int {
+    seed < 4096 ? seed << 32 : 4096 << 32 + (seed & 0xF_FFFF) << 24
+  }
+
   func input(_ split: Split, index: Int) throws -> ModelInput {
     // Seeds read different stretches of the training split; validation and test are the same for all.
-    let first = split == .train ? (configuration.seed % 4096) << 32 : 0
+    let first = split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0
     let batch = try task.batch(split: split, index: first + index, batchSize: configuration.batch)
     let input = ModelInput(batch)
     guard model.configuration.kind == .encoder, task.kind == .languageModel else { return input }

@@ -1,0 +1,35 @@
+import Foundation
+import Testing
+
+@testable import Laboratory
+
+/// Text from files and flags is text in a gnuplot script, whatever it looks like.
+@Suite struct GnuplotTextTests {
+  @Test(arguments: [
+    ("plain", "'plain'"), ("it's", "'it''s'"), ("a `touch x` b", "'a `touch x` b'"),
+    ("two\nlines\u{0}", "'two lines '"),
+    ("\"q\" $x @y", "'\"q\" $x @y'"),
+  ])
+  func quotations(_ text: String, _ expected: String) { #expect(quoted(text) == expected) }
+
+  @Test("what stands between backquotes is drawn, not run")
+  func backquotes() async throws {
+    guard await Tool.gnuplotVersion() != nil else { return }
+    let folder = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let bad = "`touch \(folder)/pwned`", table = "n,\(bad),who\n1,2,\(bad)\n2,3,\(bad)\n4,4,\(bad)\n"
+    let request = ColumnPlot.Request(x: "n", y: bad, by: "who", title: "x \(bad)\ny", fits: true)
+    let figure = try ColumnPlot.figure(CSVTable(text: table, file: "t.csv"), request)
+    let files = try await Gnuplot.draw(figure, to: folder + "/a.svg")
+    let chart = FitChart(
+      title: bad,
+      panels: [
+        .init(
+          title: bad, xLabel: bad, yLabel: bad, series: [.points(bad, x: [1, 2], y: [3, 4], colour: 0)])
+      ])
+    _ = try await chart.draw(to: folder + "/b.svg")
+    #expect(!FileManager.default.fileExists(atPath: folder + "/pwned"))
+    #expect(try String(contentsOfFile: files[0], encoding: .utf8).contains("touch"))
+  }
+}
