@@ -36,6 +36,13 @@ struct FitCommand: AsyncParsableCommand {
 
   func run() async throws {
     if let plot = ask.plot { try Gnuplot.checkExtension(of: plot) }
+    try OutputFiles.check([("--out", ask.out), ("--plot", ask.plot)], inputs: [csv])
+    guard ask.calibrate >= 0 else {
+      throw UsageError("--calibrate \(ask.calibrate): it takes a number of replications, or 0 for none")
+    }
+    guard !ask.crossovers || rows.by != nil else {
+      throw UsageError("--crossovers: it needs --by, the column that tells the curves apart")
+    }
     let file = try CSVTable(contentsOf: csv)
     // Tables of other programs may end as they like.
     if TrainingRow.isHeader(file.header) || MeasurementRow.isHeader(file.header) { try file.requireWhole() }

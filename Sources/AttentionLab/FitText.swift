@@ -73,11 +73,15 @@ enum FitText {
     let places = record.slopePlaces
     guard !places.isEmpty, record.fit.form.name != "power" else { return [] }
     let name = record.fit.data.names[0]
+    // Where the law is not positive it has no logarithm, and so no slope.
+    let found = places.map { ($0, record.fit.localSlope(at: $0)) }.filter {
+      $1.value.isFinite && $1.low.isFinite && $1.high.isFinite
+    }
+    guard !found.isEmpty else { return [] }
     return [
       "local slope d ln y/d ln \(name): "
-        + places.map { x in
-          let s = record.fit.localSlope(at: x)
-          return String(format: "%.3f (%.3f … %.3f) at ", s.value, s.low, s.high) + number(x)
+        + found.map { x, s in
+          String(format: "%.3f (%.3f … %.3f) at ", s.value, s.low, s.high) + number(x)
         }.joined(separator: ", ")
     ]
   }

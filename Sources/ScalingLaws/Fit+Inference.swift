@@ -22,6 +22,19 @@ extension Fit {
     }
     let factor = TallFactor(weighted, rows: n, p: p)
     var (covariance, lost) = factor.inverseNormal()
+    // What moves no fitted value by more than its rounding is not determined, however small the residuals are: the
+    // exponent of a term that a constant response has driven to nothing.
+    let sizes = zip(problem.weights, problem.target).map { weight, value in
+      let size = options.space == .log ? max(1, abs(value)) : abs(value)
+      return weight * size * size
+    }
+    let rounding = 8 * Double.ulpOfOne * sizes.sum().squareRoot()
+    for (k, j) in found.free.enumerated() {
+      // Moved by one on its moving scale (by a factor e where that is logarithmic), or by itself.
+      let slope = found.domains[j].slope(at: found.theta[j])
+      let own = slope != 0 ? abs(found.theta[j] / slope) : 1
+      if factor.norms[k] * max(1, own) <= rounding { lost[k] = true }
+    }
     for k in covariance.elements.indices { covariance.elements[k] *= variance }
     if options.loss != .squares, let robust = Sandwich(problem, at: u).covariance { covariance = robust }
     for k in 0..<p where lost[k] { for m in 0..<p { (covariance[k, m], covariance[m, k]) = (0, 0) } }

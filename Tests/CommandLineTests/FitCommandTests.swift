@@ -173,6 +173,33 @@ struct FitCommandTests {
     #expect(parameters["c"]?["interval"] as? String == "fixed")
   }
 
+  @Test("The table that is fitted is not replaced by the fit")
+  func outputOntoInput() throws {
+    let csv = try file(times), place = folder.appendingPathComponent(csv)
+    let before = try Data(contentsOf: place)
+    let run = try fit(csv, "--x", "n", "--y", "seconds", "--form", "power", "--out", csv)
+    #expect(run.status == 2 && run.errors.contains("this would replace the input"), "\(run.errors)")
+    #expect(try Data(contentsOf: place) == before)
+  }
+
+  @Test("Questions that have no meaning are refused", arguments: [["--calibrate", "-3"], ["--crossovers"]])
+  func questions(_ more: [String]) throws {
+    let run = try FitRun(
+      ["fit", file(times), "--x", "n", "--y", "seconds", "--form", "power"] + more, in: folder)
+    #expect(run.status == 2 && run.errors.contains("\(more[0])"), "\(run.errors)")
+  }
+
+  @Test("A slope where the law is not positive is left out, not printed as nan")
+  func slopesThatAreNone() throws {
+    let csv = try file(
+      "n,t\n64,1e-4\n128,1e-4\n256,2e-3\n512,2e-3\n1024,9e-3\n2048,2e-2\n4096,5e-2\n8192,0.11\n")
+    let run = try fit(csv, "--x", "n", "--y", "t", "--form", "linear", "--space", "raw")
+    #expect(
+      run.status == 0 && run.output.contains("local slope") && !run.output.contains("nan"), "\(run.output)")
+    let json = try fit(csv, "--x", "n", "--y", "t", "--form", "linear", "--space", "raw", "--json")
+    #expect(json.status == 0 && !json.output.contains("nan"))
+  }
+
   @Test("A plot leaves script and data beside it")
   func plot() throws {
     guard FileManager.default.isExecutableFile(atPath: "/usr/bin/gnuplot") else { return }

@@ -14,6 +14,7 @@ import Testing
     ("", "t.csv: the file is empty; a header line is needed"),
     ("a,b\n1\n", "t.csv:2: 1 fields where the header has 2"),
     ("a,b\n1,\"x\n", "t.csv:2: a quoted field does not end"),
+    ("a,b\n1,2\u{0}0\n", "t.csv:2: a zero byte: this is no text"),
     ("a,b\n1,x\"\n", "t.csv:2: a quote inside an unquoted field"),
     ("a,b\n1,\"x\"y\n", "t.csv:2: text after a closing quote"),
     ("a,a\n", "t.csv:1: column a appears twice"),

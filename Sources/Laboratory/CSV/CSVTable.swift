@@ -183,6 +183,8 @@ private struct CSVScanner {
   }
 
   private func text(_ bytes: ArraySlice<UInt8>) throws(UsageError) -> String {
+    // A number is read up to a zero byte, and what follows would be lost.
+    guard !bytes.contains(0) else { throw UsageError("\(file):\(line): a zero byte: this is no text") }
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw UsageError("\(file):\(line): not UTF-8")
     }

@@ -161,8 +161,8 @@ public struct FitRecord: Sendable {
       slopePlaces.map { x in
         let slope = fit.localSlope(at: x)
         return .object([
-          "at": .double(x), "value": .double(slope.value), "low": .double(slope.low),
-          "high": .double(slope.high),
+          "at": .double(x), "value": .number(slope.value), "low": .number(slope.low),
+          "high": .number(slope.high),
         ])
       })
   }
