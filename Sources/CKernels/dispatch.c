@@ -93,6 +93,29 @@ void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient
   }
 }
 
+static inline void stream_row(const void *row, int32_t bytes) {
+  for (int32_t at = 0; at < bytes; at += 64) (void)*((const volatile char *)row + at);
+}
+
+void attn_stream_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes) {
+  for (int32_t t = 0; t < rows.count; t++)
+    stream_row((const char *)base + (ptrdiff_t)attn_row(&rows, t) * stride, bytes);
+}
+
+void attn_backward_stream(const attn_head *head, const attn_gradient *gradient, attn_list keys) {
+  const int32_t float_bytes = sizeof(float), dk = head->head_dim, dv = head->value_dim;
+  attn_stream_rows(head->key, head->key_stride * float_bytes, keys, dk * float_bytes);
+  attn_stream_rows(head->value, head->value_stride * float_bytes, keys, dv * float_bytes);
+  for (int32_t t = 0; t < keys.count; t++) {
+    const int32_t key = attn_row(&keys, t);
+    stream_row(gradient->key_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dk, dk * float_bytes);
+  }
+  for (int32_t t = 0; t < keys.count; t++) {
+    const int32_t key = attn_row(&keys, t);
+    stream_row(gradient->value_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dv, dv * float_bytes);
+  }
+}
+
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {
   return backward ? table(isa)->backward_bytes(head_dim, value_dim) : table(isa)->forward_bytes(head_dim, value_dim);
 }
@@ -131,6 +154,21 @@ void attn_add(int32_t isa, float *target, const float *source, int64_t count) {
 double attn_fma_loop(int32_t isa, int64_t rounds) { return table(isa)->fma_loop(rounds); }
 
 float attn_read_loop(int32_t isa, const float *data, int64_t count) { return table(isa)->read_loop(data, count); }
+
+void attn_hash_pack(
+    float *target, const float *rotations, int32_t dim, int32_t hashes, int32_t first_half, int32_t second_half) {
+  const int32_t columns = first_half + second_half;
+  for (int32_t hash = 0; hash < hashes; hash++)
+    for (int32_t factor = 0; factor < 2; factor++) {
+      const int32_t half = factor ? second_half : first_half;
+      const float *source = rotations + hash * columns + (factor ? first_half : 0);
+      for (int32_t column = 0, group; column < half; column += group) {
+        group = attn_hash_group(half - column);
+        for (int32_t k = 0; k < dim; k++)
+          for (int32_t i = 0; i < group; i++) *target++ = source[(ptrdiff_t)k * hashes * columns + column + i];
+      }
+    }
+}
 
 void attn_hash_rows(
     int32_t isa, const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations,

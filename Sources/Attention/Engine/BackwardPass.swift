@@ -203,11 +203,15 @@ struct BackwardPass: Sendable {
       var open = elements.count
       while open > 0 {
         open = 0
+        let first = feeds.firstIndex { !$0.isDone }
         for position in feeds.indices where !feeds[position].isDone {
           feeds[position].next(
             panel, in: list, tables, ahead: { attn_backward_prefetch(&head, &gradient, $0) }
           ) { run in
             prepare(run.pointee.keys, unit, marks)
+            if run.pointee.keys.index != nil || (plan.sharesPanels && position == first) {
+              attn_backward_stream(&head, &gradient, run.pointee.keys)
+            }
             attn_backward_run(isa, scratch(position), run)
           }
           open += feeds[position].isDone ? 0 : 1

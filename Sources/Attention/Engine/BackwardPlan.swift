@@ -35,6 +35,8 @@ struct BackwardPlan: Sendable {
   let unitsPerHead: Int
   /// Tiles that share panels of keys.
   let group: Int
+  /// Whether rows see so many keys that a panel comes from far away, for the first tile of a group.
+  let sharesPanels: Bool
   /// Whether every row of q is in a tile of the first wave, which writes what later ones add to.
   let firstCoversAllRows: Bool
 
@@ -59,7 +61,8 @@ struct BackwardPlan: Sendable {
     waveCount = builder.waveCount
     copyCount = builder.copyCount
     parts = builder.parts
-    let limit = ForwardPlan.hasLongRows(pattern, costs) ? BackwardPlan.groupLimit : BackwardPlan.localGroup
+    sharesPanels = ForwardPlan.hasLongRows(pattern, costs)
+    let limit = sharesPanels ? BackwardPlan.groupLimit : BackwardPlan.localGroup
     group = max(1, min(limit, units.reduce(0) { max($0, $1.waves.map(\.count).max() ?? 0) }))
   }
 

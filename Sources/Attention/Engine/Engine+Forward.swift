@@ -106,8 +106,9 @@ struct ForwardPass: Sendable {
     }
   }
 
-  /// Asks for the output rows of a tile, to be written at its end, and for the rows that the tile after it reads: queries,
-  /// and gathered keys and values, which follow no order that the processor could foresee.
+  /// Asks for the output rows of a tile, to be written at its end, and for the rows that the tile after it reads and whose
+  /// order the processor cannot foresee: queries, gathered keys and values, and of those a constant step apart the last
+  /// segment, which is what a band has not read before.
   private func prefetch(_ group: WaveWork.Group, next: Int?) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     list.withTables { tables in
@@ -118,14 +119,28 @@ struct ForwardPass: Sendable {
       let tile = list.tiles[next]
       ask(query, group.batch, group.head, tables.rows(tile), dim: shape.headDim)
       let keyHead = shape.keyHead(of: group.head)
-      for number in Int(tile.firstSegment)..<Int(tile.firstSegment + tile.segmentCount) {
+      let last = Int(tile.firstSegment + tile.segmentCount) - 1
+      for number in Int(tile.firstSegment)..<last + 1 {
         let segment = list.segments[number]
-        guard segment.stride == 0 else { continue }
+        guard segment.stride == 0 || (segment.stride > 1 && number == last) else { continue }
         let keys = tables.run(segment, from: 0, count: Int(segment.count)).keys
         ask(key, group.batch, keyHead, keys, dim: shape.headDim)
         ask(value, group.batch, keyHead, keys, dim: shape.valueDim)
       }
     }
+  }
+
+  /// Whether a tile that shares its keys with no other had better read a panel of them before it computes: not so few rows
+  /// that their kernel keeps the order of memory.
+  private func reads(_ tile: TileList.QueryTile) -> Bool { tile.count > ATTN_NARROW }
+
+  /// Reads keys and values in the order of memory.
+  private func stream(_ keys: attn_list, _ batch: Int, _ head: Int) {
+    let keyHead = shape.keyHead(of: head), element = shape.precision.byteCount
+    attn_stream_rows(
+      key.head(batch, keyHead), Int64(key.rowStride * element), keys, Int32(shape.headDim * element))
+    attn_stream_rows(
+      value.head(batch, keyHead), Int64(value.rowStride * element), keys, Int32(shape.valueDim * element))
   }
 
   /// Asks for rows of an input.
@@ -140,6 +155,7 @@ struct ForwardPass: Sendable {
   ) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     let panel = panelKeys
+    let isAlone = plan.sharesPanels && group.count == 1 && reads(list.tiles[group.tile(0)])
     list.withTables { tables in
       var feeds = (0..<group.count).map { TileFeed(list.tiles[group.tile($0)]) }
       for position in 0..<group.count {
@@ -149,7 +165,10 @@ struct ForwardPass: Sendable {
       while open > 0 {
         open = 0
         for position in 0..<group.count where !feeds[position].isDone {
-          feeds[position].next(panel, in: list, tables) { add($0, to: scratch(position)) }
+          feeds[position].next(panel, in: list, tables) {
+            if isAlone { stream($0.pointee.keys, group.batch, group.head) }
+            add($0, to: scratch(position))
+          }
           open += feeds[position].isDone ? 0 : 1
         }
       }
@@ -170,7 +189,13 @@ struct ForwardPass: Sendable {
     list.withTables { tables in
       var feed = TileFeed(tile, in: list, part: part.part, of: part.parts, keys: part.keys)
       begin(scratch, part.batch, part.head, tables.rows(tile))
-      while !feed.isDone { feed.next(.max, in: list, tables) { add($0, to: scratch) } }
+      let streams = reads(tile), limit = streams ? panelKeys : .max
+      while !feed.isDone {
+        feed.next(limit, in: list, tables) {
+          if streams { stream($0.pointee.keys, part.batch, part.head) }
+          add($0, to: scratch)
+        }
+      }
       end(
         scratch, output: slot, stride: shape.valueDim, lse: slot + Int(ATTN_LANES) * shape.valueDim,
         inPlace: false, merge: false)

@@ -8,13 +8,14 @@ import Tensors
 /// `argmax₁ + b₁·argmax₂`. The same rotations give the same buckets on every instruction set and number of threads.
 /// - Source: Andoni et al., 2015; Kitaev et al., 2020.
 struct RandomRotations: Sendable {
-  /// The rotations, row-major.
-  let tensor: Tensor
+  /// The rotations, every head's in the order in which its kernel reads them (`attn_hash_pack`).
+  private let packed: Tensor
+  let heads: Int, dim: Int, hashes: Int
   /// The columns of the first factor, and of the second; 0 when there is one.
   let firstHalf: Int, secondHalf: Int
 
-  var heads: Int { tensor.shape[0] }
-  var hashes: Int { tensor.shape[2] }
+  /// Bytes of the rotations.
+  var byteCount: Int { packed.count * MemoryLayout<Float>.stride }
 
   /// Draws rotations, every head from its own key.
   init(heads: Int, dim: Int, hashes: Int, firstHalf: Int, secondHalf: Int, key: RandomKey) {
@@ -30,16 +31,32 @@ struct RandomRotations: Sendable {
       secondHalf: secondHalf)
   }
 
+  /// Given rotations `[heads, dim, hashes, firstHalf + secondHalf]`, row-major.
   init(_ values: [Float], shape: [Int], firstHalf: Int, secondHalf: Int) {
-    // Without a ledger no allocation is refused; rotations belong to the plan, not to the workspace.
-    tensor = (try? Tensor(values, shape: shape)) ?? RandomRotations.empty
+    let (heads, dim, hashes) = (shape[0], shape[1], shape[2])
+    (self.heads, self.dim, self.hashes) = (heads, dim, hashes)
     self.firstHalf = firstHalf
     self.secondHalf = secondHalf
-    precondition(tensor.shape == shape, "rotations of shape \(shape) could not be kept")
+    let size = dim * hashes * (firstHalf + secondHalf)
+    precondition(values.count == heads * size, "\(values.count) rotations, not \(heads * size)")
+    // Without a ledger no allocation is refused; rotations belong to the plan, not to the workspace.
+    var packed = (try? Tensor(zeros: [heads, size])) ?? RandomRotations.empty
+    precondition(packed.count == values.count, "rotations of shape \(shape) could not be kept")
+    packed.withUnsafeMutablePointer { target in
+      values.withUnsafeBufferPointer { source in
+        guard let source = source.baseAddress else { return }
+        for head in 0..<heads {
+          attn_hash_pack(
+            target + head * size, source + head * size, Int32(dim), Int32(hashes), Int32(firstHalf),
+            Int32(secondHalf))
+        }
+      }
+    }
+    self.packed = packed
   }
 
   private static let empty: Tensor = {
-    do { return try Tensor(zeros: [0, 0, 0, 0]) } catch { preconditionFailure("\(error)") }
+    do { return try Tensor(zeros: [0, 0]) } catch { preconditionFailure("\(error)") }
   }()
 
   /// The buckets of rows `[batch, rowHeads, length, dim]`, flat `[batch, heads, hashes, length]`: rotation head `h` hashes
@@ -47,7 +64,7 @@ struct RandomRotations: Sendable {
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   /// - Complexity: O(batch · heads · length · dim · hashes · r).
   func buckets(of rows: Tensor, in context: ExecutionContext) throws -> [Int32] {
-    let (batch, length, dim) = (rows.shape[0], rows.shape[2], rows.shape[3])
+    let (batch, length) = (rows.shape[0], rows.shape[2])
     let group = heads / rows.shape[1]
     // Hashes are made in float32, of the rows as they are stored.
     let rows = rows.precision == .float32 ? rows : try rows.converted(to: .float32, ledger: context.ledger)
@@ -63,7 +80,7 @@ struct RandomRotations: Sendable {
       try scratch.withUnsafeMutablePointer { scratchBase throws in
         let region = Region(base: scratchBase)
         try rows.withReadRows { rows throws in
-          try tensor.withUnsafePointer { rotations throws in
+          try packed.withUnsafePointer { rotations throws in
             let rotations = Region(base: UnsafeMutablePointer(mutating: rotations))
             try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
               try context.checkCancellation()

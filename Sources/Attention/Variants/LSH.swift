@@ -164,7 +164,7 @@ public struct LSH: AttentionVariant {
   public static var precisions: [Precision] { Precision.allCases }
 
   /// Bytes of the rotations.
-  public var planBytes: Int { rotations.tensor.count * MemoryLayout<Float>.stride }
+  public var planBytes: Int { rotations.byteCount }
 
   /// Reformer's chunks depend on the whole sequence; buckets alone do not.
   public var causality: Causality {

@@ -10,7 +10,7 @@
 /// The most keys that are computed at once.
 #define ATTN_BLOCK 96
 /// Tiles of at most so many rows are computed row by row, with lanes along the head dimension.
-#define ATTN_NARROW 8
+#define ATTN_NARROW 12
 
 /// What a mask of a run of keys is.
 enum { ATTN_FULL = 0, ATTN_BAND = 1, ATTN_NOT_SELF = 2, ATTN_BITS = 3 };
@@ -51,6 +51,9 @@ typedef struct {
 /// Asks for the first `bytes` of rows, `stride` bytes apart, before their turn: to the first-level cache if they will be
 /// written (`writes`), else to the second, since other work comes first.
 void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes, int32_t writes);
+/// Reads the first `bytes` of rows, `stride` bytes apart, a line after the other: so they come to the cache at the rate of
+/// memory, which the order in which a tile reads them does not reach.
+void attn_stream_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes);
 
 /// Bytes of scratch, 64-byte aligned, that a tile's forward or backward pass needs.
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward);
@@ -72,6 +75,8 @@ void attn_backward_begin(
     int32_t isa, void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows);
 /// Asks for the keys, the values and their gradients' rows of a run that comes after others, to the second-level cache.
 void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient, attn_list keys);
+/// Reads them, line by line (`attn_stream_rows`).
+void attn_backward_stream(const attn_head *head, const attn_gradient *gradient, attn_list keys);
 /// Adds keys: gradients of keys and values are added through the block tables.
 void attn_backward_run(int32_t isa, void *scratch, const attn_run *run);
 /// Ends the tile: writes dQ to the rows of `target`, or with `adds` adds it; with `in_place` 0 the t-th row goes to row t.

@@ -169,33 +169,34 @@ void KERNEL(forward_run)(void *scratch, const attn_run *run) {
   }
 }
 
+/// The LSE of every lane from its reference and sum, written to `lse`, and the factors of what the tile has summed
+/// (`inverse`) and of what is in the output already (`keep`; 0 where nothing is).
+INLINE void KERNEL(finish_rows)(forward_tile *tile, float *lse, int in_place, int merge, float *inverse, float *keep) {
+  const vf nothing = splat(-__builtin_inff());
+  float before[ATTN_LANES];
+  for (int i = 0; i < tile->lanes; i++)
+    before[i] = merge && i < tile->rows ? lse[in_place ? tile->row[i] : i] : -__builtin_inff();
+  for (int lane = 0; lane < tile->lanes; lane += VL) {
+    const vf l = load(tile->l + lane), at = load(before + lane);
+    const vi none = l == 0.0f, first = at == nothing;
+    const vf natural = none ? nothing : KERNEL(natural_log)(l, load(tile->m + lane));
+    const vf high = natural > at ? natural : at;
+    const vf a = KERNEL(natural_exp)(at - high), b = KERNEL(natural_exp)(natural - high), sum = a + b;
+    const vf both = high + KERNEL(natural_log)(sum, splat(0.0f));
+    store(inverse + lane, none ? splat(0.0f) : first ? 1 / l : b / (sum * l));
+    store(keep + lane, first ? splat(0.0f) : none ? splat(1.0f) : a / sum);
+    store(before + lane, first ? natural : none ? at : both);
+  }
+  for (int i = 0; i < tile->rows; i++) lse[in_place ? tile->row[i] : i] = before[i];
+}
+
 void KERNEL(forward_end)(
     void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge) {
   forward_tile *tile = scratch;
   KERNEL(forward_flush)(tile);
   const int dim = tile->head.value_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
   float inverse[ATTN_LANES], keep[ATTN_LANES];
-  for (int i = 0; i < tile->lanes; i++) {
-    float l = tile->l[i];
-    inverse[i] = l != 0 ? 1 / l : 0;
-    keep[i] = 0;
-    if (i >= tile->rows) continue;
-    float *at = lse + (in_place ? tile->row[i] : i);
-    float natural = l != 0 ? (float)((tile->m[i] + (double)log2f(l)) * 0.6931471805599453) : -__builtin_inff();
-    if (merge && *at != -__builtin_inff()) {
-      if (l != 0) {
-        float high = natural > *at ? natural : *at;
-        float a = expf(*at - high), b = expf(natural - high);
-        keep[i] = a / (a + b);
-        inverse[i] *= b / (a + b);
-        natural = high + logf(a + b);
-      } else {
-        keep[i] = 1;
-        natural = *at;
-      }
-    }
-    *at = natural;
-  }
+  KERNEL(finish_rows)(tile, lse, in_place, merge, inverse, keep);
   if (tile->rows <= ATTN_NARROW) {
     for (int i = 0; i < tile->rows; i++) {
       float *row = output + (ptrdiff_t)(in_place ? tile->row[i] : i) * output_stride;

@@ -4,9 +4,10 @@
 // widened in registers.
 
 /// Keys of a run that are computed at once.
-#define NARROW_KEYS 256
+#define NARROW_KEYS 512
+_Static_assert(ATTN_NARROW * NARROW_KEYS <= ATTN_LANES * ATTN_BLOCK, "scores of all rows fit the tile's scratch");
 /// Keys whose values stay in the first-level cache while several rows use them.
-#define NARROW_VALUES 32
+#define NARROW_VALUES 16
 
 /// Rows of keys or values: `stride` bytes apart, or where `rows` points when a call says that they are not direct.
 typedef struct {
@@ -48,29 +49,56 @@ INLINE vf KERNEL(sum_each)(vf *x) {
   return x[0];
 }
 
-/// Scores of nr rows against VL/nr keys from the t-th on: s[row·s_stride + key]. Keys beyond the last repeat it.
+/// Σ of every x[row·keys + key]'s lanes to s[row·s_stride + key], VL sums in all.
+INLINE void KERNEL(narrow_sums)(const int nr, float *s, int s_stride, vf *x) {
+  const int keys = VL / nr;
+  if (nr == 1) {
+    store(s, KERNEL(sum_each)(x));
+    return;
+  }
+  float each[VL];
+  store(each, KERNEL(sum_each)(x));
+  UNROLL for (int r = 0; r < nr; r++) memcpy(s + r * s_stride, each + r * keys, sizeof(float) * (size_t)keys);
+}
+
+/// Scores of nr rows against VL/nr keys from the t-th on: s[row·s_stride + key]. Keys beyond the last repeat it. Key by
+/// key: memory is read in order, and memory that is asked for in any other order comes at half the rate.
+INLINE void KERNEL(narrow_stream)(
+    const int half, const int direct, const int nr, float *s, int s_stride, const float *q, int q_stride,
+    const narrow_source *source, int t, int count, int head_dim) {
+  const int keys = VL / nr, whole = head_dim / VL * VL, part = head_dim - whole, turns = nr == 1 ? 2 : 1;
+  vf x[VL];
+  UNROLL for (int i = 0; i < keys; i++) {
+    const void *k = KERNEL(narrow_row)(direct, source, t + i < count ? t + i : count - 1);
+    vf sum[4];
+    UNROLL for (int r = 0; r < nr * turns; r++) sum[r] = (vf)0.0f;
+    int d = 0;
+    for (; d + turns * VL <= whole; d += turns * VL)
+      UNROLL for (int turn = 0; turn < turns; turn++) {
+        const vf key = KERNEL(narrow_load)(half, k, d + turn * VL);
+        UNROLL for (int r = 0; r < nr; r++)
+          sum[r * turns + turn] = vfma(key, load(q + r * q_stride + d + turn * VL), sum[r * turns + turn]);
+      }
+    if (d < whole) {
+      const vf key = KERNEL(narrow_load)(half, k, d);
+      UNROLL for (int r = 0; r < nr; r++) sum[r * turns] = vfma(key, load(q + r * q_stride + d), sum[r * turns]);
+    }
+    if (part) {
+      const vf key = KERNEL(narrow_load_part)(half, k, whole, part);
+      UNROLL for (int r = 0; r < nr; r++)
+        sum[r * turns] = vfma(key, load(q + r * q_stride + whole), sum[r * turns]);
+    }
+    UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = turns == 2 ? sum[2 * r] + sum[2 * r + 1] : sum[r];
+  }
+  KERNEL(narrow_sums)(nr, s + t, s_stride, x);
+}
+
+/// The same for keys in the first-level cache: a vector of each key in turn, which needs fewer loads.
 INLINE void KERNEL(narrow_dots)(
     const int half, const int direct, const int nr, float *s, int s_stride, const float *q, int q_stride,
     const narrow_source *source, int t, int count, int head_dim) {
   const int keys = VL / nr, whole = head_dim / VL * VL, part = head_dim - whole;
   vf x[VL];
-  if (nr == 1) {
-    // Key by key: memory is read in order.
-    UNROLL for (int i = 0; i < keys; i++) {
-      const void *k = KERNEL(narrow_row)(direct, source, t + i < count ? t + i : count - 1);
-      vf a = (vf)0.0f, b = (vf)0.0f;
-      int d = 0;
-      for (; d + 2 * VL <= whole; d += 2 * VL) {
-        a = vfma(KERNEL(narrow_load)(half, k, d), load(q + d), a);
-        b = vfma(KERNEL(narrow_load)(half, k, d + VL), load(q + d + VL), b);
-      }
-      if (d < whole) a = vfma(KERNEL(narrow_load)(half, k, d), load(q + d), a);
-      if (part) b = vfma(KERNEL(narrow_load_part)(half, k, whole, part), load(q + whole), b);
-      x[i] = a + b;
-    }
-    store(s + t, KERNEL(sum_each)(x));
-    return;
-  }
   const void *k[VL];
   UNROLL for (int i = 0; i < keys; i++)
     k[i] = KERNEL(narrow_row)(direct, source, t + i < count ? t + i : count - 1);
@@ -88,26 +116,31 @@ INLINE void KERNEL(narrow_dots)(
       const vf key = KERNEL(narrow_load_part)(half, k[i], whole, part);
       UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = vfma(key, load(q + r * q_stride + whole), x[r * keys + i]);
     }
-  float both[VL];
-  store(both, KERNEL(sum_each)(x));
-  UNROLL for (int r = 0; r < nr; r++) memcpy(s + r * s_stride + t, both + r * keys, sizeof(float) * (size_t)keys);
+  KERNEL(narrow_sums)(nr, s + t, s_stride, x);
 }
 
-/// Scores of all rows, a few keys at a time, which stay in the first-level cache from row to row. The first row reads
-/// them key by key: memory that is asked for in any other order comes at half the rate.
+/// Scores of all rows, a few keys at a time, which stay in the first-level cache from row to row: the first rows read
+/// them in the order of memory.
 INLINE void KERNEL(narrow_scores)(
     const int half, const int direct, float *s, int s_stride, const float *q, int rows, const narrow_source *keys,
-    int count, int head_dim) {
+    int count, const int head_dim) {
   const int stride = ROUND_UP(head_dim, VL);
   for (int t = 0; t < count; t += VL) {
-    KERNEL(narrow_dots)(half, direct, 1, s, s_stride, q, stride, keys, t, count, head_dim);
-    int row = 1;
+    int row = rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
+    if (row == 4)
+      UNROLL for (int part = 0; part < VL; part += VL / 4)
+        KERNEL(narrow_stream)(half, direct, 4, s, s_stride, q, stride, keys, t + part, count, head_dim);
+    else if (row == 2)
+      UNROLL for (int part = 0; part < VL; part += VL / 2)
+        KERNEL(narrow_stream)(half, direct, 2, s, s_stride, q, stride, keys, t + part, count, head_dim);
+    else
+      KERNEL(narrow_stream)(half, direct, 1, s, s_stride, q, stride, keys, t, count, head_dim);
     for (; row + 2 <= rows; row += 2)
       UNROLL for (int part = 0; part < VL; part += VL / 2)
         KERNEL(narrow_dots)(
             half, direct, 2, s + row * s_stride, s_stride, q + row * stride, stride, keys, t + part, count, head_dim);
     if (row < rows)
-      KERNEL(narrow_dots)(
+      KERNEL(narrow_stream)(
           half, direct, 1, s + row * s_stride, s_stride, q + row * stride, stride, keys, t, count, head_dim);
   }
 }
@@ -226,7 +259,10 @@ INLINE void KERNEL(narrow_keys)(
   const int s_stride = direct ? NARROW_KEYS : ATTN_BLOCK;
   const int masked = !direct && attn_block_masked(&tile->block);
   float *s = tile->s;
-  KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim);
+  // Head sizes that are constants leave a row of q in registers.
+  if (direct && head->head_dim == 64) KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 64);
+  else if (direct && head->head_dim == 128) KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 128);
+  else KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim);
   for (int row = 0; row < rows; row++) {
     float *x = s + row * s_stride;
     if (masked) KERNEL(narrow_mask)(x, &tile->block, row, tile->position[row]);

@@ -34,6 +34,31 @@ INLINE vf KERNEL(exp2_from)(vf s, vf c) {
   return (vf)((vi)p + ((vi)t << 23));
 }
 
+/// ln 2 in two parts; the first has so few bits that a whole number times it is exact.
+#define LN2_HIGH 0.693359375f
+#define LN2_LOW -2.12194440e-4f
+
+/// (m + log₂ x)·ln 2 for a whole number m and x > 0 that is no denormal number; x itself when it is infinite or NaN.
+/// x = 2^e·y, y ∈ [√½, √2), ln y = 2 artanh((y − 1)/(y + 1)): the rounding of the result and some 5e-8 absolutely.
+INLINE vf KERNEL(natural_log)(vf x, vf m) {
+  const vi bits = (vi)x, e = (bits - 0x3f3504f3) >> 23;
+  const vf y = (vf)(bits - (e << 23));
+  const vf s = (y - 1.0f) / (y + 1.0f), z = s * s;
+  vf p = vfma(splat(1.0f / 9), z, splat(1.0f / 7));
+  p = vfma(p, z, splat(1.0f / 5));
+  p = vfma(p, z, splat(1.0f / 3));
+  const vf ln = vfma(2 * s * z, p, 2 * s);
+  const vf whole = m + __builtin_convertvector(e, vf);
+  const vf natural = vfma(whole, splat(LN2_HIGH), vfma(whole, splat(LN2_LOW), ln));
+  return x < __builtin_inff() ? natural : x;
+}
+
+/// e^x for x ≤ 0, at least 2^FLOOR; NaN of NaN.
+INLINE vf KERNEL(natural_exp)(vf x) {
+  const vf p = KERNEL(exp2_from)(vmax(x * 1.44269504f, splat(FLOOR_EXPONENT)), splat(MAGIC));
+  return x == x ? p : x;
+}
+
 /// Sets masked scores of keys first ..< last of one strip to −∞. `lane0`: the strip's first lane.
 INLINE void KERNEL(apply_mask)(
     const int nv, float *s, const attn_piece *piece, const int32_t *key, const uint64_t *word, const int32_t *position,
