@@ -96,9 +96,10 @@ int main(void) {
       good &= check(isa, 17, 5, 1, 3, mask);
       good &= check(isa, 64, 230, 128, 96, mask);
     }
-    for (int rows = 1; rows <= 8; rows++) {
-      good &= check(isa, rows, 600, 64, 128, ATTN_FULL);
-      good &= check(isa, rows, 301, 43, 30, ATTN_FULL);
+    for (int rows = 1; rows <= 13; rows++) {
+      good &= check(isa, rows, 1200, 64, 128, ATTN_FULL);
+      good &= check(isa, rows, 701, 43, 30, ATTN_FULL);
+      good &= check(isa, rows, 600, 128, 64, ATTN_FULL);
       good &= check(isa, rows, 130, 16, 17, ATTN_BAND);
     }
   }

@@ -24,15 +24,16 @@ import Testing
     arguments: [1, 7, 65, 130])
   func buckets(_ length: Int) throws {
     let shape = try AttentionShape(batch: 2, queryHeads: 2, queryLength: length, headDim: 17)
+    let rotations = try Tensor.normal([2, 17, 3, 5], key: RandomKey(seed: 4))
     let lsh = try LSH(
-      Self.configuration { ($0.buckets, $0.hashes) = (10, 3) }, for: shape, key: RandomKey(seed: 8))
+      Self.configuration { ($0.buckets, $0.hashes) = (10, 3) }, for: shape, key: RandomKey(seed: 8)
+    ).with(rotations: rotations.array(), shape: rotations.shape)
     let inputs = try Self.inputs(shape)
     let first = try lsh.queryBuckets(of: inputs, in: ExecutionContext(threads: 1))
     for set in InstructionSet.available {
       #expect(
         try lsh.queryBuckets(of: inputs, in: ExecutionContext(threads: 3, instructionSet: set)) == first)
     }
-    let rotations = lsh.rotations.tensor
     var ties = 0
     for batch in 0..<2 {
       for head in 0..<2 {
@@ -59,16 +60,43 @@ import Testing
     #expect(ties < 3)
   }
 
+  @Test(
+    "groups of columns: every number of buckets finds the argmax",
+    arguments: [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 23, 32])
+  func columnGroups(_ half: Int) throws {
+    let rows = 70, dim = 9
+    let rotations = try Tensor.normal([1, dim, 2, half], key: RandomKey(seed: 5))
+    let input = try Tensor.normal([1, 1, rows, dim], key: RandomKey(seed: 6))
+    let buckets = try RandomRotations(
+      rotations.array(), shape: rotations.shape, firstHalf: half, secondHalf: 0
+    ).buckets(of: input, in: ExecutionContext(threads: 2))
+    var compared = 0
+    for hash in 0..<2 {
+      for row in 0..<rows {
+        let products = (0..<half).map { column in
+          (0..<dim).reduce(0.0) { $0 + Double(input[0, 0, row, $1]) * Double(rotations[0, $1, hash, column]) }
+        }
+        let all = products + products.map { -$0 }
+        let sorted = all.sorted(by: >)
+        if sorted[0] - sorted[1] < 1e-5 { continue }
+        compared += 1
+        #expect(Int(buckets[hash * rows + row]) == all.firstIndex(of: sorted[0]))
+      }
+    }
+    #expect(compared > 130)
+  }
+
   @Test("two factors: bucket = first + b₁·second")
   func twoFactors() throws {
     let shape = try AttentionShape(queryLength: 40, headDim: 8)
     let configuration = Self.configuration { ($0.buckets, $0.factorAbove, $0.hashes) = (32, 16, 2) }
     let halves = configuration.halves(tokens: 40)
     #expect(halves == (2, 4))
+    let all = try Tensor.normal([1, 8, 2, 6], key: RandomKey(seed: 4)).array()
     let lsh = try LSH(configuration, for: shape, key: RandomKey(seed: 8))
+      .with(rotations: all, shape: [1, 8, 2, 6])
     #expect(lsh.bucketCount == 32)
     let inputs = try Self.inputs(shape)
-    let all = lsh.rotations.tensor.array()
     func single(_ range: Range<Int>) throws -> [Int32] {
       let part = (0..<8 * 2).flatMap { index in range.map { all[index * 6 + $0] } }
       return try RandomRotations(part, shape: [1, 8, 2, range.count], firstHalf: range.count, secondHalf: 0)

@@ -29,13 +29,13 @@ final class WaveChain: Sendable {
     let value = Atomic<Int>(0)
   }
 
-  /// The steps, `abreast` heads at a time.
-  init(_ works: [WaveWork], heads: Int, abreast: Int) {
+  /// The steps of the heads, `abreast` of them at a time.
+  init(_ works: [WaveWork], heads: Range<Int>, abreast: Int) {
     self.works = works
     var steps: [Step] = []
-    for first in stride(from: 0, to: heads, by: abreast) {
+    for first in stride(from: heads.lowerBound, to: heads.upperBound, by: abreast) {
       for wave in works.indices {
-        for head in first..<min(heads, first + abreast) {
+        for head in first..<min(heads.upperBound, first + abreast) {
           for group in works[wave].groups(ofHead: head) {
             steps.append(Step(head: head, wave: wave, group: group))
           }
@@ -43,7 +43,7 @@ final class WaveChain: Sendable {
       }
     }
     self.steps = steps
-    done = works.map { _ in (0..<heads).map { _ in Counter() } }
+    done = works.map { _ in (0..<heads.upperBound).map { _ in Counter() } }
   }
 
   /// Waits until the step may begin.
@@ -64,24 +64,37 @@ final class WaveChain: Sendable {
 
 extension ForwardPass {
   /// Runs several waves as a chain; false when there is but one, or when tiles are split along their keys.
+  ///
+  /// As long as there is a head for everybody, a worker takes a whole one: rows of the output that another has written
+  /// would have to come from its cache, wave after wave. The last heads are shared, so that nobody is left without work.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   func runChained() throws -> Bool {
     guard plan.waveCount > 1 else { return false }
     let works = (0..<plan.waveCount).map { WaveWork(plan: plan, shape: shape, wave: $0) }
     guard works.allSatisfy(\.parts.isEmpty) else { return false }
-    let chain = WaveChain(works, heads: shape.batch * shape.queryHeads, abreast: max(2, context.threads))
+    let heads = shape.batch * shape.queryHeads, threads = context.threads
+    let whole = threads == 1 ? heads : max(0, heads / threads - 1) * threads
+    let chain = WaveChain(works, heads: whole..<heads, abreast: max(2, threads))
     let scratch = scratchFloats
-    var space = try Tensor(
-      uninitialized: [context.threads, plan.tilesAtOnce, scratch], ledger: context.ledger)
+    var space = try Tensor(uninitialized: [threads, plan.tilesAtOnce, scratch], ledger: context.ledger)
     try space.withUnsafeMutablePointer { base throws in
       let region = Region(base: base)
-      try Parallel.forEach(count: chain.steps.count, threads: context.threads) { index, worker in
-        try context.checkCancellation()
-        let step = chain.steps[index]
-        try chain.wait(for: step, in: context)
-        tiles(chain.works[step.wave].group(step.group), merge: step.wave > 0) {
-          region.scratch((worker * plan.tilesAtOnce + $0) * scratch)
+      try Parallel.forEach(count: whole + chain.steps.count, threads: threads) { index, worker in
+        func run(_ wave: Int, _ group: Int) throws {
+          try context.checkCancellation()
+          tiles(works[wave].group(group), merge: wave > 0) {
+            region.scratch((worker * plan.tilesAtOnce + $0) * scratch)
+          }
         }
+        if index < whole {
+          for wave in works.indices {
+            for group in works[wave].groups(ofHead: index) { try run(wave, group) }
+          }
+          return
+        }
+        let step = chain.steps[index - whole]
+        try chain.wait(for: step, in: context)
+        try run(step.wave, step.group)
         chain.finish(step)
       }
     }

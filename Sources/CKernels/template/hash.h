@@ -5,7 +5,6 @@
 INLINE void KERNEL(rotate)(
     const int mr, const int nv, vf *restrict c, const float *rotation, int dim, const float *x) {
 #pragma clang fp contract(off)
-#pragma clang loop unroll_count(2)
   for (int k = 0; k < dim; k++, rotation += mr, x += nv * VL) {
     vf operand[NV_MAX];
     UNROLL for (int v = 0; v < nv; v++) operand[v] = load(x + v * VL);
