@@ -34,7 +34,7 @@ static int check(int isa, int rows, int keys, int d, int e, int mask) {
     dks[b] = dk + (size_t)b * 64 * d;
     dvs[b] = dv + (size_t)b * 64 * e;
   }
-  const float scale = 0.3f;
+  const float scale = 2.4f / sqrtf((float)d);
   attn_head head = {q, k, v, d, d, e, d, e, keys, 0, scale};
   attn_gradient gradient = {o, g, lse, e, e, dq, d, dks, dvs};
   attn_list tile = {0, 0, 1, rows};
