@@ -39,6 +39,8 @@ struct ForwardPlan: Sendable {
 
   var coversAllRows: Bool { lists.allSatisfy(\.coversAllRows) }
   var waveCount: Int { lists.map(\.waves.count).max() ?? 0 }
+  /// Whether the rows of tiles are scattered, so that tiles that run at once write to the same lines of the LSE.
+  var scattersRows: Bool { pattern.lists.contains { $0.tiles.first?.stride == 0 } }
 
   /// The work of a whole pass is dealt in parts of at most about 1/64.
   static let grain = 64.0

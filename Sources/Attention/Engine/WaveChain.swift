@@ -63,13 +63,14 @@ final class WaveChain: Sendable {
 }
 
 extension ForwardPass {
-  /// Runs several waves as a chain; false when there is but one, or when tiles are split along their keys.
+  /// Runs the waves of every head as a chain; false when there is but one and its tiles are runs of rows, or when tiles are
+  /// split along their keys.
   ///
-  /// As long as there is a head for everybody, a worker takes a whole one: rows of the output that another has written
-  /// would have to come from its cache, wave after wave. The last heads are shared, so that nobody is left without work.
+  /// As long as there is a head for everybody, a worker takes a whole one: lines of the output and the LSE that another has
+  /// written would have to come from its cache. The last heads are shared, so that nobody is left without work.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   func runChained() throws -> Bool {
-    guard plan.waveCount > 1 else { return false }
+    guard plan.waveCount > 1 || plan.scattersRows else { return false }
     let works = (0..<plan.waveCount).map { WaveWork(plan: plan, shape: shape, wave: $0) }
     guard works.allSatisfy(\.parts.isEmpty) else { return false }
     let heads = shape.batch * shape.queryHeads, threads = context.threads
