@@ -53,6 +53,18 @@ struct RunCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
+    if let summary = try await perform() { print(json ? summary.json.pretty : summary.text) }
+  }
+
+  /// What a finished run has to say of its measurements.
+  struct Summary {
+    var folder: String, report: String
+    var json: JSONValue
+    var text: String
+  }
+
+  /// Runs; `nil` when there is nothing measured to tell of: a dry run, or trainings, which tell themselves.
+  func perform() async throws -> Summary? {
     let catalog = AttentionLab.catalog
     let preset = try loaded(catalog)
     let cells = try selected(preset, catalog)
@@ -62,10 +74,10 @@ struct RunCommand: AsyncParsableCommand {
         let forecast = try TrainingForecast(trainings, catalog: catalog)
         print(json ? forecast.json.pretty : forecast.text)
       }
-      if cells.isEmpty { return }
+      if cells.isEmpty { return nil }
       let forecast = Forecast(cells, catalog: catalog, memoryLimit: preset.memoryLimit)
       print(json ? forecast.json.pretty : forecast.text)
-      return
+      return nil
     }
     let folder = out ?? "results/\(preset.name)"
     if fresh, let kept = try RunFolder.setAside(folder) {
@@ -79,7 +91,7 @@ struct RunCommand: AsyncParsableCommand {
       try await TrainingSummary.run(
         TrainingRunner(preset: preset, jobs: trainings, folder: RunFolder(folder), catalog: catalog),
         isJSON: json)
-      if cells.isEmpty { return }
+      if cells.isEmpty { return nil }
     }
     guard let program = Bundle.main.executablePath else {
       throw UsageError("the program's own path is not known")
@@ -95,25 +107,21 @@ struct RunCommand: AsyncParsableCommand {
       Terminal.note(
         "\(folder) is finished (\(outcome.kept) rows); these are its results, --fresh measures again")
     }
-    try await summarize(outcome, folder)
+    return try await summary(of: outcome, folder)
   }
 
   /// The comparison and the laws, and the path of the report.
-  private func summarize(_ outcome: Runner.Outcome, _ folder: String) async throws {
+  private func summary(of outcome: Runner.Outcome, _ folder: String) async throws -> Summary {
     let comparison = try Comparison(outcome.rows)
     let (path, warning) = try await Report(folder: folder).write()
     if let warning { Terminal.note("warning: \(warning)") }
     if let warning = Self.doubtOfPeak(outcome.rows) { Terminal.note("warning: \(warning)") }
-    if json {
-      print(
-        JSONValue.object([
-          "folder": .string(folder), "report": .string(path), "rows": .int(outcome.rows.count),
-          "added": .int(outcome.added), "comparison": comparison.json,
-        ]).pretty)
-    } else {
-      print(comparison.text)
-      print("\nreport: \(path)")
-    }
+    return Summary(
+      folder: folder, report: path,
+      json: .object([
+        "folder": .string(folder), "report": .string(path), "rows": .int(outcome.rows.count),
+        "added": .int(outcome.added), "comparison": comparison.json,
+      ]), text: comparison.text + "\n\nreport: \(path)")
   }
 
   /// No pass is faster than the machine: a peak that was passed was measured while other work ran.

@@ -71,14 +71,17 @@ void KERNEL(forward16_begin)(void *scratch, const attn_head16 *head, attn_list r
       .value_dim = head->value_dim, .key_limit = head->key_limit, .query_offset = head->query_offset,
       .scale = head->scale};
 #if ISA_BF16
-  own->paired = rows.count > ATTN_NARROW;
+  own->paired = rows.count > ATTN_NARROW || rows.index;
   if (own->paired) wide.head_dim = 0;
 #endif
   for (int i = 0; wide.head_dim > 0 && i < rows.count; i++)
     KERNEL(widen16)(
         own->wide + (ptrdiff_t)i * padded, head->query + (ptrdiff_t)attn_row(&rows, i) * head->query_stride,
         head->head_dim);
-  const attn_list packed = {.index = 0, .start = 0, .stride = 1, .count = rows.count};
+  // Gathered rows stay gathered, in the order of the widened ones.
+  int32_t order[ATTN_LANES];
+  for (int i = 0; i < rows.count; i++) order[i] = i;
+  const attn_list packed = {.index = rows.index ? order : 0, .start = 0, .stride = 1, .count = rows.count};
   KERNEL(forward_begin)(own->tile, &wide, packed);
   forward_tile *tile = own->tile;
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
@@ -97,7 +100,7 @@ static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *ow
     return;
   }
 #endif
-  if (own->tile->rows <= ATTN_NARROW) {
+  if (own->tile->narrow) {
     const narrow_source keys = {.rows = (const void *const *)own->keys};
     const narrow_source values = {.rows = (const void *const *)own->values};
     KERNEL(narrow_keys)(1, 0, own->tile, &keys, &values, block->count);

@@ -7,6 +7,9 @@ typedef struct {
   attn_head head;
   attn_block block;
   int32_t rows, lanes, nv, strips;
+  /// Whether it is computed row by row. Gathered rows are not, however few: how many share a tile depends on the data, and what
+  /// a row gets must not depend on later rows.
+  int32_t narrow;
   int32_t row[ATTN_LANES], position[ATTN_LANES];
   /// The lowest and the highest position of every strip's rows.
   int32_t low[MAX_STRIPS], high[MAX_STRIPS];
@@ -87,6 +90,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   forward_tile *tile = scratch;
   tile->head = *head;
   tile->rows = rows.count;
+  tile->narrow = rows.count <= ATTN_NARROW && !rows.index;
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
@@ -101,7 +105,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   }
   memset(tile->ot, 0, sizeof(float) * (size_t)tile->lanes * ROUND_UP(head->value_dim, VL));
   const float factor = (float)(head->scale * 1.4426950408889634);
-  if (tile->rows <= ATTN_NARROW) {
+  if (tile->narrow) {
     const int padded = ROUND_UP(head->head_dim, VL);
     for (int i = 0; i < tile->rows; i++)
       for (int d = 0; d < padded; d++)
@@ -143,7 +147,7 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
 static __attribute__((noinline)) void KERNEL(forward_flush)(forward_tile *tile) {
   if (tile->block.count == 0) return;
   const int masked = attn_block_masked(&tile->block);
-  if (tile->rows <= ATTN_NARROW) KERNEL(narrow_flush)(tile);
+  if (tile->narrow) KERNEL(narrow_flush)(tile);
   else for (int strip = 0; strip < tile->strips; strip++) {
     switch (tile->nv) {
     case 1: KERNEL(forward_strip)(MR1, 1, tile, strip, masked); break;
@@ -197,7 +201,7 @@ void KERNEL(forward_end)(
   const int dim = tile->head.value_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
   float inverse[ATTN_LANES], keep[ATTN_LANES];
   KERNEL(finish_rows)(tile, lse, in_place, merge, inverse, keep);
-  if (tile->rows <= ATTN_NARROW) {
+  if (tile->narrow) {
     for (int i = 0; i < tile->rows; i++) {
       float *row = output + (ptrdiff_t)(in_place ? tile->row[i] : i) * output_stride;
       for (int d = 0; d < dim; d++)

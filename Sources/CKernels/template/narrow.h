@@ -295,7 +295,7 @@ static __attribute__((noinline)) void KERNEL(narrow_flush)(forward_tile *tile) {
 
 /// Whether a run needs no list of pointers: every pair counts, and its rows are equally far apart.
 INLINE int KERNEL(narrow_direct)(const forward_tile *tile, const attn_run *run) {
-  return tile->rows <= ATTN_NARROW && run->mask == ATTN_FULL && run->keys.index == NULL;
+  return tile->narrow && run->mask == ATTN_FULL && run->keys.index == NULL;
 }
 
 /// Adds such a run of keys and values from row 0 of the head on; strides in bytes.

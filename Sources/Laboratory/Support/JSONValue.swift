@@ -21,6 +21,12 @@ public enum JSONValue: Hashable, Sendable {
     public let key: String
     /// The value.
     public let value: JSONValue
+
+    /// A member.
+    public init(key: String, value: JSONValue) {
+      self.key = key
+      self.value = value
+    }
   }
 
   /// An object from key–value pairs, in their order.

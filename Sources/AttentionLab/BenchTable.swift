@@ -1,0 +1,164 @@
+import Foundation
+import Laboratory
+import Tensors
+
+/// The figures of the performance preset beside their targets.
+struct BenchTable {
+  let rows: [MeasurementRow]
+  /// Measured bytes a second / 10⁹, by threads.
+  let bandwidth: [Int: Double]
+
+  /// What a row is to reach.
+  struct Target: Equatable {
+    /// What is to reach it: `fraction_of_limit`, `fraction_visited` or `times_float32`.
+    var figure: String
+    var atLeast: Double
+  }
+
+  /// The figures of one row.
+  struct Figures {
+    var fractionOfLimit: Double?
+    /// The share of the peak on the pairs that the tiles visit, needed or not.
+    var fractionVisited: Double?
+    /// How many times as fast as float32 a bfloat16 row is.
+    var timesFloat32: Double?
+    /// The time to build tile lists and draw what is drawn, over the time of a pass.
+    var planFraction: Double?
+    var target: Target?
+
+    /// Whether the target is reached; `nil` without a target or a figure.
+    var isReached: Bool? {
+      guard let target else { return nil }
+      let figure =
+        switch target.figure {
+        case "times_float32": timesFloat32
+        case "fraction_visited": fractionVisited
+        default: fractionOfLimit
+        }
+      return figure.map { $0 >= target.atLeast }
+    }
+  }
+
+  /// A table for people.
+  var text: String {
+    var table = TextTable([
+      "experiment", "variant", "pass", "n", "d", "threads", "isa", "precision", "seconds", "GFLOP/s",
+      "of the limit", "tile waste", "visited, of the limit", "plan / time", "target",
+    ])
+    for row in rows {
+      let figures = figures(of: row)
+      table.add([
+        row.experiment, row.variant + (row.causal == true && row.pass != "decode" ? " causal" : ""), row.pass,
+        "\(row.pass == "decode" ? row.keyLength ?? 0 : row.queryLength ?? 0)", "\(row.headDim ?? 0)",
+        "\(row.threads ?? 0)", row.isa, row.precision,
+        row.secondsMedian.map { String(format: "%.4f", $0) } ?? row.status,
+        row.gflops.map { String(format: "%.0f", $0) } ?? "", Self.percent(figures.fractionOfLimit),
+        row.tileWaste.map { String(format: "%.2f", $0) } ?? "", Self.percent(figures.fractionVisited),
+        figures.planFraction.map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
+      ])
+    }
+    return table.text
+  }
+
+  /// The same for programs: the columns of `measurements.csv`, and the figures.
+  var json: JSONValue {
+    .array(
+      rows.map { row in
+        let figures = figures(of: row)
+        guard case .object(let members) = row.json else { return row.json }
+        let target: JSONValue =
+          figures.target.map {
+            .object(["figure": .string($0.figure), "at_least": .double($0.atLeast)])
+          } ?? .null
+        return .object(
+          members + [
+            .init(key: "fraction_of_limit", value: .number(figures.fractionOfLimit)),
+            .init(key: "fraction_visited", value: .number(figures.fractionVisited)),
+            .init(key: "times_float32", value: .number(figures.timesFloat32)),
+            .init(key: "plan_fraction", value: .number(figures.planFraction)),
+            .init(key: "target", value: target),
+            .init(key: "target_reached", value: figures.isReached.map { .bool($0) } ?? .null),
+          ])
+      })
+  }
+
+  /// What a row says of the machine's limits.
+  func figures(of row: MeasurementRow) -> Figures {
+    let isDecode = row.pass == "decode"
+    return Figures(
+      fractionOfLimit: fraction(of: row), fractionVisited: isDecode ? nil : visitedFraction(of: row),
+      timesFloat32: timesFloat32(row), planFraction: planFraction(of: row), target: target(of: row))
+  }
+
+  private static func percent(_ value: Double?) -> String {
+    value.map { String(format: "%.0f%%", 100 * $0) } ?? ""
+  }
+
+  private static func text(_ figures: Figures) -> String {
+    guard let target = figures.target else { return "" }
+    let verdict = figures.isReached.map { $0 ? "" : ", missed" } ?? ""
+    switch target.figure {
+    case "times_float32":
+      let found = figures.timesFloat32.map { String(format: ": %.2f×", $0) } ?? ""
+      return String(format: "%.1f× float32", target.atLeast) + found + verdict
+    case "fraction_visited": return "visited " + percent(target.atLeast) + verdict
+    default: return percent(target.atLeast) + verdict
+    }
+  }
+
+  /// The share of the machine's limit: of the multiply-add peak; when decoding, of the bandwidth or of the peak, whichever
+  /// takes longer (with several heads on a key head it can be the peak).
+  private func fraction(of row: MeasurementRow) -> Double? {
+    guard row.pass == "decode" else { return row.fractionOfPeak }
+    guard let seconds = row.secondsMedian, let keys = row.keyLength, let heads = row.keyHeads,
+      let dim = row.headDim, let limit = bandwidth[row.threads ?? 1]
+    else { return nil }
+    let element = Double((Precision(rawValue: row.precision) ?? .float32).byteCount)
+    let bytes =
+      element * Double(row.batch ?? 1) * Double(heads) * Double(keys) * Double(dim + (row.valueDim ?? dim))
+    return max(bytes / seconds / 1e9 / limit, row.fractionOfPeak ?? 0)
+  }
+
+  private func visitedFraction(of row: MeasurementRow) -> Double? {
+    guard let fraction = row.fractionOfPeak, let waste = row.tileWaste else { return nil }
+    return fraction * waste
+  }
+
+  private func planFraction(of row: MeasurementRow) -> Double? {
+    guard let plan = row.planSeconds, let seconds = row.secondsMedian, seconds > 0 else { return nil }
+    return plan / seconds
+  }
+
+  private func timesFloat32(_ row: MeasurementRow) -> Double? {
+    guard row.experiment == "bfloat16", row.precision != Precision.float32.rawValue,
+      let seconds = row.secondsMedian,
+      let base = rows.first(where: {
+        $0.experiment == row.experiment && $0.precision == Precision.float32.rawValue && $0.pass == row.pass
+          && $0.variant == row.variant && $0.headDim == row.headDim && $0.threads == row.threads
+          && $0.keyLength == row.keyLength
+      })?.secondsMedian
+    else { return nil }
+    return base / seconds
+  }
+
+  private func target(of row: MeasurementRow) -> Target? {
+    func limit(_ fraction: Double) -> Target { Target(figure: "fraction_of_limit", atLeast: fraction) }
+    switch (row.experiment, row.pass) {
+    case ("full", "forward"): return limit(row.causal == true ? 0.75 : 0.85)
+    case ("full", "backward"): return row.causal == true ? nil : limit(0.88)
+    case ("head-sizes", _): return limit(0.64)
+    case ("decoding", _): return limit(0.8)
+    case ("bfloat16", "forward") where row.precision != Precision.float32.rawValue:
+      return Target(figure: "times_float32", atLeast: 1.5)
+    case ("instruction-sets", "forward"): return row.isa == "avx2" ? limit(0.85) : nil
+    case ("sparse", "forward")
+    where row.variant == "sliding-window" && row.configuration.contains("left=256"):
+      return limit(0.6)
+    case ("sparse", _) where row.variant != "full":
+      // A tenth below full attention's, of the same run.
+      let full = rows.first { $0.experiment == "sparse" && $0.variant == "full" && $0.pass == row.pass }
+      return full.flatMap(visitedFraction).map { Target(figure: "fraction_visited", atLeast: 0.9 * $0) }
+    default: return nil
+    }
+  }
+}
