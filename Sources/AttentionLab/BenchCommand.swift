@@ -38,7 +38,7 @@ struct BenchCommand: AsyncParsableCommand {
     let before = bandwidth()
     guard let summary = try await RunCommand.parse(arguments).perform() else { return }
     let table = BenchTable(
-      rows: try MeasurementRow.read(folder + "/measurements.csv"),
+      rows: summary.outcome.rows,
       bandwidth: before.merging(bandwidth(), uniquingKeysWith: max))
     if json {
       print(

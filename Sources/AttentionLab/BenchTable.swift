@@ -8,10 +8,16 @@ struct BenchTable {
   /// Measured bytes a second / 10⁹, by threads.
   let bandwidth: [Int: Double]
 
+  /// The figures that have targets, by their names in JSON.
+  enum Figure: String {
+    case fractionOfLimit = "fraction_of_limit"
+    case fractionVisited = "fraction_visited"
+    case timesFloat32 = "times_float32"
+  }
+
   /// What a row is to reach.
-  struct Target: Equatable {
-    /// What is to reach it: `fraction_of_limit`, `fraction_visited` or `times_float32`.
-    var figure: String
+  struct Target {
+    var figure: Figure
     var atLeast: Double
   }
 
@@ -31,9 +37,9 @@ struct BenchTable {
       guard let target else { return nil }
       let figure =
         switch target.figure {
-        case "times_float32": timesFloat32
-        case "fraction_visited": fractionVisited
-        default: fractionOfLimit
+        case .timesFloat32: timesFloat32
+        case .fractionVisited: fractionVisited
+        case .fractionOfLimit: fractionOfLimit
         }
       return figure.map { $0 >= target.atLeast }
     }
@@ -68,7 +74,7 @@ struct BenchTable {
         guard case .object(let members) = row.json else { return row.json }
         let target: JSONValue =
           figures.target.map {
-            .object(["figure": .string($0.figure), "at_least": .double($0.atLeast)])
+            .object(["figure": .string($0.figure.rawValue), "at_least": .double($0.atLeast)])
           } ?? .null
         return .object(
           members + [
@@ -98,11 +104,11 @@ struct BenchTable {
     guard let target = figures.target else { return "" }
     let verdict = figures.isReached.map { $0 ? "" : ", missed" } ?? ""
     switch target.figure {
-    case "times_float32":
+    case .timesFloat32:
       let found = figures.timesFloat32.map { String(format: ": %.2f×", $0) } ?? ""
       return String(format: "%.1f× float32", target.atLeast) + found + verdict
-    case "fraction_visited": return "visited " + percent(target.atLeast) + verdict
-    default: return percent(target.atLeast) + verdict
+    case .fractionVisited: return "visited " + percent(target.atLeast) + verdict
+    case .fractionOfLimit: return percent(target.atLeast) + verdict
     }
   }
 
@@ -142,14 +148,14 @@ struct BenchTable {
   }
 
   private func target(of row: MeasurementRow) -> Target? {
-    func limit(_ fraction: Double) -> Target { Target(figure: "fraction_of_limit", atLeast: fraction) }
+    func limit(_ fraction: Double) -> Target { Target(figure: .fractionOfLimit, atLeast: fraction) }
     switch (row.experiment, row.pass) {
     case ("full", "forward"): return limit(row.causal == true ? 0.75 : 0.85)
     case ("full", "backward"): return row.causal == true ? nil : limit(0.88)
     case ("head-sizes", _): return limit(0.64)
     case ("decoding", _): return limit(0.8)
     case ("bfloat16", "forward") where row.precision != Precision.float32.rawValue:
-      return Target(figure: "times_float32", atLeast: 1.5)
+      return Target(figure: .timesFloat32, atLeast: 1.5)
     case ("instruction-sets", "forward"): return row.isa == "avx2" ? limit(0.85) : nil
     case ("sparse", "forward")
     where row.variant == "sliding-window" && row.configuration.contains("left=256"):
@@ -157,7 +163,7 @@ struct BenchTable {
     case ("sparse", _) where row.variant != "full":
       // A tenth below full attention's, of the same run.
       let full = rows.first { $0.experiment == "sparse" && $0.variant == "full" && $0.pass == row.pass }
-      return full.flatMap(visitedFraction).map { Target(figure: "fraction_visited", atLeast: 0.9 * $0) }
+      return full.flatMap(visitedFraction).map { Target(figure: .fractionVisited, atLeast: 0.9 * $0) }
     default: return nil
     }
   }

@@ -58,9 +58,17 @@ struct RunCommand: AsyncParsableCommand {
 
   /// What a finished run has to say of its measurements.
   struct Summary {
-    var folder: String, report: String
-    var json: JSONValue
-    var text: String
+    let folder: String, report: String
+    let outcome: Runner.Outcome
+    let comparison: Comparison
+
+    var text: String { comparison.text + "\n\nreport: \(report)" }
+    var json: JSONValue {
+      .object([
+        "folder": .string(folder), "report": .string(report), "rows": .int(outcome.rows.count),
+        "added": .int(outcome.added), "comparison": comparison.json,
+      ])
+    }
   }
 
   /// Runs; `nil` when there is nothing measured to tell of: a dry run, or trainings, which tell themselves.
@@ -116,12 +124,7 @@ struct RunCommand: AsyncParsableCommand {
     let (path, warning) = try await Report(folder: folder).write()
     if let warning { Terminal.note("warning: \(warning)") }
     if let warning = Self.doubtOfPeak(outcome.rows) { Terminal.note("warning: \(warning)") }
-    return Summary(
-      folder: folder, report: path,
-      json: .object([
-        "folder": .string(folder), "report": .string(path), "rows": .int(outcome.rows.count),
-        "added": .int(outcome.added), "comparison": comparison.json,
-      ]), text: comparison.text + "\n\nreport: \(path)")
+    return Summary(folder: folder, report: path, outcome: outcome, comparison: comparison)
   }
 
   /// No pass is faster than the machine: a peak that was passed was measured while other work ran.

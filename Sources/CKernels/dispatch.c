@@ -80,8 +80,8 @@ void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient
     if (key >= head->key_limit) continue;
     const float *k = head->key + (ptrdiff_t)key * head->key_stride;
     const float *v = head->value + (ptrdiff_t)key * head->value_stride;
-    const float *gk = gradient->key_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dk;
-    const float *gv = gradient->value_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dv;
+    const float *gk = attn_gradient_row(gradient->key_gradient, key, dk);
+    const float *gv = attn_gradient_row(gradient->value_gradient, key, dv);
     for (int32_t at = 0; at < dk; at += 16) {
       __builtin_prefetch(k + at, 0, 2);
       __builtin_prefetch(gk + at, 0, 2);
@@ -106,14 +106,10 @@ void attn_backward_stream(const attn_head *head, const attn_gradient *gradient, 
   const int32_t float_bytes = sizeof(float), dk = head->head_dim, dv = head->value_dim;
   attn_stream_rows(head->key, head->key_stride * float_bytes, keys, dk * float_bytes);
   attn_stream_rows(head->value, head->value_stride * float_bytes, keys, dv * float_bytes);
-  for (int32_t t = 0; t < keys.count; t++) {
-    const int32_t key = attn_row(&keys, t);
-    stream_row(gradient->key_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dk, dk * float_bytes);
-  }
-  for (int32_t t = 0; t < keys.count; t++) {
-    const int32_t key = attn_row(&keys, t);
-    stream_row(gradient->value_gradient[key >> 6] + (ptrdiff_t)(key & 63) * dv, dv * float_bytes);
-  }
+  for (int32_t t = 0; t < keys.count; t++)
+    stream_row(attn_gradient_row(gradient->key_gradient, attn_row(&keys, t), dk), dk * float_bytes);
+  for (int32_t t = 0; t < keys.count; t++)
+    stream_row(attn_gradient_row(gradient->value_gradient, attn_row(&keys, t), dv), dv * float_bytes);
 }
 
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {

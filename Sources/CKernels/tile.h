@@ -26,6 +26,11 @@ static inline void attn_prefetch_row(const float *row, int32_t dim) {
   for (int32_t d = 0; d < dim; d += 16) __builtin_prefetch(row + d);
 }
 
+/// A key's row of a gradient that lies in blocks of 64 rows.
+static inline float *attn_gradient_row(float *const *blocks, int32_t key, int32_t dim) {
+  return blocks[key >> 6] + (ptrdiff_t)(key & 63) * dim;
+}
+
 /// Appends the keys `from ..` of a run until the block is full or the run ends; returns the next key.
 static inline int32_t attn_block_fill(attn_block *block, const attn_head *head, const attn_run *run, int32_t from) {
   attn_piece piece = {block->count, block->count, run->mask, run->low, run->high};

@@ -130,6 +130,26 @@ import Testing
     }
   }
 
+  @Test(
+    "a gathered row has the same bits whoever shares its tile", arguments: InstructionSet.available,
+    Precision.allCases)
+  func gatheredRows(isa: InstructionSet, precision: Precision) throws {
+    let shape = try AttentionShape(queryLength: 40, keyLength: 700, headDim: 64, precision: precision)
+    let inputs = try EngineInputs(shape.with(precision: .float32), seed: 6)
+    let stored = try QKV(query: inputs.query, key: inputs.key, value: inputs.value).converted(to: precision)
+    var alone: [Float]?
+    for count in 1...20 {
+      var list = TileList()
+      list.addTile(rows: (0..<Int32(count)).map { 2 * $0 }, segments: [.init(start: 0, count: 700)])
+      let (output, lse) = try Engine.forward(
+        query: stored.query, key: stored.key, value: stored.value, shape: shape, scale: 0.1,
+        pattern: TilePattern(shared: list), in: ExecutionContext(threads: 1, instructionSet: isa))
+      let row = (0..<64).map { output[0, 0, 0, $0] } + [lse[0, 0, 0]]
+      #expect(row == alone ?? row, "\(count) rows")
+      alone = alone ?? row
+    }
+  }
+
   @Test("rows without keys: 0, −∞ and gradient 0", arguments: InstructionSet.available)
   func emptyRows(isa: InstructionSet) throws {
     var list = TileList()

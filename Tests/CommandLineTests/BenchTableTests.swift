@@ -31,7 +31,7 @@ import Testing
     let table = BenchTable(rows: rows, bandwidth: [:])
     #expect(rows.map { table.figures(of: $0).isReached } == [true, false, nil, true, false, nil, nil])
     let sparse = try #require(table.figures(of: waste).target)
-    #expect(sparse.figure == "fraction_visited")
+    #expect(sparse.figure.rawValue == "fraction_visited")
     #expect(abs(sparse.atLeast - 0.81) < 1e-12)
     let lines = table.text.split(separator: "\n")
     #expect(lines[1].hasSuffix("85%"))

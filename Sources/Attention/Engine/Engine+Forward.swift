@@ -130,9 +130,9 @@ struct ForwardPass: Sendable {
     }
   }
 
-  /// Whether a tile that shares its keys with no other had better read a panel of them before it computes: not so few rows
-  /// that their kernel keeps the order of memory.
-  private func reads(_ tile: TileList.QueryTile) -> Bool { tile.count > ATTN_NARROW }
+  /// Whether a tile that shares its keys with no other had better read a panel of them before it computes: not when its
+  /// rows are computed one by one, which keeps the order of memory.
+  private func reads(_ tile: TileList.QueryTile) -> Bool { tile.count > ATTN_NARROW || tile.stride == 0 }
 
   /// Reads keys and values in the order of memory.
   private func stream(_ keys: attn_list, _ batch: Int, _ head: Int) {

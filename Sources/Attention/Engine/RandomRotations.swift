@@ -40,7 +40,7 @@ struct RandomRotations: Sendable {
     let size = dim * hashes * (firstHalf + secondHalf)
     precondition(values.count == heads * size, "\(values.count) rotations, not \(heads * size)")
     // Without a ledger no allocation is refused; rotations belong to the plan, not to the workspace.
-    var packed = (try? Tensor(zeros: [heads, size])) ?? RandomRotations.empty
+    var packed = (try? Tensor(uninitialized: [heads, size])) ?? RandomRotations.empty
     precondition(packed.count == values.count, "rotations of shape \(shape) could not be kept")
     packed.withUnsafeMutablePointer { target in
       values.withUnsafeBufferPointer { source in

@@ -23,6 +23,7 @@ final class WaveChain: Sendable {
 
   let steps: [Step]
   let works: [WaveWork]
+  private let heads: Range<Int>
   private let done: [[Counter]]
 
   private final class Counter: Sendable {
@@ -32,6 +33,7 @@ final class WaveChain: Sendable {
   /// The steps of the heads, `abreast` of them at a time.
   init(_ works: [WaveWork], heads: Range<Int>, abreast: Int) {
     self.works = works
+    self.heads = heads
     var steps: [Step] = []
     for first in stride(from: heads.lowerBound, to: heads.upperBound, by: abreast) {
       for wave in works.indices {
@@ -43,7 +45,7 @@ final class WaveChain: Sendable {
       }
     }
     self.steps = steps
-    done = works.map { _ in (0..<heads.upperBound).map { _ in Counter() } }
+    done = works.map { _ in heads.map { _ in Counter() } }
   }
 
   /// Waits until the step may begin.
@@ -51,7 +53,7 @@ final class WaveChain: Sendable {
   func wait(for step: Step, in context: ExecutionContext) throws {
     guard step.wave > 0 else { return }
     let count = works[step.wave - 1].groups(ofHead: step.head).count
-    let counter = done[step.wave - 1][step.head]
+    let counter = done[step.wave - 1][step.head - heads.lowerBound]
     while counter.value.load(ordering: .acquiring) < count {
       try context.checkCancellation()
       sched_yield()
@@ -59,7 +61,9 @@ final class WaveChain: Sendable {
   }
 
   /// Notes that a step is complete.
-  func finish(_ step: Step) { done[step.wave][step.head].value.add(1, ordering: .releasing) }
+  func finish(_ step: Step) {
+    done[step.wave][step.head - heads.lowerBound].value.add(1, ordering: .releasing)
+  }
 }
 
 extension ForwardPass {

@@ -9,7 +9,7 @@
 #define ATTN_LANES 64
 /// The most keys that are computed at once.
 #define ATTN_BLOCK 96
-/// Tiles of at most so many rows are computed row by row, with lanes along the head dimension.
+/// Tiles of at most so many rows, unless these are gathered, are computed row by row, with lanes along the head dimension.
 #define ATTN_NARROW 12
 
 /// What a mask of a run of keys is.

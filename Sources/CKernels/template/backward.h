@@ -259,10 +259,10 @@ static __attribute__((noinline)) void KERNEL(backward_flush)(backward_tile *tile
   float *target[ATTN_BLOCK];
   const int dk = tile->head.head_dim, dv = tile->head.value_dim;
   for (int t = 0; t < block->count; t++)
-    target[t] = tile->gradient.value_gradient[block->key[t] >> 6] + (ptrdiff_t)(block->key[t] & 63) * dv;
+    target[t] = attn_gradient_row(tile->gradient.value_gradient, block->key[t], dv);
   KERNEL(outer)(target, block->count, tile->p, tile, tile->g_rows, dv);
   for (int t = 0; t < block->count; t++)
-    target[t] = tile->gradient.key_gradient[block->key[t] >> 6] + (ptrdiff_t)(block->key[t] & 63) * dk;
+    target[t] = attn_gradient_row(tile->gradient.key_gradient, block->key[t], dk);
   KERNEL(outer)(target, block->count, tile->ds, tile, tile->q_rows, dk);
   block->count = block->pieces = 0;
 }
