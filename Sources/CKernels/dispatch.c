@@ -12,6 +12,7 @@
   X(void, merge_row, (float *output, float *lse, const float *part, float part_lse, int32_t value_dim))               \
   X(void, backward_begin, (void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows))      \
   X(void, backward_run, (void *scratch, const attn_run *run))                                                         \
+  X(void, backward_flush, (void *scratch))                                                                            \
   X(void, backward_end,                                                                                               \
     (void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds))                            \
   X(void, add, (float *target, const float *source, int64_t count))                                                   \
@@ -137,6 +138,8 @@ void attn_backward_begin(
 }
 
 void attn_backward_run(int32_t isa, void *scratch, const attn_run *run) { table(isa)->backward_run(scratch, run); }
+
+void attn_backward_flush(int32_t isa, void *scratch) { table(isa)->backward_flush(scratch); }
 
 void attn_backward_end(
     int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {

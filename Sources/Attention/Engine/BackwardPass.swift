@@ -13,11 +13,11 @@ struct BackwardPass: Sendable {
   let queryGradient: Rows, keyGradient: Rows, valueGradient: Rows
   let copies: Region, slots: Region
 
-  private var isa: Int32 { context.instructionSet.code }
-  private var copyFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
-  private var slotFloats: Int { Int(ATTN_LANES) * shape.headDim }
+  var isa: Int32 { context.instructionSet.code }
+  var copyFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
+  var slotFloats: Int { Int(ATTN_LANES) * shape.headDim }
 
-  private var scratchFloats: Int {
+  var scratchFloats: Int {
     let bytes = attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 1)
     return (bytes + 63) / 64 * 16
   }
@@ -29,142 +29,84 @@ struct BackwardPass: Sendable {
   }
 
   func run() throws {
-    if !plan.firstCoversAllRows { clearQueryGradient() }
-    let threads = min(context.threads, max(1, plan.units.count))
-    let scratch = scratchFloats
-    let pending = PendingBlocks(plan)
-    defer { pending.release() }
-    var space = try Tensor(uninitialized: [threads, plan.group, scratch], ledger: context.ledger)
-    try space.withUnsafeMutablePointer { base throws in
-      let region = Region(base: base)
-      @Sendable func run(_ index: Int, _ worker: Int, wave: Int) throws {
-        let unit = plan.units[index], own = worker * plan.group * scratch
-        let marks = pending.marks(ofUnit: index)
-        if wave == 0 { PendingBlocks.mark(unit, in: marks) }
-        try self.unit(unit, wave: wave, marks) { region.scratch(own + $0 * scratch) }
-        if wave == plan.waveCount - 1 {
-          for number in unit.copies.indices where marks[number] != 0 { clear(number, of: unit, marks) }
-        }
-      }
-      // A head that is one unit goes through its waves while its rows are in the cache.
-      let isAlone = plan.unitsPerHead == 1
-      for waves in isAlone ? [0..<plan.waveCount] : (0..<plan.waveCount).map({ $0..<$0 + 1 }) {
-        try Parallel.forEach(count: plan.units.count, threads: threads) { index, worker in
-          for wave in waves { try run(index, worker, wave: wave) }
-        }
-      }
-    }
-    addCopies()
-    addParts()
+    if let pipeline = plan.pipeline { try run(pipeline) } else { try runUnits() }
   }
 
-  private func clearQueryGradient() {
-    let chunk = 1024
-    let chunks = (shape.queryLength + chunk - 1) / chunk
-    Parallel.forEach(count: shape.batch * shape.queryHeads * chunks, threads: context.threads) { index, _ in
-      let (rest, part) = (index / chunks, index % chunks)
-      let rows = queryGradient.head(rest / shape.queryHeads, rest % shape.queryHeads)
-      let count = min(chunk, shape.queryLength - part * chunk)
-      (rows + part * chunk * shape.headDim).update(repeating: 0, count: count * shape.headDim)
-    }
+  /// Where gradients of keys and values of one (batch, key head) are added.
+  struct KeyGradients {
+    var batch: Int
+    /// The rows of every 64-key block.
+    var key: UnsafePointer<UnsafeMutablePointer<Float>>
+    var value: UnsafePointer<UnsafeMutablePointer<Float>>
+    /// Not 0 for blocks that are still to be cleared.
+    var pending: UnsafeMutablePointer<UInt8>
   }
 
   /// The rows of a block of the result.
-  private func block(_ gradient: Rows, _ unit: BackwardPlan.Unit, _ block: Int, dim: Int)
-    -> UnsafeMutablePointer<Float>
-  {
-    gradient.head(unit.batch, unit.keyHead) + block * BackwardPlan.blockKeys * dim
+  func block(_ gradient: Rows, batch: Int, keyHead: Int, _ block: Int, dim: Int) -> UnsafeMutablePointer<
+    Float
+  > {
+    gradient.head(batch, keyHead) + block * BackwardPlan.blockKeys * dim
   }
 
-  /// Clears a block of a unit's gradients of keys and values.
-  private func clear(_ number: Int, of unit: BackwardPlan.Unit, _ marks: UnsafeMutablePointer<UInt8>) {
-    marks[number] = 0
-    if unit.copies[number] >= 0 {
-      copies.at(Int(unit.copies[number]) * copyFloats).update(repeating: 0, count: copyFloats)
-      return
-    }
+  /// Clears a block of the gradients of keys and values.
+  func clear(_ number: Int, of target: KeyGradients) {
+    target.pending[number] = 0
     let keys = min(BackwardPlan.blockKeys, shape.keyLength - number * BackwardPlan.blockKeys)
-    block(keyGradient, unit, number, dim: shape.headDim).update(repeating: 0, count: keys * shape.headDim)
-    block(valueGradient, unit, number, dim: shape.valueDim).update(repeating: 0, count: keys * shape.valueDim)
+    target.key[number].update(repeating: 0, count: keys * shape.headDim)
+    target.value[number].update(repeating: 0, count: keys * shape.valueDim)
   }
 
   /// Clears the blocks of keys that are added to for the first time: then, not before, they are in the cache anyway.
-  private func prepare(
-    _ keys: attn_list, _ unit: BackwardPlan.Unit, _ marks: UnsafeMutablePointer<UInt8>
-  ) {
+  func prepare(_ keys: attn_list, in target: KeyGradients) {
     guard keys.count > 0 else { return }
     if let index = keys.index {
       for t in 0..<Int(keys.count) {
         let number = Int(index[t]) / BackwardPlan.blockKeys
-        if marks[number] != 0 { clear(number, of: unit, marks) }
+        if target.pending[number] != 0 { clear(number, of: target) }
       }
     } else {
       let last = min(shape.keyLength - 1, Int(keys.start) + (Int(keys.count) - 1) * Int(keys.stride))
       let first = Int(keys.start) / BackwardPlan.blockKeys
-      for number in first..<max(first, last / BackwardPlan.blockKeys + 1) where marks[number] != 0 {
-        clear(number, of: unit, marks)
+      for number in first..<max(first, last / BackwardPlan.blockKeys + 1) where target.pending[number] != 0 {
+        clear(number, of: target)
       }
     }
   }
 
-  /// Where a unit adds the gradients of the rows of every block.
-  private func targets(_ unit: BackwardPlan.Unit)
-    -> (key: [UnsafeMutablePointer<Float>], value: [UnsafeMutablePointer<Float>])
-  {
-    var key: [UnsafeMutablePointer<Float>] = []
-    var value: [UnsafeMutablePointer<Float>] = []
-    key.reserveCapacity(unit.copies.count)
-    value.reserveCapacity(unit.copies.count)
-    for (number, copy) in unit.copies.enumerated() {
-      if copy >= 0 {
-        key.append(copies.at(Int(copy) * copyFloats))
-        value.append(copies.at(Int(copy) * copyFloats + BackwardPlan.blockKeys * shape.headDim))
-      } else {
-        key.append(block(keyGradient, unit, number, dim: shape.headDim))
-        value.append(block(valueGradient, unit, number, dim: shape.valueDim))
-      }
-    }
-    return (key, value)
-  }
-
-  private func unit(
-    _ unit: BackwardPlan.Unit, wave: Int, _ marks: UnsafeMutablePointer<UInt8>,
+  /// Computes elements in order, those of one query head in groups that share panels of keys.
+  /// - Parameters:
+  ///   - adds: whether query gradients are added to what is there.
+  /// - Throws: `CancellationRequested`.
+  func run(
+    _ elements: [BackwardPlan.Element], adds: Bool, to target: KeyGradients,
     scratch: (Int) -> UnsafeMutableRawPointer
   ) throws {
-    let (keyTargets, valueTargets) = targets(unit)
-    try keyTargets.withUnsafeBufferPointer { keyTable throws in
-      try valueTargets.withUnsafeBufferPointer { valueTable throws in
-        guard let keyBlocks = keyTable.baseAddress, let valueBlocks = valueTable.baseAddress else { return }
-        let elements = unit.waves[wave]
-        var first = 0
-        while first < elements.count {
-          try context.checkCancellation()
-          var last = first + 1
-          while last < elements.count, last - first < plan.group, elements[last].head == elements[first].head
-          {
-            last += 1
-          }
-          for following in elements[last..<min(elements.count, 2 * last - first)] {
-            prefetch(following, unit)
-          }
-          group(
-            elements[first..<last], unit, adds: wave > 0, marks, keyBlocks, valueBlocks, scratch: scratch)
-          first = last
-        }
+    var first = 0
+    while first < elements.count {
+      try context.checkCancellation()
+      var last = first + 1
+      while last < elements.count, last - first < plan.group, elements[last].head == elements[first].head {
+        last += 1
       }
+      for following in elements[last..<min(elements.count, 2 * last - first)] {
+        prefetch(following, batch: target.batch)
+      }
+      group(elements[first..<last], adds: adds, to: target, scratch: scratch)
+      first = last
     }
   }
 
   /// Asks for the rows that a tile reads at its beginning, while others are computed.
-  private func prefetch(_ element: BackwardPlan.Element, _ unit: BackwardPlan.Unit) {
-    let head = Int(element.head), list = pattern.list(batch: unit.batch, head: head)
+  private func prefetch(_ element: BackwardPlan.Element, batch: Int) {
+    let head = Int(element.head), list = pattern.list(batch: batch, head: head)
     list.withTables { tables in
       let rows = tables.rows(list.tiles[Int(element.tile)])
       for (tensor, dim) in [
         (query, shape.headDim), (output, shape.valueDim), (outputGradient, shape.valueDim),
       ] {
         attn_prefetch_rows(
-          tensor.head(unit.batch, head), Int64(tensor.rowStride * MemoryLayout<Float>.stride), rows,
+          tensor.head(batch, head), Int64(tensor.rowStride * MemoryLayout<Float>.stride), rows,
           Int32(dim * MemoryLayout<Float>.stride), 0)
       }
     }
@@ -172,32 +114,20 @@ struct BackwardPass: Sendable {
 
   /// Computes a few elements of one query head together, panel by panel of keys.
   private func group(
-    _ elements: ArraySlice<BackwardPlan.Element>, _ unit: BackwardPlan.Unit, adds: Bool,
-    _ marks: UnsafeMutablePointer<UInt8>,
-    _ keyBlocks: UnsafePointer<UnsafeMutablePointer<Float>>,
-    _ valueBlocks: UnsafePointer<UnsafeMutablePointer<Float>>, scratch: (Int) -> UnsafeMutableRawPointer
+    _ elements: ArraySlice<BackwardPlan.Element>, adds: Bool, to target: KeyGradients,
+    scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     guard let first = elements.first else { return }
     let headNumber = Int(first.head)
-    let list = pattern.list(batch: unit.batch, head: headNumber)
-    var head = head(unit.batch, headNumber)
-    var gradient = attn_gradient(
-      output: output.head(unit.batch, headNumber),
-      output_gradient: outputGradient.head(unit.batch, headNumber), lse: lse.head(unit.batch, headNumber),
-      output_stride: Int64(output.rowStride), output_gradient_stride: Int64(outputGradient.rowStride),
-      query_gradient: queryGradient.head(unit.batch, headNumber),
-      query_gradient_stride: Int64(queryGradient.rowStride), key_gradient: keyBlocks,
-      value_gradient: valueBlocks)
+    let list = pattern.list(batch: target.batch, head: headNumber)
+    var head = head(target.batch, headNumber)
+    var gradient = gradient(headNumber, target)
     let panel = panelKeys
     list.withTables { tables in
       var feeds: [TileFeed] = []
       for (position, element) in elements.enumerated() {
         let tile = list.tiles[Int(element.tile)]
-        feeds.append(
-          element.slot < 0
-            ? TileFeed(tile)
-            : TileFeed(
-              tile, in: list, part: Int(element.part), of: Int(element.parts), keys: list.keyCount(of: tile)))
+        feeds.append(feed(element, tile, in: list))
         attn_backward_begin(isa, scratch(position), &head, &gradient, tables.rows(tile))
       }
       var open = elements.count
@@ -208,7 +138,7 @@ struct BackwardPass: Sendable {
           feeds[position].next(
             panel, in: list, tables, ahead: { attn_backward_prefetch(&head, &gradient, $0) }
           ) { run in
-            prepare(run.pointee.keys, unit, marks)
+            prepare(run.pointee.keys, in: target)
             if run.pointee.keys.index != nil || (plan.sharesPanels && position == first) {
               attn_backward_stream(&head, &gradient, run.pointee.keys)
             }
@@ -232,6 +162,14 @@ struct BackwardPass: Sendable {
     }
   }
 
+  private func feed(_ element: BackwardPlan.Element, _ tile: TileList.QueryTile, in list: TileList)
+    -> TileFeed
+  {
+    if element.slot < 0 { return TileFeed(tile) }
+    return TileFeed(
+      tile, in: list, part: Int(element.part), of: Int(element.parts), keys: list.keyCount(of: tile))
+  }
+
   private func clearRows(of list: TileList, _ tile: TileList.QueryTile, _ gradient: attn_gradient) {
     for t in 0..<Int(tile.count) {
       (gradient.query_gradient + list.row(tile, t) * Int(gradient.query_gradient_stride))
@@ -239,7 +177,7 @@ struct BackwardPass: Sendable {
     }
   }
 
-  private func head(_ batch: Int, _ head: Int) -> attn_head {
+  func head(_ batch: Int, _ head: Int) -> attn_head {
     let keyHead = shape.keyHead(of: head)
     return attn_head(
       query: query.head(batch, head), key: key.head(batch, keyHead), value: value.head(batch, keyHead),
@@ -249,39 +187,14 @@ struct BackwardPass: Sendable {
       scale: Float(scale))
   }
 
-  /// Adds the private copies of key blocks to the results, in the order of units.
-  private func addCopies() {
-    guard plan.copyCount > 0 else { return }
-    let heads = plan.units.count / plan.unitsPerHead
-    let blocks = (shape.keyLength + BackwardPlan.blockKeys - 1) / BackwardPlan.blockKeys
-    Parallel.forEach(count: heads * blocks, threads: context.threads) { index, _ in
-      let (headIndex, number) = (index / blocks, index % blocks)
-      let keys = min(BackwardPlan.blockKeys, shape.keyLength - number * BackwardPlan.blockKeys)
-      for unitIndex in headIndex * plan.unitsPerHead..<(headIndex + 1) * plan.unitsPerHead {
-        let unit = plan.units[unitIndex]
-        guard unit.copies[number] >= 0 else { continue }
-        let copy = copies.at(Int(unit.copies[number]) * copyFloats)
-        attn_add(
-          isa, block(keyGradient, unit, number, dim: shape.headDim), copy, Int64(keys * shape.headDim))
-        attn_add(
-          isa, block(valueGradient, unit, number, dim: shape.valueDim),
-          copy + BackwardPlan.blockKeys * shape.headDim, Int64(keys * shape.valueDim))
-      }
-    }
-  }
-
-  /// Adds the query gradients of the parts of split tiles, in order.
-  private func addParts() {
-    for (batch, element) in plan.parts {
-      let list = pattern.list(batch: batch, head: Int(element.head))
-      let tile = list.tiles[Int(element.tile)]
-      let rows = queryGradient.head(batch, Int(element.head))
-      let slot = slots.at(Int(element.slot) * slotFloats)
-      for t in 0..<Int(tile.count) {
-        attn_add(
-          isa, rows + list.row(tile, t) * queryGradient.rowStride, slot + t * shape.headDim,
-          Int64(shape.headDim))
-      }
-    }
+  /// What the kernels need to know of a query head's gradients.
+  func gradient(_ head: Int, _ target: KeyGradients) -> attn_gradient {
+    attn_gradient(
+      output: output.head(target.batch, head), output_gradient: outputGradient.head(target.batch, head),
+      lse: lse.head(target.batch, head), output_stride: Int64(output.rowStride),
+      output_gradient_stride: Int64(outputGradient.rowStride),
+      query_gradient: queryGradient.head(target.batch, head),
+      query_gradient_stride: Int64(queryGradient.rowStride), key_gradient: target.key,
+      value_gradient: target.value)
   }
 }

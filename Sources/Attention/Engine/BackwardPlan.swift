@@ -3,10 +3,13 @@ import Tensors
 
 /// What a backward pass does in which order: fixed by pattern and shape, never by the number of threads.
 ///
-/// The tiles of all query heads that share a key head are divided, in order, into *units* of equal cost. A unit adds
-/// to the gradients of keys and values in blocks of 64 rows: directly in the result where it is the first to touch the
-/// block, else in a private copy; copies are added in the order of units. So memory beyond the results is the overlap
-/// of the units only: next to nothing for local patterns, `(units − 1) · n · (headDim + valueDim)` for dense ones.
+/// Where rows see many of the keys, the work is a `BackwardPipeline`, and every gradient is added to in place.
+///
+/// Elsewhere the tiles of all query heads that share a key head are divided, in order, into *units* of equal cost. A unit
+/// adds to the gradients of keys and values in blocks of 64 rows: directly in the result where it is the first to touch
+/// the block, else in a private copy; copies are added in the order of units. So memory beyond the results is the overlap
+/// of the units only: next to nothing for local patterns, `(units − 1) · n · (headDim + valueDim)` where every unit
+/// meets keys from everywhere.
 struct BackwardPlan: Sendable {
   /// A tile, or a part of one that is split along its keys.
   struct Element: Sendable {
@@ -26,6 +29,8 @@ struct BackwardPlan: Sendable {
     var owned: [Int32]
   }
 
+  /// How a dense pass goes, which has no units.
+  let pipeline: BackwardPipeline?
   let units: [Unit]
   let waveCount: Int
   /// Private copies of key blocks, over all units.
@@ -33,7 +38,7 @@ struct BackwardPlan: Sendable {
   /// Parts of split tiles, in order, by slot.
   let parts: [(batch: Int, element: Element)]
   let unitsPerHead: Int
-  /// Tiles that share panels of keys.
+  /// Tiles that share panels of keys, at most.
   let group: Int
   /// Whether rows see so many keys that a panel comes from far away, for the first tile of a group.
   let sharesPanels: Bool
@@ -41,32 +46,30 @@ struct BackwardPlan: Sendable {
   let firstCoversAllRows: Bool
 
   init(pattern: TilePattern, shape: AttentionShape) {
-    unitsPerHead = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
     let costs = pattern.lists.map(TileCosts.init)
     let waves = pattern.lists.map { TileWaves($0, queryLength: shape.queryLength) }
     firstCoversAllRows = waves.allSatisfy(\.firstCoversAllRows)
-    var total = 0.0
-    for batch in 0..<shape.batch {
-      for head in 0..<shape.queryHeads { total += costs[pattern.index(batch: batch, head: head)].total }
+    sharesPanels = ForwardPlan.hasLongRows(pattern, costs)
+    let limit = sharesPanels ? BackwardPlan.groupLimit : BackwardPlan.localGroup
+    if let pipeline = BackwardPipeline(pattern: pattern, shape: shape, costs: costs, waves: waves) {
+      self.pipeline = pipeline
+      group = pipeline.stripeTiles(limit: limit, heads: shape.batch * shape.keyHeads, threads: 1)
+      (units, unitsPerHead, waveCount, copyCount, parts) = ([], 0, 1, 0, [])
+      return
     }
-    var builder = Builder(waveCount: max(1, waves.map(\.count).max() ?? 1))
-    for batch in 0..<shape.batch {
-      for keyHead in 0..<shape.keyHeads {
-        builder.addHead(
-          batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, waves: waves,
-          passTotal: total, units: unitsPerHead)
-      }
-    }
+    pipeline = nil
+    let fewest = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
+    let builder = Builder.cheapest(pattern: pattern, shape: shape, costs: costs, waves: waves, fewest: fewest)
+    unitsPerHead = builder.unitsPerHead
     units = builder.units
     waveCount = builder.waveCount
     copyCount = builder.copyCount
     parts = builder.parts
-    sharesPanels = ForwardPlan.hasLongRows(pattern, costs)
-    let limit = sharesPanels ? BackwardPlan.groupLimit : BackwardPlan.localGroup
     group = max(1, min(limit, units.reduce(0) { max($0, $1.waves.map(\.count).max() ?? 0) }))
   }
 
-  /// Units of every (batch, key head): as many at every length but the shortest, so that workspace is proportional to n.
+  /// Units of every (batch, key head), at least: as many at every length but the shortest, so that workspace is proportional
+  /// to n.
   static func unitsPerHead(heads: Int, keyLength: Int) -> Int {
     let wanted = max(1, min(8, keyLength / blockKeys))
     return max(1, (wanted + heads - 1) / heads)
@@ -84,16 +87,60 @@ struct BackwardPlan: Sendable {
 extension BackwardPlan {
   private struct Builder {
     let waveCount: Int
+    let unitsPerHead: Int
     var units: [Unit] = []
     var copyCount = 0
     var parts: [(batch: Int, element: Element)] = []
 
-    init(waveCount: Int) { self.waveCount = waveCount }
+    /// As many units as 64 threads want, or half of that, and so on, as long as their copies hold no more than half of the
+    /// gradients; else `fewest`, whatever their copies.
+    static func cheapest(
+      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves], fewest: Int
+    ) -> Builder {
+      let heads = shape.batch * shape.keyHeads
+      let blocks = (shape.keyLength + blockKeys - 1) / blockKeys
+      // Gathered keys come from everywhere.
+      let isGathered = pattern.lists.contains { $0.segments.contains { $0.stride == 0 } }
+      var count = isGathered ? fewest : max(fewest, min((64 + heads - 1) / heads, blocks))
+      while count > fewest {
+        let builder = Builder(
+          pattern: pattern, shape: shape, costs: costs, waves: waves, unitsPerHead: count,
+          copyLimit: heads * blocks / 2)
+        if let builder { return builder }
+        count /= 2
+      }
+      let builder = Builder(
+        pattern: pattern, shape: shape, costs: costs, waves: waves, unitsPerHead: fewest, copyLimit: .max)
+      guard let builder else { preconditionFailure("a plan without a limit of copies is always made") }
+      return builder
+    }
 
-    mutating func addHead(
-      batch: Int, keyHead: Int, pattern: TilePattern, shape: AttentionShape, costs: [TileCosts],
-      waves: [TileWaves], passTotal: Double, units unitCount: Int
+    /// Makes the units of all heads; `nil` when they need more than `copyLimit` copies of blocks.
+    private init?(
+      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves], unitsPerHead: Int,
+      copyLimit: Int
     ) {
+      self.unitsPerHead = unitsPerHead
+      waveCount = max(1, waves.map(\.count).max() ?? 1)
+      var total = 0.0
+      for batch in 0..<shape.batch {
+        for head in 0..<shape.queryHeads { total += costs[pattern.index(batch: batch, head: head)].total }
+      }
+      for batch in 0..<shape.batch {
+        for keyHead in 0..<shape.keyHeads {
+          addHead(
+            batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, waves: waves,
+            passTotal: total)
+          if copyCount > copyLimit { return nil }
+        }
+      }
+    }
+
+    private mutating func addHead(
+      batch: Int, keyHead: Int, pattern: TilePattern, shape: AttentionShape, costs: [TileCosts],
+      waves: [TileWaves], passTotal: Double
+    ) {
+      let unitCount = unitsPerHead
       var elements: [(element: Element, cost: Double, wave: Int, place: Double)] = []
       for member in 0..<shape.groupSize {
         let head = keyHead * shape.groupSize + member

@@ -6,7 +6,11 @@ struct TileFeed {
   private var segment: Int
   private let lastSegment: Int
   private var offset = 0
+  /// Places of the current segment are fed up to this one.
+  private var end = Int.max
   private var left: Int
+  /// The keys that are fed, where it is not all.
+  private var range: Range<Int>?
 
   /// All keys of a tile.
   init(_ tile: TileList.QueryTile) {
@@ -28,6 +32,28 @@ struct TileFeed {
     offset = skip
   }
 
+  /// The keys of a tile that lie in a range.
+  /// - Precondition: no segment is gathered.
+  init(_ tile: TileList.QueryTile, in list: TileList, keys: Range<Int>) {
+    self.init(tile)
+    range = keys
+    enter(list)
+  }
+
+  /// Begins with a segment, or the next one that has keys in the range.
+  private mutating func enter(_ list: TileList) {
+    offset = 0
+    guard let range else { return }
+    while segment < lastSegment {
+      let places = list.segments[segment].places(in: range)
+      if !places.isEmpty {
+        (offset, end) = (places.lowerBound, places.upperBound)
+        return
+      }
+      segment += 1
+    }
+  }
+
   var isDone: Bool { segment >= lastSegment || left <= 0 }
 
   /// Calls `body` for runs of at most `limit` keys in all, and moves on. Before a run, `ahead` is called with the keys of
@@ -39,9 +65,10 @@ struct TileFeed {
     var room = min(limit, left)
     while room > 0, segment < lastSegment {
       let current = list.segments[segment]
-      let count = min(room, Int(current.count) - offset)
+      let last = min(end, Int(current.count))
+      let count = min(room, last - offset)
       var run = tables.run(current, from: offset, count: count)
-      if segment + 1 < lastSegment {
+      if range == nil, segment + 1 < lastSegment {
         let following = list.segments[segment + 1]
         if following.stride != 1 || following.start != current.start + current.count {
           ahead(tables.run(following, from: 0, count: min(limit, Int(following.count))).keys)
@@ -51,9 +78,9 @@ struct TileFeed {
       room -= count
       if left != .max { left -= count }
       offset += count
-      if offset >= Int(current.count) {
+      if offset >= last {
         segment += 1
-        offset = 0
+        enter(list)
       }
     }
   }

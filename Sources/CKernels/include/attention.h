@@ -79,6 +79,8 @@ void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient
 void attn_backward_stream(const attn_head *head, const attn_gradient *gradient, attn_list keys);
 /// Adds keys: gradients of keys and values are added through the block tables.
 void attn_backward_run(int32_t isa, void *scratch, const attn_run *run);
+/// Computes the keys that wait for a block to be full.
+void attn_backward_flush(int32_t isa, void *scratch);
 /// Ends the tile: writes dQ to the rows of `target`, or with `adds` adds it; with `in_place` 0 the t-th row goes to row t.
 void attn_backward_end(
     int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds);

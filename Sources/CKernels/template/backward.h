@@ -242,7 +242,8 @@ INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *ti
   KERNEL(weighted_nv)(mr, nv, tile->dqt + dk, head->head_dim, keys, count, slopes);
 }
 
-static __attribute__((noinline)) void KERNEL(backward_flush)(backward_tile *tile) {
+void KERNEL(backward_flush)(void *scratch) {
+  backward_tile *tile = scratch;
   attn_block *block = &tile->block;
   if (block->count == 0) return;
   const int masked = attn_block_masked(block);

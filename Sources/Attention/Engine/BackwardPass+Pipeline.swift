@@ -1,0 +1,166 @@
+import AttentionCore
+import CKernels
+import Synchronization
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+extension BackwardPass {
+  /// Runs the stripes of a pipeline.
+  func run(_ pipeline: BackwardPipeline) throws {
+    if !plan.firstCoversAllRows { clearQueryGradient() }
+    let groups = shape.batch * shape.keyHeads
+    let blocks = (shape.keyLength + BackwardPlan.blockKeys - 1) / BackwardPlan.blockKeys
+    let size = pipeline.stripeTiles(limit: plan.group, heads: groups, threads: context.threads)
+    let stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: size, threads: context.threads)
+    let threads = min(context.threads, max(1, stripes.count))
+    let scratch = scratchFloats
+    let pending = PendingBlocks(count: groups * blocks, pending: true)
+    defer { pending.release() }
+    let tables = BlockTables(self, groups: groups, blocks: blocks)
+    defer { tables.release() }
+    @Sendable func target(_ group: Int) -> KeyGradients {
+      KeyGradients(
+        batch: group / shape.keyHeads, key: tables.key(group), value: tables.value(group),
+        pending: pending.marks(from: group * blocks))
+    }
+    let progress = PipelineProgress(stripes, groups: groups)
+    var space = try Tensor(uninitialized: [threads, size, scratch], ledger: context.ledger)
+    try space.withUnsafeMutablePointer { base throws in
+      let region = Region(base: base)
+      try Parallel.forEach(count: stripes.count, threads: threads) { index, worker in
+        try run(stripes[index], of: pipeline, progress, to: target(stripes[index].group)) {
+          region.scratch((worker * size + $0) * scratch)
+        }
+      }
+    }
+    // Keys that nobody sees.
+    for group in 0..<groups {
+      let target = target(group)
+      for number in 0..<blocks where target.pending[number] != 0 { clear(number, of: target) }
+    }
+  }
+
+  private func run(
+    _ stripe: BackwardPipeline.Stripe, of pipeline: BackwardPipeline, _ progress: PipelineProgress,
+    to target: KeyGradients, scratch: (Int) -> UnsafeMutableRawPointer
+  ) throws {
+    let list = pattern.list(batch: stripe.batch, head: stripe.head)
+    // The last tile first: the gradient of a key is a sum over tiles in this order, however stripes are cut.
+    let tiles = Array(list.tiles[stripe.tiles].reversed())
+    var head = head(stripe.batch, stripe.head)
+    var gradient = gradient(stripe.head, target)
+    try list.withTables { tables throws in
+      for (position, tile) in tiles.enumerated() {
+        attn_backward_begin(isa, scratch(position), &head, &gradient, tables.rows(tile))
+      }
+      var complete = 0
+      for panel in stripe.panels {
+        try context.checkCancellation()
+        let keys = pipeline.keys(ofPanel: panel, keyLength: shape.keyLength)
+        var isFirst = true
+        for (position, tile) in tiles.enumerated() {
+          var feed = TileFeed(tile, in: list, keys: keys)
+          guard !feed.isDone else { continue }
+          if isFirst { try progress.wait(stripe, panel: panel, complete: &complete, in: context) }
+          feed.next(.max, in: list, tables) { run in
+            prepare(run.pointee.keys, in: target)
+            if isFirst, plan.sharesPanels { attn_backward_stream(&head, &gradient, run.pointee.keys) }
+            attn_backward_run(isa, scratch(position), run)
+          }
+          attn_backward_flush(isa, scratch(position))
+          isFirst = false
+        }
+        progress.leave(stripe, upTo: panel + 1)
+      }
+      for position in tiles.indices {
+        attn_backward_end(
+          isa, scratch(position), gradient.query_gradient, gradient.query_gradient_stride, 1, 0)
+      }
+      progress.leave(stripe, upTo: .max)
+    }
+  }
+}
+
+/// The first panel that every stripe of a pipeline has not left.
+private final class PipelineProgress: Sendable {
+  private final class Counter: Sendable {
+    let panel: Atomic<Int>
+
+    init(_ panel: Int) { self.panel = Atomic(panel) }
+  }
+
+  private let stripes: [[Counter]]
+
+  /// Before it begins, a stripe has left the panels in which it has no keys.
+  init(_ stripes: [BackwardPipeline.Stripe], groups: Int) {
+    var counters = [[Counter]](repeating: [], count: groups)
+    for stripe in stripes { counters[stripe.group].append(Counter(stripe.panels.lowerBound)) }
+    self.stripes = counters
+  }
+
+  /// Waits until all stripes before this one have left a panel.
+  /// - Parameter complete: how many of them are known to be complete.
+  /// - Throws: `CancellationRequested`.
+  func wait(
+    _ stripe: BackwardPipeline.Stripe, panel: Int, complete: inout Int, in context: ExecutionContext
+  ) throws {
+    let counters = stripes[stripe.group]
+    while complete < stripe.turn, counters[complete].panel.load(ordering: .acquiring) == .max {
+      complete += 1
+    }
+    for earlier in counters[complete..<stripe.turn] {
+      while earlier.panel.load(ordering: .acquiring) <= panel {
+        try context.checkCancellation()
+        sched_yield()
+      }
+    }
+  }
+
+  /// Notes that a stripe has left all panels before this one.
+  func leave(_ stripe: BackwardPipeline.Stripe, upTo panel: Int) {
+    stripes[stripe.group][stripe.turn].panel.store(panel, ordering: .releasing)
+  }
+}
+
+/// Pointers to the blocks of the gradients of keys and values of every (batch, key head).
+private struct BlockTables: @unchecked Sendable {
+  // Written once, before any worker begins.
+  private let keys: UnsafeMutablePointer<UnsafeMutablePointer<Float>>
+  private let values: UnsafeMutablePointer<UnsafeMutablePointer<Float>>
+  private let blocks: Int
+
+  init(_ pass: BackwardPass, groups: Int, blocks: Int) {
+    self.blocks = blocks
+    keys = .allocate(capacity: max(1, groups * blocks))
+    values = .allocate(capacity: max(1, groups * blocks))
+    for group in 0..<groups {
+      let (batch, keyHead) = (group / pass.shape.keyHeads, group % pass.shape.keyHeads)
+      for number in 0..<blocks {
+        (keys + group * blocks + number).initialize(
+          to: pass.block(pass.keyGradient, batch: batch, keyHead: keyHead, number, dim: pass.shape.headDim))
+        (values + group * blocks + number).initialize(
+          to: pass.block(pass.valueGradient, batch: batch, keyHead: keyHead, number, dim: pass.shape.valueDim)
+        )
+      }
+    }
+  }
+
+  func release() {
+    keys.deallocate()
+    values.deallocate()
+  }
+
+  func key(_ group: Int) -> UnsafePointer<UnsafeMutablePointer<Float>> {
+    UnsafePointer(keys + group * blocks)
+  }
+  func value(_ group: Int) -> UnsafePointer<UnsafeMutablePointer<Float>> {
+    UnsafePointer(values + group * blocks)
+  }
+}

@@ -1,0 +1,133 @@
+import AttentionCore
+
+/// How the work of a dense backward pass is divided, so that every gradient is added to in place.
+///
+/// The tiles of the query heads that share a key head are cut into *stripes*, a few tiles of one query head each, which
+/// one worker takes through the keys in ascending order, panel by panel; so keys, values and their gradients come to its
+/// cache once for all tiles of the stripe. Several workers follow each other: a stripe may go on to a panel when all stripes
+/// before it have left it. Later stripes have earlier rows, so that under a causal mask the longest come first and in a
+/// band every stripe begins where nobody has been.
+///
+/// The gradient of a key is thus the sum over tiles in descending order, and that of a query the sum over panels in
+/// ascending order, whatever the stripes: they are cut to suit the number of threads, and the bits stay the same. (Blocks
+/// of keys end with the panel for that.) No gradient has a private copy. Up to `min(stripes, panels)` threads work on one head; `w` of them wait
+/// `w − 1` panels at the beginning, where stripes begin at the same key.
+struct BackwardPipeline: Sendable {
+  /// Tiles of one query head, and the panels in which they have keys.
+  struct Stripe: Sendable {
+    /// Which (batch, key head), batch-major.
+    var group: Int
+    var batch: Int, head: Int
+    var tiles: Range<Int>
+    var panels: Range<Int>
+    /// The place among the stripes of its (batch, key head).
+    var turn: Int
+  }
+
+  /// Keys of a panel: whole blocks of the kernel.
+  let panelKeys: Int
+  let panelCount: Int
+  /// Tiles of all query heads that share a key head, at most.
+  private let tileCount: Int
+
+  /// The pipeline of a pattern whose rows see many of the keys; `nil` where private copies of a few blocks, or splitting few
+  /// tiles along their keys, serve better.
+  init?(pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves]) {
+    let hasGathered = pattern.lists.contains { $0.segments.contains { $0.stride == 0 } }
+    guard !hasGathered, waves.allSatisfy({ $0.count <= 1 }), BackwardPipeline.isDense(pattern, costs, shape)
+    else { return nil }
+    panelKeys = shape.keyLength >= 2048 ? 192 : 96
+    panelCount = (shape.keyLength + panelKeys - 1) / panelKeys
+    tileCount = (pattern.lists.map(\.tiles.count).max() ?? 0) * shape.groupSize
+    let enoughTiles =
+      tileCount * shape.batch * shape.keyHeads >= 8 || shape.keyLength <= 2 * shape.queryLength
+    let enoughPanels =
+      panelCount * shape.batch * shape.keyHeads >= 8 || shape.queryLength <= 2 * shape.keyLength
+    guard tileCount > 0, enoughTiles, enoughPanels else { return nil }
+  }
+
+  /// Whether rows see about half of the keys, as causal ones do, or more of them than a cache holds from tile to tile.
+  private static func isDense(_ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape) -> Bool {
+    let enough = min(Double(ForwardPlan.localKeys), 0.45 * Double(shape.keyLength))
+    return zip(pattern.lists, costs).allSatisfy { list, cost in
+      var lanes = 0.0
+      for tile in list.tiles { lanes += TileCosts.lanes(Int(tile.count)) }
+      return cost.total >= enough * lanes
+    }
+  }
+
+  /// Tiles of a stripe: few enough that every thread gets some stripes.
+  func stripeTiles(limit: Int, heads: Int, threads: Int) -> Int {
+    max(1, min(limit, threads == 1 ? tileCount : tileCount * heads / (3 * threads)))
+  }
+
+  /// The keys of a panel.
+  func keys(ofPanel panel: Int, keyLength: Int) -> Range<Int> {
+    panel * panelKeys..<min(keyLength, (panel + 1) * panelKeys)
+  }
+
+  /// All stripes in the order in which they are handed out, as many heads abreast as there are threads: stripes of
+  /// different heads never wait for each other, and the keys of one head stay near.
+  func stripes(pattern: TilePattern, shape: AttentionShape, tiles size: Int, threads: Int) -> [Stripe] {
+    let groups = shape.batch * shape.keyHeads
+    // Threads that share a head begin one after the other: the first stripes are soon out of the way.
+    let short = groups < threads ? (threads - 1) / groups : 0
+    var stripes: [Stripe] = []
+    for first in stride(from: 0, to: groups, by: threads) {
+      let abreast = (first..<min(groups, first + threads)).map {
+        self.stripes(ofGroup: $0, pattern: pattern, shape: shape, tiles: size, short: short)
+      }
+      for turn in 0..<(abreast.map(\.count).max() ?? 0) {
+        for group in abreast where turn < group.count { stripes.append(group[turn]) }
+      }
+    }
+    return stripes
+  }
+
+  /// The stripes of a (batch, key head), `size` tiles each, the first `short` ones a quarter of that.
+  private func stripes(
+    ofGroup group: Int, pattern: TilePattern, shape: AttentionShape, tiles size: Int, short: Int
+  )
+    -> [Stripe]
+  {
+    let batch = group / shape.keyHeads, keyHead = group % shape.keyHeads
+    var stripes: [Stripe] = []
+    for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize {
+      let list = pattern.list(batch: batch, head: head)
+      var last = list.tiles.count
+      while last > 0 {
+        let tiles = max(0, last - (stripes.count < short ? max(1, size / 4) : size))..<last
+        last = tiles.lowerBound
+        stripes.append(
+          Stripe(
+            group: group, batch: batch, head: head, tiles: tiles, panels: panels(of: tiles, in: list),
+            turn: stripes.count))
+      }
+    }
+    return stripes
+  }
+
+  /// The panels from the first to the last in which tiles have keys.
+  private func panels(of tiles: Range<Int>, in list: TileList) -> Range<Int> {
+    var first = Int.max, last = -1
+    for tile in list.tiles[tiles] {
+      for segment in list.segments(of: tile) {
+        let start = Int(segment.start)
+        first = min(first, start)
+        last = max(last, start + (Int(segment.count) - 1) * Int(segment.stride))
+      }
+    }
+    return last < first ? 0..<0 : first / panelKeys..<min(panelCount, last / panelKeys + 1)
+  }
+}
+
+extension TileList.Segment {
+  /// The places of those keys of a run that lie in a range.
+  /// - Precondition: the keys are not gathered.
+  func places(in keys: Range<Int>) -> Range<Int> {
+    let (start, count, stride) = (Int(start), Int(count), Int(stride))
+    /// The first place at or after a key.
+    func place(_ key: Int) -> Int { key <= start ? 0 : min(count, (key - start + stride - 1) / stride) }
+    return place(keys.lowerBound)..<place(keys.upperBound)
+  }
+}
