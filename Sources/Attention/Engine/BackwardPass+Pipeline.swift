@@ -21,35 +21,45 @@ extension BackwardPass {
     let stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: size, threads: context.threads)
     let threads = min(context.threads, max(1, stripes.count))
     let scratch = scratchFloats
-    let pending = PendingBlocks(count: groups * blocks, pending: true)
+    let pending = PendingBlocks(count: groups * pipeline.panelCount, pending: true)
     defer { pending.release() }
     let tables = BlockTables(self, groups: groups, blocks: blocks)
     defer { tables.release() }
     @Sendable func target(_ group: Int) -> KeyGradients {
-      KeyGradients(
-        batch: group / shape.keyHeads, key: tables.key(group), value: tables.value(group),
-        pending: pending.marks(from: group * blocks))
+      KeyGradients(batch: group / shape.keyHeads, key: tables.key(group), value: tables.value(group))
     }
     let progress = PipelineProgress(stripes, groups: groups)
     var space = try Tensor(uninitialized: [threads, size, scratch], ledger: context.ledger)
     try space.withUnsafeMutablePointer { base throws in
       let region = Region(base: base)
       try Parallel.forEach(count: stripes.count, threads: threads) { index, worker in
-        try run(stripes[index], of: pipeline, progress, to: target(stripes[index].group)) {
+        let stripe = stripes[index]
+        let marks = pending.marks(from: stripe.group * pipeline.panelCount)
+        try run(stripe, of: pipeline, progress, to: target(stripe.group), marks) {
           region.scratch((worker * size + $0) * scratch)
         }
       }
     }
     // Keys that nobody sees.
     for group in 0..<groups {
-      let target = target(group)
-      for number in 0..<blocks where target.pending[number] != 0 { clear(number, of: target) }
+      let marks = pending.marks(from: group * pipeline.panelCount)
+      for panel in 0..<pipeline.panelCount where marks[panel] != 0 {
+        clear(pipeline.keys(ofPanel: panel, keyLength: shape.keyLength), ofGroup: group)
+      }
+    }
+  }
+
+  /// Clears the gradients of keys and values of a (batch, key head) in a range of keys.
+  private func clear(_ keys: Range<Int>, ofGroup group: Int) {
+    for (gradient, dim) in [(keyGradient, shape.headDim), (valueGradient, shape.valueDim)] {
+      let rows = gradient.head(group / shape.keyHeads, group % shape.keyHeads)
+      (rows + keys.lowerBound * dim).update(repeating: 0, count: keys.count * dim)
     }
   }
 
   private func run(
     _ stripe: BackwardPipeline.Stripe, of pipeline: BackwardPipeline, _ progress: PipelineProgress,
-    to target: KeyGradients, scratch: (Int) -> UnsafeMutableRawPointer
+    to target: KeyGradients, _ pending: UnsafeMutablePointer<UInt8>, scratch: (Int) -> UnsafeMutableRawPointer
   ) throws {
     let list = pattern.list(batch: stripe.batch, head: stripe.head)
     // The last tile first: the gradient of a key is a sum over tiles in this order, however stripes are cut.
@@ -68,9 +78,13 @@ extension BackwardPass {
         for (position, tile) in tiles.enumerated() {
           var feed = TileFeed(tile, in: list, keys: keys)
           guard !feed.isDone else { continue }
-          if isFirst { try progress.wait(stripe, panel: panel, complete: &complete, in: context) }
+          if isFirst {
+            try progress.wait(stripe, panel: panel, complete: &complete, in: context)
+            // The first to come clears the panel: then it is in the cache.
+            if pending[panel] != 0 { clear(keys, ofGroup: stripe.group) }
+            pending[panel] = 0
+          }
           feed.next(.max, in: list, tables) { run in
-            prepare(run.pointee.keys, in: target)
             if isFirst, plan.sharesPanels { attn_backward_stream(&head, &gradient, run.pointee.keys) }
             attn_backward_run(isa, scratch(position), run)
           }

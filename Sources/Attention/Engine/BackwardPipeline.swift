@@ -1,4 +1,5 @@
 import AttentionCore
+import CKernels
 
 /// How the work of a dense backward pass is divided, so that every gradient is added to in place.
 ///
@@ -33,26 +34,41 @@ struct BackwardPipeline: Sendable {
   /// The pipeline of a pattern whose rows see many of the keys; `nil` where private copies of a few blocks, or splitting few
   /// tiles along their keys, serve better.
   init?(pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves]) {
-    let hasGathered = pattern.lists.contains { $0.segments.contains { $0.stride == 0 } }
-    guard !hasGathered, waves.allSatisfy({ $0.count <= 1 }), BackwardPipeline.isDense(pattern, costs, shape)
-    else { return nil }
-    panelKeys = shape.keyLength >= 2048 ? 192 : 96
+    // Short ones where there are few: threads begin a panel apart.
+    panelKeys = min(BackwardPlan.panelKeys(shape), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
     panelCount = (shape.keyLength + panelKeys - 1) / panelKeys
     tileCount = (pattern.lists.map(\.tiles.count).max() ?? 0) * shape.groupSize
     let enoughTiles =
       tileCount * shape.batch * shape.keyHeads >= 8 || shape.keyLength <= 2 * shape.queryLength
     let enoughPanels =
       panelCount * shape.batch * shape.keyHeads >= 8 || shape.queryLength <= 2 * shape.keyLength
-    guard tileCount > 0, enoughTiles, enoughPanels else { return nil }
+    let hasGathered = pattern.lists.contains { $0.segments.contains { $0.stride == 0 } }
+    guard tileCount > 0, enoughTiles, enoughPanels, !hasGathered, waves.allSatisfy({ $0.count <= 1 }),
+      isDense(pattern, costs, shape)
+    else { return nil }
   }
 
-  /// Whether rows see about half of the keys, as causal ones do, or more of them than a cache holds from tile to tile.
-  private static func isDense(_ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape) -> Bool {
+  /// Whether rows see about half of the keys, as causal ones do, or more of them than a cache holds from tile to tile; and at
+  /// least half of a panel's where any, in a few runs.
+  private func isDense(_ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape) -> Bool {
     let enough = min(Double(ForwardPlan.localKeys), 0.45 * Double(shape.keyLength))
     return zip(pattern.lists, costs).allSatisfy { list, cost in
+      guard list.segments.count <= 16 * list.tiles.count else { return false }
       var lanes = 0.0
-      for tile in list.tiles { lanes += TileCosts.lanes(Int(tile.count)) }
-      return cost.total >= enough * lanes
+      var keys = 0.0
+      var visits = 0
+      for (number, tile) in list.tiles.enumerated() {
+        lanes += TileCosts.lanes(Int(tile.count))
+        keys += Double(cost.keys[number])
+        var end = 0
+        for segment in list.segments(of: tile) {
+          let first = Int(segment.start) / panelKeys
+          let last = (Int(segment.start) + (Int(segment.count) - 1) * Int(segment.stride)) / panelKeys
+          visits += max(0, last + 1 - max(first, end))
+          end = max(end, last + 1)
+        }
+      }
+      return cost.total >= enough * lanes && keys >= 0.5 * Double(visits * panelKeys)
     }
   }
 

@@ -1,4 +1,5 @@
 import AttentionCore
+import CKernels
 import Tensors
 
 /// What a backward pass does in which order: fixed by pattern and shape, never by the number of threads.
@@ -73,6 +74,13 @@ struct BackwardPlan: Sendable {
   static func unitsPerHead(heads: Int, keyLength: Int) -> Int {
     let wanted = max(1, min(8, keyLength / blockKeys))
     return max(1, (wanted + heads - 1) / heads)
+  }
+
+  /// Keys of a panel, whole blocks of the kernel: K, V and their gradients take half of a second-level cache of 1 MiB, with
+  /// the tiles.
+  static func panelKeys(_ shape: AttentionShape) -> Int {
+    let fitting = (256 << 10) / (2 * MemoryLayout<Float>.stride * (shape.headDim + shape.valueDim))
+    return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
   }
 
   /// The most tiles that share panels: every panel's keys, values and their gradients come from far away once for all

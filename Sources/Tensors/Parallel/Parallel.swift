@@ -31,18 +31,24 @@ public enum Parallel {
     rethrow: (any Error) throws -> Void
   ) rethrows {
     let next = Atomic<Int>(0)
-    let failure = Mutex<(any Error)?>(nil)
+    let hasFailed = Atomic<Bool>(false)
+    let failure = Failure()
     DispatchQueue.concurrentPerform(iterations: workers) { worker in
       while true {
         let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
         if index >= count { return }
         do { try body(index, worker) } catch {
-          failure.withLock { $0 = $0 ?? error }
+          if !hasFailed.exchange(true, ordering: .relaxed) { failure.error = error }
           next.store(count, ordering: .relaxed)
           return
         }
       }
     }
-    if let error = failure.withLock({ $0 }) { try rethrow(error) }
+    if let error = failure.error { try rethrow(error) }
+  }
+
+  /// The first error: written by one worker, read when all have ended.
+  private final class Failure: @unchecked Sendable {
+    var error: (any Error)?
   }
 }
