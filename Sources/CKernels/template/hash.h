@@ -1,19 +1,25 @@
 // Hashing of rows by random rotations: bucket = argmax [xR ; −xR]. Lanes are rows, so the argmax is vertical.
-// Products are rounded before they are added, on every instruction set alike: a near tie must not be decided by it.
+// A product is added without being rounded first, on every instruction set alike: a near tie must not be decided by it.
+
+/// a·b + c with one rounding; where the processor has no such instruction, and for hashing alone, the library's.
+INLINE vf KERNEL(fused)(vf a, vf b, vf c) {
+#if ISA_FMA
+  return vfma(a, b, c);
+#else
+  UNROLL for (int i = 0; i < VL; i++) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
+#endif
+}
 
 /// c[i][v] = Σ_k rotation[k][i] · x[k][v], mr columns of the rotation, side by side.
 INLINE void KERNEL(rotate)(
     const int mr, const int nv, vf *restrict c, const float *rotation, int dim, const float *x) {
-#pragma clang fp contract(off)
   for (int k = 0; k < dim; k++, rotation += mr, x += nv * VL) {
     vf operand[NV_MAX];
     UNROLL for (int v = 0; v < nv; v++) operand[v] = load(x + v * VL);
     UNROLL for (int i = 0; i < mr; i++) {
       vf factor = splat(rotation[i]);
-      UNROLL for (int v = 0; v < nv; v++) {
-        vf product = factor * operand[v];
-        c[i * nv + v] = c[i * nv + v] + product;
-      }
+      UNROLL for (int v = 0; v < nv; v++) c[i * nv + v] = KERNEL(fused)(factor, operand[v], c[i * nv + v]);
     }
   }
 }
