@@ -38,10 +38,10 @@ struct BackwardPipeline: Sendable {
     panelKeys = min(BackwardPlan.panelKeys(shape), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
     panelCount = (shape.keyLength + panelKeys - 1) / panelKeys
     tileCount = (pattern.lists.map(\.tiles.count).max() ?? 0) * shape.groupSize
-    let enoughTiles =
-      tileCount * shape.batch * shape.keyHeads >= 8 || shape.keyLength <= 2 * shape.queryLength
-    let enoughPanels =
-      panelCount * shape.batch * shape.keyHeads >= 8 || shape.queryLength <= 2 * shape.keyLength
+    // Threads share a head by its tiles and panels: not where there are few of one beside many of the other.
+    let groups = shape.batch * shape.keyHeads, rows = tileCount * TileList.lanes
+    let enoughTiles = tileCount * groups >= 8 || shape.keyLength <= 2 * rows
+    let enoughPanels = panelCount * groups >= 8 || rows <= 2 * shape.keyLength
     let hasGathered = pattern.lists.contains { $0.segments.contains { $0.stride == 0 } }
     guard tileCount > 0, enoughTiles, enoughPanels, !hasGathered, waves.allSatisfy({ $0.count <= 1 }),
       isDense(pattern, costs, shape)

@@ -100,8 +100,8 @@ extension BackwardPlan {
     var copyCount = 0
     var parts: [(batch: Int, element: Element)] = []
 
-    /// As many units as 64 threads want, or half of that, and so on, as long as their copies hold no more than half of the
-    /// gradients; else `fewest`, whatever their copies.
+    /// As many units as 64 threads want, or half of that, and so on, as long as their copies hold no more than an eighth of
+    /// the gradients; else `fewest`, whatever their copies.
     static func cheapest(
       pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves], fewest: Int
     ) -> Builder {
@@ -113,7 +113,7 @@ extension BackwardPlan {
       while count > fewest {
         let builder = Builder(
           pattern: pattern, shape: shape, costs: costs, waves: waves, unitsPerHead: count,
-          copyLimit: heads * blocks / 2)
+          copyLimit: heads * blocks / 8)
         if let builder { return builder }
         count /= 2
       }
