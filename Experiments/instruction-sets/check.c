@@ -1,10 +1,11 @@
-// Forward and backward of one tile against a naive double loop, for the instruction sets that a build can run: what
+// Forward and backward of one tile against a naive double loop, and the buckets of rows against their definition, for the instruction sets that a build can run: what
 // arm64.sh and sixteen-lanes.sh compile.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "CKernels.h"
+#include "dense.h"
 
 static float *draw(size_t count) {
   float *p = aligned_alloc(64, (count * 4 + 63) / 64 * 64);
@@ -84,6 +85,41 @@ static int check(int isa, int rows, int keys, int d, int e, int mask) {
   return check_scaled(isa, rows, keys, d, e, mask, 0.3f);
 }
 
+/// argmax over [x·R, −x·R] of one factor of a round, of sums of fused products; the first of equals.
+static int bucket(const float *x, const float *rotations, int dim, int width, int first, int half) {
+  int high_at = 0, low_at = 0;
+  float high = -INFINITY, low = INFINITY;
+  for (int c = 0; c < half; c++) {
+    float sum = 0;
+    for (int k = 0; k < dim; k++) sum = fmaf(rotations[(size_t)k * width + first + c], x[k], sum);
+    if (sum > high) high = sum, high_at = c;
+    if (sum < low) low = sum, low_at = c;
+  }
+  return -low > high ? low_at + half : high_at;
+}
+
+static int check_hash(int isa, int rows, int dim, int hashes, int first_half, int second_half) {
+  const int halves = first_half + second_half, width = hashes * halves;
+  float *x = draw((size_t)rows * dim), *rotations = draw((size_t)dim * width), *packed = draw((size_t)dim * width);
+  float *scratch = draw(64 * ((size_t)dim + 16));
+  int32_t *found = calloc((size_t)rows * hashes, sizeof *found);
+  attn_hash_pack(packed, rotations, dim, hashes, first_half, second_half);
+  attn_hash_rows(isa, x, dim, rows, dim, packed, hashes, first_half, second_half, found, rows, scratch);
+  int wrong = 0;
+  for (int hash = 0; hash < hashes; hash++)
+    for (int i = 0; i < rows; i++) {
+      const int first = hash * halves;
+      int want = bucket(x + (size_t)i * dim, rotations, dim, width, first, first_half);
+      if (second_half > 0)
+        want += 2 * first_half * bucket(x + (size_t)i * dim, rotations, dim, width, first + first_half, second_half);
+      wrong += want != found[hash * rows + i];
+    }
+  printf(
+      "%s isa %d rows %d d %d hashes %d buckets %d, %d: %d wrong\n", wrong ? "FAIL" : "ok  ", isa, rows, dim, hashes,
+      2 * first_half, 2 * second_half, wrong);
+  return wrong == 0;
+}
+
 #ifndef FIRST_ISA
 #define FIRST_ISA 0
 #define LAST_ISA 0
@@ -105,6 +141,10 @@ int main(void) {
       good &= check_scaled(isa, rows, 600, 128, 64, ATTN_FULL, 0.2f);
       good &= check(isa, rows, 130, 16, 17, ATTN_BAND);
     }
+    good &= check_hash(isa, 500, 64, 4, 64, 0);
+    good &= check_hash(isa, 77, 43, 3, 7, 0);
+    good &= check_hash(isa, 130, 40, 2, 8, 5);
+    good &= check_hash(isa, 5, 1, 1, 1, 0);
   }
   return good ? 0 : 1;
 }
