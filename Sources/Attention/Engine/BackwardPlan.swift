@@ -60,7 +60,7 @@ struct BackwardPlan: Sendable {
     }
     pipeline = nil
     let fewest = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
-    let builder = Builder.cheapest(pattern: pattern, shape: shape, costs: costs, waves: waves, fewest: fewest)
+    let builder = Builder.widest(pattern: pattern, shape: shape, costs: costs, waves: waves, fewest: fewest)
     unitsPerHead = builder.unitsPerHead
     units = builder.units
     waveCount = builder.waveCount
@@ -102,7 +102,7 @@ extension BackwardPlan {
 
     /// As many units as 64 threads want, or half of that, and so on, as long as their copies hold no more than an eighth of
     /// the gradients; else `fewest`, whatever their copies.
-    static func cheapest(
+    static func widest(
       pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves], fewest: Int
     ) -> Builder {
       let heads = shape.batch * shape.keyHeads
