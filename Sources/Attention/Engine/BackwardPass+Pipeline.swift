@@ -1,22 +1,12 @@
 import AttentionCore
 import CKernels
-import Synchronization
 import Tensors
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 extension BackwardPass {
   /// Runs the stripes of a pipeline.
   func run(_ pipeline: BackwardPipeline) throws {
-    if !plan.firstCoversAllRows { clearQueryGradient() }
     let groups = shape.batch * shape.keyHeads
-    let blocks = (shape.keyLength + BackwardPlan.blockKeys - 1) / BackwardPlan.blockKeys
+    let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
     let size = pipeline.stripeTiles(limit: plan.group, heads: groups, threads: context.threads)
     let stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: size, threads: context.threads)
     let threads = min(context.threads, max(1, stripes.count))
@@ -102,20 +92,14 @@ extension BackwardPass {
   }
 }
 
-/// The first panel that every stripe of a pipeline has not left.
+/// For every stripe of a pipeline, the first panel that it has not left.
 private final class PipelineProgress: Sendable {
-  private final class Counter: Sendable {
-    let panel: Atomic<Int>
-
-    init(_ panel: Int) { self.panel = Atomic(panel) }
-  }
-
-  private let stripes: [[Counter]]
+  private let stripes: [[SharedCounter]]
 
   /// Before it begins, a stripe has left the panels in which it has no keys.
   init(_ stripes: [BackwardPipeline.Stripe], groups: Int) {
-    var counters = [[Counter]](repeating: [], count: groups)
-    for stripe in stripes { counters[stripe.group].append(Counter(stripe.panels.lowerBound)) }
+    var counters = [[SharedCounter]](repeating: [], count: groups)
+    for stripe in stripes { counters[stripe.group].append(SharedCounter(stripe.panels.lowerBound)) }
     self.stripes = counters
   }
 
@@ -126,20 +110,13 @@ private final class PipelineProgress: Sendable {
     _ stripe: BackwardPipeline.Stripe, panel: Int, complete: inout Int, in context: ExecutionContext
   ) throws {
     let counters = stripes[stripe.group]
-    while complete < stripe.turn, counters[complete].panel.load(ordering: .acquiring) == .max {
-      complete += 1
-    }
-    for earlier in counters[complete..<stripe.turn] {
-      while earlier.panel.load(ordering: .acquiring) <= panel {
-        try context.checkCancellation()
-        sched_yield()
-      }
-    }
+    while complete < stripe.turn, counters[complete].current == .max { complete += 1 }
+    for earlier in counters[complete..<stripe.turn] { try earlier.wait(for: panel + 1, in: context) }
   }
 
   /// Notes that a stripe has left all panels before this one.
   func leave(_ stripe: BackwardPipeline.Stripe, upTo panel: Int) {
-    stripes[stripe.group][stripe.turn].panel.store(panel, ordering: .releasing)
+    stripes[stripe.group][stripe.turn].raise(to: panel)
   }
 }
 

@@ -5,7 +5,6 @@ import Tensors
 extension BackwardPass {
   /// Runs the units of a plan, wave by wave, and adds up what they have in copies.
   func runUnits() throws {
-    if !plan.firstCoversAllRows { clearQueryGradient() }
     let threads = min(context.threads, max(1, plan.units.count))
     let scratch = scratchFloats
     let blocks = plan.units.first?.copies.count ?? 0
@@ -37,17 +36,6 @@ extension BackwardPass {
     }
     addCopies()
     addParts()
-  }
-
-  func clearQueryGradient() {
-    let chunk = 1024
-    let chunks = (shape.queryLength + chunk - 1) / chunk
-    Parallel.forEach(count: shape.batch * shape.queryHeads * chunks, threads: context.threads) { index, _ in
-      let (rest, part) = (index / chunks, index % chunks)
-      let rows = queryGradient.head(rest / shape.queryHeads, rest % shape.queryHeads)
-      let count = min(chunk, shape.queryLength - part * chunk)
-      (rows + part * chunk * shape.headDim).update(repeating: 0, count: count * shape.headDim)
-    }
   }
 
   /// Clears a block of the gradients of keys and values.
@@ -83,8 +71,7 @@ extension BackwardPass {
   /// - Throws: `CancellationRequested`.
   private func run(
     _ elements: [BackwardPlan.Element], adds: Bool, to target: KeyGradients,
-    _ pending: UnsafeMutablePointer<UInt8>,
-    scratch: (Int) -> UnsafeMutableRawPointer
+    _ pending: UnsafeMutablePointer<UInt8>, scratch: (Int) -> UnsafeMutableRawPointer
   ) throws {
     var first = 0
     while first < elements.count {
@@ -119,8 +106,7 @@ extension BackwardPass {
   /// Computes a few elements of one query head together, panel by panel of keys.
   private func group(
     _ elements: ArraySlice<BackwardPlan.Element>, adds: Bool, to target: KeyGradients,
-    _ pending: UnsafeMutablePointer<UInt8>,
-    scratch: (Int) -> UnsafeMutableRawPointer
+    _ pending: UnsafeMutablePointer<UInt8>, scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     guard let first = elements.first else { return }
     let headNumber = Int(first.head)
@@ -210,8 +196,7 @@ extension BackwardPass {
     try key.withUnsafeBufferPointer { keys throws in
       try value.withUnsafeBufferPointer { values throws in
         guard let keyBase = keys.baseAddress, let valueBase = values.baseAddress else { return }
-        try body(
-          KeyGradients(batch: unit.batch, key: keyBase, value: valueBase))
+        try body(KeyGradients(batch: unit.batch, key: keyBase, value: valueBase))
       }
     }
   }
@@ -220,7 +205,7 @@ extension BackwardPass {
   private func addCopies() {
     guard plan.copyCount > 0 else { return }
     let heads = plan.units.count / plan.unitsPerHead
-    let blocks = (shape.keyLength + BackwardPlan.blockKeys - 1) / BackwardPlan.blockKeys
+    let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
     Parallel.forEach(count: heads * blocks, threads: context.threads) { index, _ in
       let (headIndex, number) = (index / blocks, index % blocks)
       let keys = min(BackwardPlan.blockKeys, shape.keyLength - number * BackwardPlan.blockKeys)

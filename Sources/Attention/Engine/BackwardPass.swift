@@ -23,7 +23,19 @@ struct BackwardPass: Sendable {
   }
 
   func run() throws {
+    if !plan.firstCoversAllRows { clearQueryGradient() }
     if let pipeline = plan.pipeline { try run(pipeline) } else { try runUnits() }
+  }
+
+  private func clearQueryGradient() {
+    let chunk = 1024
+    let chunks = (shape.queryLength + chunk - 1) / chunk
+    Parallel.forEach(count: shape.batch * shape.queryHeads * chunks, threads: context.threads) { index, _ in
+      let (rest, part) = (index / chunks, index % chunks)
+      let rows = queryGradient.head(rest / shape.queryHeads, rest % shape.queryHeads)
+      let count = min(chunk, shape.queryLength - part * chunk)
+      (rows + part * chunk * shape.headDim).update(repeating: 0, count: count * shape.headDim)
+    }
   }
 
   /// Where gradients of keys and values of one (batch, key head) are added.

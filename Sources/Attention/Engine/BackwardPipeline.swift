@@ -11,8 +11,8 @@ import CKernels
 ///
 /// The gradient of a key is thus the sum over tiles in descending order, and that of a query the sum over panels in
 /// ascending order, whatever the stripes: they are cut to suit the number of threads, and the bits stay the same. (Blocks
-/// of keys end with the panel for that.) No gradient has a private copy. Up to `min(stripes, panels)` threads work on one head; `w` of them wait
-/// `w − 1` panels at the beginning, where stripes begin at the same key.
+/// of keys end with the panel for that.) No gradient has a private copy. Up to `min(stripes, panels)` threads work on one
+/// head; `w` of them wait `w − 1` panels at the beginning, where stripes begin at the same key.
 struct BackwardPipeline: Sendable {
   /// Tiles of one query head, and the panels in which they have keys.
   struct Stripe: Sendable {
@@ -42,8 +42,7 @@ struct BackwardPipeline: Sendable {
     let groups = shape.batch * shape.keyHeads, rows = tileCount * TileList.lanes
     let enoughTiles = tileCount * groups >= 8 || shape.keyLength <= 2 * rows
     let enoughPanels = panelCount * groups >= 8 || rows <= 2 * shape.keyLength
-    let hasGathered = pattern.lists.contains { $0.segments.contains { $0.stride == 0 } }
-    guard tileCount > 0, enoughTiles, enoughPanels, !hasGathered, waves.allSatisfy({ $0.count <= 1 }),
+    guard tileCount > 0, enoughTiles, enoughPanels, !pattern.gathersKeys, waves.allSatisfy({ $0.count <= 1 }),
       isDense(pattern, costs, shape)
     else { return nil }
   }

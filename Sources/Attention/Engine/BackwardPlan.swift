@@ -90,6 +90,13 @@ struct BackwardPlan: Sendable {
   static let localGroup = 2
   /// Keys of a block of the gradients of keys and values.
   static let blockKeys = 64
+
+  static func blockCount(keyLength: Int) -> Int { (keyLength + blockKeys - 1) / blockKeys }
+}
+
+extension TilePattern {
+  /// Whether some segment's keys are gathered.
+  var gathersKeys: Bool { lists.contains { $0.segments.contains { $0.stride == 0 } } }
 }
 
 extension BackwardPlan {
@@ -106,10 +113,9 @@ extension BackwardPlan {
       pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves], fewest: Int
     ) -> Builder {
       let heads = shape.batch * shape.keyHeads
-      let blocks = (shape.keyLength + blockKeys - 1) / blockKeys
+      let blocks = blockCount(keyLength: shape.keyLength)
       // Gathered keys come from everywhere.
-      let isGathered = pattern.lists.contains { $0.segments.contains { $0.stride == 0 } }
-      var count = isGathered ? fewest : max(fewest, min((64 + heads - 1) / heads, blocks))
+      var count = pattern.gathersKeys ? fewest : max(fewest, min((64 + heads - 1) / heads, blocks))
       while count > fewest {
         let builder = Builder(
           pattern: pattern, shape: shape, costs: costs, waves: waves, unitsPerHead: count,
@@ -179,7 +185,7 @@ extension BackwardPlan {
       if !inOrder { elements.sort { ($0.place, $0.element.slot) < ($1.place, $1.element.slot) } }
       let total = elements.reduce(0) { $0 + $1.cost }
       let first = units.count
-      let blocks = (shape.keyLength + blockKeys - 1) / blockKeys
+      let blocks = blockCount(keyLength: shape.keyLength)
       for _ in 0..<unitCount {
         units.append(
           Unit(

@@ -1,4 +1,4 @@
-/// Which blocks of the gradients of keys and values are still to be cleared.
+/// Which blocks, or panels, of the gradients of keys and values are still to be cleared.
 struct PendingBlocks: @unchecked Sendable {
   // Shared like a `Region`: a block's mark is touched by one worker at a time.
   private let base: UnsafeMutablePointer<UInt8>

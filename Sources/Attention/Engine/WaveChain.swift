@@ -1,14 +1,5 @@
 import AttentionCore
-import Synchronization
 import Tensors
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// The waves of all heads in one order of work, a few heads at a time, so that a head's rows stay in the cache from one
 /// wave to the next and no worker waits at the end of a wave.
@@ -24,11 +15,7 @@ final class WaveChain: Sendable {
   let steps: [Step]
   let works: [WaveWork]
   private let heads: Range<Int>
-  private let done: [[Counter]]
-
-  private final class Counter: Sendable {
-    let value = Atomic<Int>(0)
-  }
+  private let done: [[SharedCounter]]
 
   /// The steps of the heads, `abreast` of them at a time.
   init(_ works: [WaveWork], heads: Range<Int>, abreast: Int) {
@@ -45,7 +32,7 @@ final class WaveChain: Sendable {
       }
     }
     self.steps = steps
-    done = works.map { _ in heads.map { _ in Counter() } }
+    done = works.map { _ in heads.map { _ in SharedCounter() } }
   }
 
   /// Waits until the step may begin.
@@ -53,16 +40,12 @@ final class WaveChain: Sendable {
   func wait(for step: Step, in context: ExecutionContext) throws {
     guard step.wave > 0 else { return }
     let count = works[step.wave - 1].groups(ofHead: step.head).count
-    let counter = done[step.wave - 1][step.head - heads.lowerBound]
-    while counter.value.load(ordering: .acquiring) < count {
-      try context.checkCancellation()
-      sched_yield()
-    }
+    try done[step.wave - 1][step.head - heads.lowerBound].wait(for: count, in: context)
   }
 
   /// Notes that a step is complete.
   func finish(_ step: Step) {
-    done[step.wave][step.head - heads.lowerBound].value.add(1, ordering: .releasing)
+    done[step.wave][step.head - heads.lowerBound].increment()
   }
 }
 

@@ -15,7 +15,7 @@ extension LSH {
     guard pass == .backward else { return bytes }
     let keyHeads = configuration.sharedQueryKey ? shape.queryHeads : shape.keyHeads
     let units = BackwardPlan.unitsPerHead(heads: shape.batch * keyHeads, keyLength: shape.keyLength)
-    let blocks = (shape.keyLength + BackwardPlan.blockKeys - 1) / BackwardPlan.blockKeys
+    let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
     let keys = Double(shape.batch * keyHeads * blocks * BackwardPlan.blockKeys)
     bytes += Double(units - 1) * keys * Double(shape.headDim + shape.valueDim) * float
     if configuration.sharedQueryKey && shape.groupSize > 1 {

@@ -5,8 +5,8 @@
 #pragma clang assume_nonnull begin
 
 /// The bucket of `count` rows in every round: argmax [xR ; −xR], with a second factor when second_half > 0:
-/// bucket = first + 2·first_half·second, of sums of fused products in the order of dims. rotations: what attn_hash_pack makes; bucket: [hashes][…], bucket_stride apart;
-/// scratch: 64 floats for every dim, rounded up to 16. The same bits on every instruction set.
+/// bucket = first + 2·first_half·second, of sums of fused products in the order of dims. rotations: what attn_hash_pack
+/// makes; bucket: [hashes][…], bucket_stride apart; scratch: 64 floats for every dim, rounded up to 16. The same bits on every instruction set.
 void attn_hash_rows(
     int32_t isa, const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations,
     int32_t hashes, int32_t first_half, int32_t second_half, int32_t *bucket, int64_t bucket_stride, float *scratch);

@@ -1,5 +1,5 @@
-// Tiles of up to ATTN_NARROW rows that are not gathered (decoding, single global rows): lanes run along the head dimension instead, so that a
-// row costs what it is and the pass is bound by reading K and V once. Q is [row][dim], O is [row][dim], both padded.
+// Tiles of up to ATTN_NARROW rows that are not gathered (decoding, single global rows): lanes run along the head dimension
+// instead, so that a row costs what it is and the pass is bound by reading K and V once. Q is [row][dim], O is [row][dim], both padded.
 // Runs of keys without a mask are read where they lie, NARROW_KEYS at a time and without a list of pointers; `half`: in bfloat16,
 // widened in registers.
 
