@@ -8,9 +8,9 @@ typedef struct {
   int32_t first, last, mask, low, high;
 } attn_piece;
 
-/// The keys that wait to be computed.
+/// The keys that wait to be computed, until there are `capacity` of them.
 typedef struct {
-  int32_t count, pieces;
+  int32_t count, pieces, capacity;
   const float *keys[ATTN_BLOCK], *values[ATTN_BLOCK];
   int32_t key[ATTN_BLOCK];
   uint64_t word[ATTN_BLOCK];
@@ -34,7 +34,7 @@ static inline float *attn_gradient_row(float *const *blocks, int32_t key, int32_
 /// Appends the keys `from ..` of a run until the block is full or the run ends; returns the next key.
 static inline int32_t attn_block_fill(attn_block *block, const attn_head *head, const attn_run *run, int32_t from) {
   attn_piece piece = {block->count, block->count, run->mask, run->low, run->high};
-  const int32_t room = ATTN_BLOCK - block->count, *index = run->keys.index;
+  const int32_t room = block->capacity - block->count, *index = run->keys.index;
   const float **keys = block->keys + block->count, **values = block->values + block->count;
   int32_t *key = block->key + block->count, count = 0, next;
   uint64_t *word = block->word + block->count;

@@ -59,6 +59,7 @@ void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gra
   tile->gradient = *gradient;
   tile->rows = rows.count;
   tile->block.count = tile->block.pieces = 0;
+  tile->block.capacity = ATTN_BLOCK;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
   KERNEL(strip_reach)(tile->position, tile->rows, tile->strips, tile->nv * VL, tile->low, tile->high);
@@ -272,7 +273,7 @@ void KERNEL(backward_run)(void *scratch, const attn_run *run) {
   backward_tile *tile = scratch;
   for (int32_t t = 0; t < run->keys.count;) {
     t = attn_block_fill(&tile->block, &tile->head, run, t);
-    if (tile->block.count == ATTN_BLOCK) KERNEL(backward_flush)(tile);
+    if (tile->block.count == tile->block.capacity) KERNEL(backward_flush)(tile);
   }
 }
 

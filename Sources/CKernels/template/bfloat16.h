@@ -143,7 +143,7 @@ void KERNEL(forward16_run)(void *scratch, const attn_run *run) {
       attn_prefetch_row((const float *)own->keys[t], HALF(own->head.head_dim));
       attn_prefetch_row((const float *)own->values[t], HALF(own->head.value_dim));
     }
-    if (block->count == ATTN_BLOCK) KERNEL(forward16_flush)(own);
+    if (block->count == block->capacity) KERNEL(forward16_flush)(own);
   }
 }
 

@@ -2,6 +2,9 @@
 // masks are vertical and nothing of K or V is packed. A tile is `strips` column strips of nv vectors.
 
 #define MAX_STRIPS (ATTN_LANES / STRIP)
+/// The keys of a shorter block, which stays in half of a first-level cache (32 KiB) from strip to strip.
+#define SHORT_BLOCK 64
+#define HALF_CACHE_FLOATS 4096
 
 typedef struct {
   attn_head head;
@@ -36,6 +39,14 @@ INLINE void KERNEL(geometry)(int32_t rows, int32_t *lanes, int32_t *nv, int32_t 
     *nv = (rows + VL - 1) / VL;
   }
   *lanes = *strips * *nv * VL;
+}
+
+/// The keys of a block. Several strips would each read 96 keys of 43 to 64 dims from the second-level cache, so they get
+/// fewer. Gathered rows always do, however few: how many share a tile depends on the data, and what a row gets must not.
+INLINE int32_t KERNEL(block_keys)(attn_list rows, int strips, int head_dim) {
+  const int often = MAX_STRIPS > 2 && (strips > 2 || rows.index);
+  const int gains = ATTN_BLOCK * head_dim > HALF_CACHE_FLOATS && SHORT_BLOCK * head_dim <= HALF_CACHE_FLOATS;
+  return often && gains ? SHORT_BLOCK : ATTN_BLOCK;
 }
 
 /// Packs factor·rowsᵀ: target[strip][dim][lane of strip]; lanes without a row are 0.
@@ -93,6 +104,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   tile->narrow = rows.count <= ATTN_NARROW && !rows.index;
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
+  tile->block.capacity = KERNEL(block_keys)(rows, tile->strips, head->head_dim);
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
   KERNEL(strip_reach)(tile->position, tile->rows, tile->strips, tile->nv * VL, tile->low, tile->high);
   KERNEL(prefetch_rows)(head->query, head->query_stride, tile->row, tile->rows, head->head_dim);
@@ -169,7 +181,7 @@ void KERNEL(forward_run)(void *scratch, const attn_run *run) {
   }
   for (int32_t t = 0; t < run->keys.count;) {
     t = attn_block_fill(&tile->block, &tile->head, run, t);
-    if (tile->block.count == ATTN_BLOCK) KERNEL(forward_flush)(tile);
+    if (tile->block.count == tile->block.capacity) KERNEL(forward_flush)(tile);
   }
 }
 
