@@ -61,11 +61,6 @@ static inline int32_t attn_block_fill(attn_block *block, const attn_head *head, 
     if (run->bits) for (int32_t t = 0; t < count; t++) word[t] = run->bits[from + t];
     next = count == live ? run->keys.count : from + count;
   }
-  if (index || run->keys.stride > 1)
-    for (int32_t t = 0; t < count; t++) {
-      attn_prefetch_row(keys[t], head->head_dim);
-      attn_prefetch_row(values[t], head->value_dim);
-    }
   block->count += count;
   piece.last = block->count;
   if (count > 0) block->piece[block->pieces++] = piece;

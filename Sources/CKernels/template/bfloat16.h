@@ -132,16 +132,12 @@ void KERNEL(forward16_run)(void *scratch, const attn_run *run) {
     return;
   }
   attn_block *block = &own->tile->block;
-  const int scattered = run->keys.index != NULL || run->keys.stride > 1;
   for (int32_t next = 0; next < run->keys.count;) {
     const int first = block->count;
     next = attn_block_fill(block, &own->tile->head, run, next);
     for (int t = first; t < block->count; t++) {
       own->keys[t] = own->head.key + (ptrdiff_t)block->key[t] * own->head.key_stride;
       own->values[t] = own->head.value + (ptrdiff_t)block->key[t] * own->head.value_stride;
-      if (!scattered) continue;
-      attn_prefetch_row((const float *)own->keys[t], HALF(own->head.head_dim));
-      attn_prefetch_row((const float *)own->values[t], HALF(own->head.value_dim));
     }
     if (block->count == block->capacity) KERNEL(forward16_flush)(own);
   }
