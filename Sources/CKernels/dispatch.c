@@ -15,6 +15,13 @@
   X(void, backward_flush, (void *scratch))                                                                            \
   X(void, backward_end,                                                                                               \
     (void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds))                            \
+  X(size_t, backward16_bytes, (int32_t head_dim, int32_t value_dim))                                                  \
+  X(void, backward16_begin,                                                                                           \
+    (void *scratch, const attn_head16 *head, const attn_gradient *gradient, attn_list rows))                          \
+  X(void, backward16_run, (void *scratch, const attn_run *run))                                                       \
+  X(void, backward16_flush, (void *scratch))                                                                          \
+  X(void, backward16_end,                                                                                             \
+    (void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds))                            \
   X(void, add, (float *target, const float *source, int64_t count))                                                   \
   X(void, hash_rows,                                                                                                  \
     (const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations, int32_t hashes,       \
@@ -74,24 +81,41 @@ void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_
   }
 }
 
-void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient, attn_list keys) {
-  const int32_t dk = head->head_dim, dv = head->value_dim;
+/// A head's keys and values as bytes, whatever their precision.
+typedef struct {
+  const char *key, *value;
+  ptrdiff_t key_step, value_step;
+  int32_t key_bytes, value_bytes, key_limit, head_dim, value_dim;
+} key_bytes;
+
+#define KEY_BYTES(head, element)                                                                                      \
+  (key_bytes) {                                                                                                       \
+    (const char *)(head)->key, (const char *)(head)->value, (ptrdiff_t)(head)->key_stride * (element),                 \
+        (ptrdiff_t)(head)->value_stride * (element), (head)->head_dim * (element), (head)->value_dim * (element),      \
+        (head)->key_limit, (head)->head_dim, (head)->value_dim                                                         \
+  }
+
+static inline void prefetch_row(const void *row, int32_t bytes) {
+  for (int32_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)row + at, 0, 2);
+}
+
+static void prefetch_keys(key_bytes from, const attn_gradient *gradient, attn_list keys) {
   for (int32_t t = 0; t < keys.count; t++) {
     const int32_t key = attn_row(&keys, t);
-    if (key >= head->key_limit) continue;
-    const float *k = head->key + (ptrdiff_t)key * head->key_stride;
-    const float *v = head->value + (ptrdiff_t)key * head->value_stride;
-    const float *gk = attn_gradient_row(gradient->key_gradient, key, dk);
-    const float *gv = attn_gradient_row(gradient->value_gradient, key, dv);
-    for (int32_t at = 0; at < dk; at += 16) {
-      __builtin_prefetch(k + at, 0, 2);
-      __builtin_prefetch(gk + at, 0, 2);
-    }
-    for (int32_t at = 0; at < dv; at += 16) {
-      __builtin_prefetch(v + at, 0, 2);
-      __builtin_prefetch(gv + at, 0, 2);
-    }
+    if (key >= from.key_limit) continue;
+    prefetch_row(from.key + key * from.key_step, from.key_bytes);
+    prefetch_row(attn_gradient_row(gradient->key_gradient, key, from.head_dim), from.head_dim * (int32_t)sizeof(float));
+    prefetch_row(from.value + key * from.value_step, from.value_bytes);
+    prefetch_row(attn_gradient_row(gradient->value_gradient, key, from.value_dim), from.value_dim * (int32_t)sizeof(float));
   }
+}
+
+void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient, attn_list keys) {
+  prefetch_keys(KEY_BYTES(head, (int32_t)sizeof(float)), gradient, keys);
+}
+
+void attn_backward16_prefetch(const attn_head16 *head, const attn_gradient *gradient, attn_list keys) {
+  prefetch_keys(KEY_BYTES(head, (int32_t)sizeof(uint16_t)), gradient, keys);
 }
 
 static inline void stream_row(const void *row, int32_t bytes) {
@@ -103,14 +127,24 @@ void attn_stream_rows(const void *base, int64_t stride, attn_list rows, int32_t 
     stream_row((const char *)base + (ptrdiff_t)attn_row(&rows, t) * stride, bytes);
 }
 
+static void stream_gradients(float *const *blocks, attn_list keys, int32_t dim) {
+  for (int32_t t = 0; t < keys.count; t++)
+    stream_row(attn_gradient_row(blocks, attn_row(&keys, t), dim), dim * (int32_t)sizeof(float));
+}
+
+static void stream_keys(key_bytes from, const attn_gradient *gradient, attn_list keys) {
+  attn_stream_rows(from.key, from.key_step, keys, from.key_bytes);
+  attn_stream_rows(from.value, from.value_step, keys, from.value_bytes);
+  stream_gradients(gradient->key_gradient, keys, from.head_dim);
+  stream_gradients(gradient->value_gradient, keys, from.value_dim);
+}
+
 void attn_backward_stream(const attn_head *head, const attn_gradient *gradient, attn_list keys) {
-  const int32_t float_bytes = sizeof(float), dk = head->head_dim, dv = head->value_dim;
-  attn_stream_rows(head->key, head->key_stride * float_bytes, keys, dk * float_bytes);
-  attn_stream_rows(head->value, head->value_stride * float_bytes, keys, dv * float_bytes);
-  for (int32_t t = 0; t < keys.count; t++)
-    stream_row(attn_gradient_row(gradient->key_gradient, attn_row(&keys, t), dk), dk * float_bytes);
-  for (int32_t t = 0; t < keys.count; t++)
-    stream_row(attn_gradient_row(gradient->value_gradient, attn_row(&keys, t), dv), dv * float_bytes);
+  stream_keys(KEY_BYTES(head, (int32_t)sizeof(float)), gradient, keys);
+}
+
+void attn_backward16_stream(const attn_head16 *head, const attn_gradient *gradient, attn_list keys) {
+  stream_keys(KEY_BYTES(head, (int32_t)sizeof(uint16_t)), gradient, keys);
 }
 
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {
@@ -144,6 +178,24 @@ void attn_backward_flush(int32_t isa, void *scratch) { table(isa)->backward_flus
 void attn_backward_end(
     int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
   table(isa)->backward_end(scratch, target, target_stride, in_place, adds);
+}
+
+size_t attn_backward16_bytes(int32_t isa, int32_t head_dim, int32_t value_dim) {
+  return table(isa)->backward16_bytes(head_dim, value_dim);
+}
+
+void attn_backward16_begin(
+    int32_t isa, void *scratch, const attn_head16 *head, const attn_gradient *gradient, attn_list rows) {
+  table(isa)->backward16_begin(scratch, head, gradient, rows);
+}
+
+void attn_backward16_run(int32_t isa, void *scratch, const attn_run *run) { table(isa)->backward16_run(scratch, run); }
+
+void attn_backward16_flush(int32_t isa, void *scratch) { table(isa)->backward16_flush(scratch); }
+
+void attn_backward16_end(
+    int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
+  table(isa)->backward16_end(scratch, target, target_stride, in_place, adds);
 }
 
 void attn_add(int32_t isa, float *target, const float *source, int64_t count) {

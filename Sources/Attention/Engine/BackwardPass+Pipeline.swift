@@ -54,11 +54,11 @@ extension BackwardPass {
     let list = pattern.list(batch: stripe.batch, head: stripe.head)
     // The last tile first: the gradient of a key is a sum over tiles in this order, however stripes are cut.
     let tiles = Array(list.tiles[stripe.tiles].reversed())
-    var head = head(stripe.batch, stripe.head)
+    let head = head(stripe.batch, stripe.head)
     var gradient = gradient(stripe.head, target)
     try list.withTables { tables throws in
       for (position, tile) in tiles.enumerated() {
-        attn_backward_begin(isa, scratch(position), &head, &gradient, tables.rows(tile))
+        begin(scratch(position), head, &gradient, tables.rows(tile))
       }
       var complete = 0
       for panel in stripe.panels {
@@ -75,17 +75,18 @@ extension BackwardPass {
             pending[panel] = 0
           }
           feed.next(.max, in: list, tables) { run in
-            if isFirst, plan.sharesPanels { attn_backward_stream(&head, &gradient, run.pointee.keys) }
-            attn_backward_run(isa, scratch(position), run)
+            if isFirst, plan.sharesPanels { stream(head, &gradient, run.pointee.keys) }
+            add(run, to: scratch(position))
           }
-          attn_backward_flush(isa, scratch(position))
+          flush(scratch(position))
           isFirst = false
         }
         progress.leave(stripe, upTo: panel + 1)
       }
       for position in tiles.indices {
-        attn_backward_end(
-          isa, scratch(position), gradient.query_gradient, gradient.query_gradient_stride, 1, 0)
+        end(
+          scratch(position), gradient.query_gradient, stride: queryGradient.rowStride, inPlace: true,
+          adds: false)
       }
       progress.leave(stripe, upTo: .max)
     }

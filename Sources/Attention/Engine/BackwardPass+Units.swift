@@ -93,12 +93,12 @@ extension BackwardPass {
     let head = Int(element.head), list = pattern.list(batch: batch, head: head)
     list.withTables { tables in
       let rows = tables.rows(list.tiles[Int(element.tile)])
-      for (tensor, dim) in [
-        (query, shape.headDim), (output, shape.valueDim), (outputGradient, shape.valueDim),
-      ] {
-        attn_prefetch_rows(
-          tensor.head(batch, head), Int64(tensor.rowStride * MemoryLayout<Float>.stride), rows,
-          Int32(dim * MemoryLayout<Float>.stride), 0)
+      func ask(_ base: UnsafeRawPointer, _ rowStride: Int, _ dim: Int, _ element: Int) {
+        attn_prefetch_rows(base, Int64(rowStride * element), rows, Int32(dim * element), 0)
+      }
+      ask(query.head(batch, head), query.rowStride, shape.headDim, shape.precision.byteCount)
+      for tensor in [output, outputGradient] {
+        ask(tensor.head(batch, head), tensor.rowStride, shape.valueDim, MemoryLayout<Float>.stride)
       }
     }
   }
@@ -111,7 +111,7 @@ extension BackwardPass {
     guard let first = elements.first else { return }
     let headNumber = Int(first.head)
     let list = pattern.list(batch: target.batch, head: headNumber)
-    var head = head(target.batch, headNumber)
+    let head = head(target.batch, headNumber)
     var gradient = gradient(headNumber, target)
     let panel = BackwardPlan.panelKeys(shape)
     list.withTables { tables in
@@ -119,7 +119,7 @@ extension BackwardPass {
       for (position, element) in elements.enumerated() {
         let tile = list.tiles[Int(element.tile)]
         feeds.append(feed(element, tile, in: list))
-        attn_backward_begin(isa, scratch(position), &head, &gradient, tables.rows(tile))
+        begin(scratch(position), head, &gradient, tables.rows(tile))
       }
       var open = elements.count
       while open > 0 {
@@ -127,26 +127,27 @@ extension BackwardPass {
         let first = feeds.firstIndex { !$0.isDone }
         for position in feeds.indices where !feeds[position].isDone {
           feeds[position].next(
-            panel, in: list, tables, ahead: { attn_backward_prefetch(&head, &gradient, $0) }
+            panel, in: list, tables, ahead: { ask(head, &gradient, $0) }
           ) { run in
             prepare(run.pointee.keys, in: target, pending)
             if run.pointee.keys.index != nil || (plan.sharesPanels && position == first) {
-              attn_backward_stream(&head, &gradient, run.pointee.keys)
+              stream(head, &gradient, run.pointee.keys)
             }
-            attn_backward_run(isa, scratch(position), run)
+            add(run, to: scratch(position))
           }
           open += feeds[position].isDone ? 0 : 1
         }
       }
       for (position, element) in elements.enumerated() {
         if element.slot < 0 {
-          attn_backward_end(
-            isa, scratch(position), gradient.query_gradient, gradient.query_gradient_stride, 1,
-            adds ? 1 : 0)
+          end(
+            scratch(position), gradient.query_gradient, stride: queryGradient.rowStride, inPlace: true,
+            adds: adds)
           continue
         }
-        attn_backward_end(
-          isa, scratch(position), slots.at(Int(element.slot) * slotFloats), Int64(shape.headDim), 0, 0)
+        end(
+          scratch(position), slots.at(Int(element.slot) * slotFloats), stride: shape.headDim, inPlace: false,
+          adds: false)
         // The parts of a tile are added at the end; until then its rows are zeros for later waves to add to.
         if element.part == 0, !adds { clearRows(of: list, list.tiles[Int(element.tile)], gradient) }
       }

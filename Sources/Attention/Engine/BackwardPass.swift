@@ -9,17 +9,16 @@ struct BackwardPass: Sendable {
   let shape: AttentionShape
   let scale: Double
   let context: ExecutionContext
-  let query: Rows, key: Rows, value: Rows, outputGradient: Rows, output: Rows, lse: Rows
+  let query: InputRows, key: InputRows, value: InputRows
+  let outputGradient: Rows, output: Rows, lse: Rows
   let queryGradient: Rows, keyGradient: Rows, valueGradient: Rows
   let copies: Region, slots: Region
 
-  var isa: Int32 { context.instructionSet.code }
   var copyFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
   var slotFloats: Int { Int(ATTN_LANES) * shape.headDim }
 
   var scratchFloats: Int {
-    let bytes = attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 1)
-    return (bytes + 63) / 64 * 16
+    (Engine.backwardScratchBytes(shape, instructionSet: isa) + 63) / 64 * 16
   }
 
   func run() throws {
@@ -51,16 +50,6 @@ struct BackwardPass: Sendable {
     -> UnsafeMutablePointer<Float>
   {
     gradient.head(batch, keyHead) + number * BackwardPlan.blockKeys * dim
-  }
-
-  func head(_ batch: Int, _ head: Int) -> attn_head {
-    let keyHead = shape.keyHead(of: head)
-    return attn_head(
-      query: query.head(batch, head), key: key.head(batch, keyHead), value: value.head(batch, keyHead),
-      query_stride: Int64(query.rowStride), key_stride: Int64(key.rowStride),
-      value_stride: Int64(value.rowStride), head_dim: Int32(shape.headDim), value_dim: Int32(shape.valueDim),
-      key_limit: Int32(shape.validKeys(batch: batch)), query_offset: Int32(shape.queryOffset),
-      scale: Float(scale))
   }
 
   /// What the kernels need to know of a query head's gradients.

@@ -7,7 +7,8 @@ extension Engine {
   ///
   /// With `P = exp(scale·QKᵀ − lse)` on the listed pairs and `D = rowsum(dO ∘ O)`:
   /// `dV = Pᵀ dO`, `dS = P ∘ (dO Vᵀ − D)`, `dQ = scale · dS K`, `dK = scale · dSᵀ Q`. P is recomputed, not stored.
-  /// bfloat16 inputs are widened first, and all five products are those of float32.
+  /// Rows of bfloat16 inputs are widened when their turn comes, and all five products are those of float32: the bits are
+  /// those of inputs that were widened before.
   /// - Parameters:
   ///   - outputGradient: of the shape of the output; last axis contiguous.
   ///   - output: the forward result (any output that has `lse` as its log-sum-exp over all keys of the row).
@@ -18,16 +19,13 @@ extension Engine {
     shape: AttentionShape, scale: Double, pattern: TilePattern, in context: ExecutionContext
   ) throws -> QKVGradient {
     QKV(query: query, key: key, value: value).check(shape)
-    if shape.precision != .float32 {
-      let wide = try QKV(query: query, key: key, value: value).converted(to: .float32, ledger: context.ledger)
-      return try backward(
-        outputGradient: outputGradient, query: wide.query, key: wide.key, value: wide.value, output: output,
-        lse: lse, shape: shape.with(precision: .float32), scale: scale, pattern: pattern, in: context)
-    }
     precondition(
       outputGradient.shape == shape.outputShape, "gradient \(outputGradient.shape), not \(shape.outputShape)")
     precondition(output.shape == shape.outputShape, "output \(output.shape), not \(shape.outputShape)")
     precondition(lse.shape == shape.lseShape, "LSE \(lse.shape), not \(shape.lseShape)")
+    precondition(
+      [outputGradient, output, lse].allSatisfy { $0.precision == .float32 },
+      "output, LSE or gradient not float32")
     let plan = BackwardPlan(pattern: pattern, shape: shape)
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
@@ -44,10 +42,14 @@ extension Engine {
           try copies.withUnsafeMutablePointer { copyBase throws in
             try slots.withUnsafeMutablePointer { slotBase throws in
               try withReading([query, key, value, outputGradient, output, lse]) { inputs throws in
+                func rows(_ index: Int, _ tensor: Tensor) -> Rows {
+                  Rows(reading: inputs[index].assumingMemoryBound(to: Float.self), tensor)
+                }
                 let pass = BackwardPass(
                   plan: plan, pattern: pattern, shape: shape, scale: scale, context: context,
-                  query: inputs[0], key: inputs[1], value: inputs[2], outputGradient: inputs[3],
-                  output: inputs[4], lse: inputs[5], queryGradient: Rows(dq, strides: strides.0),
+                  query: InputRows(inputs[0], query), key: InputRows(inputs[1], key),
+                  value: InputRows(inputs[2], value), outputGradient: rows(3, outputGradient),
+                  output: rows(4, output), lse: rows(5, lse), queryGradient: Rows(dq, strides: strides.0),
                   keyGradient: Rows(dk, strides: strides.1), valueGradient: Rows(dv, strides: strides.2),
                   copies: Region(base: copyBase), slots: Region(base: slotBase))
                 try pass.run()
@@ -65,13 +67,13 @@ extension Engine {
     return QKVGradient(query: queryGradient, key: keyGradient, value: valueGradient)
   }
 
-  /// Calls `body` with the rows of all tensors, each kept alive.
-  private static func withReading<R>(_ tensors: [Tensor], _ body: ([Rows]) throws -> R) rethrows -> R {
-    func open(_ index: Int, _ rows: [Rows]) throws -> R {
-      guard index < tensors.count else { return try body(rows) }
-      return try tensors[index].withUnsafePointer { base throws in
-        try open(index + 1, rows + [Rows(reading: base, tensors[index])])
-      }
+  /// Calls `body` with where the tensors lie, each kept alive.
+  private static func withReading<R>(
+    _ tensors: [Tensor], _ body: ([UnsafeRawPointer]) throws -> R
+  ) rethrows -> R {
+    func open(_ index: Int, _ bases: [UnsafeRawPointer]) throws -> R {
+      guard index < tensors.count else { return try body(bases) }
+      return try tensors[index].withUnsafeRawPointer { base throws in try open(index + 1, bases + [base]) }
     }
     return try open(0, [])
   }

@@ -7,7 +7,7 @@ extension Engine {
   ///
   /// A forward pair takes `2 (headDim + valueDim)` operations (one product each for the score and the weighted value),
   /// a backward pair `2 (3 headDim + 2 valueDim)`; workspace is that of one thread, with the best instruction set.
-  /// bfloat16 inputs take half the bytes; backward widens them, in its workspace.
+  /// bfloat16 inputs take half the bytes.
   /// - Parameters:
   ///   - pass: `decode` is one query row a head against the keys that the last row sees.
   ///   - neededPairs: what the definition asks for, over batch and query heads.
@@ -34,7 +34,7 @@ extension Engine {
     case .backward:
       return Cost(
         flops: 2 * (3 * d + 2 * v) * neededPairs, neededPairs: neededPairs, visitedPairs: visited,
-        workspaceBytes: backwardWorkspace(shape: shape, pattern: pattern) + shape.widenedBytes,
+        workspaceBytes: backwardWorkspace(shape: shape, pattern: pattern),
         inputOutputBytes: forwardBytes + 4 * (rows * (d + v) + keyRows * (d + v)), stateBytes: state)
     }
   }
@@ -51,9 +51,9 @@ extension Engine {
 
   /// The scratch of one thread over tiles that share no panels.
   static func scratchBytes(_ shape: AttentionShape, backward: Bool) -> Int {
-    attn_scratch_bytes(
-      InstructionSet.default.code, Int32(shape.headDim), Int32(shape.valueDim), backward ? 1 : 0)
-      * (backward ? BackwardPlan.localGroup : 1)
+    backward
+      ? backwardScratchBytes(shape, instructionSet: InstructionSet.default.code) * BackwardPlan.localGroup
+      : attn_scratch_bytes(InstructionSet.default.code, Int32(shape.headDim), Int32(shape.valueDim), 0)
   }
 
   private static func forwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
@@ -66,8 +66,7 @@ extension Engine {
 
   private static func backwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
     let plan = BackwardPlan(pattern: pattern, shape: shape)
-    let isa = InstructionSet.default.code
-    let tile = Double(attn_scratch_bytes(isa, Int32(shape.headDim), Int32(shape.valueDim), 1))
+    let tile = Double(backwardScratchBytes(shape, instructionSet: InstructionSet.default.code))
     let copy = BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)
     return tile * Double(plan.group) + 4 * Double(plan.copyCount * copy)
       + 4 * Double(plan.parts.count * Int(ATTN_LANES) * shape.headDim)

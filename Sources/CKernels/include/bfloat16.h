@@ -29,6 +29,18 @@ void attn_forward16_run(int32_t isa, void *scratch, const attn_run *run);
 void attn_forward16_end(
     int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge);
 
+/// As attn_backward_…, for bfloat16 q, k and v; the output, gradients and LSE are float32, and so are all products, on
+/// every instruction set: there is no ATTN_AVX512_BF16 here.
+size_t attn_backward16_bytes(int32_t isa, int32_t head_dim, int32_t value_dim);
+void attn_backward16_begin(
+    int32_t isa, void *scratch, const attn_head16 *head, const attn_gradient *gradient, attn_list rows);
+void attn_backward16_prefetch(const attn_head16 *head, const attn_gradient *gradient, attn_list keys);
+void attn_backward16_stream(const attn_head16 *head, const attn_gradient *gradient, attn_list keys);
+void attn_backward16_run(int32_t isa, void *scratch, const attn_run *run);
+void attn_backward16_flush(int32_t isa, void *scratch);
+void attn_backward16_end(
+    int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds);
+
 /// Independent bfloat16 dot products on registers (fused multiply-adds where there are none); returns the flops done.
 double attn_dot16_loop(int32_t isa, int64_t rounds);
 

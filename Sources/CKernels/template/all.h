@@ -22,3 +22,5 @@
 #include "dense.h"
 
 #include "bfloat16.h"
+
+#include "bfloat16_backward.h"

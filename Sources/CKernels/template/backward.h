@@ -53,8 +53,10 @@ INLINE void KERNEL(transpose_rows)(float *target, const float *source, int dim, 
   }
 }
 
-void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows) {
-  backward_tile *tile = scratch;
+/// Starts a tile whose t-th row of q is row `query_row[t]` of the head; `NULL`: its own.
+INLINE void KERNEL(backward_start)(
+    backward_tile *tile, const attn_head *head, const attn_gradient *gradient, attn_list rows,
+    const int32_t *query_row) {
   tile->head = *head;
   tile->gradient = *gradient;
   tile->rows = rows.count;
@@ -64,7 +66,7 @@ void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gra
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
   KERNEL(strip_reach)(tile->position, tile->rows, tile->strips, tile->nv * VL, tile->low, tile->high);
   const ptrdiff_t lanes = tile->lanes, dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
-  tile->qt = (float *)((char *)scratch + ALIGNED(sizeof(backward_tile)));
+  tile->qt = (float *)((char *)tile + ALIGNED(sizeof(backward_tile)));
   tile->gt = tile->qt + lanes * dk;
   tile->dqt = tile->gt + lanes * dv;
   tile->q_rows = tile->dqt + lanes * dk;
@@ -75,7 +77,10 @@ void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gra
   KERNEL(prefetch_rows)(gradient->output, gradient->output_stride, tile->row, tile->rows, head->value_dim);
   KERNEL(prefetch_rows)(
       gradient->output_gradient, gradient->output_gradient_stride, tile->row, tile->rows, head->value_dim);
-  KERNEL(prefetch_rows)(head->query, head->query_stride, tile->row, tile->rows, head->head_dim);
+  if (!query_row) {
+    query_row = tile->row;
+    KERNEL(prefetch_rows)(head->query, head->query_stride, query_row, tile->rows, head->head_dim);
+  }
   // Rows without keys (LSE −∞) and lanes without a row take part as zeros: their weights multiply zero gradients.
   uint8_t live[ATTN_LANES];
   for (int i = 0; i < tile->lanes; i++) {
@@ -96,12 +101,16 @@ void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gra
     tile->delta[i] = delta;
   }
   KERNEL(copy_rows)(
-      tile->q_rows, head->query, head->query_stride, tile->row, live, tile->lanes, head->head_dim, head->scale);
+      tile->q_rows, head->query, head->query_stride, query_row, live, tile->lanes, head->head_dim, head->scale);
   KERNEL(copy_rows)(
       tile->g_rows, gradient->output_gradient, gradient->output_gradient_stride, tile->row, live, tile->lanes,
       head->value_dim, 1.0f);
   KERNEL(transpose_rows)(tile->qt, tile->q_rows, head->head_dim, 1.44269504f, tile->nv, tile->strips);
   KERNEL(transpose_rows)(tile->gt, tile->g_rows, head->value_dim, 1.0f, tile->nv, tile->strips);
+}
+
+void KERNEL(backward_begin)(void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows) {
+  KERNEL(backward_start)(scratch, head, gradient, rows, 0);
 }
 
 /// P and dS of `rows` keys, step by step together (see exponentials).
