@@ -17,39 +17,13 @@ extension Engine {
 extension BackwardPass {
   var isa: Int32 { context.instructionSet.code }
 
-  /// One (batch, query head) as the kernels see it.
-  enum Head {
-    case float32(attn_head)
-    case bfloat16(attn_head16)
-  }
-
-  func head(_ batch: Int, _ head: Int) -> Head {
-    let keyHead = shape.keyHead(of: head)
-    let query = query.head(batch, head), key = key.head(batch, keyHead), value = value.head(batch, keyHead)
-    let strides = (Int64(self.query.rowStride), Int64(self.key.rowStride), Int64(self.value.rowStride))
-    let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
-    let (limit, offset) = (Int32(shape.validKeys(batch: batch)), Int32(shape.queryOffset))
-    switch shape.precision {
-    case .float32:
-      return .float32(
-        attn_head(
-          query: query.assumingMemoryBound(to: Float.self), key: key.assumingMemoryBound(to: Float.self),
-          value: value.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
-          value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-          query_offset: offset, scale: Float(scale)))
-    case .bfloat16:
-      return .bfloat16(
-        attn_head16(
-          query: query.assumingMemoryBound(to: UInt16.self), key: key.assumingMemoryBound(to: UInt16.self),
-          value: value.assumingMemoryBound(to: UInt16.self), query_stride: strides.0, key_stride: strides.1,
-          value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-          query_offset: offset, scale: Float(scale)))
-    }
+  func head(_ batch: Int, _ head: Int) -> KernelHead {
+    KernelHead(shape, scale: scale, query: query, key: key, value: value, batch: batch, head: head)
   }
 
   /// Starts a tile.
   func begin(
-    _ scratch: UnsafeMutableRawPointer, _ head: Head, _ gradient: inout attn_gradient, _ rows: attn_list
+    _ scratch: UnsafeMutableRawPointer, _ head: KernelHead, _ gradient: inout attn_gradient, _ rows: attn_list
   ) {
     switch head {
     case .float32(var head): attn_backward_begin(isa, scratch, &head, &gradient, rows)
@@ -58,7 +32,7 @@ extension BackwardPass {
   }
 
   /// Asks for the keys, values and gradients of a run that comes after others.
-  func ask(_ head: Head, _ gradient: inout attn_gradient, _ keys: attn_list) {
+  func ask(_ head: KernelHead, _ gradient: inout attn_gradient, _ keys: attn_list) {
     switch head {
     case .float32(var head): attn_backward_prefetch(&head, &gradient, keys)
     case .bfloat16(var head): attn_backward16_prefetch(&head, &gradient, keys)
@@ -66,7 +40,7 @@ extension BackwardPass {
   }
 
   /// Reads them in the order of memory.
-  func stream(_ head: Head, _ gradient: inout attn_gradient, _ keys: attn_list) {
+  func stream(_ head: KernelHead, _ gradient: inout attn_gradient, _ keys: attn_list) {
     switch head {
     case .float32(var head): attn_backward_stream(&head, &gradient, keys)
     case .bfloat16(var head): attn_backward16_stream(&head, &gradient, keys)

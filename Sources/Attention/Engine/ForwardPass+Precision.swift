@@ -44,28 +44,9 @@ extension Engine {
 extension ForwardPass {
   /// Starts a tile of a (batch, query head).
   func begin(_ scratch: UnsafeMutableRawPointer, _ batch: Int, _ head: Int, _ rows: attn_list) {
-    let keyHead = shape.keyHead(of: head)
-    let query = query.head(batch, head), key = key.head(batch, keyHead), value = value.head(batch, keyHead)
-    let strides = (Int64(self.query.rowStride), Int64(self.key.rowStride), Int64(self.value.rowStride))
-    let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
-    let (limit, offset) = (Int32(shape.validKeys(batch: batch)), Int32(shape.queryOffset))
-    switch shape.precision {
-    case .float32:
-      var head = attn_head(
-        query: query.assumingMemoryBound(to: Float.self), key: key.assumingMemoryBound(to: Float.self),
-        value: value.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
-        value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-        query_offset: offset,
-        scale: Float(scale))
-      attn_forward_begin(context.instructionSet.code, scratch, &head, rows)
-    case .bfloat16:
-      var head = attn_head16(
-        query: query.assumingMemoryBound(to: UInt16.self), key: key.assumingMemoryBound(to: UInt16.self),
-        value: value.assumingMemoryBound(to: UInt16.self), query_stride: strides.0, key_stride: strides.1,
-        value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-        query_offset: offset,
-        scale: Float(scale))
-      attn_forward16_begin(context.codeForBFloat16, scratch, &head, rows)
+    switch KernelHead(shape, scale: scale, query: query, key: key, value: value, batch: batch, head: head) {
+    case .float32(var head): attn_forward_begin(context.instructionSet.code, scratch, &head, rows)
+    case .bfloat16(var head): attn_forward16_begin(context.codeForBFloat16, scratch, &head, rows)
     }
   }
 

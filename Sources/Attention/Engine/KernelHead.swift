@@ -1,0 +1,35 @@
+import AttentionCore
+import CKernels
+
+/// One (batch, query head) as the kernels see it, by the precision of q, k and v.
+enum KernelHead {
+  case float32(attn_head)
+  case bfloat16(attn_head16)
+
+  init(
+    _ shape: AttentionShape, scale: Double, query: InputRows, key: InputRows, value: InputRows, batch: Int,
+    head: Int
+  ) {
+    let keyHead = shape.keyHead(of: head)
+    let q = query.head(batch, head), k = key.head(batch, keyHead), v = value.head(batch, keyHead)
+    let strides = (Int64(query.rowStride), Int64(key.rowStride), Int64(value.rowStride))
+    let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
+    let (limit, offset) = (Int32(shape.validKeys(batch: batch)), Int32(shape.queryOffset))
+    switch shape.precision {
+    case .float32:
+      self = .float32(
+        attn_head(
+          query: q.assumingMemoryBound(to: Float.self), key: k.assumingMemoryBound(to: Float.self),
+          value: v.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
+          value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
+          query_offset: offset, scale: Float(scale)))
+    case .bfloat16:
+      self = .bfloat16(
+        attn_head16(
+          query: q.assumingMemoryBound(to: UInt16.self), key: k.assumingMemoryBound(to: UInt16.self),
+          value: v.assumingMemoryBound(to: UInt16.self), query_stride: strides.0, key_stride: strides.1,
+          value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
+          query_offset: offset, scale: Float(scale)))
+    }
+  }
+}
