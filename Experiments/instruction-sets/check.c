@@ -1,5 +1,5 @@
-// Forward and backward of one tile against a naive double loop, and the buckets of rows against their definition, for the instruction sets that a build can run: what
-// arm64.sh and sixteen-lanes.sh compile.
+// Forward and backward of one tile against a naive double loop, and the buckets of rows against their definition, for the
+// instruction sets that a build can run: what arm64.sh, sixteen-lanes.sh and avx512.sh compile.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -71,13 +71,19 @@ int32_t attn_isa_supported(int32_t isa) {
   return 0;
 }
 
+static inline void prefetch_row(const void *row, int32_t bytes) {
+  for (int32_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)row + at, 0, 2);
+}
+
+static inline void prefetch_row_to_write(const void *row, int32_t bytes) {
+  for (int32_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)row + at, 1);
+}
+
 void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes, int32_t writes) {
   for (int32_t t = 0; t < rows.count; t++) {
     const char *row = (const char *)base + (ptrdiff_t)attn_row(&rows, t) * stride;
-    for (int32_t at = 0; at < bytes; at += 64) {
-      if (writes) __builtin_prefetch(row + at, 1);
-      else __builtin_prefetch(row + at, 0, 2);
-    }
+    if (writes) prefetch_row_to_write(row, bytes);
+    else prefetch_row(row, bytes);
   }
 }
 
@@ -94,10 +100,6 @@ typedef struct {
         (ptrdiff_t)(head)->value_stride * (element), (head)->head_dim * (element), (head)->value_dim * (element),      \
         (head)->key_limit, (head)->head_dim, (head)->value_dim                                                         \
   }
-
-static inline void prefetch_row(const void *row, int32_t bytes) {
-  for (int32_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)row + at, 0, 2);
-}
 
 static void prefetch_keys(key_bytes from, const attn_gradient *gradient, attn_list keys) {
   for (int32_t t = 0; t < keys.count; t++) {

@@ -21,11 +21,6 @@ static inline int32_t attn_row(const attn_list *list, int32_t t) {
   return list->index ? list->index[t] : list->start + t * list->stride;
 }
 
-/// Asks for a row before its turn: gathered and strided rows follow no order that the processor could foresee.
-static inline void attn_prefetch_row(const float *row, int32_t dim) {
-  for (int32_t d = 0; d < dim; d += 16) __builtin_prefetch(row + d);
-}
-
 /// A key's row of a gradient that lies in blocks of 64 rows.
 static inline float *attn_gradient_row(float *const *blocks, int32_t key, int32_t dim) {
   return blocks[key >> 6] + (ptrdiff_t)(key & 63) * dim;

@@ -3,11 +3,12 @@ import CKernels
 
 extension Engine {
   /// Bytes of scratch that one backward tile needs.
-  static func backwardScratchBytes(_ shape: AttentionShape, instructionSet: Int32) -> Int {
+  static func backwardScratchBytes(_ shape: AttentionShape, in context: ExecutionContext) -> Int {
+    let isa = context.instructionSet.code
     let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
     return switch shape.precision {
-    case .float32: attn_scratch_bytes(instructionSet, headDim, valueDim, 1)
-    case .bfloat16: attn_backward16_bytes(instructionSet, headDim, valueDim)
+    case .float32: attn_scratch_bytes(isa, headDim, valueDim, 1)
+    case .bfloat16: attn_backward16_bytes(isa, headDim, valueDim)
     }
   }
 }

@@ -93,13 +93,9 @@ extension BackwardPass {
     let head = Int(element.head), list = pattern.list(batch: batch, head: head)
     list.withTables { tables in
       let rows = tables.rows(list.tiles[Int(element.tile)])
-      func ask(_ base: UnsafeRawPointer, _ rowStride: Int, _ dim: Int, _ element: Int) {
-        attn_prefetch_rows(base, Int64(rowStride * element), rows, Int32(dim * element), 0)
-      }
-      ask(query.head(batch, head), query.rowStride, shape.headDim, shape.precision.byteCount)
-      for tensor in [output, outputGradient] {
-        ask(tensor.head(batch, head), tensor.rowStride, shape.valueDim, MemoryLayout<Float>.stride)
-      }
+      query.prefetch(batch, head, rows, dim: shape.headDim)
+      output.prefetch(batch, head, rows, dim: shape.valueDim)
+      outputGradient.prefetch(batch, head, rows, dim: shape.valueDim)
     }
   }
 

@@ -18,7 +18,7 @@ struct BackwardPass: Sendable {
   var slotFloats: Int { Int(ATTN_LANES) * shape.headDim }
 
   var scratchFloats: Int {
-    (Engine.backwardScratchBytes(shape, instructionSet: isa) + 63) / 64 * 16
+    (Engine.backwardScratchBytes(shape, in: context) + 63) / 64 * 16
   }
 
   func run() throws {

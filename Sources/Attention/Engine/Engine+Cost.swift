@@ -51,9 +51,10 @@ extension Engine {
 
   /// The scratch of one thread over tiles that share no panels.
   static func scratchBytes(_ shape: AttentionShape, backward: Bool) -> Int {
-    backward
-      ? backwardScratchBytes(shape, instructionSet: InstructionSet.default.code) * BackwardPlan.localGroup
-      : attn_scratch_bytes(InstructionSet.default.code, Int32(shape.headDim), Int32(shape.valueDim), 0)
+    let context = ExecutionContext(threads: 1)
+    return backward
+      ? backwardScratchBytes(shape, in: context) * BackwardPlan.localGroup
+      : forwardScratchBytes(shape, in: context)
   }
 
   private static func forwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
@@ -66,7 +67,7 @@ extension Engine {
 
   private static func backwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
     let plan = BackwardPlan(pattern: pattern, shape: shape)
-    let tile = Double(backwardScratchBytes(shape, instructionSet: InstructionSet.default.code))
+    let tile = Double(backwardScratchBytes(shape, in: ExecutionContext(threads: 1)))
     let copy = BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)
     return tile * Double(plan.group) + 4 * Double(plan.copyCount * copy)
       + 4 * Double(plan.parts.count * Int(ATTN_LANES) * shape.headDim)

@@ -112,20 +112,19 @@ struct ForwardPass: Sendable {
   private func prefetch(_ group: WaveWork.Group, next: Int?) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     list.withTables { tables in
-      attn_prefetch_rows(
-        output.head(group.batch, group.head), Int64(output.rowStride * MemoryLayout<Float>.stride),
-        tables.rows(list.tiles[group.tile(0)]), Int32(shape.valueDim * MemoryLayout<Float>.stride), 1)
+      output.prefetch(
+        group.batch, group.head, tables.rows(list.tiles[group.tile(0)]), dim: shape.valueDim, writes: true)
       guard let next else { return }
       let tile = list.tiles[next]
-      ask(query, group.batch, group.head, tables.rows(tile), dim: shape.headDim)
+      query.prefetch(group.batch, group.head, tables.rows(tile), dim: shape.headDim)
       let keyHead = shape.keyHead(of: group.head)
       let last = Int(tile.firstSegment + tile.segmentCount) - 1
       for number in Int(tile.firstSegment)..<last + 1 {
         let segment = list.segments[number]
         guard segment.stride == 0 || (segment.stride > 1 && number == last) else { continue }
         let keys = tables.run(segment, from: 0, count: Int(segment.count)).keys
-        ask(key, group.batch, keyHead, keys, dim: shape.headDim)
-        ask(value, group.batch, keyHead, keys, dim: shape.valueDim)
+        key.prefetch(group.batch, keyHead, keys, dim: shape.headDim)
+        value.prefetch(group.batch, keyHead, keys, dim: shape.valueDim)
       }
     }
   }
@@ -136,18 +135,9 @@ struct ForwardPass: Sendable {
 
   /// Reads keys and values in the order of memory.
   private func stream(_ keys: attn_list, _ batch: Int, _ head: Int) {
-    let keyHead = shape.keyHead(of: head), element = shape.precision.byteCount
-    attn_stream_rows(
-      key.head(batch, keyHead), Int64(key.rowStride * element), keys, Int32(shape.headDim * element))
-    attn_stream_rows(
-      value.head(batch, keyHead), Int64(value.rowStride * element), keys, Int32(shape.valueDim * element))
-  }
-
-  /// Asks for rows of an input.
-  private func ask(_ input: InputRows, _ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
-    let element = shape.precision.byteCount
-    attn_prefetch_rows(
-      input.head(batch, head), Int64(input.rowStride * element), rows, Int32(dim * element), 0)
+    let keyHead = shape.keyHead(of: head)
+    key.stream(batch, keyHead, keys, dim: shape.headDim)
+    value.stream(batch, keyHead, keys, dim: shape.valueDim)
   }
 
   private func together(

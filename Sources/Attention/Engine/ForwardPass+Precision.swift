@@ -5,19 +5,32 @@ import Tensors
 /// Where the rows of an input lie, whatever its precision; `@unchecked Sendable` for the reason given at `Rows`.
 struct InputRows: @unchecked Sendable {
   private let base: UnsafeRawPointer
-  private let batchBytes: Int, headBytes: Int
+  private let batchBytes: Int, headBytes: Int, elementBytes: Int
   /// Elements between rows.
   let rowStride: Int
 
   init(_ base: UnsafeRawPointer, _ tensor: Tensor) {
     self.base = base
-    batchBytes = tensor.strides[0] * tensor.precision.byteCount
-    headBytes = tensor.strides[1] * tensor.precision.byteCount
+    elementBytes = tensor.precision.byteCount
+    batchBytes = tensor.strides[0] * elementBytes
+    headBytes = tensor.strides[1] * elementBytes
     rowStride = tensor.strides[2]
   }
 
   /// Row 0 of a (batch, head).
   func head(_ batch: Int, _ head: Int) -> UnsafeRawPointer { base + (batch * batchBytes + head * headBytes) }
+
+  /// Asks for the first `dim` elements of rows before their turn, to the second-level cache.
+  func prefetch(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
+    attn_prefetch_rows(
+      self.head(batch, head), Int64(rowStride * elementBytes), rows, Int32(dim * elementBytes), 0)
+  }
+
+  /// Reads them in the order of memory.
+  func stream(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
+    attn_stream_rows(
+      self.head(batch, head), Int64(rowStride * elementBytes), rows, Int32(dim * elementBytes))
+  }
 }
 
 extension ExecutionContext {

@@ -1,4 +1,5 @@
 import AttentionCore
+import CKernels
 import Tensors
 
 extension Rows {
@@ -8,6 +9,13 @@ extension Rows {
     batchStride = strides[0]
     headStride = strides[1]
     rowStride = strides[2]
+  }
+
+  /// Asks for the first `dim` floats of rows before their turn: to be written, or to be read after other work.
+  func prefetch(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int, writes: Bool = false) {
+    let float = MemoryLayout<Float>.stride
+    attn_prefetch_rows(
+      self.head(batch, head), Int64(rowStride * float), rows, Int32(dim * float), writes ? 1 : 0)
   }
 
   /// One row of a (batch, head).

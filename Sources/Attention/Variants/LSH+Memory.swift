@@ -7,7 +7,9 @@ extension LSH {
   func workspaceBytes(_ pass: Pass) -> Double {
     let float = Double(MemoryLayout<Float>.stride)
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
-    var bytes = tableBytes + Double(Engine.scratchBytes(shape, backward: pass == .backward))
+    // A shared query–key is computed in float32, whatever it is stored in.
+    let computed = configuration.sharedQueryKey ? shape.with(precision: .float32) : shape
+    var bytes = tableBytes + Double(Engine.scratchBytes(computed, backward: pass == .backward))
     if configuration.sharedQueryKey {
       bytes += rows * Double(shape.headDim) * float
       if shape.groupSize > 1 { bytes += rows * Double(shape.valueDim) * float }

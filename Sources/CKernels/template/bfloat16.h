@@ -58,26 +58,47 @@ size_t KERNEL(forward16_bytes)(int32_t head_dim, int32_t value_dim) {
 #include "bfloat16_dot.h"
 #endif
 
+/// A head for the float32 tile: its queries are rows of `wide`, one after another and padded; its keys and values are
+/// never read.
+INLINE attn_head KERNEL(wide_head)(const attn_head16 *head, const float *wide) {
+  return (attn_head){
+      .query = wide, .key = wide, .value = wide, .query_stride = ROUND_UP(head->head_dim, VL),
+      .head_dim = head->head_dim, .value_dim = head->value_dim, .key_limit = head->key_limit,
+      .query_offset = head->query_offset, .scale = head->scale};
+}
+
+/// Widens the queries of a tile, for `wide_head`.
+INLINE void KERNEL(widen_queries)(float *wide, const attn_head16 *head, attn_list rows) {
+  const ptrdiff_t padded = ROUND_UP(head->head_dim, VL);
+  for (int i = 0; i < rows.count; i++)
+    KERNEL(widen16)(wide + i * padded, head->query + attn_row(&rows, i) * head->query_stride, head->head_dim);
+}
+
+/// Widens the keys and values of a block, padded, and lets the block point to them.
+INLINE void KERNEL(widen_block)(attn_block *block, const attn_head16 *head, float *wide) {
+  const ptrdiff_t dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
+  float *const values = wide + ATTN_BLOCK * dk;
+  for (int t = 0; t < block->count; t++) {
+    KERNEL(widen16)(wide + t * dk, head->key + block->key[t] * head->key_stride, head->head_dim);
+    KERNEL(widen16)(values + t * dv, head->value + block->key[t] * head->value_stride, head->value_dim);
+    block->keys[t] = wide + t * dk;
+    block->values[t] = values + t * dv;
+  }
+}
+
 void KERNEL(forward16_begin)(void *scratch, const attn_head16 *head, attn_list rows) {
   forward_tile16 *own = scratch;
   char *const base = (char *)scratch + ALIGNED(sizeof(forward_tile16));
   own->head = *head;
   own->tile = (forward_tile *)base;
   own->wide = (float *)(base + ALIGNED(KERNEL(forward_bytes)(head->head_dim, head->value_dim)));
-  const int padded = ROUND_UP(head->head_dim, VL);
-  // Keys and values of this head are never read: the float32 tile gets widened rows, or pairs take its place.
-  attn_head wide = {
-      .query = own->wide, .key = own->wide, .value = own->wide, .query_stride = padded, .head_dim = head->head_dim,
-      .value_dim = head->value_dim, .key_limit = head->key_limit, .query_offset = head->query_offset,
-      .scale = head->scale};
+  attn_head wide = KERNEL(wide_head)(head, own->wide);
 #if ISA_BF16
   own->paired = rows.count > ATTN_NARROW || rows.index;
+  // Pairs take the place of widened rows.
   if (own->paired) wide.head_dim = 0;
 #endif
-  for (int i = 0; wide.head_dim > 0 && i < rows.count; i++)
-    KERNEL(widen16)(
-        own->wide + (ptrdiff_t)i * padded, head->query + (ptrdiff_t)attn_row(&rows, i) * head->query_stride,
-        head->head_dim);
+  if (wide.head_dim > 0) KERNEL(widen_queries)(own->wide, head, rows);
   // Gathered rows stay gathered, in the order of the widened ones.
   int32_t order[ATTN_LANES];
   for (int i = 0; i < rows.count; i++) order[i] = i;
@@ -107,14 +128,7 @@ static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *ow
     block->count = block->pieces = 0;
     return;
   }
-  const ptrdiff_t dk = ROUND_UP(own->head.head_dim, VL), dv = ROUND_UP(own->head.value_dim, VL);
-  float *const values = own->wide + ATTN_BLOCK * dk;
-  for (int t = 0; t < block->count; t++) {
-    KERNEL(widen16)(own->wide + t * dk, own->keys[t], own->head.head_dim);
-    KERNEL(widen16)(values + t * dv, own->values[t], own->head.value_dim);
-    block->keys[t] = own->wide + t * dk;
-    block->values[t] = values + t * dv;
-  }
+  KERNEL(widen_block)(block, &own->head, own->wide);
   KERNEL(forward_flush)(own->tile);
 }
 

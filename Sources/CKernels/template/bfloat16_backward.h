@@ -22,35 +22,16 @@ void KERNEL(backward16_begin)(
   own->head = *head;
   own->tile = (backward_tile *)base;
   own->wide = (float *)(base + ALIGNED(KERNEL(backward_bytes)(head->head_dim, head->value_dim)));
-  const int padded = ROUND_UP(head->head_dim, VL);
+  const attn_head wide = KERNEL(wide_head)(head, own->wide);
+  KERNEL(widen_queries)(own->wide, head, rows);
   int32_t order[ATTN_LANES];
-  for (int i = 0; i < rows.count; i++) {
-    order[i] = i;
-    KERNEL(widen16)(
-        own->wide + (ptrdiff_t)i * padded, head->query + (ptrdiff_t)attn_row(&rows, i) * head->query_stride,
-        head->head_dim);
-  }
-  // The keys and values of this head are never read.
-  const attn_head wide = {
-      .query = own->wide, .key = own->wide, .value = own->wide, .query_stride = padded, .head_dim = head->head_dim,
-      .value_dim = head->value_dim, .key_limit = head->key_limit, .query_offset = head->query_offset,
-      .scale = head->scale};
+  for (int i = 0; i < rows.count; i++) order[i] = i;
   KERNEL(backward_start)(own->tile, &wide, gradient, rows, order);
 }
 
 void KERNEL(backward16_flush)(void *scratch) {
   backward_tile16 *own = scratch;
-  attn_block *block = &own->tile->block;
-  const attn_head16 *head = &own->head;
-  const ptrdiff_t dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
-  float *const values = own->wide + ATTN_BLOCK * dk;
-  for (int t = 0; t < block->count; t++) {
-    const ptrdiff_t key = block->key[t];
-    KERNEL(widen16)(own->wide + t * dk, head->key + key * head->key_stride, head->head_dim);
-    KERNEL(widen16)(values + t * dv, head->value + key * head->value_stride, head->value_dim);
-    block->keys[t] = own->wide + t * dk;
-    block->values[t] = values + t * dv;
-  }
+  KERNEL(widen_block)(&own->tile->block, &own->head, own->wide);
   KERNEL(backward_flush)(own->tile);
 }
 

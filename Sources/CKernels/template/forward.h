@@ -94,7 +94,8 @@ INLINE void KERNEL(strip_reach)(const int32_t *position, int rows, int strips, i
 
 /// Asks for the rows of a tile, all at once: packing reads them a vector's column at a time.
 INLINE void KERNEL(prefetch_rows)(const float *source, int64_t stride, const int32_t *row, int rows, int dim) {
-  for (int i = 0; i < rows; i++) attn_prefetch_row(source + (ptrdiff_t)row[i] * stride, dim);
+  for (int i = 0; i < rows; i++)
+    for (int d = 0; d < dim; d += 16) __builtin_prefetch(source + (ptrdiff_t)row[i] * stride + d);
 }
 
 void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows) {
