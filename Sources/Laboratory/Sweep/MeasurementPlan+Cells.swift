@@ -7,7 +7,7 @@ extension MeasurementPlan {
   /// - Throws: `UsageError` when key heads do not divide heads, or there are more than `mostCells`.
   /// - Complexity: O(number of cells).
   public func cells(preset: String, experiment: String) throws(UsageError) -> [Cell] {
-    let sizes = [
+    let sizes: [Int] = [
       inputs.count, seeds.count, instructionSets.count, threads.count, causal.count, headDims.count,
       valueDims.count, heads.count, keyHeads.count, batches.count, lengths.count, keyLengths.count,
       passes.count,
