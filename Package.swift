@@ -9,7 +9,9 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "AttentionLab", targets: ["AttentionLab"]),
-    .library(name: "Attention", targets: ["Attention", "AttentionCore", "Tensors"]),
+    .library(
+      name: "Attention",
+      targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
     .library(name: "Transformer", targets: ["Transformer", "Tasks"]),
     .library(name: "ScalingLaws", targets: ["ScalingLaws"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
@@ -29,33 +31,40 @@ let package = Package(
 
     // MARK: - Libraries
     .target(
-      name: "Tensors",
-      dependencies: ["CKernels", .product(name: "RealModule", package: "swift-numerics")],
+      name: "Basics", dependencies: ["CKernels", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
-    .target(name: "Parameters", swiftSettings: strict),
-    .target(name: "AttentionCore", dependencies: ["Tensors", "Parameters"], swiftSettings: strict),
+    .target(name: "Settings", dependencies: ["Basics"], swiftSettings: strict),
     .target(
-      name: "Attention", dependencies: ["AttentionCore", "Tensors", "CKernels"],
+      name: "Tensors",
+      dependencies: ["Basics", "CKernels", .product(name: "RealModule", package: "swift-numerics")],
+      swiftSettings: strict),
+    .target(name: "ArrayFiles", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
+    .target(name: "AttentionCore", dependencies: ["Basics", "Settings", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Attention", dependencies: ["AttentionCore", "Basics", "CKernels", "Settings", "Tensors"],
       swiftSettings: strict),
     .target(
       name: "Tasks",
-      dependencies: ["Tensors", "Parameters", .product(name: "RealModule", package: "swift-numerics")],
+      dependencies: [
+        "Basics", "Settings", "Tensors", .product(name: "RealModule", package: "swift-numerics"),
+      ],
       swiftSettings: strict),
     .target(
       name: "Transformer",
       dependencies: [
-        "Attention", "AttentionCore", "Parameters", "Tensors", "Tasks",
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors", "Tasks",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
     .target(
       name: "ScalingLaws",
-      dependencies: ["CGSL", .product(name: "RealModule", package: "swift-numerics")],
+      dependencies: ["Basics", "CGSL", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
     .target(
       name: "Laboratory",
       dependencies: [
-        "Attention", "AttentionCore", "Tensors", "ScalingLaws", "Tasks", "Transformer",
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors", "ScalingLaws", "Tasks",
+        "Transformer",
         .product(name: "Yams", package: "Yams"),
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
@@ -64,7 +73,9 @@ let package = Package(
     .target(
       name: "AttentionLab",
       dependencies: [
-        "Laboratory", "Attention", "AttentionCore", "Tensors", "ScalingLaws", "Transformer", "Tasks",
+        "Laboratory", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors",
+        "ScalingLaws",
+        "Transformer", "Tasks",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -75,34 +86,55 @@ let package = Package(
 
     // MARK: - Tests
     .target(
-      name: "LabTestSupport", dependencies: ["Attention", "AttentionCore", "Tensors"],
+      name: "LabTestSupport", dependencies: ["AttentionCore", "Settings", "Tensors"],
       path: "Tests/LabTestSupport", swiftSettings: strict),
+    .testTarget(name: "BasicsTests", dependencies: ["Basics", "LabTestSupport"], swiftSettings: strict),
+    .testTarget(name: "SettingsTests", dependencies: ["Settings"], swiftSettings: strict),
     .testTarget(
-      name: "TensorsTests", dependencies: ["Tensors", "LabTestSupport"], swiftSettings: strict),
+      name: "TensorsTests", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
     .testTarget(
-      name: "AttentionCoreTests", dependencies: ["AttentionCore", "LabTestSupport"],
+      name: "ArrayFilesTests", dependencies: ["ArrayFiles", "LabTestSupport", "Tensors"],
       swiftSettings: strict),
     .testTarget(
-      name: "AttentionTests", dependencies: ["Attention", "AttentionCore", "Tensors", "LabTestSupport"],
+      name: "AttentionCoreTests", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],
       swiftSettings: strict),
     .testTarget(
-      name: "TransformerTests", dependencies: ["Transformer", "Tasks", "LabTestSupport"],
+      name: "AttentionTests",
+      dependencies: ["Attention", "AttentionCore", "Basics", "LabTestSupport", "Settings", "Tensors"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TransformerTests",
+      dependencies: [
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Settings", "Tasks",
+        "Tensors",
+        "Transformer",
+      ],
       exclude: ["Fixtures"],
       swiftSettings: strict),
-    .testTarget(name: "TasksTests", dependencies: ["Tasks", "Tensors"], swiftSettings: strict),
     .testTarget(
-      name: "ScalingLawsTests", dependencies: ["ScalingLaws", "CGSL", "LabTestSupport"], swiftSettings: strict
-    ),
+      name: "TasksTests", dependencies: ["Basics", "Settings", "Tasks", "Tensors"], swiftSettings: strict),
     .testTarget(
-      name: "LaboratoryTests", dependencies: ["Laboratory", "LabTestSupport"],
+      name: "ScalingLawsTests", dependencies: ["Basics", "CGSL", "LabTestSupport", "ScalingLaws"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "LaboratoryTests",
+      dependencies: [
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Laboratory", "ScalingLaws",
+        "Settings", "Tensors",
+      ],
       swiftSettings: strict),
     // The program with variants that crash, dawdle, eat memory or lie: what a run must survive.
     .executableTarget(
-      name: "attnlab-fakes", dependencies: ["AttentionLab", "AttentionCore", "Tensors"],
+      name: "attnlab-fakes",
+      dependencies: ["AttentionLab", "AttentionCore", "Basics", "Settings", "Tensors"],
       path: "Tests/FakeLab", swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["AttentionLab", "Laboratory", "attnlab", "attnlab-fakes", "LabTestSupport"],
+      dependencies: [
+        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "Laboratory", "Settings",
+        "Tensors",
+        "attnlab", "attnlab-fakes", "LabTestSupport",
+      ],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

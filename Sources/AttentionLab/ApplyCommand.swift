@@ -1,6 +1,8 @@
 import ArgumentParser
+import ArrayFiles
 import Attention
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
 import Tensors

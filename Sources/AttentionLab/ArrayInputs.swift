@@ -1,6 +1,7 @@
-import Foundation
+import ArrayFiles
 import Attention
 import AttentionCore
+import Foundation
 import Laboratory
 import Tensors
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
 import Tensors

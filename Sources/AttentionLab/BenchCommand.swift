@@ -1,5 +1,6 @@
 import ArgumentParser
 import Attention
+import Basics
 import Laboratory
 import Tensors
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import AttentionCore
+import Basics
 import Laboratory
 import Tensors
 

@@ -1,5 +1,6 @@
-import Foundation
 import AttentionCore
+import Basics
+import Foundation
 import Laboratory
 
 /// A conformance report for a terminal: the worst check of every kind, and every failure in full.

@@ -1,5 +1,7 @@
 import ArgumentParser
+import ArrayFiles
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
 import Tensors

@@ -1,7 +1,9 @@
 import ArgumentParser
 import AttentionCore
+import Basics
 import Laboratory
 import ScalingLaws
+import Settings
 import Tasks
 import Transformer
 

@@ -1,8 +1,10 @@
 import ArgumentParser
 import Attention
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
+import Settings
 import Tensors
 
 /// `attnlab mask`: the pattern of a variant as a picture or an array.

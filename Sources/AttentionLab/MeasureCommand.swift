@@ -2,6 +2,7 @@ import ArgumentParser
 import AttentionCore
 import Foundation
 import Laboratory
+import Settings
 import Tensors
 
 /// `attnlab measure`: one cell, in this process.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import Laboratory
 
 /// `attnlab report`: a run as one page.

@@ -1,7 +1,10 @@
 import ArgumentParser
+import ArrayFiles
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
+import Settings
 import Tensors
 import Transformer
 

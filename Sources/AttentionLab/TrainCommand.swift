@@ -1,7 +1,9 @@
 import ArgumentParser
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
+import Settings
 import Tasks
 import Tensors
 import Transformer

@@ -1,6 +1,8 @@
 import Attention
 import AttentionCore
+import Basics
 import Laboratory
+import Settings
 import Tensors
 
 /// `--set` of one variant, checked before anything is read or computed.

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import LabTestSupport
 import Tensors
 import Testing

@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 import Testing
 

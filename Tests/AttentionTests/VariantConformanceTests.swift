@@ -1,6 +1,7 @@
 import Attention
 import AttentionCore
 import LabTestSupport
+import Settings
 import Tensors
 import Testing
 

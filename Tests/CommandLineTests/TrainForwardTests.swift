@@ -1,3 +1,4 @@
+import ArrayFiles
 import Attention
 import AttentionLab
 import Foundation

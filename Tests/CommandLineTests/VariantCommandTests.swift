@@ -1,5 +1,7 @@
+import ArrayFiles
 import Attention
 import AttentionCore
+import Basics
 import Foundation
 import Tensors
 import Testing

@@ -1,5 +1,7 @@
 import AttentionCore
+import Basics
 import Foundation
+import Settings
 import Tensors
 
 /// A correct, naive attention with one setting; fakes change what it does to provoke every status of a run.

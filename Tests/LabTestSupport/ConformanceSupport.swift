@@ -1,4 +1,5 @@
 import AttentionCore
+import Settings
 import Tensors
 import Testing
 

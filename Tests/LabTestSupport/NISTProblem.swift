@@ -1,4 +1,5 @@
 import Foundation
+import Settings
 
 /// One of NIST's certified nonlinear problems, as the reference data have it.
 public struct NISTProblem: Sendable, CustomStringConvertible {

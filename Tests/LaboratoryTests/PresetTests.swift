@@ -1,7 +1,9 @@
 import Attention
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
+import Settings
 import Testing
 
 @Suite struct PresetTests {

@@ -1,6 +1,8 @@
 import Attention
 import AttentionCore
+import Basics
 import Foundation
+import Settings
 import Testing
 
 @testable import Laboratory

@@ -1,3 +1,4 @@
+import Basics
 import CGSL
 import Testing
 

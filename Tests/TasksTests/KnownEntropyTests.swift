@@ -1,5 +1,6 @@
+import Basics
 import Foundation
-import Parameters
+import Settings
 import Tensors
 import Testing
 

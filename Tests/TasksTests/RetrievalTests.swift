@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 import Testing
 

@@ -1,6 +1,6 @@
 import Attention
 import AttentionCore
-import Parameters
+import Settings
 import Tasks
 import Tensors
 import Testing

@@ -1,6 +1,7 @@
 import Attention
 import AttentionCore
-import Parameters
+import Basics
+import Settings
 import Tensors
 import Testing
 

@@ -1,7 +1,9 @@
+import ArrayFiles
 import Attention
 import AttentionCore
+import Basics
 import Foundation
-import Parameters
+import Settings
 import Tasks
 import Tensors
 import Testing

@@ -1,7 +1,8 @@
 import Attention
 import AttentionCore
+import Basics
 import Foundation
-import Parameters
+import Settings
 import Tensors
 import Testing
 

@@ -1,7 +1,8 @@
+import ArrayFiles
 import Attention
 import AttentionCore
 import Foundation
-import Parameters
+import Settings
 import Tensors
 import Testing
 

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Tensors
 
 /// The waves of all heads in one order of work, a few heads at a time, so that a head's rows stay in the cache from one

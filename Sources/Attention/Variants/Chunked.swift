@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 
 /// Attention inside chunks, with optional neighbours.

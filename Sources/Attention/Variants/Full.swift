@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 
 /// Full attention, streamed over key tiles: never stores an n×n matrix.

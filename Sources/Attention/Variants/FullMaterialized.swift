@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 
 /// Full attention that stores scores and weights, as textbooks and eager frameworks do.

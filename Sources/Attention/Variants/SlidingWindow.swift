@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 
 /// Sliding-window attention with dilation and attention sinks.

@@ -1,3 +1,5 @@
+import Basics
+import Settings
 import Tensors
 
 /// The check that any variant, ours or a user's, is put through before one of its timings is believed.

@@ -1,3 +1,5 @@
+import Basics
+import Settings
 import Tensors
 
 /// A shape to try a variant on, and why.

@@ -1,4 +1,4 @@
-@_exported import Parameters
+import Settings
 
 /// The parameters of a variant.
 ///

@@ -1,3 +1,4 @@
+import Settings
 import Tensors
 
 /// The sizes of one attention call, and how its inputs are stored.

@@ -1,3 +1,5 @@
+import Basics
+
 extension Comparison {
   /// The comparison as JSON: a part a pass and shape.
   public var json: JSONValue {

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 
 /// A quantity of a measurement that can be compared and plotted.
 public enum Metric: String, CaseIterable, Sendable {

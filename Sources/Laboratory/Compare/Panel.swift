@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 
 /// Rows that may be compared: the same pass at the same shape but for the length, with the same threads.
 public struct Panel: Sendable {

@@ -1,3 +1,5 @@
+import Basics
+
 /// Two runs of the same cells against each other.
 public struct Regression: Sendable {
   /// One cell that both runs measured.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tasks
 
 /// What a task type is and takes, without its generic types: for lists and JSON.

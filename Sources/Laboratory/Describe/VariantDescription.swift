@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 
 /// What a variant type is and takes, without its generic types: for lists, JSON and error messages.
 public struct VariantDescription: Sendable {

@@ -1,3 +1,4 @@
+import Basics
 import ScalingLaws
 
 /// Where the curves of two groups meet.

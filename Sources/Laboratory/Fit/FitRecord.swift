@@ -1,3 +1,4 @@
+import Basics
 import ScalingLaws
 
 /// A fit with everything that is said about it: what `attnlab fit` prints, as JSON and as rows of `fits.csv`.

@@ -1,6 +1,7 @@
 import AttentionCore
-import Parameters
+import Basics
 import ScalingLaws
+import Settings
 
 /// The rows of a CSV file as fits need them: filtered, with derived columns, split into groups.
 ///

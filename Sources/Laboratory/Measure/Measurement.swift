@@ -1,5 +1,7 @@
 import AttentionCore
+import Basics
 import Foundation
+import Settings
 import Tensors
 
 /// Measures one cell in this process: plan, inputs, warm-up, timed passes, memory, error, check.

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// Memory of processes and of the machine, as the system counts it.

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Foundation
 import Tensors
 

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// Times a pass: warm-up first, then repeats, each long enough for the clock.

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 
 /// Reads the fields of a mapping by name, remembers which are known, and complains about all others.
 public struct FieldReader {

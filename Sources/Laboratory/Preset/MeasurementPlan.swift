@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 
 /// Which cells a measurement experiment has: every field may be a list, and all combinations are measured.

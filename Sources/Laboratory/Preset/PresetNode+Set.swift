@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 
 extension PresetNode {
   /// Stores a value at a path such as `n`, `input.text`, `lengths.n` or `variants.sliding-window.left`.

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// Where results come from, for the end of a report: machine, versions, text, preset.

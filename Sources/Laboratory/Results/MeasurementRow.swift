@@ -1,3 +1,4 @@
+import Basics
 import Tensors
 
 /// A row of `measurements.csv`. Units are in the column names; an absent number is an empty field.

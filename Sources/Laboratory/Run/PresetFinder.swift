@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Foundation
 
 /// Finds presets by name: in `Experiments/` of the working folder, of the folders above it, and of those above the

@@ -1,3 +1,4 @@
+import Basics
 import Transformer
 
 /// What `attnlab swap` says.

@@ -1,4 +1,6 @@
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 
 /// One measurement to be made: a variant with its settings, a pass, a shape, and how to run it.

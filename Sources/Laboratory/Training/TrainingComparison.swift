@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// Trainings side by side: a line a model, variant and evaluation, over its seeds; and the laws that they allow.

@@ -1,5 +1,6 @@
 import AttentionCore
 import Foundation
+import Settings
 import Tasks
 import Transformer
 

@@ -1,4 +1,6 @@
+import ArrayFiles
 import AttentionCore
+import Basics
 import Foundation
 import Tensors
 

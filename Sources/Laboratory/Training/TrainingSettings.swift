@@ -1,5 +1,7 @@
 import AttentionCore
+import Basics
 import Foundation
+import Settings
 import Tasks
 import Transformer
 

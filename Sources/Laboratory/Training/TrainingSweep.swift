@@ -1,3 +1,4 @@
+import Settings
 import Transformer
 
 /// The one number in which lines of a comparison differ, with accuracy over it: hashes, a window, a length; whole numbers, which have an axis.

@@ -1,3 +1,5 @@
+import Basics
+
 /// Refits of resampled rows, or of resampled clusters of rows.
 public struct Bootstrap: Sendable {
   /// One set of estimates per resample that could be fitted, in the order of the form.

@@ -1,3 +1,5 @@
+import Basics
+
 /// How often intervals cover a known truth: data are made from a law on a design, fitted, and compared.
 ///
 /// The honest test of an interval method for a given design of sizes, noise and law: a 95 % interval should cover in

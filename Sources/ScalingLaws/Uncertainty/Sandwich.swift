@@ -1,3 +1,5 @@
+import Basics
+
 /// The covariance of an M-estimator: H⁻¹ (Σ sᵢ sᵢᵀ) H⁻¹ with sᵢ = w ψ(rᵢ) ∂rᵢ/∂u, summed within clusters first.
 ///
 /// H is the Hessian of the objective. For the absolute loss, and for a Huber δ so small that few residuals lie

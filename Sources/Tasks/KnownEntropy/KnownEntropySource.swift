@@ -1,5 +1,6 @@
-import Parameters
+import Basics
 import RealModule
+import Settings
 import Tensors
 
 /// Text of known entropy rate: what no model can beat is known to all digits, so a fitted irreducible loss can be

@@ -1,5 +1,6 @@
-import Parameters
+import Basics
 import RealModule
+import Settings
 import Tensors
 
 /// A random sparse Markov chain of order k over V symbols, with its stationary law and entropy rate computed exactly.

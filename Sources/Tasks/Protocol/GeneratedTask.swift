@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// A task whose examples are drawn one by one, each from its own key.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// Something to learn: a source of batches that are a pure function of (configuration, key, split, index).

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// The tasks that a program knows, ours and a user's: `.standard + [MyTask.self]`.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// The copying memory task: remember the first tokens across a stretch of blanks.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// Duplication: 0 w 0 w, where the second w is to be predicted from the first.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// Induction heads: what followed the trigger when it last occurred?

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// ListOps: the value of a nested expression of MIN, MAX, MED and SM over digits, as one of ten classes.

@@ -1,5 +1,6 @@
-import Parameters
+import Basics
 import RealModule
+import Settings
 import Tensors
 
 /// Multi-query associative recall: N key–value pairs, then every key once more, to be answered by its value.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// Passkey retrieval: a five-digit key stated once in filler text and asked for at the end, in bytes.

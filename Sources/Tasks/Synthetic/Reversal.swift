@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// Reversal: read a word, write it backwards; the smallest real sequence-to-sequence task.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// Byte-level language modelling of any text: predict each byte from those before it.

@@ -1,5 +1,6 @@
+import Basics
 import Foundation
-import Parameters
+import Settings
 
 /// Text that cannot be used, in one line: which path, what is wrong, what is allowed.
 public struct TextError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,3 +1,4 @@
+import Basics
 import CKernels
 
 /// Where dense operations run: threads, instruction set, and the ledger that their results are drawn from.

@@ -1,3 +1,4 @@
+import Basics
 import CKernels
 
 /// The activation functions of the feed-forward layer.

@@ -16,12 +16,12 @@ public enum Precision: String, CaseIterable, Hashable, Sendable, CustomStringCon
 }
 
 /// bfloat16, the upper half of single precision.
-enum BrainPrecision {
+public enum BrainPrecision {
   /// Exact.
-  static func float(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
+  public static func float(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }
 
   /// Rounded to nearest, ties to even; a NaN stays one.
-  static func bits(_ value: Float) -> UInt16 {
+  public static func bits(_ value: Float) -> UInt16 {
     let pattern = value.bitPattern
     if value.isNaN { return UInt16(truncatingIfNeeded: pattern >> 16) | 0x40 }
     return UInt16(truncatingIfNeeded: (pattern &+ 0x7FFF &+ (pattern >> 16) & 1) >> 16)

@@ -1,5 +1,5 @@
 import AttentionCore
-import Parameters
+import Settings
 
 extension ModelConfiguration {
   /// The last position of each layer whose row reads second projections; `nil`: the layer has none, because they are

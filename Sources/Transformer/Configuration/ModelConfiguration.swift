@@ -1,5 +1,5 @@
 import AttentionCore
-import Parameters
+import Settings
 import Tensors
 
 /// The shape of a Transformer, declared once for YAML, `--set`, checkpoints and the CSV.

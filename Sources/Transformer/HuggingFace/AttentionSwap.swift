@@ -1,5 +1,5 @@
-import Parameters
 import RealModule
+import Settings
 import Tensors
 
 /// How far a trained model's outputs move when its attention is replaced and nothing else.

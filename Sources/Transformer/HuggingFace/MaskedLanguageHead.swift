@@ -1,3 +1,4 @@
+import ArrayFiles
 import Tensors
 
 /// BERT's prediction head: `logits = LayerNorm(f(h·Wᵀ + b))·Eᵀ + c`.

@@ -1,3 +1,4 @@
+import ArrayFiles
 import AttentionCore
 import Foundation
 import Tensors

@@ -1,5 +1,6 @@
 import AttentionCore
 import RealModule
+import Settings
 import Tensors
 
 /// Multi-head attention: `y = concat_h(attend(x W_Qᵀ, m W_Kᵀ, m W_Vᵀ)_h)·W_Oᵀ`, m = x, or the memory in cross-attention.

@@ -1,5 +1,6 @@
 import AttentionCore
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// Configured variants by layer and shape: a plan is made once for each shape that occurs.

@@ -1,3 +1,4 @@
+import Basics
 import Tensors
 
 /// A linear layer: `y = x·Wᵀ + b`, x `[rows, input]`, W `[output, input]`, b `[output]`.

@@ -1,3 +1,4 @@
+import Settings
 import Tensors
 
 /// Blocks on top of each other, with a norm at the end when it is a pre-norm stack.

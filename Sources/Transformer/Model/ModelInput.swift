@@ -1,4 +1,4 @@
-import Parameters
+import Settings
 import Tasks
 
 /// What a model reads in one pass, and what it is to say.

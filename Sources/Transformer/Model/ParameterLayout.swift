@@ -1,3 +1,4 @@
+import Basics
 import Tensors
 
 /// One named parameter, a part of the model's flat array.

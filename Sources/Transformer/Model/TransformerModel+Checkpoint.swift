@@ -1,5 +1,7 @@
+import ArrayFiles
+import Basics
 import Foundation
-import Parameters
+import Settings
 import Tensors
 
 extension TransformerModel {
@@ -68,7 +70,7 @@ extension ModelConfiguration {
     var settings: [String: ParameterValue] = [:]
     for (name, text) in metadata where name.hasPrefix("model.") {
       settings[String(name.dropFirst(6))] =
-        name == "model.attention" ? .string(text) : try LayerAttention.parameterValue(text)
+        name == "model.attention" ? .string(text) : ParameterValue(parsing: text)
     }
     try self.init(settings: settings)
   }

@@ -1,6 +1,7 @@
 import AttentionCore
-import Parameters
+import Basics
 import RealModule
+import Settings
 import Tensors
 
 /// How the next token is chosen.

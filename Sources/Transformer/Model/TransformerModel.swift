@@ -1,5 +1,6 @@
 import AttentionCore
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// A Transformer: decoder, encoder or encoder–decoder, with explicit forward and backward passes.

@@ -1,4 +1,5 @@
-import Parameters
+import Basics
+import Settings
 import Tensors
 
 /// The moments of AdamW or the momentum of SGD, over a model's flat parameters.

@@ -1,6 +1,7 @@
+import ArrayFiles
 import AttentionCore
 import Foundation
-import Parameters
+import Settings
 import Tasks
 import Tensors
 

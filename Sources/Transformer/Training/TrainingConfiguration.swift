@@ -1,5 +1,5 @@
-import Parameters
 import RealModule
+import Settings
 
 /// How a model is trained, declared once for YAML, `--set`, checkpoints and the CSV.
 public struct TrainingConfiguration: ParameterSet {

@@ -1,5 +1,7 @@
 import Attention
 import AttentionCore
+import Basics
+import Settings
 import Tensors
 
 /// The strided pattern of the Sparse Transformer: the last `stride` keys, and every `stride`-th key before them.

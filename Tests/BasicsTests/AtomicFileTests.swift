@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import Tensors
+@testable import Basics
 
 @Suite struct AtomicFileTests {
   private func inFolder(_ body: (String) throws -> Void) throws {
@@ -75,14 +75,5 @@ import Testing
       #expect(onto?.description == "\(folder): cannot be written: Is a directory")
       #expect(throws: AtomicFile.Failure.self) { try AtomicFile.write([1], to: folder + "/no/a") }
     }
-  }
-
-  @Test func whatTheSystemRefusesIsThrown() {
-    let error = #expect(throws: MemoryLimitExceeded.self) { try Tensor(zeros: [1 << 58]) }
-    #expect(error?.limitBytes == nil)
-    #expect(error?.description == "memory: the system refused \(1 << 60) bytes")
-    let ledger = MemoryLedger(recycles: true)
-    #expect(throws: MemoryLimitExceeded.self) { try Tensor(zeros: [1 << 58], ledger: ledger) }
-    #expect(ledger.currentBytes == 0)
   }
 }

@@ -1,4 +1,4 @@
-import Parameters
+import Basics
 
 /// The attention variant of one layer, and the line of text that describes several.
 ///
@@ -38,7 +38,7 @@ public struct LayerAttention: Hashable, Sendable {
           guard let equals = setting.firstIndex(of: "=") else { throw wrong(part) }
           let name = setting[..<equals].trimmed, value = setting[setting.index(after: equals)...].trimmed
           guard !name.isEmpty, !value.isEmpty else { throw wrong(part) }
-          settings[name] = try parameterValue(value)
+          settings[name] = ParameterValue(parsing: value)
         }
         word = word[..<open].trimmed
       }
@@ -46,20 +46,6 @@ public struct LayerAttention: Hashable, Sendable {
       layers += Array(repeating: LayerAttention(word, settings: settings), count: count)
     }
     return layers
-  }
-
-  /// A value as a user types it.
-  public static func parameterValue(_ text: String) throws(ConfigurationError) -> ParameterValue {
-    if let number = Int(text) { return .int(number) }
-    if let number = Double(text), number.isFinite { return .double(number) }
-    if text == "true" || text == "false" { return .bool(text == "true") }
-    if text.hasPrefix("["), text.hasSuffix("]") {
-      let words = text.dropFirst().dropLast().split { $0 == " " || $0 == "," }
-      let numbers = words.compactMap { Int($0) }
-      guard numbers.count == words.count else { throw wrong(text) }
-      return .list(numbers)
-    }
-    return .string(text)
   }
 
   private static func wrong(_ part: String) -> ConfigurationError {
@@ -81,15 +67,5 @@ public struct LayerAttention: Hashable, Sendable {
       }
     }
     return parts
-  }
-}
-
-extension StringProtocol {
-  /// Without spaces at either end.
-  var trimmed: String {
-    var rest = Substring(self)
-    while rest.first?.isWhitespace == true { rest.removeFirst() }
-    while rest.last?.isWhitespace == true { rest.removeLast() }
-    return String(rest)
   }
 }

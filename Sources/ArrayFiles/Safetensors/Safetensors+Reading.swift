@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 extension Safetensors {
   /// Reads a file.

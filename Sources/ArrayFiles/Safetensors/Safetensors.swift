@@ -1,3 +1,5 @@
+import Tensors
+
 /// Named tensors in a file: the safetensors format.
 ///
 /// Layout: 8 bytes little-endian header length, a JSON header `{"name": {"dtype", "shape", "data_offsets"}}` with an

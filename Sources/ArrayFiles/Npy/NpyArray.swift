@@ -1,3 +1,5 @@
+import Tensors
+
 /// A NumPy array in memory: a shape and its elements in row-major order.
 ///
 /// Reads float16/32/64, int32/64, uint8 and bool, C or Fortran order, either byte order, versions 1 to 3; writes

@@ -1,3 +1,5 @@
+import Basics
+
 /// The header of a safetensors file, checked: types known, shapes and offsets consistent, no name twice, no byte of the
 /// data shared, none left over.
 struct SafetensorsHeader: Equatable {

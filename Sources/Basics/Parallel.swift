@@ -4,7 +4,7 @@ import Synchronization
 
 /// Loops over a given number of threads.
 public enum Parallel {
-  /// The processors that this process may use.
+  /// The processors that this process may use: those of its affinity mask where the system has one, else those online.
   public static var processorCount: Int { Int(attn_processor_count()) }
 
   /// Runs `body(index, worker)` once for every index in `0 ..< count`, on up to `threads` threads.

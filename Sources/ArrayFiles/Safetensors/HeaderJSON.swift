@@ -1,3 +1,5 @@
+import Basics
+
 /// JSON as a safetensors header uses it, read strictly: Foundation's decoder would accept a name that stands twice and
 /// keep either value.
 enum HeaderJSON: Equatable {

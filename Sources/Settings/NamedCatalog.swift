@@ -1,3 +1,5 @@
+import Basics
+
 /// Types known by the id that users write: what the catalogue of variants and that of tasks have in common.
 public protocol NamedCatalog: Sendable {
   /// A type in the catalogue.

@@ -1,3 +1,5 @@
+import Basics
+
 /// A plain struct of values with defaults, whose parameters are declared once.
 public protocol ParameterSet: Hashable, Sendable {
   /// The defaults.

@@ -1,7 +1,9 @@
+import Basics
 import Foundation
+import Tensors
 import Testing
 
-@testable import Tensors
+@testable import ArrayFiles
 
 /// Written by the reference implementation (Python `safetensors` 0.8.0, `safetensors.torch.save`).
 private enum Fixture {

@@ -1,7 +1,8 @@
 import Foundation
+import Tensors
 import Testing
 
-@testable import Tensors
+@testable import ArrayFiles
 
 /// `.npy` files: what NumPy writes is read to the bit, and what is no array ends in one line.
 @Suite struct NpyTests {

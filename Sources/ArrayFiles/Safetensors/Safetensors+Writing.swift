@@ -1,3 +1,6 @@
+import Basics
+import Tensors
+
 extension Safetensors {
   /// Writes a file whole or not at all: to a temporary name beside it, flushed to the disk, then renamed.
   ///

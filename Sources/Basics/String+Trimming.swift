@@ -1,0 +1,10 @@
+extension StringProtocol {
+  /// The text without white space at either end.
+  /// - Complexity: O(length).
+  public var trimmed: String {
+    var rest = Substring(self)
+    while rest.first?.isWhitespace == true { rest.removeFirst() }
+    while rest.last?.isWhitespace == true { rest.removeLast() }
+    return String(rest)
+  }
+}

@@ -1,0 +1,19 @@
+import Basics
+import Settings
+
+extension ParameterValue {
+  /// Reads `name=value` pairs as `--set` takes them.
+  /// - Throws: `UsageError` for text without `=` or a name that appears twice.
+  public static func settings(parsing pairs: [String]) throws(UsageError) -> [String: ParameterValue] {
+    var settings: [String: ParameterValue] = [:]
+    for pair in pairs {
+      guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
+        throw UsageError("--set \(pair): write it as name=value, such as --set left=64")
+      }
+      let name = String(pair[..<equals]).trimmed
+      guard settings[name] == nil else { throw UsageError("--set \(name): given twice") }
+      settings[name] = ParameterValue(parsing: String(pair[pair.index(after: equals)...]))
+    }
+    return settings
+  }
+}

@@ -1,0 +1,17 @@
+import Basics
+
+extension Tensor {
+  /// A tensor of independent N(0, σ²) draws; row-major, so the values depend on key and shape alone.
+  /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
+  public static func normal(
+    _ shape: [Int], key: RandomKey, standardDeviation: Double = 1, ledger: MemoryLedger? = nil
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    var tensor = try Tensor(uninitialized: shape, ledger: ledger)
+    let count = tensor.count
+    var generator = key.generator()
+    tensor.withUnsafeMutablePointer { pointer in
+      for index in 0..<count { pointer[index] = Float(standardDeviation * generator.normal()) }
+    }
+    return tensor
+  }
+}
