@@ -59,7 +59,7 @@ struct BenchCommand: AsyncParsableCommand {
   /// Bytes a second / 10⁹ by threads, where there is room to measure it.
   private func bandwidth() -> [Int: Double] {
     let found = Set([1, Parallel.processorCount]).compactMap { threads in
-      (try? Calibration.bandwidth(threads: threads, seconds: 0.25)).map { (threads, $0 / 1e9) }
+      (try? MachineLimits.bandwidth(threads: threads, seconds: 0.25)).map { (threads, $0 / 1e9) }
     }
     return Dictionary(uniqueKeysWithValues: found)
   }

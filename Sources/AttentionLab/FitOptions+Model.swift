@@ -129,7 +129,7 @@ struct FitAskOptions: ParsableArguments {
       }
     }
     if calibrate > 0 {
-      let found = Calibration(record.fit, replications: calibrate, seed: record.fit.options.seed)
+      let found = CoverageCheck(record.fit, replications: calibrate, seed: record.fit.options.seed)
       record.calibration = found
     }
     guard let budget else { return }

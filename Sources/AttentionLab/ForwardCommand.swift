@@ -84,7 +84,7 @@ struct ForwardCommand: ParsableCommand {
     let input = try input()
     let model = try TransformerModel(
       contentsOf: checkpoint, catalog: AttentionLab.catalog,
-      compute: .limited(threads: threads ?? Parallel.processorCount))
+      context: .limited(threads: threads ?? Parallel.processorCount))
     try input.validate(for: model.configuration)
     if let logits {
       let result = try model.logits(input)

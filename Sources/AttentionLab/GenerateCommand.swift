@@ -79,7 +79,7 @@ struct GenerateCommand: ParsableCommand {
     }
     let pretrained = try PretrainedModel(
       contentsOf: checkpoint, catalog: AttentionLab.catalog,
-      compute: .limited(threads: threads ?? Parallel.processorCount))
+      context: .limited(threads: threads ?? Parallel.processorCount))
     guard pretrained.generates else {
       throw UsageError(
         "\(checkpoint): a model of kind \(pretrained.model.configuration.kind.rawValue) does not generate; "

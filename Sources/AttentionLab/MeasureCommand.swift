@@ -110,9 +110,9 @@ struct MeasureCommand: ParsableCommand {
   }
 
   private func cell(_ catalog: Catalog) throws -> Cell {
-    guard let pass = Pass(rawValue: pass) else {
+    guard let pass = PassKind(rawValue: pass) else {
       throw UsageError(
-        "--pass \(pass): it takes one of \(Pass.allCases.map(\.rawValue).joined(separator: ", "))")
+        "--pass \(pass): it takes one of \(PassKind.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     guard let input = InputSource(input) else {
       throw UsageError("--input \(input): it takes \(InputSource.allowed)")

@@ -75,9 +75,9 @@ struct SwapCommand: ParsableCommand {
   func run() throws {
     try ThreadFlag.check(threads)
     try OutputFiles.check([("--logits", logits), ("--hidden", hidden)], inputs: [checkpoint, tokens])
-    let compute = Compute.limited(threads: threads ?? Parallel.processorCount)
+    let context = ExecutionContext.limited(threads: threads ?? Parallel.processorCount)
     let pretrained = try PretrainedModel(
-      contentsOf: checkpoint, catalog: AttentionLab.catalog, compute: compute)
+      contentsOf: checkpoint, catalog: AttentionLab.catalog, context: context)
     let attention = try attention(for: pretrained.model.configuration)
     let input = try input(for: pretrained)
     if logits != nil, !pretrained.predicts {

@@ -33,7 +33,7 @@ struct Plant: AttentionVariant {
     return distance <= 30 && distance >= (shape.isCausal ? 0 : -30)
   }
 
-  func cost(of pass: Pass) -> Cost {
+  func cost(of pass: PassKind) -> Cost {
     var pairs = 0
     for batch in 0..<shape.batch {
       for query in 0..<shape.queryLength {
@@ -138,7 +138,7 @@ struct PlantedPattern: PatternVariant {
   }
 
   func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int { 1 }
-  func cost(of pass: Pass) -> Cost {
+  func cost(of pass: PassKind) -> Cost {
     Cost(flops: 0, neededPairs: 0, visitedPairs: 0, workspaceBytes: 0, inputOutputBytes: 0, stateBytes: 0)
   }
   func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<NothingSaved> {

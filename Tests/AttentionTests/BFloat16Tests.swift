@@ -227,7 +227,7 @@ import Testing
     let length = 4096
     let shape = try AttentionShape(queryLength: length, headDim: 64, precision: .bfloat16)
     let wide = try Catalog.standard.type(of: "full")
-    func cost(_ precision: Precision, _ pass: Pass) throws -> Cost {
+    func cost(_ precision: Precision, _ pass: PassKind) throws -> Cost {
       try AnyAttention.make(
         wide, settings: [:], shape: shape.with(precision: precision), key: RandomKey(seed: 1)
       )

@@ -198,8 +198,8 @@ import Testing
 
   @Test(
     "the closed form of memory is what the ledger counts, to 3 %",
-    arguments: [1, 2, 4, 8], [Pass.forward, .backward])
-  func memory(_ heads: Int, _ pass: Pass) throws {
+    arguments: [1, 2, 4, 8], [PassKind.forward, .backward])
+  func memory(_ heads: Int, _ pass: PassKind) throws {
     let shape = try AttentionShape(queryHeads: heads, queryLength: 2048, headDim: 64)
     for configuration in [LSH.Configuration(), Self.configuration { $0.duplicates = .drop }] {
       let lsh = try LSH(configuration, for: shape, key: RandomKey(seed: 2))

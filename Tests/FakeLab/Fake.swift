@@ -41,7 +41,7 @@ extension Fake {
     self.init(configuration: configuration, shape: shape)
   }
 
-  func cost(of pass: Pass) -> Cost {
+  func cost(of pass: PassKind) -> Cost {
     var seen = 0
     for query in 0..<shape.queryLength {
       for key in 0..<shape.keyLength { seen += multiplicity(query, key) }

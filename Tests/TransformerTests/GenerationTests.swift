@@ -31,7 +31,7 @@ import Testing
   ])
   func cacheSaysWhatTheWholeSequenceSays(_ changes: [String: ParameterValue]) throws {
     let configuration = try ModelConfiguration(settings: Self.base.merging(changes) { $1 })
-    let model = try TransformerModel(configuration, catalog: .standard, compute: Compute(threads: 1))
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
     let source: [Int32] = configuration.kind == .encoderDecoder ? [3, 1, 4, 1, 5] : []
     let sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 3))
     let cached = try model.generate(prompt: [1, 2, 3, 4, 5], count: 16, source: source, sampling: sampling)
@@ -50,7 +50,7 @@ import Testing
     var settings = Self.base
     settings.merge(["attention": .string(attention), "layers": .int(1), "maximumLength": .int(280)]) { $1 }
     let model = try TransformerModel(
-      ModelConfiguration(settings: settings), catalog: .standard, compute: Compute(threads: 1))
+      ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
     let prompt = (0..<Int32(promptLength)).map { $0 * $0 % 13 }
     let sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 3))
     let cached = try model.generate(prompt: prompt, count: 20, sampling: sampling)
@@ -63,7 +63,7 @@ import Testing
       var settings = Self.base
       settings["attention"] = .string(attention)
       let model = try TransformerModel(
-        ModelConfiguration(settings: settings), catalog: .standard, compute: Compute(threads: 1))
+        ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
       return try model.generate(prompt: [1], count: 30).peakCacheBytes
     }
     // 2 layers × (k and v) × 16 wide × 4 bytes a row; the last of the 30 tokens is not read again.
@@ -92,7 +92,7 @@ import Testing
       "keyHeads": .int(1),
     ]) { $1 }
     let model = try TransformerModel(
-      ModelConfiguration(settings: settings), catalog: .standard, compute: Compute(threads: 1))
+      ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
     let sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 5))
     let cached = try model.generate(prompt: [1, 2, 3], count: 150, sampling: sampling)
     let whole = try model.generate(prompt: [1, 2, 3], count: 150, sampling: sampling, useCache: false)
@@ -106,7 +106,7 @@ import Testing
     settings["attention"] = .string("own-band(width=3)")
     let model = try TransformerModel(
       ModelConfiguration(settings: settings), catalog: .standard + [OwnBand.self],
-      compute: Compute(threads: 1))
+      context: .recycling(threads: 1))
     #expect(try !model.generate(prompt: [1], count: 3).usedCache)
   }
 

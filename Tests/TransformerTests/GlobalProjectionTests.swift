@@ -22,11 +22,11 @@ import Testing
     settings["attention"] = settings["attention"] ?? sparse
     settings["globalProjections"] = .string(separate ? "separate" : "tied")
     let model = try TransformerModel(
-      GradientTests.configuration(settings), catalog: .standard, compute: Compute(threads: 1))
+      GradientTests.configuration(settings), catalog: .standard, context: .recycling(threads: 1))
     if noise > 0 {
       let change = try Tensor.normal(
         [model.layout.count], key: RandomKey(seed: 8), standardDeviation: Double(noise))
-      model.compute.accumulate(change, into: &model.state.weights)
+      model.context.accumulate(change, into: &model.state.weights)
     }
     return model
   }
@@ -35,7 +35,7 @@ import Testing
   static func disturb(_ model: TransformerModel) throws {
     for slot in model.layout.slots where slot.name.contains("_global.") {
       let change = try Tensor.normal([slot.count], key: RandomKey(seed: 8)(slot.name), standardDeviation: 0.3)
-      model.compute.accumulate(change, into: &model.state.weights, at: slot.offset)
+      model.context.accumulate(change, into: &model.state.weights, at: slot.offset)
     }
   }
 
@@ -123,7 +123,7 @@ import Testing
     let tied = try Self.model([:], separate: false), separate = try Self.model([:])
     // q, k and v, 12 wide, of 21 rows.
     let set = 3.0 * 4 * 12 * 21
-    for (pass, count) in [(AttentionCore.Pass.forward, 1.0), (.backward, 2.0)] {
+    for (pass, count) in [(PassKind.forward, 1.0), (.backward, 2.0)] {
       let more = try separate.attentionBytes(input, pass: pass) - tied.attentionBytes(input, pass: pass)
       #expect(more == count * set)
     }
@@ -162,7 +162,7 @@ import Testing
     _ = try forward.backward(gradient, in: context)
     let backwardPeak = Double(ledger.peakBytes)
     // Exact when tied; global rows have a pass of their own, whose scratch the form of all tiles covers (0.94 … 0.96).
-    for (pass, peak) in [(AttentionCore.Pass.forward, forwardPeak), (.backward, backwardPeak)] {
+    for (pass, peak) in [(PassKind.forward, forwardPeak), (.backward, backwardPeak)] {
       let ratio = try peak / model.attentionBytes(input, pass: pass)
       #expect(
         (isSeparate ? 0.92...1 : 1...1).contains(ratio), "\(pass): \(peak), \(ratio) of the closed form")
@@ -246,9 +246,9 @@ import Testing
         "globalProjections": .string("separate"),
       ], threads: 2)
     for _ in 0..<2 { _ = try trainer.advance() }
-    let before = trainer.model.compute.ledger?.systemAllocations
+    let before = trainer.model.context.ledger?.systemAllocations
     for _ in 0..<4 { _ = try trainer.advance() }
-    #expect(trainer.model.compute.ledger?.systemAllocations == before)
+    #expect(trainer.model.context.ledger?.systemAllocations == before)
   }
 
   @Test(arguments: [

@@ -77,7 +77,7 @@ import Testing
   @Test(arguments: cases)
   func finiteDifferences(_ changes: [String: ParameterValue]) throws {
     let configuration = try Self.configuration(changes)
-    let model = try TransformerModel(configuration, catalog: .standard, compute: Compute(threads: 1))
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
     let input = Self.input(configuration)
     let key = RandomKey(seed: 21)
     func loss() throws -> Double {
@@ -86,7 +86,7 @@ import Testing
     }
     // Norm gains and biases start at constants that could hide an error: move everything off its start.
     let noise = try Tensor.normal([model.layout.count], key: key("noise"), standardDeviation: 0.1)
-    model.compute.accumulate(noise, into: &model.state.weights)
+    model.context.accumulate(noise, into: &model.state.weights)
     model.clearGradients()
     _ = try loss()
     let gradients = model.state.gradients.array()
@@ -125,7 +125,7 @@ import Testing
     let configuration = try Self.configuration([
       "norm": .string("batch"), "kind": .string(kind), "position": .string("learned"),
     ])
-    let model = try TransformerModel(configuration, catalog: .standard, compute: Compute(threads: 1))
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
     let input = Self.input(configuration)
     for _ in 0..<3 { _ = try model.accumulateGradients(input, key: RandomKey(seed: 2)) }
     model.clearGradients()
@@ -156,7 +156,7 @@ import Testing
   @Test func laterTokensDoNotChangeEarlierLogits() throws {
     for position in ["rope", "alibi", "learned", "sinusoidal"] {
       let configuration = try Self.configuration(["position": .string(position)])
-      let model = try TransformerModel(configuration, catalog: .standard, compute: Compute(threads: 1))
+      let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
       var input = Self.input(configuration, batch: 1)
       let before = try model.logits(input).array()
       input.tokens[6] = (input.tokens[6] + 1) % 11
@@ -168,7 +168,7 @@ import Testing
 
   @Test func paddingDoesNotChangeAnEncoder() throws {
     let configuration = try Self.configuration(["kind": .string("encoder"), "classes": .int(3)])
-    let model = try TransformerModel(configuration, catalog: .standard, compute: Compute(threads: 1))
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
     var input = Self.input(configuration)
     let before = try model.logits(input).array()
     input.tokens[7 + 5] = (input.tokens[7 + 5] + 1) % 11  // behind the 4 real tokens of row 1
@@ -185,7 +185,7 @@ import Testing
 
   @Test func dropoutIsOffInEvaluation() throws {
     let configuration = try Self.configuration(["dropout": .double(0.5)])
-    let model = try TransformerModel(configuration, catalog: .standard, compute: Compute(threads: 1))
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
     let input = Self.input(configuration)
     let first = try model.loss(input), second = try model.loss(input)
     let key = RandomKey(seed: 4)

@@ -14,10 +14,10 @@ private let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent
   "Fixtures"
 ).path
 private let families = HuggingFaceConfiguration.Family.allCases.map(\.rawValue)
-private let serial = Compute(threads: 1)
+private let serial = ExecutionContext.recycling(threads: 1)
 
 private func load(_ path: String) throws -> PretrainedModel {
-  try PretrainedModel(contentsOf: path, catalog: .standard, compute: serial)
+  try PretrainedModel(contentsOf: path, catalog: .standard, context: serial)
 }
 
 private func relativeError(_ a: [Float], _ b: [Float]) -> Double {
@@ -206,7 +206,7 @@ private func change(_ path: String, _ edit: (inout Safetensors) throws -> Void) 
   @Test func aCheckpointOfTheLabIsReadToo() throws {
     var c = ModelConfiguration()
     (c.vocabulary, c.width, c.layers, c.heads, c.maximumLength) = (13, 8, 2, 2, 32)
-    let model = try TransformerModel(c, catalog: .standard, compute: serial)
+    let model = try TransformerModel(c, catalog: .standard, context: serial)
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID()).safetensors")
       .path
     defer { try? FileManager.default.removeItem(atPath: path) }

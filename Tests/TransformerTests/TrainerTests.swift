@@ -23,7 +23,7 @@ import Testing
     let configuration = Trainer.fit(
       try ModelConfiguration(settings: base.merging(model) { $1 }), to: source)
     return try Trainer(
-      model: TransformerModel(configuration, catalog: .standard, compute: Compute(threads: threads)),
+      model: TransformerModel(configuration, catalog: .standard, context: .recycling(threads: threads)),
       task: source,
       configuration: TrainingConfiguration(
         settings: [
@@ -104,9 +104,9 @@ import Testing
   @Test func aStepAllocatesNothingAfterTheFirst() throws {
     let trainer = try Self.trainer(["evaluateEvery": .int(0)], threads: 2)
     for _ in 0..<2 { _ = try trainer.advance() }
-    let before = trainer.model.compute.ledger?.systemAllocations
+    let before = trainer.model.context.ledger?.systemAllocations
     for _ in 0..<4 { _ = try trainer.advance() }
-    #expect(trainer.model.compute.ledger?.systemAllocations == before)
+    #expect(trainer.model.context.ledger?.systemAllocations == before)
   }
 
   @Test func bitsDoNotDependOnThreads() throws {

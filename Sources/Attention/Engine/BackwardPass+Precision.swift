@@ -1,5 +1,6 @@
 import AttentionCore
 import CKernels
+import Tensors
 
 extension Engine {
   /// Bytes of scratch that one backward tile needs.

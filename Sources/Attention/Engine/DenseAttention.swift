@@ -168,7 +168,7 @@ struct DenseAttention: Sendable {
     block * plan.blockRows..<min(plan.m, (block + 1) * plan.blockRows)
   }
 
-  private typealias Factor = (rows: Rows, plan: GemmPlan, side: Compute.Orientation)
+  private typealias Factor = (rows: Rows, plan: GemmPlan, side: ExecutionContext.Orientation)
 
   /// Packs the right sides of two products for every head, then runs a body for every block of rows of `blockHeads`
   /// heads, with a scratch of the worker's own.

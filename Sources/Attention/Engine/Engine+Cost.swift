@@ -14,7 +14,8 @@ extension Engine {
   ///   - cachedKeys: keys and values that a decoder must keep a sequence; `nil`: all.
   /// - Complexity: O(tiles + segments).
   public static func cost(
-    of pass: Pass, shape: AttentionShape, pattern: TilePattern, neededPairs: Double, cachedKeys: Int? = nil
+    of pass: PassKind, shape: AttentionShape, pattern: TilePattern, neededPairs: Double,
+    cachedKeys: Int? = nil
   ) -> Cost {
     let visited = visitedPairs(shape: shape, pattern: pattern)
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)

@@ -1,5 +1,6 @@
 import AttentionCore
 import Synchronization
+import Tensors
 
 #if canImport(Glibc)
   import Glibc

@@ -24,7 +24,7 @@ struct BandSegments {
 
   /// Rows of a tile of a pass: the corners of a tile, where only some rows see a key, are as high as the tile. Forward
   /// tiles over narrow bands are half as high; backward products are as deep as the tile is high, and lose more by that.
-  func tileRows(_ pass: Pass) -> Int {
+  func tileRows(_ pass: PassKind) -> Int {
     pass != .backward && (high - low) / stride < BandSegments.narrow ? TileList.lanes / 2 : TileList.lanes
   }
   /// Keys a row from which on the corners are too small a part.

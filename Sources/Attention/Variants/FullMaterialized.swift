@@ -81,7 +81,7 @@ public struct FullMaterialized: AttentionVariant {
 
   /// Needed pairs as for `full`; all pairs are visited, and two matrices of them stored (backward: two more are live).
   /// Two inputs are packed beside them.
-  public func cost(of pass: Pass) -> Cost {
+  public func cost(of pass: PassKind) -> Cost {
     let needed =
       Double(shape.queryHeads)
       * (0..<shape.batch).reduce(0.0) { sum, batch in

@@ -4,7 +4,7 @@ import Tensors
 extension LSH {
   /// The closed form of the workspace: the tables of the sorted tokens, normalised keys and repeated values, the scratch
   /// of one thread, and in the backward pass what the engine needs when every unit meets every block of keys.
-  func workspaceBytes(_ pass: Pass) -> Double {
+  func workspaceBytes(_ pass: PassKind) -> Double {
     let float = Double(MemoryLayout<Float>.stride)
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
     // A shared query–key is computed in float32, whatever it is stored in.

@@ -260,7 +260,7 @@ public struct LSH: AttentionVariant {
   }
 
   /// The expected cost: what a query sees if all chunks (or buckets) are full; the sort and the hashes are extra.
-  public func cost(of pass: Pass) -> Cost {
+  public func cost(of pass: PassKind) -> Cost {
     let tokens = Double(shape.positions)
     let perRound: Double
     if configuration.sharedQueryKey {

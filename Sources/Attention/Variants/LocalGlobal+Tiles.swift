@@ -13,7 +13,8 @@ struct LocalGlobalTiles {
   private let band: BandSegments
   private let tileRows: Int
 
-  init(_ configuration: LocalGlobal.Configuration, _ shape: AttentionShape, globals: [Int], _ pass: Pass) {
+  init(_ configuration: LocalGlobal.Configuration, _ shape: AttentionShape, globals: [Int], _ pass: PassKind)
+  {
     self.configuration = configuration
     self.shape = shape
     self.globals = globals

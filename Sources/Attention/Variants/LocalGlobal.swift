@@ -112,7 +112,7 @@ public struct LocalGlobal: PatternVariant {
   enum Rows: String { case all, local, global }
 
   /// The tiles of the local or the global rows alone: they read different projections when the inputs have them.
-  func part(_ rows: Rows, _ pass: Pass) -> TilePattern {
+  func part(_ rows: Rows, _ pass: PassKind) -> TilePattern {
     LocalGlobal.pattern(rows, configuration, shape, globals, pass)
   }
 
@@ -120,7 +120,8 @@ public struct LocalGlobal: PatternVariant {
   public var backwardPattern: TilePattern { part(.all, .backward) }
 
   private static func pattern(
-    _ rows: Rows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>, _ pass: Pass
+    _ rows: Rows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>,
+    _ pass: PassKind
   ) -> TilePattern {
     let part = rows.rawValue + (pass == .backward ? " backward" : "")
     return PatternCache.shared.pattern(.init(LocalGlobal.self, configuration, shape: shape, part: part)) {

@@ -3,7 +3,7 @@ import AttentionCore
 extension PatternVariant {
   /// The closed-form cost: pairs are counted from the tiles, exactly, segment by segment.
   /// - Complexity: O(tiles + segments).
-  public func cost(of pass: Pass) -> Cost {
+  public func cost(of pass: PassKind) -> Cost {
     Engine.cost(
       of: pass, shape: shape, pattern: pass == .backward ? backwardPattern : pattern,
       neededPairs: neededPairs,

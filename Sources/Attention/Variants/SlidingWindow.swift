@@ -87,7 +87,9 @@ public struct SlidingWindow: PatternVariant {
   /// The same pairs in higher tiles.
   public var backwardPattern: TilePattern { SlidingWindow.pattern(configuration, shape, .backward) }
 
-  private static func pattern(_ window: Configuration, _ shape: AttentionShape, _ pass: Pass) -> TilePattern {
+  private static func pattern(_ window: Configuration, _ shape: AttentionShape, _ pass: PassKind)
+    -> TilePattern
+  {
     let band = BandSegments(
       low: -(shape.isCausal ? 0 : window.right) * window.dilation, high: window.left * window.dilation,
       stride: window.dilation)

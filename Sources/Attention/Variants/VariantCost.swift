@@ -6,7 +6,7 @@ extension Cost {
   ///
   /// Forward: `(2·headDim + 2·valueDim)` operations a pair; backward: five products, `6·headDim + 4·valueDim`.
   public init(
-    pass: Pass, shape: AttentionShape, neededPairs: Double, visitedPairs: Double, workspaceBytes: Double,
+    pass: PassKind, shape: AttentionShape, neededPairs: Double, visitedPairs: Double, workspaceBytes: Double,
     stateKeys: Int
   ) {
     let (headDim, valueDim) = (Double(shape.headDim), Double(shape.valueDim))

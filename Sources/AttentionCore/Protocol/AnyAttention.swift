@@ -44,7 +44,7 @@ public struct AnyAttention: Sendable {
   /// Rows of q that read `QKV.global` when the inputs have it, rising.
   public var globalRows: [Int] { base.globalRows }
   /// The closed-form cost of a pass.
-  public func cost(of pass: Pass) -> Cost { base.cost(of: pass) }
+  public func cost(of pass: PassKind) -> Cost { base.cost(of: pass) }
 
   /// Computes output and LSE.
   public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> AnyForward {

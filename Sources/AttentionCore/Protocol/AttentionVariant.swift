@@ -37,7 +37,7 @@ public protocol AttentionVariant: Sendable {
   var causality: Causality { get }
 
   /// The closed-form cost of a pass.
-  func cost(of pass: Pass) -> Cost
+  func cost(of pass: PassKind) -> Cost
 
   /// Computes output and LSE.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.

@@ -1,5 +1,5 @@
 /// The passes that are measured and predicted.
-public enum Pass: String, CaseIterable, Hashable, Sendable {
+public enum PassKind: String, CaseIterable, Hashable, Sendable {
   /// q, k, v → output and LSE.
   case forward
   /// Output gradient → the gradients of q, k and v.

@@ -18,7 +18,7 @@ public struct FitRecord: Sendable {
   /// The IsoFLOP method beside it.
   public var isoFLOP: IsoFLOP?
   /// How often intervals on this design cover its own estimates, when asked for.
-  public var calibration: Calibration?
+  public var calibration: CoverageCheck?
   /// Warnings of the fit and of what was asked of it.
   public var warnings: [FitWarning]
 
@@ -68,7 +68,7 @@ public struct FitRecord: Sendable {
     return .object(members)
   }
 
-  private static func json(_ calibration: Calibration) -> JSONValue {
+  private static func json(_ calibration: CoverageCheck) -> JSONValue {
     .object([
       "replications": .int(calibration.replications), "failures": .int(calibration.failures),
       "parameters": .object(

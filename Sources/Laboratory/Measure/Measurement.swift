@@ -150,7 +150,7 @@ public struct Measurement: Sendable {
   }
 
   /// Bytes of q, k, v as stored, of output and log-sum-exp; for backward also of the four gradients.
-  static func inputOutputBytes(_ shape: AttentionShape, _ pass: Pass) -> Int {
+  static func inputOutputBytes(_ shape: AttentionShape, _ pass: PassKind) -> Int {
     var tensors = [shape.outputShape, shape.lseShape]
     if pass == .backward {
       tensors += [shape.queryShape, shape.keyShape, shape.valueShape, shape.outputShape]

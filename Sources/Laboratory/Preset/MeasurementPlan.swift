@@ -32,7 +32,7 @@ public struct MeasurementPlan: Sendable {
   /// Whether a query sees only its past.
   public let causal: [Bool]
   /// The passes.
-  public let passes: [Pass]
+  public let passes: [PassKind]
   /// How q, k and v are stored; the precisions of a variant follow one another.
   public let precisions: [Precision]
   /// Threads; 0: all processors.
@@ -54,7 +54,7 @@ public struct MeasurementPlan: Sendable {
   /// - Throws: `UsageError` with place and what is allowed.
   init(_ reader: inout FieldReader, _ context: Preset.PlanContext) throws(UsageError) {
     let size = FieldKind.integer(1...(1 << 30))
-    let passNames = Pass.allCases.map(\.rawValue)
+    let passNames = PassKind.allCases.map(\.rawValue)
     let isaNames = InstructionSet.allCases.map(\.rawValue)
     let variants = reader.node("variants")
     lengths = try reader.sweep("n", size, default: [])
@@ -65,7 +65,7 @@ public struct MeasurementPlan: Sendable {
     headDims = try reader.sweep("head_dim", .integer(1...4096), default: [64])
     valueDims = try reader.sweep("value_dim", .integer(1...4096), default: [])
     causal = try reader.sweep("causal", .flag, default: [false])
-    passes = try reader.sweep("pass", .word(passNames), default: ["forward"]).compactMap(Pass.init)
+    passes = try reader.sweep("pass", .word(passNames), default: ["forward"]).compactMap(PassKind.init)
     precisions = try reader.sweep(
       "precision", .word(Precision.allCases.map(\.rawValue)), default: [Precision.float32.rawValue]
     ).compactMap(Precision.init)

@@ -5,18 +5,18 @@ import Tensors
 public enum MachinePeak {
   /// Measures the limits of a number of threads; `nil` when the instruction set is not available here.
   /// - Parameter seconds: about how long it may take.
-  public static func measure(threads: Int, instructionSet: String, seconds: Double = 1) -> Calibration? {
+  public static func measure(threads: Int, instructionSet: String, seconds: Double = 1) -> MachineLimits? {
     guard let set = InstructionSet(rawValue: instructionSet), InstructionSet.available.contains(set) else {
       return nil
     }
-    return try? Calibration.measure(
+    return try? MachineLimits.measure(
       instructionSet: set, threads: threads, seconds: seconds, bufferBytes: 128 << 20)
   }
 
   /// The peak of multiply-adds of bfloat16 pairs in GFLOP/s; `nil` where there is no instruction for them.
   public static func bfloat16Gflops(threads: Int, instructionSet: String, seconds: Double = 0.25) -> Double? {
     guard let set = InstructionSet(rawValue: instructionSet), set.hasBFloat16Products else { return nil }
-    return Calibration.peakFlops(
+    return MachineLimits.peakFlops(
       instructionSet: set, threads: threads, seconds: seconds, precision: .bfloat16) / 1e9
   }
 

@@ -14,7 +14,7 @@ public struct Cell: Hashable, Sendable {
   /// The variant's settings that differ from its defaults.
   public var settings: [String: ParameterValue] = [:]
   /// What is timed.
-  public var pass: Pass = .forward
+  public var pass: PassKind = .forward
   /// Sequences.
   public var batch = 1
   /// Query heads.

@@ -59,7 +59,7 @@ extension TrainingJob {
     let run = try TrainingRun(job, catalog: catalog, threads: threads)
     let trainer = run.trainer, clock = ContinuousClock()
     for _ in 0..<warmup { _ = try trainer.advance() }
-    let before = trainer.model.compute.ledger?.systemAllocations ?? 0
+    let before = trainer.model.context.ledger?.systemAllocations ?? 0
     var seconds: [Double] = []
     var tokens = 0
     for _ in 0..<count {
@@ -73,6 +73,6 @@ extension TrainingJob {
       peak: MachinePeak.gflops(threads: threads, instructionSet: InstructionSet.default.rawValue).map {
         $0 * 1e9
       },
-      allocations: (trainer.model.compute.ledger?.systemAllocations ?? 0) - before, threads: threads)
+      allocations: (trainer.model.context.ledger?.systemAllocations ?? 0) - before, threads: threads)
   }
 }

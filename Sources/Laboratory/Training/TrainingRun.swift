@@ -49,7 +49,7 @@ public struct TrainingRun {
     self.peakGflops = peakGflops
     var (task, model, training) = try job.resolved(catalog: catalog)
     try Self.checkMemory(model, task: task, batch: training.batch)
-    let network = try TransformerModel(model, catalog: catalog, compute: .limited(threads: threads))
+    let network = try TransformerModel(model, catalog: catalog, context: .limited(threads: threads))
     let probe = ModelInput(try task.batch(split: .train, index: 0, batchSize: training.batch))
     operationsPerStep = try network.trainingOperations(probe) * Double(training.accumulation)
     attentionBytes = try network.attentionBytes(probe, pass: .backward)

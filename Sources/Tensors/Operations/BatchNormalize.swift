@@ -1,4 +1,4 @@
-extension Compute {
+extension ExecutionContext {
   /// Mean and variance of every column of x `[rows, dim]`, in Double. - Complexity: O(rows·dim).
   public func columnMoments(_ x: Tensor) -> (mean: [Float], variance: [Float]) {
     let rows = x.shape[0], dim = x.shape[1]

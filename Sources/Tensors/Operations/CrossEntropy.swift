@@ -26,7 +26,7 @@ public struct CrossEntropy: Hashable, Sendable {
   }
 }
 
-extension Compute {
+extension ExecutionContext {
   /// Softmax cross-entropy over rows, with label smoothing and ignored rows.
   ///
   /// `loss_r = lse(z_r) − (1−ε)·z_r[t] − ε·mean(z_r)`; a target below 0 is ignored. When `gradientScale` is not 0 the

@@ -22,7 +22,7 @@ public enum Activation: String, CaseIterable, Hashable, Sendable {
   }
 }
 
-extension Compute {
+extension ExecutionContext {
   private static var grain: Int { 1 << 14 }
 
   /// `y = f(x)`, any shape. - Complexity: O(count).
@@ -106,7 +106,7 @@ extension Compute {
     x.withUnsafePointer { x in
       target.withUnsafeMutablePointer { y in
         let (x, y) = (Shared(x), Shared(y + offset))
-        slices(count, grain: Compute.grain) { part in
+        slices(count, grain: ExecutionContext.grain) { part in
           attn_axpy(isa, factor, x.pointer + part.lowerBound, y.pointer + part.lowerBound, part.count)
         }
       }
@@ -131,7 +131,7 @@ extension Compute {
 
   /// Σ x² over part of a tensor, summed in Double over fixed slices. - Complexity: O(count).
   public func sumOfSquares(_ x: Tensor) throws(MemoryLimitExceeded) -> Double {
-    let count = x.count, grain = Compute.grain
+    let count = x.count, grain = ExecutionContext.grain
     var partial = [Double](repeating: 0, count: (count + grain - 1) / grain)
     x.withUnsafePointer { x in
       partial.withUnsafeMutableBufferPointer { partial in
@@ -176,7 +176,7 @@ extension Compute {
     x.withUnsafePointer { x in
       y.withUnsafeMutablePointer { y in
         let (x, y) = (Shared(x), Shared(y))
-        slices(count, grain: Compute.grain, cost: cost) { part in
+        slices(count, grain: ExecutionContext.grain, cost: cost) { part in
           body(part.lowerBound, x.pointer + part.lowerBound, y.pointer + part.lowerBound, part.count)
         }
       }

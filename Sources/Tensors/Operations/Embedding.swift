@@ -1,4 +1,4 @@
-extension Compute {
+extension ExecutionContext {
   /// Rows of a table by index: `y_i = scale·table[index_i]`, `[count, dim]`. - Complexity: O(count·dim).
   /// - Precondition: every index is inside the table.
   /// - Throws: `MemoryLimitExceeded`.

@@ -1,7 +1,7 @@
 import Basics
 import CKernels
 
-extension Compute {
+extension ExecutionContext {
   /// Whether a matrix is read as it is or transposed.
   public enum Orientation: Sendable {
     /// As stored.
@@ -63,8 +63,8 @@ extension Compute {
     guard m > 0 && n > 0 && k > 0 else { return }
     let aStrides = aSide == .plain ? (a.strides[0], 1) : (1, a.strides[0])
     let bStrides = bSide == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
-    let isFew = m <= Compute.fewRows && aSide == .plain && bSide == .transposed
-    let workers = 2 * m * n * k < Compute.parallelThreshold * 16 ? 1 : threads
+    let isFew = m <= ExecutionContext.fewRows && aSide == .plain && bSide == .transposed
+    let workers = 2 * m * n * k < ExecutionContext.parallelThreshold * 16 ? 1 : threads
     let plan = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers)
     var packed = try empty([isFew ? 0 : plan.packedCount + workers * plan.scratchCount])
     a.withUnsafePointer { a in

@@ -42,7 +42,7 @@ public struct RotaryTable: Sendable {
   }
 }
 
-extension Compute {
+extension ExecutionContext {
   /// Token rows to heads: columns `column ..< column + heads·dim` of x `[batch·length, width]` →
   /// `[batch, heads, length, dim]`, rotated when a table is given (`inverse`: rotated back). - Complexity: O(count).
   /// - Throws: `MemoryLimitExceeded`.

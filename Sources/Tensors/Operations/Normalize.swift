@@ -8,7 +8,7 @@ public struct NormStatistics: Sendable {
   public let inverseDeviation: Tensor
 }
 
-extension Compute {
+extension ExecutionContext {
   /// LayerNorm or RMSNorm over the last axis.
   ///
   /// `y = (x − mean)/√(var + ε)·gain + shift`; with `centred` false the mean is 0 and `var` is the mean square.

@@ -1,6 +1,6 @@
 import CKernels
 
-extension Compute {
+extension ExecutionContext {
   /// The constants of one AdamW step.
   public struct AdamWStep: Hashable, Sendable {
     /// The learning rate of this step.

@@ -1,4 +1,4 @@
-extension Compute {
+extension ExecutionContext {
   /// The mean of the first `lengths[b]` rows of every sequence: x `[batch·length, dim]` → `[batch, dim]`.
   /// A sequence without rows gives 0. - Complexity: O(count).
   /// - Throws: `MemoryLimitExceeded`.

@@ -42,10 +42,10 @@ struct MaskedLanguageHead {
   }
 
   /// Logits `[rows, vocabulary]` of hidden states `[rows, width]`.
-  func logits(_ hidden: Tensor, output: Tensor, _ compute: Compute) throws -> Tensor {
-    let dense = try compute.activate(
-      compute.matmul(hidden, .plain, weight, .transposed, bias: bias), activation)
-    let (normal, _) = try compute.normalize(dense, gain: gain, shift: shift, centred: true, epsilon: epsilon)
-    return try compute.matmul(normal, .plain, output, .transposed, bias: outputBias)
+  func logits(_ hidden: Tensor, output: Tensor, _ context: ExecutionContext) throws -> Tensor {
+    let dense = try context.activate(
+      context.matmul(hidden, .plain, weight, .transposed, bias: bias), activation)
+    let (normal, _) = try context.normalize(dense, gain: gain, shift: shift, centred: true, epsilon: epsilon)
+    return try context.matmul(normal, .plain, output, .transposed, bias: outputBias)
   }
 }

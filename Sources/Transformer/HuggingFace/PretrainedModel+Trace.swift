@@ -42,28 +42,28 @@ extension PretrainedModel {
       throw SafetensorsError(
         path: "model", problem: "an encoder-decoder has no single stack to swap attention in")
     }
-    let pass = model.pass(training: false)
+    let run = model.layerRun(training: false)
     let lengths = model.configuration.kind == .encoder ? input.lengths : nil
-    var (x, _) = try model.embedding.forward(input.tokens, batch: input.batch, pass)
+    var (x, _) = try model.embedding.forward(input.tokens, batch: input.batch, run)
     var trace = Trace(states: [x], attentionInputs: [], attentionOutputs: [], final: x, logits: nil)
     for sublayer in stack.sublayers {
       if case .attention(let layer) = sublayer.function {
-        let read = sublayer.placement == .pre ? try sublayer.norm.forward(x, pass).0 : x
+        let read = sublayer.placement == .pre ? try sublayer.norm.forward(x, run).0 : x
         trace.attentionInputs.append(read)
         trace.attentionOutputs.append(
-          try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, pass).0)
+          try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, run).0)
       }
-      x = try sublayer.forward(x, memory: nil, batch: input.batch, lengths: lengths, memoryLengths: nil, pass)
+      x = try sublayer.forward(x, memory: nil, batch: input.batch, lengths: lengths, memoryLengths: nil, run)
         .0
       if case .feedForward = sublayer.function { trace.states.append(x) }
     }
-    if let final = stack.final { x = try final.forward(x, pass).0 }
+    if let final = stack.final { x = try final.forward(x, run).0 }
     trace.final = x
     if predicts, let outputWeight = model.outputWeight {
-      let output = pass.weight(outputWeight)
+      let output = run.weight(outputWeight)
       trace.logits =
-        try head.map { try $0.logits(x, output: output, model.compute) }
-        ?? model.compute.matmul(x, .plain, output, .transposed)
+        try head.map { try $0.logits(x, output: output, model.context) }
+        ?? model.context.matmul(x, .plain, output, .transposed)
     }
     return trace
   }
@@ -72,13 +72,13 @@ extension PretrainedModel {
   /// of the layers below.
   func attentionOutputs(for trace: Trace, _ input: ModelInput) throws -> [Tensor] {
     guard let stack = model.configuration.kind == .encoder ? model.encoder : model.decoder else { return [] }
-    let pass = model.pass(training: false)
+    let run = model.layerRun(training: false)
     let lengths = model.configuration.kind == .encoder ? input.lengths : nil
     var outputs: [Tensor] = []
     for sublayer in stack.sublayers {
       guard case .attention(let layer) = sublayer.function else { continue }
       let read = trace.attentionInputs[outputs.count]
-      outputs.append(try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, pass).0)
+      outputs.append(try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, run).0)
     }
     return outputs
   }

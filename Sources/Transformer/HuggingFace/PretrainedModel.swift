@@ -22,7 +22,7 @@ public struct PretrainedModel {
 
   /// Reads a checkpoint: a file of this program, or a Hugging Face folder (or the `.safetensors` file in it).
   /// - Throws: `SafetensorsError`, `ConfigurationError`: one line that names file, tensor and shapes.
-  public init(contentsOf path: String, catalog: Catalog, compute: Compute = Compute()) throws {
+  public init(contentsOf path: String, catalog: Catalog, context: ExecutionContext = .recycling()) throws {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
       throw SafetensorsError(path: path, problem: "no such file or folder")
@@ -32,20 +32,20 @@ public struct PretrainedModel {
     if !isFolder.boolValue {
       let file = try Safetensors(contentsOf: path)
       if file.metadata["format"] == "attnlab" {
-        try self.init(file, path: path, catalog: catalog, compute: compute)
+        try self.init(file, path: path, catalog: catalog, context: context)
         return
       }
-      try self.init(file, path: path, configPath: configPath, catalog: catalog, compute: compute)
+      try self.init(file, path: path, configPath: configPath, catalog: catalog, context: context)
       return
     }
     let file = try PretrainedModel.weights(in: folder)
-    try self.init(file, path: folder, configPath: configPath, catalog: catalog, compute: compute)
+    try self.init(file, path: folder, configPath: configPath, catalog: catalog, context: context)
   }
 
   /// A checkpoint of this program.
-  private init(_ file: Safetensors, path: String, catalog: Catalog, compute: Compute) throws {
+  private init(_ file: Safetensors, path: String, catalog: Catalog, context: ExecutionContext) throws {
     let model = try TransformerModel(
-      ModelConfiguration(metadata: file.metadata, path: path), catalog: catalog, compute: compute)
+      ModelConfiguration(metadata: file.metadata, path: path), catalog: catalog, context: context)
     try model.setWeights(file, path: path) { $0.hasPrefix("optimizer.") }
     self.model = model
     family = "attnlab"
@@ -57,7 +57,7 @@ public struct PretrainedModel {
 
   /// A checkpoint of Hugging Face.
   private init(
-    _ file: Safetensors, path: String, configPath: String, catalog: Catalog, compute: Compute
+    _ file: Safetensors, path: String, configPath: String, catalog: Catalog, context: ExecutionContext
   ) throws {
     guard let json = FileManager.default.contents(atPath: configPath) else {
       throw SafetensorsError(
@@ -65,7 +65,7 @@ public struct PretrainedModel {
     }
     let configuration = try HuggingFaceConfiguration(json: json, path: configPath)
     let stored = PretrainedModel.plainNames(file, configuration)
-    let model = try TransformerModel(configuration.model, catalog: catalog, compute: compute)
+    let model = try TransformerModel(configuration.model, catalog: catalog, context: context)
     var used: Set<String> = []
     var tensors: [String: Tensor] = [:]
     for (ours, source) in configuration.sources {

@@ -7,44 +7,44 @@ extension AttentionLayer {
   ///   - rotary: the rotation of the rows' positions.
   ///   - first: the position of the first row.
   func query(
-    _ x: Tensor, batch: Int, rotary: RotaryTable?, first: Int = 0, _ pass: Pass
+    _ x: Tensor, batch: Int, rotary: RotaryTable?, first: Int = 0, _ run: LayerRun
   ) throws -> Tensor {
-    let query = try pass.compute.splitHeads(x, batch: batch, heads: heads, dim: dim, rotary: rotary)
-    return try extended(query, isQuery: true, first: first, pass)
+    let query = try run.context.splitHeads(x, batch: batch, heads: heads, dim: dim, rotary: rotary)
+    return try extended(query, isQuery: true, first: first, run)
   }
 
   /// k and v of all key heads, from the columns of a product that begin at `column`: k, then v.
   func keyValue(
-    _ x: Tensor, column: Int = 0, batch: Int, rotary: RotaryTable?, first: Int = 0, _ pass: Pass
+    _ x: Tensor, column: Int = 0, batch: Int, rotary: RotaryTable?, first: Int = 0, _ run: LayerRun
   ) throws -> (key: Tensor, value: Tensor) {
-    let compute = pass.compute
-    let key = try compute.splitHeads(
+    let context = run.context
+    let key = try context.splitHeads(
       x, column: column, batch: batch, heads: keyHeads, dim: dim, rotary: rotary)
-    let value = try compute.splitHeads(
+    let value = try context.splitHeads(
       x, column: column + keyHeads * dim, batch: batch, heads: keyHeads, dim: dim)
-    return (try extended(key, isQuery: false, first: first, pass), value)
+    return (try extended(key, isQuery: false, first: first, run), value)
   }
 
   /// The gradient of q into the first columns of the product's gradient.
-  func mergeQuery(_ dQuery: Tensor, into d: inout Tensor, rotary: RotaryTable?, _ compute: Compute) {
-    compute.mergeHeads(
+  func mergeQuery(_ dQuery: Tensor, into d: inout Tensor, rotary: RotaryTable?, _ context: ExecutionContext) {
+    context.mergeHeads(
       dQuery.narrowed(axis: 3, to: 0..<dim), into: &d, rotary: rotary, inverse: true)
   }
 
   /// The gradients of k and v into the columns that begin at `column`.
   func mergeKeyValue(
     _ dKey: Tensor, _ dValue: Tensor, into d: inout Tensor, column: Int = 0, rotary: RotaryTable?,
-    _ compute: Compute
+    _ context: ExecutionContext
   ) {
-    compute.mergeHeads(
+    context.mergeHeads(
       dKey.narrowed(axis: 3, to: 0..<dim), into: &d, column: column, rotary: rotary, inverse: true)
-    compute.mergeHeads(dValue, into: &d, column: column + keyHeads * dim)
+    context.mergeHeads(dValue, into: &d, column: column + keyHeads * dim)
   }
 
   /// Adds the ALiBi element to q or k when the layer has that encoding.
-  private func extended(_ x: Tensor, isQuery: Bool, first: Int, _ pass: Pass) throws -> Tensor {
+  private func extended(_ x: Tensor, isQuery: Bool, first: Int, _ run: LayerRun) throws -> Tensor {
     guard position == .alibi else { return x }
     let root = Float(dim).squareRoot(), slopes = AttentionLayer.slopes(heads: heads)
-    return try pass.compute.extendHeads(x) { head, row in isQuery ? slopes[head] * root : Float(first + row) }
+    return try run.context.extendHeads(x) { head, row in isQuery ? slopes[head] * root : Float(first + row) }
   }
 }

@@ -63,10 +63,10 @@ struct AttentionLayer: Sendable {
   }
 
   /// The rotation of `count` positions from `first`, for layers that have one.
-  func rotary(first: Int, count: Int, _ pass: Pass) throws -> RotaryTable? {
+  func rotary(first: Int, count: Int, _ run: LayerRun) throws -> RotaryTable? {
     switch position {
-    case .rope: try pass.rotary(.half, dim: dim, first: first, count: count)
-    case .ropeInterleaved: try pass.rotary(.interleaved, dim: dim, first: first, count: count)
+    case .rope: try run.rotary(.half, dim: dim, first: first, count: count)
+    case .ropeInterleaved: try run.rotary(.interleaved, dim: dim, first: first, count: count)
     default: nil
     }
   }
@@ -91,63 +91,59 @@ struct AttentionLayer: Sendable {
 
   /// y, with a residual added.
   func forward(
-    _ x: Tensor, memory: Tensor?, batch: Int, keyLengths: [Int]?, adding residual: Tensor? = nil, _ pass: Pass
+    _ x: Tensor, memory: Tensor?, batch: Int, keyLengths: [Int]?, adding residual: Tensor? = nil,
+    _ run: LayerRun
   ) throws -> (Tensor, Saved) {
-    let compute = pass.compute
+    let context = run.context
     let length = x.shape[0] / batch
-    let rotary = try rotary(first: 0, count: length, pass)
-    let projected = try input.forward(x, pass)
+    let rotary = try rotary(first: 0, count: length, run)
+    let projected = try input.forward(x, run)
     let source =
-      try memoryInput.flatMap { layer in try memory.map { try layer.forward($0, pass) } } ?? projected
-    let query = try query(projected, batch: batch, rotary: rotary, pass)
+      try memoryInput.flatMap { layer in try memory.map { try layer.forward($0, run) } } ?? projected
+    let query = try query(projected, batch: batch, rotary: rotary, run)
     let (key, value) = try keyValue(
-      source, column: isCross ? 0 : heads * dim, batch: batch, rotary: rotary, pass)
+      source, column: isCross ? 0 : heads * dim, batch: batch, rotary: rotary, run)
     let shape = try shape(batch: batch, queries: length, keys: key.shape[2], keyLengths: keyLengths)
-    let plan = try pass.planner.plan(attention, layer: name, shape: shape)
+    let plan = try run.planner.plan(attention, layer: name, shape: shape)
     var inputs = QKV(query: query, key: key, value: value)
     var second: GlobalProjections.Saved?
     if let global, let rows = GlobalProjections.Rows(of: plan) {
-      (inputs.global, second) = try global.forward(x, rows, of: self, batch: batch, rotary: rotary, pass)
+      (inputs.global, second) = try global.forward(x, rows, of: self, batch: batch, rotary: rotary, run)
     }
-    let forward = try plan.forward(inputs, in: pass.execution)
-    var merged = try compute.empty([x.shape[0], heads * dim])
-    compute.mergeHeads(forward.output, into: &merged)
+    let forward = try plan.forward(inputs, in: run.context)
+    var merged = try context.empty([x.shape[0], heads * dim])
+    context.mergeHeads(forward.output, into: &merged)
     let saved = Saved(
       x: x, memory: memory, forward: forward, merged: merged, batch: batch, rotary: rotary, global: second)
-    return (try output.forward(merged, adding: residual, pass), saved)
+    return (try output.forward(merged, adding: residual, run), saved)
   }
 
   /// The gradients of x and, in cross-attention, of the memory.
-  func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws -> (x: Tensor, memory: Tensor?) {
-    let compute = pass.compute
-    let dMerged = try output.backward(dy, x: saved.merged, pass)
-    let dOutput = try compute.splitHeads(dMerged, batch: saved.batch, heads: heads, dim: dim)
-    let gradient = try saved.forward.backward(dOutput, in: pass.execution)
-    var dProjected = try compute.empty([saved.x.shape[0], input.weight.shape[0]])
-    mergeQuery(gradient.query, into: &dProjected, rotary: saved.rotary, compute)
+  func backward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws -> (x: Tensor, memory: Tensor?) {
+    let context = run.context
+    let dMerged = try output.backward(dy, x: saved.merged, run)
+    let dOutput = try context.splitHeads(dMerged, batch: saved.batch, heads: heads, dim: dim)
+    let gradient = try saved.forward.backward(dOutput, in: run.context)
+    var dProjected = try context.empty([saved.x.shape[0], input.weight.shape[0]])
+    mergeQuery(gradient.query, into: &dProjected, rotary: saved.rotary, context)
     guard let memoryInput, let memory = saved.memory else {
       mergeKeyValue(
-        gradient.key, gradient.value, into: &dProjected, column: heads * dim, rotary: saved.rotary, compute)
-      var dx = try input.backward(dProjected, x: saved.x, pass)
+        gradient.key, gradient.value, into: &dProjected, column: heads * dim, rotary: saved.rotary, context)
+      var dx = try input.backward(dProjected, x: saved.x, run)
       if let global, let kept = saved.global, let second = gradient.global {
-        try global.backward(second, kept, of: self, rotary: saved.rotary, into: &dx, pass)
+        try global.backward(second, kept, of: self, rotary: saved.rotary, into: &dx, run)
       }
       return (dx, nil)
     }
-    var dSource = try compute.empty([memory.shape[0], memoryInput.weight.shape[0]])
-    mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, compute)
+    var dSource = try context.empty([memory.shape[0], memoryInput.weight.shape[0]])
+    mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, context)
     return (
-      try input.backward(dProjected, x: saved.x, pass), try memoryInput.backward(dSource, x: memory, pass)
+      try input.backward(dProjected, x: saved.x, run), try memoryInput.backward(dSource, x: memory, run)
     )
   }
 }
 
-extension Pass {
-  /// Threads, instruction set and ledger for the attention engine.
-  var execution: ExecutionContext {
-    ExecutionContext(threads: compute.threads, instructionSet: compute.instructionSet, ledger: compute.ledger)
-  }
-
+extension LayerRun {
   /// A rotation table, made once for each length.
   func rotary(_ convention: RotaryTable.Convention, dim: Int, first: Int, count: Int) throws -> RotaryTable {
     try planner.rotary(convention, dim: dim, first: first, count: count)

@@ -47,36 +47,36 @@ struct Embedding: Sendable {
     dropout = configuration.dropout
   }
 
-  func forward(_ tokens: [Int32], batch: Int, first: Int = 0, _ pass: Pass) throws -> (Tensor, Saved) {
-    let compute = pass.compute
+  func forward(_ tokens: [Int32], batch: Int, first: Int = 0, _ run: LayerRun) throws -> (Tensor, Saved) {
+    let context = run.context
     let length = tokens.count / batch
     let rows = (0..<tokens.count).map { Int32(first + $0 % length) }
-    var x = try compute.lookUp(tokens, in: pass.weight(table), scale: scale)
-    if let positions { compute.accumulate(try compute.lookUp(rows, in: pass.weight(positions)), into: &x) }
+    var x = try context.lookUp(tokens, in: run.weight(table), scale: scale)
+    if let positions { context.accumulate(try context.lookUp(rows, in: run.weight(positions)), into: &x) }
     if isSinusoidal {
-      let waves = try pass.planner.sinusoids(first: first, count: length, width: table.shape[1])
-      for sequence in 0..<batch { compute.accumulate(waves, into: &x, at: sequence * waves.count) }
+      let waves = try run.planner.sinusoids(first: first, count: length, width: table.shape[1])
+      for sequence in 0..<batch { context.accumulate(waves, into: &x, at: sequence * waves.count) }
     }
     if let types {
       let zeros = [Int32](repeating: 0, count: tokens.count)
-      compute.accumulate(try compute.lookUp(zeros, in: pass.weight(types)), into: &x)
+      context.accumulate(try context.lookUp(zeros, in: run.weight(types)), into: &x)
     }
     var kept: Normalization.Saved?
-    if let norm { (x, kept) = try norm.forward(x, pass) }
-    if pass.training, dropout > 0 { x = try compute.dropout(x, probability: dropout, key: pass.key(name)) }
+    if let norm { (x, kept) = try norm.forward(x, run) }
+    if run.training, dropout > 0 { x = try context.dropout(x, probability: dropout, key: run.key(name)) }
     return (x, Saved(tokens: tokens, positions: rows, norm: kept))
   }
 
-  func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws {
-    let compute = pass.compute
+  func backward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws {
+    let context = run.context
     var d = dy
-    if pass.training, dropout > 0 { d = try compute.dropout(d, probability: dropout, key: pass.key(name)) }
-    if let norm, let kept = saved.norm { d = try norm.backward(d, kept, pass) }
-    if let types { compute.accumulateColumnSums(d, into: &pass.state.gradients, at: types.offset) }
+    if run.training, dropout > 0 { d = try context.dropout(d, probability: dropout, key: run.key(name)) }
+    if let norm, let kept = saved.norm { d = try norm.backward(d, kept, run) }
+    if let types { context.accumulateColumnSums(d, into: &run.state.gradients, at: types.offset) }
     if let positions {
-      compute.accumulateRows(d, at: saved.positions, into: &pass.state.gradients, at: positions.offset)
+      context.accumulateRows(d, at: saved.positions, into: &run.state.gradients, at: positions.offset)
     }
-    compute.accumulateRows(d, at: saved.tokens, scale: scale, into: &pass.state.gradients, at: table.offset)
+    context.accumulateRows(d, at: saved.tokens, scale: scale, into: &run.state.gradients, at: table.offset)
   }
 }
 

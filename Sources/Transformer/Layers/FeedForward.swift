@@ -31,27 +31,27 @@ struct FeedForward: Sendable {
   }
 
   /// y, with a residual added.
-  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ pass: Pass) throws -> (Tensor, Saved) {
+  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ run: LayerRun) throws -> (Tensor, Saved) {
     let before: Tensor, after: Tensor
     if let activation {
-      (before, after) = try inner.forward(x, activating: activation, pass)
+      (before, after) = try inner.forward(x, activating: activation, run)
     } else {
-      before = try inner.forward(x, pass)
-      after = try pass.compute.swiglu(before)
+      before = try inner.forward(x, run)
+      after = try run.context.swiglu(before)
     }
-    let y = try outer.forward(after, adding: residual, pass)
+    let y = try outer.forward(after, adding: residual, run)
     return (y, Saved(x: x, beforeActivation: before, afterActivation: after))
   }
 
-  func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws -> Tensor {
+  func backward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws -> Tensor {
     let dBefore =
       if let activation {
         try outer.backward(
-          dy, x: saved.afterActivation, timesSlopeOf: activation, at: saved.beforeActivation, pass)
+          dy, x: saved.afterActivation, timesSlopeOf: activation, at: saved.beforeActivation, run)
       } else {
-        try pass.compute.swigluBackward(
-          outer.backward(dy, x: saved.afterActivation, pass), x: saved.beforeActivation)
+        try run.context.swigluBackward(
+          outer.backward(dy, x: saved.afterActivation, run), x: saved.beforeActivation)
       }
-    return try inner.backward(dBefore, x: saved.x, pass)
+    return try inner.backward(dBefore, x: saved.x, run)
   }
 }

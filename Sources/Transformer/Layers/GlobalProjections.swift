@@ -70,17 +70,17 @@ struct GlobalProjections: Sendable {
   }
 
   func forward(
-    _ x: Tensor, _ rows: Rows, of layer: AttentionLayer, batch: Int, rotary: RotaryTable?, _ pass: Pass
+    _ x: Tensor, _ rows: Rows, of layer: AttentionLayer, batch: Int, rotary: RotaryTable?, _ run: LayerRun
   ) throws -> (QKV.Projections, Saved) {
-    let compute = pass.compute
-    let queries = try compute.lookUp(rows.queries, in: x)
-    let keys = try rows.keys.map { try compute.lookUp($0, in: x) } ?? x
+    let context = run.context
+    let queries = try context.lookUp(rows.queries, in: x)
+    let keys = try rows.keys.map { try context.lookUp($0, in: x) } ?? x
     let query = try layer.query(
-      compute.spread(self.query.forward(queries, pass), at: rows.queries, of: rows.count), batch: batch,
-      rotary: rotary, pass)
+      context.spread(self.query.forward(queries, run), at: rows.queries, of: rows.count), batch: batch,
+      rotary: rotary, run)
     let (key, value) = try layer.keyValue(
-      compute.spread(keyValue.forward(keys, pass), at: rows.keys, of: rows.count), batch: batch,
-      rotary: rotary, pass)
+      context.spread(keyValue.forward(keys, run), at: rows.keys, of: rows.count), batch: batch,
+      rotary: rotary, run)
     return (
       QKV.Projections(query: query, key: key, value: value), Saved(rows: rows, queries: queries, keys: keys)
     )
@@ -89,26 +89,26 @@ struct GlobalProjections: Sendable {
   /// Adds the gradient of x to `dx`.
   func backward(
     _ gradient: QKV.Projections, _ saved: Saved, of layer: AttentionLayer, rotary: RotaryTable?,
-    into dx: inout Tensor, _ pass: Pass
+    into dx: inout Tensor, _ run: LayerRun
   ) throws {
-    let compute = pass.compute, width = dx.shape[1], rows = saved.rows
+    let context = run.context, width = dx.shape[1], rows = saved.rows
     func add(_ d: Tensor, at places: [Int32]?) {
-      guard let places else { return compute.accumulate(d, into: &dx) }
-      compute.accumulateRows(d, at: places, into: &dx, at: 0)
+      guard let places else { return context.accumulate(d, into: &dx) }
+      context.accumulateRows(d, at: places, into: &dx, at: 0)
     }
     precondition(saved.keys.shape[1] == width, "\(saved.keys.shape) beside \(dx.shape)")
-    var dQuery = try compute.empty([rows.count, query.weight.shape[0]])
-    layer.mergeQuery(gradient.query, into: &dQuery, rotary: rotary, compute)
+    var dQuery = try context.empty([rows.count, query.weight.shape[0]])
+    layer.mergeQuery(gradient.query, into: &dQuery, rotary: rotary, context)
     add(
-      try query.backward(compute.lookUp(rows.queries, in: dQuery), x: saved.queries, pass), at: rows.queries)
-    var dSource = try compute.empty([rows.count, keyValue.weight.shape[0]])
-    layer.mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: rotary, compute)
-    let dKeys = try rows.keys.map { try compute.lookUp($0, in: dSource) } ?? dSource
-    add(try keyValue.backward(dKeys, x: saved.keys, pass), at: rows.keys)
+      try query.backward(context.lookUp(rows.queries, in: dQuery), x: saved.queries, run), at: rows.queries)
+    var dSource = try context.empty([rows.count, keyValue.weight.shape[0]])
+    layer.mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: rotary, context)
+    let dKeys = try rows.keys.map { try context.lookUp($0, in: dSource) } ?? dSource
+    add(try keyValue.backward(dKeys, x: saved.keys, run), at: rows.keys)
   }
 }
 
-extension Compute {
+extension ExecutionContext {
   /// Rows in their places among `count`, zeros elsewhere; `nil`: they are all there already.
   func spread(_ x: Tensor, at rows: [Int32]?, of count: Int) throws -> Tensor {
     guard let rows else { return x }

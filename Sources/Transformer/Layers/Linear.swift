@@ -9,35 +9,35 @@ struct Linear: Sendable {
   let bias: ParameterSlot?
 
   /// `x·Wᵀ + b`, with a residual `[rows, output]` added.
-  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ pass: Pass) throws -> Tensor {
-    try pass.compute.matmul(
-      x, .plain, pass.weight(weight), .transposed, bias: bias.map { pass.weight($0) }, adding: residual)
+  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ run: LayerRun) throws -> Tensor {
+    try run.context.matmul(
+      x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, adding: residual)
   }
 
   /// `z = x·Wᵀ + b` and `f(z)`.
   func forward(
-    _ x: Tensor, activating kind: Activation, _ pass: Pass
+    _ x: Tensor, activating kind: Activation, _ run: LayerRun
   ) throws -> (before: Tensor, after: Tensor) {
-    try pass.compute.matmul(
-      x, .plain, pass.weight(weight), .transposed, bias: bias.map { pass.weight($0) }, activating: kind)
+    try run.context.matmul(
+      x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, activating: kind)
   }
 
-  func backward(_ dy: Tensor, x: Tensor, _ pass: Pass) throws -> Tensor {
-    try accumulateGradients(dy, x: x, pass)
-    return try pass.compute.matmul(dy, .plain, pass.weight(weight), .plain)
+  func backward(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws -> Tensor {
+    try accumulateGradients(dy, x: x, run)
+    return try run.context.matmul(dy, .plain, run.weight(weight), .plain)
   }
 
   /// The gradient of z where `x = f(z)`: `(dy·W)∘f′(z)`.
   func backward(
-    _ dy: Tensor, x: Tensor, timesSlopeOf kind: Activation, at z: Tensor, _ pass: Pass
+    _ dy: Tensor, x: Tensor, timesSlopeOf kind: Activation, at z: Tensor, _ run: LayerRun
   ) throws -> Tensor {
-    try accumulateGradients(dy, x: x, pass)
-    return try pass.compute.matmul(dy, .plain, pass.weight(weight), .plain, timesSlopeOf: kind, at: z)
+    try accumulateGradients(dy, x: x, run)
+    return try run.context.matmul(dy, .plain, run.weight(weight), .plain, timesSlopeOf: kind, at: z)
   }
 
-  private func accumulateGradients(_ dy: Tensor, x: Tensor, _ pass: Pass) throws {
-    try pass.compute.gemm(
-      dy, .transposed, x, .plain, into: &pass.state.gradients, at: weight.offset, accumulate: true,
+  private func accumulateGradients(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws {
+    try run.context.gemm(
+      dy, .transposed, x, .plain, into: &run.state.gradients, at: weight.offset, accumulate: true,
       rowSumsAt: bias?.offset)
   }
 

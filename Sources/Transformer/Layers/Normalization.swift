@@ -37,49 +37,51 @@ struct Normalization: Sendable {
     }
   }
 
-  func forward(_ x: Tensor, _ pass: Pass) throws -> (Tensor, Saved) {
-    let compute = pass.compute
+  func forward(_ x: Tensor, _ run: LayerRun) throws -> (Tensor, Saved) {
+    let context = run.context
     guard kind == .batch, let shift else {
-      let (y, statistics) = try compute.normalize(
-        x, gain: pass.weight(gain), shift: shift.map { pass.weight($0) }, centred: kind == .layer,
+      let (y, statistics) = try context.normalize(
+        x, gain: run.weight(gain), shift: shift.map { run.weight($0) }, centred: kind == .layer,
         epsilon: epsilon)
       return (y, .rows(x, statistics))
     }
-    if pass.training {
-      let (mean, variance) = compute.columnMoments(x)
+    if run.training {
+      let (mean, variance) = context.columnMoments(x)
       let rows = Float(x.shape[0]), unbiased = rows / max(1, rows - 1)
       for column in 0..<width {
-        pass.state.buffers[buffer + column] += 0.1 * (mean[column] - pass.state.buffers[buffer + column])
+        run.state.buffers[buffer + column] += 0.1 * (mean[column] - run.state.buffers[buffer + column])
         let at = buffer + width + column
-        pass.state.buffers[at] += 0.1 * (variance[column] * unbiased - pass.state.buffers[at])
+        run.state.buffers[at] += 0.1 * (variance[column] * unbiased - run.state.buffers[at])
       }
-      let y = try compute.scaleColumns(
-        x, mean: mean, variance: variance, epsilon: epsilon, gain: pass.weight(gain),
-        shift: pass.weight(shift))
+      let y = try context.scaleColumns(
+        x, mean: mean, variance: variance, epsilon: epsilon, gain: run.weight(gain),
+        shift: run.weight(shift))
       return (y, .columns(x, mean: mean, variance: variance))
     }
-    let mean = Array(pass.state.buffers[buffer..<buffer + width])
-    let variance = Array(pass.state.buffers[buffer + width..<buffer + 2 * width])
-    let y = try compute.scaleColumns(
-      x, mean: mean, variance: variance, epsilon: epsilon, gain: pass.weight(gain), shift: pass.weight(shift))
+    let mean = Array(run.state.buffers[buffer..<buffer + width])
+    let variance = Array(run.state.buffers[buffer + width..<buffer + 2 * width])
+    let y = try context.scaleColumns(
+      x, mean: mean, variance: variance, epsilon: epsilon, gain: run.weight(gain), shift: run.weight(shift))
     return (y, .fixed(x, mean: mean, variance: variance))
   }
 
   /// The gradient of x, with that of a residual connection past the norm added.
-  func backward(_ dy: Tensor, _ saved: Saved, adding residual: Tensor? = nil, _ pass: Pass) throws -> Tensor {
+  func backward(_ dy: Tensor, _ saved: Saved, adding residual: Tensor? = nil, _ run: LayerRun) throws
+    -> Tensor
+  {
     switch saved {
     case .rows(let x, let statistics):
-      return try pass.compute.normalizeBackward(
-        dy, x: x, gain: pass.weight(gain), statistics: statistics, centred: kind == .layer,
-        adding: residual, gradients: &pass.state.gradients, gainAt: gain.offset, shiftAt: shift?.offset)
+      return try run.context.normalizeBackward(
+        dy, x: x, gain: run.weight(gain), statistics: statistics, centred: kind == .layer,
+        adding: residual, gradients: &run.state.gradients, gainAt: gain.offset, shiftAt: shift?.offset)
     case .columns(let x, let mean, let variance), .fixed(let x, let mean, let variance):
       var isFixed = false
       if case .fixed = saved { isFixed = true }
-      let dx = try pass.compute.batchNormalizeBackward(
-        dy, x: x, mean: mean, variance: variance, epsilon: epsilon, gain: pass.weight(gain),
+      let dx = try run.context.batchNormalizeBackward(
+        dy, x: x, mean: mean, variance: variance, epsilon: epsilon, gain: run.weight(gain),
         momentsAreFixed: isFixed,
-        gradients: &pass.state.gradients, gainAt: gain.offset, shiftAt: shift?.offset ?? gain.offset)
-      return try residual.map { try pass.compute.add($0, dx) } ?? dx
+        gradients: &run.state.gradients, gainAt: gain.offset, shiftAt: shift?.offset ?? gain.offset)
+      return try residual.map { try run.context.add($0, dx) } ?? dx
     }
   }
 }

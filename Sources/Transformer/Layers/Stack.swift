@@ -59,30 +59,31 @@ struct Stack: Sendable {
   }
 
   func forward(
-    _ x: Tensor, memory: Tensor? = nil, batch: Int, lengths: [Int]?, memoryLengths: [Int]? = nil, _ pass: Pass
+    _ x: Tensor, memory: Tensor? = nil, batch: Int, lengths: [Int]?, memoryLengths: [Int]? = nil,
+    _ run: LayerRun
   ) throws -> (Tensor, Saved) {
     var x = x
     var saved: [Sublayer.Saved] = []
     for sublayer in sublayers {
       let (y, kept) = try sublayer.forward(
-        x, memory: memory, batch: batch, lengths: lengths, memoryLengths: memoryLengths, pass)
+        x, memory: memory, batch: batch, lengths: lengths, memoryLengths: memoryLengths, run)
       x = y
       saved.append(kept)
     }
     guard let final else { return (x, Saved(sublayers: saved, final: nil, memory: memory)) }
-    let (y, kept) = try final.forward(x, pass)
+    let (y, kept) = try final.forward(x, run)
     return (y, Saved(sublayers: saved, final: kept, memory: memory))
   }
 
   /// The gradients of the stack's input and of the memory.
-  func backward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws -> (x: Tensor, memory: Tensor?) {
+  func backward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws -> (x: Tensor, memory: Tensor?) {
     var d = dy
-    if let final, let kept = saved.final { d = try final.backward(dy, kept, pass) }
+    if let final, let kept = saved.final { d = try final.backward(dy, kept, run) }
     var memory: Tensor?
     for (sublayer, kept) in zip(sublayers, saved.sublayers).reversed() {
-      let (dx, dMemory) = try sublayer.backward(d, kept, pass)
+      let (dx, dMemory) = try sublayer.backward(d, kept, run)
       d = dx
-      if let dMemory { memory = try memory.map { try pass.compute.add($0, dMemory) } ?? dMemory }
+      if let dMemory { memory = try memory.map { try run.context.add($0, dMemory) } ?? dMemory }
     }
     return (d, memory)
   }

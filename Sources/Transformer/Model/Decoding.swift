@@ -21,10 +21,10 @@ struct Decoding {
       let unseen = try model.catalog.unseenKeys(attention.id, settings: attention.settings)
       caches[index] = KeyValueCache(unseen: unseen)
     }
-    let pass = model.pass(training: false)
+    let run = model.layerRun(training: false)
     if let sourceEmbedding = model.sourceEmbedding, let encoder = model.encoder {
-      let (x, _) = try sourceEmbedding.forward(source, batch: 1, pass)
-      memory = try encoder.forward(x, batch: 1, lengths: nil, pass).0
+      let (x, _) = try sourceEmbedding.forward(source, batch: 1, run)
+      memory = try encoder.forward(x, batch: 1, lengths: nil, run).0
     } else {
       memory = nil
     }
@@ -34,52 +34,52 @@ struct Decoding {
 
   /// Reads tokens and returns the logits after the last.
   mutating func advance(_ tokens: [Int32]) throws -> [Float] {
-    let pass = model.pass(training: false)
-    var x = try model.embedding.forward(tokens, batch: 1, first: position, pass).0
+    let run = model.layerRun(training: false)
+    var x = try model.embedding.forward(tokens, batch: 1, first: position, run).0
     for (index, sublayer) in decoder.sublayers.enumerated() {
-      let entry = sublayer.placement == .pre ? try sublayer.norm.forward(x, pass).0 : x
+      let entry = sublayer.placement == .pre ? try sublayer.norm.forward(x, run).0 : x
       let y =
         switch sublayer.function {
-        case .feedForward(let layer): try layer.forward(entry, pass).0
+        case .feedForward(let layer): try layer.forward(entry, run).0
         case .attention(let layer):
-          layer.isCross ? try cross(layer, entry, index, pass) : try attend(layer, entry, index, pass)
+          layer.isCross ? try cross(layer, entry, index, run) : try attend(layer, entry, index, run)
         }
-      x = try pass.compute.add(x, y)
-      if sublayer.placement == .post { x = try sublayer.norm.forward(x, pass).0 }
+      x = try run.context.add(x, y)
+      if sublayer.placement == .post { x = try sublayer.norm.forward(x, run).0 }
     }
-    if let final = decoder.final { x = try final.forward(x, pass).0 }
+    if let final = decoder.final { x = try final.forward(x, run).0 }
     position += tokens.count
     guard let weight = model.outputWeight else { preconditionFailure("a decoder has an output") }
     let last = x.narrowed(axis: 0, to: tokens.count - 1..<tokens.count)
-    return try pass.compute.matmul(last, .plain, pass.weight(weight), .transposed).array()
+    return try run.context.matmul(last, .plain, run.weight(weight), .transposed).array()
   }
 
-  private mutating func attend(_ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ pass: Pass) throws
+  private mutating func attend(_ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ run: LayerRun) throws
     -> Tensor
   {
-    let rotary = try layer.rotary(first: position, count: x.shape[0], pass)
-    let projected = try layer.input.forward(x, pass)
-    let query = try layer.query(projected, batch: 1, rotary: rotary, first: position, pass)
+    let rotary = try layer.rotary(first: position, count: x.shape[0], run)
+    let projected = try layer.input.forward(x, run)
+    let query = try layer.query(projected, batch: 1, rotary: rotary, first: position, run)
     let (key, value) = try layer.keyValue(
-      projected, column: layer.heads * layer.dim, batch: 1, rotary: rotary, first: position, pass)
+      projected, column: layer.heads * layer.dim, batch: 1, rotary: rotary, first: position, run)
     // Taken out, so that nobody else holds the rows while they grow.
     var cache = caches.removeValue(forKey: index) ?? KeyValueCache()
-    try cache.append(key: key, value: value, pass.compute)
+    try cache.append(key: key, value: value, run.context)
     defer { caches[index] = cache }
-    let output = try attend(layer, x, index, query: query, cache, pass)
+    let output = try attend(layer, x, index, query: query, cache, run)
     try cache.trim()
     return output
   }
 
   private mutating func attend(
-    _ layer: AttentionLayer, _ x: Tensor, _ index: Int, query: Tensor, _ cache: KeyValueCache, _ pass: Pass
+    _ layer: AttentionLayer, _ x: Tensor, _ index: Int, query: Tensor, _ cache: KeyValueCache, _ run: LayerRun
   ) throws -> Tensor {
     guard let keys = cache.key, let values = cache.value else { preconditionFailure("an empty cache") }
     let rows = x.shape[0]
-    let plan = try plan(layer, queries: rows, keys: keys.shape[2], pass)
+    let plan = try plan(layer, queries: rows, keys: keys.shape[2], run)
     var inputs = QKV(query: query, key: keys, value: values)
-    inputs.global = try second(layer, x, index, plan, pass)
-    return try run(layer, plan, inputs, pass)
+    inputs.global = try second(layer, x, index, plan, run)
+    return try attended(layer, plan, inputs, run)
   }
 
   /// What the global rows among new ones read: their own q, and k and v of all rows up to the last of them.
@@ -87,61 +87,62 @@ struct Decoding {
   /// Global keys and values are kept while a later row can be global, so that it finds those of all earlier rows; they
   /// are dropped after the last.
   private mutating func second(
-    _ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ plan: AnyAttention, _ pass: Pass
+    _ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ plan: AnyAttention, _ run: LayerRun
   ) throws -> QKV.Projections? {
     guard let global = layer.global, position <= global.lastPosition else { return nil }
-    let compute = pass.compute, rows = x.shape[0]
+    let context = run.context, rows = x.shape[0]
     let read = min(rows, global.lastPosition + 1 - position)
-    let rotary = try layer.rotary(first: position, count: rows, pass)
-    let source = try global.keyValue.forward(x.narrowed(axis: 0, to: 0..<read), pass)
-    let (key, value) = try layer.keyValue(source, batch: 1, rotary: rotary, first: position, pass)
+    let rotary = try layer.rotary(first: position, count: rows, run)
+    let source = try global.keyValue.forward(x.narrowed(axis: 0, to: 0..<read), run)
+    let (key, value) = try layer.keyValue(source, batch: 1, rotary: rotary, first: position, run)
     var cache = globals.removeValue(forKey: index) ?? KeyValueCache()
-    try cache.append(key: key, value: value, compute)
+    try cache.append(key: key, value: value, context)
     globals[index] = position + rows > global.lastPosition ? nil : cache
     let places = plan.globalRows.map { Int32($0) }
     guard !places.isEmpty, let keys = cache.key, let values = cache.value else { return nil }
-    let queries = try global.query.forward(compute.lookUp(places, in: x), pass)
+    let queries = try global.query.forward(context.lookUp(places, in: x), run)
     return QKV.Projections(
       query: try layer.query(
-        compute.spread(queries, at: places, of: rows), batch: 1, rotary: rotary, first: position, pass),
-      key: try lengthened(keys, to: plan.shape.keyLength, compute),
-      value: try lengthened(values, to: plan.shape.keyLength, compute))
+        context.spread(queries, at: places, of: rows), batch: 1, rotary: rotary, first: position, run),
+      key: try lengthened(keys, to: plan.shape.keyLength, context),
+      value: try lengthened(values, to: plan.shape.keyLength, context))
   }
 
   /// Rows of zeros behind those that a global row sees.
-  private func lengthened(_ x: Tensor, to rows: Int, _ compute: Compute) throws -> Tensor {
+  private func lengthened(_ x: Tensor, to rows: Int, _ context: ExecutionContext) throws -> Tensor {
     guard x.shape[2] < rows else { return x }
-    var buffer = try RowBuffer(x, ledger: compute.ledger)
-    try buffer.append(compute.zeros([x.shape[0], x.shape[1], rows - x.shape[2], x.shape[3]]))
+    var buffer = try RowBuffer(x, ledger: context.ledger)
+    try buffer.append(context.zeros([x.shape[0], x.shape[1], rows - x.shape[2], x.shape[3]]))
     return buffer.rows
   }
 
-  private mutating func cross(_ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ pass: Pass) throws
+  private mutating func cross(_ layer: AttentionLayer, _ x: Tensor, _ index: Int, _ run: LayerRun) throws
     -> Tensor
   {
     guard let memory, let memoryInput = layer.memoryInput else {
       preconditionFailure("cross-attention needs a memory")
     }
     if crossed[index] == nil {
-      crossed[index] = try layer.keyValue(memoryInput.forward(memory, pass), batch: 1, rotary: nil, pass)
+      crossed[index] = try layer.keyValue(memoryInput.forward(memory, run), batch: 1, rotary: nil, run)
     }
     guard let (key, value) = crossed[index] else { preconditionFailure("the memory was not projected") }
-    let query = try layer.query(layer.input.forward(x, pass), batch: 1, rotary: nil, pass)
-    let plan = try plan(layer, queries: query.shape[2], keys: key.shape[2], pass)
-    return try run(layer, plan, QKV(query: query, key: key, value: value), pass)
+    let query = try layer.query(layer.input.forward(x, run), batch: 1, rotary: nil, run)
+    let plan = try plan(layer, queries: query.shape[2], keys: key.shape[2], run)
+    return try attended(layer, plan, QKV(query: query, key: key, value: value), run)
   }
 
-  private func plan(_ layer: AttentionLayer, queries: Int, keys: Int, _ pass: Pass) throws -> AnyAttention {
+  private func plan(_ layer: AttentionLayer, queries: Int, keys: Int, _ run: LayerRun) throws -> AnyAttention
+  {
     let shape = try layer.shape(batch: 1, queries: queries, keys: keys, keyLengths: nil)
-    return try pass.planner.plan(layer.attention, layer: layer.name, shape: shape)
+    return try run.planner.plan(layer.attention, layer: layer.name, shape: shape)
   }
 
-  private func run(
-    _ layer: AttentionLayer, _ plan: AnyAttention, _ inputs: QKV, _ pass: Pass
+  private func attended(
+    _ layer: AttentionLayer, _ plan: AnyAttention, _ inputs: QKV, _ run: LayerRun
   ) throws -> Tensor {
-    let output = try plan.forward(inputs, in: pass.execution).output
-    var merged = try pass.compute.empty([plan.shape.queryLength, layer.heads * layer.dim])
-    pass.compute.mergeHeads(output, into: &merged)
-    return try layer.output.forward(merged, pass)
+    let output = try plan.forward(inputs, in: run.context).output
+    var merged = try run.context.empty([plan.shape.queryLength, layer.heads * layer.dim])
+    run.context.mergeHeads(output, into: &merged)
+    return try layer.output.forward(merged, run)
   }
 }

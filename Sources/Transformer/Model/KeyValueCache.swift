@@ -22,10 +22,10 @@ struct KeyValueCache {
   var bytes: Int { (keys?.byteCount ?? 0) + (values?.byteCount ?? 0) }
 
   /// Adds rows behind those that are held.
-  mutating func append(key: Tensor, value: Tensor, _ compute: Compute) throws {
+  mutating func append(key: Tensor, value: Tensor, _ context: ExecutionContext) throws {
     guard keys != nil else {
-      keys = try RowBuffer(key, ledger: compute.ledger)
-      values = try RowBuffer(value, ledger: compute.ledger)
+      keys = try RowBuffer(key, ledger: context.ledger)
+      values = try RowBuffer(value, ledger: context.ledger)
       return
     }
     try keys?.append(key)

@@ -123,10 +123,10 @@ final class ModelState {
   }
 }
 
-/// What a pass through the layers needs.
-struct Pass {
+/// A run through the layers: what every one of them needs.
+struct LayerRun {
   let state: ModelState
-  let compute: Compute
+  let context: ExecutionContext
   let planner: AttentionPlanner
   /// Whether dropout is on and BatchNorm uses the batch's own moments.
   let training: Bool

@@ -37,7 +37,7 @@ extension TransformerModel {
   /// Bytes of attention on an input, closed form: the largest of all layers' passes with inputs, results and workspace.
   /// A second set of q, k and v counts as inputs, in the backward pass with its gradients.
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
-  public func attentionBytes(_ input: ModelInput, pass: AttentionCore.Pass) throws -> Double {
+  public func attentionBytes(_ input: ModelInput, pass: PassKind) throws -> Double {
     try attentionPlans(input).map { layer, plan in
       let cost = plan.cost(of: pass)
       let hasSecond = layer.global != nil && !plan.globalRows.isEmpty

@@ -11,45 +11,45 @@ extension TransformerModel {
   }
 
   /// The last hidden states of the main stack, `[batch·length, width]`.
-  func hidden(_ input: ModelInput, _ pass: Pass) throws -> (Tensor, Saved) {
-    let (x, embedded) = try embedding.forward(input.tokens, batch: input.batch, pass)
+  func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, Saved) {
+    let (x, embedded) = try embedding.forward(input.tokens, batch: input.batch, run)
     if let decoder {
       var memory: Tensor?
       var sourceSaved: Embedding.Saved?
       var encoderSaved: Stack.Saved?
       if let sourceEmbedding, let encoder {
-        let (source, kept) = try sourceEmbedding.forward(input.source, batch: input.batch, pass)
+        let (source, kept) = try sourceEmbedding.forward(input.source, batch: input.batch, run)
         let (encoded, saved) = try encoder.forward(
-          source, batch: input.batch, lengths: input.sourceLengths, pass)
+          source, batch: input.batch, lengths: input.sourceLengths, run)
         (memory, sourceSaved, encoderSaved) = (encoded, kept, saved)
       }
       // Padding stands at the end, where no earlier position of a causal row can see it.
       let (y, saved) = try decoder.forward(
-        x, memory: memory, batch: input.batch, lengths: nil, memoryLengths: input.sourceLengths, pass)
+        x, memory: memory, batch: input.batch, lengths: nil, memoryLengths: input.sourceLengths, run)
       return (
         y, Saved(embedding: embedded, stack: saved, sourceEmbedding: sourceSaved, encoder: encoderSaved)
       )
     }
     guard let encoder else { preconditionFailure("a model has an encoder or a decoder") }
-    let (y, saved) = try encoder.forward(x, batch: input.batch, lengths: input.lengths, pass)
+    let (y, saved) = try encoder.forward(x, batch: input.batch, lengths: input.lengths, run)
     return (y, Saved(embedding: embedded, stack: saved, sourceEmbedding: nil, encoder: nil))
   }
 
-  func hiddenBackward(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws {
+  func hiddenBackward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws {
     guard let main = decoder ?? encoder else { preconditionFailure("a model has an encoder or a decoder") }
-    let (dx, dMemory) = try main.backward(dy, saved.stack, pass)
-    try embedding.backward(dx, saved.embedding, pass)
+    let (dx, dMemory) = try main.backward(dy, saved.stack, run)
+    try embedding.backward(dx, saved.embedding, run)
     guard let dMemory, let encoder, let kept = saved.encoder, let sourceEmbedding,
       let source = saved.sourceEmbedding
     else { return }
-    try sourceEmbedding.backward(try encoder.backward(dMemory, kept, pass).x, source, pass)
+    try sourceEmbedding.backward(try encoder.backward(dMemory, kept, run).x, source, run)
   }
 
   /// The last hidden states in evaluation, `[batch, length, width]`.
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func hiddenStates(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
-    let (h, _) = try hidden(input, pass(training: false))
+    let (h, _) = try hidden(input, layerRun(training: false))
     return h.reshaped([input.batch, input.length, configuration.width])
   }
 
@@ -57,14 +57,14 @@ extension TransformerModel {
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func logits(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
-    let pass = pass(training: false)
-    let (h, _) = try hidden(input, pass)
+    let run = layerRun(training: false)
+    let (h, _) = try hidden(input, run)
     if let classifier {
       return try classifier.forward(
-        compute.meanRows(h, batch: input.batch, lengths: valid(input)), pass)
+        context.meanRows(h, batch: input.batch, lengths: valid(input)), run)
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
-    return try compute.matmul(h, .plain, pass.weight(outputWeight), .transposed)
+    return try context.matmul(h, .plain, run.weight(outputWeight), .transposed)
       .reshaped([input.batch, input.length, configuration.vocabulary])
   }
 
@@ -75,7 +75,7 @@ extension TransformerModel {
   /// The loss in evaluation.
   /// - Throws: what attention throws.
   public func loss(_ input: ModelInput, smoothing: Double = 0) throws -> CrossEntropy {
-    try run(input, smoothing: smoothing, gradientScale: 0, pass(training: false))
+    try loss(input, smoothing: smoothing, gradientScale: 0, layerRun(training: false))
   }
 
   /// The loss in training; adds the gradients of `factor·mean loss` to the model's gradients.
@@ -88,25 +88,26 @@ extension TransformerModel {
   ) throws -> CrossEntropy {
     let counted = input.targets.count { $0 >= 0 }
     guard counted > 0 else { return CrossEntropy() }
-    return try run(
-      input, smoothing: smoothing, gradientScale: factor / Double(counted), pass(training: training, key: key)
+    return try loss(
+      input, smoothing: smoothing, gradientScale: factor / Double(counted),
+      layerRun(training: training, key: key)
     )
   }
 
-  private func run(
-    _ input: ModelInput, smoothing: Double, gradientScale: Double, _ pass: Pass
+  private func loss(
+    _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
   ) throws -> CrossEntropy {
-    let (h, saved) = try hidden(input, pass)
+    let (h, saved) = try hidden(input, run)
     if let classifier {
       let lengths = valid(input)
-      let pooled = try compute.meanRows(h, batch: input.batch, lengths: lengths)
-      var logits = try classifier.forward(pooled, pass)
-      let loss = compute.crossEntropy(
+      let pooled = try context.meanRows(h, batch: input.batch, lengths: lengths)
+      var logits = try classifier.forward(pooled, run)
+      let loss = context.crossEntropy(
         &logits, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
       guard gradientScale != 0 else { return loss }
-      let dPooled = try classifier.backward(logits, x: pooled, pass)
+      let dPooled = try classifier.backward(logits, x: pooled, run)
       try hiddenBackward(
-        compute.meanRowsBackward(dPooled, length: input.length, lengths: lengths), saved, pass)
+        context.meanRowsBackward(dPooled, length: input.length, lengths: lengths), saved, run)
       return loss
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
@@ -114,22 +115,22 @@ extension TransformerModel {
     let rows = input.targets.indices.filter { input.targets[$0] >= 0 }.map { Int32($0) }
     guard !rows.isEmpty else { return CrossEntropy() }
     let isDense = rows.count == input.targets.count
-    let chosen = isDense ? h : try compute.lookUp(rows, in: h)
+    let chosen = isDense ? h : try context.lookUp(rows, in: h)
     let targets = isDense ? input.targets : rows.map { input.targets[Int($0)] }
-    let weight = pass.weight(outputWeight)
-    var logits = try compute.matmul(chosen, .plain, weight, .transposed)
-    let loss = compute.crossEntropy(
+    let weight = run.weight(outputWeight)
+    var logits = try context.matmul(chosen, .plain, weight, .transposed)
+    let loss = context.crossEntropy(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
     guard gradientScale != 0 else { return loss }
-    try compute.gemm(
+    try context.gemm(
       logits, .transposed, chosen, .plain, into: &state.gradients, at: outputWeight.offset, accumulate: true)
-    var dh = try compute.matmul(logits, .plain, weight, .plain)
+    var dh = try context.matmul(logits, .plain, weight, .plain)
     if !isDense {
-      var full = try compute.zeros(h.shape)
-      compute.accumulateRows(dh, at: rows, into: &full, at: 0)
+      var full = try context.zeros(h.shape)
+      context.accumulateRows(dh, at: rows, into: &full, at: 0)
       dh = full
     }
-    try hiddenBackward(dh, saved, pass)
+    try hiddenBackward(dh, saved, run)
     return loss
   }
 
@@ -140,5 +141,5 @@ extension TransformerModel {
   }
 
   /// The root of the sum of squares of all gradients.
-  public func gradientNorm() throws -> Double { try compute.sumOfSquares(state.gradients).squareRoot() }
+  public func gradientNorm() throws -> Double { try context.sumOfSquares(state.gradients).squareRoot() }
 }

@@ -20,7 +20,7 @@ public final class TransformerModel {
   /// What is saved but not trained.
   public let buffers: [BufferSlot]
   /// Where operations run.
-  public var compute: Compute
+  public var context: ExecutionContext
   /// The variants that its layers may use.
   public let catalog: Catalog
 
@@ -35,11 +35,13 @@ public final class TransformerModel {
 
   /// Builds a model with initial weights.
   /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`.
-  public init(_ configuration: ModelConfiguration, catalog: Catalog, compute: Compute = Compute()) throws {
+  public init(_ configuration: ModelConfiguration, catalog: Catalog, context: ExecutionContext = .recycling())
+    throws
+  {
     try configuration.validate(in: catalog)
     self.configuration = configuration
     self.catalog = catalog
-    self.compute = compute
+    self.context = context
     let key = RandomKey(seed: UInt64(configuration.seed))
     planner = AttentionPlanner(catalog: catalog, key: key)
     var layout = ParameterLayout()
@@ -80,7 +82,7 @@ public final class TransformerModel {
       ? Linear("classifier", from: configuration.width, to: configuration.classes, bias: true, in: &layout)
       : nil
     // Weights as they are drawn, as they are kept, and their gradients: 12 bytes a parameter, before any is drawn.
-    if let limit = compute.ledger?.limitBytes, layout.count > limit / 12 {
+    if let limit = context.ledger?.limitBytes, layout.count > limit / 12 {
       throw ConfigurationError(
         field: "model", value: "\(layout.count) parameters",
         allowed:
@@ -100,7 +102,7 @@ public final class TransformerModel {
   /// - Throws: `ConfigurationError`.
   public func replacingAttention(_ attention: String) throws -> TransformerModel {
     let model = try TransformerModel(
-      configuration.replacingAttention(attention, in: catalog), catalog: catalog, compute: compute)
+      configuration.replacingAttention(attention, in: catalog), catalog: catalog, context: context)
     model.state.weights = try model.layout.values(from: layout, state.weights)
     model.state.buffers = state.buffers
     return model
@@ -115,7 +117,7 @@ public final class TransformerModel {
       .reduce(0) { $0 + $1.count }
   }
 
-  func pass(training: Bool, key: RandomKey = RandomKey(seed: 0)) -> Pass {
-    Pass(state: state, compute: compute, planner: planner, training: training, key: key)
+  func layerRun(training: Bool, key: RandomKey = RandomKey(seed: 0)) -> LayerRun {
+    LayerRun(state: state, context: context, planner: planner, training: training, key: key)
   }
 }

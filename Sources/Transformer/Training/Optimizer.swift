@@ -20,13 +20,13 @@ struct OptimizerState {
     guard norm.isFinite else { throw TrainingDiverged(step: step) }
     let factor = configuration.clip > 0 && norm > configuration.clip ? configuration.clip / norm : 1
     let rate = configuration.learningRate(at: step, width: model.configuration.width)
-    let compute = model.compute
+    let context = model.context
     for (range, decays) in model.layout.decayRanges {
       let decay = decays ? configuration.weightDecay : 0
       if second != nil {
         // Taken out and put back, so that the buffer has one owner while it is written.
         guard var moments = second.take() else { continue }
-        compute.adamW(
+        context.adamW(
           &model.state.weights, gradients: model.state.gradients, first: &first, second: &moments,
           range: range,
           decay: decay,
@@ -35,7 +35,7 @@ struct OptimizerState {
             epsilon: configuration.adamEpsilon, step: step, gradientFactor: factor))
         second = moments
       } else {
-        compute.sgd(
+        context.sgd(
           &model.state.weights, gradients: model.state.gradients, momentum: &first, range: range,
           learningRate: rate,
           momentum: configuration.momentum, decay: decay, gradientFactor: factor)

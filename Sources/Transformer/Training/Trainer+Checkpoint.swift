@@ -121,10 +121,10 @@ extension TransformerModel {
   /// Reads a model, or the model of a training checkpoint.
   /// - Throws: `SafetensorsError`, `ConfigurationError`.
   public convenience init(
-    contentsOf path: String, catalog: Catalog, compute: Compute = Compute()
+    contentsOf path: String, catalog: Catalog, context: ExecutionContext = .recycling()
   ) throws {
     let file = try Safetensors(contentsOf: path)
-    try self.init(ModelConfiguration(metadata: file.metadata, path: path), catalog: catalog, compute: compute)
+    try self.init(ModelConfiguration(metadata: file.metadata, path: path), catalog: catalog, context: context)
     try setWeights(file, path: path) { $0.hasPrefix("optimizer.") }
   }
 }

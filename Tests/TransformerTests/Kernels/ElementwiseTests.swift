@@ -17,11 +17,11 @@ import Testing
   @Test(arguments: InstructionSet.available, Activation.allCases)
   func activations(_ set: InstructionSet, _ kind: Activation) throws {
     let values = (0..<181).map { Float($0 - 90) / 10 + 0.013 }
-    let compute = Compute(threads: 1, instructionSet: set)
+    let context = ExecutionContext.recycling(threads: 1, instructionSet: set)
     let x = try Tensor(values, shape: [181])
-    let y = try compute.activate(x, kind).array()
+    let y = try context.activate(x, kind).array()
     let dy = try Tensor([Float](repeating: 2, count: 181), shape: [181])
-    let dx = try compute.activateBackward(dy, x: x, kind).array()
+    let dx = try context.activateBackward(dy, x: x, kind).array()
     for (index, value) in values.enumerated() {
       let v = Double(value), h = 1e-5
       let slope = (Self.exact(v + h, kind) - Self.exact(v - h, kind)) / (2 * h)
@@ -36,7 +36,7 @@ import Testing
     let logits = try Tensor.normal([rows, vocabulary], key: RandomKey(seed: 3), standardDeviation: 4)
     let targets: [Int32] = [5, -1, 36]
     var work = logits
-    let loss = Compute(threads: 1, instructionSet: set)
+    let loss = ExecutionContext.recycling(threads: 1, instructionSet: set)
       .crossEntropy(&work, targets: targets, smoothing: smoothing, gradientScale: 0.5)
     let z = logits.array().map(Double.init), gradient = work.array()
     var sum = 0.0
@@ -67,9 +67,9 @@ import Testing
     var w = try Tensor.normal([count], key: RandomKey(seed: 1)), m = try Tensor(zeros: [count]), v = m
     let start = w.array()
     let g = try Tensor.normal([count], key: RandomKey(seed: 2))
-    let compute = Compute(threads: 1, instructionSet: set)
+    let context = ExecutionContext.recycling(threads: 1, instructionSet: set)
     for step in 1...3 {
-      compute.adamW(
+      context.adamW(
         &w, gradients: g, first: &m, second: &v, range: 1..<count, decay: 0.1,
         .init(learningRate: 0.01, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, step: step, gradientFactor: 0.5))
     }
@@ -92,10 +92,10 @@ import Testing
 
   @Test func dropoutKeepsItsShareAndItsChoice() throws {
     let ones = try Tensor([Float](repeating: 1, count: 20_000), shape: [20_000])
-    let compute = Compute(threads: 2)
-    let first = try compute.dropout(ones, probability: 0.3, key: RandomKey(seed: 5)).array()
-    let again = try compute.dropout(ones, probability: 0.3, key: RandomKey(seed: 5)).array()
-    let other = try compute.dropout(ones, probability: 0.3, key: RandomKey(seed: 6)).array()
+    let context = ExecutionContext.recycling(threads: 2)
+    let first = try context.dropout(ones, probability: 0.3, key: RandomKey(seed: 5)).array()
+    let again = try context.dropout(ones, probability: 0.3, key: RandomKey(seed: 5)).array()
+    let other = try context.dropout(ones, probability: 0.3, key: RandomKey(seed: 6)).array()
     #expect(first == again)
     #expect(first != other)
     #expect(abs(Double(first.count { $0 == 0 }) / 20_000 - 0.3) < 0.02)
@@ -105,9 +105,9 @@ import Testing
   @Test(arguments: [RotaryTable.Convention.half, .interleaved])
   func rotaryGoesRoundAndBack(_ convention: RotaryTable.Convention) throws {
     let x = try Tensor.normal([2 * 5, 24], key: RandomKey(seed: 1))
-    let compute = Compute(threads: 2)
+    let context = ExecutionContext.recycling(threads: 2)
     let table = try RotaryTable(convention: convention, dim: 6, count: 5)
-    let heads = try compute.splitHeads(x, column: 6, batch: 2, heads: 2, dim: 6, rotary: table)
+    let heads = try context.splitHeads(x, column: 6, batch: 2, heads: 2, dim: 6, rotary: table)
     // Definition, for sequence 1, head 1, position 3, pair 1.
     let angle = 3 * pow(10_000, -2.0 / 6)
     let base = (5 + 3) * 24 + 6 + 6
@@ -116,7 +116,7 @@ import Testing
     #expect(abs(Double(heads[1, 1, 3, i]) - (a * cos(angle) - b * sin(angle))) < 1e-6)
     #expect(abs(Double(heads[1, 1, 3, j]) - (b * cos(angle) + a * sin(angle))) < 1e-6)
     var back = x
-    compute.mergeHeads(heads, into: &back, column: 6, rotary: table, inverse: true)
+    context.mergeHeads(heads, into: &back, column: 6, rotary: table, inverse: true)
     #expect(zip(back.array(), x.array()).allSatisfy { abs($0 - $1) < 1e-5 })
   }
 
@@ -128,17 +128,17 @@ import Testing
       dy = try Tensor.normal([rows, dim], key: RandomKey(seed: 2)),
       residual = try Tensor.normal([rows, dim], key: RandomKey(seed: 3)),
       gain = try Tensor.normal([dim], key: RandomKey(seed: 4))
-    let compute = Compute(threads: 2, instructionSet: set)
+    let context = ExecutionContext.recycling(threads: 2, instructionSet: set)
     for centred in [true, false] {
-      let (_, statistics) = try compute.normalize(
+      let (_, statistics) = try context.normalize(
         x, gain: gain, shift: nil, centred: centred, epsilon: 1e-5)
       func dx(_ addend: Tensor?) throws -> Tensor {
         var gradients = try Tensor(zeros: [2 * dim])
-        return try compute.normalizeBackward(
+        return try context.normalizeBackward(
           dy, x: x, gain: gain, statistics: statistics, centred: centred, adding: addend,
           gradients: &gradients, gainAt: 0, shiftAt: dim)
       }
-      #expect(try dx(residual).array() == compute.add(residual, dx(nil)).array())
+      #expect(try dx(residual).array() == context.add(residual, dx(nil)).array())
     }
   }
 }

@@ -13,18 +13,19 @@ import Testing
   func agreesWithDouble(_ set: InstructionSet, _ size: (Int, Int, Int)) throws {
     let (m, n, k) = size
     for (aSide, bSide) in [
-      (Compute.Orientation.plain, Compute.Orientation.plain), (.plain, .transposed), (.transposed, .plain),
+      (ExecutionContext.Orientation.plain, ExecutionContext.Orientation.plain), (.plain, .transposed),
+      (.transposed, .plain),
       (.transposed, .transposed),
     ] {
       let key = RandomKey(seed: 7)(m)(n)(k)
       let a = try Tensor.normal(aSide == .plain ? [m, k] : [k, m], key: key("a"))
       let b = try Tensor.normal(bSide == .plain ? [k, n] : [n, k], key: key("b"))
       let bias = try Tensor.normal([n], key: key("bias"))
-      let compute = Compute(threads: 2, instructionSet: set)
-      let product = try compute.matmul(a, aSide, b, bSide, bias: bias)
+      let context = ExecutionContext.recycling(threads: 2, instructionSet: set)
+      let product = try context.matmul(a, aSide, b, bSide, bias: bias)
       var sum = try Tensor.normal([3 + m * n], key: key("c"))
       let before = sum.array()
-      try compute.gemm(a, aSide, b, bSide, into: &sum, at: 3, accumulate: true)
+      try context.gemm(a, aSide, b, bSide, into: &sum, at: 3, accumulate: true)
       let (x, y, z) = (a.array(), b.array(), bias.array())
       let (got, added) = (product.array(), sum.array())
       for i in 0..<m {
@@ -48,7 +49,9 @@ import Testing
   @Test func bitsDoNotDependOnThreads() throws {
     let a = try Tensor.normal([150, 90], key: RandomKey(seed: 1)),
       b = try Tensor.normal([90, 40], key: RandomKey(seed: 2))
-    let results = try [1, 2, 3].map { try Compute(threads: $0).matmul(a, .plain, b).array() }
+    let results = try [1, 2, 3].map {
+      try ExecutionContext.recycling(threads: $0).matmul(a, .plain, b).array()
+    }
     #expect(results[0] == results[1] && results[0] == results[2])
   }
 
@@ -59,7 +62,7 @@ import Testing
       w = try Tensor.normal([603, 515], key: RandomKey(seed: 2)),
       bias = try Tensor.normal([603], key: RandomKey(seed: 3))
     func product(_ rows: Range<Int>, threads: Int) throws -> [Float] {
-      try Compute(threads: threads, instructionSet: set)
+      try ExecutionContext.recycling(threads: threads, instructionSet: set)
         .matmul(x.narrowed(axis: 0, to: rows), .plain, w, .transposed, bias: bias).array()
     }
     let all = try product(0..<7, threads: 1)
@@ -72,10 +75,10 @@ import Testing
 
   @Test func recyclingLedgerReachesASteadyState() throws {
     let ledger = MemoryLedger(recycles: true)
-    let compute = Compute(threads: 2, ledger: ledger)
+    let context = ExecutionContext(threads: 2, ledger: ledger)
     let a = try Tensor.normal([64, 48], key: RandomKey(seed: 1)),
       b = try Tensor.normal([48, 40], key: RandomKey(seed: 2))
-    func step() throws { _ = try compute.activate(try compute.matmul(a, .plain, b), .gelu) }
+    func step() throws { _ = try context.activate(try context.matmul(a, .plain, b), .gelu) }
     try step()
     let after = ledger.systemAllocations
     for _ in 0..<5 { try step() }
@@ -96,14 +99,14 @@ import Testing
       v = try Tensor.normal([k, n], key: RandomKey(seed: 5))
     for kind in Activation.allCases {
       for threads in [1, 3] {
-        let compute = Compute(threads: threads, instructionSet: set)
-        let fused = try compute.matmul(x, .plain, w, .transposed, bias: bias, activating: kind)
-        let before = try compute.matmul(x, .plain, w, .transposed, bias: bias)
+        let context = ExecutionContext.recycling(threads: threads, instructionSet: set)
+        let fused = try context.matmul(x, .plain, w, .transposed, bias: bias, activating: kind)
+        let before = try context.matmul(x, .plain, w, .transposed, bias: bias)
         #expect(fused.before.array() == before.array(), "\(kind)")
-        #expect(try fused.after.array() == compute.activate(before, kind).array(), "\(kind)")
-        let slopes = try compute.matmul(x, .plain, v, .plain, timesSlopeOf: kind, at: z)
-        let gradient = try compute.matmul(x, .plain, v, .plain)
-        #expect(try slopes.array() == compute.activateBackward(gradient, x: z, kind).array(), "\(kind)")
+        #expect(try fused.after.array() == context.activate(before, kind).array(), "\(kind)")
+        let slopes = try context.matmul(x, .plain, v, .plain, timesSlopeOf: kind, at: z)
+        let gradient = try context.matmul(x, .plain, v, .plain)
+        #expect(try slopes.array() == context.activateBackward(gradient, x: z, kind).array(), "\(kind)")
       }
     }
   }
@@ -119,18 +122,18 @@ import Testing
       a = try Tensor.normal([k, m], key: RandomKey(seed: 5))
     var results: [[Float]] = []
     for threads in [1, 3] {
-      let compute = Compute(threads: threads, instructionSet: set)
-      let sum = try compute.matmul(x, .plain, w, .transposed, adding: residual).array()
-      let product = try compute.matmul(x, .plain, w, .transposed).array()
+      let context = ExecutionContext.recycling(threads: threads, instructionSet: set)
+      let sum = try context.matmul(x, .plain, w, .transposed, adding: residual).array()
+      let product = try context.matmul(x, .plain, w, .transposed).array()
       // Elements are about √k large; adding the residual first moves every slice's rounding by half an ulp.
       let bound = Float(k).squareRoot() * 8 * Float.ulpOfOne * Float(1 + k / 512)
       for (at, value) in residual.array().enumerated() {
         #expect(abs(sum[at] - (product[at] + value)) <= bound)
       }
       var fused = try Tensor(zeros: [m * n + m + 1]), apart = fused
-      try compute.gemm(a, .transposed, y, .plain, into: &fused, accumulate: true, rowSumsAt: m * n + 1)
-      try compute.gemm(a, .transposed, y, .plain, into: &apart, accumulate: true)
-      compute.accumulateColumnSums(a, into: &apart, at: m * n + 1)
+      try context.gemm(a, .transposed, y, .plain, into: &fused, accumulate: true, rowSumsAt: m * n + 1)
+      try context.gemm(a, .transposed, y, .plain, into: &apart, accumulate: true)
+      context.accumulateColumnSums(a, into: &apart, at: m * n + 1)
       #expect(fused.array() == apart.array())
       results.append(sum + fused.array())
     }

@@ -4,7 +4,7 @@ import Basics
 ///
 /// The honest test of an interval method for a given design of sizes, noise and law: a 95 % interval should cover in
 /// 95 % of the replications. Used on the law's own estimates it says whether the intervals of a fit can be believed.
-public struct Calibration: Sendable {
+public struct CoverageCheck: Sendable {
   /// What became of one parameter.
   public struct Coverage: Sendable, Equatable {
     /// The parameter.

@@ -41,7 +41,7 @@ struct CalibrationTests {
     var options = FitOptions()
     options.starts = 1
     let replications = Self.replications(which)
-    let found = Calibration(
+    let found = CoverageCheck(
       form: form, theta: theta, design: try #require(design), noise: noise, options: options,
       replications: replications, seed: 2)
     #expect(found.failures == 0)
@@ -65,10 +65,10 @@ struct CalibrationTests {
     let x = doublings(to: 8192)
     let design = try FitData(
       columns: [("x", x)], response: x, weights: x.map { _ in 1 / (0.5 * 0.02 * 0.02) })
-    let found = Calibration(
+    let found = CoverageCheck(
       form: PowerLaw(), theta: [1e-6, 2], design: design, noise: 1, options: options, replications: 200)
     for parameter in found.parameters { #expect(parameter.share > 0.9) }
-    let wrong = Calibration(
+    let wrong = CoverageCheck(
       form: PowerLaw(), theta: [1e-6, 2], design: design, noise: 2.0.squareRoot(), options: options,
       replications: 200)
     for parameter in wrong.parameters { #expect(parameter.share < 0.9) }

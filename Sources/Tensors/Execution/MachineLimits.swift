@@ -1,10 +1,9 @@
 import Basics
 import CKernels
 import Dispatch
-import Tensors
 
 /// What this machine can do, measured now: the denominators of every reported fraction.
-public struct Calibration: Hashable, Sendable {
+public struct MachineLimits: Hashable, Sendable {
   /// The instruction set measured.
   public let instructionSet: InstructionSet
   /// The threads of the parallel figures.
@@ -27,7 +26,7 @@ public struct Calibration: Hashable, Sendable {
   public static func measure(
     instructionSet: InstructionSet = .default, threads: Int = Parallel.processorCount, seconds: Double = 1,
     bufferBytes: Int = 128 << 20
-  ) throws -> Calibration {
+  ) throws -> MachineLimits {
     let share = seconds / 4
     let one = peakFlops(instructionSet: instructionSet, threads: 1, seconds: share)
     let all = threads == 1 ? one : peakFlops(instructionSet: instructionSet, threads: threads, seconds: share)
@@ -38,7 +37,7 @@ public struct Calibration: Hashable, Sendable {
       ? oneBandwidth
       : try bandwidth(
         instructionSet: instructionSet, threads: threads, seconds: share, bufferBytes: bufferBytes)
-    return Calibration(
+    return MachineLimits(
       instructionSet: instructionSet, threads: threads, peakFlopsOneThread: one, peakFlopsAllThreads: all,
       bandwidthOneThread: oneBandwidth, bandwidthAllThreads: allBandwidth)
   }

@@ -1,0 +1,25 @@
+import Basics
+
+extension ExecutionContext {
+  var isa: Int32 { instructionSet.code }
+
+  /// Work below this many elementary operations stays on the calling thread: waking another costs more.
+  static let parallelThreshold = 1 << 15
+
+  /// Runs `body(start ..< end)` over slices of `0 ..< count`, `grain` elements each.
+  func slices(_ count: Int, grain: Int, cost: Int = 1, _ body: @Sendable (Range<Int>) -> Void) {
+    guard count > 0 else { return }
+    let pieces = (count + grain - 1) / grain
+    let workers = count * cost < ExecutionContext.parallelThreshold ? 1 : threads
+    Parallel.forEach(count: pieces, threads: workers) { piece, _ in
+      body(piece * grain..<min(count, (piece + 1) * grain))
+    }
+  }
+}
+
+/// A pointer that a parallel loop may share: its iterations write disjoint parts.
+struct Shared<Pointee>: @unchecked Sendable {
+  let pointer: UnsafeMutablePointer<Pointee>
+  init(_ pointer: UnsafeMutablePointer<Pointee>) { self.pointer = pointer }
+  init(_ pointer: UnsafePointer<Pointee>) { self.pointer = UnsafeMutablePointer(mutating: pointer) }
+}
