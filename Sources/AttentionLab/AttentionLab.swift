@@ -24,7 +24,7 @@ public struct AttentionLab: ParsableCommand {
       2 wrong usage or bad input, 130 interrupted.
       """,
     version: "attnlab \(LabVersion.current)",
-    subcommands: Subcommands.all)
+    subcommands: Subcommands.all + Subcommands.internals)
 
   /// Creates the root command; the parser needs it.
   public init() {}
@@ -55,7 +55,8 @@ public struct AttentionLab: ParsableCommand {
   private static func checkSubcommand(_ word: String?) throws {
     guard let word, !word.hasPrefix("-") else { return }
     let names = Subcommands.all.map { $0._commandName } + ["help"]
-    guard !names.contains(word) else { return }
+    let hidden = Subcommands.internals.map { $0._commandName }
+    guard !names.contains(word), !hidden.contains(word) else { return }
     let nearest = nearestName(to: word, among: names).map { " (did you mean \($0)?)" } ?? ""
     throw UsageError("\(word) is no subcommand; it takes one of \(names.joined(separator: ", "))\(nearest)")
   }

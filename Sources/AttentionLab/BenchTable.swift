@@ -55,10 +55,11 @@ struct BenchTable {
     for row in rows {
       let figures = figures(of: row)
       table.add([
-        row.experiment, row.variant + (row.causal == true && row.pass != "decode" ? " causal" : ""), row.pass,
-        "\(row.pass == "decode" ? row.keyLength ?? 0 : row.queryLength ?? 0)", "\(row.headDim ?? 0)",
-        "\(row.threads ?? 0)", row.isa, row.precision,
-        row.secondsMedian.map { String(format: "%.4f", $0) } ?? row.status,
+        row.experiment, row.variant + (row.causal == true && row.pass != .decode ? " causal" : ""),
+        row["pass"],
+        "\(row.pass == .decode ? row.keyLength ?? 0 : row.queryLength ?? 0)", "\(row.headDim ?? 0)",
+        "\(row.threads ?? 0)", row.isa, row.precision.rawValue,
+        row.secondsMedian.map { String(format: "%.4f", $0) } ?? row["status"],
         row.gflops.map { String(format: "%.0f", $0) } ?? "", Self.percent(figures.fractionOfLimit),
         row.tileWaste.map { String(format: "%.2f", $0) } ?? "", Self.percent(figures.fractionVisited),
         figures.planFraction.map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
@@ -91,7 +92,7 @@ struct BenchTable {
 
   /// What a row says of the machine's limits.
   func figures(of row: MeasurementRow) -> Figures {
-    let isDecode = row.pass == "decode"
+    let isDecode = row.pass == .decode
     return Figures(
       fractionOfLimit: fraction(of: row), fractionVisited: isDecode ? nil : visitedFraction(of: row),
       timesFloat32: timesFloat32(row), planFraction: planFraction(of: row), target: target(of: row))
@@ -116,11 +117,11 @@ struct BenchTable {
   /// The share of the machine's limit: of the multiply-add peak; when decoding, of the bandwidth or of the peak, whichever
   /// takes longer (with several heads on a key head it can be the peak).
   private func fraction(of row: MeasurementRow) -> Double? {
-    guard row.pass == "decode" else { return row.fractionOfPeak }
+    guard row.pass == .decode else { return row.fractionOfPeak }
     guard let seconds = row.secondsMedian, let keys = row.keyLength, let heads = row.keyHeads,
       let dim = row.headDim, let limit = bandwidth[row.threads ?? 1]
     else { return nil }
-    let element = Double((Precision(rawValue: row.precision) ?? .float32).byteCount)
+    let element = Double(row.precision.byteCount)
     let bytes =
       element * Double(row.batch ?? 1) * Double(heads) * Double(keys) * Double(dim + (row.valueDim ?? dim))
     return max(bytes / seconds / 1e9 / limit, row.fractionOfPeak ?? 0)
@@ -137,10 +138,10 @@ struct BenchTable {
   }
 
   private func timesFloat32(_ row: MeasurementRow) -> Double? {
-    guard row.experiment == "bfloat16", row.precision != Precision.float32.rawValue,
+    guard row.experiment == "bfloat16", row.precision != .float32,
       let seconds = row.secondsMedian,
       let base = rows.first(where: {
-        $0.experiment == row.experiment && $0.precision == Precision.float32.rawValue && $0.pass == row.pass
+        $0.experiment == row.experiment && $0.precision == .float32 && $0.pass == row.pass
           && $0.variant == row.variant && $0.headDim == row.headDim && $0.threads == row.threads
           && $0.keyLength == row.keyLength
       })?.secondsMedian
@@ -150,12 +151,12 @@ struct BenchTable {
 
   private func target(of row: MeasurementRow) -> Target? {
     func limit(_ fraction: Double) -> Target { Target(figure: .fractionOfLimit, atLeast: fraction) }
-    switch (row.experiment, row.pass) {
+    switch (row.experiment, row["pass"]) {
     case ("full", "forward"): return limit(row.causal == true ? 0.75 : 0.85)
     case ("full", "backward"): return row.causal == true ? nil : limit(0.88)
     case ("head-sizes", _): return limit(0.64)
     case ("decoding", _): return limit(0.8)
-    case ("bfloat16", "forward") where row.precision != Precision.float32.rawValue:
+    case ("bfloat16", "forward") where row.precision != .float32:
       return Target(figure: .timesFloat32, atLeast: 1.5)
     case ("instruction-sets", "forward"): return row.isa == "avx2" ? limit(0.85) : nil
     case ("sparse", "forward")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import AttentionCore
 import Foundation
 import Laboratory
 
@@ -48,20 +49,17 @@ struct CompareCommand: AsyncParsableCommand {
     if let first = csv.first, TrainingSummary.isTrainings(first) { return try await compareTrainings() }
     let metric = try metric.map(Metric.named)
     let rows = try ResultFiles.rows(csv)
-    if let pass, !rows.contains(where: { $0.pass == pass }) {
-      let passes = Set(rows.map(\.pass)).sorted().joined(separator: ", ")
-      throw UsageError("--pass \(pass): not measured; there are \(passes)")
-    }
+    let pass = try Self.pass(pass, in: rows)
     guard let against else {
       if failAbove != nil { throw UsageError("--fail-above: it needs --against with the earlier run") }
-      return try await compare(rows, metric)
+      return try await compare(rows, metric, pass)
     }
     if let failAbove, !(failAbove > 0 && failAbove.isFinite) {
       throw UsageError("--fail-above \(failAbove): it takes a factor above 0, such as 1.10")
     }
     if plot != nil { throw UsageError("--plot: not together with --against") }
     let regression = try Regression(
-      new: rows, old: ResultFiles.rows([against]), metric: metric ?? .time, pass: pass)
+      new: rows, old: ResultFiles.rows([against]), metric: metric ?? .time, pass: pass, length: n)
     print(json ? regression.json.pretty : regression.text)
     if let failAbove {
       let failures = regression.failures(above: failAbove)
@@ -82,16 +80,19 @@ struct CompareCommand: AsyncParsableCommand {
       throw UsageError(
         "\(option): it is for measurements; \(csv[0]) holds trainings (see attnlab plot, attnlab fit)")
     }
-    let rows = try csv.flatMap { path throws(UsageError) in
-      let file = TrainingSummary.file(path), rows = try TrainingRow.read(file)
-      guard !rows.isEmpty else { throw UsageError("\(file): there are no rows in it") }
-      return rows
-    }
-    let comparison = TrainingComparison(rows)
+    let comparison = TrainingComparison(try ResultFiles.trainings(csv.map(TrainingSummary.file)))
     print(json ? comparison.json.pretty : comparison.text)
   }
 
-  private func compare(_ rows: [MeasurementRow], _ metric: Metric?) async throws {
+  /// The pass of a name, if any row has it.
+  static func pass(_ name: String?, in rows: [MeasurementRow]) throws(UsageError) -> PassKind? {
+    guard let name else { return nil }
+    if let pass = PassKind(rawValue: name), rows.contains(where: { $0.pass == pass }) { return pass }
+    let passes = Set(rows.compactMap(\.pass?.rawValue)).sorted().joined(separator: ", ")
+    throw UsageError("--pass \(name): not measured; there are \(passes)")
+  }
+
+  private func compare(_ rows: [MeasurementRow], _ metric: Metric?, _ pass: PassKind?) async throws {
     let comparison = try Comparison(rows, baseline: baseline, pass: pass, length: n)
     if json {
       print(comparison.json.pretty)

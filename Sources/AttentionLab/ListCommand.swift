@@ -12,7 +12,7 @@ struct ListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
     abstract:
-      "List variants, tasks, forms and presets, or the settings of a variant, a task, a model or a training.",
+      "List variants, tasks, forms, presets; the settings of a variant, a task, a model, a training; columns.",
     discussion: """
       Examples:
         attnlab list
@@ -20,10 +20,11 @@ struct ListCommand: ParsableCommand {
         attnlab list mqar
         attnlab list model
         attnlab list training
+        attnlab list columns --json
         attnlab list --json
       """)
 
-  @Argument(help: "A variant, a task, model or training; without one, everything is listed.")
+  @Argument(help: "A variant, a task, model, training or columns; without one, everything is listed.")
   var variant: String?
 
   @Flag(help: "Print JSON.")
@@ -32,6 +33,10 @@ struct ListCommand: ParsableCommand {
   func run() throws {
     let catalog = AttentionLab.catalog
     let tasks = TaskCatalog.standard
+    if variant == Self.columns, !catalog.ids.contains(Self.columns) {
+      print(json ? ResultTables.json.pretty : ResultTables.text)
+      return
+    }
     if let variant, let (title, parameters) = Self.sections[variant], !catalog.ids.contains(variant) {
       print(
         json
@@ -51,7 +56,7 @@ struct ListCommand: ParsableCommand {
       return
     }
     if let variant {
-      let ids = catalog.ids + tasks.ids + Self.sections.keys.sorted()
+      let ids = catalog.ids + tasks.ids + Self.sections.keys.sorted() + [Self.columns]
       guard catalog.ids.contains(variant) else {
         let nearest = nearestName(to: variant, among: ids).map { " (did you mean \($0)?)" } ?? ""
         throw ConfigurationError(
@@ -104,6 +109,9 @@ struct ListCommand: ParsableCommand {
       print("\n" + table.text)
     }
   }
+
+  /// The tables that the program writes.
+  private static let columns = "columns"
 
   /// What attnlab train takes besides a task, by the section of a model.yaml or the path of --set.
   private static let sections = [

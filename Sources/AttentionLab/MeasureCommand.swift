@@ -20,55 +20,55 @@ struct MeasureCommand: ParsableCommand {
   @Argument(help: "The variant; see attnlab list.")
   var variant: String
 
-  @Option(help: "Rows of q (when decoding: of the cache).")
+  @Option(help: .cell("n"))
   var n: Int
 
-  @Option(help: "Sequences.")
+  @Option(help: .cell("batch"))
   var batch = 1
 
-  @Option(help: "Heads of q.")
+  @Option(help: .cell("heads"))
   var heads = 1
 
-  @Option(help: "Heads of k and v; a divisor of the heads. Default: the heads.")
+  @Option(help: .cell("key-heads"))
   var keyHeads: Int?
 
-  @Option(help: "Rows of k and v. Default: n.")
+  @Option(help: .cell("key-length"))
   var keyLength: Int?
 
-  @Option(help: "The last axis of q and k.")
+  @Option(help: .cell("head-dim"))
   var headDim = 64
 
-  @Option(help: "The last axis of v. Default: the head dim.")
+  @Option(help: .cell("value-dim"))
   var valueDim: Int?
 
-  @Flag(help: "A query sees only its past.")
+  @Flag(help: .cell("causal"))
   var causal = false
 
-  @Option(help: "forward, backward or decode.")
+  @Option(help: .cell("pass"))
   var pass = "forward"
 
   @Option(help: "Threads. Default: all processors.")
   var threads: Int?
 
-  @Option(help: "The instruction set: \(InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Option(help: .cell("isa"))
   var isa: String?
 
-  @Option(help: "How q, k and v are stored: \(Precision.allCases.map(\.rawValue).joined(separator: " or ")).")
+  @Option(help: .cell("precision"))
   var precision = Precision.float32.rawValue
 
-  @Option(help: "The most timed passes.")
+  @Option(help: .cell("repeats"))
   var repeats = 5
 
-  @Option(help: "Passes before the first timed one.")
+  @Option(help: .cell("warmup"))
   var warmup = 1
 
-  @Option(help: "Once three passes and this much time are measured, no more passes.")
+  @Option(help: .cell("budget"))
   var budget = "10s"
 
   @Option(help: "gaussian, text (the project's sources) or text:PATH.")
   var input = "gaussian"
 
-  @Option(help: "The seed of the inputs and of the variant's own draws.")
+  @Option(help: .cell("seed"))
   var seed: UInt64 = 1
 
   @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
@@ -80,9 +80,6 @@ struct MeasureCommand: ParsableCommand {
 
   @Option(help: "The machine's peak in GFLOP/s when it is known; else it is measured.")
   var peakGflops: Double?
-
-  @Flag(help: .hidden)
-  var checked = false
 
   @Flag(help: "Print one JSON object whose keys are the columns of measurements.csv.")
   var json = false
@@ -98,28 +95,18 @@ struct MeasureCommand: ParsableCommand {
       }
       measurement.memoryLimit = bytes
     }
-    measurement.isChecked = checked
     measurement.peakGflops = peakGflops ?? MachinePeak.gflops(cell)
-    let row = measurement.run()
+    var row = measurement.run()
+    row.commit = Blocking.commit()
     if json { print(row.json.pretty) }
-    switch MeasurementStatus(rawValue: row.status) {
+    switch row.status {
     case .ok: if !json { print(Self.page(row)) }
     case .unsupported, .error: throw UsageError("\(cell.label): \(row.reason)")
-    default: throw CheckFailure("attnlab measure: \(row.status): \(cell.label): \(row.reason)")
+    default: throw CheckFailure("attnlab measure: \(row["status"]): \(cell.label): \(row.reason)")
     }
   }
 
   private func cell(_ catalog: Catalog) throws -> Cell {
-    guard let pass = PassKind(rawValue: pass) else {
-      throw UsageError(
-        "--pass \(pass): it takes one of \(PassKind.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
-    guard let input = InputSource(input) else {
-      throw UsageError("--input \(input): it takes \(InputSource.allowed)")
-    }
-    guard let budgetSeconds = Quantity.seconds(budget) else {
-      throw UsageError("--budget \(budget): it takes \(Quantity.secondsAllowed)")
-    }
     try ThreadFlag.check(threads)
     for (name, value, least) in [("repeats", repeats, 1), ("warmup", warmup, 0)] where value < least {
       throw UsageError("--\(name) \(value): it takes a whole number of at least \(least)")
@@ -129,14 +116,20 @@ struct MeasureCommand: ParsableCommand {
     }
     var cell = Cell(variant: variant, queryLength: n, keyLength: keyLength)
     cell.settings = try ParameterValue.settings(parsing: sets)
-    (cell.pass, cell.batch, cell.heads, cell.keyHeads) = (pass, batch, heads, keyHeads ?? heads)
-    (cell.headDim, cell.valueDim, cell.isCausal) = (headDim, valueDim ?? headDim, causal)
-    if pass == .decode { (cell.queryLength, cell.isCausal) = (1, true) }
+    for (flag, text) in [
+      ("pass", pass), ("isa", isa), ("precision", precision), ("input", input), ("budget", budget),
+    ] {
+      if let text { try cell.set(flag: flag, to: text) }
+    }
+    (cell.batch, cell.heads, cell.headDim, cell.isCausal) = (batch, heads, headDim, causal)
+    (cell.seed, cell.warmup, cell.repeats) = (seed, warmup, repeats)
     if let threads { cell.threads = threads }
-    if let isa { cell.instructionSet = isa }
-    cell.precision = try Precision.named(precision)
-    (cell.input, cell.seed) = (input, seed)
-    (cell.warmup, cell.repeats, cell.budgetSeconds) = (warmup, repeats, budgetSeconds)
+    let own: [(key: String, field: WritableKeyPath<Cell, Int>, value: Int?)] = [
+      ("key_length", \.keyLength, keyLength), ("key_heads", \.keyHeads, keyHeads),
+      ("value_dim", \.valueDim, valueDim),
+    ]
+    for (_, field, value) in own { if let value { cell[keyPath: field] = value } }
+    cell.complete(given: Set(own.filter { $0.value != nil }.map(\.key)))
     try VariantDescription(try catalog.type(of: variant)).check(cell.settings)
     _ = try cell.shape()
     return cell
@@ -151,7 +144,7 @@ struct MeasureCommand: ParsableCommand {
     let lines: [(String, String)] = [
       (
         "variant",
-        "\(row.variant) \(row.configuration)\(row.precision == "float32" ? "" : " \(row.precision)")"
+        "\(row.variant) \(row.configuration)\(row.precision == .float32 ? "" : " \(row.precision)")"
       ),
       (
         "time",
@@ -171,4 +164,9 @@ struct MeasureCommand: ParsableCommand {
     ]
     return lines.map { $0.0.padding(toLength: 9, withPad: " ", startingAt: 0) + $0.1 }.joined(separator: "\n")
   }
+}
+
+extension ArgumentHelp {
+  /// The help of a flag that sets a field of a cell: what the field's declaration says.
+  static func cell(_ flag: String) -> ArgumentHelp { ArgumentHelp(stringLiteral: Cell.help(flag)) }
 }

@@ -64,7 +64,9 @@ struct PlotCommand: AsyncParsableCommand {
       written = try await Gnuplot.draw(figure, to: out ?? "\(folder)/\(y).svg")
     } else {
       let metric = try Metric.named(metric)
-      let comparison = try Comparison(MeasurementRow.read(file), baseline: baseline, pass: pass)
+      let rows = try ResultFiles.rows([file])
+      let comparison = try Comparison(
+        rows, baseline: baseline, pass: CompareCommand.pass(pass, in: rows))
       written = try await MeasurementPlot.draw(
         comparison, metric, to: out ?? "\(folder)/\(metric.rawValue).svg", title: title, fits: fit)
     }
@@ -92,8 +94,8 @@ struct PlotCommand: AsyncParsableCommand {
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
     let curves = folder + "/curves.csv"
     let items = TrainingPlot.items(
-      TrainingComparison(try TrainingRow.read(file)),
-      curves: FileManager.default.fileExists(atPath: curves) ? try CSVTable(contentsOf: curves) : nil)
+      TrainingComparison(try ResultFiles.trainings([file])),
+      curves: FileManager.default.fileExists(atPath: curves) ? try CurveRow.read(curves) : nil)
     guard let first = items.first else {
       throw UsageError("\(file): no law and no curve to draw; --x and --y draw any two columns")
     }

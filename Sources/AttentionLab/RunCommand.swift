@@ -107,7 +107,7 @@ struct RunCommand: AsyncParsableCommand {
     }
     let runner = Runner(
       preset: preset, cells: cells, folder: folder, program: program, interruption: .ofProcess,
-      progress: { Terminal.note(Self.line($0, $1, $2)) })
+      progress: { [names = CellNames(cells)] in Terminal.note(Self.line($0, names, $1, $2)) })
     let outcome = try await runner.run()
     if outcome.repaired > 0 {
       Terminal.note("removed a torn last line (\(outcome.repaired) bytes); its cell was measured again")
@@ -186,12 +186,13 @@ struct RunCommand: AsyncParsableCommand {
   }
 
   /// A row as progress.
-  static func line(_ row: MeasurementRow, _ number: Int, _ count: Int) -> String {
+  static func line(_ row: MeasurementRow, _ names: CellNames, _ number: Int, _ count: Int) -> String {
     let width = "\(count)".count
     let counter = String(repeating: " ", count: width - "\(number)".count) + "\(number)/\(count)"
-    let stored = row.precision == Precision.float32.rawValue ? "" : " \(row.precision)"
-    let what = "\(row.variant) \(row.pass) n=\(row.keyLength ?? 0)\(stored)"
-    guard let seconds = row.secondsMedian else { return "[\(counter)] \(what): \(row.status): \(row.reason)" }
+    let what = names[row]
+    guard let seconds = row.secondsMedian else {
+      return "[\(counter)] \(what): \(row["status"]): \(row.reason)"
+    }
     let memory = row.memoryBytes.map { Quantity.describe(bytes: Double($0)) } ?? "–"
     let share = row.fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""
     return "[\(counter)] \(what): \(Quantity.describe(seconds: seconds))\(share), \(memory)"

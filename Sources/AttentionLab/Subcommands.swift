@@ -20,4 +20,7 @@ enum Subcommands {
     SwapCommand.self,
     DoctorCommand.self,
   ]
+
+  /// What the program starts itself; no help shows them.
+  static let internals: [any ParsableCommand.Type] = [CellCommand.self]
 }

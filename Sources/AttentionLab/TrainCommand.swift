@@ -112,8 +112,8 @@ struct TrainCommand: ParsableCommand {
       return
     }
     try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id, isAlone: true)
-    let curves = try RowWriter(path: folder.curves, columns: CurveRow.columns)
-    let row = try run.run(checkpoint: file, interruption: .ofProcess) {
+    let curves = try RowWriter(path: folder.curves, of: CurveRow.self)
+    var row = try run.run(checkpoint: file, interruption: .ofProcess) {
       try curves.append($0)
     } progress: { progress in
       let line = TrainingRunner.line(progress)
@@ -128,8 +128,9 @@ struct TrainCommand: ParsableCommand {
     Terminal.clearProgress()
     // The row is last: without it the training does not count as finished.
     try model.save(to: folder.path + "/model.safetensors")
+    row.commit = Blocking.commit()
     if try !TrainingRow.isRecorded(job.id, in: folder) {
-      try RowWriter(path: folder.runs, columns: TrainingRow.columns).append(row.fields)
+      try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)
     }
     print(json ? row.json.pretty : Self.page(row, folder: folder.path))
   }
@@ -155,17 +156,15 @@ struct TrainCommand: ParsableCommand {
   }
 
   private static func page(_ row: TrainingRow, folder: String) -> String {
-    func value(_ column: String) -> String {
-      row.values[column].flatMap { Double($0) }.map { Quantity.significant($0, 4) } ?? "–"
-    }
+    func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
+    func whole(_ value: Int?) -> String { text(value.map { Double($0) }) }
     let entropy =
-      row.values["entropy_rate"].flatMap { Double($0) }
-      .map { " (entropy rate of the source: \(Quantity.significant($0, 4)))" } ?? ""
+      row.entropyRate.map { " (entropy rate of the source: \(Quantity.significant($0, 4)))" } ?? ""
     return """
-      steps       \(value("steps")), \(value("tokens")) tokens, \(value("compute_flops")) operations
-      validation  loss \(value("validation_loss")) nats\(entropy), accuracy \(value("validation_accuracy"))
-      test        loss \(value("test_loss")) nats, accuracy \(value("test_accuracy"))
-      speed       \(value("tokens_per_second")) tokens/s in \(value("seconds")) s
+      steps       \(whole(row.steps)), \(whole(row.tokens)) tokens, \(text(row.computeFlops)) operations
+      validation  loss \(text(row.validationLoss)) nats\(entropy), accuracy \(text(row.validationAccuracy))
+      test        loss \(text(row.testLoss)) nats, accuracy \(text(row.testAccuracy))
+      speed       \(text(row.tokensPerSecond)) tokens/s in \(text(row.seconds)) s
       model       \(folder)/model.safetensors
       """
   }

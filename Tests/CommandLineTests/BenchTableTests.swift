@@ -1,3 +1,4 @@
+import AttentionCore
 import Laboratory
 import Testing
 
@@ -5,12 +6,12 @@ import Testing
 
 /// `attnlab bench`: figures beside their targets.
 @Suite struct BenchTableTests {
-  private static func row(_ experiment: String, _ variant: String, _ pass: String, fraction: Double? = nil)
+  private static func row(_ experiment: String, _ variant: String, _ pass: PassKind, fraction: Double? = nil)
     -> MeasurementRow
   {
     var row = MeasurementRow()
-    (row.experiment, row.variant, row.pass, row.status) = (experiment, variant, pass, "ok")
-    (row.precision, row.isa, row.threads, row.causal) = ("float32", "avx2", 1, false)
+    (row.experiment, row.variant, row.pass, row.status) = (experiment, variant, pass, .ok)
+    (row.precision, row.isa, row.threads, row.causal) = (.float32, "avx2", 1, false)
     (row.batch, row.queryHeads, row.keyHeads, row.headDim, row.valueDim) = (1, 1, 1, 64, 64)
     (row.queryLength, row.keyLength) = (4096, 4096)
     (row.fractionOfPeak, row.tileWaste, row.secondsMedian) = (fraction, 1, 0.1)
@@ -19,14 +20,14 @@ import Testing
 
   @Test("targets, and whether they are reached")
   func targets() throws {
-    var waste = Self.row("sparse", "local-global", "backward", fraction: 0.8)
+    var waste = Self.row("sparse", "local-global", .backward, fraction: 0.8)
     waste.tileWaste = 1.1
     let rows = [
-      Self.row("full", "full", "forward", fraction: 0.86),
-      Self.row("full", "full", "backward", fraction: 0.86),
-      Self.row("sparse", "full", "backward", fraction: 0.9), waste,
-      Self.row("sparse", "random-sparse", "backward", fraction: 0.8), Self.row("other", "full", "forward"),
-      Self.row("full", "full", "forward"),
+      Self.row("full", "full", .forward, fraction: 0.86),
+      Self.row("full", "full", .backward, fraction: 0.86),
+      Self.row("sparse", "full", .backward, fraction: 0.9), waste,
+      Self.row("sparse", "random-sparse", .backward, fraction: 0.8), Self.row("other", "full", .forward),
+      Self.row("full", "full", .forward),
     ]
     let table = BenchTable(rows: rows, bandwidth: [:])
     #expect(rows.map { table.figures(of: $0).isReached } == [true, false, nil, true, false, nil, nil])
@@ -41,7 +42,7 @@ import Testing
 
   @Test("decoding: of the bandwidth of its threads, or of the peak, whichever is nearer")
   func decoding() {
-    var row = Self.row("decoding", "full", "decode", fraction: 0.1)
+    var row = Self.row("decoding", "full", .decode, fraction: 0.1)
     (row.keyLength, row.secondsMedian, row.threads) = (131072, 0.002, 2)
     // 64 MiB in 2 ms are 33.6 GB/s.
     let table = BenchTable(rows: [row], bandwidth: [1: 20, 2: 40])
@@ -54,9 +55,9 @@ import Testing
 
   @Test("bfloat16 against the float32 row of the same cell")
   func bfloat16() {
-    let base = Self.row("bfloat16", "full", "forward", fraction: 0.8)
+    let base = Self.row("bfloat16", "full", .forward, fraction: 0.8)
     var other = base
-    (other.precision, other.secondsMedian) = ("bfloat16", 0.05)
+    (other.precision, other.secondsMedian) = (.bfloat16, 0.05)
     let table = BenchTable(rows: [base, other], bandwidth: [:])
     #expect(table.figures(of: other).timesFloat32 == 2)
     #expect(table.figures(of: other).isReached == true)
@@ -65,7 +66,7 @@ import Testing
 
   @Test("JSON: the columns of the CSV, then the figures")
   func json() throws {
-    let table = BenchTable(rows: [Self.row("full", "full", "backward", fraction: 0.5)], bandwidth: [:])
+    let table = BenchTable(rows: [Self.row("full", "full", .backward, fraction: 0.5)], bandwidth: [:])
     guard case .array(let rows) = table.json, case .object(let members) = try #require(rows.first) else {
       Issue.record("not a list of objects")
       return

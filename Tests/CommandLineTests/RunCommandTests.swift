@@ -26,13 +26,13 @@ import Testing
     let rows = try rows(scratch)
     #expect(rows.count == 12)
     #expect(Set(rows.map(\.cellID)).count == 12)
-    #expect(rows.allSatisfy { $0.status == "ok" && $0.secondsMedian != nil && $0.errorRel != nil })
+    #expect(rows.allSatisfy { $0.status == .ok && $0.secondsMedian != nil && $0.errorRel != nil })
     // The whole pattern is full attention; a window is not.
     #expect(rows.allSatisfy { ($0.errorRel ?? 1) < 1e-5 || $0.configuration != "left=1000000" })
     #expect(rows.contains { $0.configuration == "left=2" && ($0.errorRel ?? 0) > 0.01 })
     #expect(
       rows.map(\.memoryBytes)
-        == rows.map { $0.pass == "forward" ? Int($0.predictedBytes ?? 0) : $0.memoryBytes })
+        == rows.map { $0.pass == .forward ? Int($0.predictedBytes ?? 0) : $0.memoryBytes })
     // Variants are interleaved: the first three rows are three configurations at one length.
     #expect(Set(rows.prefix(3).map(\.configuration)).count == 3)
     #expect(result.output.contains("growth with n, 8 … 16"))
@@ -63,17 +63,17 @@ import Testing
     func row(_ variant: String, _ headDim: Int = 4) throws -> MeasurementRow {
       try #require(rows.first { $0.variant == variant && $0.headDim == headDim })
     }
-    #expect(try row("plain").status == "ok")
-    #expect(try row("crashing").status == "crashed")
+    #expect(try row("plain").status == .ok)
+    #expect(try row("crashing").status == .crashed)
     #expect(try row("crashing").reason.contains("it crashes, as it should"))
-    #expect(try row("wrong").status == "failed_check")
-    #expect(try row("greedy").status == "out_of_memory")
-    #expect(try row("hungry").status == "timeout" || row("hungry").status == "out_of_memory")
-    #expect(try row("slow").status == "timeout")
+    #expect(try row("wrong").status == .failedCheck)
+    #expect(try row("greedy").status == .outOfMemory)
+    #expect(try row("hungry").status == .timeout || row("hungry").status == .outOfMemory)
+    #expect(try row("slow").status == .timeout)
     #expect(try row("slow").reason == "longer than 3.00 s")
-    #expect(try row("plain", 65).status == "unsupported")
+    #expect(try row("plain", 65).status == .unsupported)
     #expect(try row("plain", 65).reason == "head dim: 65 is not allowed; it takes at most 64")
-    for failed in rows where failed.status != "ok" {
+    for failed in rows where failed.status != .ok {
       #expect(failed.secondsMedian == nil && failed.errorRel == nil && failed.memoryBytes == nil)
       #expect(!failed.reason.isEmpty)
     }
@@ -86,8 +86,8 @@ import Testing
     let result = try BuiltProgram.fakes.run("run", preset, "--out", "\(scratch.path)/out")
     #expect(result.code == 0, "\(result.errors)")
     let rows = try rows(scratch)
-    #expect(rows.map(\.status) == ["ok", "unsupported"])
-    #expect(rows.map(\.precision) == ["float32", "bfloat16"])
+    #expect(rows.map(\.status) == [.ok, .unsupported])
+    #expect(rows.map(\.precision) == [.float32, .bfloat16])
     #expect(rows[1].reason == "precision: bfloat16 is not allowed; it takes float32 with plain")
     #expect(try #require(rows[0].errorOracleRel) < 1e-5)
   }
@@ -99,7 +99,7 @@ import Testing
     let result = try BuiltProgram.fakes.run("run", preset, "--out", "\(scratch.path)/out")
     #expect(result.code == 0, "\(result.errors)")
     let row = try #require(try rows(scratch).first)
-    #expect(row.status == "out_of_memory")
+    #expect(row.status == .outOfMemory)
     #expect(row.reason.hasSuffix("64.0 MiB allowed"))
   }
 

@@ -10,7 +10,7 @@ import Testing
   ) -> [MeasurementRow] {
     lengths.enumerated().map { index, n in
       var row = MeasurementRow()
-      (row.variant, row.pass, row.status) = (variant, "forward", "ok")
+      (row.variant, row.pass, row.status) = (variant, .forward, .ok)
       (row.batch, row.queryHeads, row.keyHeads, row.queryLength, row.keyLength) = (1, 2, 2, n, n)
       (row.headDim, row.valueDim, row.causal, row.threads) = (64, 64, false, 2)
       let noise = 1 + 0.02 * Double([1, -1, 0.5, -0.5, 1, -1][index % 6])

@@ -54,7 +54,7 @@ import Testing
     let held = try TrainingRow.read("\(Self.folder)/\(preset)/runs.csv").filter(\.isHeldOut)
     #expect(!held.isEmpty)
     for row in held {
-      let low = try #require(row.number("predicted_low")), high = try #require(row.number("predicted_high"))
+      let low = try #require(row.predictedLow), high = try #require(row.predictedHigh)
       let found = try #require(TrainingLaw.response(row))
       #expect(low <= found && found <= high, "\(low) … \(high): \(found)")
     }

@@ -7,9 +7,9 @@ import Testing
 @Suite struct TornResultsTests {
   private static let row: MeasurementRow = {
     var row = MeasurementRow()
-    (row.variant, row.pass, row.status, row.queryLength) = ("full", "forward", "ok", 256)
+    (row.variant, row.pass, row.status, row.queryLength) = ("full", .forward, .ok, 256)
     (row.secondsMedian, row.secondsP20, row.secondsP80) = (0.01, 0.009, 0.012)
-    row.errorOracleRel = 1.5e-7
+    (row.errorOracleRel, row.commit) = (1.5e-7, "0123456789abcdef")
     return row
   }()
 
@@ -68,7 +68,9 @@ import Testing
     let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).csv"
     defer { try? FileManager.default.removeItem(atPath: path) }
     let header = CSVTable.line(TrainingRow.columns)
-    let row = CSVTable.line(TrainingRow(values: ["run_id": "a", "predicted_by": "power"]).fields)
+    var training = TrainingRow()
+    (training.runID, training.commit) = ("a", "0123456789")
+    let row = CSVTable.line(training.fields)
     func write(_ text: String) throws { try Data(text.utf8).write(to: URL(fileURLWithPath: path)) }
     try write(header + row)
     #expect(try TrainingRow.read(path).count == 1)

@@ -10,18 +10,19 @@ import Testing
   /// A training of a size that obeys L = 1.5 + 40·N^−½ on examples on which the true law scores 0.01 too much.
   private static func row(_ size: Int, seed: Int = 1, heldOut: Bool = false) -> TrainingRow {
     let loss = 1.5 + 40 / Double(size).squareRoot()
-    return TrainingRow(values: [
-      "run_id": "\(size)-\(seed)", "task": "markov", "task_configuration": "length=8;vocabulary=4",
-      "attention": "full", "model_configuration": "width=\(size / 100);layers=1;seed=\(seed)",
-      "training_configuration": "learningRate=\(1.0 / Double(size));steps=10;seed=\(seed)", "seed": "\(seed)",
-      "status": "ok", "parameters": "\(size)", "tokens": "1000", "compute_flops": "\(6000 * size)",
-      "steps": "10",
-      "test_loss": "\(loss + 0.01)", "optimal_loss": "1.51", "entropy_rate": "1.5", "test_accuracy": "0.5",
-      "test_count": "100", "evaluation": "test", "held_out": "\(heldOut)",
-      "predicted_loss": heldOut ? "1.7" : "",
-      "predicted_low": heldOut ? "1.6" : "", "predicted_high": heldOut ? "1.9" : "",
-      "predicted_by": heldOut ? "L(N)" : "",
-    ])
+    var row = TrainingRow()
+    (row.runID, row.task, row.attention) = ("\(size)-\(seed)", "markov", "full")
+    row.taskConfiguration = "length=8;vocabulary=4"
+    row.modelConfiguration = "width=\(size / 100);layers=1;seed=\(seed)"
+    row.trainingConfiguration = "learningRate=\(1.0 / Double(size));steps=10;seed=\(seed)"
+    (row.seed, row.status, row.evaluation, row.isHeldOut) = (seed, .ok, .test, heldOut)
+    (row.parameters, row.tokens, row.computeFlops, row.steps) = (size, 1000, 6000 * Double(size), 10)
+    (row.testLoss, row.optimalLoss, row.entropyRate) = (loss + 0.01, 1.51, 1.5)
+    (row.testAccuracy, row.testCount) = (0.5, 100)
+    if heldOut {
+      (row.predictedLoss, row.predictedLow, row.predictedHigh, row.predictedBy) = (1.7, 1.6, 1.9, "L(N)")
+    }
+    return row
   }
 
   @Test func fiveSizesAllowALawThatFindsTheEntropyRate() throws {
@@ -55,9 +56,9 @@ import Testing
 
   @Test func aSettingThatAnOlderFileLacksHasItsDefault() {
     var newer = Self.row(900)
-    newer.values["model_configuration", default: ""] += ";globalProjections=tied"
+    newer.modelConfiguration += ";globalProjections=tied"
     #expect(TrainingComparison([Self.row(400), newer]).lines.map(\.label) == ["width 4", "width 9"])
-    newer.values["model_configuration"] = newer["model_configuration"].replacing("tied", with: "separate")
+    newer.modelConfiguration = newer.modelConfiguration.replacing("tied", with: "separate")
     #expect(
       TrainingComparison([Self.row(400), newer]).lines.map(\.label)
         == ["width 4", "globalProjections separate, width 9"])
@@ -65,9 +66,9 @@ import Testing
 
   @Test func anEvaluationIsNamedByWhatItChanges() {
     var changed = Self.row(400)
-    changed.values["evaluation"] = "changed"
-    changed.values["evaluation_attention"] = "chunked(chunk=4)"
-    changed.values["evaluation_task"] = "length=16;vocabulary=4"
+    changed.evaluation = .changed
+    changed.evaluationAttention = "chunked(chunk=4)"
+    changed.evaluationTask = "length=16;vocabulary=4"
     let comparison = TrainingComparison([changed, Self.row(400)])
     #expect(comparison.lines.map(\.evaluation) == ["chunked(chunk=4), length 16", ""])
   }

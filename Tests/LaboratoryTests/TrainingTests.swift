@@ -83,7 +83,7 @@ import Testing
     #expect(run.trainer.model.configuration.globalProjections == .separate)
     let rows = try run.evaluate(catalog: .standard)
     #expect(rows.map { $0["evaluation_attention"] } == ["sliding-window(left=1)"])
-    #expect(rows.allSatisfy { $0.number("test_loss").map { $0 > 0 } ?? false })
+    #expect(rows.allSatisfy { ($0.testLoss ?? 0) > 0 })
   }
 
   @Test func finishedTrainingsAreNotRunAgain() async throws {
@@ -150,8 +150,8 @@ import Testing
       .run(interruption: Interruption()) { _ in
       } progress: { _ in
       }
-    #expect(row.values["test_loss"] == whole.values["test_loss"])
-    #expect(row.values["validation_loss"] == whole.values["validation_loss"])
+    #expect(row.testLoss != nil && row.testLoss == whole.testLoss)
+    #expect(row.validationLoss == whole.validationLoss)
   }
 
   @Test func aBudgetOfOperationsSetsTheSteps() throws {

@@ -4,17 +4,17 @@ extension Comparison {
   /// The comparison as JSON: a part a pass and shape.
   public var json: JSONValue {
     .object([
-      "baseline": .string(baselineName),
+      "baseline": .string(baselineName), "notes": .array(notes.map { .string($0) }),
       "parts": .array(
         parts.map { part in
           .object([
-            "pass": .string(part.panel.pass), "title": .string(part.panel.title), "n": .number(part.length),
-            "variants": .array(part.lines.map { Self.json($0, part) }),
+            "pass": .text(part.panel.pass?.rawValue), "title": .string(part.panel.title),
+            "n": .number(part.length), "variants": .array(part.lines.map(json)),
             "failures": .array(
               part.panel.failures.map {
                 .object([
-                  "variant": .string($0.variant), "n": .number($0.keyLength), "status": .string($0.status),
-                  "reason": .string($0.reason),
+                  "variant": .string($0.variant), "n": .number(part.panel.axis.length(of: $0)),
+                  "status": .text($0.status?.rawValue), "reason": .string($0.reason),
                 ])
               }),
           ])
@@ -22,16 +22,22 @@ extension Comparison {
     ])
   }
 
-  private static func json(_ line: Line, _ part: Part) -> JSONValue {
-    .object([
+  private func json(_ line: Line) -> JSONValue {
+    let rows = line.series.rows.filter { row in
+      length.map { line.series.axis.length(of: row) == $0 } ?? true
+    }
+    return .object([
       "variant": .string(line.series.variant), "label": .string(line.series.label),
-      "time_exponent": json(line.time), "memory_exponent": json(line.memory),
-      "crossover": json(line.crossover),
+      "baseline": .text(line.baseline?.label),
+      "time_exponent": Self.json(line.time), "memory_exponent": Self.json(line.memory),
+      "crossover": Self.json(line.crossover),
       "lengths": .array(
-        line.series.rows.map { row in
-          let base = row.keyLength.flatMap { part.baseline?.row(at: $0)?.secondsMedian }
+        rows.map { row in
+          let n = line.series.axis.length(of: row)
+          let base = line.baselineSeconds(at: n)
           return .object([
-            "n": .number(row.keyLength), "seconds_median": .number(row.secondsMedian),
+            "n": .number(n), "query_length": .number(row.queryLength), "key_length": .number(row.keyLength),
+            "machine": .string(row.machine), "seconds_median": .number(row.secondsMedian),
             "seconds_p20": .number(row.secondsP20), "seconds_p80": .number(row.secondsP80),
             "fraction_of_peak": .number(row.fractionOfPeak), "memory_bytes": .number(row.memoryBytes),
             "peak_rss_bytes": .number(row.peakRSSBytes), "predicted_bytes": .number(row.predictedBytes),

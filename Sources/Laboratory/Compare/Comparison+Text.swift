@@ -1,26 +1,25 @@
 extension Comparison {
   /// The whole comparison as text.
-  public var text: String { parts.map(Self.text).joined(separator: "\n\n") }
+  public var text: String { (parts.map(Self.text) + notes).joined(separator: "\n\n") }
 
-  /// One metric over all lengths as text.
+  /// One metric as text, over all lengths or at the one that was asked for.
   public func text(of metric: Metric) -> String {
-    parts.map { part in
-      var table = TextTable(["variant"] + part.panel.lengths.map { "n = \($0)" })
-      for series in part.panel.series {
-        let cells = part.panel.lengths.map { length -> String in
-          guard let row = series.row(at: length) else { return Self.absence(part, series, length) }
-          return metric.describe(
-            metric.value(row, baselineSeconds: part.baseline?.row(at: length)?.secondsMedian))
+    let tables = parts.map { part in
+      let lengths = length.map { [$0] } ?? part.panel.lengths
+      var table = TextTable(["variant"] + lengths.map { "n = \($0)" })
+      for line in part.lines {
+        let cells = lengths.map { length -> String in
+          guard let row = line.series.row(at: length) else {
+            // Why there is no number.
+            return part.panel.failure(of: line.series, at: length)?.status?.rawValue ?? "–"
+          }
+          return metric.describe(metric.value(row, baselineSeconds: line.baselineSeconds(at: length)))
         }
-        table.add([series.label] + cells)
+        table.add([line.series.label] + cells)
       }
       return "\(part.panel.title): \(metric.axis)\n\(table.text)"
-    }.joined(separator: "\n\n")
-  }
-
-  /// Why a length of a series has no number.
-  private static func absence(_ part: Part, _ series: Panel.Series, _ length: Int) -> String {
-    part.panel.failures.first { $0.variant == series.variant && $0.keyLength == length }?.status ?? "–"
+    }
+    return (tables + notes).joined(separator: "\n\n")
   }
 
   private static func text(_ part: Part) -> String {
@@ -44,12 +43,13 @@ extension Comparison {
 
   /// One row a series: all metrics at one length.
   static func sideCells(_ part: Part, at length: Int) -> [[String]] {
-    part.panel.series.compactMap { series in
-      guard let row = series.row(at: length) else { return nil }
-      let base = part.baseline?.row(at: length)?.secondsMedian
+    part.lines.compactMap { line in
+      guard let row = line.series.row(at: length) else { return nil }
+      let base = line.baselineSeconds(at: length)
       func cell(_ metric: Metric) -> String { metric.describe(metric.value(row, baselineSeconds: base)) }
       return [
-        series.label, cell(.time), spread(row), cell(.peak), cell(.memory), cell(.process), cell(.predicted),
+        line.series.label, cell(.time), spread(row), cell(.peak), cell(.memory), cell(.process),
+        cell(.predicted),
         cell(.error), cell(.speedup),
       ]
     }
@@ -75,7 +75,7 @@ extension Comparison {
 
   private static func growth(_ part: Part) -> TextTable {
     var table = TextTable([
-      "variant", "time ∝ n^b", "memory ∝ n^b", "against \(part.baseline?.label ?? "the baseline")",
+      "variant", "time ∝ n^b", "memory ∝ n^b", "against \(part.baseline?.variant ?? "the baseline")",
     ])
     for line in part.lines {
       table.add([line.series.label, line.time.text, line.memory.text, line.crossover.text])
@@ -85,7 +85,7 @@ extension Comparison {
 
   private static func failures(_ panel: Panel) -> String {
     "not measured:\n"
-      + panel.failures.map { "  \($0.variant) n = \($0.keyLength ?? 0): \($0.status): \($0.reason)" }
+      + panel.failures.map { "  \(panel.name(of: $0)): \($0["status"]): \($0.reason)" }
       .joined(separator: "\n")
   }
 }

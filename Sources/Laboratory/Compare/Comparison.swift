@@ -1,3 +1,4 @@
+import AttentionCore
 import ScalingLaws
 
 /// Variants side by side: at one length, over the lengths, and where one overtakes another.
@@ -8,8 +9,11 @@ public struct Comparison: Sendable {
     public let panel: Panel
     /// The length at which the table compares.
     public let length: Int?
-    /// What speed-ups and crossovers refer to; `nil` when it was not measured here.
-    public let baseline: Panel.Series?
+    /// What speed-ups and crossovers refer to: the series of the baseline; none when it was not measured here. Where
+    /// there are several (seeds, precisions, commits), a line's own is the nearest.
+    public let baselines: [Panel.Series]
+    /// The first of them, by which the part is described.
+    public var baseline: Panel.Series? { baselines.first }
     /// Growth of time and memory and the crossover, in the order of the panel's series.
     public let lines: [Line]
   }
@@ -24,6 +28,13 @@ public struct Comparison: Sendable {
     public let memory: Growth
     /// Where it overtakes the baseline.
     public let crossover: CrossoverVerdict
+    /// What its speed-ups refer to: the baseline that agrees with it in most else.
+    public let baseline: Panel.Series?
+
+    /// The time of its baseline at a length.
+    func baselineSeconds(at length: Int?) -> Double? {
+      length.flatMap { baseline?.row(at: $0)?.secondsMedian }
+    }
   }
 
   /// Where a series is faster than the baseline.
@@ -42,48 +53,58 @@ public struct Comparison: Sendable {
   public let parts: [Part]
   /// The baseline's name.
   public let baselineName: String
+  /// The length that was asked for; `nil`: all are shown.
+  public let length: Int?
+  /// What was left out of the rows, a line each.
+  public var notes: [String] { parts.flatMap(\.panel.notes) }
 
   /// Compares rows.
   /// - Parameters:
   ///   - baseline: the variant that others are measured by.
   ///   - pass: only this pass; `nil`: all.
   ///   - length: where the table compares; `nil`: the largest length that most variants reached.
-  /// - Throws: `UsageError` when the baseline is in none of the parts.
+  /// - Throws: `UsageError` when the baseline or the length is in none of the parts.
   public init(
-    _ rows: [MeasurementRow], baseline: String = "full", pass: String? = nil, length: Int? = nil
+    _ rows: [MeasurementRow], baseline: String = "full", pass: PassKind? = nil, length: Int? = nil
   ) throws(UsageError) {
-    baselineName = baseline
-    var parts: [Part] = []
+    (baselineName, self.length) = (baseline, length)
     let panels = Panel.panels(of: rows, pass: pass)
-    for panel in panels {
-      if let length, !panel.lengths.contains(length) {
-        throw UsageError(
-          "--n \(length): not measured; there are \(panel.lengths.map(String.init).joined(separator: ", "))")
-      }
-      // The default baseline may be missing; one that was asked for may not.
-      let base: Panel.Series? =
-        baseline == "full" ? try? panel.baseline(baseline) : try panel.baseline(baseline)
-      let baseTime = base?.growth(.time)
+    let asked = panels.filter { panel in length.map { panel.lengths.contains($0) } ?? true }
+    if let length, asked.isEmpty {
+      let lengths = Set(panels.flatMap(\.lengths)).sorted().map(String.init).joined(separator: ", ")
+      throw UsageError("--n \(length): not measured; there are \(lengths)")
+    }
+    var objection: UsageError?
+    var parts: [Part] = []
+    for panel in asked {
+      var bases: [Panel.Series] = []
+      do throws(UsageError) { bases = try panel.baselines(baseline) } catch { objection = error }
+      let times = bases.map { $0.growth(.time) }
       let lines = panel.series.map { series in
-        let time = series.growth(.time)
+        let base = Panel.nearest(series, among: bases), time = series.growth(.time)
+        let index = bases.firstIndex { $0.label == base?.label }
         return Line(
           series: series, time: time, memory: series.memoryGrowth,
-          crossover: Comparison.verdict(series, time, base, baseTime))
+          crossover: Comparison.verdict(series, time, base, index.map { times[$0] }), baseline: base)
       }
       parts.append(
-        Part(panel: panel, length: length ?? panel.comparisonLength, baseline: base, lines: lines))
+        Part(panel: panel, length: length ?? panel.comparisonLength, baselines: bases, lines: lines))
     }
+    // The default baseline may be missing; one that was asked for may not be missing everywhere.
+    if baseline != "full", let objection, parts.allSatisfy(\.baselines.isEmpty) { throw objection }
     self.parts = parts
   }
 
   private static func verdict(
     _ series: Panel.Series, _ time: Growth, _ base: Panel.Series?, _ baseTime: Growth?
   ) -> CrossoverVerdict {
-    guard let base, base.label != series.label, let first = time.fit, let second = baseTime?.fit else {
+    guard let base, base.variant != series.variant || base.label != series.label, let first = time.fit,
+      let second = baseTime?.fit
+    else {
       return .none
     }
     let ratios = series.rows.compactMap { row -> Double? in
-      guard let length = row.keyLength, let mine = row.secondsMedian,
+      guard let length = series.axis.length(of: row), let mine = row.secondsMedian,
         let theirs = base.row(at: length)?.secondsMedian
       else { return nil }
       return mine / theirs
@@ -116,6 +137,6 @@ extension Comparison.CrossoverVerdict {
   }
 
   private static func whole(_ value: Double) -> String {
-    value < 100 ? "\(Int(value.rounded()))" : Quantity.significant(value.rounded(), 3)
+    value < 100 ? Quantity.whole(value) : Quantity.significant(value.rounded(), 3)
   }
 }

@@ -15,7 +15,7 @@ public struct Growth: Sendable {
   /// - Parameter offsetOnlyIfSeen: whether the offset is left out unless it is positive and an F-test at 5 % asks for
   ///   it, as of bytes: a constant part of them cannot be negative.
   public init(_ points: some Sequence<(Double, Double)>, offsetOnlyIfSeen: Bool = false) {
-    let points = points.filter { $0.0 > 0 && $0.1 > 0 }
+    let points = points.filter { $0.0 > 0 && $0.1 > 0 && $0.0.isFinite && $0.1.isFinite }
     if points.count >= 2, let first = points.first, points.allSatisfy({ $0.1 == first.1 }) {
       (fit, exponent, objection) = (nil, (0, 0, 0), nil)
       return
@@ -63,6 +63,7 @@ public struct Growth: Sendable {
 
   /// Two decimals.
   static func decimals(_ value: Double) -> String {
+    guard abs(value) < 1e13 else { return Quantity.significant(value, 3) }
     let scaled = Int((abs(value) * 100).rounded())
     let rest = scaled % 100
     return "\(value < 0 && scaled != 0 ? "-" : "")\(scaled / 100).\(rest < 10 ? "0" : "")\(rest)"
@@ -73,7 +74,7 @@ extension Panel.Series {
   /// The points of a metric over the length.
   public func points(_ metric: Metric, baseline: Panel.Series? = nil) -> [(Double, Double)] {
     rows.compactMap { row in
-      guard let length = row.keyLength else { return nil }
+      guard let length = axis.length(of: row) else { return nil }
       let base = baseline?.row(at: length)?.secondsMedian
       return metric.value(row, baselineSeconds: base).map { (Double(length), $0) }
     }
@@ -101,6 +102,6 @@ extension Panel.Series {
     guard let last = rows.last, let used = last.workspaceBytes, let all = last.memoryBytes else {
       return whole
     }
-    return 2 * used > all ? workspace : whole
+    return 2 * Double(used) > Double(all) ? workspace : whole
   }
 }

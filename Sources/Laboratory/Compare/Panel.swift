@@ -1,18 +1,22 @@
 import AttentionCore
 import Basics
 
-/// Rows that may be compared: the same pass at the same shape but for the length, with the same threads.
+/// Rows that may be compared: the same pass at the same shape but for the length, with the same threads on one machine.
 public struct Panel: Sendable {
   /// The pass.
-  public let pass: String
-  /// The shape and the threads in words.
+  public let pass: PassKind?
+  /// The shape, the threads and, where there are several, the machine in words.
   public let title: String
+  /// Which length the series run along.
+  public let axis: LengthAxis
   /// The curves over the length.
   public let series: [Series]
   /// Rows without a number.
   public let failures: [MeasurementRow]
+  /// What was left out, a line each.
+  public let notes: [String]
 
-  /// One variant with one configuration.
+  /// One variant with one configuration, and whatever else tells contenders apart.
   public struct Series: Sendable {
     /// The variant's id.
     public let variant: String
@@ -20,11 +24,13 @@ public struct Panel: Sendable {
     public let label: String
     /// Its measured rows by rising length.
     public let rows: [MeasurementRow]
+    /// The length that the series runs along.
+    public let axis: LengthAxis
 
     /// The row at a length.
-    public func row(at length: Int) -> MeasurementRow? { rows.first { $0.keyLength == length } }
+    public func row(at length: Int) -> MeasurementRow? { rows.first { axis.length(of: $0) == length } }
     /// The lengths.
-    public var lengths: [Int] { rows.compactMap(\.keyLength) }
+    public var lengths: [Int] { rows.compactMap(axis.length) }
   }
 
   /// All lengths of all series.
@@ -37,55 +43,101 @@ public struct Panel: Sendable {
     return counts.last { $0.1 == most }?.0
   }
 
-  /// The series of a variant.
+  /// What a failure is called: the variant with its settings, and its length.
+  func name(of failure: MeasurementRow) -> String {
+    "\(failure.variant) n = \(axis.length(of: failure) ?? 0)"
+  }
+
+  /// The failure of a series at a length. A row that failed early knows only the settings that were given.
+  func failure(of series: Series, at length: Int) -> MeasurementRow? {
+    let own = Set((series.rows.first?.configuration ?? "").split(separator: ";"))
+    let candidates = failures.filter {
+      $0.variant == series.variant && axis.length(of: $0) == length
+        && own.isSuperset(of: $0.configuration.split(separator: ";"))
+    }
+    guard let row = series.rows.first else { return candidates.first }
+    let others = Self.contenders.filter { !["variant", "configuration"].contains($0.name) }
+    return candidates.first { $0.key(others) == row.key(others) } ?? candidates.first
+  }
+
+  // MARK: - Baselines
+
+  /// The series of a variant or label.
   /// - Throws: `UsageError` with the nearest name.
-  public func baseline(_ name: String) throws(UsageError) -> Series? {
-    if let found = series.first(where: { $0.label == name || $0.variant == name }) { return found }
-    if failures.contains(where: { $0.variant == name }) { return nil }
+  public func baselines(_ name: String) throws(UsageError) -> [Series] {
+    let labelled = series.filter { $0.label == name }
+    let found = labelled.isEmpty ? series.filter { $0.variant == name } : labelled
+    if !found.isEmpty || failures.contains(where: { $0.variant == name }) { return found }
     let names = series.map(\.label)
     let nearest = nearestName(to: name, among: names).map { " (did you mean \($0)?)" } ?? ""
     throw UsageError(
       "--baseline \(name): there is no such variant; there are \(names.joined(separator: ", "))\(nearest)")
   }
 
-  /// Sorts rows into panels, in the order in which they appear.
-  /// - Parameter pass: only this pass; `nil`: all.
-  public static func panels(of rows: [MeasurementRow], pass: String? = nil) -> [Panel] {
-    let rows = rows.filter { pass == nil || $0.pass == pass }
-    var keys: [String] = []
-    var groups: [String: [MeasurementRow]] = [:]
-    for row in rows {
-      let key = shapeWords(row).joined(separator: "|")
-      if groups[key] == nil { keys.append(key) }
-      groups[key, default: []].append(row)
+  /// The baseline of a series: of several the one that agrees with it in most of what tells contenders apart.
+  static func nearest(_ series: Series, among baselines: [Series]) -> Series? {
+    guard let own = series.rows.first else { return baselines.first }
+    let fields = Panel.contenders.filter { $0.name != "variant" } + origins
+    func agreement(_ other: Series) -> Int {
+      guard let row = other.rows.first else { return -1 }
+      let isSame = other.label == series.label ? fields.count : 0
+      return isSame + fields.count { $0.text(row) == $0.text(own) } + (row.source == own.source ? 1 : 0)
     }
-    return keys.compactMap { groups[$0] }.map(panel)
+    return baselines.enumerated().max {
+      (agreement($0.element), -$0.offset) < (agreement($1.element), -$1.offset)
+    }?
+    .element
   }
 
-  private static func panel(_ rows: [MeasurementRow]) -> Panel {
-    var keys: [String] = []
-    var groups: [String: [MeasurementRow]] = [:]
-    for row in rows where row.secondsMedian != nil {
-      let key = traits(row).map(\.1).joined(separator: "|") + "|" + row.configuration
-      if groups[key] == nil { keys.append(key) }
-      groups[key, default: []].append(row)
+  private static let contenders = MeasurementRow.identity.filter { $0.role == .contender }
+  private static let origins = MeasurementRow.identity.filter { $0.role == .origin }
+  private static let shape = MeasurementRow.identity.filter { $0.role == .shape }
+
+  // MARK: - Sorting rows
+
+  /// Sorts rows into panels, in the order in which they appear.
+  /// - Parameter pass: only this pass; `nil`: all.
+  public static func panels(of rows: [MeasurementRow], pass: PassKind? = nil) -> [Panel] {
+    let rows = rows.filter { pass == nil || $0.pass == pass }
+    let shapes = grouped(rows) { $0.key(shape) }
+    let firsts = shapes.map { $0[0] }
+    // What no title names by itself is named where it differs: the machine, and fields that come later.
+    let telling = shape.filter { field in
+      !titled.contains(field.name) && Set(firsts.map(field.text)).count > 1
     }
-    let firsts = keys.compactMap { groups[$0]?.first }
-    let series = keys.compactMap { key -> Series? in
-      guard let members = groups[key], let first = members.first else { return nil }
-      // A cell measured more than once counts with its last row.
-      var latest: [Int: MeasurementRow] = [:]
-      for row in members { if let length = row.keyLength { latest[length] = row } }
-      return Series(
-        variant: first.variant, label: label(first, among: firsts),
-        rows: latest.sorted { $0.key < $1.key }.map(\.value))
+    return shapes.flatMap { rows in
+      LengthAxis.split(rows).map { axis, rows in
+        let words =
+          shapeWords(rows[0]) + [axis.words(rows[0].pass)] + telling.map { $0.words(rows[0]) }
+        return panel(rows, axis, title: words.filter { !$0.isEmpty }.joined(separator: ", "))
+      }
     }
-    let first = rows[0]
-    return Panel(
-      pass: first.pass, title: shapeWords(first).filter { !$0.isEmpty }.joined(separator: ", "),
-      series: series,
-      failures: rows.filter { $0.secondsMedian == nil })
   }
+
+  private static func panel(_ rows: [MeasurementRow], _ axis: LengthAxis, title: String) -> Panel {
+    let measured = rows.filter { $0.secondsMedian != nil && axis.length(of: $0) != nil }
+    let groups = RowGroups(
+      measured, by: { $0.key(contenders) }, slot: { "\(axis.length(of: $0) ?? 0)" },
+      name: { "\($0.variant) \($0["pass"]) n = \(axis.length(of: $0) ?? 0)" })
+    let firsts = groups.groups.map { $0.rows[0] }
+    let series = groups.groups.map { group in
+      let name = label(group.rows[0], among: firsts)
+      return Series(
+        variant: group.rows[0].variant,
+        label: [name, group.origin].filter { !$0.isEmpty }.joined(separator: " "),
+        rows: group.rows.sorted { (axis.length(of: $0) ?? 0) < (axis.length(of: $1) ?? 0) }, axis: axis)
+    }
+    var seen: Set<[String]> = []
+    return Panel(
+      pass: rows[0].pass, title: title, axis: axis, series: series,
+      failures: rows.filter { $0.secondsMedian == nil && seen.insert($0.fields).inserted },
+      notes: groups.notes)
+  }
+
+  /// The fields that every title names.
+  private static let titled: Set = [
+    "pass", "batch", "query_heads", "key_heads", "head_dim", "value_dim", "causal", "threads",
+  ]
 
   private static func shapeWords(_ row: MeasurementRow) -> [String] {
     func number(_ value: Int?) -> String { value.map { "\($0)" } ?? "?" }
@@ -95,16 +147,8 @@ public struct Panel: Sendable {
     let dims =
       row.headDim == row.valueDim ? number(row.headDim) : "\(number(row.headDim))/\(number(row.valueDim))"
     return [
-      row.pass, "batch \(number(row.batch))", "\(heads) heads × \(dims)", row.causal == true ? "causal" : "",
-      "\(number(row.threads)) threads",
-    ]
-  }
-
-  private static func traits(_ row: MeasurementRow) -> [(String, String)] {
-    [
-      ("", row.variant), ("", row.precision), ("", row.isa), ("", row.input),
-      ("seed ", row.seed.map { "\($0)" } ?? ""),
-      ("", row.experiment), ("", row.preset),
+      row["pass"], "batch \(number(row.batch))", "\(heads) heads × \(dims)",
+      row.causal == true ? "causal" : "", "\(number(row.threads)) threads",
     ]
   }
 
@@ -112,14 +156,13 @@ public struct Panel: Sendable {
   private static func label(_ row: MeasurementRow, among all: [MeasurementRow]) -> String {
     let rivals = all.filter { $0.variant == row.variant }
     var words = [row.variant]
-    let settings = row.configuration.split(separator: ";").map(String.init)
-    for setting in settings
-    where !rivals.allSatisfy({ $0.configuration.split(separator: ";").contains { $0 == setting } }) {
-      words.append(setting)
+    for setting in row.configuration.split(separator: ";")
+    where !rivals.allSatisfy({ $0.configuration.split(separator: ";").contains(setting) }) {
+      words.append(String(setting))
     }
-    for (index, trait) in traits(row).enumerated().dropFirst()
-    where Set(rivals.map { traits($0)[index].1 }).count > 1 && !trait.1.isEmpty {
-      words.append(trait.0 + trait.1)
+    for field in contenders where field.name != "variant" && field.name != "configuration" {
+      let word = field.words(row)
+      if !word.isEmpty, Set(rivals.map(field.text)).count > 1 { words.append(word) }
     }
     return words.joined(separator: " ")
   }

@@ -1,9 +1,12 @@
+import AttentionCore
 import Basics
 
 /// Two runs of the same cells against each other.
 public struct Regression: Sendable {
   /// One cell that both runs measured.
   public struct Line: Sendable {
+    /// What tells the cell from the others.
+    public let label: String
     /// The new row.
     public let new: MeasurementRow
     /// The old row.
@@ -17,30 +20,45 @@ public struct Regression: Sendable {
   /// The cells that both measured, worst first.
   public let lines: [Line]
   /// Cells that the old run measured and the new one failed.
-  public let lost: [MeasurementRow]
+  public let lost: [Lost]
+
+  /// A cell that the old run measured and the new one failed.
+  public struct Lost: Sendable {
+    /// What tells the cell from the others.
+    public let label: String
+    /// The new row.
+    public let new: MeasurementRow
+  }
 
   /// Pairs rows by what they measured.
+  /// - Parameters:
+  ///   - pass: only this pass; `nil`: all.
+  ///   - length: only this length; `nil`: all.
   /// - Throws: `UsageError` when no cell is in both, or the metric cannot be compared this way.
   public init(
-    new: [MeasurementRow], old: [MeasurementRow], metric: Metric = .time, pass: String? = nil
+    new: [MeasurementRow], old: [MeasurementRow], metric: Metric = .time, pass: PassKind? = nil,
+    length: Int? = nil
   ) throws(UsageError) {
     guard metric != .speedup else {
       throw UsageError("--metric speedup: runs are compared by a measured metric")
     }
     self.metric = metric
-    var earlier: [String: MeasurementRow] = [:]
-    for row in old where pass == nil || row.pass == pass { earlier[Self.key(row)] = row }
+    func isAsked(_ row: MeasurementRow) -> Bool {
+      (pass == nil || row.pass == pass) && (length == nil || row.cellLength == length)
+    }
+    let new = new.filter(isAsked), names = CellNames(new)
+    var pairing = Pairing(old.filter(isAsked), with: new)
     var lines: [Line] = []
-    var lost: [MeasurementRow] = []
-    for row in new where pass == nil || row.pass == pass {
-      guard let before = earlier[Self.key(row)], let then = metric.value(before) else { continue }
+    var lost: [Lost] = []
+    for row in new {
+      guard let before = pairing.partner(of: row), let then = metric.value(before) else { continue }
       if let now = metric.value(row) {
         // Of rates, more is better.
         let isRate = metric == .speed || metric == .peak
         let ratio = isRate ? then / now : now / then
-        lines.append(Line(new: row, old: before, ratio: then == now ? 1 : ratio))
+        lines.append(Line(label: names[row], new: row, old: before, ratio: then == now ? 1 : ratio))
       } else {
-        lost.append(row)
+        lost.append(Lost(label: names[row], new: row))
       }
     }
     guard !lines.isEmpty || !lost.isEmpty else {
@@ -50,19 +68,10 @@ public struct Regression: Sendable {
     self.lost = lost
   }
 
-  private static func key(_ row: MeasurementRow) -> String {
-    [
-      row.experiment, row.variant, row.configuration, row.pass, "\(row.batch ?? 0)", "\(row.queryHeads ?? 0)",
-      "\(row.keyHeads ?? 0)", "\(row.queryLength ?? 0)", "\(row.keyLength ?? 0)", "\(row.headDim ?? 0)",
-      "\(row.valueDim ?? 0)", "\(row.causal ?? false)", "\(row.threads ?? 0)", row.isa, row.input,
-    ].joined(separator: "|")
-  }
-
   /// The cells that are worse by more than a factor, and those lost.
   public func failures(above factor: Double) -> [String] {
-    lines.filter { !($0.ratio <= factor) }.map {
-      "\($0.new.variant) \($0.new.pass) n=\($0.new.keyLength ?? 0): \(Quantity.significant($0.ratio, 3))×"
-    } + lost.map { "\($0.variant) \($0.pass) n=\($0.keyLength ?? 0): \($0.status)" }
+    lines.filter { !($0.ratio <= factor) }.map { "\($0.label): \(Quantity.significant($0.ratio, 3))×" }
+      + lost.map { "\($0.label): \($0.new["status"])" }
   }
 
   /// The geometric mean of all ratios.
@@ -73,16 +82,15 @@ public struct Regression: Sendable {
 
   /// A table, worst first.
   public var text: String {
-    var table = TextTable(["variant", "pass", "n", "old", "new", "new / old"])
+    var table = TextTable(["cell", "old", "new", "new / old"])
     for line in lines {
       table.add([
-        line.new.variant, line.new.pass, "\(line.new.keyLength ?? 0)",
-        metric.describe(metric.value(line.old)),
-        metric.describe(metric.value(line.new)), Quantity.significant(line.ratio, 3),
+        line.label, metric.describe(metric.value(line.old)), metric.describe(metric.value(line.new)),
+        Quantity.significant(line.ratio, 3),
       ])
     }
     return table.text + "\n\(lines.count) cells, geometric mean \(Quantity.significant(meanRatio, 3))"
-      + lost.map { "\nlost: \($0.variant) \($0.pass) n = \($0.keyLength ?? 0): \($0.status)" }.joined()
+      + lost.map { "\nlost: \($0.label): \($0.new["status"])" }.joined()
   }
 
   /// The same as JSON.
@@ -92,12 +100,54 @@ public struct Regression: Sendable {
       "cells": .array(
         lines.map {
           .object([
-            "variant": .string($0.new.variant), "pass": .string($0.new.pass), "n": .number($0.new.keyLength),
+            "cell": .string($0.label), "variant": .string($0.new.variant), "pass": .string($0.new["pass"]),
+            "n": .number($0.new.cellLength),
             "old": .number(metric.value($0.old)), "new": .number(metric.value($0.new)),
             "ratio": .double($0.ratio),
           ])
-        }),
-      "lost": .array(lost.map { .string("\($0.variant) \($0.pass) n=\($0.keyLength ?? 0): \($0.status)") }),
+        }), "lost": .array(lost.map { .string("\($0.label): \($0.new["status"])") }),
     ])
+  }
+}
+
+/// Finds the row of an earlier run that measured what a row measured: the same identity. Where a run is made again the
+/// experiment's name, the machine and the commit may differ; they decide only between rows that agree in all else.
+private struct Pairing {
+  private var candidates: [String: [MeasurementRow]] = [:]
+  private var taken: [String: Int] = [:]
+  private let deciding: [Field<MeasurementRow>]
+
+  private static let free: Set = ["preset", "experiment", "machine", "host", "commit"]
+  private static let core = MeasurementRow.identity.filter { !free.contains($0.name) }
+
+  init(_ old: [MeasurementRow], with new: [MeasurementRow]) {
+    deciding = ["experiment", "machine", "preset", "host", "commit"].compactMap { name in
+      MeasurementRow.identity.first { $0.name == name }
+    }
+    for row in old { candidates[Self.key(row), default: []].append(row) }
+  }
+
+  private static func key(_ row: MeasurementRow) -> String {
+    // A row that failed before it was planned knows only the settings that were given; its cell is named by its id.
+    row.key(core)
+  }
+
+  mutating func partner(of row: MeasurementRow) -> MeasurementRow? {
+    var found =
+      candidates[Self.key(row)]
+      ?? candidates.values.lazy.flatMap { $0 }.filter { other in
+        !row.cellID.isEmpty && other.cellID == row.cellID
+      }
+    for field in deciding where found.count > 1 {
+      let agreeing = found.filter { field.text($0) == field.text(row) }
+      if !agreeing.isEmpty { found = agreeing }
+    }
+    guard let first = found.first else { return nil }
+    guard found.count > 1 else { return first }
+    // Rows that nothing tells apart stand for each other in their order.
+    let name = row.key(MeasurementRow.identity)
+    let turn = taken[name, default: 0]
+    taken[name] = turn + 1
+    return found[turn % found.count]
   }
 }

@@ -38,7 +38,7 @@ public struct Measurement: Sendable {
     row.startedAt = Timestamp.now()
     do {
       try fill(&row)
-      row.status = MeasurementStatus.ok.rawValue
+      row.status = .ok
     } catch let error as ConfigurationError {
       row.fail(.unsupported, "\(error)")
     } catch let error as MemoryLimitExceeded {
@@ -77,6 +77,7 @@ public struct Measurement: Sendable {
     row.density = cost.density(of: shape)
     if cost.neededPairs > 0 { row.tileWaste = cost.visitedPairs / cost.neededPairs }
     row.predictedBytes = cost.workspaceBytes + cost.inputOutputBytes
+    row.stateBytes = cost.stateBytes
     try budget(cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")
     if !isChecked { try checkShapeClass(shape, instructionSet) }
 
@@ -194,24 +195,20 @@ private struct BudgetExceeded: Error {
 }
 
 extension MeasurementRow {
-  /// A row that knows what is to be measured, and nothing else yet.
+  /// A row that knows what is to be measured and where, and nothing else yet.
   public init(_ cell: Cell) {
     self.init()
-    (preset, experiment, variant) = (cell.preset, cell.experiment, cell.variant)
-    configuration = cell.settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(
-      separator: ";")
-    pass = cell.pass.rawValue
-    (batch, queryHeads, keyHeads) = (cell.batch, cell.heads, cell.keyHeads)
-    (queryLength, keyLength) = (cell.queryLength, cell.keyLength)
-    (headDim, valueDim, causal) = (cell.headDim, cell.valueDim, cell.isCausal)
-    (threads, isa, precision) = (cell.threads, cell.instructionSet, cell.precision.rawValue)
-    (input, seed) = (cell.input.description, cell.seed)
+    for field in Cell.schema {
+      guard let column = Self.schema.first(where: { $0.name == field.name }) else { continue }
+      _ = column.set(&self, field.text(cell))
+    }
     cellID = cell.id
+    (machine, host) = (Machine.current.kind, Machine.current.host)
   }
 
   /// Turns the row into a failure: no number of a failed measurement is kept.
   public mutating func fail(_ status: MeasurementStatus, _ reason: String) {
-    self.status = status.rawValue
+    self.status = status
     self.reason = reason.split(whereSeparator: \.isNewline).joined(separator: " ")
     (repeats, secondsMedian, secondsP20, secondsP80) = (nil, nil, nil, nil)
     (gflops, fractionOfPeak, errorRel, errorOracleRel) = (nil, nil, nil, nil)

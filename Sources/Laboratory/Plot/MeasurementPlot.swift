@@ -36,8 +36,10 @@ public enum MeasurementPlot {
       case .peak: .share
       case .speed, .error, .speedup: .number
       }
+    let axes = Set(comparison.parts.map(\.panel.axis.axis))
     return Figure(
-      title: title ?? "", xLabel: "sequence length n (tokens)", yLabel: metric.axis, yAxis: axis,
+      title: title ?? "", xLabel: axes.count == 1 ? axes.first ?? "" : "length n (tokens)",
+      yLabel: metric.axis, yAxis: axis,
       panels: panels.filter { !$0.curves.isEmpty })
   }
 
@@ -46,9 +48,9 @@ public enum MeasurementPlot {
   ) -> Figure.Curve? {
     let series = line.series
     let points = series.rows.compactMap { row -> Figure.Point? in
-      guard let length = row.keyLength else { return nil }
-      let base = part.baseline?.row(at: length)?.secondsMedian
-      guard let y = metric.value(row, baselineSeconds: base), y > 0 else { return nil }
+      guard let length = series.axis.length(of: row), length > 0 else { return nil }
+      let base = line.baselineSeconds(at: length)
+      guard let y = metric.value(row, baselineSeconds: base), y > 0, y.isFinite else { return nil }
       let hasSpread = metric == .time
       return Figure.Point(
         x: Double(length), y: y, low: hasSpread ? row.secondsP20 : nil, high: hasSpread ? row.secondsP80 : nil

@@ -56,6 +56,27 @@ public struct FieldReader {
     return values
   }
 
+  /// The values of a declared field that may be swept; `nil` when it is absent.
+  mutating func changes<Root>(
+    _ field: Field<Root>, isSwept: Bool, folder: String
+  ) throws(UsageError) -> [Change<Root>]? {
+    guard let key = field.key, let parse = field.parse, let node = node(key) else { return nil }
+    guard isSwept else { return [try parse(node, folder)] }
+    let nodes = node.alternatives
+    guard !nodes.isEmpty else {
+      throw node.error("\(key): an empty list; it takes \(field.allowed), or a list")
+    }
+    var changes: [Change<Root>] = []
+    for element in nodes {
+      let change = try parse(element, folder)
+      guard !changes.contains(where: { $0.text == change.text }) else {
+        throw element.error("\(key): \(element.summary) appears twice")
+      }
+      changes.append(change)
+    }
+    return changes
+  }
+
   /// Complains about a field that nothing asked for.
   /// - Throws: `UsageError` with its place and the nearest known name.
   public func finish(also others: [String] = []) throws(UsageError) {

@@ -14,69 +14,41 @@ public struct MeasurementPlan: Sendable {
   }
 
   /// The variants, interleaved at every combination of the other fields.
-  public var choices: [Choice]
-  /// Query lengths.
-  public let lengths: [Int]
-  /// Key lengths; empty: the query length.
-  public let keyLengths: [Int]
-  /// Batch sizes.
-  public let batches: [Int]
-  /// Query heads.
-  public let heads: [Int]
-  /// Key heads; empty: as many as query heads.
-  public let keyHeads: [Int]
-  /// The last axis of q and k.
-  public let headDims: [Int]
-  /// The last axis of v; empty: as q and k.
-  public let valueDims: [Int]
-  /// Whether a query sees only its past.
-  public let causal: [Bool]
-  /// The passes.
-  public let passes: [PassKind]
-  /// How q, k and v are stored; the precisions of a variant follow one another.
-  public let precisions: [Precision]
-  /// Threads; 0: all processors.
-  public var threads: [Int]
-  /// Instruction sets; empty: the best.
-  public let instructionSets: [String]
-  /// Where q, k and v come from.
-  public let inputs: [InputSource]
-  /// Seeds.
-  public let seeds: [UInt64]
-  /// Passes before the first timed one.
-  public let warmup: Int
-  /// The most timed repeats of a cell.
-  public let repeats: Int
-  /// Once a cell has timed this many seconds and three repeats, it stops repeating.
-  public let budgetSeconds: Double
+  public let choices: [Choice]
+  /// The values of every field that was given, outermost first.
+  let sweeps: [Sweep]
+
+  /// The values of one field of a cell.
+  struct Sweep: Sendable {
+    /// The field, as presets name it.
+    let key: String
+    /// Its values.
+    let changes: [Change<Cell>]
+  }
+
+  /// What changes seldom stands outside; fields that are not named here stand outside all of them. Variants follow one
+  /// another inside the pass, and the precisions of a variant inside the variants.
+  static let nesting = [
+    "input", "seed", "isa", "threads", "causal", "head_dim", "value_dim", "heads", "key_heads", "batch", "n",
+    "key_length", "pass", variants, "precision",
+  ]
+  static let variants = "variants"
+  /// How a cell is timed, not what: one value, no list.
+  private static let single: Set = ["warmup", "repeats", "budget"]
 
   /// Reads the fields of a plan.
   /// - Throws: `UsageError` with place and what is allowed.
   init(_ reader: inout FieldReader, _ context: Preset.PlanContext) throws(UsageError) {
-    let size = FieldKind.integer(1...(1 << 30))
-    let passNames = PassKind.allCases.map(\.rawValue)
-    let isaNames = InstructionSet.allCases.map(\.rawValue)
-    let variants = reader.node("variants")
-    lengths = try reader.sweep("n", size, default: [])
-    keyLengths = try reader.sweep("key_length", size, default: [])
-    batches = try reader.sweep("batch", .integer(1...65536), default: [1])
-    heads = try reader.sweep("heads", .integer(1...4096), default: [1])
-    keyHeads = try reader.sweep("key_heads", .integer(1...4096), default: [])
-    headDims = try reader.sweep("head_dim", .integer(1...4096), default: [64])
-    valueDims = try reader.sweep("value_dim", .integer(1...4096), default: [])
-    causal = try reader.sweep("causal", .flag, default: [false])
-    passes = try reader.sweep("pass", .word(passNames), default: ["forward"]).compactMap(PassKind.init)
-    precisions = try reader.sweep(
-      "precision", .word(Precision.allCases.map(\.rawValue)), default: [Precision.float32.rawValue]
-    ).compactMap(Precision.init)
-    threads = try reader.sweep("threads", .threads, default: [0])
-    instructionSets = try reader.sweep("isa", .word(isaNames), default: [])
-    inputs = try reader.sweep("input", .input(folder: context.folder), default: [.gaussian])
-    seeds = try reader.sweep("seed", .seed, default: [1])
-    warmup = try reader.value("warmup", .integer(0...1000), default: 1)
-    repeats = try reader.value("repeats", .integer(1...100_000), default: 5)
-    budgetSeconds = try reader.value("budget", .seconds, default: 10)
-    choices = []
+    let variants = reader.node(Self.variants)
+    var sweeps: [Sweep] = []
+    for field in Cell.schema {
+      let isSwept = field.key.map { !Self.single.contains($0) } ?? false
+      if let key = field.key,
+        let changes = try reader.changes(field, isSwept: isSwept, folder: context.folder)
+      {
+        sweeps.append(Sweep(key: key, changes: changes))
+      }
+    }
     try reader.finish(also: Preset.sharedFields)
     guard let variants else {
       throw UsageError(
@@ -84,9 +56,13 @@ public struct MeasurementPlan: Sendable {
       )
     }
     choices = try MeasurementPlan.choices(variants, catalog: context.catalog)
-    guard !lengths.isEmpty else {
+    guard sweeps.contains(where: { $0.key == "n" }) else {
       throw UsageError("\(reader.place): n is missing; it takes a whole number or a list of them")
     }
+    let rank = Dictionary(uniqueKeysWithValues: Self.nesting.enumerated().map { ($1, $0) })
+    self.sweeps = sweeps.enumerated().sorted {
+      (rank[$0.element.key] ?? -1, $0.offset) < (rank[$1.element.key] ?? -1, $1.offset)
+    }.map(\.element)
   }
 
   private static func choices(_ node: PresetNode, catalog: Catalog) throws(UsageError) -> [Choice] {

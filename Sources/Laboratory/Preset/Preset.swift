@@ -28,7 +28,7 @@ public struct Preset: Sendable {
 
   /// A named part of a preset.
   public struct Experiment: Sendable {
-    /// The name, unique in the preset.
+    /// The name, unique in the preset; empty for the only experiment of a preset that gives it none.
     public let name: String
     /// What it does.
     public let body: Body
@@ -87,7 +87,9 @@ public struct Preset: Sendable {
     let shared = (root.entries ?? []).filter { !Preset.ownFields.contains($0.key) }
     guard let list else {
       let body = PresetNode(.mapping(shared), place: "\(file):1")
-      experiments = [Experiment(name: name, body: try Preset.body(body, defaults: [], context: context))]
+      // Not the preset's name: a file that is renamed holds the same cells.
+      let own = root["name"]?.text ?? ""
+      experiments = [Experiment(name: own, body: try Preset.body(body, defaults: [], context: context))]
       return
     }
     guard let elements = list.elements, !elements.isEmpty else {

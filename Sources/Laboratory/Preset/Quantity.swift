@@ -39,18 +39,24 @@ public enum Quantity {
     where abs(bytes) >= factor {
       return significant(bytes / factor, 3) + " " + unit
     }
-    return "\(Int(bytes)) B"
+    return whole(bytes) + " B"
   }
 
   /// A time for people: `1.25 ms`.
   public static func describe(seconds: Double) -> String {
     guard seconds.isFinite else { return "–" }
+    if seconds >= 1e9 { return significant(seconds, 3) + " s" }
     if seconds >= 120 {
       return "\(Int(seconds / 60)) min \(Int(seconds.truncatingRemainder(dividingBy: 60))) s"
     }
     if seconds >= 1 { return significant(seconds, 3) + " s" }
     if seconds >= 1e-3 { return significant(seconds * 1e3, 3) + " ms" }
     return significant(seconds * 1e6, 3) + " µs"
+  }
+
+  /// A whole number, whatever its size: plain below 10¹⁵, else with an exponent.
+  public static func whole(_ value: Double) -> String {
+    abs(value) < 1e15 ? "\(Int(value.rounded()))" : significant(value, 3)
   }
 
   /// A number with this many significant digits, without exponent between 1e-4 and 1e6.

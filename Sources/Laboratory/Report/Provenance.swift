@@ -37,7 +37,7 @@ struct Provenance {
     let parts = [
       "preset \(name)", rows, days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
       machine["processor"].stringValue,
-      machine["processors"].numberValue.map { "\(Int($0)) processors" },
+      machine["processors"].numberValue.map { "\(Quantity.whole($0)) processors" },
       environment["isa"].stringValue,
       environment["peak_gflops"].numberValue.map { "peak \(Quantity.significant($0, 3)) GFLOP/s" },
     ]
@@ -54,7 +54,7 @@ struct Provenance {
     var items: [(String, String)] = []
     func add(_ label: String, _ value: String?) { if let value { items.append((label, value)) } }
     add("processor", machine["processor"].stringValue)
-    add("processors", machine["processors"].numberValue.map { "\(Int($0))" })
+    add("processors", machine["processors"].numberValue.map(Quantity.whole))
     add("memory", machine["memory_bytes"].numberValue.map { Quantity.describe(bytes: $0) })
     add("system", machine["system"].stringValue)
     add("instruction set", environment["isa"].stringValue)
@@ -70,7 +70,7 @@ struct Provenance {
     add(
       "text",
       input["origin"].stringValue.map { origin in
-        "\(origin), \(Int(input["bytes"].numberValue ?? 0)) bytes, hash \(input["hash"].stringValue ?? "–")"
+        "\(origin), \(Quantity.whole(input["bytes"].numberValue ?? 0)) bytes, hash \(input["hash"].stringValue ?? "–")"
       })
     let sessions = environment["sessions"].arrayValue
     add("sessions", sessions.isEmpty ? nil : "\(sessions.count)")

@@ -16,14 +16,14 @@ extension Report {
       }.sorted { $0.2 > $1.2 }
       if let (series, row, ratio) = faster.first, ratio > 1 {
         sentences.append(
-          "\(part.panel.pass), n = \(length): the fastest is \(series.label), \(Quantity.significant(ratio, 3)) times as fast as \(base.label)"
+          "\(part.panel.title), n = \(length): the fastest is \(series.label), \(Quantity.significant(ratio, 3)) times as fast as \(base.label)"
             + (row.errorRel.map { ", with a relative error of \(Quantity.significant($0, 2))" } ?? "") + ".")
       }
       let close = faster.filter { ($0.1.errorRel ?? 1) < 0.99 && $0.2 > 1 && ($0.1.errorRel ?? 1) > 1e-3 }
         .min { ($0.1.errorRel ?? 1) < ($1.1.errorRel ?? 1) }
       if let (series, row, ratio) = close, series.label != faster.first?.0.label {
         sentences.append(
-          "\(part.panel.pass): of the faster ones \(series.label) comes closest to \(base.label): error \(Quantity.significant(row.errorRel ?? 0, 2)), \(Quantity.significant(ratio, 3)) times as fast."
+          "\(part.panel.title): of the faster ones \(series.label) comes closest to \(base.label): error \(Quantity.significant(row.errorRel ?? 0, 2)), \(Quantity.significant(ratio, 3)) times as fast."
         )
       }
       let large = others.compactMap { series -> (Panel.Series, Double)? in
@@ -36,7 +36,7 @@ extension Report {
         let line = part.lines.first(where: { $0.series.label == series.label })
       {
         sentences.append(
-          "\(part.panel.pass): \(series.label) needs \(Quantity.significant(ratio, 3)) times the memory of \(base.label)"
+          "\(part.panel.title): \(series.label) needs \(Quantity.significant(ratio, 3)) times the memory of \(base.label)"
             + (line.memory.exponent.map { "; its memory grows as n^\(Growth.decimals($0.value))" } ?? "")
             + ".")
       }
@@ -45,7 +45,7 @@ extension Report {
   }
 
   func tables() -> String {
-    var text = ""
+    var text = comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
     for part in comparison.parts {
       text += "<h2>\(html(part.panel.title))</h2>\n"
       if let length = part.length {
@@ -81,21 +81,23 @@ extension Report {
   func failures() -> String {
     let failed = comparison.parts.flatMap { $0.panel.failures }
     guard !failed.isEmpty else { return "" }
-    let rows = failed.map {
-      [$0.variant, $0.pass, "\($0.keyLength ?? 0)", $0.status, $0.reason]
-    }
-    return "<h2>Not measured</h2>\n" + HTML.table(["variant", "pass", "n", "status", "reason"], rows)
+    let names = CellNames(rows)
+    let lines = failed.map { [names[$0], $0["status"], $0.reason] }
+    return "<h2>Not measured</h2>\n" + HTML.table(["cell", "status", "reason"], lines)
   }
 
   func allRows() -> String {
-    let columns = [
-      "variant", "configuration", "pass", "query_length", "key_length", "status", "repeats", "seconds_median",
-      "seconds_p20", "seconds_p80", "gflops", "fraction_of_peak", "density", "workspace_bytes",
-      "memory_bytes",
-      "peak_rss_bytes", "predicted_bytes", "error_rel",
-    ]
-    let all = rows.map { row in columns.map { Self.cell(row.value($0)) } }
-    return HTML.folded("All \(rows.count) rows", HTML.table(columns, all))
+    let kept = ["variant", "configuration", "pass", "query_length", "key_length", "status"]
+    let hidden = ["reason", "cell_id", "started_at", "preset"]
+    // What tells rows apart is shown, and what was found; what is the same everywhere is said above.
+    let columns = MeasurementRow.schema.filter { field in
+      if kept.contains(field.name) { return true }
+      if hidden.contains(field.name) { return false }
+      let values = Set(rows.map(field.text))
+      return field.role.isIdentity ? values.count > 1 : values != [""]
+    }
+    let all = rows.map { row in columns.map { Self.cell($0.get(row)) } }
+    return HTML.folded("All \(rows.count) rows", HTML.table(columns.map(\.name), all))
   }
 
   private static func cell(_ value: JSONValue) -> String {

@@ -22,8 +22,7 @@ public struct Report: Sendable {
     guard FileManager.default.fileExists(atPath: file) else {
       throw UsageError("\(folder): there is no measurements.csv in it; attnlab run writes one")
     }
-    rows = try MeasurementRow.read(file)
-    guard !rows.isEmpty else { throw UsageError("\(file): there are no rows in it") }
+    rows = try ResultFiles.rows([file])
     comparison = try Comparison(rows)
     provenance = try Provenance(folder: folder, fallbackName: rows[0].preset)
   }

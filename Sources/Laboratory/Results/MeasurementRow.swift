@@ -1,164 +1,107 @@
-import Basics
+import AttentionCore
 import Tensors
 
-/// A row of `measurements.csv`. Units are in the column names; an absent number is an empty field.
-public struct MeasurementRow: Sendable, Hashable {
-  /// The columns, in their order. New ones are added at the end.
-  public static let columns = [
-    "preset", "experiment", "variant", "configuration", "pass", "batch", "query_heads", "key_heads",
-    "query_length", "key_length", "head_dim", "value_dim", "causal", "threads", "isa", "input", "seed",
-    "status", "reason", "repeats", "seconds_median", "seconds_p20", "seconds_p80", "flops", "gflops",
-    "fraction_of_peak", "density", "plan_seconds", "plan_bytes", "workspace_bytes", "peak_rss_bytes",
-    "predicted_bytes", "error_rel", "cell_id", "started_at", "memory_bytes", "tile_waste",
-    "precision", "error_oracle_rel",
-  ]
-
-  /// The preset's name; empty for a single measurement.
+/// A row of `measurements.csv`. `MeasurementRow+Schema.swift` says what each field means; an absent number is an empty
+/// field.
+public struct MeasurementRow: Traceable, Hashable {
+  // What was measured.
+  /// The column `preset`.
   public var preset = ""
-  /// The experiment's name.
+  /// The column `experiment`.
   public var experiment = ""
-  /// The variant's id, or a peer's name.
+  /// The column `variant`.
   public var variant = ""
-  /// `name=value` of all parameters, separated by `;`.
+  /// The column `configuration`.
   public var configuration = ""
-  /// forward, backward or decode.
-  public var pass = ""
-  /// Sequences.
+  /// The column `pass`.
+  public var pass: PassKind?
+  /// The column `batch`.
   public var batch: Int?
-  /// Heads of q.
+  /// The column `query_heads`.
   public var queryHeads: Int?
-  /// Heads of k and v.
+  /// The column `key_heads`.
   public var keyHeads: Int?
-  /// Rows of q.
+  /// The column `query_length`.
   public var queryLength: Int?
-  /// Rows of k.
+  /// The column `key_length`.
   public var keyLength: Int?
-  /// The last axis of q and k.
+  /// The column `head_dim`.
   public var headDim: Int?
-  /// The last axis of v.
+  /// The column `value_dim`.
   public var valueDim: Int?
-  /// Whether a query sees only its past.
+  /// The column `causal`.
   public var causal: Bool?
-  /// Threads.
+  /// The column `threads`.
   public var threads: Int?
-  /// The instruction set.
+  /// The column `isa`.
   public var isa = ""
-  /// Where q, k and v came from.
+  /// The column `input`.
   public var input = ""
-  /// The seed.
+  /// The column `seed`.
   public var seed: UInt64?
-  /// How it ended: a `MeasurementStatus`.
-  public var status = ""
-  /// Why, when not ok; one line.
+  /// The column `precision`.
+  public var precision = Precision.float32
+  // How it went.
+  /// The column `status`.
+  public var status: MeasurementStatus?
+  /// The column `reason`.
   public var reason = ""
-  /// Timed passes.
-  public var repeats: Int?
-  /// The median of their times.
-  public var secondsMedian: Double?
-  /// The 20th percentile.
-  public var secondsP20: Double?
-  /// The 80th percentile.
-  public var secondsP80: Double?
-  /// Floating-point operations on needed pairs, closed form.
-  public var flops: Double?
-  /// flops ÷ seconds_median ÷ 10⁹.
-  public var gflops: Double?
-  /// gflops ÷ the fused multiply-add peak measured in the same run with the same threads and instruction set.
-  public var fractionOfPeak: Double?
-  /// Needed pairs ÷ all pairs.
-  public var density: Double?
-  /// The time to configure the variant: tile lists, rotations.
-  public var planSeconds: Double?
-  /// The bytes that this leaves.
-  public var planBytes: Int?
-  /// What the pass needed beyond inputs, results and log-sum-exp: the ledger's peak less those, measured.
-  public var workspaceBytes: Int?
-  /// The process's own high-water mark.
-  public var peakRSSBytes: Int?
-  /// The closed form of `memory_bytes`.
-  public var predictedBytes: Double?
-  /// ‖x − x_full‖ ÷ ‖x_full‖ over sampled query rows; x is the output, or the gradient of q for backward. The reference
-  /// computes from float32 inputs, so that rounding them to bfloat16 shows.
-  public var errorRel: Double?
-  /// The cell's name.
+  /// The column `cell_id`.
   public var cellID = ""
-  /// When it began, ISO 8601, UTC.
+  /// The column `started_at`.
   public var startedAt = ""
-  /// The ledger's peak during the pass: inputs, results and workspace, measured.
+  // What was found.
+  /// The column `repeats`.
+  public var repeats: Int?
+  /// The column `seconds_median`.
+  public var secondsMedian: Double?
+  /// The column `seconds_p20`.
+  public var secondsP20: Double?
+  /// The column `seconds_p80`.
+  public var secondsP80: Double?
+  /// The column `flops`.
+  public var flops: Double?
+  /// The column `gflops`.
+  public var gflops: Double?
+  /// The column `fraction_of_peak`.
+  public var fractionOfPeak: Double?
+  /// The column `density`.
+  public var density: Double?
+  /// The column `plan_seconds`.
+  public var planSeconds: Double?
+  /// The column `plan_bytes`.
+  public var planBytes: Int?
+  /// The column `workspace_bytes`.
+  public var workspaceBytes: Int?
+  /// The column `peak_rss_bytes`.
+  public var peakRSSBytes: Int?
+  /// The column `predicted_bytes`.
+  public var predictedBytes: Double?
+  /// The column `error_rel`.
+  public var errorRel: Double?
+  /// The column `memory_bytes`.
   public var memoryBytes: Int?
-  /// Pairs that the tiles visit ÷ pairs that the definition needs.
+  /// The column `tile_waste`.
   public var tileWaste: Double?
-
-  /// How q, k and v are stored; float32 in files from before there was a choice.
-  public var precision = Precision.float32.rawValue
-  /// ‖x − x_oracle‖ ÷ ‖x_oracle‖ over the same rows, against the variant's own definition on the inputs as stored.
+  /// The column `error_oracle_rel`.
   public var errorOracleRel: Double?
+  /// The column `state_bytes`.
+  public var stateBytes: Double?
+  // Where it was made.
+  /// The column `machine`.
+  public var machine = ""
+  /// The column `host`.
+  public var host = ""
+  /// The column `commit`.
+  public var commit = ""
+  /// The file that it was read from together with others; no column.
+  public var source = ""
 
   /// Creates an empty row.
   public init() {}
 
-  /// The fields in the order of `columns`.
-  public var fields: [String] {
-    MeasurementRow.columns.map { name in
-      switch value(name) {
-      case .null: ""
-      case .bool(let flag): flag ? "true" : "false"
-      case .int(let number): "\(number)"
-      case .double: value(name).compact == "null" ? "" : value(name).compact
-      case .string(let text): text
-      case .array, .object: ""
-      }
-    }
-  }
-
-  /// One object whose keys are the columns.
-  public var json: JSONValue {
-    .object(MeasurementRow.columns.map { JSONValue.Member(key: $0, value: value($0)) })
-  }
-
-  /// The value of a column; null for a column that does not exist.
-  public func value(_ column: String) -> JSONValue {
-    switch column {
-    case "preset": .string(preset)
-    case "experiment": .string(experiment)
-    case "variant": .string(variant)
-    case "configuration": .string(configuration)
-    case "pass": .string(pass)
-    case "batch": .number(batch)
-    case "query_heads": .number(queryHeads)
-    case "key_heads": .number(keyHeads)
-    case "query_length": .number(queryLength)
-    case "key_length": .number(keyLength)
-    case "head_dim": .number(headDim)
-    case "value_dim": .number(valueDim)
-    case "causal": causal.map(JSONValue.bool) ?? .null
-    case "threads": .number(threads)
-    case "isa": .string(isa)
-    case "input": .string(input)
-    case "seed": seed.map { $0 <= UInt64(Int.max) ? .int(Int($0)) : .string("\($0)") } ?? .null
-    case "status": .string(status)
-    case "reason": .string(reason)
-    case "repeats": .number(repeats)
-    case "seconds_median": .number(secondsMedian)
-    case "seconds_p20": .number(secondsP20)
-    case "seconds_p80": .number(secondsP80)
-    case "flops": .number(flops)
-    case "gflops": .number(gflops)
-    case "fraction_of_peak": .number(fractionOfPeak)
-    case "density": .number(density)
-    case "plan_seconds": .number(planSeconds)
-    case "plan_bytes": .number(planBytes)
-    case "workspace_bytes": .number(workspaceBytes)
-    case "peak_rss_bytes": .number(peakRSSBytes)
-    case "predicted_bytes": .number(predictedBytes)
-    case "error_rel": .number(errorRel)
-    case "cell_id": .string(cellID)
-    case "started_at": .string(startedAt)
-    case "memory_bytes": .number(memoryBytes)
-    case "tile_waste": .number(tileWaste)
-    case "precision": .string(precision)
-    case "error_oracle_rel": .number(errorOracleRel)
-    default: .null
-    }
+  /// A row that is done has a time.
+  public var objection: (column: String, text: String)? {
+    status == .ok && secondsMedian == nil ? ("seconds_median", "a row whose status is ok has a time") : nil
   }
 }

@@ -9,15 +9,15 @@ public enum ResultFiles {
     return exists && isFolder.boolValue ? path + "/measurements.csv" : path
   }
 
-  /// The rows of several files, one after another.
+  /// The rows of several files, one after another, each with the machine that it was made on.
   /// - Throws: `UsageError` for a file that cannot be read or holds no rows.
   public static func rows(_ paths: [String]) throws(UsageError) -> [MeasurementRow] {
-    var rows: [MeasurementRow] = []
-    for path in paths {
-      let found = try MeasurementRow.read(file(path))
-      guard !found.isEmpty else { throw UsageError("\(file(path)): there are no rows in it") }
-      rows += found
-    }
-    return rows
+    try MeasurementRow.gather(paths.map(file)) { path throws(UsageError) in try MeasurementRow.read(path) }
+  }
+
+  /// The trainings of several files, likewise.
+  /// - Throws: `UsageError` for a file that cannot be read or holds no rows.
+  public static func trainings(_ files: [String]) throws(UsageError) -> [TrainingRow] {
+    try TrainingRow.gather(files) { path throws(UsageError) in try TrainingRow.read(path) }
   }
 }

@@ -33,8 +33,7 @@ struct CellProcess {
     do {
       let result = try await Subprocess.run(
         .path(FilePath(program)),
-        arguments: Arguments(
-          arguments(cell, peakGflops: peakGflops, textPath: textPath) + (isChecked ? ["--checked"] : [])),
+        arguments: ["cell", request(cell, peakGflops, textPath, isChecked).json.compact],
         environment: .inherit.updating(environment), input: .none, output: .string(limit: 1 << 20),
         error: .string(limit: 1 << 20)
       ) { execution in
@@ -86,33 +85,20 @@ struct CellProcess {
     return nil
   }
 
-  /// The command line of the cell.
-  func arguments(_ cell: Cell, peakGflops: Double?, textPath: String?) -> [String] {
-    var input = cell.input
-    if case .text(nil) = input, let textPath { input = .text(path: textPath) }
-    let length = cell.pass == .decode ? cell.keyLength : cell.queryLength
-    var arguments = [
-      "measure", cell.variant, "--n", "\(length)", "--key-length", "\(cell.keyLength)",
-      "--batch", "\(cell.batch)", "--heads", "\(cell.heads)", "--key-heads", "\(cell.keyHeads)",
-      "--head-dim", "\(cell.headDim)", "--value-dim", "\(cell.valueDim)", "--pass", cell.pass.rawValue,
-      "--threads", "\(cell.threads)", "--isa", cell.instructionSet, "--input", "\(input)",
-      "--seed", "\(cell.seed)", "--warmup", "\(cell.warmup)", "--repeats", "\(cell.repeats)",
-      "--budget", "\(cell.budgetSeconds)s", "--memory-limit", "\(memoryLimit)B", "--json",
-    ]
-    if cell.precision != .float32 { arguments += ["--precision", cell.precision.rawValue] }
-    if cell.isCausal { arguments.append("--causal") }
-    if let peakGflops { arguments += ["--peak-gflops", "\(peakGflops)"] }
-    for (name, value) in cell.settings.sorted(by: { $0.key < $1.key }) {
-      arguments += ["--set", "\(name)=\(value)"]
-    }
-    return arguments
+  private func request(
+    _ cell: Cell, _ peakGflops: Double?, _ textPath: String?, _ isChecked: Bool
+  ) -> CellRequest {
+    var request = CellRequest(cell, memoryLimit: memoryLimit)
+    if case .text(nil) = cell.input, let textPath { request.cell.input = .text(path: textPath) }
+    (request.peakGflops, request.isChecked) = (peakGflops, isChecked)
+    return request
   }
 
   /// The row that a process printed, or one that says how it ended.
   private static func row(
     of cell: Cell, output: String?, errors: String?, status: TerminationStatus
   ) -> MeasurementRow {
-    if let output, let row = try? MeasurementRow.read(json: output), !row.status.isEmpty { return row }
+    if let output, let row = try? MeasurementRow.read(json: output), row.status != nil { return row }
     var row = MeasurementRow(cell)
     let said = (errors ?? "").split(whereSeparator: \.isNewline).map(String.init)
     let line = said.first { $0.contains("Fatal error") } ?? said.first ?? "it printed nothing"

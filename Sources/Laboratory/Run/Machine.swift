@@ -16,6 +16,13 @@ public struct Machine: Hashable, Sendable {
   public let memoryBytes: Int
   /// Instruction sets that the kernels can use here, best first.
   public let instructionSets: [String]
+  /// The computer's name.
+  public let host: String
+
+  /// The column `machine`: rows of machines that are alike may be compared.
+  public var kind: String {
+    Machine.kind(processor: processor, processors: processors, instructionSet: instructionSets.first)
+  }
 
   /// The machine that this runs on.
   public static let current = Machine()
@@ -28,10 +35,24 @@ public struct Machine: Hashable, Sendable {
     }
     system = "\(text(name.sysname)) \(text(name.release))"
     architecture = text(name.machine)
+    host = text(name.nodename)
     processor = Machine.processorName() ?? architecture
     processors = Parallel.processorCount
     memoryBytes = ProcessMemory.machineBytes
     instructionSets = InstructionSet.available.map(\.rawValue)
+  }
+
+  /// The column `machine` of the machine in an `environment.json`; `nil` when that names none.
+  static func kind(_ record: JSONValue) -> String? {
+    guard let processor = record["processor"].stringValue else { return nil }
+    return kind(
+      processor: processor, processors: record["processors"].numberValue.flatMap { Int(exactly: $0) },
+      instructionSet: record["instruction_sets"].arrayValue.first?.stringValue)
+  }
+
+  private static func kind(processor: String, processors: Int?, instructionSet: String?) -> String {
+    [processor, processors.map { "\($0) processor\($0 == 1 ? "" : "s")" }, instructionSet]
+      .compactMap(\.self).joined(separator: ", ")
   }
 
   private static func processorName() -> String? {

@@ -4,17 +4,49 @@ import Foundation
 public struct RowWriter: ~Copyable {
   private let path: String
   private let descriptor: Int32
+  /// Columns at the end of the file that are not ours: an empty field each.
+  private let foreign: Int
 
   /// Opens a file to append to; a new or empty file gets the header.
   /// - Throws: `UsageError` when it cannot be opened or written.
   public init(path: String, columns: [String]) throws(UsageError) {
-    self.path = path
+    try self.init(path: path, columns: columns, foreign: 0)
+  }
+
+  /// Opens a table of records to append to. A table from before some columns were added gets them, empty in its rows.
+  /// - Throws: `UsageError` when it cannot be read or written.
+  public init<Row: Record>(path: String, of row: Row.Type) throws(UsageError) {
+    try self.init(path: path, columns: Row.columns, foreign: try Self.extend(path, to: Row.columns))
+  }
+
+  private init(path: String, columns: [String], foreign: Int) throws(UsageError) {
+    (self.path, self.foreign) = (path, foreign)
     descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw UsageError("\(path): \(String(cString: strerror(errno)))") }
     if lseek(descriptor, 0, SEEK_END) == 0 { try append(columns) }
   }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
+
+  /// Appends a row of a table of records.
+  /// - Throws: `UsageError` naming the file and the system's reason, such as a full disk.
+  public func append(_ row: some Record) throws(UsageError) {
+    try append(row.fields + [String](repeating: "", count: foreign))
+  }
+
+  /// Gives a table the columns that it lacks.
+  /// - Returns: how many columns at its end are not among these.
+  private static func extend(_ path: String, to columns: [String]) throws(UsageError) -> Int {
+    guard FileManager.default.contents(atPath: path)?.isEmpty == false else { return 0 }
+    let table = try CSVTable(contentsOf: path)
+    let foreign = table.header.filter { !columns.contains($0) }
+    let header = columns + foreign
+    guard table.header != header else { return foreign.count }
+    let positions = header.map { table.header.firstIndex(of: $0) }
+    let rows = table.rows.map { row in positions.map { position in position.map { row[$0] } ?? "" } }
+    try RunFolder.replace(path, with: ([header] + rows).map(CSVTable.line).joined())
+    return foreign.count
+  }
 
   /// Appends a row. When it cannot be written whole, the file is cut back to the rows before it.
   /// - Throws: `UsageError` naming the file and the system's reason, such as a full disk.

@@ -59,7 +59,8 @@ public struct Runner: Sendable {
     let done = Set(existing.map(\.cellID))
     let todo = cells.filter { !done.contains($0.id) }
     if !todo.isEmpty { try await measure(todo, existing: existing, in: held) }
-    let rows = todo.isEmpty ? existing : try MeasurementRow.read(held.measurements)
+    let all = todo.isEmpty ? existing : try MeasurementRow.read(held.measurements)
+    let rows = RowOrigin(beside: held.measurements).filled(all)
     return Outcome(kept: existing.count, added: todo.count, repaired: repaired, rows: rows)
   }
 
@@ -68,11 +69,12 @@ public struct Runner: Sendable {
     guard let size = FileManager.default.contents(atPath: held.measurements)?.count, size > 0 else {
       return []
     }
-    let rows = try MeasurementRow.read(held.measurements)
-    let all = Set(try preset.cells().map(\.id))
-    if let stranger = rows.first(where: { !all.contains($0.cellID) }) {
+    let all = try preset.cells()
+    let rows = Self.renamed(try MeasurementRow.read(held.measurements), cells: all)
+    let ids = Set(all.map(\.id))
+    if let stranger = rows.first(where: { !ids.contains($0.cellID) }) {
       throw UsageError(
-        "\(held.measurements): \(stranger.variant) at n = \(stranger.queryLength ?? 0) (\(stranger.pass)) is no cell of"
+        "\(held.measurements): \(stranger.variant) at n = \(stranger.queryLength ?? 0) (\(stranger["pass"])) is no cell of"
           + " \(preset.file) as it is now: the preset or its --set flags have changed; \(RunFolder.remedy)")
     }
     if let twice = Dictionary(grouping: rows, by: \.cellID).first(where: { $0.value.count > 1 }) {
@@ -83,20 +85,33 @@ public struct Runner: Sendable {
     return rows
   }
 
+  /// Rows under the ids that their cells have now: an experiment without a name used to take the preset's.
+  private static func renamed(_ rows: [MeasurementRow], cells: [Cell]) -> [MeasurementRow] {
+    let ids = Dictionary(cells.compactMap { cell in cell.formerID.map { ($0, cell.id) } }) { first, _ in first
+    }
+    return rows.map { row in
+      guard let id = ids[row.cellID] else { return row }
+      var row = row
+      row.cellID = id
+      return row
+    }
+  }
+
   private func measure(_ todo: [Cell], existing: [MeasurementRow], in held: RunFolder) async throws {
     let text = try text(of: todo)
     let peaks = calibrate(todo)
     try await EnvironmentRecord.add(
       preset, text: text, peaks: peaks, memoryLimit: memoryLimit, timeLimit: timeLimit, to: held)
     let sources = TextCorpus.projectFolder(anchors: [preset.file])
-    let writer = try RowWriter(path: held.measurements, columns: MeasurementRow.columns)
+    let writer = try RowWriter(path: held.measurements, of: MeasurementRow.self)
+    let commit = await Tool.commit(anchors: [preset.file]) ?? ""
     let process = CellProcess(
       program: program, memoryLimit: memoryLimit, timeLimit: timeLimit, interruption: interruption)
     var slow = TimedOutSeries(existing, cells: cells)
     var checked: Set<String> = []
     for (index, cell) in todo.enumerated() {
       if interruption.isRequested { throw Interrupted() }
-      let row: MeasurementRow
+      var row: MeasurementRow
       if let reason = slow.reason(toSkip: cell) {
         var skipped = MeasurementRow(cell)
         skipped.startedAt = Timestamp.now()
@@ -107,9 +122,10 @@ public struct Runner: Sendable {
         row = try await process.run(
           cell, peakGflops: peak?.gflops, textPath: sources, isChecked: checked.contains(cell.shapeClass))
         slow.note(row, of: cell)
-        if row.status == MeasurementStatus.ok.rawValue { checked.insert(cell.shapeClass) }
+        if row.status == .ok { checked.insert(cell.shapeClass) }
       }
-      try writer.append(row.fields)
+      row.commit = commit
+      try writer.append(row)
       progress(row, existing.count + index + 1, existing.count + todo.count)
     }
   }
@@ -158,7 +174,7 @@ private struct TimedOutSeries {
   }
 
   mutating func note(_ row: MeasurementRow, of cell: Cell) {
-    guard row.status == MeasurementStatus.timeout.rawValue else { return }
+    guard row.status == .timeout else { return }
     let length = cell.queryLength * cell.keyLength
     lengths[cell.series] = min(lengths[cell.series] ?? .max, length)
   }

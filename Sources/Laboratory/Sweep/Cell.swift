@@ -69,21 +69,6 @@ public struct Cell: Hashable, Sendable {
     return pass != .backward && has ? precision : .float32
   }
 
-  /// A name that depends on what is measured, and on nothing else: not on its place in the preset, nor on how often
-  /// it is repeated. The 64-bit FNV-1a hash of all such fields.
-  public var id: String {
-    let settings = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
-    // float32 is left out, so that the cells of earlier runs keep their names.
-    let stored = precision == .float32 ? [] : [precision.rawValue]
-    let fields: [String] =
-      [
-        experiment, variant, settings, pass.rawValue, "\(batch)", "\(heads)", "\(keyHeads)", "\(queryLength)",
-        "\(keyLength)", "\(headDim)", "\(valueDim)", "\(isCausal)", "\(threads)", instructionSet,
-        "\(input)", "\(seed)",
-      ] + stored
-    return Fingerprint.of(fields.joined(separator: "|"))
-  }
-
   /// What else must be equal for two cells to be the same series over lengths.
   var series: String {
     var cell = self

@@ -67,12 +67,11 @@ public struct Forecast: Sendable {
 
   /// A table with a sum below.
   public var text: String {
-    var table = TextTable(["variant", "pass", "n", "time", "memory", "cell", ""])
+    var table = TextTable(["what", "time", "memory", "cell", ""])
+    let names = CellNames(lines.map(\.cell))
     for line in lines {
       table.add([
-        line.cell.variant + (line.cell.precision == .float32 ? "" : " \(line.cell.precision)")
-          + line.cell.settings.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined(),
-        line.cell.pass.rawValue, "\(line.cell.keyLength)", "~" + Quantity.describe(seconds: line.seconds),
+        names[line.cell], "~" + Quantity.describe(seconds: line.seconds),
         Quantity.describe(bytes: line.bytes), line.cell.id, line.objection ?? "",
       ])
     }
@@ -83,14 +82,16 @@ public struct Forecast: Sendable {
 
   /// The same as JSON.
   public var json: JSONValue {
-    .object([
+    let names = CellNames(lines.map(\.cell))
+    return .object([
       "cells": .array(
         lines.map {
           .object([
             "cell_id": .string($0.cell.id), "experiment": .string($0.cell.experiment),
             "variant": .string($0.cell.variant), "pass": .string($0.cell.pass.rawValue),
             "query_length": .int($0.cell.queryLength), "key_length": .int($0.cell.keyLength),
-            "predicted_seconds": .double($0.seconds), "predicted_bytes": .double($0.bytes),
+            "label": .string(names[$0.cell]), "predicted_seconds": .double($0.seconds),
+            "predicted_bytes": .double($0.bytes),
             "objection": .text($0.objection),
           ])
         }),

@@ -8,80 +8,47 @@ extension MeasurementPlan {
   /// - Throws: `UsageError` when key heads do not divide heads, or there are more than `mostCells`.
   /// - Complexity: O(number of cells).
   public func cells(preset: String, experiment: String) throws(UsageError) -> [Cell] {
-    let sizes: [Int] = [
-      inputs.count, seeds.count, instructionSets.count, threads.count, causal.count, headDims.count,
-      valueDims.count, heads.count, keyHeads.count, batches.count, lengths.count, keyLengths.count,
-      passes.count,
-      choices.count, precisions.count,
-    ]
-    let count = sizes.reduce(1.0) { $0 * Double(max(1, $1)) }
+    let name = experiment.isEmpty ? preset : experiment
+    let count = sweeps.reduce(Double(choices.count)) { $0 * Double($1.changes.count) }
     guard count <= Double(Self.mostCells) else {
       throw UsageError(
-        "experiment \(experiment): its lists make \(Quantity.significant(count, 3)) cells; at most "
+        "experiment \(name): its lists make \(Quantity.significant(count, 3)) cells; at most "
           + "\(Self.mostCells) are allowed")
     }
-    var cells: [Cell] = []
-    var base = Cell(variant: "", queryLength: 1)
+    var base = Cell()
     (base.preset, base.experiment) = (preset, experiment)
-    (base.warmup, base.repeats, base.budgetSeconds) = (warmup, repeats, budgetSeconds)
-    for outer in combinations(of: base) {
-      for length in lengths {
-        for keyLength in keyLengths.isEmpty ? [length] : keyLengths {
-          for pass in passes {
-            for (choice, precision) in choices.flatMap({ choice in precisions.map { (choice, $0) } }) {
-              var cell = outer
-              cell.precision = precision
-              (cell.queryLength, cell.keyLength, cell.pass) = (length, keyLength, pass)
-              // Decoding asks with one new query for a cache of n keys, and a cache is the past.
-              if pass == .decode { (cell.queryLength, cell.isCausal) = (1, true) }
-              (cell.variant, cell.settings) = (choice.variant, choice.settings)
-              cells.append(cell)
-            }
-          }
+    var cells = [base]
+    for level in levels {
+      cells = cells.flatMap { cell in
+        level.map { change in
+          var cell = cell
+          change(&cell)
+          return cell
         }
       }
     }
+    let given = Set(sweeps.map(\.key))
+    for index in cells.indices { cells[index].complete(given: given) }
     if let odd = cells.first(where: { $0.heads % $0.keyHeads != 0 }) {
       throw UsageError(
-        "experiment \(experiment): key_heads \(odd.keyHeads) is no divisor of heads \(odd.heads)")
+        "experiment \(name): key_heads \(odd.keyHeads) is no divisor of heads \(odd.heads)")
     }
-    return cells
+    // What two values come to can be one cell: `threads: [2, all]` on two processors, lengths of the query when decoding.
+    var seen: Set<String> = []
+    return cells.filter { seen.insert($0.id).inserted }
   }
 
   /// The most cells of an experiment: at a tenth of a second each, a day.
   static let mostCells = 1_000_000
 
-  /// All combinations of the fields that change seldom.
-  private func combinations(of base: Cell) -> [Cell] {
-    var cells = [base]
-    func sweep<T>(_ values: [T], _ store: (inout Cell, T) -> Void) {
-      cells = cells.flatMap { cell in
-        values.map { value in
-          var cell = cell
-          store(&cell, value)
-          return cell
-        }
-      }
+  /// What is varied, outermost first.
+  private var levels: [[@Sendable (inout Cell) -> Void]] {
+    let variants = choices.map { choice -> @Sendable (inout Cell) -> Void in
+      { ($0.variant, $0.settings) = (choice.variant, choice.settings) }
     }
-    sweep(inputs) { $0.input = $1 }
-    sweep(seeds) { $0.seed = $1 }
-    sweep(instructionSets.isEmpty ? [InstructionSet.default.rawValue] : instructionSets) {
-      $0.instructionSet = $1
-    }
-    sweep(threads.map { $0 == 0 ? Parallel.processorCount : $0 }) { $0.threads = $1 }
-    sweep(causal) { $0.isCausal = $1 }
-    sweep(headDims) {
-      $0.headDim = $1
-      $0.valueDim = $1
-    }
-    if !valueDims.isEmpty { sweep(valueDims) { $0.valueDim = $1 } }
-    sweep(heads) {
-      $0.heads = $1
-      $0.keyHeads = $1
-    }
-    if !keyHeads.isEmpty { sweep(keyHeads) { $0.keyHeads = $1 } }
-    sweep(batches) { $0.batch = $1 }
-    return cells
+    let inner = Self.nesting.drop { $0 != Self.variants }
+    let outside = sweeps.filter { !inner.contains($0.key) }, inside = sweeps.filter { inner.contains($0.key) }
+    return outside.map { $0.changes.map(\.apply) } + [variants] + inside.map { $0.changes.map(\.apply) }
   }
 }
 

@@ -19,22 +19,31 @@ public struct TrainingComparison: Sendable {
   public let laws: [TrainingLaw]
   /// Trainings that failed.
   public let failures: [TrainingRow]
-  /// All rows.
+  /// All rows, each once.
   public let rows: [TrainingRow]
+  /// What was left out, a line each.
+  public let notes: [String]
 
-  /// Compares rows.
+  /// Compares rows. Equal rows count once; rows of one training that differ are told apart by where they were made, or it
+  /// is said which one counts.
   public init(_ rows: [TrainingRow]) {
-    self.rows = rows
-    let fine = rows.filter { $0["status"] == "ok" }
-    failures = rows.filter { $0["status"] != "ok" }
-    laws = TrainingLaw.all(in: rows)
-    let labels = Labels(fine)
-    let groups = TrainingLaw.groups(of: fine) {
-      // Two evaluations of one model on different numbers of positions are two lines.
-      let count = $0.isTraining ? "" : $0["test_count"]
-      return "\(labels.label($0))\u{1F}\(labels.evaluation($0))\u{1F}\(count)"
+    let labels = Labels(rows.filter { $0.status == .ok })
+    let groups = RowGroups(
+      rows.filter { $0.status == .ok }, by: Labels.key, slot: { $0["seed"] },
+      name: { "run \($0.runID), seed \($0["seed"])" })
+    lines = groups.groups.map {
+      Line(
+        label: labels.label($0.rows[0], origin: $0.origin), evaluation: labels.evaluation($0.rows[0]),
+        rows: $0.rows)
     }
-    lines = groups.map { Line(label: labels.label($0[0]), evaluation: labels.evaluation($0[0]), rows: $0) }
+    var seen: Set<[String]> = []
+    failures = rows.filter { $0.status != .ok && seen.insert($0.fields).inserted }
+    let kept = Set(lines.flatMap(\.rows).map(\.fields))
+    // In the order of the files.
+    let fine = rows.filter { kept.contains($0.fields) && seen.insert($0.fields).inserted }
+    self.rows = fine + failures
+    laws = TrainingLaw.all(in: fine)
+    notes = groups.notes
   }
 
   /// Held-out trainings with what was predicted of them.
@@ -79,29 +88,29 @@ public struct TrainingComparison: Sendable {
     }
     if !failures.isEmpty {
       let list = failures.map {
-        "  run \($0["run_id"]), seed \($0["seed"]): \($0["status"]): \($0["reason"])"
+        "  run \($0.runID), seed \($0["seed"]): \($0["status"]): \($0.reason)"
       }
       blocks.append("not trained:\n" + list.joined(separator: "\n"))
     }
+    if !notes.isEmpty { blocks.append(notes.joined(separator: "\n")) }
     return blocks.joined(separator: "\n\n")
   }
 
   private static func scored(_ rows: [TrainingRow]) -> String {
-    let counts = rows.compactMap { $0.number("test_count") }
+    let counts = rows.compactMap(\.testCount)
     guard let low = counts.min(), let high = counts.max() else { return "the" }
-    return low == high ? "\(Int(low))" : "\(Int(low)) to \(Int(high))"
+    return low == high ? "\(low)" : "\(low) to \(high)"
   }
 
   /// Prediction and finding of a held-out training, in one line.
   static func describe(_ held: (label: String, row: TrainingRow)) -> String {
     let row = held.row
     let found = TrainingLaw.response(row)
-    guard let value = row.number("predicted_loss"), let found else {
+    guard let value = row.predictedLoss, let found else {
       return "  \(held.label): no law to predict it by"
     }
     let law = TrainingLaw.HeldOut(
-      law: row["predicted_by"], loss: value, low: row.number("predicted_low"),
-      high: row.number("predicted_high"))
+      law: row.predictedBy, loss: value, low: row.predictedLow, high: row.predictedHigh)
     var verdict = ""
     if let low = law.low, let high = law.high {
       verdict = low <= found && found <= high ? ", inside" : ", outside"
@@ -119,6 +128,7 @@ public struct TrainingComparison: Sendable {
             "rows": .array(line.rows.map(\.json)),
           ])
         }), "laws": .array(laws.map(\.json)), "failures": .array(failures.map(\.json)),
+      "notes": .array(notes.map { .string($0) }),
     ])
   }
 }
@@ -127,22 +137,22 @@ extension TrainingComparison.Line {
   /// The cells of the table.
   var cells: [String] {
     let isChanged = !rows[0].isTraining
-    func numbers(_ column: String) -> [Double] { rows.compactMap { $0.number(column) } }
-    func mean(_ column: String) -> Double? {
-      let all = numbers(column)
+    func mean(_ value: (TrainingRow) -> Double?) -> Double? {
+      let all = rows.compactMap(value)
       return all.isEmpty ? nil : all.reduce(0, +) / Double(all.count)
     }
-    func plain(_ column: String, _ digits: Int = 4) -> String {
-      mean(column).map { Quantity.significant($0, digits) } ?? "–"
+    func plain(_ digits: Int, _ value: (TrainingRow) -> Double?) -> String {
+      mean(value).map { Quantity.significant($0, digits) } ?? "–"
     }
-    func whole(_ column: String) -> String { mean(column).map { "\(Int($0.rounded()))" } ?? "–" }
+    func whole(_ value: (TrainingRow) -> Int?) -> String {
+      isChanged ? "" : mean { value($0).map { Double($0) } }.map(Quantity.whole) ?? "–"
+    }
     return [
-      label, evaluation, isChanged ? "" : whole("parameters"), plain("compute_flops", 3),
-      isChanged ? "" : whole("tokens"), isChanged ? "" : whole("steps"), plain("train_loss"),
-      plain("validation_loss"), Self.spread(numbers("test_loss")), accuracy,
-      mean("seconds").map { Quantity.describe(seconds: $0) } ?? "–", plain("tokens_per_second", 3),
-      mean("fraction_of_peak").map { Quantity.significant(100 * $0, 3) + " %" } ?? "–",
-      mean("attention_bytes").map { Quantity.describe(bytes: $0) } ?? "–",
+      label, evaluation, whole(\.parameters), plain(3, \.computeFlops), whole(\.tokens), whole(\.steps),
+      plain(4, \.trainLoss), plain(4, \.validationLoss), Self.spread(rows.compactMap(\.testLoss)),
+      accuracy, mean(\.seconds).map { Quantity.describe(seconds: $0) } ?? "–", plain(3, \.tokensPerSecond),
+      mean(\.fractionOfPeak).map { Quantity.significant(100 * $0, 3) + " %" } ?? "–",
+      mean(\.attentionBytes).map { Quantity.describe(bytes: $0) } ?? "–",
     ]
   }
 
@@ -157,9 +167,9 @@ extension TrainingComparison.Line {
 
   /// Accuracy over seeds, or of one seed with Wilson's 95 % interval.
   private var accuracy: String {
-    let all = rows.compactMap { $0.number("test_accuracy") }
-    guard all.count == 1, let count = rows[0].number("test_count"), count > 0 else { return Self.spread(all) }
-    let (low, high) = Self.wilson(share: all[0], count: count)
+    let all = rows.compactMap(\.testAccuracy)
+    guard all.count == 1, let count = rows[0].testCount, count > 0 else { return Self.spread(all) }
+    let (low, high) = Self.wilson(share: all[0], count: Double(count))
     return
       "\(Quantity.significant(all[0], 3)) [\(Quantity.significant(low, 3)), \(Quantity.significant(high, 3))]"
   }

@@ -15,12 +15,9 @@ extension TrainingLaw {
       return "\(Quantity.significant(loss, 4)) [\(end(low)), \(end(high))] by \(law)"
     }
 
-    /// The columns of a row.
-    var values: [String: String] {
-      [
-        "predicted_loss": TrainingRow.text(loss), "predicted_low": TrainingRow.text(low),
-        "predicted_high": TrainingRow.text(high), "predicted_by": law,
-      ]
+    /// Writes it into the row that it is about.
+    func store(in row: inout TrainingRow) {
+      (row.predictedLoss, row.predictedLow, row.predictedHigh, row.predictedBy) = (loss, low, high, law)
     }
   }
 
@@ -74,7 +71,7 @@ extension TrainingLaw {
   /// How a budget is best divided, by the joint law.
   private func allocation(_ fit: Fit) -> String? {
     guard kind == .joint, let k = flopsPerParameterToken,
-      let budget = rows.compactMap({ $0.number("compute_flops") }).max(),
+      let budget = rows.compactMap(\.computeFlops).max(),
       let best = try? fit.allocation(budget: budget, flopsPerParameterToken: k)
     else { return nil }
     return
@@ -86,10 +83,10 @@ extension TrainingLaw {
   /// k in C = k·N·D: the median over the trainings of counted operations a parameter and token.
   var flopsPerParameterToken: Double? {
     let all = rows.compactMap { row -> Double? in
-      guard let c = row.number("compute_flops"), let n = row.number("parameters"),
-        let d = row.number("tokens")
-      else { return nil }
-      return c / (n * d)
+      guard let c = row.computeFlops, let n = row.parameters, let d = row.tokens, n > 0, d > 0 else {
+        return nil
+      }
+      return c / (Double(n) * Double(d))
     }.sorted()
     return all.isEmpty ? nil : all[all.count / 2]
   }

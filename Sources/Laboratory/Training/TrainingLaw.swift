@@ -19,14 +19,16 @@ public struct TrainingLaw: Sendable {
     /// Loss over parameters and tokens.
     case joint = "L(N, D)"
 
-    var columns: [String] {
+    /// The variables: columns, and their values in a row.
+    var variables: [(column: String, value: @Sendable (TrainingRow) -> Double?)] {
       switch self {
-      case .parameters: ["parameters"]
-      case .data: ["tokens"]
-      case .compute: ["compute_flops"]
-      case .joint: ["parameters", "tokens"]
+      case .parameters: [("parameters", { $0.parameters.map { Double($0) } })]
+      case .data: [("tokens", { $0.tokens.map { Double($0) } })]
+      case .compute: [("compute_flops", { $0.computeFlops })]
+      case .joint: Kind.parameters.variables + Kind.data.variables
       }
     }
+    var columns: [String] { variables.map(\.column) }
     var form: any ScalingForm { self == .joint ? Chinchilla() : PowerLawOffset(decays: true) }
     /// The parameter that is the irreducible loss.
     var floor: String { self == .joint ? "E" : "c" }
@@ -46,18 +48,18 @@ public struct TrainingLaw: Sendable {
   let filter: String
 
   /// The source's entropy rate, where it is known.
-  public var entropyRate: Double? { rows.first?.number("entropy_rate") }
+  public var entropyRate: Double? { rows.first?.entropyRate }
 
   /// The response: the test loss, without the luck of the sample where that is known.
   static func response(_ row: TrainingRow) -> Double? {
-    guard let loss = row.number("test_loss") else { return nil }
-    guard let rate = row.number("entropy_rate"), let optimum = row.number("optimal_loss") else { return loss }
+    guard let loss = row.testLoss else { return nil }
+    guard let rate = row.entropyRate, let optimum = row.optimalLoss else { return loss }
     return loss - optimum + rate
   }
 
   /// The response as `attnlab fit --y` takes it.
   var responseText: String {
-    rows.allSatisfy { $0.number("optimal_loss") != nil }
+    rows.allSatisfy { $0.optimalLoss != nil }
       ? "test_loss - optimal_loss + entropy_rate" : "test_loss"
   }
 
@@ -71,7 +73,7 @@ public struct TrainingLaw: Sendable {
     (self.kind, self.series, self.condition, self.rows, self.filter) = (kind, series, condition, rows, filter)
     do throws(FitError) {
       let data = try FitData(
-        columns: kind.columns.map { column in (column, rows.map { $0.number(column) ?? .nan }) },
+        columns: kind.variables.map { column, value in (column, rows.map { value($0) ?? .nan }) },
         response: rows.map { Self.response($0) ?? .nan })
       fit = .success(try Fitter(kind.form).fit(data))
     } catch {
@@ -81,32 +83,34 @@ public struct TrainingLaw: Sendable {
 
   /// All laws that the rows allow.
   public static func all(in rows: [TrainingRow]) -> [TrainingLaw] {
-    let usable = rows.filter { $0.isTraining && !$0.isHeldOut && $0["status"] == "ok" }
-    let series = groups(of: usable) {
-      "\($0["experiment"])\u{1F}\($0["task_configuration"])\u{1F}\($0["attention"])"
+    let usable = rows.filter { $0.isTraining && !$0.isHeldOut && $0.status == .ok }
+    let series = grouped(usable) {
+      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine].joined(separator: "\u{1F}")
     }
+    let machines = Set(usable.map(\.machine)), experiments = Set(usable.map(\.experiment))
     return series.flatMap { rows in
       var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
       var name = ""
       if series.count > 1 {
-        let (experiment, attention) = (rows[0]["experiment"], rows[0]["attention"])
+        let (experiment, attention, machine) = (rows[0].experiment, rows[0].attention, rows[0].machine)
         filter += " && attention == '\(attention)'"
-        if Set(usable.map { $0["experiment"] }).count > 1 { filter += " && experiment == '\(experiment)'" }
-        name = [experiment, attention].filter { !$0.isEmpty }.joined(separator: ": ")
+        if experiments.count > 1 { filter += " && experiment == '\(experiment)'" }
+        if machines.count > 1 { filter += " && machine == '\(machine)'" }
+        name = [experiment, attention, machines.count > 1 ? machine : ""].filter { !$0.isEmpty }
+          .joined(separator: ": ")
       }
       return laws(of: rows, name, filter)
     }
   }
 
   private static func laws(of rows: [TrainingRow], _ name: String, _ filter: String) -> [TrainingLaw] {
-    func distinct(_ column: String, _ rows: [TrainingRow]) -> Int { Set(rows.map { $0[column] }).count }
-    let byTokens = groups(of: rows) { $0["tokens"] }
-    let bySize = groups(of: rows) { $0["parameters"] }
+    let byTokens = grouped(rows) { $0["tokens"] }
+    let bySize = grouped(rows) { $0["parameters"] }
     var laws: [TrainingLaw] = []
-    let budgets = groups(of: rows.filter { !$0["compute_budget"].isEmpty }) { $0["compute_budget"] }
+    let budgets = grouped(rows.filter { $0.computeBudget != nil }) { $0["compute_budget"] }
     if budgets.count >= 5, bySize.count > 1 {
       let best = budgets.flatMap(bestSize)
-      let names = best.map { "run_id == '\($0["run_id"])'" }.joined(separator: " || ")
+      let names = best.map { "run_id == '\($0.runID)'" }.joined(separator: " || ")
       laws.append(
         TrainingLaw(
           .compute, series: name, condition: "best size at each of \(budgets.count) budgets", rows: best,
@@ -119,14 +123,14 @@ public struct TrainingLaw: Sendable {
           .joint, series: name, condition: "all \(rows.count) trainings", rows: rows, filter: filter))
       return laws
     }
-    for own in byTokens where distinct("parameters", own) >= 5 {
+    for own in byTokens where Set(own.map(\.parameters)).count >= 5 {
       let tokens = own[0]["tokens"]
       laws.append(
         TrainingLaw(
           .parameters, series: name, condition: "D = \(count(tokens)) tokens", rows: own,
           filter: filter + (byTokens.count > 1 ? " && tokens == \(tokens)" : "")))
     }
-    for own in bySize where distinct("tokens", own) >= 5 {
+    for own in bySize where Set(own.map(\.tokens)).count >= 5 {
       let size = own[0]["parameters"]
       laws.append(
         TrainingLaw(
@@ -141,22 +145,10 @@ public struct TrainingLaw: Sendable {
     func mean(_ rows: [TrainingRow]) -> Double {
       rows.reduce(0) { $0 + (response($1) ?? .infinity) } / Double(rows.count)
     }
-    return groups(of: rows) { $0["parameters"] }.min { mean($0) < mean($1) } ?? []
-  }
-
-  /// Rows with equal keys together, in the order of their first.
-  static func groups(of rows: [TrainingRow], by key: (TrainingRow) -> String) -> [[TrainingRow]] {
-    var order: [String] = []
-    var found: [String: [TrainingRow]] = [:]
-    for row in rows {
-      let name = key(row)
-      if found[name] == nil { order.append(name) }
-      found[name, default: []].append(row)
-    }
-    return order.compactMap { found[$0] }
+    return grouped(rows) { $0["parameters"] }.min { mean($0) < mean($1) } ?? []
   }
 
   private static func count(_ text: String) -> String {
-    Double(text).map { $0 < 1e6 ? "\(Int($0))" : Quantity.significant($0, 3) } ?? text
+    Double(text).map { $0 < 1e6 ? Quantity.whole($0) : Quantity.significant($0, 3) } ?? text
   }
 }

@@ -17,8 +17,8 @@ public enum TrainingPlot {
   private static let mostCurves = 12
 
   /// All figures that the results allow.
-  /// - Parameter curves: `curves.csv`, when there is one.
-  public static func items(_ comparison: TrainingComparison, curves: CSVTable?) -> [Item] {
+  /// - Parameter curves: the rows of `curves.csv`, when there is one.
+  public static func items(_ comparison: TrainingComparison, curves: [CurveRow]?) -> [Item] {
     comparison.laws.enumerated().compactMap { number, law in self.law(law, number, comparison) }
       + [swept(comparison), curves.flatMap { learning(comparison, $0) }].compactMap(\.self)
   }
@@ -29,13 +29,11 @@ public enum TrainingPlot {
     let isJoint = law.kind == .joint
     let groups =
       isJoint
-      ? TrainingLaw.groups(of: law.rows) {
-        $0["compute_budget"].isEmpty ? $0["tokens"] : $0["compute_budget"]
-      } : [law.rows]
-    let column = law.kind.columns[0]
-    let held = isJoint ? [] : points(comparison.heldOut.map(\.row), column)
+      ? grouped(law.rows) { $0.computeBudget == nil ? $0["tokens"] : $0["compute_budget"] } : [law.rows]
+    let (column, variable) = law.kind.variables[0]
+    let held = isJoint ? [] : points(comparison.heldOut.map(\.row), variable)
     let curves = groups.prefix(mostCurves).enumerated().map { style, rows in
-      let points = points(rows, column)
+      let points = points(rows, variable)
       return Figure.Curve(
         label: isJoint ? label(rows[0]) : "trainings in the fit", points: points,
         law: isJoint
@@ -61,13 +59,15 @@ public enum TrainingPlot {
   }
 
   private static func label(_ row: TrainingRow) -> String {
-    if let budget = row.number("compute_budget") { return "C = \(Quantity.significant(budget, 3))" }
-    return "D = \(Quantity.significant(row.number("tokens") ?? 0, 3))"
+    if let budget = row.computeBudget { return "C = \(Quantity.significant(budget, 3))" }
+    return "D = \(Quantity.significant(Double(row.tokens ?? 0), 3))"
   }
 
-  private static func points(_ rows: [TrainingRow], _ column: String) -> [Figure.Point] {
+  private static func points(
+    _ rows: [TrainingRow], _ variable: (TrainingRow) -> Double?
+  ) -> [Figure.Point] {
     rows.compactMap { row -> Figure.Point? in
-      guard let x = row.number(column), let y = TrainingLaw.response(row) else { return nil }
+      guard let x = variable(row), let y = TrainingLaw.response(row) else { return nil }
       return Figure.Point(x: x, y: y)
     }.sorted { $0.x < $1.x }
   }
@@ -85,7 +85,7 @@ public enum TrainingPlot {
   ) -> [Figure.Sample] {
     guard let k = law.flopsPerParameterToken else { return [] }
     return grid(points).map { n in
-      let d = rows[0].number("compute_budget").map { $0 / k / n } ?? rows[0].number("tokens") ?? .nan
+      let d = rows[0].computeBudget.map { $0 / k / n } ?? rows[0].tokens.map { Double($0) } ?? .nan
       return Figure.Sample(x: n, y: fit.value(at: [n, d]), low: nil, high: nil)
     }
   }
@@ -111,20 +111,18 @@ public enum TrainingPlot {
   }
 
   /// Validation loss over training tokens, the first seed of every model.
-  private static func learning(_ comparison: TrainingComparison, _ table: CSVTable) -> Item? {
-    guard let ids = try? table.strings("run_id"), let xs = try? table.numbers("tokens"),
-      let ys = try? table.numbers("validation_loss")
-    else { return nil }
+  private static func learning(_ comparison: TrainingComparison, _ rows: [CurveRow]) -> Item? {
     var points: [String: [Figure.Point]] = [:]
-    for (id, (x, y)) in zip(ids, zip(xs, ys)) {
-      if let x, let y, x > 0 { points[id, default: []].append(Figure.Point(x: x, y: y)) }
+    for row in rows {
+      guard let x = row.tokens, let y = row.validationLoss, x > 0 else { continue }
+      points[row.runID, default: []].append(Figure.Point(x: Double(x), y: y))
     }
     let lines = comparison.lines.filter {
-      $0.rows[0].isTraining && (points[$0.rows[0]["run_id"]]?.count ?? 0) > 2
+      $0.rows[0].isTraining && (points[$0.rows[0].runID]?.count ?? 0) > 2
     }
     guard !lines.isEmpty else { return nil }
     let curves = lines.prefix(mostCurves).enumerated().map { style, line in
-      Figure.Curve(label: escaped(line.label), points: points[line.rows[0]["run_id"]] ?? [], style: style)
+      Figure.Curve(label: escaped(line.label), points: points[line.rows[0].runID] ?? [], style: style)
     }
     let rest = lines.count > mostCurves ? " (the first \(mostCurves) of \(lines.count))" : ""
     return Item(

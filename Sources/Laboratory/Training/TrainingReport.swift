@@ -4,7 +4,7 @@ import Foundation
 public struct TrainingReport: Sendable {
   /// The comparison.
   public let comparison: TrainingComparison
-  private let curves: CSVTable?
+  private let curves: [CurveRow]?
   private let provenance: Provenance
   private let folder: String
 
@@ -12,11 +12,9 @@ public struct TrainingReport: Sendable {
   /// - Throws: `UsageError` when there are none.
   public init(folder: String) throws(UsageError) {
     self.folder = folder
-    let rows = try TrainingRow.read(folder + "/runs.csv")
-    guard !rows.isEmpty else { throw UsageError("\(folder)/runs.csv: there are no rows in it") }
-    comparison = TrainingComparison(rows)
+    comparison = TrainingComparison(try ResultFiles.trainings([folder + "/runs.csv"]))
     let curves = folder + "/curves.csv"
-    self.curves = FileManager.default.fileExists(atPath: curves) ? try CSVTable(contentsOf: curves) : nil
+    self.curves = FileManager.default.fileExists(atPath: curves) ? try CurveRow.read(curves) : nil
     provenance = try Provenance(folder: folder, fallbackName: URL(fileURLWithPath: folder).lastPathComponent)
   }
 
@@ -53,7 +51,7 @@ public struct TrainingReport: Sendable {
   private func page(_ figures: [String], _ warning: String?) -> String {
     let count = comparison.rows.count { $0.isTraining }
     var body = provenance.head(
-      rows: "\(count) trainings", startedAt: comparison.rows.map { $0["started_at"] })
+      rows: "\(count) trainings", startedAt: comparison.rows.map(\.startedAt))
     let sentences = findings
     if !sentences.isEmpty {
       body +=
@@ -73,12 +71,14 @@ public struct TrainingReport: Sendable {
           "Losses in nats. Several seeds: mean ± standard deviation; one: accuracy with Wilson's 95 % interval. "
           + "Attention memory: closed form of the most demanding layer's pass with inputs, results and workspace."
       )
+    body += comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
     body += laws + failures + provenance.section
-    let columns = TrainingRow.columns.filter { column in comparison.rows.contains { !$0[column].isEmpty } }
-    let all = comparison.rows.map { row in columns.map { row[$0] } }
+    let columns = TrainingRow.schema.filter { column in comparison.rows.contains { !column.text($0).isEmpty }
+    }
+    let all = comparison.rows.map { row in columns.map { $0.text(row) } }
     return provenance.page(
-      body + HTML.folded("All \(all.count) rows", HTML.table(columns, all)), source: "runs.csv and curves.csv"
-    )
+      body + HTML.folded("All \(all.count) rows", HTML.table(columns.map(\.name), all)),
+      source: "runs.csv and curves.csv")
   }
 
   private var findings: [String] {
@@ -93,7 +93,7 @@ public struct TrainingReport: Sendable {
   private var extremes: [String] {
     let lines = comparison.lines.filter { $0.rows[0].isTraining }
     func loss(_ line: TrainingComparison.Line) -> Double {
-      line.rows.reduce(0) { $0 + ($1.number("test_loss") ?? .nan) } / Double(line.rows.count)
+      line.rows.reduce(0) { $0 + ($1.testLoss ?? .nan) } / Double(line.rows.count)
     }
     guard comparison.laws.isEmpty, lines.count > 1, let best = lines.min(by: { loss($0) < loss($1) }),
       let worst = lines.max(by: { loss($0) < loss($1) })
@@ -115,7 +115,7 @@ public struct TrainingReport: Sendable {
 
   private var failures: String {
     guard !comparison.failures.isEmpty else { return "" }
-    let rows = comparison.failures.map { [$0["run_id"], $0["seed"], $0["status"], $0["reason"]] }
+    let rows = comparison.failures.map { [$0.runID, $0["seed"], $0["status"], $0.reason] }
     return "<h2>Not trained</h2>\n" + HTML.table(["run", "seed", "status", "reason"], rows)
   }
 }

@@ -2,33 +2,128 @@ import Basics
 import Foundation
 import Transformer
 
-/// A row of `runs.csv`: one training, or one further evaluation of it.
-public struct TrainingRow: Sendable {
-  /// The columns, in order; new ones are added at the end.
-  public static let columns = [
-    "run_id", "experiment", "task", "task_configuration", "attention", "model_configuration",
-    "training_configuration", "seed", "status", "reason", "parameters", "parameters_non_embedding", "tokens",
-    "compute_flops", "steps", "train_loss", "validation_loss", "validation_accuracy", "test_loss",
-    "test_accuracy", "entropy_rate", "seconds", "tokens_per_second", "fraction_of_peak", "threads", "isa",
-    "evaluation", "evaluation_attention", "evaluation_task", "started_at", "compute_budget",
-    "attention_bytes", "test_count", "optimal_loss", "held_out", "predicted_loss", "predicted_low",
-    "predicted_high", "predicted_by",
-  ]
+/// A row of `runs.csv`: one training, or one further evaluation of it. `TrainingRow+Schema.swift` says what each field
+/// means.
+public struct TrainingRow: Traceable, Hashable {
+  /// What is evaluated.
+  public enum Evaluation: String, CaseIterable, Hashable, Sendable {
+    /// The trained model on the test split of its own task.
+    case test
+    /// The trained model under other conditions.
+    case changed
+  }
 
-  /// The values by column; a column that is missing is empty.
-  public var values: [String: String]
+  /// How a training ended.
+  public enum Status: String, CaseIterable, Hashable, Sendable {
+    /// Trained.
+    case ok
+    /// It went wrong; the reason says how.
+    case error
+  }
+
+  // What was trained.
+  /// The column `run_id`.
+  public var runID = ""
+  /// The column `experiment`.
+  public var experiment = ""
+  /// The column `task`.
+  public var task = ""
+  /// The column `task_configuration`.
+  public var taskConfiguration = ""
+  /// The column `attention`.
+  public var attention = ""
+  /// The column `model_configuration`.
+  public var modelConfiguration = ""
+  /// The column `training_configuration`.
+  public var trainingConfiguration = ""
+  /// The column `seed`.
+  public var seed: Int?
+  /// The column `threads`.
+  public var threads: Int?
+  /// The column `isa`.
+  public var isa = ""
+  /// The column `evaluation`.
+  public var evaluation: Evaluation?
+  /// The column `evaluation_attention`.
+  public var evaluationAttention = ""
+  /// The column `evaluation_task`.
+  public var evaluationTask = ""
+  /// The column `compute_budget`.
+  public var computeBudget: Double?
+  /// The column `held_out`.
+  public var isHeldOut = false
+  // How it went.
+  /// The column `status`.
+  public var status: Status?
+  /// The column `reason`.
+  public var reason = ""
+  /// The column `started_at`.
+  public var startedAt = ""
+  // What was found.
+  /// The column `parameters`.
+  public var parameters: Int?
+  /// The column `parameters_non_embedding`.
+  public var parametersNonEmbedding: Int?
+  /// The column `tokens`.
+  public var tokens: Int?
+  /// The column `compute_flops`.
+  public var computeFlops: Double?
+  /// The column `steps`.
+  public var steps: Int?
+  /// The column `train_loss`.
+  public var trainLoss: Double?
+  /// The column `validation_loss`.
+  public var validationLoss: Double?
+  /// The column `validation_accuracy`.
+  public var validationAccuracy: Double?
+  /// The column `test_loss`.
+  public var testLoss: Double?
+  /// The column `test_accuracy`.
+  public var testAccuracy: Double?
+  /// The column `test_count`.
+  public var testCount: Int?
+  /// The column `entropy_rate`.
+  public var entropyRate: Double?
+  /// The column `optimal_loss`.
+  public var optimalLoss: Double?
+  /// The column `seconds`.
+  public var seconds: Double?
+  /// The column `tokens_per_second`.
+  public var tokensPerSecond: Double?
+  /// The column `fraction_of_peak`.
+  public var fractionOfPeak: Double?
+  /// The column `attention_bytes`.
+  public var attentionBytes: Double?
+  /// The column `predicted_loss`.
+  public var predictedLoss: Double?
+  /// The column `predicted_low`.
+  public var predictedLow: Double?
+  /// The column `predicted_high`.
+  public var predictedHigh: Double?
+  /// The column `predicted_by`.
+  public var predictedBy = ""
+  // Where it was made.
+  /// The column `machine`.
+  public var machine = ""
+  /// The column `host`.
+  public var host = ""
+  /// The column `commit`.
+  public var commit = ""
+  /// The file that it was read from together with others; no column.
+  public var source = ""
+
+  /// Creates an empty row.
+  public init() {}
 
   /// Reads the rows of a file; columns that an older file lacks are empty.
-  /// - Throws: `UsageError` when it is no `runs.csv`.
+  /// - Throws: `UsageError` when it is no `runs.csv`, or a field has the wrong type.
   public static func read(_ path: String) throws(UsageError) -> [TrainingRow] {
     let table = try CSVTable(contentsOf: path)
     guard isHeader(table.header) else {
       throw UsageError("\(path): no runs.csv of this program: it has no run_id and evaluation")
     }
     try table.requireWhole()
-    return table.rows.map { fields in
-      TrainingRow(values: Dictionary(zip(table.header, fields)) { first, _ in first })
-    }
+    return try rows(of: table)
   }
 
   /// Whether a folder has the row of a training; a torn last line, which a killed run can leave, is removed.
@@ -37,7 +132,7 @@ public struct TrainingRow: Sendable {
     guard FileManager.default.fileExists(atPath: folder.runs) else { return false }
     _ = try RowWriter.repair(folder.runs)
     guard FileManager.default.contents(atPath: folder.runs)?.isEmpty == false else { return false }
-    return try read(folder.runs).contains { $0["run_id"] == id }
+    return try read(folder.runs).contains { $0.runID == id }
   }
 
   /// Whether a header is that of a `runs.csv`.
@@ -45,47 +140,14 @@ public struct TrainingRow: Sendable {
     header.contains("run_id") && header.contains("evaluation")
   }
 
-  /// The fields in the order of the columns.
-  public var fields: [String] { TrainingRow.columns.map { values[$0] ?? "" } }
-
-  /// A value as text; empty when there is none.
-  public subscript(column: String) -> String { values[column] ?? "" }
-
-  /// A value as a number.
-  public func number(_ column: String) -> Double? { Double(self[column]) }
-
   /// Whether it is the training's own row, not a further evaluation.
-  var isTraining: Bool { self["evaluation"] == "test" }
-  /// Whether it was kept out of fits, to be predicted.
-  var isHeldOut: Bool { self["held_out"] == "true" }
+  var isTraining: Bool { evaluation == .test }
 
-  /// The row as one object.
-  public var json: JSONValue {
-    .object(
-      TrainingRow.columns.map { name in
-        let text = self[name]
-        let value: JSONValue = Int(text).map { .int($0) } ?? Double(text).map { .double($0) } ?? .string(text)
-        return JSONValue.Member(key: name, value: text.isEmpty ? .null : value)
-      })
-  }
-
-  /// A number as it stands in the CSV; empty for what is not finite.
-  static func text(_ value: Double?) -> String { value.map { $0.isFinite ? "\($0)" : "" } ?? "" }
-
-  /// `name=value` pairs of a configuration column.
-  func settings(_ column: String) -> [String: String] {
-    let pairs = self[column].split(separator: ";").map {
+  /// `name=value` pairs of a configuration.
+  static func settings(_ configuration: String) -> [String: String] {
+    let pairs = configuration.split(separator: ";").map {
       $0.split(separator: "=", maxSplits: 1).map(String.init)
     }
     return Dictionary(pairs.filter { $0.count == 2 }.map { ($0[0], $0[1]) }) { first, _ in first }
   }
-}
-
-/// The columns of `curves.csv`: one row an evaluation during training.
-public enum CurveRow {
-  /// The columns, in order.
-  public static let columns = [
-    "run_id", "experiment", "step", "tokens", "compute_flops", "learning_rate", "train_loss",
-    "validation_loss", "validation_accuracy", "gradient_norm", "seconds",
-  ]
 }

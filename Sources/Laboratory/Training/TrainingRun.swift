@@ -106,11 +106,11 @@ public struct TrainingRun {
   /// Trains until the end, early stop, or a request to stop.
   /// - Parameters:
   ///   - checkpoint: a file written twice a minute, every `checkpointEvery` steps, and when interrupted.
-  ///   - curve: called with the fields of every row of `curves.csv`.
+  ///   - curve: called with every row of `curves.csv`.
   /// - Returns: the row of `runs.csv`.
   /// - Throws: `Interrupted` after saving; `TrainingDiverged`; what tasks and attention throw.
   public func run(
-    checkpoint: String? = nil, interruption: Interruption, curve: ([String]) throws -> Void,
+    checkpoint: String? = nil, interruption: Interruption, curve: (CurveRow) throws -> Void,
     progress: (Progress) -> Void
   ) throws -> TrainingRow {
     let started = Date(), clock = ContinuousClock(), start = clock.now
@@ -130,7 +130,7 @@ public struct TrainingRun {
           tokensPerSecond: pace.tokensPerSecond, fractionOfPeak: fractionOfPeak(pace),
           secondsLeft: elapsed / Double(pace.steps) * Double(trainer.configuration.steps - trainer.step),
           evaluation: report.evaluation))
-      if report.evaluation != nil { try curve(curveFields(report, seconds: secondsBefore + elapsed)) }
+      if let point = curvePoint(report, seconds: secondsBefore + elapsed) { try curve(point) }
       guard let checkpoint else { continue }
       let every = trainer.configuration.checkpointEvery
       let isDue = every > 0 && trainer.step % every == 0
@@ -142,14 +142,16 @@ public struct TrainingRun {
     return try row(pace, seconds: secondsBefore + (clock.now - start).seconds, started: started)
   }
 
-  private func curveFields(_ report: Trainer.StepReport, seconds: Double) -> [String] {
-    guard let evaluation = report.evaluation else { return [] }
-    let numbers = [
-      operationsPerStep * Double(evaluation.step), report.learningRate, evaluation.trainLoss,
-      evaluation.validationLoss, evaluation.validationAccuracy, report.gradientNorm, seconds,
-    ]
-    return [job.id, job.experiment, "\(evaluation.step)", "\(evaluation.tokens)"]
-      + numbers.map { TrainingRow.text($0) }
+  private func curvePoint(_ report: Trainer.StepReport, seconds: Double) -> CurveRow? {
+    guard let evaluation = report.evaluation else { return nil }
+    var row = CurveRow()
+    (row.runID, row.experiment) = (job.id, job.experiment)
+    (row.step, row.tokens) = (evaluation.step, evaluation.tokens)
+    row.computeFlops = operationsPerStep * Double(evaluation.step)
+    (row.learningRate, row.gradientNorm) = (report.learningRate, report.gradientNorm)
+    (row.trainLoss, row.validationLoss) = (evaluation.trainLoss, evaluation.validationLoss)
+    (row.validationAccuracy, row.seconds) = (evaluation.validationAccuracy, seconds)
+    return row
   }
 
   private func fractionOfPeak(_ pace: Pace) -> Double? {
@@ -159,31 +161,21 @@ public struct TrainingRun {
 
   private func row(_ pace: Pace, seconds: Double, started: Date) throws -> TrainingRow {
     let test = try trainer.evaluate(.test, batches: trainer.configuration.evaluationBatches)
-    var values = identity(started: started)
+    var row = identity(started: started)
     let last = trainer.evaluations.last
-    values["status"] = "ok"
-    values["tokens"] = "\(trainer.tokens)"
-    values["compute_flops"] = TrainingRow.text(operationsPerStep * Double(trainer.step))
-    values["compute_budget"] = TrainingRow.text(job.compute)
-    values["steps"] = "\(trainer.step)"
-    values["train_loss"] = TrainingRow.text(last?.trainLoss)
-    values["validation_loss"] = TrainingRow.text(last?.validationLoss)
-    values["validation_accuracy"] = TrainingRow.text(last?.validationAccuracy)
-    values.merge(outcome(test)) { $1 }
-    values["optimal_loss"] = TrainingRow.text(try optimalLoss())
-    values["seconds"] = TrainingRow.text(seconds)
+    row.status = .ok
+    (row.tokens, row.steps) = (trainer.tokens, trainer.step)
+    (row.computeFlops, row.computeBudget) = (operationsPerStep * Double(trainer.step), job.compute)
+    (row.trainLoss, row.validationLoss) = (last?.trainLoss, last?.validationLoss)
+    row.validationAccuracy = last?.validationAccuracy
+    row.note(test)
+    row.optimalLoss = try optimalLoss()
+    (row.seconds, row.attentionBytes) = (seconds, attentionBytes)
     // A training that was finished already has no pace of its own.
-    values["tokens_per_second"] = pace.steps > 0 ? TrainingRow.text(pace.tokensPerSecond) : ""
-    values["fraction_of_peak"] = pace.steps > 0 ? TrainingRow.text(fractionOfPeak(pace)) : ""
-    values["attention_bytes"] = TrainingRow.text(attentionBytes)
-    return TrainingRow(values: values)
-  }
-
-  private func outcome(_ test: CrossEntropy) -> [String: String] {
-    [
-      "test_loss": TrainingRow.text(test.mean), "test_accuracy": TrainingRow.text(test.accuracy),
-      "test_count": "\(test.rows)",
-    ]
+    if pace.steps > 0 {
+      (row.tokensPerSecond, row.fractionOfPeak) = (pace.tokensPerSecond, fractionOfPeak(pace))
+    }
+    return row
   }
 
   /// The true law's loss on the very examples of the test, where the task knows it.
@@ -201,19 +193,18 @@ public struct TrainingRun {
   }
 
   /// What a row says before anything is trained.
-  func identity(started: Date) -> [String: String] {
+  func identity(started: Date) -> TrainingRow {
     let model = trainer.model
-    return [
-      "run_id": job.id, "experiment": job.experiment, "task": job.task,
-      "task_configuration": trainer.task.configurationSummary, "attention": model.configuration.attention,
-      "model_configuration": model.configuration.summary,
-      "training_configuration": trainer.configuration.summary,
-      "seed": "\(job.seed)", "parameters": "\(model.parameterCount)",
-      "parameters_non_embedding": "\(model.nonEmbeddingParameterCount)",
-      "entropy_rate": TrainingRow.text(trainer.task.entropyRate), "threads": "\(threads)",
-      "isa": InstructionSet.default.rawValue, "evaluation": "test", "held_out": "\(job.isHeldOut)",
-      "started_at": started.formatted(.iso8601),
-    ]
+    var row = TrainingRow(job, started: started)
+    row.taskConfiguration = trainer.task.configurationSummary
+    row.attention = model.configuration.attention
+    row.modelConfiguration = model.configuration.summary
+    row.trainingConfiguration = trainer.configuration.summary
+    row.parameters = model.parameterCount
+    row.parametersNonEmbedding = model.nonEmbeddingParameterCount
+    row.entropyRate = trainer.task.entropyRate
+    (row.threads, row.isa) = (threads, InstructionSet.default.rawValue)
+    return row
   }
 
   /// The trained model under other conditions: a row each, with the test loss and accuracy.
@@ -229,16 +220,28 @@ public struct TrainingRun {
       let judge = try Trainer(model: model, task: task, configuration: trainer.configuration)
       let probe = ModelInput(
         try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
-      var values = identity(started: started)
-      values.merge(outcome(try judge.evaluate(.test, batches: evaluation.batches))) { $1 }
-      values["attention_bytes"] = TrainingRow.text(try model.attentionBytes(probe, pass: .forward))
-      values["status"] = "ok"
-      values["steps"] = "\(trainer.step)"
-      values["evaluation"] = "changed"
-      values["evaluation_attention"] = model.configuration.attention
-      values["evaluation_task"] = task.configurationSummary
-      return TrainingRow(values: values)
+      var row = identity(started: started)
+      row.note(try judge.evaluate(.test, batches: evaluation.batches))
+      row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
+      (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
+      row.evaluationAttention = model.configuration.attention
+      row.evaluationTask = task.configurationSummary
+      return row
     }
+  }
+}
+
+extension TrainingRow {
+  /// A row that knows what is to be trained and where, and nothing else yet.
+  init(_ job: TrainingJob, started: Date) {
+    self.init()
+    (runID, experiment, task, seed) = (job.id, job.experiment, job.task, job.seed)
+    (evaluation, isHeldOut, startedAt) = (.test, job.isHeldOut, started.formatted(.iso8601))
+    (machine, host) = (Machine.current.kind, Machine.current.host)
+  }
+
+  fileprivate mutating func note(_ test: CrossEntropy) {
+    (testLoss, testAccuracy, testCount) = (test.mean, test.accuracy, test.rows)
   }
 }
 

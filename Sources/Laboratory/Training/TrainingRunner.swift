@@ -42,10 +42,12 @@ public struct TrainingRunner {
     let todo = jobs.enumerated().filter { !done.contains($0.element.id) }
     if !todo.isEmpty {
       let peaks = try await record(todo.map(\.element))
-      try train(todo, peaks, interruption, note, progress)
+      let commit = await Tool.commit(anchors: [preset.file]) ?? ""
+      try train(todo, peaks, commit, interruption, note, progress)
     }
     return Outcome(
-      kept: jobs.count - todo.count, added: todo.count, rows: try TrainingRow.read(folder.runs))
+      kept: jobs.count - todo.count, added: todo.count,
+      rows: RowOrigin(beside: folder.runs).filled(try TrainingRow.read(folder.runs)))
   }
 
   /// Removes what a killed run can leave: torn lines, rows of a training without its final row, and points of a
@@ -62,16 +64,16 @@ public struct TrainingRunner {
     guard FileManager.default.fileExists(atPath: folder.runs) else { return [] }
     let rows = try TrainingRow.read(folder.runs)
     let all = Set(preset.trainings.map(\.id))
-    if let stranger = rows.first(where: { !all.contains($0["run_id"]) }) {
+    if let stranger = rows.first(where: { !all.contains($0.runID) }) {
       throw UsageError(
-        "\(folder.runs): \(stranger["task"]) with \(stranger["attention"]) (run_id \(stranger["run_id"])) is no training"
+        "\(folder.runs): \(stranger.task) with \(stranger.attention) (run_id \(stranger.runID)) is no training"
           + " of \(preset.file) as it is now: the preset or its --set flags have changed; \(RunFolder.remedy)"
       )
     }
     try EnvironmentRecord.checkMachine(of: folder)
-    let done = Set(rows.filter(\.isTraining).map { $0["run_id"] })
-    if rows.contains(where: { !done.contains($0["run_id"]) }) {
-      let kept = rows.filter { done.contains($0["run_id"]) }
+    let done = Set(rows.filter(\.isTraining).map(\.runID))
+    if rows.contains(where: { !done.contains($0.runID) }) {
+      let kept = rows.filter { done.contains($0.runID) }
       try RunFolder.replace(
         folder.runs, with: ([TrainingRow.columns] + kept.map(\.fields)).map(CSVTable.line).joined())
     }
@@ -96,8 +98,8 @@ public struct TrainingRunner {
   }
 
   private func train(
-    _ todo: [(offset: Int, element: TrainingJob)], _ peaks: [Int: Double], _ interruption: Interruption,
-    _ note: (String) -> Void, _ progress: (String) -> Void
+    _ todo: [(offset: Int, element: TrainingJob)], _ peaks: [Int: Double], _ commit: String,
+    _ interruption: Interruption, _ note: (String) -> Void, _ progress: (String) -> Void
   ) throws {
     for (index, job) in todo {
       let label = "[\(index + 1)/\(jobs.count)] \(Self.label(job, among: jobs))"
@@ -109,14 +111,14 @@ public struct TrainingRunner {
         try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id)
         let prediction = job.isHeldOut ? try predict(run) : nil
         if let prediction { note("\(label): predicted before it is made: \(prediction.text)") }
-        let points = try RowWriter(path: folder.curves, columns: CurveRow.columns)
+        let points = try RowWriter(path: folder.curves, of: CurveRow.self)
         var row = try run.run(checkpoint: checkpoint, interruption: interruption) {
           try points.append($0)
         } progress: {
           progress("\(label): \(Self.line($0))")
         }
-        row.values.merge(prediction?.values ?? [:]) { $1 }
-        try append(try run.evaluate(catalog: catalog) + [row])
+        prediction?.store(in: &row)
+        try append(try run.evaluate(catalog: catalog) + [row], commit)
         note("\(label): \(Self.summary(row))")
       } catch let error as Interrupted {
         throw error
@@ -126,13 +128,9 @@ public struct TrainingRunner {
         throw UsageError("\(error)")
       } catch {
         note("\(label): \(error)")
-        try append([
-          TrainingRow(values: [
-            "run_id": job.id, "experiment": job.experiment, "task": job.task, "seed": "\(job.seed)",
-            "status": "error", "reason": "\(error)", "evaluation": "test",
-            "started_at": Date().formatted(.iso8601),
-          ])
-        ])
+        var row = TrainingRow(job, started: Date())
+        (row.status, row.reason) = (.error, "\(error)")
+        try append([row], commit)
       }
       for file in [checkpoint, TrainingRun.clock(checkpoint)] {
         try? FileManager.default.removeItem(atPath: file)
@@ -140,9 +138,12 @@ public struct TrainingRunner {
     }
   }
 
-  private func append(_ rows: [TrainingRow]) throws(UsageError) {
-    let writer = try RowWriter(path: folder.runs, columns: TrainingRow.columns)
-    for row in rows { try writer.append(row.fields) }
+  private func append(_ rows: [TrainingRow], _ commit: String) throws(UsageError) {
+    let writer = try RowWriter(path: folder.runs, of: TrainingRow.self)
+    for var row in rows {
+      row.commit = commit
+      try writer.append(row)
+    }
   }
 
   private func predict(_ run: TrainingRun) throws -> TrainingLaw.HeldOut? {
@@ -177,8 +178,7 @@ public struct TrainingRunner {
   }
 
   private static func summary(_ row: TrainingRow) -> String {
-    func value(_ column: String) -> String { row.number(column).map { Quantity.significant($0, 4) } ?? "–" }
-    return
-      "test loss \(value("test_loss")), accuracy \(value("test_accuracy")), \(value("seconds")) s"
+    func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
+    return "test loss \(text(row.testLoss)), accuracy \(text(row.testAccuracy)), \(text(row.seconds)) s"
   }
 }

@@ -39,9 +39,9 @@ struct TrainingSweep {
   /// Numeric settings of the task and of the only kind of attention in the layers.
   private static func numbers(_ line: TrainingComparison.Line) -> [String: Double] {
     let row = line.rows[0]
-    let task = row.settings(row.isTraining ? "task_configuration" : "evaluation_task")
+    let task = TrainingRow.settings(row.isTraining ? row.taskConfiguration : row.evaluationTask)
     var numbers = task.compactMapValues { Double($0) }
-    let attention = row.isTraining ? row["attention"] : row["evaluation_attention"]
+    let attention = row.isTraining ? row.attention : row.evaluationAttention
     if let layers = try? LayerAttention.parse(attention), layers.count == 1 {
       for (key, value) in layers[0].settings { numbers[key] = Double("\(value)") }
     }
@@ -57,13 +57,13 @@ struct TrainingSweep {
   }
 
   private static func point(_ line: TrainingComparison.Line, _ x: Double) -> Figure.Point? {
-    let all = line.rows.compactMap { $0.number("test_accuracy") }
+    let all = line.rows.compactMap(\.testAccuracy)
     guard let low = all.min(), let high = all.max() else { return nil }
     let mean = all.reduce(0, +) / Double(all.count)
-    guard all.count == 1, let count = line.rows[0].number("test_count"), count > 0 else {
+    guard all.count == 1, let count = line.rows[0].testCount, count > 0 else {
       return Figure.Point(x: x, y: mean, low: low, high: high)
     }
-    let interval = TrainingComparison.Line.wilson(share: mean, count: count)
+    let interval = TrainingComparison.Line.wilson(share: mean, count: Double(count))
     return Figure.Point(x: x, y: mean, low: interval.low, high: interval.high)
   }
 }

@@ -1,0 +1,170 @@
+import Basics
+import Foundation
+
+/// What the fields of a column hold: how a table, a flag or a process border writes such a value, and which values exist.
+///
+/// Every number is bounded, so that no arithmetic on what a user edited overflows: whole numbers to 2⁵³, which every
+/// reader of JSON keeps, others to 10⁶⁰, whose fourth power is a number still. What would not be read is not written.
+public struct ColumnKind<Value: Sendable>: Sendable {
+  /// A text read: the value, or what would have been allowed.
+  enum Reading {
+    case value(Value)
+    case refused(String)
+  }
+
+  /// The type in words: `text`, `whole number`, `number`, `true or false`, `one of a list`.
+  public let type: String
+  /// What is allowed, in words.
+  public let allowed: String
+  let read: @Sendable (String) -> Reading
+  let write: @Sendable (Value) -> JSONValue
+
+  init(
+    _ type: String, _ allowed: String, read: @escaping @Sendable (String) -> Reading,
+    write: @escaping @Sendable (Value) -> JSONValue
+  ) {
+    (self.type, self.allowed, self.read, self.write) = (type, allowed, read, write)
+  }
+
+  /// The same kind with other words for what is allowed.
+  func described(_ allowed: String) -> ColumnKind {
+    ColumnKind(
+      type, allowed,
+      read: { [read] text in
+        if case .value(let value) = read(text) { .value(value) } else { .refused(allowed) }
+      }, write: write)
+  }
+}
+
+/// The bounds of numbers in tables.
+enum ColumnBounds {
+  /// The largest whole number: 2⁵³.
+  static let whole = 1 << 53
+  /// The largest number.
+  static let number = 1e60
+}
+
+extension ColumnKind where Value == String {
+  /// Any text.
+  static let text = ColumnKind("text", "text", read: { .value($0) }, write: { .string($0) })
+
+  /// One of some words, which a program of another version may not know as a type.
+  static func words(_ words: [String]) -> ColumnKind {
+    let allowed = "one of " + words.joined(separator: ", ")
+    return ColumnKind(
+      "one of a list", allowed, read: { words.contains($0) ? .value($0) : .refused(allowed) },
+      write: { .string($0) })
+  }
+}
+
+extension ColumnKind where Value == Int {
+  /// A whole number of at least a bound.
+  static func count(from least: Int = 0) -> ColumnKind {
+    ColumnKind(
+      "whole number", "a whole number of at least \(least)",
+      read: { text in
+        guard let value = whole(text), value >= least else {
+          // What is too large to be held is too large to be allowed.
+          let isHuge = Double(text).map { $0.isFinite && $0 > Double(ColumnBounds.whole) } ?? false
+          return .refused(
+            isHuge
+              ? "a whole number of at most \(ColumnBounds.whole)" : "a whole number of at least \(least)")
+        }
+        guard value <= ColumnBounds.whole else {
+          return .refused("a whole number of at most \(ColumnBounds.whole)")
+        }
+        return .value(value)
+      }, write: { (least...ColumnBounds.whole).contains($0) ? .int($0) : .null })
+  }
+
+  /// A whole number in a range.
+  static func integer(_ range: ClosedRange<Int>) -> ColumnKind {
+    let allowed = "a whole number from \(range.lowerBound) to \(range.upperBound)"
+    return ColumnKind(
+      "whole number", allowed,
+      read: { text in
+        Int(text).flatMap { range.contains($0) ? .value($0) : nil } ?? .refused(allowed)
+      }, write: { .int($0) })
+  }
+
+  /// Any whole number that fits; seeds of trainings may be negative.
+  static let anyInteger = ColumnKind(
+    "whole number", "a whole number", read: { Int($0).map { .value($0) } ?? .refused("a whole number") },
+    write: { .int($0) })
+
+  private static func whole(_ text: String) -> Int? {
+    Int(text) ?? Double(text).flatMap { Int(exactly: $0) }
+  }
+}
+
+extension ColumnKind where Value == UInt64 {
+  /// A seed.
+  static let seed = ColumnKind(
+    "whole number", "a whole number",
+    read: { UInt64($0).map { .value($0) } ?? .refused("a whole number") },
+    write: { $0 <= UInt64(Int.max) ? .int(Int($0)) : .string("\($0)") })
+}
+
+extension ColumnKind where Value == Double {
+  /// What is measured is finite and not negative.
+  static let amount = bounded("a number of at least 0", from: 0)
+  /// Time passes.
+  static let duration = bounded("a number above 0", from: 1 / ColumnBounds.number)
+  /// A number of either sign.
+  static let real = bounded("a finite number", from: -ColumnBounds.number)
+  /// A number of either sign and any size: what a fit found, which nothing here computes with.
+  static let finite = ColumnKind(
+    "number", "a finite number",
+    read: { text in Double(text).flatMap { $0.isFinite ? .value($0) : nil } ?? .refused("a finite number") },
+    write: { .double($0) })
+  /// A part of a whole.
+  static let fraction = range("a fraction from 0 to 1", 0...1)
+  /// A rate as a fraction of a measured peak, which is too low when other work ran beside its measurement; more than
+  /// twice the peak says nothing.
+  static let fractionOfPeak = range("a fraction from 0 to \(Int(mostOfPeak))", 0...mostOfPeak)
+  /// The largest fraction of a measured peak that is kept.
+  static let mostOfPeak = 2.0
+
+  private static func bounded(_ allowed: String, from least: Double) -> ColumnKind {
+    ColumnKind(
+      "number", allowed,
+      read: { text in
+        guard let value = Double(text), value.isFinite, value >= least else { return .refused(allowed) }
+        guard value <= ColumnBounds.number else {
+          return .refused("a number of at most \(ColumnBounds.number)")
+        }
+        return .value(value)
+      }, write: { (least...ColumnBounds.number).contains($0) ? .double($0) : .null })
+  }
+
+  private static func range(_ allowed: String, _ range: ClosedRange<Double>) -> ColumnKind {
+    ColumnKind(
+      "number", allowed,
+      read: { text in
+        Double(text).flatMap { range.contains($0) ? .value($0) : nil } ?? .refused(allowed)
+      }, write: { range.contains($0) ? .double($0) : .null })
+  }
+}
+
+extension ColumnKind where Value == Bool {
+  /// true or false.
+  static let flag = ColumnKind(
+    "true or false", "true or false",
+    read: { text in
+      switch text.lowercased() {
+      case "true", "1": .value(true)
+      case "false", "0": .value(false)
+      default: .refused("true or false")
+      }
+    }, write: { .bool($0) })
+}
+
+extension ColumnKind where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
+  /// One of the cases of a string enumeration.
+  static var choice: ColumnKind {
+    let allowed = "one of " + Value.allCases.map(\.rawValue).joined(separator: ", ")
+    return ColumnKind(
+      "one of a list", allowed, read: { Value(rawValue: $0).map { .value($0) } ?? .refused(allowed) },
+      write: { .string($0.rawValue) })
+  }
+}

@@ -1,0 +1,111 @@
+import ScalingLaws
+
+/// A row of `fits.csv`: one parameter of a fit, with the fit.
+public struct FitRow: Record, Hashable {
+  /// The column `group`.
+  public var group = ""
+  /// The column `form`.
+  public var form = ""
+  /// The column `formula`.
+  public var formula = ""
+  /// The column `loss`.
+  public var loss = ""
+  /// The column `delta`.
+  public var delta: Double?
+  /// The column `space`.
+  public var space = ""
+  /// The column `rows_used`.
+  public var rowsUsed: Int?
+  /// The column `rows_dropped`.
+  public var rowsDropped: Int?
+  /// The column `objective`.
+  public var objective: Double?
+  /// The column `rss`.
+  public var rss: Double?
+  /// The column `aicc`.
+  public var aicc: Double?
+  /// The column `bic`.
+  public var bic: Double?
+  /// The column `condition_number`.
+  public var conditionNumber: Double?
+  /// The column `starts`.
+  public var starts: Int?
+  /// The column `starts_at_best`.
+  public var startsAtBest: Int?
+  /// The column `distinct_minima`.
+  public var distinctMinima: Int?
+  /// The column `converged`.
+  public var converged: Bool?
+  /// The column `parameter`.
+  public var parameter = ""
+  /// The column `value`.
+  public var value: Double?
+  /// The column `standard_error`.
+  public var standardError: Double?
+  /// The column `low`.
+  public var low: Double?
+  /// The column `high`.
+  public var high: Double?
+  /// The column `interval`.
+  public var interval = ""
+  /// The column `warnings`.
+  public var warnings = ""
+
+  /// Creates an empty row.
+  public init() {}
+
+  /// The columns, in order.
+  public static let schema: [Field<FitRow>] = fit + estimate
+
+  private static let fit: [Field<FitRow>] = [
+    .field("group", \.group, .text, .contender, "the value of the column that splits the rows"),
+    .field("form", \.form, .text, .contender, "the form; see attnlab list"),
+    .field("formula", \.formula, .text, .contender, "the formula"),
+    .field("loss", \.loss, .text, .contender, "squares, huber or absolute"),
+    .optional("delta", \.delta, .finite, .contender, "where Huber's loss turns linear"),
+    .field("space", \.space, .text, .contender, "log: relative errors; raw: absolute ones"),
+    .optional("rows_used", \.rowsUsed, .count(), .record, unit: "rows", "rows in the fit"),
+    .optional("rows_dropped", \.rowsDropped, .count(), .record, unit: "rows", "rows left out on request"),
+    .optional("objective", \.objective, .finite, .quantity, "the summed loss in the chosen space"),
+    .optional("rss", \.rss, .finite, .quantity, "the sum of squared residuals"),
+    .optional("aicc", \.aicc, .finite, .quantity, "Akaike's criterion for small samples"),
+    .optional("bic", \.bic, .finite, .quantity, "Bayes' criterion"),
+    .optional("condition_number", \.conditionNumber, .finite, .quantity, "of the scaled Jacobian"),
+    .optional("starts", \.starts, .count(), .record, "starting points"),
+    .optional("starts_at_best", \.startsAtBest, .count(), .record, "those that ended at the best minimum"),
+    .optional("distinct_minima", \.distinctMinima, .count(), .record, "minima found"),
+    .optional("converged", \.converged, .flag, .record, "whether the best start converged"),
+  ]
+
+  private static let estimate: [Field<FitRow>] = [
+    .field("parameter", \.parameter, .text, .contender, "the parameter"),
+    .optional("value", \.value, .finite, .quantity, "its estimate; empty when it is not identified"),
+    .optional("standard_error", \.standardError, .finite, .quantity, "of the estimate"),
+    .optional("low", \.low, .finite, .quantity, "lower end of its 95 % interval"),
+    .optional("high", \.high, .finite, .quantity, "upper end"),
+    .field("interval", \.interval, .text, .record, "how the interval was made"),
+    .field("warnings", \.warnings, .text, .record, "codes of the warnings, separated by blanks"),
+  ]
+}
+
+extension FitRecord {
+  /// The rows of this fit in `fits.csv`; what is not known is an empty field.
+  public var rows: [FitRow] {
+    var row = FitRow()
+    (row.group, row.form, row.formula) = (group ?? "", fit.form.name, fit.form.formula)
+    (row.loss, row.delta) = (fit.options.loss.name, fit.options.loss.delta)
+    row.space = fit.options.space.rawValue
+    (row.rowsUsed, row.rowsDropped) = (fit.data.count, fit.droppedRows.count)
+    (row.objective, row.rss, row.aicc, row.bic) = (fit.objective, fit.rss, fit.aicc, fit.bic)
+    (row.conditionNumber, row.starts) = (fit.conditionNumber, fit.starts)
+    (row.startsAtBest, row.distinctMinima) = (fit.startsAtBest, fit.distinctMinima)
+    row.converged = fit.converged
+    row.warnings = warnings.map(\.code).joined(separator: " ")
+    return fit.parameters.map { parameter in
+      (row.parameter, row.value) = (parameter.name, parameter.value)
+      (row.standardError, row.low, row.high) = (parameter.standardError, parameter.low, parameter.high)
+      row.interval = parameter.interval
+      return row
+    }
+  }
+}

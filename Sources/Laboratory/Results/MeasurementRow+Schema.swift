@@ -1,0 +1,95 @@
+import AttentionCore
+import Tensors
+
+extension MeasurementRow {
+  /// The columns of `measurements.csv`. New ones are added at the end.
+  public static let schema: [Field<MeasurementRow>] = question + answer + later
+
+  /// What was measured.
+  private static let question: [Field<MeasurementRow>] = [
+    .field("preset", \.preset, .text, .contender, phrase: "%", "the preset; empty for a single measurement"),
+    .field("experiment", \.experiment, .text, .contender, phrase: "%", "the experiment of the preset"),
+    .field("variant", \.variant, .text, .contender, phrase: "%", "the variant's id, or a peer's name"),
+    .field(
+      "configuration", \.configuration, .text, .contender, phrase: "%",
+      "name=value of all settings of the variant, separated by ;"),
+    .optional("pass", \.pass, .choice, .shape, phrase: "%", "what is timed"),
+    .optional("batch", \.batch, .count(), .shape, unit: "sequences", phrase: "batch %", "sequences"),
+    .optional("query_heads", \.queryHeads, .count(), .shape, phrase: "% heads", "heads of q"),
+    .optional("key_heads", \.keyHeads, .count(), .shape, phrase: "% key heads", "heads of k and v"),
+    .optional("query_length", \.queryLength, .count(), .length, unit: "tokens", "rows of q"),
+    .optional("key_length", \.keyLength, .count(), .length, unit: "tokens", "rows of k and v"),
+    .optional("head_dim", \.headDim, .count(), .shape, phrase: "head dim %", "last axis of q and k"),
+    .optional("value_dim", \.valueDim, .count(), .shape, phrase: "value dim %", "last axis of v"),
+    .optional("causal", \.causal, .flag, .shape, phrase: "causal", "whether a query sees only its past"),
+    .optional("threads", \.threads, .count(), .shape, phrase: "% threads", "threads of the pass"),
+    .field(
+      "isa", \.isa, .words(InstructionSet.allCases.map(\.rawValue)), .contender, phrase: "%",
+      "the instruction set of the kernels"),
+    .field("input", \.input, .text, .contender, phrase: "%", "where q, k and v come from"),
+    .optional("seed", \.seed, .seed, .contender, phrase: "seed %", "the seed of inputs and draws"),
+  ]
+
+  /// How it went, and what was found.
+  private static let answer: [Field<MeasurementRow>] = [
+    .optional("status", \.status, .choice, .record, "how it ended"),
+    .field("reason", \.reason, .text, .record, "why it ended so when it is not ok, in one line"),
+    .optional("repeats", \.repeats, .count(), .record, unit: "passes", "timed passes"),
+    .optional("seconds_median", \.secondsMedian, .duration, .quantity, unit: "s", "median time of a pass"),
+    .optional("seconds_p20", \.secondsP20, .duration, .quantity, unit: "s", "20th percentile of the times"),
+    .optional("seconds_p80", \.secondsP80, .duration, .quantity, unit: "s", "80th percentile of the times"),
+    .optional(
+      "flops", \.flops, .amount, .quantity, unit: "operations",
+      "floating-point operations on needed pairs, closed form"),
+    .optional("gflops", \.gflops, .amount, .quantity, unit: "GFLOP/s", "flops ÷ seconds_median ÷ 1e9"),
+    .optional(
+      "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .quantity,
+      "gflops ÷ the multiply-add peak measured in the same run with the same threads and instruction set; "
+        + "empty when it exceeds 2, where the peak cannot be right"),
+    .optional("density", \.density, .amount, .quantity, "needed pairs ÷ all pairs, with multiplicity"),
+    .optional(
+      "plan_seconds", \.planSeconds, .amount, .quantity, unit: "s",
+      "time to configure the variant: tile lists, rotations"),
+    .optional("plan_bytes", \.planBytes, .count(), .quantity, unit: "bytes", "what that leaves"),
+    .optional(
+      "workspace_bytes", \.workspaceBytes, .count(), .quantity, unit: "bytes",
+      "memory_bytes without inputs, results and log-sum-exp"),
+    .optional(
+      "peak_rss_bytes", \.peakRSSBytes, .count(), .quantity, unit: "bytes",
+      "high-water mark of the process"),
+    .optional(
+      "predicted_bytes", \.predictedBytes, .amount, .quantity, unit: "bytes",
+      "the closed form of memory_bytes"),
+    .optional(
+      "error_rel", \.errorRel, .amount, .quantity,
+      "‖x − x_full‖ ÷ ‖x_full‖ over sampled query rows; x is the output, or for backward the gradient of q; "
+        + "full attention computes from float32 inputs"),
+    .field("cell_id", \.cellID, .text, .record, "a hash of what is measured"),
+    .field("started_at", \.startedAt, .text, .record, "when it began, ISO 8601, UTC"),
+  ]
+
+  /// Columns that came later.
+  private static let later: [Field<MeasurementRow>] = [
+    .optional(
+      "memory_bytes", \.memoryBytes, .count(), .quantity, unit: "bytes",
+      "peak of the ledger during the pass: inputs, results and workspace"),
+    .optional(
+      "tile_waste", \.tileWaste, .amount, .quantity,
+      "pairs that the tiles visit ÷ pairs that the definition needs"),
+    .field(
+      "precision", \.precision, .choice, .contender, phrase: "%",
+      "how q, k and v are stored; float32 where a file does not say"),
+    .optional(
+      "error_oracle_rel", \.errorOracleRel, .amount, .quantity,
+      "as error_rel, against the variant's own definition on the inputs as stored"),
+    .optional(
+      "state_bytes", \.stateBytes, .amount, .quantity, unit: "bytes",
+      "what a decoder keeps of the past, by the closed form"),
+    .field(
+      "machine", \.machine, .text, .shape, phrase: "%", "processor, number of processors, instruction set"),
+    .field("host", \.host, .text, .origin, phrase: "host %", "the name of the computer"),
+    .field(
+      "commit", \.commit, .text, .origin, phrase: "commit %",
+      "the commit of the sources, with + when files differ from it"),
+  ]
+}

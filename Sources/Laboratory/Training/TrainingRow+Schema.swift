@@ -1,0 +1,93 @@
+import Tensors
+
+extension TrainingRow {
+  /// The columns of `runs.csv`. New ones are added at the end.
+  public static let schema: [Field<TrainingRow>] = question + answer + later
+
+  private static let question: [Field<TrainingRow>] = [
+    .field("run_id", \.runID, .text, .record, "a hash of what is trained"),
+    .field("experiment", \.experiment, .text, .contender, phrase: "%", "the experiment of the preset"),
+    .field("task", \.task, .text, .contender, phrase: "%", "the task; see attnlab list"),
+    .field(
+      "task_configuration", \.taskConfiguration, .text, .contender, "name=value of the task, separated by ;"),
+    .field("attention", \.attention, .text, .contender, phrase: "%", "the attention of the layers in turn"),
+    .field(
+      "model_configuration", \.modelConfiguration, .text, .contender,
+      "name=value of the model, separated by ;"),
+    .field(
+      "training_configuration", \.trainingConfiguration, .text, .contender,
+      "name=value of the training, separated by ;"),
+    .optional("seed", \.seed, .anyInteger, .contender, "the seed of weights, batches and dropout"),
+    .optional("status", \.status, .choice, .record, "how it ended"),
+    .field("reason", \.reason, .text, .record, "why it ended so when it is not ok, in one line"),
+  ]
+
+  private static let answer: [Field<TrainingRow>] = [
+    .optional("parameters", \.parameters, .count(), .quantity, "trainable parameters N"),
+    .optional(
+      "parameters_non_embedding", \.parametersNonEmbedding, .count(), .quantity,
+      "those outside the embedding tables"),
+    .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens D"),
+    .optional(
+      "compute_flops", \.computeFlops, .amount, .quantity, unit: "operations",
+      "counted training operations C, forward and backward"),
+    .optional("steps", \.steps, .count(), .quantity, unit: "steps", "optimiser steps"),
+    .optional("train_loss", \.trainLoss, .real, .quantity, unit: "nats", "loss on the last training batches"),
+    .optional("validation_loss", \.validationLoss, .real, .quantity, unit: "nats", "at the last evaluation"),
+    .optional("validation_accuracy", \.validationAccuracy, .fraction, .quantity, "at the last evaluation"),
+    .optional("test_loss", \.testLoss, .real, .quantity, unit: "nats", "mean loss on the test split"),
+    .optional("test_accuracy", \.testAccuracy, .fraction, .quantity, "of the scored test positions"),
+    .optional(
+      "entropy_rate", \.entropyRate, .real, .quantity, unit: "nats", "of the source, where it is known"),
+    .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "time of the training"),
+    .optional(
+      "tokens_per_second", \.tokensPerSecond, .amount, .quantity, unit: "tokens/s",
+      "pace of steps without an evaluation"),
+    .optional(
+      "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .quantity,
+      "counted operations a second ÷ the measured multiply-add peak; empty when it exceeds 2, where the peak "
+        + "cannot be right"),
+    .optional("threads", \.threads, .count(), .contender, phrase: "% threads", "threads"),
+    .field(
+      "isa", \.isa, .words(InstructionSet.allCases.map(\.rawValue)), .contender, phrase: "%",
+      "the instruction set of the kernels"),
+    .optional(
+      "evaluation", \.evaluation, .choice, .contender, phrase: "%",
+      "test: the training's own row; changed: the model under other conditions"),
+    .field(
+      "evaluation_attention", \.evaluationAttention, .text, .contender, phrase: "%",
+      "the attention of a changed evaluation"),
+    .field(
+      "evaluation_task", \.evaluationTask, .text, .contender, "the task settings of a changed evaluation"),
+    .field("started_at", \.startedAt, .text, .record, "when it began, ISO 8601, UTC"),
+  ]
+
+  private static let later: [Field<TrainingRow>] = [
+    .optional(
+      "compute_budget", \.computeBudget, .amount, .contender, unit: "operations", phrase: "C %",
+      "training operations that were allowed"),
+    .optional(
+      "attention_bytes", \.attentionBytes, .amount, .quantity, unit: "bytes",
+      "closed form of the most demanding layer's attention pass"),
+    .optional(
+      "test_count", \.testCount, .count(), .contender, unit: "positions", phrase: "% positions",
+      "scored test positions"),
+    .optional(
+      "optimal_loss", \.optimalLoss, .real, .quantity, unit: "nats",
+      "what the source's own law scores on the same test examples"),
+    .field(
+      "held_out", \.isHeldOut, .flag, .contender, phrase: "held out", "whether it is kept out of fits"),
+    .optional(
+      "predicted_loss", \.predictedLoss, .real, .quantity, unit: "nats",
+      "what the others' law said before it was trained"),
+    .optional("predicted_low", \.predictedLow, .real, .quantity, unit: "nats", "lower end of its interval"),
+    .optional("predicted_high", \.predictedHigh, .real, .quantity, unit: "nats", "upper end of its interval"),
+    .field("predicted_by", \.predictedBy, .text, .record, "the law that said so"),
+    .field(
+      "machine", \.machine, .text, .shape, phrase: "%", "processor, number of processors, instruction set"),
+    .field("host", \.host, .text, .origin, phrase: "host %", "the name of the computer"),
+    .field(
+      "commit", \.commit, .text, .origin, phrase: "commit %",
+      "the commit of the sources, with + when files differ from it"),
+  ]
+}
