@@ -76,10 +76,10 @@ struct ApplyCommand: ParsableCommand {
   @Option(help: "Rotations of lsh, [head, d, hashes, buckets/2].")
   var rotations: String?
 
-  @Option(help: "Where the buckets of the queries go (lsh), int32 [batch, head, hashes, n].")
+  @Option(help: "Where the buckets of the queries go (lsh), int32 [batch, head, hashes, n]; -1 in padding.")
   var buckets: String?
 
-  @Option(help: "Where the buckets of the keys go (lsh), int32 [batch, head, hashes, keys].")
+  @Option(help: "Where the buckets of the keys go (lsh), int32 [batch, head, hashes, keys]; -1 in padding.")
   var keyBuckets: String?
 
   @Option(help: "The seed of the variant's own draws; attnlab mask takes the same.")

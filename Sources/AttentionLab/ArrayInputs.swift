@@ -60,13 +60,17 @@ struct ArrayInputs {
     guard array.shape.count == 4, !array.shape.contains(0) else {
       throw UsageError("\(path): shape \(array.shape); \(name) takes [batch, heads, n, d], none of them 0")
     }
+    return try Tensor(finite(array, path), shape: array.shape)
+  }
+
+  /// The numbers of an array in single precision.
+  /// - Throws: `UsageError` that names the first that is NaN or infinite there.
+  static func finite(_ array: NpyArray, _ path: String) throws(UsageError) -> [Float] {
     let values = array.floats
-    if let bad = values.firstIndex(where: { !$0.isFinite }) {
-      let index = zip(Tensor.rowMajorStrides(array.shape), array.shape).map { bad / $0 % $1 }
-      throw UsageError(
-        "\(path): element \(index) is \(values[bad]) in single precision; finite numbers are needed")
-    }
-    return try Tensor(values, shape: array.shape)
+    guard let bad = values.firstIndex(where: { !$0.isFinite }) else { return values }
+    let index = zip(Tensor.rowMajorStrides(array.shape), array.shape).map { bad / $0 % $1 }
+    throw UsageError(
+      "\(path): element \(index) is \(values[bad]) in single precision; finite numbers are needed")
   }
 
   /// Whole numbers of a comma-separated list.
@@ -102,6 +106,6 @@ extension AnyAttention {
       throw UsageError("\(path): rotations hold \(array.type); they take real numbers")
     }
     return AnyAttention(
-      try hashing(for: "--rotations").with(rotations: array.floats, shape: array.shape))
+      try hashing(for: "--rotations").with(rotations: ArrayInputs.finite(array, path), shape: array.shape))
   }
 }

@@ -42,7 +42,8 @@ public struct AttentionLab: ParsableCommand {
   public static func run(arguments: [String], catalog: Catalog) -> Int32 {
     let arguments = joiningNegativeNumbers(arguments)
     do {
-      if let problem = InstructionSet.environmentProblem { throw UsageError(problem) }
+      let problem = InstructionSet.environmentProblem ?? BFloat16Choice.environmentProblem
+      if let problem { throw UsageError(problem) }
       try checkSubcommand(arguments.first)
       try $catalog.withValue(catalog) { try execute(arguments) }
       return 0

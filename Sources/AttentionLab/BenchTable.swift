@@ -6,8 +6,29 @@ import Tensors
 /// The figures of the performance preset beside their targets.
 struct BenchTable {
   let rows: [MeasurementRow]
-  /// Measured bytes a second / 10⁹, by threads.
+  /// Measured bytes a second / 10⁹ of reading what fits no cache, by threads.
   let bandwidth: [Int: Double]
+  /// Measured bytes a second / 10⁹ of reading as many bytes as a decoding row does.
+  let reading: [Reading: Double]
+
+  /// What a decoding pass reads: the cache of keys and values, on a number of threads.
+  struct Reading: Hashable {
+    var threads: Int
+    var bytes: Int
+
+    /// Of a row that was measured; `nil` of another pass.
+    init?(_ row: MeasurementRow) {
+      guard row.pass == .decode, let keys = row.keyLength, let heads = row.keyHeads, let dim = row.headDim
+      else {
+        return nil
+      }
+      let element = row.precision.byteCount
+      threads = row.threads ?? 1
+      bytes = element * (row.batch ?? 1) * heads * keys * (dim + (row.valueDim ?? dim))
+    }
+
+    init(threads: Int, bytes: Int) { (self.threads, self.bytes) = (threads, bytes) }
+  }
 
   /// The figures that have targets, by their names in JSON.
   enum Figure: String {
@@ -65,7 +86,24 @@ struct BenchTable {
         figures.planFraction.map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
       ])
     }
-    return table.text
+    return ([table.text] + decodingLines).joined(separator: "\n")
+  }
+
+  /// What the limit of decoding is, and whether it is one of memory or of the cache.
+  private var decodingLines: [String] {
+    let found = reading.sorted { ($0.key.bytes, $0.key.threads) < ($1.key.bytes, $1.key.threads) }
+    guard !found.isEmpty else { return [] }
+    let cache = LastLevelCache.bytes
+    return [
+      "",
+      "decoding: of the rate of reading as many bytes as the cell reads (last-level cache: "
+        + "\(Quantity.describe(bytes: Double(cache))))",
+    ]
+      + found.map { reading, rate in
+        let place = reading.bytes > 2 * cache ? "memory" : "may stay in the cache"
+        return "  \(Quantity.describe(bytes: Double(reading.bytes))) on \(reading.threads) "
+          + "thread\(reading.threads == 1 ? "" : "s"): \(Quantity.significant(rate, 3)) GB/s (\(place))"
+      }
   }
 
   /// The same for programs: the columns of `measurements.csv`, and the figures.
@@ -114,17 +152,14 @@ struct BenchTable {
     }
   }
 
-  /// The share of the machine's limit: of the multiply-add peak; when decoding, of the bandwidth or of the peak, whichever
-  /// takes longer (with several heads on a key head it can be the peak).
+  /// The share of the machine's limit: of the multiply-add peak; when decoding, of the rate of reading as many bytes or of the
+  /// peak, whichever takes longer (with several heads on a key head it can be the peak).
   private func fraction(of row: MeasurementRow) -> Double? {
     guard row.pass == .decode else { return row.fractionOfPeak }
-    guard let seconds = row.secondsMedian, let keys = row.keyLength, let heads = row.keyHeads,
-      let dim = row.headDim, let limit = bandwidth[row.threads ?? 1]
-    else { return nil }
-    let element = Double(row.precision.byteCount)
-    let bytes =
-      element * Double(row.batch ?? 1) * Double(heads) * Double(keys) * Double(dim + (row.valueDim ?? dim))
-    return max(bytes / seconds / 1e9 / limit, row.fractionOfPeak ?? 0)
+    guard let seconds = row.secondsMedian, let read = Reading(row), let limit = reading[read] else {
+      return nil
+    }
+    return max(Double(read.bytes) / seconds / 1e9 / limit, row.fractionOfPeak ?? 0)
   }
 
   private func visitedFraction(of row: MeasurementRow) -> Double? {

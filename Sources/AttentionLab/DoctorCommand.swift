@@ -29,6 +29,7 @@ struct DoctorCommand: AsyncParsableCommand {
     let set = InstructionSet.default.rawValue
     let limits = MachinePeak.measure(threads: threads, instructionSet: set)
     let pairs = MachinePeak.bfloat16Gflops(threads: threads, instructionSet: set)
+    let choice = BFloat16Choice.of(.default)
     let gnuplot = await Tool.gnuplotVersion()
     var missing: [String] = []
     if gnuplot == nil { missing.append(Gnuplot.advice) }
@@ -44,7 +45,8 @@ struct DoctorCommand: AsyncParsableCommand {
           "machine": machine.json, "isa": .string(set), "threads": .int(threads),
           "peak_gflops": .number(limits.map { $0.peakFlopsAllThreads / 1e9 }),
           "peak_gflops_one_thread": .number(limits.map { $0.peakFlopsOneThread / 1e9 }),
-          "peak_gflops_bfloat16": .number(pairs),
+          "peak_gflops_bfloat16": .number(pairs), "bfloat16": choice.json,
+          "last_level_cache_bytes": .int(LastLevelCache.bytes),
           "bandwidth_gb_per_s": .number(limits.map { $0.bandwidthAllThreads / 1e9 }),
           "gsl": .string(SolverVersion.gsl), "gnuplot": .text(gnuplot),
           "attnlab": .string(LabVersion.current), "missing": .array(missing.map { .string($0) }),
@@ -67,11 +69,13 @@ struct DoctorCommand: AsyncParsableCommand {
         pairs.map { Quantity.significant($0, 3) + " GFLOP/s on \(threads) threads" }
           ?? "no instructions for it: rows are widened to float32"
       ),
+      ("bfloat16 road", "\(choice.road): \(choice.reason)"),
+      ("last-level cache", Quantity.describe(bytes: Double(LastLevelCache.bytes))),
       ("bandwidth", "\(rate(limits?.bandwidthAllThreads, "GB/s")) reading, on \(threads) threads"),
       ("GSL", SolverVersion.gsl), ("gnuplot", gnuplot ?? "missing"), ("attnlab", LabVersion.current),
     ]
     for (name, value) in lines {
-      print(name + String(repeating: " ", count: 17 - name.count) + value)
+      print(name + String(repeating: " ", count: 18 - name.count) + value)
     }
     for line in missing { print("missing: \(line)") }
     if missing.isEmpty { print("nothing is missing") }

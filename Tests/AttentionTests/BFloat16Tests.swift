@@ -20,7 +20,7 @@ import Testing
 
     func context(_ threads: Int = 2) -> ExecutionContext {
       var context = ExecutionContext(threads: threads, instructionSet: set)
-      context.usesBFloat16Products = isPaired
+      context.bfloat16Road = isPaired ? .products : .upconvert
       return context
     }
 

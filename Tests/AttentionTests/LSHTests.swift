@@ -86,10 +86,11 @@ import Testing
         expected.append(Int32(both.firstIndex { $0 == both.max() } ?? -1))
       }
     }
-    let hashing = RandomRotations(
-      rotations.array(), shape: rotations.shape, firstHalf: half, secondHalf: 0)
+    let hashing = BatchRotations(
+      RandomRotations(rotations.array(), shape: rotations.shape, firstHalf: half, secondHalf: 0), batch: 1)
     for isa in InstructionSet.available {
-      let buckets = try hashing.buckets(of: input, in: ExecutionContext(threads: 2, instructionSet: isa))
+      let buckets = try hashing.buckets(
+        of: input, valid: [rows], in: ExecutionContext(threads: 2, instructionSet: isa))
       #expect(buckets == expected, "\(isa)")
     }
   }
@@ -103,12 +104,13 @@ import Testing
     let all = try Tensor.normal([1, 8, 2, 6], key: RandomKey(seed: 4)).array()
     let lsh = try LSH(configuration, for: shape, key: RandomKey(seed: 8))
       .with(rotations: all, shape: [1, 8, 2, 6])
-    #expect(lsh.bucketCount == 32)
+    #expect(lsh.rotations.sets.map(\.bucketCount) == [32])
     let inputs = try Self.inputs(shape)
     func single(_ range: Range<Int>) throws -> [Int32] {
       let part = (0..<8 * 2).flatMap { index in range.map { all[index * 6 + $0] } }
-      return try RandomRotations(part, shape: [1, 8, 2, range.count], firstHalf: range.count, secondHalf: 0)
-        .buckets(of: inputs.query, in: ExecutionContext())
+      let set = RandomRotations(part, shape: [1, 8, 2, range.count], firstHalf: range.count, secondHalf: 0)
+      return try BatchRotations(set, batch: 1)
+        .buckets(of: inputs.query, valid: [40], in: ExecutionContext())
     }
     let (first, second) = (try single(0..<2), try single(2..<6))
     #expect(

@@ -29,7 +29,7 @@ import Testing
       Self.row("sparse", "random-sparse", .backward, fraction: 0.8), Self.row("other", "full", .forward),
       Self.row("full", "full", .forward),
     ]
-    let table = BenchTable(rows: rows, bandwidth: [:])
+    let table = BenchTable(rows: rows, bandwidth: [:], reading: [:])
     #expect(rows.map { table.figures(of: $0).isReached } == [true, false, nil, true, false, nil, nil])
     let sparse = try #require(table.figures(of: waste).target)
     #expect(sparse.figure.rawValue == "fraction_visited")
@@ -40,17 +40,24 @@ import Testing
     #expect(lines[5].hasSuffix("visited 81%, missed"))
   }
 
-  @Test("decoding: of the bandwidth of its threads, or of the peak, whichever is nearer")
+  @Test(
+    "decoding: of the rate of reading as many bytes on as many threads, or of the peak, whichever is nearer")
   func decoding() {
     var row = Self.row("decoding", "full", .decode, fraction: 0.1)
     (row.keyLength, row.secondsMedian, row.threads) = (131072, 0.002, 2)
+    func table(_ threads: Int, _ bytes: Int) -> BenchTable {
+      BenchTable(
+        rows: [row], bandwidth: [1: 10, 2: 10], reading: [.init(threads: threads, bytes: bytes): 40])
+    }
     // 64 MiB in 2 ms are 33.6 GB/s.
-    let table = BenchTable(rows: [row], bandwidth: [1: 20, 2: 40])
-    #expect(abs((table.figures(of: row).fractionOfLimit ?? 0) - 0.839) < 1e-3)
-    #expect(table.figures(of: row).isReached == true)
-    #expect(BenchTable(rows: [row], bandwidth: [1: 20]).figures(of: row).isReached == nil)
+    #expect(abs((table(2, 64 << 20).figures(of: row).fractionOfLimit ?? 0) - 0.839) < 1e-3)
+    #expect(table(2, 64 << 20).figures(of: row).isReached == true)
+    #expect(table(2, 64 << 20).text.contains("on 2 threads: 40"))
+    // The rate of memory says nothing of a cell that may come from a cache.
+    #expect(table(1, 64 << 20).figures(of: row).isReached == nil)
+    #expect(table(2, 32 << 20).figures(of: row).isReached == nil)
     row.fractionOfPeak = 0.9
-    #expect(table.figures(of: row).fractionOfLimit == 0.9)
+    #expect(table(2, 64 << 20).figures(of: row).fractionOfLimit == 0.9)
   }
 
   @Test("bfloat16 against the float32 row of the same cell")
@@ -58,7 +65,7 @@ import Testing
     let base = Self.row("bfloat16", "full", .forward, fraction: 0.8)
     var other = base
     (other.precision, other.secondsMedian) = (.bfloat16, 0.05)
-    let table = BenchTable(rows: [base, other], bandwidth: [:])
+    let table = BenchTable(rows: [base, other], bandwidth: [:], reading: [:])
     #expect(table.figures(of: other).timesFloat32 == 2)
     #expect(table.figures(of: other).isReached == true)
     #expect(table.text.contains("1.5× float32: 2.00×"))
@@ -66,7 +73,8 @@ import Testing
 
   @Test("JSON: the columns of the CSV, then the figures")
   func json() throws {
-    let table = BenchTable(rows: [Self.row("full", "full", .backward, fraction: 0.5)], bandwidth: [:])
+    let table = BenchTable(
+      rows: [Self.row("full", "full", .backward, fraction: 0.5)], bandwidth: [:], reading: [:])
     guard case .array(let rows) = table.json, case .object(let members) = try #require(rows.first) else {
       Issue.record("not a list of objects")
       return

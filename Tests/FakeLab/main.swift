@@ -62,4 +62,7 @@ struct Wrong: Fake {
 }
 
 AttentionLab.main(
-  catalog: Catalog([Plain.self, Slow.self, Crashing.self, Hungry.self, Greedy.self, Wrong.self]))
+  catalog: Catalog([
+    Plain.self, Slow.self, Crashing.self, Hungry.self, Greedy.self, Wrong.self, PaddedLength.self,
+    PaddedContent.self,
+  ]))

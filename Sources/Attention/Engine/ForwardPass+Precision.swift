@@ -34,11 +34,12 @@ struct InputRows: @unchecked Sendable {
 }
 
 extension ExecutionContext {
-  /// The number by which `CKernels` knows the instructions for bfloat16: AVX512-BF16 where the processor has it, else the
-  /// instruction set itself, which widens.
+  /// The number by which `CKernels` knows the instructions for bfloat16: AVX512-BF16 where the processor has it and it is the
+  /// road taken, else the instruction set itself, which widens.
   var codeForBFloat16: Int32 {
-    usesBFloat16Products && instructionSet.hasBFloat16Products
-      ? Int32(ATTN_AVX512_BF16) : instructionSet.code
+    guard instructionSet.hasBFloat16Products else { return instructionSet.code }
+    let road = bfloat16Road ?? BFloat16Choice.here.road
+    return road == .products ? Int32(ATTN_AVX512_BF16) : instructionSet.code
   }
 }
 

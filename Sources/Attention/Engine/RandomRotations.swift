@@ -60,19 +60,64 @@ struct RandomRotations: Sendable {
     do { return try Tensor(zeros: [0, 0]) } catch { preconditionFailure("\(error)") }
   }()
 
-  /// The buckets of rows `[batch, rowHeads, length, dim]`, flat `[batch, heads, hashes, length]`: rotation head `h` hashes
-  /// row head `h / (heads / rowHeads)`.
+  /// Where the rotations of a head lie, in the order of the kernel.
+  func withHead<R>(_ head: Int, _ body: (UnsafePointer<Float>) throws -> R) rethrows -> R {
+    try packed.withUnsafePointer { try body($0 + head * dim * hashes * (firstHalf + secondHalf)) }
+  }
+
+  /// The buckets that they give: `2·firstHalf`, times `2·secondHalf` of two factors.
+  var bucketCount: Int { 2 * firstHalf * max(1, 2 * secondHalf) }
+}
+
+/// The rotations of every sequence of a batch, and the valid tokens that they hash.
+struct BatchRotations: Sendable {
+  /// Of a token that is in no bucket, being padding.
+  static let noBucket: Int32 = -1
+
+  /// The distinct ones: sequences of as many buckets share them.
+  let sets: [RandomRotations]
+  /// For every sequence the place of its own in `sets`.
+  private let places: [Int]
+
+  /// The same rotations for all sequences.
+  init(_ set: RandomRotations, batch: Int) {
+    sets = [set]
+    places = Array(repeating: 0, count: batch)
+  }
+
+  /// Rotations by a number, such as that of buckets, that every sequence has; `draw` is called once for each.
+  init<Number: Hashable>(_ numbers: [Number], draw: (Number) -> RandomRotations) {
+    var distinct: [Number] = []
+    places = numbers.map { number in
+      if let place = distinct.firstIndex(of: number) { return place }
+      distinct.append(number)
+      return distinct.count - 1
+    }
+    sets = distinct.map(draw)
+  }
+
+  /// Those of a sequence.
+  subscript(batch: Int) -> RandomRotations { sets[places[batch]] }
+
+  /// Bytes of the rotations.
+  var byteCount: Int { sets.reduce(0) { $0 + $1.byteCount } }
+
+  /// The buckets of rows `[batch, rowHeads, length, dim]`, flat `[batch, heads, hashes, length]`; `noBucket` behind the valid
+  /// rows of a sequence, which are not read. Rotation head `h` hashes row head `h / (heads / rowHeads)`.
+  /// - Parameter valid: the valid rows of every sequence.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   /// - Complexity: O(batch · heads · length · dim · hashes · r).
-  func buckets(of rows: Tensor, in context: ExecutionContext) throws -> [Int32] {
-    let (batch, length) = (rows.shape[0], rows.shape[2])
-    let group = heads / rows.shape[1]
+  func buckets(of rows: Tensor, valid: [Int], in context: ExecutionContext) throws -> [Int32] {
+    let (batch, length, dim) = (rows.shape[0], rows.shape[2], rows.shape[3])
+    precondition(batch == places.count && batch == valid.count, "\(batch) sequences, not \(places.count)")
+    guard let first = sets.first else { return [] }
+    let (heads, hashes, group) = (first.heads, first.hashes, first.heads / rows.shape[1])
     // Hashes are made in float32, of the rows as they are stored.
     let rows = rows.precision == .float32 ? rows : try rows.converted(to: .float32, ledger: context.ledger)
     let block = 512
     let blocks = (length + block - 1) / block
     let scratchFloats = 64 * ((dim + 15) / 16 * 16)
-    var buckets = [Int32](repeating: 0, count: batch * heads * hashes * length)
+    var buckets = [Int32](repeating: BatchRotations.noBucket, count: batch * heads * hashes * length)
     let threads = context.threads
     var scratch = try Tensor(uninitialized: [threads, scratchFloats], ledger: context.ledger)
     try buckets.withUnsafeMutableBufferPointer { buffer throws in
@@ -81,18 +126,19 @@ struct RandomRotations: Sendable {
       try scratch.withUnsafeMutablePointer { scratchBase throws in
         let region = Region(base: scratchBase)
         try rows.withReadRows { rows throws in
-          try packed.withUnsafePointer { rotations throws in
-            let rotations = Region(base: UnsafeMutablePointer(mutating: rotations))
-            try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
-              try context.checkCancellation()
-              let first = index % blocks * block
-              let (sequence, head) = (index / blocks / heads, index / blocks % heads)
+          try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
+            try context.checkCancellation()
+            let first = index % blocks * block
+            let (sequence, head) = (index / blocks / heads, index / blocks % heads)
+            let count = min(block, valid[sequence] - first)
+            guard count > 0 else { return }
+            let own = self[sequence]
+            own.withHead(head) { packed in
               attn_hash_rows(
                 context.instructionSet.code, rows.row(sequence, head / group, first), Int64(rows.rowStride),
-                Int32(min(block, length - first)), Int32(dim),
-                rotations.at(head * dim * hashes * (firstHalf + secondHalf)), Int32(hashes), Int32(firstHalf),
-                Int32(secondHalf), target.base + (sequence * heads + head) * hashes * length + first,
-                Int64(length), region.at(worker * scratchFloats))
+                Int32(count), Int32(dim), packed, Int32(hashes), Int32(own.firstHalf), Int32(own.secondHalf),
+                target.base + (sequence * heads + head) * hashes * length + first, Int64(length),
+                region.at(worker * scratchFloats))
             }
           }
         }

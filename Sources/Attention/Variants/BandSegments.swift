@@ -72,18 +72,3 @@ struct BandSegments {
     return position + (rest < 0 ? rest + stride : rest)
   }
 }
-
-extension AttentionShape {
-  /// The number of absolute positions: what "the last token" or "the last block" counts from.
-  var positions: Int { isCausal ? keyLength : max(queryLength, keyLength) }
-
-  /// Consecutive runs of up to 64 query rows.
-  func rowTiles(of rows: Range<Int>) -> [Range<Int>] {
-    stride(from: rows.lowerBound, to: rows.upperBound, by: TileList.lanes).map {
-      $0..<min($0 + TileList.lanes, rows.upperBound)
-    }
-  }
-
-  /// Whether a causal shape forbids the pair.
-  func isFuture(query: Int, key: Int) -> Bool { isCausal && key > query + queryOffset }
-}

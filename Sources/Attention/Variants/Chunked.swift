@@ -7,7 +7,8 @@ import Tensors
 ///
 /// A query of chunk `c = ⌊i/chunk⌋` sees the keys of the chunks `c − before … c + after`, and `overlap` tokens more on
 /// either side of that range. Causal keeps `j ≤ i`. With `circular`, chunk 0 follows the last one, and a chunk that is
-/// met twice on the way round counts twice, as in Reformer's local attention.
+/// met twice on the way round counts twice, as in Reformer's local attention. The last chunk is that of the last valid key:
+/// a circle closes behind the sequence, not behind its padding (the original has no padding).
 /// - Complexity: O(n·chunk·(1 + before + after)·d) time, O(n·d) memory.
 /// - Source: Kitaev et al., 2020 (Reformer, local); Llama 4 (2025) for the plain causal form.
 public struct ChunkedAttention: PatternVariant {
@@ -91,12 +92,19 @@ public struct ChunkedAttention: PatternVariant {
   {
     self.configuration = configuration
     self.shape = shape
-    pattern = PatternCache.shared.pattern(.init(ChunkedAttention.self, configuration, shape: shape)) {
-      TilePattern(shared: ChunkedAttention.tiles(configuration, shape))
+    let isCircular = configuration.circular
+    pattern = shape.patternBySequence(where: isCircular) { valid in
+      let key = PatternCache.Key(
+        ChunkedAttention.self, configuration, shape: shape, validKeys: isCircular ? valid : nil)
+      return PatternCache.shared.pattern(key) {
+        TilePattern(shared: ChunkedAttention.tiles(configuration, shape, validKeys: valid))
+      }
     }
   }
 
-  private static func tiles(_ configuration: Configuration, _ shape: AttentionShape) -> TileList {
+  private static func tiles(_ configuration: Configuration, _ shape: AttentionShape, validKeys: Int)
+    -> TileList
+  {
     let size = configuration.chunk
     var list = TileList()
     var row = 0
@@ -105,8 +113,8 @@ public struct ChunkedAttention: PatternVariant {
       // Rows before the first key (more queries than keys) see nothing; their chunk is that of position 0.
       let chunk = max(0, position) / size
       let chunkEnd = min(shape.queryLength, (chunk + 1) * size - shape.queryOffset)
-      let ranges = keyRanges(of: chunk, configuration, shape)
-      for rows in shape.rowTiles(of: row..<chunkEnd) {
+      let ranges = keyRanges(of: chunk, configuration, shape, validKeys: validKeys)
+      for rows in shape.rowTiles(of: row..<chunkEnd, cutAt: validKeys) {
         let first = rows.lowerBound + shape.queryOffset
         let segments = ranges.flatMap { keys in
           shape.isCausal
@@ -121,9 +129,9 @@ public struct ChunkedAttention: PatternVariant {
   }
 
   /// The keys that a chunk sees: one range, or one a neighbour on a circle.
-  private static func keyRanges(of chunk: Int, _ configuration: Configuration, _ shape: AttentionShape)
-    -> [Range<Int>]
-  {
+  private static func keyRanges(
+    of chunk: Int, _ configuration: Configuration, _ shape: AttentionShape, validKeys: Int
+  ) -> [Range<Int>] {
     let size = configuration.chunk
     func clipped(_ low: Int, _ high: Int) -> Range<Int> {
       let low = min(max(0, low), shape.keyLength)
@@ -136,12 +144,15 @@ public struct ChunkedAttention: PatternVariant {
           (chunk + configuration.after + 1) * size + configuration.overlap)
       ]
     }
-    let count = (shape.positions + size - 1) / size
+    let count = chunkCount(size, validKeys: validKeys)
     return (-configuration.before...configuration.after).map { offset in
       let neighbour = ((chunk + offset) % count + count) % count
       return clipped(neighbour * size, (neighbour + 1) * size)
     }
   }
+
+  /// The chunks of a circle.
+  private static func chunkCount(_ size: Int, validKeys: Int) -> Int { max(1, (validKeys + size - 1) / size) }
 
   /// 1 in a visible chunk; on a circle, the number of times that the chunk is met.
   public func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
@@ -150,7 +161,9 @@ public struct ChunkedAttention: PatternVariant {
     let (size, before, after) = (configuration.chunk, configuration.before, configuration.after)
     let own = position / size
     if configuration.circular {
-      let count = (shape.positions + size - 1) / size
+      let count = ChunkedAttention.chunkCount(size, validKeys: shape.validKeys(batch: batch))
+      // Behind the last chunk of the circle there is only padding.
+      if key / size >= count { return 0 }
       return (-before...after).count { offset in (own + offset - key / size) % count == 0 }
     }
     let begin = (own - before) * size - configuration.overlap

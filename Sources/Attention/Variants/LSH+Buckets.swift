@@ -4,21 +4,27 @@ import Tensors
 
 extension LSH {
   /// The variant with rotations from outside, `[head, headDim, hashes, r]`: `r` is half the buckets, or half the sum of
-  /// two factors.
-  /// - Throws: `ConfigurationError` when the shape does not fit heads, head dim, hashes and buckets.
+  /// two factors. All sequences are hashed by them; when no number of buckets is set, it is that of the longest.
+  /// - Throws: `ConfigurationError` when the shape does not fit heads, head dim, hashes and buckets, or a number is not
+  ///   finite.
   public func with(rotations given: [Float], shape given4: [Int]) throws(ConfigurationError) -> LSH {
-    let own = configuration.halves(tokens: shape.positions)
+    let own = configuration.halves(tokens: shape.validKeyCounts.max() ?? 0)
     let count = 2 * own.first * max(1, 2 * own.second)
     let leading = [shape.queryHeads, shape.headDim, configuration.hashes]
     let expected = "[\(leading[0]), \(leading[1]), \(leading[2]), \(count / 2)]"
     guard given4.count == 4, Array(given4.prefix(3)) == leading else {
       throw ConfigurationError(field: "rotations", value: "shape \(given4)", allowed: "the shape \(expected)")
     }
-    var result = self
+    let set: RandomRotations
+    if let bad = given.firstIndex(where: { !$0.isFinite }) {
+      let index = zip(Tensor.rowMajorStrides(given4), given4).map { bad / $0 % $1 }
+      throw ConfigurationError(
+        field: "rotations", value: "\(given[bad]) at \(index)", allowed: "finite numbers in single precision")
+    }
     if given4[3] == count / 2, !(own.second > 0 && given4[3] == own.first + own.second) {
-      result.rotations = RandomRotations(given, shape: given4, firstHalf: count / 2, secondHalf: 0)
+      set = RandomRotations(given, shape: given4, firstHalf: count / 2, secondHalf: 0)
     } else if own.second > 0, given4[3] == own.first + own.second {
-      result.rotations = RandomRotations(given, shape: given4, firstHalf: own.first, secondHalf: own.second)
+      set = RandomRotations(given, shape: given4, firstHalf: own.first, secondHalf: own.second)
     } else {
       throw ConfigurationError(
         field: "rotations", value: "shape \(given4)",
@@ -26,19 +32,28 @@ extension LSH {
           ? "the shape \(expected), or \(own.first + own.second) on the last axis for two factors"
           : "the shape \(expected)")
     }
+    var result = self
+    result.rotations = BatchRotations(set, batch: shape.batch)
     return result
   }
 
-  /// The buckets of the queries, flat `[batch, head, hashes, queryLength]`.
+  /// The buckets of the queries, flat `[batch, head, hashes, queryLength]`; with a shared query–key −1 in padded positions,
+  /// which are in no bucket.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   public func queryBuckets(of inputs: QKV, in context: ExecutionContext) throws -> [Int32] {
-    try rotations.buckets(of: inputs.query, in: context)
+    // Rows of a q of its own are not known to be padding.
+    let valid =
+      configuration.sharedQueryKey
+      ? shape.validKeyCounts : Array(repeating: shape.queryLength, count: shape.batch)
+    return try rotations.buckets(of: inputs.query, valid: valid, in: context)
   }
 
-  /// The buckets of the keys, flat `[batch, head, hashes, keyLength]`: those of the queries when they are shared.
+  /// The buckets of the keys, flat `[batch, head, hashes, keyLength]`: those of the queries when they are shared; −1 in padded
+  /// positions.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   public func keyBuckets(of inputs: QKV, in context: ExecutionContext) throws -> [Int32] {
-    try rotations.buckets(of: configuration.sharedQueryKey ? inputs.query : inputs.key, in: context)
+    try rotations.buckets(
+      of: configuration.sharedQueryKey ? inputs.query : inputs.key, valid: shape.validKeyCounts, in: context)
   }
 
   /// The tiles of given inputs, one list a (batch, head).
@@ -50,22 +65,25 @@ extension LSH {
     let hashes = configuration.hashes
     let lists = try concurrentMap(count: count, threads: context.threads) { index in
       try context.checkCancellation()
-      func rounds(_ buckets: [Int32], _ length: Int) -> [ArraySlice<Int32>] {
-        (0..<hashes).map { buckets[((index * hashes + $0) * length)..<((index * hashes + $0 + 1) * length)] }
+      let batch = index / shape.queryHeads
+      let valid = shape.validKeys(batch: batch), bucketCount = rotations[batch].bucketCount
+      // Padded positions stand behind the valid ones: what is left out is the end of every round.
+      func rounds(_ buckets: [Int32], _ length: Int, first count: Int) -> [ArraySlice<Int32>] {
+        (0..<hashes).map { round in
+          let start = (index * hashes + round) * length
+          return buckets[start..<start + count]
+        }
       }
-      let queryRounds = rounds(queries, shape.queryLength)
+      let keyRounds = rounds(keys, shape.keyLength, first: valid)
       return configuration.sharedQueryKey
-        ? LSHChunks(configuration, shape, buckets: queryRounds, bucketCount: bucketCount).tiles()
+        ? LSHChunks(configuration, shape, buckets: keyRounds, bucketCount: bucketCount).tiles()
         : LSHBuckets(
-          configuration, shape, queries: queryRounds, keys: rounds(keys, shape.keyLength),
-          bucketCount: bucketCount
+          configuration, shape, queries: rounds(queries, shape.queryLength, first: shape.queryLength),
+          keys: keyRounds, bucketCount: bucketCount
         ).tiles()
     }
     return TilePattern(perBatchAndHead: lists, heads: shape.queryHeads)
   }
-
-  /// The buckets that the rotations in force give.
-  var bucketCount: Int { 2 * rotations.firstHalf * max(1, 2 * rotations.secondHalf) }
 
   /// How often a token that sees only itself counts: once a round, and on a circle once for every time that its view
   /// comes round to it.
@@ -73,7 +91,7 @@ extension LSH {
     if configuration.duplicates == .drop { return 1 }
     guard configuration.circular else { return configuration.hashes }
     if configuration.sameBucketOnly {
-      return configuration.hashes * LSHChunks.ownVisits(configuration, length: shape.queryLength)
+      return configuration.hashes * LSHChunks.ownVisits(configuration, length: shape.validKeys(batch: batch))
     }
     let list = pattern.list(batch: batch, head: head)
     return list.tiles.reduce(0) { count, tile in

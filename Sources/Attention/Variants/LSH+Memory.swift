@@ -43,7 +43,7 @@ extension LSH {
       tiles = Double((shape.queryLength + chunk - 1) / chunk * ((chunk + lanes - 1) / lanes))
       met = min(keys, Double(visibleChunks * chunk))
     } else {
-      let buckets = Double(bucketCount)
+      let buckets = Double(rotations.sets.map(\.bucketCount).max() ?? 2)
       tiles = max(queries / Double(TileList.lanes), min(buckets, queries))
       met = keys / buckets
     }

@@ -12,6 +12,7 @@ extension LSH {
     let keys = try keyBuckets(of: inputs, in: context)
     let hashes = configuration.hashes
     func rounds(_ buckets: [Int32], _ length: Int, _ batch: Int, _ head: Int) -> [[Int32]] {
+      // Padded positions keep the bucket −1, which no valid one has.
       (0..<hashes).map { round in
         let start = ((batch * shape.queryHeads + head) * hashes + round) * length
         return Array(buckets[start..<start + length])
@@ -38,6 +39,8 @@ struct LSHDefinition: Sendable {
   /// `[round][token]`: its chunk, counted through all rounds.
   private var chunkOf: [[Int]] = []
   private var chunkCount = 0
+  /// Tokens that are sorted; the rest is padding and in no chunk.
+  private let valid: Int
   /// Whether a row has a key other than itself.
   private var hasOther: [Bool] = []
 
@@ -49,8 +52,9 @@ struct LSHDefinition: Sendable {
     self.shape = shape
     self.queries = queries
     self.keys = keys
-    guard configuration.sharedQueryKey else { return }
-    let length = shape.queryLength
+    valid = shape.validKeys(batch: batch)
+    guard configuration.sharedQueryKey, valid > 0 else { return }
+    let length = valid
     let perRound = (length + configuration.chunk - 1) / configuration.chunk
     chunkCount = perRound * queries.count
     var members = [[Int]](repeating: [], count: chunkCount)
@@ -63,12 +67,11 @@ struct LSHDefinition: Sendable {
       }
       chunkOf.append(chunks)
     }
-    let valid = shape.validKeys(batch: batch)
     hasOther = (0..<length).map { row in
       queries.indices.contains { round in
         visited(from: row, round).contains { chunk in
           members[chunk].contains { key in
-            key != row && key < valid && !shape.isFuture(query: row, key: key)
+            key != row && !shape.isFuture(query: row, key: key)
               && (!configuration.sameBucketOnly || sameBucket(row, key, round, chunk))
           }
         }
@@ -92,9 +95,10 @@ struct LSHDefinition: Sendable {
     chunk / (chunkCount / queries.count) == round && queries[round][row] == queries[round][key]
   }
 
-  /// How often the query counts the key; key padding is not applied.
+  /// How often the query counts the key: no padded key counts, nor, with a shared query–key, a padded row.
   func count(_ row: Int, _ key: Int) -> Int {
-    if shape.isFuture(query: row, key: key) { return 0 }
+    if shape.isFuture(query: row, key: key) || key >= valid { return 0 }
+    if configuration.sharedQueryKey && row >= valid { return 0 }
     var count = 0
     for round in queries.indices {
       guard configuration.sharedQueryKey else {

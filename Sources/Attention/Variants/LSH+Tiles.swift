@@ -3,7 +3,7 @@ import Basics
 import Synchronization
 import Tensors
 
-/// The tiles of one (batch, head) with a shared query–key: chunks of the sorted tokens of every round.
+/// The tiles of one (batch, head) with a shared query–key: chunks of the sorted valid tokens of every round.
 struct LSHChunks {
   private let configuration: LSH.Configuration
   private let shape: AttentionShape
@@ -11,6 +11,7 @@ struct LSHChunks {
   private let orders: [BucketOrder]
   private let length: Int, chunks: Int, rounds: Int
 
+  /// - Parameter buckets: of the valid tokens, round by round.
   init(
     _ configuration: LSH.Configuration, _ shape: AttentionShape, buckets: [ArraySlice<Int32>],
     bucketCount: Int
@@ -19,7 +20,7 @@ struct LSHChunks {
     self.shape = shape
     self.buckets = buckets
     orders = buckets.map { BucketOrder($0, bucketCount: bucketCount) }
-    length = shape.queryLength
+    length = buckets.first?.count ?? 0
     chunks = (length + configuration.chunk - 1) / configuration.chunk
     rounds = buckets.count
   }
@@ -150,7 +151,7 @@ struct LSHChunks {
   static func modulo(_ a: Int, _ b: Int) -> Int { (a % b + b) % b }
 }
 
-/// The tiles of one (batch, head) with separate q and k: in every round, the queries of a bucket see its keys.
+/// The tiles of one (batch, head) with separate q and k: in every round, the queries of a bucket see its valid keys.
 struct LSHBuckets {
   let configuration: LSH.Configuration
   let shape: AttentionShape
@@ -178,7 +179,7 @@ struct LSHBuckets {
       for bucket in 0..<bucketCount {
         let rows = Int(queryOrder.starts[bucket])..<Int(queryOrder.starts[bucket + 1])
         let members = Int(keyOrder.starts[bucket])..<Int(keyOrder.starts[bucket + 1])
-        for tile in shape.rowTiles(of: rows) where !members.isEmpty {
+        for tile in rowTiles(rows, queryOrder.tokens) where !members.isEmpty {
           let tileRows = Array(queryOrder.tokens[tile])
           let segments = segments(tileRows, members, keyOrder.tokens, base: base, round: round, &list)
           list.addTile(rows: tileRows, segments: segments)
@@ -186,6 +187,15 @@ struct LSHBuckets {
       }
     }
     return list
+  }
+
+  /// The queries of a bucket, in ascending order of position, in tiles that do not reach over the last valid key: beside it
+  /// stand the padded rows of the same sequence, if q has any.
+  private func rowTiles(_ rows: Range<Int>, _ tokens: [Int32]) -> [Range<Int>] {
+    let valid = keys.first?.count ?? 0
+    guard valid < shape.keyLength else { return shape.rowTiles(of: rows) }
+    let end = rows.first { Int(tokens[$0]) + shape.queryOffset >= valid } ?? rows.upperBound
+    return shape.rowTiles(of: rows.lowerBound..<end) + shape.rowTiles(of: end..<rows.upperBound)
   }
 
   /// The keys of a bucket, in ascending order of position: those that all rows see, and those that some do.

@@ -9,6 +9,10 @@ import Tensors
 /// position and cut in chunks, and a chunk sees its neighbours; a token sees itself only when it has nothing else.
 /// Otherwise, on ordinary q and k: a query sees the keys of its own bucket in each round, at the usual scale.
 /// Rounds are combined by the softmax of their LSEs, which is one softmax over all rounds' keys with repetition.
+///
+/// A padded token is hashed into no bucket and stands in no chunk; with a shared query–key it sees nothing either (output 0,
+/// LSE −∞). Chunks, rounds, a circle's ends and the automatic number of buckets are those of the valid tokens of each sequence,
+/// and rotations are drawn for that number, so a sequence gives in a padded batch what it gives alone.
 /// - Complexity: O(hashes · n · chunk · (1 + before + after) · d), and O(hashes · n · d · buckets/2) for the hashes; the sort
 ///   is linear.
 /// - Source: Kitaev, Kaiser and Levskaya, 2020.
@@ -23,7 +27,7 @@ public struct LSH: AttentionVariant {
 
   /// Hashing, sorting and chunking.
   public struct Configuration: VariantConfiguration {
-    /// Buckets a round, even; `nil`: `2·n/chunk`, rounded down to a power of two.
+    /// Buckets a round, even; `nil`: `2·n/chunk` of the n valid tokens of a sequence, rounded down to a power of two.
     public var buckets: Int?
     /// Rounds of hashing.
     public var hashes = 4
@@ -144,18 +148,20 @@ public struct LSH: AttentionVariant {
   public let configuration: Configuration
   /// The shape planned for.
   public let shape: AttentionShape
-  var rotations: RandomRotations
+  var rotations: BatchRotations
 
-  /// Draws the rotations.
+  /// Draws the rotations, one set for every number of buckets in the batch.
   public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
     throws(ConfigurationError)
   {
     self.configuration = configuration
     self.shape = shape
-    let halves = configuration.halves(tokens: shape.positions)
-    rotations = RandomRotations(
-      heads: shape.queryHeads, dim: shape.headDim, hashes: configuration.hashes, firstHalf: halves.first,
-      secondHalf: halves.second, key: key("lsh")(configuration.seed))
+    let halves = shape.validKeyCounts.map { configuration.halves(tokens: $0) }
+    rotations = BatchRotations(halves.map { [$0.first, $0.second] }) { halves in
+      RandomRotations(
+        heads: shape.queryHeads, dim: shape.headDim, hashes: configuration.hashes, firstHalf: halves[0],
+        secondHalf: halves[1], key: key("lsh")(configuration.seed))
+    }
   }
 
   /// The factor on q·k: 1 with a shared query–key unless the shape gives one.
@@ -261,24 +267,21 @@ public struct LSH: AttentionVariant {
 
   /// The expected cost: what a query sees if all chunks (or buckets) are full; the sort and the hashes are extra.
   public func cost(of pass: PassKind) -> Cost {
-    let tokens = Double(shape.positions)
-    let perRound: Double
-    if configuration.sharedQueryKey {
+    var visited = 0.0, hashed = 0.0
+    for (batch, valid) in shape.validKeyCounts.enumerated() {
+      let set = rotations[batch]
+      let rows = Double(shape.queryHeads * (configuration.sharedQueryKey ? valid : shape.queryLength))
       let chunks = Double(1 + configuration.before + configuration.after)
-      perRound = min(tokens, chunks * Double(configuration.chunk))
-    } else {
-      let halves = configuration.halves(tokens: shape.positions)
-      perRound = Double(shape.keyLength) / Double(2 * halves.first * max(1, 2 * halves.second))
+      let perRound =
+        configuration.sharedQueryKey
+        ? min(Double(valid), chunks * Double(configuration.chunk)) : Double(valid) / Double(set.bucketCount)
+      visited += rows * perRound * Double(configuration.hashes)
+      hashed += rows * Double(set.hashes * (set.firstHalf + set.secondHalf))
     }
-    let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
-    let visited = rows * perRound * Double(configuration.hashes)
     var cost = Cost(
       pass: pass, shape: shape, neededPairs: shape.isCausal ? visited / 2 : visited, visitedPairs: visited,
       workspaceBytes: workspaceBytes(pass), stateKeys: shape.keyLength)
-    if pass != .backward {
-      let columns = Double(rotations.hashes * (rotations.firstHalf + rotations.secondHalf))
-      cost.flops += 2 * rows * Double(shape.headDim) * columns
-    }
+    if pass != .backward { cost.flops += 2 * hashed * Double(shape.headDim) }
     return cost
   }
 }

@@ -12,11 +12,19 @@ extension PatternVariant {
 
   /// Pairs that count, over batch and query heads, without padded keys.
   private var neededPairs: Double {
+    // A list serves several heads, and sequences of several lengths.
+    var found: [[Int]: Double] = [:]
     var sum = 0.0
-    for valid in shape.keyLengths ?? [shape.keyLength] {
-      let perList = pattern.lists.map { $0.neededPairs(queryOffset: shape.queryOffset, validKeys: valid) }
-      let batch = shape.keyLengths == nil ? Double(shape.batch) : 1
-      for head in 0..<shape.queryHeads { sum += batch * perList[pattern.index(batch: 0, head: head)] }
+    for batch in 0..<shape.batch {
+      let valid = shape.validKeys(batch: batch)
+      for head in 0..<shape.queryHeads {
+        let list = pattern.index(batch: batch, head: head)
+        let pairs =
+          found[[list, valid]]
+          ?? pattern.lists[list].neededPairs(queryOffset: shape.queryOffset, validKeys: valid)
+        found[[list, valid]] = pairs
+        sum += pairs
+      }
     }
     return sum
   }

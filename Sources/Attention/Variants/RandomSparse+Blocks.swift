@@ -26,17 +26,22 @@ final class DrawnBlocks: Sendable {
 struct RandomSparseBlocks {
   private let configuration: RandomSparse.Configuration
   private let shape: AttentionShape
+  /// Blocks of valid keys.
   private let count: Int
   private let key: RandomKey
   /// The blocks that each block row sees, sorted, with repetition.
   private(set) var visible: [[Int]] = []
 
-  init(_ configuration: RandomSparse.Configuration, _ shape: AttentionShape, key: RandomKey) {
+  init(
+    _ configuration: RandomSparse.Configuration, _ shape: AttentionShape, validKeys: Int, key: RandomKey
+  ) {
     self.configuration = configuration
     self.shape = shape
     self.key = key
-    count = (shape.positions + configuration.blockSize - 1) / configuration.blockSize
-    visible = (0..<count).map { row in
+    let size = configuration.blockSize
+    count = (validKeys + size - 1) / size
+    visible = (0..<(shape.positions + size - 1) / size).map { row in
+      if count == 0 { return [] }
       if isGlobal(row) { return Array(0..<count) }
       var blocks = fixedBlocks(of: row)
       var generator = key(row).generator()
@@ -60,19 +65,22 @@ struct RandomSparseBlocks {
   /// Global blocks and the window, each once, in order.
   private func fixedBlocks(of row: Int) -> [Int] {
     let half = configuration.windowBlocks / 2
-    let window = max(0, row - half)...min(count - 1, row + half)
+    let end = min(count, row + half + 1)
+    let window = min(max(0, row - half), end)..<end
     var blocks: [Int] = []
     blocks.reserveCapacity(window.count + 2 + configuration.randomBlocks)
     if configuration.globalBlocks != .none, !window.contains(0) { blocks.append(0) }
     blocks += window
-    if configuration.globalBlocks == .firstAndLast, !window.contains(count - 1) { blocks.append(count - 1) }
+    if configuration.globalBlocks == .firstAndLast, count > 1, !window.contains(count - 1) {
+      blocks.append(count - 1)
+    }
     return blocks
   }
 
   /// Draws without replacement from the blocks that the row does not see yet; in a causal shape, of the past.
   private func uniformDraws(_ row: Int, seen: [Int], _ generator: inout RandomGenerator) -> [Int] {
     let seen = shape.isCausal ? seen.filter { $0 < row } : seen
-    var free = (shape.isCausal ? row : count) - seen.count
+    var free = (shape.isCausal ? min(row, count) : count) - seen.count
     // Chosen places among the blocks not seen, sorted; a sparse Fisher–Yates, so a row costs O(randomBlocks²).
     var chosen: [Int] = []
     chosen.reserveCapacity(configuration.randomBlocks)

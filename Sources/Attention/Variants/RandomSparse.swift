@@ -8,6 +8,11 @@ import Tensors
 /// Tokens are grouped in blocks of `blockSize` (the last may be partial). Global block rows see everything; any other
 /// row sees the global blocks, the `windowBlocks` around itself and `randomBlocks` more. Causal keeps `j ≤ i`, and draws
 /// random blocks from the past only. Patterns are frozen by `(seed, layer, head)`.
+///
+/// Blocks are those of a sequence's valid keys: its last block is that of its last valid key, and random blocks are drawn
+/// from its own, so a sequence sees in a padded batch what it sees alone. `draws: google` is the exception: the published code
+/// counts blocks on the padded length, and so does this, for comparison with it. Rows of q behind the last block see the
+/// global blocks, what there is of their window, and random blocks.
 /// - Complexity: O(n·(globals + windowBlocks + randomBlocks)·blockSize·d) time, O(n·d) memory.
 /// - Source: Zaheer et al., 2020; `draws: google` follows the published code (`google-research/bigbird`).
 public struct RandomSparse: PatternVariant {
@@ -117,9 +122,10 @@ public struct RandomSparse: PatternVariant {
   public let shape: AttentionShape
   /// The tiles of every head.
   public let pattern: TilePattern
-  /// `[head][block row]`: the blocks that it sees, sorted; a block that counts twice is there twice.
-  public var visibleBlocks: [[[Int]]] { drawn.value }
-  private let drawn: DrawnBlocks
+  /// `[head][block row]`: the blocks that it sees, sorted; a block that counts twice is there twice. Of the first sequence.
+  public var visibleBlocks: [[[Int]]] { visibleBlocks(batch: 0) }
+  /// The blocks by the number of valid keys.
+  private let drawn: [Int: DrawnBlocks]
 
   /// Draws the patterns of all heads and plans for a shape.
   public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
@@ -128,20 +134,43 @@ public struct RandomSparse: PatternVariant {
     self.configuration = configuration
     self.shape = shape
     let heads = key("random-sparse")(configuration.seed)
-    let blocks = DrawnBlocks {
-      (0..<shape.queryHeads).map { RandomSparseBlocks(configuration, shape, key: heads($0)).visible }
-    }
+    let isPadded = configuration.draws == .uniform
+    let counts = isPadded ? shape.validKeyCounts : [shape.keyLength]
+    let blocks = Dictionary(
+      counts.map { valid in
+        let draw = DrawnBlocks {
+          (0..<shape.queryHeads).map {
+            RandomSparseBlocks(configuration, shape, validKeys: valid, key: heads($0)).visible
+          }
+        }
+        return (valid, draw)
+      }, uniquingKeysWith: { first, _ in first })
     drawn = blocks
-    pattern = PatternCache.shared.pattern(
-      .init(RandomSparse.self, configuration, shape: shape, drawnFrom: heads)
-    ) {
-      TilePattern(perHead: blocks.value.map { RandomSparse.tiles(configuration, shape, $0) })
+    pattern = shape.patternBySequence(where: isPadded) { valid in
+      let key = PatternCache.Key(
+        RandomSparse.self, configuration, shape: shape, validKeys: valid, drawnFrom: heads)
+      return PatternCache.shared.pattern(key) {
+        TilePattern(
+          perHead: (blocks[valid]?.value ?? []).map { RandomSparse.tiles(configuration, shape, $0, valid) })
+      }
     }
   }
 
-  private static func tiles(_ configuration: Configuration, _ shape: AttentionShape, _ visible: [[Int]])
-    -> TileList
-  {
+  /// The published draws count blocks on the padded length.
+  public var padding: PaddingPromise {
+    configuration.draws == .uniform
+      ? .strict : .contentOnly("draws=google counts blocks on the padded length, as the published code does")
+  }
+
+  /// `[head][block row]` of a sequence.
+  func visibleBlocks(batch: Int) -> [[[Int]]] {
+    let valid = configuration.draws == .uniform ? shape.validKeys(batch: batch) : shape.keyLength
+    return drawn[valid]?.value ?? []
+  }
+
+  private static func tiles(
+    _ configuration: Configuration, _ shape: AttentionShape, _ visible: [[Int]], _ validKeys: Int
+  ) -> TileList {
     let size = configuration.blockSize
     var list = TileList()
     let tilesPerBlock = (size + TileList.lanes - 1) / TileList.lanes
@@ -157,8 +186,8 @@ public struct RandomSparse: PatternVariant {
       guard begin < end else { continue }
       open.removeAll(keepingCapacity: true)
       RandomSparse.addRuns(of: seen, size: size, keyLength: shape.keyLength, to: &open)
-      for first in stride(from: begin, to: end, by: TileList.lanes) {
-        let count = min(TileList.lanes, end - first)
+      for rows in shape.rowTiles(of: begin..<end, cutAt: validKeys) {
+        let (first, count) = (rows.lowerBound, rows.count)
         guard shape.isCausal else {
           list.addTile(start: first, count: count, segments: open)
           continue
@@ -202,7 +231,7 @@ public struct RandomSparse: PatternVariant {
   public func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
     let position = query + shape.queryOffset
     if position < 0 || shape.isFuture(query: query, key: key) { return 0 }
-    let row = visibleBlocks[head][position / configuration.blockSize]
+    let row = visibleBlocks(batch: batch)[head][position / configuration.blockSize]
     return row.count { $0 == key / configuration.blockSize }
   }
 }

@@ -45,47 +45,12 @@ extension Conformance {
     return checks
   }
 
-  /// Padded keys and values have no effect and no gradient.
-  func padding(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws -> [ConformanceCheck] {
-    let variant = try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
-    let inputs = try ConformanceCase("inputs", shape).inputs(key("inputs"))
-    let gradient = try gradientOfOutput(shape)
-    var changed = inputs
-    let valid = shape.validKeys(batch: 0)
-    // A pattern made from k may move when padded keys do; their values may not matter in any case.
-    if !variant.card.dependsOnData {
-      changed.key = try redrawn(inputs.key, after: valid - 1, "k", doubling: false, batch: 0)
-    }
-    changed.value = try redrawn(inputs.value, after: valid - 1, "v", doubling: false, batch: 0)
-    let base = try evaluate(variant, inputs, gradient, in: context())
-    let other = try evaluate(variant, changed, gradient, in: context())
-    let backward = try variant.forward(inputs, in: context()).backward(gradient, in: context())
-    let batch = { (tensor: Tensor) in tensor.narrowed(axis: 0, to: 0..<1) }
-    var leaked = nonzero(batch(backward.value), after: valid - 1)
-    if try variant.oracle(for: inputs).keySource == .keys {
-      leaked += nonzero(batch(backward.key), after: valid - 1)
-    }
-    return [
-      ConformanceCheck(
-        group: "padding", quantity: "bits", subject: subject(variant),
-        error: Double(other.differences(from: base)),
-        bound: 0, detail: "padded keys and values changed"),
-      ConformanceCheck(
-        group: "padding", quantity: "gradients", subject: subject(variant), error: Double(leaked), bound: 0,
-        detail: "gradients of padded keys and values"),
-    ]
-  }
-
-  /// A tensor whose rows after `row` are drawn anew, or doubled; in one sequence or in all.
-  private func redrawn(
-    _ tensor: Tensor, after row: Int, _ name: String, doubling: Bool, batch: Int? = nil
-  ) throws -> Tensor {
+  /// A tensor whose rows after `row` are drawn anew, or doubled.
+  private func redrawn(_ tensor: Tensor, after row: Int, _ name: String, doubling: Bool) throws -> Tensor {
     var values = tensor.array()
     let fresh = try Tensor.normal(tensor.shape, key: key("changed")(name)).array()
-    forEachElement(of: tensor.shape) { index, sequence, position in
-      if position > row, batch == nil || batch == sequence {
-        values[index] = doubling ? 2 * values[index] : 3 * fresh[index] + 1
-      }
+    forEachElement(of: tensor.shape) { index, _, position in
+      if position > row { values[index] = doubling ? 2 * values[index] : 3 * fresh[index] + 1 }
     }
     return try Tensor(values, shape: tensor.shape).converted(to: tensor.precision)
   }
@@ -105,12 +70,11 @@ extension Conformance {
     return count
   }
 
-  private func differing(_ a: Tensor, _ b: Tensor) -> Int {
+  func differing(_ a: Tensor, _ b: Tensor) -> Int {
     zip(a.array(), b.array()).count { $0.bitPattern != $1.bitPattern }
   }
 
-  private func forEachElement(of shape: [Int], _ body: (_ index: Int, _ batch: Int, _ position: Int) -> Void)
-  {
+  func forEachElement(of shape: [Int], _ body: (_ index: Int, _ batch: Int, _ position: Int) -> Void) {
     let (heads, length, dim) = (shape[1], shape[2], shape[3])
     for index in 0..<shape.reduce(1, *) { body(index, index / (heads * length * dim), index / dim % length) }
   }

@@ -107,10 +107,10 @@ extension Conformance {
   /// Every instruction set; with bfloat16 inputs, one that has products of them a second time without.
   private var contexts: [(name: String, ExecutionContext)] {
     instructionSets.flatMap { set in
-      let context = ExecutionContext(threads: 2, instructionSet: set)
+      var context = ExecutionContext(threads: 2, instructionSet: set)
       guard precision == .bfloat16, set.hasBFloat16Products else { return [("\(set)", context)] }
       var widening = context
-      widening.usesBFloat16Products = false
+      (context.bfloat16Road, widening.bfloat16Road) = (.products, .upconvert)
       return [("\(set) in pairs", context), ("\(set) widening", widening)]
     }
   }

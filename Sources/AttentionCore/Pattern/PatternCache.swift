@@ -5,8 +5,8 @@ import Tensors
 /// Tile patterns by what determines them, so that layers, passes and padded batches of one shape share one.
 ///
 /// A pattern is a value that depends on the variant, its configuration, the lengths, causality, and for drawn patterns on
-/// the key and the number of heads; nothing else of a shape enters, so that head sizes and key padding do not make a
-/// pattern anew. What is kept is bounded and counted in `ledger`; what was not asked for longest goes first.
+/// the key and the number of heads, and where the end of a sequence matters on its valid keys; nothing else of a shape enters,
+/// so that head sizes do not make a pattern anew, nor key padding that only hides keys. What is kept is bounded and counted in `ledger`; what was not asked for longest goes first.
 /// Safe from any thread; a pattern that two threads ask for at once may be built twice, and is the same.
 public final class PatternCache: Sendable {
   /// What determines a pattern.
@@ -16,6 +16,8 @@ public final class PatternCache: Sendable {
     /// Which of several patterns of the variant.
     let part: String
     let queryLength: Int, keyLength: Int
+    /// Of patterns that depend on where a sequence ends.
+    let validKeys: Int?
     let isCausal: Bool
     /// Of drawn patterns.
     let draw: Draw?
@@ -28,16 +30,18 @@ public final class PatternCache: Sendable {
     /// The key of a variant's pattern at a shape.
     /// - Parameters:
     ///   - part: which of several patterns of the variant.
+    ///   - validKeys: the keys of the sequence that are not padding, when the pattern depends on them.
     ///   - key: where its random draws come from; `nil` when there are none and all heads are alike.
     public init<V: AttentionVariant>(
       _ variant: V.Type, _ configuration: V.Configuration, shape: AttentionShape, part: String = "",
-      drawnFrom key: RandomKey? = nil
+      validKeys: Int? = nil, drawnFrom key: RandomKey? = nil
     ) {
       self.variant = V.card.id
       self.configuration = configuration.summary
       self.part = part
       queryLength = shape.queryLength
       keyLength = shape.keyLength
+      self.validKeys = validKeys
       isCausal = shape.isCausal
       draw = key.map { Draw(key: $0, heads: shape.queryHeads) }
     }

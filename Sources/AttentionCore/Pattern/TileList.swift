@@ -143,6 +143,8 @@ public struct TilePattern: Sendable, Hashable {
   public let lists: [TileList]
   private let perBatch: Int
   private let perHead: Int
+  /// Where the lists of a sequence begin, when sequences share them; empty: `perBatch` apart.
+  private var starts: [Int] = []
 
   /// One list for every batch and head.
   public init(shared list: TileList) {
@@ -166,8 +168,30 @@ public struct TilePattern: Sendable, Hashable {
     perHead = 1
   }
 
+  /// A pattern for every sequence; sequences of the same number, such as their valid keys, share one.
+  /// - Parameters:
+  ///   - numbers: one a sequence.
+  ///   - make: the pattern of a number, each of one list, or of one list a head.
+  public init(perBatch numbers: [Int], _ make: (Int) -> TilePattern) {
+    var lists: [TileList] = []
+    var starts: [Int: Int] = [:]
+    var perHead = 0
+    for number in numbers where starts[number] == nil {
+      let pattern = make(number)
+      starts[number] = lists.count
+      lists += pattern.lists
+      perHead = pattern.perHead
+    }
+    self.lists = lists
+    self.perHead = perHead
+    perBatch = 0
+    self.starts = numbers.map { starts[$0] ?? 0 }
+  }
+
   /// The index in `lists` of a (batch, query head).
-  public func index(batch: Int, head: Int) -> Int { batch * perBatch + head * perHead }
+  public func index(batch: Int, head: Int) -> Int {
+    (starts.isEmpty ? batch * perBatch : starts[batch]) + head * perHead
+  }
 
   /// The list of a (batch, query head).
   public func list(batch: Int, head: Int) -> TileList { lists[index(batch: batch, head: head)] }

@@ -36,6 +36,9 @@ public protocol AttentionVariant: Sendable {
   /// What a causal shape promises.
   var causality: Causality { get }
 
+  /// What sequences that end before the batch does are promised.
+  var padding: PaddingPromise { get }
+
   /// The closed-form cost of a pass.
   func cost(of pass: PassKind) -> Cost
 
@@ -62,7 +65,21 @@ public enum Causality: Hashable, Sendable {
   case valuesOnly(String)
 }
 
+/// What a shape with key lengths promises about the rows behind them.
+///
+/// Valid rows never depend on what stands in padded rows, in any variant. A row of q is padded too where q and k are of one
+/// sequence.
+public enum PaddingPromise: Hashable, Sendable {
+  /// Nor do they depend on how many padded rows follow: a sequence gives what it gives alone.
+  case strict
+  /// They depend on how many follow; the text says why (a published pattern that is defined on the padded length).
+  case contentOnly(String)
+}
+
 extension AttentionVariant {
+  /// Strict, as it should be.
+  public var padding: PaddingPromise { .strict }
+
   /// Strict, as it should be.
   public var causality: Causality { .strict }
 

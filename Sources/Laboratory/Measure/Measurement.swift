@@ -86,7 +86,9 @@ public struct Measurement: Sendable {
       cell.input, seed: cell.seed, anchors: anchors,
       limit: shape.batch * max(shape.queryLength, shape.keyLength))
     let inputs = try maker.make(shape, ledger: ledger).converted(to: cell.precision, ledger: ledger)
-    let context = ExecutionContext(threads: cell.threads, instructionSet: instructionSet, ledger: ledger)
+    var context = ExecutionContext(threads: cell.threads, instructionSet: instructionSet, ledger: ledger)
+    // Chosen before anything is timed.
+    context.bfloat16Road = cell.bfloat16?.road
     ProcessMemory.resetPeak()
     let result = try time(variant, inputs, shape, maker, context, row: &row)
     row.peakRSSBytes = ProcessMemory.peakBytes()

@@ -29,6 +29,8 @@ struct CellProcess {
       "SWIFT_BACKTRACE": "enable=no"
     ]
     environment[Environment.Key(stringLiteral: ParentWatch.variable)] = "\(getpid())"
+    // All cells of a run take the same road, whatever a rate that is measured anew would say.
+    if let choice = cell.bfloat16 { environment["ATTNLAB_BF16"] = choice.road.rawValue }
     var row: MeasurementRow
     do {
       let result = try await Subprocess.run(

@@ -28,6 +28,8 @@ public struct EnvironmentRecord: Sendable {
     public let commit: String?
     /// Measured peaks.
     public let peaks: [Peak]
+    /// How bfloat16 rows were multiplied; `nil`: there were none.
+    public let bfloat16: BFloat16Choice?
     /// Bytes that a cell might use.
     public let memoryLimit: Int
     /// Seconds that a cell might use.
@@ -69,12 +71,12 @@ extension EnvironmentRecord {
   /// Adds a session to the `environment.json` of a folder, or begins it.
   /// - Throws: `UsageError` when it cannot be read or written.
   static func add(
-    _ preset: Preset, text: TextCorpus?, peaks: [Peak], memoryLimit: Int, timeLimit: Double?,
-    to folder: RunFolder
+    _ preset: Preset, text: TextCorpus?, peaks: [Peak], bfloat16: BFloat16Choice? = nil, memoryLimit: Int,
+    timeLimit: Double?, to folder: RunFolder
   ) async throws {
     let session = Session(
       startedAt: Timestamp.now(), commit: await Tool.commit(anchors: [preset.file]), peaks: peaks,
-      memoryLimit: memoryLimit, timeLimit: timeLimit)
+      bfloat16: bfloat16, memoryLimit: memoryLimit, timeLimit: timeLimit)
     let record = EnvironmentRecord(
       preset: preset, text: text, earlierSessions: try read(folder)?["sessions"].arrayValue ?? [],
       session: session, versions: await Versions.all())
@@ -112,8 +114,20 @@ extension EnvironmentRecord.Session {
             "bandwidth_gb_per_s": .double($0.bandwidth),
           ])
         }),
+      "bfloat16": bfloat16?.json ?? .null,
       "memory_limit_bytes": .int(memoryLimit),
       "time_limit_seconds": .number(timeLimit),
+    ])
+  }
+}
+
+extension BFloat16Choice {
+  /// The choice as JSON.
+  public var json: JSONValue {
+    .object([
+      "road": .string(road.rawValue), "reason": .string(reason),
+      "products_gflops_one_thread": .number(rates.map { $0.products / 1e9 }),
+      "float32_gflops_one_thread": .number(rates.map { $0.float32 / 1e9 }),
     ])
   }
 }

@@ -9,8 +9,7 @@ public enum MachinePeak {
     guard let set = InstructionSet(rawValue: instructionSet), InstructionSet.available.contains(set) else {
       return nil
     }
-    return try? MachineLimits.measure(
-      instructionSet: set, threads: threads, seconds: seconds, bufferBytes: 128 << 20)
+    return try? MachineLimits.measure(instructionSet: set, threads: threads, seconds: seconds)
   }
 
   /// The peak of multiply-adds of bfloat16 pairs in GFLOP/s; `nil` where there is no instruction for them.

@@ -101,7 +101,8 @@ public struct Runner: Sendable {
     let text = try text(of: todo)
     let peaks = calibrate(todo)
     try await EnvironmentRecord.add(
-      preset, text: text, peaks: peaks, memoryLimit: memoryLimit, timeLimit: timeLimit, to: held)
+      preset, text: text, peaks: peaks, bfloat16: todo.lazy.compactMap(\.bfloat16).first,
+      memoryLimit: memoryLimit, timeLimit: timeLimit, to: held)
     let sources = TextCorpus.projectFolder(anchors: [preset.file])
     let writer = try RowWriter(path: held.measurements, of: MeasurementRow.self)
     let commit = await Tool.commit(anchors: [preset.file]) ?? ""

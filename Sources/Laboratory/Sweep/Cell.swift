@@ -63,10 +63,14 @@ public struct Cell: Hashable, Sendable {
       headDim: headDim, valueDim: valueDim, isCausal: isCausal, precision: precision)
   }
 
-  /// What the products are of: bfloat16 pairs only forward, and only where there are instructions for them.
+  /// What the products are of: bfloat16 pairs only forward, and only where that is the road taken.
   public var productPrecision: Precision {
-    let has = InstructionSet(rawValue: instructionSet)?.hasBFloat16Products ?? false
-    return pass != .backward && has ? precision : .float32
+    pass != .backward && bfloat16?.road == .products ? precision : .float32
+  }
+
+  /// How bfloat16 rows are multiplied, and why; `nil` of float32.
+  public var bfloat16: BFloat16Choice? {
+    precision == .bfloat16 ? InstructionSet(rawValue: instructionSet).map(BFloat16Choice.of) : nil
   }
 
   /// What else must be equal for two cells to be the same series over lengths.

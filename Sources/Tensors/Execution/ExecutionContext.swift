@@ -10,8 +10,9 @@ public struct ExecutionContext: Sendable {
   public var threads: Int
   /// The instruction set of the kernels.
   public var instructionSet: InstructionSet
-  /// Whether bfloat16 inputs may use AVX512-BF16 where the processor has it; `false` widens them, as other processors do.
-  public var usesBFloat16Products = true
+  /// How bfloat16 inputs are multiplied where the instruction set has products of them (elsewhere they are up-converted);
+  /// `nil`: as `BFloat16Choice.here` says.
+  public var bfloat16Road: BFloat16Road?
   /// Where results and scratch are counted, and drawn from when it recycles; `nil`: nowhere.
   public var ledger: MemoryLedger?
   /// Asked between tiles; `nil`: never cancelled.

@@ -20,12 +20,12 @@ public struct MachineLimits: Hashable, Sendable {
   /// Measures; the best of several runs each, since other work on the machine only ever slows it down.
   /// - Parameters:
   ///   - seconds: about how long the whole measurement may take.
-  ///   - bufferBytes: what is read, a thread; more than the last-level cache.
+  ///   - bufferBytes: what is read, a thread; `nil`: more than twice the last-level cache in all.
   /// - Throws: `MemoryLimitExceeded`.
   /// - Complexity: about `seconds`; allocates `bufferBytes` a thread, 4 GiB at most in all.
   public static func measure(
     instructionSet: InstructionSet = .default, threads: Int = Parallel.processorCount, seconds: Double = 1,
-    bufferBytes: Int = 128 << 20
+    bufferBytes: Int? = nil
   ) throws -> MachineLimits {
     let share = seconds / 4
     let one = peakFlops(instructionSet: instructionSet, threads: 1, seconds: share)
@@ -56,14 +56,21 @@ public struct MachineLimits: Hashable, Sendable {
     }
   }
 
-  /// Measures the rate of reading memory that fits no cache: bytes a second.
+  /// The bytes that each of `threads` reads in a measurement of bandwidth, so that all together fit no cache: 128 MiB, or more
+  /// where the last-level cache holds half of what they read.
+  static func bufferBytes(threads: Int, cacheBytes: Int = LastLevelCache.bytes) -> Int {
+    max(128 << 20, 2 * cacheBytes / threads + (1 << 20))
+  }
+
+  /// Measures the rate of reading memory that fits no cache, or a buffer of a given size: bytes a second.
+  /// - Parameter bufferBytes: what is read, a thread; `nil`: more than twice the last-level cache in all.
   /// - Throws: `MemoryLimitExceeded`.
   /// - Complexity: about `seconds` and the time to fill the buffer; allocates `bufferBytes` a thread, 4 GiB at most.
   public static func bandwidth(
     instructionSet: InstructionSet = .default, threads: Int, seconds: Double = 0.2,
-    bufferBytes: Int = 128 << 20
+    bufferBytes: Int? = nil
   ) throws -> Double {
-    let share = min(bufferBytes, (4 << 30) / threads)
+    let share = min(bufferBytes ?? MachineLimits.bufferBytes(threads: threads), (4 << 30) / threads)
     let buffer = try Tensor(zeros: [threads, share / MemoryLayout<Float>.stride])
     return best(for: seconds) { bandwidth(instructionSet.code, buffer, threads: threads) }
   }

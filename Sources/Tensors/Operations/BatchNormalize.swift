@@ -1,13 +1,17 @@
 extension ExecutionContext {
   /// Mean and variance of every column of x `[rows, dim]`, in Double. - Complexity: O(rows·dim).
-  public func columnMoments(_ x: Tensor) -> (mean: [Float], variance: [Float]) {
-    let rows = x.shape[0], dim = x.shape[1]
-    precondition(x.isContiguous && rows > 0, "column moments of \(x.shape)")
+  /// - Parameter counted: runs of rows that count; `nil`: all. Of no row both are 0.
+  public func columnMoments(_ x: Tensor, of counted: [Range<Int>]? = nil) -> (
+    mean: [Float], variance: [Float]
+  ) {
+    let dim = x.shape[1], runs = counted ?? [0..<x.shape[0]]
+    let rows = max(1, runs.reduce(0) { $0 + $1.count })
+    precondition(x.isContiguous && x.shape[0] > 0, "column moments of \(x.shape)")
     var mean = [Double](repeating: 0, count: dim), spread = mean
     x.withUnsafePointer { x in
-      for row in 0..<rows { for column in 0..<dim { mean[column] += Double(x[row * dim + column]) } }
+      for row in runs.joined() { for column in 0..<dim { mean[column] += Double(x[row * dim + column]) } }
       for column in 0..<dim { mean[column] /= Double(rows) }
-      for row in 0..<rows {
+      for row in runs.joined() {
         for column in 0..<dim {
           let difference = Double(x[row * dim + column]) - mean[column]
           spread[column] += difference * difference
@@ -46,12 +50,21 @@ extension ExecutionContext {
   /// `momentsAreFixed` (evaluation) mean and variance are constants: `dx = gain/σ·dy`.
   ///
   /// `dx = gain/σ·(dy − mean(dy) − x̂·mean(dy·x̂))` by columns. - Complexity: O(rows·dim).
+  /// - Parameter counted: the rows that mean and variance are of; `nil`: all. To the others both are constants.
   /// - Throws: `MemoryLimitExceeded`.
   public func batchNormalizeBackward(
     _ dy: Tensor, x: Tensor, mean: [Float], variance: [Float], epsilon: Double, gain: Tensor,
-    momentsAreFixed: Bool = false, gradients: inout Tensor, gainAt: Int, shiftAt: Int
+    momentsAreFixed: Bool = false, momentsOf counted: [Range<Int>]? = nil, gradients: inout Tensor,
+    gainAt: Int, shiftAt: Int
   ) throws(MemoryLimitExceeded) -> Tensor {
     let rows = x.shape[0], dim = x.shape[1]
+    // Rows that enter the moments, one flag each; empty: all do.
+    var enters: [Bool] = []
+    if let counted {
+      enters = Array(repeating: false, count: rows)
+      for row in counted.joined() { enters[row] = true }
+    }
+    let members = max(1, counted.map { $0.reduce(0) { $0 + $1.count } } ?? rows)
     let gain = gain.array()
     let inverse = variance.map { 1 / ($0 + Float(epsilon)).squareRoot() }
     var dx = try empty(x.shape)
@@ -66,12 +79,18 @@ extension ExecutionContext {
           }
         }
         // Constants have no gradient: nothing is taken off.
-        let share = momentsAreFixed ? 0 : 1 / Double(rows)
+        let share = momentsAreFixed ? 0 : 1 / Double(members)
         let meanShift = dshift.map { Float($0 * share) }, meanGain = dgain.map { Float($0 * share) }
         dx.withUnsafeMutablePointer { dx in
           let (x, dy, dx) = (Shared(x), Shared(dy), Shared(dx))
-          slices(rows, grain: 32, cost: dim) { part in
+          slices(rows, grain: 32, cost: dim) { [enters] part in
             for row in part {
+              if !enters.isEmpty, !enters[row] {
+                for at in row * dim..<(row + 1) * dim {
+                  dx.pointer[at] = gain[at - row * dim] * inverse[at - row * dim] * dy.pointer[at]
+                }
+                continue
+              }
               for column in 0..<dim {
                 let at = row * dim + column
                 let normal = (x.pointer[at] - mean[column]) * inverse[column]

@@ -75,15 +75,12 @@ public struct AttentionSwap: Sendable {
     losses =
       original.model.configuration.kind == .decoder && length > 1
       ? (
-        comparison.loss(p, tokens: input.tokens, length: length),
-        comparison.loss(q, tokens: input.tokens, length: length)
+        comparison.loss(p, of: input), comparison.loss(q, of: input)
       ) : nil
   }
 
   private static func validRows(_ input: ModelInput) -> [Int] {
-    (0..<input.tokens.count).filter { row in
-      input.lengths.map { row % input.length < $0[row / input.length] } ?? true
-    }
+    (0..<input.tokens.count).filter { input.isReal($0) }
   }
 
   private static func relativeError(of b: Tensor, from a: Tensor, rows: [Int]) -> Double {
@@ -134,12 +131,12 @@ struct PredictionComparison {
     agreement = Double(agreed) / Double(rows.count)
   }
 
-  /// The mean of −log p of every next token, in nats.
-  func loss(_ logits: Tensor, tokens: [Int32], length: Int) -> Double {
-    let vocabulary = logits.shape[1]
+  /// The mean of −log p of every next real token, in nats.
+  func loss(_ logits: Tensor, of input: ModelInput) -> Double {
+    let vocabulary = logits.shape[1], tokens = input.tokens, length = input.length
     var sum = 0.0, count = 0.0
     logits.withUnsafePointer { logits in
-      for row in tokens.indices where row % length != length - 1 {
+      for row in tokens.indices where row % length != length - 1 && input.isReal(row + 1) {
         let values = UnsafeBufferPointer(start: logits + row * vocabulary, count: vocabulary)
         sum += PredictionComparison.logSumExp(values).0 - Double(values[Int(tokens[row + 1])])
         count += 1

@@ -43,8 +43,8 @@ extension PretrainedModel {
         path: "model", problem: "an encoder-decoder has no single stack to swap attention in")
     }
     let run = model.layerRun(training: false)
-    let lengths = model.configuration.kind == .encoder ? input.lengths : nil
-    var (x, _) = try model.embedding.forward(input.tokens, batch: input.batch, run)
+    let lengths = input.lengths
+    var (x, _) = try model.embedding.forward(input.tokens, batch: input.batch, lengths: lengths, run)
     var trace = Trace(states: [x], attentionInputs: [], attentionOutputs: [], final: x, logits: nil)
     for sublayer in stack.sublayers {
       if case .attention(let layer) = sublayer.function {
@@ -73,7 +73,7 @@ extension PretrainedModel {
   func attentionOutputs(for trace: Trace, _ input: ModelInput) throws -> [Tensor] {
     guard let stack = model.configuration.kind == .encoder ? model.encoder : model.decoder else { return [] }
     let run = model.layerRun(training: false)
-    let lengths = model.configuration.kind == .encoder ? input.lengths : nil
+    let lengths = input.lengths
     var outputs: [Tensor] = []
     for sublayer in stack.sublayers {
       guard case .attention(let layer) = sublayer.function else { continue }

@@ -47,7 +47,10 @@ struct Embedding: Sendable {
     dropout = configuration.dropout
   }
 
-  func forward(_ tokens: [Int32], batch: Int, first: Int = 0, _ run: LayerRun) throws -> (Tensor, Saved) {
+  /// - Parameter lengths: real tokens of every sequence; `nil`: all.
+  func forward(
+    _ tokens: [Int32], batch: Int, lengths: [Int]? = nil, first: Int = 0, _ run: LayerRun
+  ) throws -> (Tensor, Saved) {
     let context = run.context
     let length = tokens.count / batch
     let rows = (0..<tokens.count).map { Int32(first + $0 % length) }
@@ -62,7 +65,10 @@ struct Embedding: Sendable {
       context.accumulate(try context.lookUp(zeros, in: run.weight(types)), into: &x)
     }
     var kept: Normalization.Saved?
-    if let norm { (x, kept) = try norm.forward(x, run) }
+    if let norm {
+      let valid = validRows(lengths, batch: batch, rows: tokens.count)
+      (x, kept) = try norm.forward(x, valid: valid, run)
+    }
     if run.training, dropout > 0 { x = try context.dropout(x, probability: dropout, key: run.key(name)) }
     return (x, Saved(tokens: tokens, positions: rows, norm: kept))
   }

@@ -71,7 +71,8 @@ struct Stack: Sendable {
       saved.append(kept)
     }
     guard let final else { return (x, Saved(sublayers: saved, final: nil, memory: memory)) }
-    let (y, kept) = try final.forward(x, run)
+    let valid = validRows(lengths, batch: batch, rows: x.shape[0])
+    let (y, kept) = try final.forward(x, valid: valid, run)
     return (y, Saved(sublayers: saved, final: kept, memory: memory))
   }
 

@@ -27,7 +27,8 @@ struct Sublayer: Sendable {
   ) throws -> (Tensor, Saved) {
     var entry = x
     var before: Normalization.Saved?
-    if placement == .pre { (entry, before) = try norm.forward(x, run) }
+    let valid = validRows(lengths, batch: batch, rows: x.shape[0])
+    if placement == .pre { (entry, before) = try norm.forward(x, valid: valid, run) }
     let drops = run.training && dropout > 0
     var (sum, saved) = try apply(
       entry, adding: drops ? nil : x, memory: memory, batch: batch, lengths: lengths,
@@ -36,7 +37,7 @@ struct Sublayer: Sendable {
       sum = try run.context.add(x, run.context.dropout(sum, probability: dropout, key: run.key(name)))
     }
     if let before { return (sum, Saved(norm: before, function: saved)) }
-    let (result, after) = try norm.forward(sum, run)
+    let (result, after) = try norm.forward(sum, valid: valid, run)
     return (result, Saved(norm: after, function: saved))
   }
 

@@ -7,7 +7,7 @@ public struct ModelInput: Hashable, Sendable {
   public var batch: Int
   /// `[batch·length]`.
   public var tokens: [Int32]
-  /// `[batch·length]`; below 0: does not count. For classification `[batch]`.
+  /// `[batch·length]`; below 0, or behind the end of its sequence: does not count. For classification `[batch]`.
   public var targets: [Int32]
   /// Real tokens of every sequence; `nil`: all.
   public var lengths: [Int]?
@@ -18,6 +18,15 @@ public struct ModelInput: Hashable, Sendable {
 
   /// Tokens a sequence.
   public var length: Int { batch == 0 ? 0 : tokens.count / batch }
+
+  /// Whether a place of `tokens` holds a real token.
+  func isReal(_ place: Int) -> Bool { lengths.map { place % length < $0[place / length] } ?? true }
+
+  /// The targets with those of padding left out: what stands there is nothing to the loss.
+  var scoredTargets: [Int32] {
+    guard lengths != nil else { return targets }
+    return targets.indices.map { isReal($0) ? targets[$0] : TaskBatch.ignored }
+  }
 
   /// Creates an input.
   public init(

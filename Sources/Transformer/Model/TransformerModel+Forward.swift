@@ -12,20 +12,23 @@ extension TransformerModel {
 
   /// The last hidden states of the main stack, `[batch·length, width]`.
   func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, Saved) {
-    let (x, embedded) = try embedding.forward(input.tokens, batch: input.batch, run)
+    let (x, embedded) = try embedding.forward(
+      input.tokens, batch: input.batch, lengths: input.lengths, run)
     if let decoder {
       var memory: Tensor?
       var sourceSaved: Embedding.Saved?
       var encoderSaved: Stack.Saved?
       if let sourceEmbedding, let encoder {
-        let (source, kept) = try sourceEmbedding.forward(input.source, batch: input.batch, run)
+        let (source, kept) = try sourceEmbedding.forward(
+          input.source, batch: input.batch, lengths: input.sourceLengths, run)
         let (encoded, saved) = try encoder.forward(
           source, batch: input.batch, lengths: input.sourceLengths, run)
         (memory, sourceSaved, encoderSaved) = (encoded, kept, saved)
       }
-      // Padding stands at the end, where no earlier position of a causal row can see it.
+      // Padding stands at the end, where no earlier row sees it; but a pattern may depend on where a sequence ends.
       let (y, saved) = try decoder.forward(
-        x, memory: memory, batch: input.batch, lengths: nil, memoryLengths: input.sourceLengths, run)
+        x, memory: memory, batch: input.batch, lengths: input.lengths, memoryLengths: input.sourceLengths,
+        run)
       return (
         y, Saved(embedding: embedded, stack: saved, sourceEmbedding: sourceSaved, encoder: encoderSaved)
       )
@@ -86,12 +89,17 @@ extension TransformerModel {
   public func accumulateGradients(
     _ input: ModelInput, smoothing: Double = 0, factor: Double = 1, key: RandomKey, training: Bool = true
   ) throws -> CrossEntropy {
-    let counted = input.targets.count { $0 >= 0 }
+    let counted = scoredTargets(input).count { $0 >= 0 }
     guard counted > 0 else { return CrossEntropy() }
     return try loss(
       input, smoothing: smoothing, gradientScale: factor / Double(counted),
       layerRun(training: training, key: key)
     )
+  }
+
+  /// The targets that count: none in padding. Those of a classifier are of whole sequences.
+  private func scoredTargets(_ input: ModelInput) -> [Int32] {
+    classifier == nil ? input.scoredTargets : input.targets
   }
 
   private func loss(
@@ -112,11 +120,12 @@ extension TransformerModel {
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
     // Only labelled rows get logits: recall tasks label a few positions of many.
-    let rows = input.targets.indices.filter { input.targets[$0] >= 0 }.map { Int32($0) }
+    let scored = scoredTargets(input)
+    let rows = scored.indices.filter { scored[$0] >= 0 }.map { Int32($0) }
     guard !rows.isEmpty else { return CrossEntropy() }
-    let isDense = rows.count == input.targets.count
+    let isDense = rows.count == scored.count
     let chosen = isDense ? h : try context.lookUp(rows, in: h)
-    let targets = isDense ? input.targets : rows.map { input.targets[Int($0)] }
+    let targets = isDense ? scored : rows.map { scored[Int($0)] }
     let weight = run.weight(outputWeight)
     var logits = try context.matmul(chosen, .plain, weight, .transposed)
     let loss = context.crossEntropy(

@@ -185,12 +185,12 @@ public final class Trainer {
 
 extension ModelInput {
   /// Masked language modelling (Devlin et al., 2019): 15 % of the tokens are to be restored; of these 80 % read the mask
-  /// token, 10 % a random token, 10 % themselves.
+  /// token, 10 % a random token, 10 % themselves. Padding is neither chosen nor does it take a draw.
   func masked(maskToken: Int32, key: RandomKey) -> ModelInput {
     var random = key.generator()
     var result = self
     for place in tokens.indices {
-      guard random.uniform() < 0.15 else {
+      guard isReal(place), random.uniform() < 0.15 else {
         result.targets[place] = TaskBatch.ignored
         continue
       }

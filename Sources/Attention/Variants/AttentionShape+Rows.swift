@@ -1,0 +1,36 @@
+import AttentionCore
+
+extension AttentionShape {
+  /// The number of absolute positions that rows and keys have.
+  var positions: Int { isCausal ? keyLength : max(queryLength, keyLength) }
+
+  /// Consecutive runs of up to 64 query rows.
+  func rowTiles(of rows: Range<Int>) -> [Range<Int>] {
+    stride(from: rows.lowerBound, to: rows.upperBound, by: TileList.lanes).map {
+      $0..<min($0 + TileList.lanes, rows.upperBound)
+    }
+  }
+
+  /// The same, none with rows on both sides of a sequence's end: a tile of valid rows then has the height, and so the bits,
+  /// that it has without padding.
+  func rowTiles(of rows: Range<Int>, cutAt validKeys: Int) -> [Range<Int>] {
+    let end = validKeys - queryOffset
+    guard validKeys < keyLength, rows.lowerBound < end, end < rows.upperBound else {
+      return rowTiles(of: rows)
+    }
+    return rowTiles(of: rows.lowerBound..<end) + rowTiles(of: end..<rows.upperBound)
+  }
+
+  /// Whether a causal shape forbids the pair.
+  func isFuture(query: Int, key: Int) -> Bool { isCausal && key > query + queryOffset }
+
+  /// The valid keys of every sequence.
+  var validKeyCounts: [Int] { (0..<batch).map { validKeys(batch: $0) } }
+
+  /// A pattern for every number of valid keys in the batch; one for all where it does not depend on them.
+  func patternBySequence(where depends: Bool, _ make: (_ validKeys: Int) -> TilePattern) -> TilePattern {
+    let counts = validKeyCounts
+    guard depends, let first = counts.first else { return make(keyLength) }
+    return counts.allSatisfy { $0 == first } ? make(first) : TilePattern(perBatch: counts, make)
+  }
+}
