@@ -1,6 +1,7 @@
 import ArrayFiles
 import Attention
 import AttentionCore
+import Basics
 import Foundation
 import Laboratory
 import Tensors
@@ -78,7 +79,7 @@ struct ArrayInputs {
   static func numbers(_ text: String?, _ flag: String) throws -> [Int]? {
     guard let text else { return nil }
     let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map {
-      Int($0.trimmingCharacters(in: .whitespaces))
+      Int($0.trimmed)
     }
     guard !numbers.contains(nil) else {
       throw UsageError("\(flag) \(text): it takes whole numbers separated by commas, such as 100,64")

@@ -124,7 +124,7 @@ public struct AttentionLab: ParsableCommand {
 
   private static func oneLine(_ error: any Error) -> String {
     let text = (error as? CocoaError)?.localizedDescription ?? "\(error)"
-    return text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
+    return text.split(whereSeparator: \.isNewline).map { $0.trimmed }
       .joined(separator: " ")
   }
 }

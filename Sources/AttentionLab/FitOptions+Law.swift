@@ -1,4 +1,5 @@
 import ArgumentParser
+import Basics
 import Foundation
 import Laboratory
 import ScalingLaws
@@ -122,7 +123,7 @@ struct FitLaw {
 
   /// Column names between commas.
   static func names(_ text: String) -> [String] {
-    text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+    text.split(separator: ",").map { $0.trimmed }.filter { !$0.isEmpty }
   }
 }
 

@@ -174,7 +174,7 @@ struct RunCommand: AsyncParsableCommand {
 
   private func wanted(_ catalog: Catalog) throws -> Set<String>? {
     guard let only else { return nil }
-    let ids = only.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    let ids = only.split(separator: ",").map { $0.trimmed }
     for id in ids { _ = try catalog.type(of: id) }
     return Set(ids)
   }

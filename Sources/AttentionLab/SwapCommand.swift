@@ -115,7 +115,7 @@ struct SwapCommand: ParsableCommand {
   private func chosenLayers(of count: Int) throws(UsageError) -> [Int] {
     guard let layers else { return Array(0..<count) }
     return try layers.split(separator: ",", omittingEmptySubsequences: false).map { word throws(UsageError) in
-      guard let layer = Int(word.trimmingCharacters(in: .whitespaces)), (0..<count).contains(layer) else {
+      guard let layer = Int(word.trimmed), (0..<count).contains(layer) else {
         throw UsageError("--layers \(layers): it takes numbers from 0 to \(count - 1), separated by commas")
       }
       return layer

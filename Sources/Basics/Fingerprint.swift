@@ -1,14 +1,18 @@
-/// Short names of texts: the 64-bit FNV-1a hash, in 16 hexadecimal digits.
+/// Short names of texts: the 64-bit FNV-1a hash.
 public enum Fingerprint {
-  /// The name of a text.
+  /// The name of a text: 16 hexadecimal digits.
   public static func of(_ text: String) -> String { of(text.utf8) }
 
-  /// The name of bytes.
+  /// The name of bytes: 16 hexadecimal digits.
   /// - Complexity: O(bytes).
   public static func of(_ bytes: some Sequence<UInt8>) -> String {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    let digits = String(hash, radix: 16)
+    let digits = String(hash(bytes), radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+
+  /// The hash itself.
+  /// - Complexity: O(bytes).
+  public static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
+    bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
   }
 }

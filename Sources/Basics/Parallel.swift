@@ -4,14 +4,18 @@ import Synchronization
 
 /// Loops over a given number of threads.
 public enum Parallel {
-  /// The processors that this process may use: those of its affinity mask where the system has one, else those online.
+  /// The processors that this process may use.
   public static var processorCount: Int { Int(attn_processor_count()) }
 
   /// Runs `body(index, worker)` once for every index in `0 ..< count`, on up to `threads` threads.
   ///
   /// Indices are handed out one at a time, in order, so put the longest work first. `worker` is below `threads` and
-  /// no two bodies run with the same worker at once: it may name a scratch buffer. Which worker gets which index is
-  /// not fixed, so a result must not depend on it. The first error thrown stops the hand-out and is rethrown.
+  /// `count`, and no two bodies of one call run with the same worker at once: it may name a scratch buffer. Which worker
+  /// gets which index is not fixed, so a result must not depend on it. A body may call `forEach` itself; the inner call
+  /// numbers its own workers.
+  ///
+  /// An error stops the hand-out; bodies that run are waited for. Of several errors that of the lowest index is thrown,
+  /// which is the same on any number of threads: every lower index had been handed out before.
   /// - Complexity: one atomic increment an index.
   public static func forEach(
     count: Int, threads: Int, _ body: @Sendable (_ index: Int, _ worker: Int) throws -> Void
@@ -26,29 +30,37 @@ public enum Parallel {
     try run(count: count, workers: workers, body) { throw $0 }
   }
 
+  /// The values of `body(index)` for every index in `0 ..< count`, in order, from up to `threads` threads.
+  ///
+  /// Errors as in `forEach`.
+  public static func map<Value: Sendable>(
+    count: Int, threads: Int, _ body: @Sendable (_ index: Int) throws -> Value
+  ) rethrows -> [Value] {
+    let values = Mutex([Value?](repeating: nil, count: max(0, count)))
+    try forEach(count: count, threads: threads) { index, _ in
+      let value = try body(index)
+      values.withLock { $0[index] = value }
+    }
+    return values.withLock { $0.compactMap(\.self) }
+  }
+
   private static func run(
     count: Int, workers: Int, _ body: @Sendable (Int, Int) throws -> Void,
     rethrow: (any Error) throws -> Void
   ) rethrows {
     let next = Atomic<Int>(0)
-    let hasFailed = Atomic<Bool>(false)
-    let failure = Failure()
+    let failure = Mutex<(index: Int, error: any Error)?>(nil)
     DispatchQueue.concurrentPerform(iterations: workers) { worker in
       while true {
         let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
         if index >= count { return }
         do { try body(index, worker) } catch {
-          if !hasFailed.exchange(true, ordering: .relaxed) { failure.error = error }
+          failure.withLock { if $0.map({ index < $0.index }) ?? true { $0 = (index, error) } }
           next.store(count, ordering: .relaxed)
           return
         }
       }
     }
-    if let error = failure.error { try rethrow(error) }
-  }
-
-  /// The first error: written by one worker, read when all have ended.
-  private final class Failure: @unchecked Sendable {
-    var error: (any Error)?
+    if let error = failure.withLock({ $0?.error }) { try rethrow(error) }
   }
 }

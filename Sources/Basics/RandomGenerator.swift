@@ -6,12 +6,8 @@ public struct RandomGenerator: RandomNumberGenerator, Sendable {
   private var spare: Double?
 
   init(seed: UInt64) {
-    var state = seed
-    func next() -> UInt64 {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      return RandomKey.mix(state)
-    }
-    (s0, s1, s2, s3) = (next(), next(), next(), next())
+    var words = SplitMix64(seed: seed)
+    (s0, s1, s2, s3) = (words.next(), words.next(), words.next(), words.next())
   }
 
   /// The next 64 bits.

@@ -8,30 +8,21 @@ public struct RandomKey: Hashable, Sendable {
   public let bits: UInt64
 
   /// The root key of a seed.
-  public init(seed: UInt64) { bits = RandomKey.mix(seed &+ 0x9E37_79B9_7F4A_7C15) }
+  public init(seed: UInt64) { bits = SplitMix64.mix(seed &+ SplitMix64.increment) }
 
   private init(bits: UInt64) { self.bits = bits }
 
   /// The child of this name.
   public func callAsFunction(_ name: String) -> RandomKey {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    return RandomKey(bits: RandomKey.mix(bits ^ RandomKey.mix(hash)))
+    RandomKey(bits: SplitMix64.mix(bits ^ SplitMix64.mix(Fingerprint.hash(name.utf8))))
   }
 
   /// The child of this number.
   public func callAsFunction(_ index: Int) -> RandomKey {
     RandomKey(
-      bits: RandomKey.mix(bits &+ RandomKey.mix(UInt64(bitPattern: Int64(index)) ^ 0xD6E8_FEB8_6659_FD93)))
+      bits: SplitMix64.mix(bits &+ SplitMix64.mix(UInt64(bitPattern: Int64(index)) ^ 0xD6E8_FEB8_6659_FD93)))
   }
 
   /// A generator at the start of this key's stream.
   public func generator() -> RandomGenerator { RandomGenerator(seed: bits) }
-
-  static func mix(_ value: UInt64) -> UInt64 {
-    var z = value
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
 }

@@ -3,7 +3,7 @@ extension Fit {
   mutating func addIntervals() {
     if options.resamples > 0 {
       let bootstrap = Bootstrap(
-        self, resamples: options.resamples, seed: options.seed, threads: options.threads)
+        self, resamples: options.resamples, seed: options.seed, threads: options.workers)
       self.bootstrap = bootstrap
       if bootstrap.failures > 0 {
         warn(

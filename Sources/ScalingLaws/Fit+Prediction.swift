@@ -1,3 +1,5 @@
+import Basics
+
 /// What a fit says about one point.
 public struct Prediction: Sendable, Equatable {
   /// The variables, in the order of the form.
@@ -43,7 +45,7 @@ extension Fit {
         let sd = standardDeviation(values)
         curve = sd * sd
         t = Distributions.normalQuantile(1 - tail)
-        curveEnds = (ScalingLaws.quantile(values, tail), ScalingLaws.quantile(values, 1 - tail))
+        curveEnds = (Quantiles.ofSorted(values, tail), Quantiles.ofSorted(values, 1 - tail))
       }
     }
     guard center.isFinite, curve.isFinite, !lost || curveEnds != nil, converged else {

@@ -1,3 +1,5 @@
+import Basics
+
 /// Where residuals are taken.
 public enum FitSpace: String, Sendable, CaseIterable {
   /// r = ln f − ln y: relative errors.
@@ -69,6 +71,8 @@ public struct FitOptions: Sendable {
   public var seed: UInt64 = 42
   /// Threads for resampling; 0 for all cores.
   public var threads = 0
+  /// The number that `threads` stands for.
+  var workers: Int { threads > 0 ? threads : Parallel.processorCount }
   /// Whether weights are 1/σ² with σ known, so that the covariance is not rescaled by the residuals.
   public var weightsAreInverseVariances = false
   /// Predictions farther than this ratio beyond the data get a warning.

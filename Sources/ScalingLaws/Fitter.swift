@@ -1,3 +1,5 @@
+import Basics
+
 /// Fits a scaling law to data.
 ///
 /// ```swift
@@ -48,7 +50,7 @@ public struct Fitter: Sendable {
     var own = options
     if groups.count > 1 { own.threads = 1 }
     let fitter = Fitter(form, options: own)
-    return parallelMap(count: groups.count, threads: options.threads) { k -> Result<Fit, FitError>? in
+    return Parallel.map(count: groups.count, threads: options.workers) { k -> Result<Fit, FitError>? in
       do throws(FitError) { return .success(try fitter.fit(groups[k])) } catch { return .failure(error) }
     }.compactMap { $0 }
   }

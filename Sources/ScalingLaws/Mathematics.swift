@@ -15,18 +15,6 @@ extension Sequence where Element == Double {
   func sum() -> Double { reduce(0, +) }
 }
 
-/// The value at fraction `q` of sorted values, interpolated between neighbours.
-func quantile(_ sorted: [Double], _ q: Double) -> Double {
-  guard let last = sorted.last else { return .nan }
-  let position = min(max(q, 0), 1) * Double(sorted.count - 1)
-  let lower = Int(position)
-  guard lower + 1 < sorted.count else { return last }
-  return sorted[lower] + (position - Double(lower)) * (sorted[lower + 1] - sorted[lower])
-}
-
-/// The middle value, or the mean of the two middle ones.
-func median(_ values: [Double]) -> Double { quantile(values.sorted(), 0.5) }
-
 /// The standard deviation with n − 1 below.
 func standardDeviation(_ values: [Double]) -> Double {
   guard values.count > 1 else { return .nan }

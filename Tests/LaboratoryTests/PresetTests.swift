@@ -229,17 +229,3 @@ import Testing
   ])
   func significantDigits(value: Double, text: String) { #expect(Quantity.significant(value, 3) == text) }
 }
-
-@Suite struct JSONValueTests {
-  @Test func keepsOrderAndDropsWhatIsNoNumber() {
-    let value = JSONValue.object([
-      "b": .double(.nan), "a": .array([.int(1), .string("x\n\"\u{1}")]), "c": .bool(true),
-    ])
-    #expect(value.compact == #"{"b": null, "a": [1, "x\n\"\u0001"], "c": true}"#)
-  }
-
-  @Test func readsWhatItWrites() throws {
-    let value = JSONValue.object(["a": .double(0.1), "b": .int(3), "c": .bool(false), "d": .null])
-    #expect(try JSONValue(parsing: value.pretty, file: "x") == value)
-  }
-}

@@ -48,21 +48,22 @@ struct SafetensorsHeader: Equatable {
     -> SafetensorsHeader
   {
     func fail(_ problem: String) -> SafetensorsError { SafetensorsError(path: path, problem: problem) }
-    let root: HeaderJSON
-    do throws(HeaderJSONError) {
-      root = try HeaderJSON(parsing: json)
-    } catch {
-      throw fail("the header is no valid JSON: \(error.problem) at byte \(error.position)")
+    let root: JSONValue
+    do throws(JSONError) { root = try JSONValue(parsing: json, maximumDepth: 8) } catch {
+      throw fail("the header is \(error)")
     }
     guard case .object(let members) = root else { throw fail("the header is no JSON object") }
     var entries: [Entry] = []
     var metadata: [String: String] = [:]
-    for (name, value) in members {
+    for member in members {
+      let (name, value) = (member.key, member.value)
       if name == "__metadata__" {
         guard case .object(let texts) = value else { throw fail("__metadata__ is no object of strings") }
-        for (key, text) in texts {
-          guard case .string(let text) = text else { throw fail("__metadata__: \(key) is no string") }
-          metadata[key] = text
+        for text in texts {
+          guard case .string(let value) = text.value else {
+            throw fail("__metadata__: \(text.key) is no string")
+          }
+          metadata[text.key] = value
         }
       } else {
         entries.append(try entry(name, value, path: path))
@@ -89,21 +90,20 @@ struct SafetensorsHeader: Equatable {
     return SafetensorsHeader(entries: entries, metadata: metadata)
   }
 
-  private static func entry(_ name: String, _ value: HeaderJSON, path: String) throws(SafetensorsError)
+  private static func entry(_ name: String, _ value: JSONValue, path: String) throws(SafetensorsError)
     -> Entry
   {
     func fail(_ problem: String) -> SafetensorsError {
       SafetensorsError(path: path, problem: "\(name): \(problem)")
     }
-    guard case .object(let members) = value else { throw fail("dtype, shape and data_offsets expected") }
-    let fields = Dictionary(members, uniquingKeysWith: { first, _ in first })
-    guard case .string(let code)? = fields["dtype"] else { throw fail("no dtype") }
+    guard case .object = value else { throw fail("dtype, shape and data_offsets expected") }
+    guard let code = value["dtype"].stringValue else { throw fail("no dtype") }
     guard let type = SafetensorsType(rawValue: code) else {
       let known = SafetensorsType.allCases.map(\.rawValue).joined(separator: ", ")
       throw fail("type \(code) is not supported; it takes \(known)")
     }
-    guard let shape = fields["shape"]?.wholeNumbers else { throw fail("shape is no list of whole numbers") }
-    guard let offsets = fields["data_offsets"]?.wholeNumbers, offsets.count == 2, offsets[0] <= offsets[1]
+    guard let shape = extents(value["shape"]) else { throw fail("shape is no list of whole numbers") }
+    guard let offsets = extents(value["data_offsets"]), offsets.count == 2, offsets[0] <= offsets[1]
     else {
       throw fail("data_offsets are no pair of rising whole numbers")
     }
@@ -122,18 +122,25 @@ struct SafetensorsHeader: Equatable {
     return Entry(name: name, type: type, shape: shape, range: offsets[0]..<offsets[1])
   }
 
+  /// The numbers of a list of whole numbers of at least 0; `nil` of anything else.
+  private static func extents(_ value: JSONValue) -> [Int]? {
+    guard case .array(let items) = value else { return nil }
+    let numbers = items.compactMap(\.wholeValue).filter { $0 >= 0 }
+    return numbers.count == items.count ? numbers : nil
+  }
+
   /// The eight bytes of length and the JSON text, padded with spaces so that the data starts at a multiple of 8.
   var bytes: [UInt8] {
     var members: [String] = []
     if !metadata.isEmpty {
       let texts = metadata.sorted { $0.key < $1.key }.map {
-        HeaderJSON.quote($0.key) + ":" + HeaderJSON.quote($0.value)
+        JSONValue.quote($0.key) + ":" + JSONValue.quote($0.value)
       }
       members.append("\"__metadata__\":{" + texts.joined(separator: ",") + "}")
     }
     for entry in entries {
       members.append(
-        HeaderJSON.quote(entry.name) + ":{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":["
+        JSONValue.quote(entry.name) + ":{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":["
           + entry.shape.map(String.init).joined(separator: ",")
           + "],\"data_offsets\":[\(entry.range.lowerBound),\(entry.range.upperBound)]}")
     }

@@ -1,3 +1,5 @@
+import Basics
+
 /// One thing that a variant was put through.
 public struct ConformanceCheck: Hashable, Sendable, CustomStringConvertible {
   /// How it went.
@@ -87,19 +89,12 @@ public struct ConformanceReport: Sendable {
   /// The worst check of every kind, in order of first appearance.
   /// - Parameter byQuantity: whether every (group, quantity) is a kind, or every group.
   public func worst(byQuantity: Bool) -> [ConformanceCheck] {
-    var order: [[String]] = []
-    var worst: [[String]: ConformanceCheck] = [:]
-    for check in checks {
-      let name = byQuantity ? [check.group, check.quantity] : [check.group]
-      guard let old = worst[name] else {
-        order.append(name)
-        worst[name] = check
-        continue
+    checks.grouped { byQuantity ? [$0.group, $0.quantity] : [$0.group] }.map { group in
+      group.elements.dropFirst().reduce(group.elements[0]) { worst, check in
+        let isWorse = worst.verdict == .skipped || check.ratio > worst.ratio
+        return check.verdict != .skipped && isWorse ? check : worst
       }
-      let isWorse = old.verdict == .skipped || check.ratio > old.ratio
-      if check.verdict != .skipped && isWorse { worst[name] = check }
     }
-    return order.compactMap { worst[$0] }
   }
 }
 

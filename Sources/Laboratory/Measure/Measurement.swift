@@ -143,10 +143,10 @@ public struct Measurement: Sendable {
     row.memoryBytes = ledger?.peakBytes
     row.workspaceBytes = row.memoryBytes.map { max(0, $0 - Self.inputOutputBytes(shape, cell.pass)) }
     row.repeats = samples.count
-    let median = Quantiles.quantile(samples, 0.5)
+    let median = Quantiles.of(samples, 0.5)
     row.secondsMedian = median
-    row.secondsP20 = Quantiles.quantile(samples, 0.2)
-    row.secondsP80 = Quantiles.quantile(samples, 0.8)
+    row.secondsP20 = Quantiles.of(samples, 0.2)
+    row.secondsP80 = Quantiles.of(samples, 0.8)
     row.gflops = row.flops.map { $0 / median / 1e9 }
     if let peakGflops, let gflops = row.gflops { row.fractionOfPeak = gflops / peakGflops }
     return result

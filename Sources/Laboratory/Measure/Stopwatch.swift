@@ -50,20 +50,6 @@ extension Duration {
   }
 }
 
-/// Order statistics.
-public enum Quantiles {
-  /// The quantile by linear interpolation between order statistics (type 7 of Hyndman and Fan, 1996).
-  /// - Precondition: there are values.
-  public static func quantile(_ values: [Double], _ probability: Double) -> Double {
-    precondition(!values.isEmpty, "the quantile of nothing")
-    let sorted = values.sorted()
-    let position = probability * Double(sorted.count - 1)
-    let lower = Int(position)
-    guard lower + 1 < sorted.count else { return sorted[sorted.count - 1] }
-    return sorted[lower] + (position - Double(lower)) * (sorted[lower + 1] - sorted[lower])
-  }
-}
-
 /// Moments as the results write them.
 public enum Timestamp {
   /// Now, ISO 8601, UTC, with milliseconds.

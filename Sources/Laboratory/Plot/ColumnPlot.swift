@@ -1,3 +1,5 @@
+import Basics
+
 /// Figures of any results file: one column over another, a curve a value of a third.
 public enum ColumnPlot {
   /// What is drawn from a table.
@@ -29,20 +31,17 @@ public enum ColumnPlot {
     let xs = try table.numbers(request.x)
     let ys = try table.numbers(request.y)
     let groups = try request.by.map { name throws(UsageError) in try table.strings(name) }
-    var order: [String] = []
-    var points: [String: [(Double, Double)]] = [:]
-    for index in xs.indices {
-      guard let x = xs[index], let y = ys[index], x > 0, y > 0, x.isFinite, y.isFinite else { continue }
-      let group = groups?[index] ?? request.y
-      if points[group] == nil { order.append(group) }
-      points[group, default: []].append((x, y))
+    let points = xs.indices.compactMap { index -> (group: String, x: Double, y: Double)? in
+      guard let x = xs[index], let y = ys[index], x > 0, y > 0, x.isFinite, y.isFinite else { return nil }
+      return (groups?[index] ?? request.y, x, y)
     }
-    guard !order.isEmpty else {
+    guard !points.isEmpty else {
       throw UsageError(
         "\(table.file): no row has a positive \(request.x) and \(request.y) to draw on log–log axes")
     }
-    let curves = order.enumerated().map { style, group in
-      let sorted = (points[group] ?? []).sorted { $0.0 < $1.0 }
+    let curves = points.grouped(by: \.group).enumerated().map { style, points in
+      let group = points.key
+      let sorted = points.elements.map { ($0.x, $0.y) }.sorted { $0.0 < $1.0 }
       let drawn = sorted.map { Figure.Point(x: $0.0, y: $0.1) }
       guard request.fits else { return Figure.Curve(label: escaped(group), points: drawn, style: style) }
       let growth = Growth(sorted)

@@ -133,56 +133,9 @@ extension BFloat16Choice {
 }
 
 extension JSONValue {
-  /// Reads JSON text; the order of keys is not kept.
-  /// - Throws: `UsageError` when it is not JSON.
+  /// Reads JSON text.
+  /// - Throws: `UsageError` that names the file.
   public init(parsing text: String, file: String) throws(UsageError) {
-    guard let object = try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)
-    else {
-      throw UsageError("\(file): not JSON")
-    }
-    self.init(foundation: object)
+    do throws(JSONError) { try self.init(parsing: text) } catch { throw UsageError("\(file): \(error)") }
   }
-
-  private init(foundation object: Any) {
-    switch object {
-    case let text as String: self = .string(text)
-    case let list as [Any]: self = .array(list.map(JSONValue.init(foundation:)))
-    case let map as [String: Any]:
-      self = .object(
-        map.sorted { $0.key < $1.key }.map { Member(key: $0.key, value: .init(foundation: $0.value)) })
-    case let number as NSNumber:
-      if isBoolean(number) {
-        self = .bool(number.boolValue)
-      } else if number.doubleValue == Double(number.int64Value) {
-        self = .int(Int(number.int64Value))
-      } else {
-        self = .double(number.doubleValue)
-      }
-    default: self = .null
-    }
-  }
-
-  /// The value of a key, or null.
-  public subscript(key: String) -> JSONValue {
-    if case .object(let members) = self { return members.first { $0.key == key }?.value ?? .null }
-    return .null
-  }
-
-  /// The text of a string, else `nil`.
-  public var stringValue: String? { if case .string(let text) = self { text } else { nil } }
-  /// The number of a number, else `nil`.
-  public var numberValue: Double? {
-    switch self {
-    case .int(let value): Double(value)
-    case .double(let value): value
-    default: nil
-    }
-  }
-  /// The elements of an array; none of anything else.
-  public var arrayValue: [JSONValue] { if case .array(let items) = self { items } else { [] } }
-  /// The members of an object; none of anything else.
-  public var members: [Member] { if case .object(let members) = self { members } else { [] } }
 }
-
-/// Whether a number read from JSON was `true` or `false`: Foundation keeps those as signed chars.
-private func isBoolean(_ number: NSNumber) -> Bool { String(cString: number.objCType) == "c" }

@@ -19,7 +19,7 @@ public struct StepTiming: Sendable {
   public let threads: Int
 
   /// Quantile of the seconds of a step.
-  public func seconds(_ quantile: Double) -> Double { Quantiles.quantile(seconds, quantile) }
+  public func seconds(_ quantile: Double) -> Double { Quantiles.of(seconds, quantile) }
   /// Tokens a second at the median.
   public var tokensPerSecond: Double { Double(tokens) / seconds(0.5) }
   /// The share of the peak at the median.

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// The report of trainings: one HTML page that needs nothing else, and the pictures as files of their own.
@@ -83,9 +84,9 @@ public struct TrainingReport: Sendable {
 
   private var findings: [String] {
     comparison.laws.flatMap { law -> [String] in
-      let lines = law.lines.map { $0.trimmingCharacters(in: .whitespaces) }
+      let lines = law.lines.map { $0.trimmed }
       return [lines.filter { !$0.hasPrefix("warning") }.joined(separator: "; ") + "."]
-    } + comparison.heldOut.map { TrainingComparison.describe($0).trimmingCharacters(in: .whitespaces) + "." }
+    } + comparison.heldOut.map { TrainingComparison.describe($0).trimmed + "." }
       + extremes
   }
 

@@ -1,3 +1,4 @@
+import Basics
 import Settings
 import Transformer
 
@@ -22,17 +23,13 @@ struct TrainingSweep {
       (self.name, curves) = (nil, [])
       return
     }
-    var order: [String] = []
-    var found: [String: [Figure.Point]] = [:]
-    for (line, own) in zip(lines, settings) {
-      guard let x = own[name], x > 0, let point = Self.point(line, x) else { continue }
-      let label = Self.label(line, without: name)
-      if found[label] == nil { order.append(label) }
-      found[label, default: []].append(point)
+    let found = zip(lines, settings).compactMap { line, own -> (label: String, point: Figure.Point)? in
+      guard let x = own[name], x > 0, let point = Self.point(line, x) else { return nil }
+      return (Self.label(line, without: name), point)
     }
     self.name = name
-    curves = order.map { label in (label, (found[label] ?? []).sorted { $0.x < $1.x }) }.filter {
-      $0.1.count >= 3
+    curves = found.grouped(by: \.label).filter { $0.elements.count >= 3 }.map { label, points in
+      (label, points.map(\.point).sorted { $0.x < $1.x })
     }
   }
 

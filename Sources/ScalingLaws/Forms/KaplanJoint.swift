@@ -1,3 +1,5 @@
+import Basics
+
 /// L(N, D) = [(Nc/N)^(αN/αD) + Dc/D]^αD
 ///
 /// Source: Kaplan et al. 2020, equation 1.5 (αN 0.076, αD 0.103, Nc 6.4e13, Dc 1.8e13). With u and v the two
@@ -55,7 +57,7 @@ public struct KaplanJoint: ScalingForm {
       guard (matrix + rhs).allSatisfy(\.isFinite) else { continue }
       let solution = TallFactor(matrix, rows: sample.count, p: 2, rhs: rhs).solve()
       let nc = power(max(solution[0], 1e-300), 1 / k)
-      let dc = solution[1] > 0 ? solution[1] : 1e-3 * median(sample.columns[1])
+      let dc = solution[1] > 0 ? solution[1] : 1e-3 * Quantiles.median(sample.columns[1])
       if nc.isFinite, nc > 0 { starts.append([nc, dc, alphaN, alphaD]) }
     }
     return starts

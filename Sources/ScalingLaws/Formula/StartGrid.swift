@@ -1,3 +1,5 @@
+import Basics
+
 /// Where the nonlinear parameters of a formula may lie, read from their places in it and from the data.
 ///
 /// - In an exponent, the usual exponents.
@@ -127,7 +129,8 @@ struct StartGrid {
     }
     let sorted = e.sorted()
     let scales =
-      [0.02, 0.05, 0.1, 0.2, 0.5, 1, 3].map { $0 * span } + [0.1, 0.5, 0.9].map { quantile(sorted, $0) }
+      [0.02, 0.05, 0.1, 0.2, 0.5, 1, 3].map { $0 * span }
+      + [0.1, 0.5, 0.9].map { Quantiles.ofSorted(sorted, $0) }
     add(name, scales.flatMap { [$0, -$0] })
   }
 
@@ -142,10 +145,10 @@ struct StartGrid {
     let span = high > low ? high - low : max(abs(high), 1e-300)
     var places = (0..<9).map { low + (Double($0) + 0.5) / 9 * (high - low) }
     for f in [0.3, 1, 3] { places += [low - f * span, high + f * span] }
-    places += [0.1, 0.25, 0.5, 0.75, 0.9].map { quantile(usable, $0) }
+    places += [0.1, 0.25, 0.5, 0.75, 0.9].map { Quantiles.ofSorted(usable, $0) }
     let sorted = response.indices.sorted { response[$0] < response[$1] }
     for i in [sorted.first, sorted.last].compactMap({ $0 }) { places.append(values[i]) }
-    return places + [0.1, 0.5, 0.9].map { -quantile(usable, $0) }
+    return places + [0.1, 0.5, 0.9].map { -Quantiles.ofSorted(usable, $0) }
   }
 
   private func isFree(_ e: FormulaExpression) -> Bool { !e.names.contains(where: parameters.contains) }
@@ -162,7 +165,7 @@ struct StartGrid {
   private func sizes(_ values: [Double]) -> (size: Double, span: Double)? {
     let usable = values.filter(\.isFinite)
     guard let low = usable.min(), let high = usable.max(), high > low else { return nil }
-    let size = median(usable.map { abs($0) })
+    let size = Quantiles.median(usable.map { abs($0) })
     return (size > 0 ? size : high - low, high - low)
   }
 }

@@ -1,3 +1,5 @@
+import Basics
+
 /// Compares candidate laws on the same rows with the same error model.
 ///
 /// ```swift
@@ -57,7 +59,7 @@ public struct FormSelector: Sendable {
     var own = options
     if groups.count > 1 { own.threads = 1 }
     let selector = FormSelector(candidates, options: own)
-    return parallelMap(count: groups.count, threads: options.threads) { k -> Result<Selection, FitError>? in
+    return Parallel.map(count: groups.count, threads: options.workers) { k -> Result<Selection, FitError>? in
       do throws(FitError) { return .success(try selector.select(groups[k])) } catch { return .failure(error) }
     }.compactMap { $0 }
   }

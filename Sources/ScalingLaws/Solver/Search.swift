@@ -1,3 +1,5 @@
+import Basics
+
 /// The search for the best minimum: ranked starts, each followed down, minima told apart.
 struct Search {
   let form: any ScalingForm
@@ -147,7 +149,7 @@ struct Search {
     var none: [Double] = []
     guard problem.residuals(at: start, &r, jacobian: &none) else { return start }
     var u = start
-    var delta = 0.1 * median(r.map { abs($0) })
+    var delta = 0.1 * Quantiles.median(r.map { abs($0) })
     while delta > 5 * last {
       let smooth = Problem(problem, free: problem.free, base: problem.base, loss: .huber(delta: delta))
       if let outcome = NonlinearSolver(xtol: 1e-8, maxIterations: 200).minimise(smooth, from: u) {
@@ -165,7 +167,7 @@ struct Search {
     var r = [Double](repeating: 0, count: problem.rows)
     var none: [Double] = []
     guard problem.residuals(at: u, &r, jacobian: &none) else { return nil }
-    var delta = max(median(r.map { abs($0) }), 1e-12)
+    var delta = max(Quantiles.median(r.map { abs($0) }), 1e-12)
     for _ in 0..<6 {
       let smooth = Problem(problem, free: problem.free, base: problem.base, loss: .huber(delta: delta))
       if let outcome = NonlinearSolver(xtol: 1e-8, maxIterations: 200).minimise(smooth, from: u) {

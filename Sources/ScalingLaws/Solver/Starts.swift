@@ -1,3 +1,5 @@
+import Basics
+
 /// Starting points by variable projection: every combination of the nonlinear grids, and for each the linear
 /// parameters solved for by weighted least squares (relative errors in log space), kept inside their domains.
 ///
@@ -71,7 +73,7 @@ struct LinearProjection {
     guard values.allSatisfy(\.isFinite) else { return nil }
     var active = linear
     var sizes: [Int: Double] = [:]
-    let typical = median(response.map { abs($0) })
+    let typical = Quantiles.median(response.map { abs($0) })
     for j in linear {
       let largest = (0..<n).map { abs(gradient[$0 * p + j]) }.max() ?? 0
       guard largest.isFinite else { return nil }

@@ -28,7 +28,7 @@ public struct Bootstrap: Sendable {
         for _ in 0..<groups { drawn[generator.index(below: groups)] += 1 }
         return drawn
       }
-      replicates += parallelMap(count: count, threads: threads) { k in
+      replicates += Parallel.map(count: count, threads: threads) { k in
         refitter.refit(multiplicity: clusters.map { $0.map { draws[k][$0] } } ?? draws[k])
       }.compactMap { $0 }
       left -= count
@@ -45,7 +45,7 @@ public struct Bootstrap: Sendable {
     let values = replicates.map(function).filter(\.isFinite).sorted()
     guard values.count >= 20 else { return nil }
     let tail = 0.5 * (1 - confidence)
-    return (standardDeviation(values), quantile(values, tail), quantile(values, 1 - tail))
+    return (standardDeviation(values), Quantiles.ofSorted(values, tail), Quantiles.ofSorted(values, 1 - tail))
   }
 
   /// Efron's interval, corrected for bias by the share of replicates below the estimate and for acceleration by
@@ -66,7 +66,7 @@ public struct Bootstrap: Sendable {
     let acceleration = squares > 0 ? cubes / (6 * power(squares, 1.5)) : 0
     func end(_ probability: Double) -> Double {
       let z = bias + Distributions.normalQuantile(probability)
-      return quantile(values, Distributions.normal(bias + z / (1 - acceleration * z)))
+      return Quantiles.ofSorted(values, Distributions.normal(bias + z / (1 - acceleration * z)))
     }
     return (end(0.5 * (1 - confidence)), end(0.5 * (1 + confidence)))
   }

@@ -45,7 +45,7 @@ public struct CoverageCheck: Sendable {
     own.dropLargest = 0
     let fitter = Fitter(form, options: own)
     let clean = (0..<design.count).map { i in form.value(theta, at: design.columns.map { $0[i] }) }
-    let fits = parallelMap(count: replications, threads: options.threads) { k -> [Double?]? in
+    let fits = Parallel.map(count: replications, threads: options.workers) { k -> [Double?]? in
       var generator = SeededGenerator(seed: seed, stream: UInt64(k) + 1)
       let y = clean.indices.map { i in
         let scale = noise / (design.weights?[i] ?? 1).squareRoot()

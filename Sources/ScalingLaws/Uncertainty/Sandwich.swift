@@ -56,7 +56,8 @@ struct Sandwich {
   /// Silverman's width for the density of residuals at zero.
   static func bandwidth(_ r: [Double]) -> Double {
     let sorted = r.sorted()
-    let spread = min(standardDeviation(r), (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / 1.349)
+    let spread = min(
+      standardDeviation(r), (Quantiles.ofSorted(sorted, 0.75) - Quantiles.ofSorted(sorted, 0.25)) / 1.349)
     return max(0.9 * spread * power(Double(max(r.count, 2)), -0.2), 1e-300)
   }
 
