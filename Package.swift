@@ -112,7 +112,8 @@ let package = Package(
       exclude: ["Fixtures"],
       swiftSettings: strict),
     .testTarget(
-      name: "TasksTests", dependencies: ["Basics", "Settings", "Tasks", "Tensors"], swiftSettings: strict),
+      name: "TasksTests", dependencies: ["Basics", "LabTestSupport", "Settings", "Tasks", "Tensors"],
+      swiftSettings: strict),
     .testTarget(
       name: "ScalingLawsTests", dependencies: ["Basics", "CGSL", "LabTestSupport", "ScalingLaws"],
       swiftSettings: strict),

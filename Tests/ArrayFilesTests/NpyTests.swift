@@ -1,4 +1,5 @@
 import Foundation
+import LabTestSupport
 import Tensors
 import Testing
 
@@ -130,10 +131,7 @@ import Testing
 
   @Test("files are written whole or not at all")
   func files() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("npy-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let path = folder.appendingPathComponent("a.npy").path
+    let scratch = try Scratch(), folder = URL(fileURLWithPath: scratch.path), path = scratch("a.npy")
     let array = NpyArray([Float](arrayLiteral: 1, 2), shape: [2])
     try array.write(to: path)
     #expect(try NpyArray(contentsOf: path) == array)

@@ -1,14 +1,13 @@
 import Foundation
+import LabTestSupport
 import Testing
 
 @testable import Basics
 
 @Suite struct AtomicFileTests {
   private func inFolder(_ body: (String) throws -> Void) throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID())").path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    try body(folder)
+    let scratch = try Scratch()
+    try body(scratch.path)
   }
 
   @Test func replacesAFileAndLeavesNothingElse() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import LabTestSupport
 import Testing
 
 @testable import AttentionLab
@@ -10,33 +11,17 @@ struct FitRun {
   let errors: String
 
   init(_ arguments: [String], in folder: URL? = nil) throws {
-    let process = Process()
-    process.executableURL = Bundle.main.bundleURL.appendingPathComponent("attnlab")
-    if !FileManager.default.isExecutableFile(atPath: process.executableURL?.path ?? "") {
-      process.executableURL = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-        .appendingPathComponent("attnlab")
-    }
-    process.arguments = arguments
-    process.currentDirectoryURL = folder
-    let (out, err) = (Pipe(), Pipe())
-    process.standardOutput = out
-    process.standardError = err
-    try process.run()
-    let output = out.fileHandleForReading.readDataToEndOfFile()
-    let errors = err.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    status = process.terminationStatus
-    self.output = String(decoding: output, as: UTF8.self)
-    self.errors = String(decoding: errors, as: UTF8.self)
+    let result = try BuiltProgram.attnlab.run(arguments, in: folder?.path)
+    (status, output, errors) = (result.code, result.output, result.errors)
   }
 }
 
 @Suite("attnlab fit")
 struct FitCommandTests {
-  private let folder = FileManager.default.temporaryDirectory
-    .appendingPathComponent("attnlab-fit-\(UUID().uuidString)")
+  private let scratch: Scratch
+  private var folder: URL { URL(fileURLWithPath: scratch.path) }
 
-  init() throws { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
+  init() throws { scratch = try Scratch() }
 
   private func file(_ text: String, _ name: String = "data.csv") throws -> String {
     try Data(text.utf8).write(to: folder.appendingPathComponent(name))

@@ -1,5 +1,6 @@
 import ArrayFiles
 import Foundation
+import LabTestSupport
 import Tensors
 import Testing
 

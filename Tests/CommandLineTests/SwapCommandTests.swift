@@ -1,5 +1,6 @@
 import ArrayFiles
 import Foundation
+import LabTestSupport
 import Tensors
 import Testing
 
@@ -17,21 +18,8 @@ struct SwapCommandTests {
 
     /// Runs the built program as a user does.
     init(_ arguments: [String]) throws {
-      let process = Process()
-      let folders = [
-        Bundle.main.bundleURL, URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent(),
-      ]
-      process.executableURL = folders.map { $0.appendingPathComponent("attnlab") }
-        .first { FileManager.default.isExecutableFile(atPath: $0.path) }
-      process.arguments = ["swap"] + arguments
-      let (out, err) = (Pipe(), Pipe())
-      process.standardOutput = out
-      process.standardError = err
-      try process.run()
-      output = out.fileHandleForReading.readDataToEndOfFile()
-      errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-      process.waitUntilExit()
-      status = process.terminationStatus
+      let result = try BuiltProgram.attnlab.run(["swap"] + arguments)
+      (status, output, errors) = (result.code, Data(result.output.utf8), result.errors)
     }
   }
 
@@ -49,9 +37,7 @@ struct SwapCommandTests {
   }
 
   @Test func jsonAndArraysOfASwap() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID())").path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let scratch = try Scratch(), folder = scratch.path
     try NpyArray([1, 2, 3, 4, 5, 6, 7, 8], shape: [2, 4], as: .int64).write(to: folder + "/t.npy")
     let run = try Run([
       "--checkpoint", Self.fixtures + "/gpt2", "--variant", "sliding-window", "--set", "left=1", "--layers",

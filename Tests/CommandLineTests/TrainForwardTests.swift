@@ -2,6 +2,7 @@ import ArrayFiles
 import Attention
 import AttentionLab
 import Foundation
+import LabTestSupport
 import Tensors
 import Testing
 
@@ -20,8 +21,7 @@ import Testing
   ]
 
   @Test func trainsThenAnswers() throws {
-    let folder = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let scratch = try Scratch(), folder = scratch("run")
     let arguments = ["train", "induction", "--steps", "2", "--checkpoint", folder] + Self.small
     #expect(AttentionLab.run(arguments: arguments, catalog: .standard) == 0)
     let files = Set(try FileManager.default.contentsOfDirectory(atPath: folder))
@@ -235,8 +235,8 @@ import Testing
     ["train", "reversal", "--set", "model.kind=decoder"],
     ["train", "text", "--set", "task.path=/nonexistent"],
   ])
-  func wrongUsageIsRefusedBeforeAnyTimeIsSpent(_ arguments: [String]) {
-    let folder = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
+  func wrongUsageIsRefusedBeforeAnyTimeIsSpent(_ arguments: [String]) throws {
+    let scratch = try Scratch(), folder = scratch("run")
     #expect(AttentionLab.run(arguments: arguments + ["--checkpoint", folder], catalog: .standard) == 2)
     #expect(!FileManager.default.fileExists(atPath: folder))
   }

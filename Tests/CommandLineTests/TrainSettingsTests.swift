@@ -1,4 +1,5 @@
 import Foundation
+import LabTestSupport
 import Testing
 
 /// Wrong settings of `attnlab train` are named with their place before any time is spent.

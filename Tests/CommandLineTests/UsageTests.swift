@@ -1,4 +1,5 @@
 import Foundation
+import LabTestSupport
 import Testing
 
 /// What the program says to a user who errs: one line, on standard error, with exit code 2.

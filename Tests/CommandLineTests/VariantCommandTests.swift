@@ -3,6 +3,7 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import LabTestSupport
 import Tensors
 import Testing
 
@@ -10,12 +11,11 @@ import Testing
 
 /// `apply`, `mask` and `check` as a user runs them: files in, files out, exact texts.
 @Suite struct VariantCommandTests {
-  let folder: URL
+  let scratch: Scratch
+  var folder: URL { URL(fileURLWithPath: scratch.path) }
 
   init() throws {
-    folder = FileManager.default.temporaryDirectory.appendingPathComponent(
-      "attnlab-variants-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    scratch = try Scratch()
     let arrays: [(String, [Int])] = [
       ("q", [2, 4, 20, 8]), ("k", [2, 2, 20, 8]), ("v", [2, 2, 20, 6]), ("do", [2, 4, 20, 6]),
       ("long", [2, 2, 33, 8]),
@@ -31,33 +31,14 @@ import Testing
 
   func path(_ name: String) -> String { folder.appendingPathComponent(name + ".npy").path }
 
-  /// The program, built beside the test bundle.
-  func programURL() throws -> URL {
-    let beside = [
-      Bundle.main.bundleURL, URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent(),
-    ]
-    return try #require(
-      beside.map { $0.appendingPathComponent("attnlab") }
-        .first { FileManager.default.isExecutableFile(atPath: $0.path) }, "the program was not built")
-  }
-
   /// Runs the program as a user does.
   func attnlab(_ arguments: String...) throws -> (status: Int32, output: String, errors: String) {
     try run(arguments)
   }
 
   func run(_ arguments: [String]) throws -> (status: Int32, output: String, errors: String) {
-    let process = Process()
-    process.executableURL = try programURL()
-    process.arguments = arguments
-    process.currentDirectoryURL = folder
-    let (out, err) = (Pipe(), Pipe())
-    (process.standardOutput, process.standardError) = (out, err)
-    try process.run()
-    let output = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    let errors = String(decoding: err.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, output, errors)
+    let result = try BuiltProgram.attnlab.run(arguments, in: folder.path)
+    return (result.code, result.output, result.errors)
   }
 
   @Test(

@@ -1,4 +1,5 @@
 import Foundation
+import LabTestSupport
 import Laboratory
 import Testing
 
@@ -140,8 +141,7 @@ import Testing
   @Test(arguments: ["svg", "png", "pdf"])
   func plotsAreDrawnWithScriptAndDataBeside(kind: String) async throws {
     guard await Tool.gnuplotVersion() != nil else { return }
-    let folder = NSTemporaryDirectory() + "attnlab-plot-\(UUID().uuidString)"
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let scratch = try Scratch(), folder = scratch("plots")
     let comparison = try Comparison(Self.full + Self.dense + Self.window)
     let files = try await MeasurementPlot.draw(comparison, .time, to: "\(folder)/time.\(kind)")
     #expect(files.count == 3)

@@ -1,4 +1,5 @@
 import Foundation
+import LabTestSupport
 import Testing
 
 @testable import Laboratory
@@ -15,9 +16,7 @@ import Testing
   @Test("what stands between backquotes is drawn, not run")
   func backquotes() async throws {
     guard await Tool.gnuplotVersion() != nil else { return }
-    let folder = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let scratch = try Scratch(), folder = scratch.path
     let bad = "`touch \(folder)/pwned`", table = "n,\(bad),who\n1,2,\(bad)\n2,3,\(bad)\n4,4,\(bad)\n"
     let request = ColumnPlot.Request(x: "n", y: bad, by: "who", title: "x \(bad)\ny", fits: true)
     let figure = try ColumnPlot.figure(CSVTable(text: table, file: "t.csv"), request)

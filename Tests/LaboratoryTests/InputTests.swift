@@ -1,5 +1,6 @@
 import AttentionCore
 import Foundation
+import LabTestSupport
 import Laboratory
 import Tensors
 import Testing
@@ -28,9 +29,7 @@ import Testing
   }
 
   @Test func theSameByteAtTheSamePlaceIsTheSameRow() throws {
-    let folder = NSTemporaryDirectory() + "attnlab-input-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let scratch = try Scratch(), folder = scratch.path
     func rows(_ text: String) throws -> [[Float]] {
       try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/a.txt"))
       let shape = try AttentionShape(queryLength: 4, headDim: 8)

@@ -1,4 +1,5 @@
 import Foundation
+import LabTestSupport
 import Testing
 
 @testable import Laboratory
@@ -14,10 +15,8 @@ import Testing
   }()
 
   private func read(_ text: String) throws -> [MeasurementRow] {
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).csv"
-    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    return try MeasurementRow.read(path)
+    let scratch = try Scratch()
+    return try MeasurementRow.read(scratch.write("measurements.csv", text))
   }
 
   private static var lines: String {
@@ -65,8 +64,7 @@ import Testing
 
   @Test("a torn runs.csv is refused, an empty one has no rows")
   func trainings() throws {
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).csv"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let scratch = try Scratch(), path = scratch("runs.csv")
     let header = CSVTable.line(TrainingRow.columns)
     var training = TrainingRow()
     (training.runID, training.commit) = ("a", "0123456789")

@@ -2,6 +2,7 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import LabTestSupport
 import Settings
 import Testing
 
@@ -87,8 +88,7 @@ import Testing
   }
 
   @Test func finishedTrainingsAreNotRunAgain() async throws {
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString)"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let scratch = try Scratch(), path = scratch("run")
     let preset = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard)
     func run(_ count: Int) async throws -> [Int] {
       let runner = TrainingRunner(
@@ -128,8 +128,7 @@ import Testing
   }
 
   @Test func anInterruptedTrainingIsSavedAndGoesOn() throws {
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).safetensors"
-    defer { for file in [path, path + ".seconds"] { try? FileManager.default.removeItem(atPath: file) } }
+    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     let job = try #require(
       try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard).trainings.first)
     let stop = Interruption()

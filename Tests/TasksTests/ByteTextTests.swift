@@ -1,5 +1,6 @@
 import Basics
 import Foundation
+import LabTestSupport
 import Settings
 import Tensors
 import Testing
@@ -9,10 +10,8 @@ import Testing
 @Suite struct ByteTextTests {
   /// A folder that is removed at the end.
   func inFolder(_ body: (String) throws -> Void) throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID())").path
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    try body(folder)
+    let scratch = try Scratch()
+    try body(scratch.path)
   }
 
   func write(_ bytes: [UInt8], _ path: String) throws {

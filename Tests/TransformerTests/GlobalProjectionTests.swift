@@ -3,6 +3,7 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import LabTestSupport
 import Settings
 import Tasks
 import Tensors
@@ -201,8 +202,7 @@ import Testing
     ]
     let whole = try TrainerTests.trainer([:], model: settings)
     while !whole.isFinished { _ = try whole.advance() }
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).safetensors"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     let first = try TrainerTests.trainer([:], model: settings)
     for _ in 0..<5 { _ = try first.advance() }
     try first.save(to: path)
@@ -221,8 +221,7 @@ import Testing
   }
 
   @Test func aFileThatDoesNotNameThemIsTied() throws {
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).safetensors"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     let settings = ["attention": ParameterValue.string("local-global(left=1)")]
     try TrainerTests.trainer([:], model: settings).save(to: path)
     var file = try Safetensors(contentsOf: path)

@@ -2,6 +2,7 @@ import ArrayFiles
 import Attention
 import AttentionCore
 import Foundation
+import LabTestSupport
 import Settings
 import Tensors
 import Testing
@@ -28,9 +29,8 @@ private func relativeError(_ a: [Float], _ b: [Float]) -> Double {
 
 /// Copies a fixture into a folder that is removed at the end.
 private func withCopy(of family: String, _ body: (String) throws -> Void) throws {
-  let folder = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID())").path
+  let scratch = try Scratch(), folder = scratch("model")
   try FileManager.default.copyItem(atPath: fixtures + "/" + family, toPath: folder)
-  defer { try? FileManager.default.removeItem(atPath: folder) }
   try body(folder)
 }
 
@@ -207,9 +207,7 @@ private func change(_ path: String, _ edit: (inout Safetensors) throws -> Void) 
     var c = ModelConfiguration()
     (c.vocabulary, c.width, c.layers, c.heads, c.maximumLength) = (13, 8, 2, 2, 32)
     let model = try TransformerModel(c, catalog: .standard, context: serial)
-    let path = FileManager.default.temporaryDirectory.appendingPathComponent("attnlab-\(UUID()).safetensors")
-      .path
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let scratch = try Scratch(), path = scratch("model.safetensors")
     try model.save(to: path)
     let input = ModelInput(batch: 1, tokens: (0..<20).map { Int32($0 % 13) })
     let pretrained = try load(path)

@@ -3,6 +3,7 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import LabTestSupport
 import Settings
 import Tasks
 import Tensors
@@ -38,8 +39,7 @@ import Testing
     let model: [String: ParameterValue] = ["dropout": .double(0.1), "norm": .string(norm)]
     let whole = try Self.trainer(settings, model: model)
     while !whole.isFinished { _ = try whole.advance() }
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).safetensors"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     let first = try Self.trainer(settings, model: model)
     for _ in 0..<5 { _ = try first.advance() }
     try first.save(to: path)
@@ -55,8 +55,7 @@ import Testing
   }
 
   @Test func aCheckpointOfAnotherRunIsRefused() throws {
-    let path = FileManager.default.temporaryDirectory.path + "/attnlab-\(UUID().uuidString).safetensors"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     try Self.trainer([:]).save(to: path)
     let other = try Self.trainer(["learningRate": .double(0.5)])
     let before = other.model.state.weights.array()

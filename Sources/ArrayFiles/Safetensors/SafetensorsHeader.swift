@@ -125,8 +125,13 @@ struct SafetensorsHeader: Equatable {
   /// The numbers of a list of whole numbers of at least 0; `nil` of anything else.
   private static func extents(_ value: JSONValue) -> [Int]? {
     guard case .array(let items) = value else { return nil }
-    let numbers = items.compactMap(\.wholeValue).filter { $0 >= 0 }
-    return numbers.count == items.count ? numbers : nil
+    var numbers: [Int] = []
+    for item in items {
+      // 2.0 is no extent: the reference implementation refuses it too.
+      guard case .int(let number) = item, number >= 0 else { return nil }
+      numbers.append(number)
+    }
+    return numbers
   }
 
   /// The eight bytes of length and the JSON text, padded with spaces so that the data starts at a multiple of 8.

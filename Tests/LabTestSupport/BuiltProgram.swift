@@ -1,26 +1,31 @@
 import Foundation
-import Testing
 
 /// A program of this package, run as a user runs it: another process, its streams and its exit code.
-enum BuiltProgram: String {
+public enum BuiltProgram: String {
   /// The program.
   case attnlab
   /// The program with variants that crash, dawdle, eat memory or lie.
   case fakes = "attnlab-fakes"
 
   /// What a run of it left.
-  struct Result {
-    let code: Int32
-    let output: String
-    let errors: String
+  public struct Result: Sendable {
+    /// The exit code; of a program that a signal ended, minus the signal.
+    public let code: Int32
+    /// What it wrote to standard output.
+    public let output: String
+    /// What it wrote to standard error.
+    public let errors: String
     /// The lines of standard error.
-    var errorLines: [String] { errors.split(whereSeparator: \.isNewline).map(String.init) }
+    public var errorLines: [String] { errors.split(whereSeparator: \.isNewline).map(String.init) }
   }
 
   /// The program's file: beside the test bundle.
-  var path: String {
+  public var path: String {
     // The working folder is the package's; the configuration is the tests' own.
-    let bundles = Bundle.allBundles.map(\.bundleURL) + [Bundle.main.bundleURL]
+    let bundles =
+      Bundle.allBundles.map(\.bundleURL) + [
+        Bundle.main.bundleURL, URL(fileURLWithPath: CommandLine.arguments[0]),
+      ]
     let beside = bundles.flatMap { [$0, $0.deletingLastPathComponent()] }
     let found = beside.map { $0.appendingPathComponent(rawValue).path }
       .first { FileManager.default.isExecutableFile(atPath: $0) }
@@ -28,14 +33,14 @@ enum BuiltProgram: String {
   }
 
   /// Runs it to its end.
-  func run(
+  public func run(
     _ arguments: String..., in folder: String? = nil, environment: [String: String] = [:]
   ) throws -> Result {
     try run(arguments, in: folder, environment: environment)
   }
 
   /// Runs it to its end.
-  func run(
+  public func run(
     _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
   ) throws -> Result {
     // Files rather than pipes: a pipe that nobody reads would stop a program that prints much.
@@ -49,7 +54,7 @@ enum BuiltProgram: String {
   }
 
   /// Starts it and returns at once.
-  func start(
+  public func start(
     _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:], scratch: Scratch
   ) throws -> (process: Process, files: (output: String, errors: String)) {
     let process = Process()
@@ -65,28 +70,5 @@ enum BuiltProgram: String {
     process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: files.errors))
     try process.run()
     return (process, files)
-  }
-}
-
-/// A folder that goes away with the test.
-final class Scratch {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "attnlab-test-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  /// Writes a file and returns its path.
-  func write(_ name: String, _ text: String) throws -> String {
-    try Data(text.utf8).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
-    return "\(path)/\(name)"
-  }
-
-  /// The lines of a file.
-  func lines(_ name: String) throws -> [String] {
-    try String(contentsOfFile: "\(path)/\(name)", encoding: .utf8).split(separator: "\n").map(String.init)
   }
 }
