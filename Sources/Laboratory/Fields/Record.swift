@@ -97,8 +97,8 @@ extension JSONValue {
   /// Reads one object.
   /// - Throws: `UsageError` when the text is none.
   static func object(decoding text: String, place: String) throws(UsageError) -> JSONValue {
-    guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)), case .object = value
-    else { throw UsageError("\(place): no JSON object") }
+    let value = try JSONValue(parsing: text, file: place)
+    guard case .object = value else { throw UsageError("\(place): no JSON object") }
     return value
   }
 }

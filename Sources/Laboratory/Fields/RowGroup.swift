@@ -1,3 +1,5 @@
+import Basics
+
 /// Rows of one identity, the length or the seed aside: one line of a comparison, one curve of a figure.
 struct RowGroup<Row: Traceable> {
   /// The rows, one a slot (a length, a seed), in the order of their first.
@@ -86,18 +88,7 @@ func shortCommit(_ commit: String) -> String { commit.prefix(8) + (commit.hasSuf
 /// Elements with equal keys together, in the order of their first.
 /// - Complexity: O(n).
 func grouped<Element>(_ elements: [Element], by key: (Element) -> String) -> [[Element]] {
-  var positions: [String: Int] = [:]
-  var groups: [[Element]] = []
-  for element in elements {
-    let name = key(element)
-    if let position = positions[name] {
-      groups[position].append(element)
-    } else {
-      positions[name] = groups.count
-      groups.append([element])
-    }
-  }
-  return groups
+  elements.grouped(by: key).map(\.elements)
 }
 
 extension Record {
