@@ -133,13 +133,18 @@ class Model:
 
     def linear(self, name, x): return F.linear(x, self.p[name + ".weight"], self.p.get(name + ".bias"))
 
-    def norm(self, name, x):
+    def norm(self, name, x, lengths=None):
         if self.c["norm"] == "rms":
             return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.c["epsilon"]) * self.p[name + ".weight"]
         if self.c["norm"] == "batch":
             moments = (self.buffers[name + ".running_mean"], self.buffers[name + ".running_var"])
-            return F.batch_norm(x.flatten(0, -2), *moments, self.p[name + ".weight"], self.p[name + ".bias"],
-                                training=self.training, momentum=0.1, eps=self.c["epsilon"]).view(x.shape)
+            rows = x.flatten(0, -2)
+            # Moments are of real rows; what becomes of padded ones is nothing to any result.
+            real = slice(None) if lengths is None or not self.training else (torch.arange(x.shape[1])[None] < lengths[:, None]).flatten()
+            y = torch.zeros_like(rows)
+            y[real] = F.batch_norm(rows[real], *moments, self.p[name + ".weight"], self.p[name + ".bias"],
+                                   training=self.training, momentum=0.1, eps=self.c["epsilon"])
+            return y.view(x.shape)
         return F.layer_norm(x, x.shape[-1:], self.p[name + ".weight"], self.p[name + ".bias"], self.c["epsilon"])
 
     def attend(self, name, x, memory, causal, lengths):
@@ -206,8 +211,9 @@ class Model:
             steps.append(("feedForward", self.feed))
             for part, f in steps:
                 n = f"{name}.layers.{l}.{part}"
-                x = x + f(n, self.norm(n + ".norm", x)) if pre else self.norm(n + ".norm", x + f(n, x))
-        return self.norm(name + ".norm", x) if pre else x
+                normed = lambda y: self.norm(n + ".norm", y, lengths)
+                x = x + f(n, normed(x)) if pre else normed(x + f(n, x))
+        return self.norm(name + ".norm", x, lengths) if pre else x
 
     def embed(self, name, tokens):
         c, d = self.c, self.c["width"]
@@ -350,7 +356,10 @@ def batch(c, rows=4, length=48):
     else:
         b["targets"] = draw(rows, length)
         b["targets"][:, ::5] = -100
-    if c["kind"] == "encoder": b["lengths"] = torch.tensor([length, length - 7, 5, length])
+    if c["kind"] == "encoder":
+        b["lengths"] = torch.tensor([length, length - 7, 5, length])
+        # attnlab scores no padding, whatever its target.
+        if not c["classes"]: b["targets"][torch.arange(length)[None] >= b["lengths"][:, None]] = -100
     if c["kind"] == "encoder-decoder":
         b["source"], b["source_lengths"] = draw(rows, 40), torch.tensor([40, 13, 40, 29])
     return b

@@ -14,10 +14,11 @@ struct ForwardCommand: ParsableCommand {
     commandName: "forward",
     abstract: "Run a checkpoint on tokens: logits, loss and gradients as files that other programs read.",
     discussion: """
-      Tokens and targets are integer arrays [batch, length] (.npy); targets below 0 do not count (for a classifier:
-      [batch]). Logits, loss and gradients (of the mean loss, by parameter name) are those of evaluation: without
-      dropout, BatchNorm by its running moments. --steps trains on these rows as attnlab train does on its own; --set takes
-      the settings of a training (attnlab list training), and accumulation=K cuts the rows into K passes.
+      Tokens and targets are integer arrays [batch, length] (.npy); targets below 0, or behind the end of their row
+      (--lengths), do not count (for a classifier: [batch]). Logits, loss and gradients (of the mean loss, by parameter
+      name) are those of evaluation: without dropout, BatchNorm by its running moments. --steps trains on these rows as
+      attnlab train does on its own; --set takes the settings of a training (attnlab list training), and accumulation=K
+      cuts the rows into K passes.
 
       Examples:
         attnlab forward --checkpoint m.safetensors --tokens t.npy --logits l.npy
@@ -152,6 +153,10 @@ struct ForwardCommand: ParsableCommand {
       return lengths
     }
     input.lengths = try rows(lengths, input.length)
+    if let targets, !input.scoresAnything {
+      throw UsageError(
+        "\(targets): no target counts, all stand behind the end of their rows; at least one is needed")
+    }
     input.sourceLengths = try rows(sourceLengths, input.source.count / max(1, input.batch))
     return input
   }

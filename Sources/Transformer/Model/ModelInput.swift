@@ -28,6 +28,11 @@ public struct ModelInput: Hashable, Sendable {
     return targets.indices.map { isReal($0) ? targets[$0] : TaskBatch.ignored }
   }
 
+  /// Whether a target counts.
+  public var scoresAnything: Bool {
+    (targets.count == tokens.count ? scoredTargets : targets).contains { $0 >= 0 }
+  }
+
   /// Creates an input.
   public init(
     batch: Int, tokens: [Int32], targets: [Int32] = [], lengths: [Int]? = nil, source: [Int32] = [],
