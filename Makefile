@@ -1,14 +1,15 @@
 # What a newcomer types. Every target installs what is missing first (see .ci/install).
 #   make quickstart   build in release, run Experiments/quickstart.yaml, end with a comparison and a report
 #   make test         all tests
-#   make check        formatting, conformance of every variant on every instruction set that the machine has, the logic of
-#                     those that it has not, sanitizers
+#   make check        formatting, declared imports, bodies that are slow to type-check, conformance of every variant on every
+#                     instruction set that the machine has, the logic of those that it has not, the examples of help pages
+#                     and documents with the optimised program, sanitizers
 #   make bench        the performance preset: fractions of measured peak
 
 SWIFT ?= swift
 ATTNLAB = .build/release/attnlab
 
-.PHONY: quickstart test check bench build setup format lint
+.PHONY: quickstart test check bench build setup format lint bodies
 
 quickstart: build
 	@$(ATTNLAB) run quickstart
@@ -17,8 +18,9 @@ quickstart: build
 test: setup
 	$(SWIFT) test --disable-xctest
 
-check: lint build
+check: lint bodies build
 	$(ATTNLAB) check
+	ATTNLAB_PROGRAM=$(CURDIR)/$(ATTNLAB) $(SWIFT) test --disable-xctest --filter ExampleTests
 	bash Experiments/instruction-sets/sixteen-lanes.sh
 	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests|TransformerTests'
 	TSAN_OPTIONS=allocator_may_return_null=1:suppressions=$(CURDIR)/Tests/tsan-suppressions.txt $(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests|GenerationTests|TrainerTests'
@@ -35,5 +37,10 @@ setup:
 format:
 	$(SWIFT) format -i -r Package.swift Sources Tests
 
-lint:
+lint: setup
 	$(SWIFT) format lint --strict -r Package.swift Sources Tests
+	$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
+
+# One expression without a type took 116 s to type-check, a third of a first build: a body of over a second is an error.
+bodies: setup
+	$(SWIFT) build --scratch-path .build/bodies -Xswiftc -Xfrontend -Xswiftc -warn-long-function-bodies=1000

@@ -12,15 +12,18 @@ struct ApplyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "apply",
     abstract: "Run a variant on NumPy arrays [batch, heads, n, d]; write output, log-sum-exp and gradients.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       Arrays are float16, float32 or float64; results are float32. --precision bfloat16 rounds q, k and v once.
       Fewer heads of k than of q means grouped queries;
       another length of k means cross-attention. attnlab mask with the same settings and seed shows the pattern.
-      Examples:
-        attnlab apply sliding-window --q q.npy --k k.npy --v v.npy --out o.npy --causal --set left=255
-        attnlab apply full --q q.npy --k k.npy --v v.npy --out o.npy --grad-out do.npy --dq dq.npy --dv dv.npy
-        attnlab apply lsh --q q.npy --v v.npy --out o.npy --rotations R.npy --buckets b.npy
-      """)
+      """,
+      examples: [
+        "attnlab apply sliding-window --q q.npy --k k.npy --v v.npy --out o.npy --causal --set left=255",
+        "attnlab apply full --q q.npy --k k.npy --v v.npy --out o.npy --grad-out do.npy "
+          + "--dq dq.npy --dv dv.npy",
+        "attnlab apply lsh --q q.npy --v v.npy --out o.npy --rotations R.npy --buckets b.npy",
+      ]))
 
   @Argument(help: "The variant; see attnlab list.")
   var variant: String

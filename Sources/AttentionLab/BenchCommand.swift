@@ -9,15 +9,16 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Run the performance preset: fractions of measured peak and bandwidth.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       A target that is missed is said, and is no error: what a machine reaches is a finding. Decoding is set beside the rate
       of reading as many bytes as it reads: on a machine with a large cache both may come from there, which the table says.
-
-      Examples:
-        attnlab bench
-        attnlab bench --fresh --only full
-        attnlab bench --json
-      """)
+      """,
+      examples: [
+        "attnlab bench",
+        "attnlab bench --fresh --only full",
+        "attnlab bench --json",
+      ]))
 
   @Option(help: "The folder of the results. Default: results/performance.")
   var out: String?
@@ -28,6 +29,9 @@ struct BenchCommand: AsyncParsableCommand {
   @Flag(help: "Start over; the old folder is kept under another name.")
   var fresh = false
 
+  @Flag(name: .customLong("dry-run"), help: "Show what would be measured, and how long it may take.")
+  var dryRun = false
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -36,6 +40,10 @@ struct BenchCommand: AsyncParsableCommand {
     var arguments = ["performance", "--out", folder]
     if let only { arguments += ["--only", only] }
     if fresh { arguments.append("--fresh") }
+    if dryRun {
+      _ = try await RunCommand.parse(arguments + ["--dry-run"] + (json ? ["--json"] : [])).perform()
+      return
+    }
     // Before and after: what two cores read together depends on where their buffers lie.
     let before = bandwidth()
     guard let summary = try await RunCommand.parse(arguments).perform() else { return }

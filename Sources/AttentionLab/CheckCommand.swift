@@ -10,13 +10,15 @@ struct CheckCommand: ParsableCommand {
     commandName: "check",
     abstract:
       "Put variants through the conformance check: oracle, gradients, causality, padding, threads, seeds.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       Every error is compared with a bound derived from float32 arithmetic; bits must be equal where they should.
-      Examples:
-        attnlab check
-        attnlab check sliding-window --set left=100 --set dilation=2
-        attnlab check --quick --json
-      """)
+      """,
+      examples: [
+        "attnlab check",
+        "attnlab check sliding-window --set left=100 --set dilation=2",
+        "attnlab check --quick --json",
+      ]))
 
   @Argument(help: "A variant; without one, all are checked.")
   var variant: String?

@@ -8,15 +8,17 @@ struct CompareCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
     abstract: "Compare variants: time, share of peak, memory, error, speed-up, growth, crossovers.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       Without --metric: all metrics at one length, the laws over the lengths, and what could not be measured.
       Several files (of this program or of peers with the same columns) are compared together.
-
-      Examples:
-        attnlab compare results/quickstart/measurements.csv
-        attnlab compare results/quickstart/measurements.csv --metric speedup --pass forward --plot speed.svg
-        attnlab compare new.csv --against old.csv --fail-above 1.10
-      """)
+      """,
+      examples: [
+        "attnlab compare results/quickstart/measurements.csv",
+        "attnlab compare results/quickstart/measurements.csv --metric speedup --pass forward "
+          + "--plot speed.svg",
+        "attnlab compare new.csv --against old.csv --fail-above 1.10",
+      ]))
 
   @Argument(help: "Results: measurements.csv or runs.csv files, or folders that hold one.")
   var csv: [String]

@@ -10,14 +10,15 @@ struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
     abstract: "Show processor, instruction set, measured peak and bandwidth, tools; say what is missing.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       bfloat16 rows are multiplied in pairs where the processor does that faster than float32, else they are up-converted;
       ATTNLAB_BF16=products or ATTNLAB_BF16=upconvert forces a road, and ATTNLAB_ISA an instruction set.
-
-      Examples:
-        attnlab doctor
-        attnlab doctor --json
-      """)
+      """,
+      examples: [
+        "attnlab doctor",
+        "attnlab doctor --json",
+      ]))
 
   @Option(help: "Threads of the measured peak. Default: all processors.")
   var threads: Int?

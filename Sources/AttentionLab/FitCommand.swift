@@ -9,23 +9,23 @@ struct FitCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "fit",
     abstract: "Fit scaling laws to a CSV file: estimates, intervals, warnings, predictions.",
-    discussion: """
-      Examples:
-        attnlab fit measurements.csv --x query_length --y seconds_median \\
-          --by variant --where "status == 'ok'" --form power-offset
-        attnlab fit runs.csv --x N,D --y loss --form chinchilla --loss huber \\
-          --drop-largest 5 --bootstrap 1000 --budget 1e21
-        attnlab fit runs.csv --y loss --formula 'E + A/N^alpha' --start E=2,A=9
-        attnlab fit times.csv --x n --y seconds --form auto \\
-          --predict n=65536 --plot fit.svg
-
+    discussion: HelpText.page(
+      """
       Forms of one variable: power, power-offset, power-decay, linear,
       quadratic, nlogn, constant, broken-power; of two (N,D): chinchilla,
       kaplan; of three: additive (N,D,C), data-constrained (N,D,U with U
       unique tokens). In a formula, names that are columns are variables
       and all others parameters. Without --start the starts are placed
       within the data. Warnings go to standard error with their code.
-      """)
+      """,
+      examples: [
+        #"attnlab fit measurements.csv --x query_length --y seconds_median --by variant "#
+          + #"--where "status == 'ok'" --form power-offset"#,
+        "attnlab fit runs.csv --x N,D --y loss --form chinchilla --loss huber --drop-largest 5 "
+          + "--bootstrap 1000 --budget 1e21",
+        "attnlab fit runs.csv --y loss --formula 'E + A/N^alpha' --start E=2,A=9",
+        "attnlab fit times.csv --x n --y seconds --form auto --predict n=65536 --plot fit.svg",
+      ]))
 
   @Argument(help: "A CSV file with a header.")
   var csv: String

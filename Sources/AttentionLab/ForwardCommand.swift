@@ -13,19 +13,22 @@ struct ForwardCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "forward",
     abstract: "Run a checkpoint on tokens: logits, loss and gradients as files that other programs read.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       Tokens and targets are integer arrays [batch, length] (.npy); targets below 0, or behind the end of their row
       (--lengths), do not count (for a classifier: [batch]). Logits, loss and gradients (of the mean loss, by parameter
       name) are those of evaluation: without dropout, BatchNorm by its running moments. --steps trains on these rows as
       attnlab train does on its own; --set takes the settings of a training (attnlab list training), and accumulation=K
       cuts the rows into K passes.
-
-      Examples:
-        attnlab forward --checkpoint m.safetensors --tokens t.npy --logits l.npy
-        attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --loss --grads g.safetensors
-        attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --steps 10 --set optimizer=sgd \
-          --set schedule=constant --set warmup=0 --save after.safetensors --json
-      """)
+      """,
+      examples: [
+        "attnlab forward --checkpoint m.safetensors --tokens t.npy --logits l.npy",
+        "attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --loss "
+          + "--grads g.safetensors",
+        "attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --steps 10 "
+          + "--set optimizer=sgd --set schedule=constant --set warmup=0 --save after.safetensors "
+          + "--json",
+      ]))
 
   @Option(help: "A model.safetensors or checkpoint.safetensors of attnlab train, or one with the same names.")
   var checkpoint: String

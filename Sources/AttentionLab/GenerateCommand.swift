@@ -12,7 +12,8 @@ struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
     abstract: "Continue text or tokens with a trained model, token by token, with a key-value cache.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the GPT-2 family. Text is
       read and written as bytes, for models that were trained on bytes (--json has � where they are no UTF-8); other models take
       token ids (.npy).
@@ -20,13 +21,16 @@ struct GenerateCommand: ParsableCommand {
       separate global projections a second set is kept until the last global position has passed. Layers
       whose pattern depends on the length (random-sparse, lsh) cannot be continued from a cache; every token is then
       computed from the whole sequence.
-
-      Examples:
-        attnlab generate --checkpoint results/train-text/model.safetensors --prompt "public struct " --count 200
-        attnlab generate --checkpoint m.safetensors --prompt "let " --temperature 0.8 --top-k 20 --seed 7
-        attnlab generate --checkpoint gpt2 --tokens ids.npy --count 32 --out continued.npy
-        attnlab generate --checkpoint reversal.safetensors --source words.npy --tokens start.npy --stop 2
-      """)
+      """,
+      examples: [
+        #"attnlab generate --checkpoint results/train-text/model.safetensors "#
+          + #"--prompt "public struct " --count 200"#,
+        #"attnlab generate --checkpoint m.safetensors --prompt "let " --temperature 0.8 --top-k 20 "#
+          + #"--seed 7"#,
+        "attnlab generate --checkpoint gpt2 --tokens ids.npy --count 32 --out continued.npy",
+        "attnlab generate --checkpoint reversal.safetensors --source words.npy --tokens start.npy "
+          + "--stop 2",
+      ]))
 
   @Option(help: "A model.safetensors or checkpoint.safetensors of attnlab train, or a Hugging Face folder.")
   var checkpoint: String

@@ -13,16 +13,16 @@ struct ListCommand: ParsableCommand {
     commandName: "list",
     abstract:
       "List variants, tasks, forms, presets; the settings of a variant, a task, a model, a training; columns.",
-    discussion: """
-      Examples:
-        attnlab list
-        attnlab list sliding-window
-        attnlab list mqar
-        attnlab list model
-        attnlab list training
-        attnlab list columns --json
-        attnlab list --json
-      """)
+    discussion: HelpText.page(
+      examples: [
+        "attnlab list",
+        "attnlab list sliding-window",
+        "attnlab list mqar",
+        "attnlab list model",
+        "attnlab list training",
+        "attnlab list columns --json",
+        "attnlab list --json",
+      ]))
 
   @Argument(help: "A variant, a task, model, training or columns; without one, everything is listed.")
   var variant: String?

@@ -12,14 +12,16 @@ struct MaskCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mask",
     abstract: "Show which keys a variant's queries see: in the terminal, or as .svg, .png or .npy.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       An .npy is uint8 [heads, n, keys]: how often each pair counts. attnlab apply with the same settings and seed
       computes over exactly this pattern. A pattern that depends on the data needs --q (and --k).
-      Examples:
-        attnlab mask sliding-window --n 48 --causal --set left=8 --set sinks=2
-        attnlab mask random-sparse --n 1024 --heads 4 --out pattern.svg
-        attnlab mask lsh --q q.npy --set buckets=16 --out pattern.npy
-      """)
+      """,
+      examples: [
+        "attnlab mask sliding-window --n 48 --causal --set left=8 --set sinks=2",
+        "attnlab mask random-sparse --n 1024 --heads 4 --out pattern.svg",
+        "attnlab mask lsh --q q.npy --set buckets=16 --out pattern.npy",
+      ]))
 
   @Argument(help: "The variant; see attnlab list.")
   var variant: String

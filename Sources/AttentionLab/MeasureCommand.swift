@@ -10,12 +10,12 @@ struct MeasureCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "measure",
     abstract: "Measure one variant at one shape: time, memory, error against full attention.",
-    discussion: """
-      Examples:
-        attnlab measure full --n 4096 --heads 8
-        attnlab measure sliding-window --n 16384 --causal --set left=255 --pass backward --json
-        attnlab measure full --n 4096 --precision bfloat16
-      """)
+    discussion: HelpText.page(
+      examples: [
+        "attnlab measure full --n 4096 --heads 8",
+        "attnlab measure sliding-window --n 16384 --causal --set left=255 --pass backward --json",
+        "attnlab measure full --n 4096 --precision bfloat16",
+      ]))
 
   @Argument(help: "The variant; see attnlab list.")
   var variant: String

@@ -9,15 +9,16 @@ struct PlotCommand: AsyncParsableCommand {
     commandName: "plot",
     abstract:
       "Draw log–log curves with fits and bands; SVG, PNG or PDF, with gnuplot script and data beside.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       Of measurements.csv a metric is drawn over the length, a panel a pass; of runs.csv the laws, evaluations and
       curves, each a file. Of any other file --x and --y say what.
-
-      Examples:
-        attnlab plot results/quickstart/measurements.csv
-        attnlab plot results/quickstart --metric memory --pass forward --out memory.png
-        attnlab plot runs.csv --x compute_flops --y final_loss --by variant --out loss.pdf
-      """)
+      """,
+      examples: [
+        "attnlab plot results/quickstart/measurements.csv",
+        "attnlab plot results/quickstart --metric memory --pass forward --out memory.png",
+        "attnlab plot runs.csv --x compute_flops --y test_loss --by attention --out loss.pdf",
+      ]))
 
   @Argument(help: "A CSV file, or a folder with measurements.csv.")
   var csv: String

@@ -7,13 +7,14 @@ struct ReportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
     abstract: "Write one self-contained HTML page: tables, plots, fits, environment, provenance.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       The page needs no network and no other file.
-
-      Example:
-        attnlab report results/quickstart
-        attnlab report results/published/quickstart --out quickstart.html
-      """)
+      """,
+      examples: [
+        "attnlab report results/quickstart",
+        "attnlab report results/published/quickstart --out quickstart.html",
+      ]))
 
   @Argument(help: "A folder that attnlab run wrote.")
   var folder: String

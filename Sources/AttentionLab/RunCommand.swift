@@ -10,16 +10,17 @@ struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
     abstract: "Run a preset; the same command continues an interrupted run.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       Rows go to results/<preset>/measurements.csv as they finish, those of trainings to runs.csv and curves.csv. A
       finished run started again shows its results.
-
-      Examples:
-        attnlab run quickstart
-        attnlab run quickstart --set n=[256,1024] --set input.text=notes.txt --out results/mine
-        attnlab run variants-text --set compute=1e12 --set 'seed=[1,2,3]'
-        attnlab run scaling-time-memory --only full,lsh --memory-limit 8GiB --dry-run
-      """)
+      """,
+      examples: [
+        "attnlab run quickstart",
+        "attnlab run quickstart --set 'n=[256,1024]' --set input.text=notes.txt --out results/mine",
+        "attnlab run variants-text --set compute=1e12 --set 'seed=[1,2,3]'",
+        "attnlab run scaling-time-memory --only full,lsh --memory-limit 8GiB --dry-run",
+      ]))
 
   @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.")
   var preset: String

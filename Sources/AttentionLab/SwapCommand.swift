@@ -13,19 +13,20 @@ struct SwapCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "swap",
     abstract: "Replace the attention of a trained model and report how far its outputs move.",
-    discussion: """
+    discussion: HelpText.page(
+      """
       The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the BERT, RoBERTa,
       DistilBERT or GPT-2 family (config.json beside model.safetensors).
 
       A model keeps its own keys under lsh only with --set sharedQueryKey=false. Global rows of local-global read the
       model's own projections (Hugging Face's models have no others); a checkpoint of attnlab train with separate global
       projections keeps them in layers that still have global rows.
-
-      Examples:
-        attnlab swap --checkpoint gpt2 --variant sliding-window --set left=255 --tokens ids.npy
-        attnlab swap --checkpoint bert-base-uncased --variant chunked --set chunk=64 --layers 0,1,2 --json
-        attnlab swap --checkpoint model.safetensors --attention 'sliding-window(left=63) x3, full'
-      """)
+      """,
+      examples: [
+        "attnlab swap --checkpoint gpt2 --variant sliding-window --set left=255 --tokens ids.npy",
+        "attnlab swap --checkpoint bert-base-uncased --variant chunked --set chunk=64 --layers 0,1 --json",
+        "attnlab swap --checkpoint model.safetensors --attention 'sliding-window(left=63) x3, full'",
+      ]))
 
   @Option(help: "A checkpoint of attnlab train, or a Hugging Face folder.")
   var checkpoint: String

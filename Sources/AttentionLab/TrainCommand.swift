@@ -13,17 +13,24 @@ struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train a Transformer with any attention variant on a task; the same command resumes.",
-    discussion: """
-      Examples:
-        attnlab train text --steps 300
-        attnlab train text --set task.path=notes.txt --variant "sliding-window(left=63) x3, full"
-        attnlab train mqar --set task.pairs=16 --set model.width=64 --set training.learningRate=3e-3
-        attnlab train listops --model model.yaml --checkpoint runs/listops
-        attnlab train text --set model.width=256 --time 10 --threads 1
+    discussion: HelpText.page(
+      """
+      The example on mqar learns to recall: an accuracy above 0.9 in some seconds of two cores.
 
       model.yaml has the sections task, model and training, such as {model: {width: 256, layers: 6}}. Ctrl-C saves; the
       checkpoint folder holds checkpoint.safetensors, model.safetensors, runs.csv and curves.csv.
-      """)
+      """,
+      examples: [
+        "attnlab train text --steps 300",
+        "attnlab train text --set task.path=notes.txt --variant 'sliding-window(left=63) x3, full' "
+          + "--checkpoint runs/notes",
+        "attnlab train mqar --steps 250 --set task.length=64 --set task.vocabulary=32 "
+          + "--set task.pairs=4 --set model.width=64 --set model.layers=2 --set model.heads=2 "
+          + "--set model.hidden=128 --set model.tied=false --set training.batch=32 "
+          + "--set training.learningRate=3e-3 --set training.schedule=constant",
+        "attnlab train listops --model model.yaml --checkpoint runs/listops",
+        "attnlab train text --set model.width=256 --time 10 --threads 1",
+      ]))
 
   @Argument(help: "The task; see attnlab list.")
   var task: String

@@ -150,7 +150,7 @@ import Testing
 
         The page needs no network and no other file.
 
-        Example:
+        Examples:
           attnlab report results/quickstart
           attnlab report results/published/quickstart --out quickstart.html
 

@@ -19,8 +19,9 @@ public enum BuiltProgram: String {
     public var errorLines: [String] { errors.split(whereSeparator: \.isNewline).map(String.init) }
   }
 
-  /// The program's file: beside the test bundle.
+  /// The program's file: beside the test bundle, or what the environment variable `ATTNLAB_PROGRAM` says.
   public var path: String {
+    if self == .attnlab, let given = ProcessInfo.processInfo.environment["ATTNLAB_PROGRAM"] { return given }
     // The working folder is the package's; the configuration is the tests' own.
     let bundles =
       Bundle.allBundles.map(\.bundleURL) + [
@@ -46,6 +47,11 @@ public enum BuiltProgram: String {
     // Files rather than pipes: a pipe that nobody reads would stop a program that prints much.
     let scratch = try Scratch()
     let (process, files) = try start(arguments, in: folder, environment: environment, scratch: scratch)
+    return try Self.result(of: process, files)
+  }
+
+  private static func result(of process: Process, _ files: (output: String, errors: String)) throws -> Result
+  {
     process.waitUntilExit()
     return Result(
       code: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
@@ -53,12 +59,31 @@ public enum BuiltProgram: String {
       errors: try String(contentsOfFile: files.errors, encoding: .utf8))
   }
 
+  /// Runs a line of a shell in which the program goes by its name.
+  public func shell(_ line: String, in folder: String) throws -> Result {
+    let scratch = try Scratch()
+    try FileManager.default.createSymbolicLink(atPath: scratch(rawValue), withDestinationPath: absolutePath)
+    let search = "\(scratch.path):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")"
+    let (process, files) = try Self.start(
+      "/bin/sh", ["-c", line], in: folder, environment: ["PATH": search], scratch: scratch)
+    return try Self.result(of: process, files)
+  }
+
   /// Starts it and returns at once.
   public func start(
     _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:], scratch: Scratch
   ) throws -> (process: Process, files: (output: String, errors: String)) {
+    try Self.start(absolutePath, arguments, in: folder, environment: environment, scratch: scratch)
+  }
+
+  private var absolutePath: String { URL(fileURLWithPath: path).standardizedFileURL.path }
+
+  private static func start(
+    _ program: String, _ arguments: [String], in folder: String?, environment: [String: String],
+    scratch: Scratch
+  ) throws -> (process: Process, files: (output: String, errors: String)) {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path).standardizedFileURL
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     if let folder { process.currentDirectoryURL = URL(fileURLWithPath: folder) }
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }

@@ -1,0 +1,104 @@
+import ArrayFiles
+import Basics
+import Foundation
+import LabTestSupport
+import Tensors
+
+/// A folder that holds whatever the examples of help pages and documents name as their inputs, small.
+struct ExampleFolder {
+  let scratch: Scratch
+
+  /// The package's folder.
+  static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().path
+
+  init() throws {
+    scratch = try Scratch()
+    try arrays()
+    try tables()
+    try models()
+    _ = try scratch.write("notes.txt", String(repeating: "What was noted, line by line.\n", count: 600))
+    _ = try scratch.write(
+      "model.yaml",
+      "model: {width: 16, layers: 1, heads: 2}\ntraining: {steps: 2, batch: 2, evaluationBatches: 1}\n"
+    )
+  }
+
+  private func arrays() throws {
+    for name in ["q", "k", "v", "do"] {
+      try NpyArray(try Tensor.normal([1, 2, 128, 16], key: RandomKey(seed: 5)(name))).write(
+        to: scratch("\(name).npy"))
+    }
+    // [heads, dim, hashes, buckets / 2]: what lsh takes for these by its defaults.
+    try NpyArray(try Tensor.normal([2, 16, 4, 2], key: RandomKey(seed: 6))).write(to: scratch("R.npy"))
+    let tokens = (0..<12).map { Int32($0) % 11 + 1 }
+    for (name, shape) in [("t", [2, 6]), ("y", [2, 6]), ("ids", [1, 6])] {
+      try NpyArray(Array(tokens.prefix(shape[0] * shape[1])), shape: shape, as: .int32).write(
+        to: scratch("\(name).npy"))
+    }
+    try NpyArray([Int32](arrayLiteral: 3, 4, 5, 6), shape: [1, 4], as: .int32).write(to: scratch("words.npy"))
+    try NpyArray([Int32(1)], shape: [1, 1], as: .int32).write(to: scratch("start.npy"))
+  }
+
+  private func tables() throws {
+    try FileManager.default.createDirectory(
+      atPath: scratch("results"), withIntermediateDirectories: true)
+    let published = Self.package + "/results/published"
+    try FileManager.default.createSymbolicLink(
+      atPath: scratch("results/published"), withDestinationPath: published)
+    try FileManager.default.copyItem(atPath: published + "/quickstart", toPath: scratch("results/quickstart"))
+    for name in ["measurements.csv", "old.csv", "new.csv"] {
+      try FileManager.default.copyItem(
+        atPath: published + "/quickstart/measurements.csv", toPath: scratch(name))
+    }
+    var generator = RandomKey(seed: 7).generator()
+    var runs = "N,D,loss,compute_flops,test_loss,attention\n"
+    for size in [1e6, 3e6, 1e7, 3e7, 1e8, 3e8] {
+      for tokens in [1e8, 3e8, 1e9, 3e9, 1e10] {
+        let law = 1.7 + 400 * pow(size, -0.34) + 410 * pow(tokens, -0.28)
+        let loss = law * (1 + 0.002 * generator.normal())
+        runs += "\(size),\(tokens),\(loss),\(6 * size * tokens),\(loss),\(size < 2e7 ? "full" : "chunked")\n"
+      }
+    }
+    _ = try scratch.write("runs.csv", runs)
+    var times = "variant,n,seconds\n"
+    for (variant, a, b) in [("full", 1e-9, 2.0), ("window", 1e-6, 1.0)] {
+      for n in [256.0, 512, 1024, 2048, 4096, 8192, 16384] {
+        times += "\(variant),\(n),\(a * pow(n, b) * (1 + 0.01 * generator.normal()) + 1e-4)\n"
+      }
+    }
+    _ = try scratch.write("times.csv", times)
+  }
+
+  /// Checkpoints of one step, and the fixtures of Hugging Face's models.
+  private func models() throws {
+    let fixtures = Self.package + "/Tests/TransformerTests/Fixtures"
+    for (name, fixture) in [("gpt2", "gpt2"), ("bert-base-uncased", "bert")] {
+      try FileManager.default.copyItem(atPath: "\(fixtures)/\(fixture)", toPath: scratch(name))
+    }
+    let small = [
+      "--steps", "1", "--threads", "1", "--set", "model.width=8", "--set", "model.heads=2", "--set",
+      "model.hidden=8", "--set", "training.batch=1", "--set", "training.evaluationBatches=1",
+    ]
+    let text = ["train", "text", "--set", "task.path=\(Self.package)/Experiments", "--set", "task.length=32"]
+    let reversal = ["train", "reversal", "--set", "task.maximum=8", "--set", "task.vocabulary=16"]
+    for (arguments, folder) in [(text, "results/train-text"), (reversal, "reversal")] {
+      let made = try BuiltProgram.attnlab.run(
+        arguments + small + ["--checkpoint", folder], in: scratch.path)
+      guard made.code == 0 else { throw Failure(description: made.errors) }
+    }
+    let trained = scratch("results/train-text/model.safetensors")
+    for name in ["m.safetensors", "model.safetensors"] {
+      try FileManager.default.copyItem(atPath: trained, toPath: scratch(name))
+    }
+    try FileManager.default.moveItem(
+      atPath: scratch("reversal/model.safetensors"), toPath: scratch("reversal.safetensors"))
+    // An example trains a text model of its own there.
+    for name in try FileManager.default.contentsOfDirectory(atPath: scratch("results/train-text"))
+    where name != "model.safetensors" {
+      try FileManager.default.removeItem(atPath: scratch("results/train-text/\(name)"))
+    }
+  }
+
+  private struct Failure: Error, CustomStringConvertible { let description: String }
+}

@@ -1,0 +1,101 @@
+import Foundation
+import LabTestSupport
+import Testing
+
+@testable import AttentionLab
+
+/// Every example of every help page, and every command in a code block of the documents, succeeds as it is printed.
+///
+/// They run by a shell in a folder with small inputs, in the order in which they stand. What takes long gets settings
+/// behind it (`reductions`); nothing before them is changed.
+@Suite struct ExampleTests {
+  /// What is added to an example, by how it begins.
+  static let reductions: [(start: String, addition: String)] = [
+    ("attnlab bench", "--dry-run"),
+    ("attnlab run variants-text", "--only full --dry-run --set training.batch=1 --set model.layers=1"),
+    ("attnlab run", "--dry-run"), ("attnlab check sliding-window", "--quick --isa portable"),
+    ("attnlab check", "--quick --isa portable"), ("attnlab measure", "--n 128 --heads 1"),
+    (
+      "attnlab train text --set model.width=256 --time",
+      "--time 1 --set model.layers=1 --set training.batch=1"
+    ),
+    ("attnlab train text", "--steps 1 --set model.layers=1 --set training.batch=1"),
+    ("attnlab train mqar", "--steps 1 --set training.evaluationBatches=1"),
+    ("attnlab train listops", ""), ("attnlab generate --checkpoint gpt2", "--count 2"),
+    ("attnlab generate --checkpoint results/train-text", "--count 2"),
+    ("attnlab generate", "--count 2"), ("attnlab fit", ""), ("attnlab", ""),
+  ]
+
+  /// The examples of a help page: lines that begin with the program's name, those that a backslash ends joined, less the
+  /// explanation that stands in a column of its own.
+  static func examples(in text: String) -> [String] {
+    var examples: [String] = []
+    var continues = false
+    for line in text.split(separator: "\n") {
+      let words = line.trimmingCharacters(in: .whitespaces)
+      if continues {
+        examples[examples.count - 1] += "\n" + words
+      } else if words.hasPrefix("attnlab ") {
+        examples.append(words.replacing(/\s{2,}.*/.dotMatchesNewlines(), with: ""))
+      } else {
+        continue
+      }
+      continues = words.hasSuffix("\\")
+    }
+    return examples
+  }
+
+  /// The code blocks of a document.
+  static func blocks(of document: String) throws -> String {
+    let text = try String(contentsOfFile: "\(ExampleFolder.package)/\(document)", encoding: .utf8)
+    return text.components(separatedBy: "```").enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
+      .joined(separator: "\n")
+  }
+
+  private func run(_ examples: [String], of place: String) throws {
+    let folder = try ExampleFolder()
+    for example in examples {
+      let flat = example.replacingOccurrences(of: "\\\n", with: "")
+      let addition = Self.reductions.first { flat.hasPrefix($0.start) }?.addition ?? ""
+      let result = try BuiltProgram.attnlab.shell("\(example) \(addition)", in: folder.scratch.path)
+      #expect(result.code == 0, "\(place): \(example) \(addition)\n\(result.errors)")
+    }
+  }
+
+  @Test("examples of help pages", arguments: Subcommands.all.map { $0._commandName })
+  func helpPages(command: String) throws {
+    let page = try BuiltProgram.attnlab.run("help", command).output
+    let examples = Self.examples(in: page.components(separatedBy: "USAGE:")[0])
+    #expect(!examples.isEmpty, "attnlab help \(command) has no example")
+    #expect(examples.allSatisfy { $0.split(separator: "\n").allSatisfy { $0.count <= 78 } })
+    try run(examples, of: "help \(command)")
+  }
+
+  @Test func examplesOfTheFirstPage() throws {
+    let page = try BuiltProgram.attnlab.run("--help").output
+    let examples = Self.examples(in: page.components(separatedBy: "USAGE:")[0])
+    #expect(examples.count == 3)
+    try run(examples, of: "--help")
+  }
+
+  @Test("commands in documents", arguments: ["README.md", "Experiments/README.md"])
+  func documents(file: String) throws {
+    let examples = Self.examples(in: try Self.blocks(of: file))
+    #expect(!examples.isEmpty)
+    try run(examples, of: file)
+  }
+
+  /// The program is an optimised one in `make check`, where this takes some seconds; in a debug build it would take minutes.
+  @Test(
+    "the example of associative recall learns to recall",
+    .enabled(if: ProcessInfo.processInfo.environment["ATTNLAB_PROGRAM"] != nil))
+  func recallIsLearned() throws {
+    let page = try BuiltProgram.attnlab.run("help", "train").output
+    let example = try #require(Self.examples(in: page).first { $0.hasPrefix("attnlab train mqar") })
+    let scratch = try Scratch()
+    let result = try BuiltProgram.attnlab.shell("\(example) --json", in: scratch.path)
+    let row = try #require(
+      try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+    #expect((row["test_accuracy"] as? Double ?? 0) > 0.9, "\(result.errors)")
+  }
+}
