@@ -91,7 +91,7 @@ import Testing
     }
   }
 
-  @Test("panels of 192 keys: the dense reference, and the same bits", arguments: [false, true])
+  @Test("keyBlocks of 192 keys: the dense reference, and the same bits", arguments: [false, true])
   func longRows(causal: Bool) throws {
     let shape = try AttentionShape(queryLength: 2100, headDim: 8, isCausal: causal)
     let inputs = try EngineInputs(shape, seed: 6)
@@ -125,7 +125,7 @@ import Testing
       let stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: size, threads: threads)
       for group in 0..<3 {
         let own = stripes.filter { $0.group == group }
-        #expect(own.map(\.turn) == Array(own.indices))
+        #expect(own.map(\.stage) == Array(own.indices))
         let tiles = own.flatMap { stripe in stripe.tiles.reversed().map { stripe.head * 47 + $0 } }
         let wanted = [2 * group, 2 * group + 1].flatMap { head in (0..<47).reversed().map { head * 47 + $0 } }
         #expect(tiles == wanted, "\(threads) threads")

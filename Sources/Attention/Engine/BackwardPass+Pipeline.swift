@@ -12,7 +12,7 @@ extension BackwardPass {
     let stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: size, threads: context.threads)
     let threads = min(context.threads, max(1, stripes.count))
     let scratch = scratchFloats
-    let pending = PendingBlocks(count: groups * pipeline.panelCount, pending: true)
+    let pending = FirstTouchFlags(count: groups * pipeline.keyBlockCount, pending: true)
     defer { pending.release() }
     let tables = BlockTables(self, groups: groups, blocks: blocks)
     defer { tables.release() }
@@ -25,7 +25,7 @@ extension BackwardPass {
       let region = Region(base: base)
       try Parallel.forEach(count: stripes.count, threads: threads) { index, worker in
         let stripe = stripes[index]
-        let marks = pending.marks(from: stripe.group * pipeline.panelCount)
+        let marks = pending.marks(from: stripe.group * pipeline.keyBlockCount)
         try run(stripe, of: pipeline, progress, to: target(stripe.group), marks) {
           region.scratch((worker * size + $0) * scratch)
         }
@@ -33,9 +33,9 @@ extension BackwardPass {
     }
     // Keys that nobody sees.
     for group in 0..<groups {
-      let marks = pending.marks(from: group * pipeline.panelCount)
-      for panel in 0..<pipeline.panelCount where marks[panel] != 0 {
-        clear(pipeline.keys(ofPanel: panel, keyLength: shape.keyLength), ofGroup: group)
+      let marks = pending.marks(from: group * pipeline.keyBlockCount)
+      for keyBlock in 0..<pipeline.keyBlockCount where marks[keyBlock] != 0 {
+        clear(pipeline.keys(ofKeyBlock: keyBlock, keyLength: shape.keyLength), ofGroup: group)
       }
     }
   }
@@ -49,7 +49,7 @@ extension BackwardPass {
   }
 
   private func run(
-    _ stripe: BackwardPipeline.Stripe, of pipeline: BackwardPipeline, _ progress: PipelineProgress,
+    _ stripe: BackwardPipeline.RowStripe, of pipeline: BackwardPipeline, _ progress: PipelineProgress,
     to target: KeyGradients, _ pending: UnsafeMutablePointer<UInt8>, scratch: (Int) -> UnsafeMutableRawPointer
   ) throws {
     let list = pattern.list(batch: stripe.batch, head: stripe.head)
@@ -62,27 +62,27 @@ extension BackwardPass {
         begin(scratch(position), head, &gradient, tables.rows(tile))
       }
       var complete = 0
-      for panel in stripe.panels {
+      for keyBlock in stripe.keyBlocks {
         try context.checkCancellation()
-        let keys = pipeline.keys(ofPanel: panel, keyLength: shape.keyLength)
+        let keys = pipeline.keys(ofKeyBlock: keyBlock, keyLength: shape.keyLength)
         var isFirst = true
         for (position, tile) in tiles.enumerated() {
-          var feed = TileFeed(tile, in: list, keys: keys)
+          var feed = KeyBlockIterator(tile, in: list, keys: keys)
           guard !feed.isDone else { continue }
           if isFirst {
-            try progress.wait(stripe, panel: panel, complete: &complete, in: context)
-            // The first to come clears the panel: then it is in the cache.
-            if pending[panel] != 0 { clear(keys, ofGroup: stripe.group) }
-            pending[panel] = 0
+            try progress.wait(stripe, keyBlock: keyBlock, complete: &complete, in: context)
+            // The first to come clears the KV block: then it is in the cache.
+            if pending[keyBlock] != 0 { clear(keys, ofGroup: stripe.group) }
+            pending[keyBlock] = 0
           }
           feed.next(.max, in: list, tables) { run in
-            if isFirst, plan.sharesPanels { stream(head, &gradient, run.pointee.keys) }
+            if isFirst, plan.sharesKeyBlocks { stream(head, &gradient, run.pointee.keys) }
             add(run, to: scratch(position))
           }
           flush(scratch(position))
           isFirst = false
         }
-        progress.leave(stripe, upTo: panel + 1)
+        progress.leave(stripe, upTo: keyBlock + 1)
       }
       for position in tiles.indices {
         end(
@@ -94,31 +94,31 @@ extension BackwardPass {
   }
 }
 
-/// For every stripe of a pipeline, the first panel that it has not left.
+/// For every stripe of a pipeline, the first KV block that it has not left.
 private final class PipelineProgress: Sendable {
-  private let stripes: [[SharedCounter]]
+  private let stripes: [[ProgressCounter]]
 
-  /// Before it begins, a stripe has left the panels in which it has no keys.
-  init(_ stripes: [BackwardPipeline.Stripe], groups: Int) {
-    var counters = [[SharedCounter]](repeating: [], count: groups)
-    for stripe in stripes { counters[stripe.group].append(SharedCounter(stripe.panels.lowerBound)) }
+  /// Before it begins, a stripe has left the KV blocks in which it has no keys.
+  init(_ stripes: [BackwardPipeline.RowStripe], groups: Int) {
+    var counters = [[ProgressCounter]](repeating: [], count: groups)
+    for stripe in stripes { counters[stripe.group].append(ProgressCounter(stripe.keyBlocks.lowerBound)) }
     self.stripes = counters
   }
 
-  /// Waits until all stripes before this one have left a panel.
+  /// Waits until all stripes before this one have left a KV block.
   /// - Parameter complete: how many of them are known to be complete.
   /// - Throws: `CancellationRequested`.
   func wait(
-    _ stripe: BackwardPipeline.Stripe, panel: Int, complete: inout Int, in context: ExecutionContext
+    _ stripe: BackwardPipeline.RowStripe, keyBlock: Int, complete: inout Int, in context: ExecutionContext
   ) throws {
     let counters = stripes[stripe.group]
-    while complete < stripe.turn, counters[complete].current == .max { complete += 1 }
-    for earlier in counters[complete..<stripe.turn] { try earlier.wait(for: panel + 1, in: context) }
+    while complete < stripe.stage, counters[complete].current == .max { complete += 1 }
+    for earlier in counters[complete..<stripe.stage] { try earlier.wait(for: keyBlock + 1, in: context) }
   }
 
-  /// Notes that a stripe has left all panels before this one.
-  func leave(_ stripe: BackwardPipeline.Stripe, upTo panel: Int) {
-    stripes[stripe.group][stripe.turn].raise(to: panel)
+  /// Notes that a stripe has left all KV blocks before this one.
+  func leave(_ stripe: BackwardPipeline.RowStripe, upTo keyBlock: Int) {
+    stripes[stripe.group][stripe.stage].raise(to: keyBlock)
   }
 }
 

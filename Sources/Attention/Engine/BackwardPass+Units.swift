@@ -9,7 +9,7 @@ extension BackwardPass {
     let threads = min(context.threads, max(1, plan.units.count))
     let scratch = scratchFloats
     let blocks = plan.units.first?.copies.count ?? 0
-    let pending = PendingBlocks(count: plan.units.count * blocks)
+    let pending = FirstTouchFlags(count: plan.units.count * blocks)
     defer { pending.release() }
     var space = try Tensor(uninitialized: [threads, plan.group, scratch], ledger: context.ledger)
     try space.withUnsafeMutablePointer { base throws in
@@ -66,7 +66,7 @@ extension BackwardPass {
     }
   }
 
-  /// Computes elements in order, those of one query head in groups that share panels of keys.
+  /// Computes elements in order, those of one query head in groups that share KV blocks.
   /// - Parameters:
   ///   - adds: whether query gradients are added to what is there.
   /// - Throws: `CancellationRequested`.
@@ -100,7 +100,7 @@ extension BackwardPass {
     }
   }
 
-  /// Computes a few elements of one query head together, panel by panel of keys.
+  /// Computes a few elements of one query head together, KV block by KV block.
   private func group(
     _ elements: ArraySlice<BackwardPlan.Element>, adds: Bool, to target: KeyGradients,
     _ pending: UnsafeMutablePointer<UInt8>, scratch: (Int) -> UnsafeMutableRawPointer
@@ -110,9 +110,9 @@ extension BackwardPass {
     let list = pattern.list(batch: target.batch, head: headNumber)
     let head = head(target.batch, headNumber)
     var gradient = gradient(headNumber, target)
-    let panel = BackwardPlan.panelKeys(shape)
+    let size = BackwardPlan.keyBlockSize(shape)
     list.withTables { tables in
-      var feeds: [TileFeed] = []
+      var feeds: [KeyBlockIterator] = []
       for (position, element) in elements.enumerated() {
         let tile = list.tiles[Int(element.tile)]
         feeds.append(feed(element, tile, in: list))
@@ -124,10 +124,10 @@ extension BackwardPass {
         let first = feeds.firstIndex { !$0.isDone }
         for position in feeds.indices where !feeds[position].isDone {
           feeds[position].next(
-            panel, in: list, tables, ahead: { ask(head, &gradient, $0) }
+            size, in: list, tables, ahead: { ask(head, &gradient, $0) }
           ) { run in
             prepare(run.pointee.keys, in: target, pending)
-            if run.pointee.keys.index != nil || (plan.sharesPanels && position == first) {
+            if run.pointee.keys.index != nil || (plan.sharesKeyBlocks && position == first) {
               stream(head, &gradient, run.pointee.keys)
             }
             add(run, to: scratch(position))
@@ -152,10 +152,10 @@ extension BackwardPass {
   }
 
   private func feed(_ element: BackwardPlan.Element, _ tile: TileList.QueryTile, in list: TileList)
-    -> TileFeed
+    -> KeyBlockIterator
   {
-    if element.slot < 0 { return TileFeed(tile) }
-    return TileFeed(
+    if element.slot < 0 { return KeyBlockIterator(tile) }
+    return KeyBlockIterator(
       tile, in: list, part: Int(element.part), of: Int(element.parts), keys: list.keyCount(of: tile))
   }
 

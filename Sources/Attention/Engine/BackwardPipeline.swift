@@ -3,52 +3,53 @@ import CKernels
 
 /// How the work of a dense backward pass is divided, so that every gradient is added to in place.
 ///
-/// The tiles of the query heads that share a key head are cut into *stripes*, a few tiles of one query head each, which
-/// one worker takes through the keys in ascending order, panel by panel; so keys, values and their gradients come to its
-/// cache once for all tiles of the stripe. Several workers follow each other: a stripe may go on to a panel when all stripes
+/// The tiles of the query heads that share a key head are cut into *row stripes*, a few tiles of one query head each, which
+/// one worker takes through the keys in ascending order, KV block by KV block; so keys, values and their gradients come to its
+/// cache once for all tiles of the stripe. Several workers follow each other: a stripe may go on to a KV block when all stripes
 /// before it have left it. Later stripes have earlier rows, so that under a causal mask the longest come first and in a
 /// band every stripe begins where nobody has been.
 ///
-/// The gradient of a key is thus the sum over tiles in descending order, and that of a query the sum over panels in
+/// The gradient of a key is thus the sum over tiles in descending order, and that of a query the sum over KV blocks in
 /// ascending order, whatever the stripes: they are cut to suit the number of threads, and the bits stay the same. (Blocks
-/// of keys end with the panel for that.) No gradient has a private copy. Up to `min(stripes, panels)` threads work on one
-/// head; `w` of them wait `w − 1` panels at the beginning, where stripes begin at the same key.
+/// of keys end with the KV block for that.) No gradient has a private copy. Up to `min(stripes, blocks)` threads work on one
+/// head; `w` of them wait `w − 1` KV blocks at the beginning, where stripes begin at the same key.
 struct BackwardPipeline: Sendable {
-  /// Tiles of one query head, and the panels in which they have keys.
-  struct Stripe: Sendable {
+  /// Tiles of one query head, and the KV blocks in which they have keys.
+  struct RowStripe: Sendable {
     /// Which (batch, key head), batch-major.
     var group: Int
     var batch: Int, head: Int
     var tiles: Range<Int>
-    var panels: Range<Int>
-    /// The place among the stripes of its (batch, key head).
-    var turn: Int
+    var keyBlocks: Range<Int>
+    /// The pipeline stage: the place among the stripes of its (batch, key head).
+    var stage: Int
   }
 
-  /// Keys of a panel: whole blocks of the kernel.
-  let panelKeys: Int
-  let panelCount: Int
+  /// Keys of a KV block: whole blocks of the kernel.
+  let keyBlockSize: Int
+  let keyBlockCount: Int
   /// Tiles of all query heads that share a key head, at most.
   private let tileCount: Int
 
   /// The pipeline of a pattern whose rows see many of the keys; `nil` where private copies of a few blocks, or splitting few
   /// tiles along their keys, serve better.
   init?(pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves]) {
-    // Short ones where there are few: threads begin a panel apart.
-    panelKeys = min(BackwardPlan.panelKeys(shape), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
-    panelCount = (shape.keyLength + panelKeys - 1) / panelKeys
+    // Short ones where there are few: threads begin a KV block apart.
+    keyBlockSize = min(BackwardPlan.keyBlockSize(shape), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
+    keyBlockCount = (shape.keyLength + keyBlockSize - 1) / keyBlockSize
     tileCount = (pattern.lists.map(\.tiles.count).max() ?? 0) * shape.groupSize
-    // Threads share a head by its tiles and panels: not where there are few of one beside many of the other.
+    // Threads share a head by its tiles and KV blocks: not where there are few of one beside many of the other.
     let groups = shape.batch * shape.keyHeads, rows = tileCount * TileList.lanes
     let enoughTiles = tileCount * groups >= 8 || shape.keyLength <= 2 * rows
-    let enoughPanels = panelCount * groups >= 8 || rows <= 2 * shape.keyLength
-    guard tileCount > 0, enoughTiles, enoughPanels, !pattern.gathersKeys, waves.allSatisfy({ $0.count <= 1 }),
+    let enoughKeyBlocks = keyBlockCount * groups >= 8 || rows <= 2 * shape.keyLength
+    guard tileCount > 0, enoughTiles, enoughKeyBlocks, !pattern.gathersKeys,
+      waves.allSatisfy({ $0.count <= 1 }),
       isDense(pattern, costs, shape)
     else { return nil }
   }
 
   /// Whether rows see about half of the keys, as causal ones do, or more of them than a cache holds from tile to tile; and at
-  /// least half of a panel's where any, in a few runs.
+  /// least half of a KV block's where any, in a few runs.
   private func isDense(_ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape) -> Bool {
     let enough = min(Double(ForwardPlan.localKeys), 0.45 * Double(shape.keyLength))
     return zip(pattern.lists, costs).allSatisfy { list, cost in
@@ -61,13 +62,13 @@ struct BackwardPipeline: Sendable {
         keys += Double(cost.keys[number])
         var end = 0
         for segment in list.segments(of: tile) {
-          let first = Int(segment.start) / panelKeys
-          let last = (Int(segment.start) + (Int(segment.count) - 1) * Int(segment.stride)) / panelKeys
+          let first = Int(segment.start) / keyBlockSize
+          let last = (Int(segment.start) + (Int(segment.count) - 1) * Int(segment.stride)) / keyBlockSize
           visits += max(0, last + 1 - max(first, end))
           end = max(end, last + 1)
         }
       }
-      return cost.total >= enough * lanes && keys >= 0.5 * Double(visits * panelKeys)
+      return cost.total >= enough * lanes && keys >= 0.5 * Double(visits * keyBlockSize)
     }
   }
 
@@ -76,24 +77,24 @@ struct BackwardPipeline: Sendable {
     max(1, min(limit, threads == 1 ? tileCount : tileCount * heads / (3 * threads)))
   }
 
-  /// The keys of a panel.
-  func keys(ofPanel panel: Int, keyLength: Int) -> Range<Int> {
-    panel * panelKeys..<min(keyLength, (panel + 1) * panelKeys)
+  /// The keys of a KV block.
+  func keys(ofKeyBlock block: Int, keyLength: Int) -> Range<Int> {
+    block * keyBlockSize..<min(keyLength, (block + 1) * keyBlockSize)
   }
 
   /// All stripes in the order in which they are handed out, as many heads abreast as there are threads: stripes of
   /// different heads never wait for each other, and the keys of one head stay near.
-  func stripes(pattern: TilePattern, shape: AttentionShape, tiles size: Int, threads: Int) -> [Stripe] {
+  func stripes(pattern: TilePattern, shape: AttentionShape, tiles size: Int, threads: Int) -> [RowStripe] {
     let groups = shape.batch * shape.keyHeads
     // Threads that share a head begin one after the other: the first stripes are soon out of the way.
     let short = groups < threads ? (threads - 1) / groups : 0
-    var stripes: [Stripe] = []
+    var stripes: [RowStripe] = []
     for first in stride(from: 0, to: groups, by: threads) {
       let abreast = (first..<min(groups, first + threads)).map {
         self.stripes(ofGroup: $0, pattern: pattern, shape: shape, tiles: size, short: short)
       }
-      for turn in 0..<(abreast.map(\.count).max() ?? 0) {
-        for group in abreast where turn < group.count { stripes.append(group[turn]) }
+      for stage in 0..<(abreast.map(\.count).max() ?? 0) {
+        for group in abreast where stage < group.count { stripes.append(group[stage]) }
       }
     }
     return stripes
@@ -103,10 +104,10 @@ struct BackwardPipeline: Sendable {
   private func stripes(
     ofGroup group: Int, pattern: TilePattern, shape: AttentionShape, tiles size: Int, short: Int
   )
-    -> [Stripe]
+    -> [RowStripe]
   {
     let batch = group / shape.keyHeads, keyHead = group % shape.keyHeads
-    var stripes: [Stripe] = []
+    var stripes: [RowStripe] = []
     for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize {
       let list = pattern.list(batch: batch, head: head)
       var last = list.tiles.count
@@ -114,16 +115,16 @@ struct BackwardPipeline: Sendable {
         let tiles = max(0, last - (stripes.count < short ? max(1, size / 4) : size))..<last
         last = tiles.lowerBound
         stripes.append(
-          Stripe(
-            group: group, batch: batch, head: head, tiles: tiles, panels: panels(of: tiles, in: list),
-            turn: stripes.count))
+          RowStripe(
+            group: group, batch: batch, head: head, tiles: tiles, keyBlocks: keyBlocks(of: tiles, in: list),
+            stage: stripes.count))
       }
     }
     return stripes
   }
 
-  /// The panels from the first to the last in which tiles have keys.
-  private func panels(of tiles: Range<Int>, in list: TileList) -> Range<Int> {
+  /// The KV blocks from the first to the last in which tiles have keys.
+  private func keyBlocks(of tiles: Range<Int>, in list: TileList) -> Range<Int> {
     var first = Int.max, last = -1
     for tile in list.tiles[tiles] {
       for segment in list.segments(of: tile) {
@@ -132,7 +133,7 @@ struct BackwardPipeline: Sendable {
         last = max(last, start + (Int(segment.count) - 1) * Int(segment.stride))
       }
     }
-    return last < first ? 0..<0 : first / panelKeys..<min(panelCount, last / panelKeys + 1)
+    return last < first ? 0..<0 : first / keyBlockSize..<min(keyBlockCount, last / keyBlockSize + 1)
   }
 }
 

@@ -39,10 +39,10 @@ struct BackwardPlan: Sendable {
   /// Parts of split tiles, in order, by slot.
   let parts: [(batch: Int, element: Element)]
   let unitsPerHead: Int
-  /// Tiles that share panels of keys, at most.
+  /// Tiles that share KV blocks, at most.
   let group: Int
-  /// Whether rows see so many keys that a panel comes from far away, for the first tile of a group.
-  let sharesPanels: Bool
+  /// Whether rows see so many keys that a KV block comes from far away, for the first tile of a group.
+  let sharesKeyBlocks: Bool
   /// Whether every row of q is in a tile of the first wave, which writes what later ones add to.
   let firstCoversAllRows: Bool
 
@@ -50,8 +50,8 @@ struct BackwardPlan: Sendable {
     let costs = pattern.lists.map(TileCosts.init)
     let waves = pattern.lists.map { TileWaves($0, queryLength: shape.queryLength) }
     firstCoversAllRows = waves.allSatisfy(\.firstCoversAllRows)
-    sharesPanels = ForwardPlan.hasLongRows(pattern, costs)
-    let limit = sharesPanels ? BackwardPlan.groupLimit : BackwardPlan.localGroup
+    sharesKeyBlocks = ForwardPlan.hasLongRows(pattern, costs)
+    let limit = sharesKeyBlocks ? BackwardPlan.groupLimit : BackwardPlan.localGroup
     if let pipeline = BackwardPipeline(pattern: pattern, shape: shape, costs: costs, waves: waves) {
       self.pipeline = pipeline
       group = pipeline.stripeTiles(limit: limit, heads: shape.batch * shape.keyHeads, threads: 1)
@@ -76,14 +76,14 @@ struct BackwardPlan: Sendable {
     return max(1, (wanted + heads - 1) / heads)
   }
 
-  /// Keys of a panel, whole blocks of the kernel: K, V and their gradients take half of a second-level cache of 1 MiB, with
+  /// Keys of a KV block, whole blocks of the kernel: K, V and their gradients take half of a second-level cache of 1 MiB, with
   /// the tiles.
-  static func panelKeys(_ shape: AttentionShape) -> Int {
+  static func keyBlockSize(_ shape: AttentionShape) -> Int {
     let fitting = (256 << 10) / (2 * MemoryLayout<Float>.stride * (shape.headDim + shape.valueDim))
     return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
   }
 
-  /// The most tiles that share panels: every panel's keys, values and their gradients come from far away once for all
+  /// The most tiles that share KV blocks: every KV block's keys, values and their gradients come from far away once for all
   /// of them.
   static let groupLimit = 8
   /// The same where rows see few keys: these stay in the cache from tile to tile, and more scratch would push them out.

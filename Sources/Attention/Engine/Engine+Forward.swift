@@ -98,7 +98,7 @@ struct ForwardPass: Sendable {
 
   /// Computes the tiles of a group: together, panel by panel of keys, where they share long runs of keys, else in turn.
   func tiles(_ group: WaveWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer) {
-    if plan.sharesPanels { return together(group, merge: merge, scratch: scratch) }
+    if plan.sharesKeyBlocks { return together(group, merge: merge, scratch: scratch) }
     for position in 0..<group.count {
       var single = group
       (single.first, single.count) = (group.first + position, 1)
@@ -146,9 +146,9 @@ struct ForwardPass: Sendable {
   ) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     let panel = panelKeys
-    let isAlone = plan.sharesPanels && group.count == 1 && reads(list.tiles[group.tile(0)])
+    let isAlone = plan.sharesKeyBlocks && group.count == 1 && reads(list.tiles[group.tile(0)])
     list.withTables { tables in
-      var feeds = (0..<group.count).map { TileFeed(list.tiles[group.tile($0)]) }
+      var feeds = (0..<group.count).map { KeyBlockIterator(list.tiles[group.tile($0)]) }
       for position in 0..<group.count {
         begin(scratch(position), group.batch, group.head, tables.rows(list.tiles[group.tile(position)]))
       }
@@ -178,7 +178,7 @@ struct ForwardPass: Sendable {
     let list = plan.pattern.list(batch: part.batch, head: part.head)
     let tile = list.tiles[part.tile]
     list.withTables { tables in
-      var feed = TileFeed(tile, in: list, part: part.part, of: part.parts, keys: part.keys)
+      var feed = KeyBlockIterator(tile, in: list, part: part.part, of: part.parts, keys: part.keys)
       begin(scratch, part.batch, part.head, tables.rows(tile))
       let streams = reads(tile), limit = streams ? panelKeys : .max
       while !feed.isDone {

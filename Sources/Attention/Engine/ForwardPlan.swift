@@ -30,12 +30,12 @@ struct ForwardPlan: Sendable {
 
   let pattern: TilePattern
   let lists: [ListPlan]
-  /// Tiles that one worker takes at once, sharing panels of keys in its cache.
+  /// Tiles that one worker takes at once, sharing KV blocks in its cache.
   let group: Int
-  /// Whether tiles see so many keys that those of a group should take them panel by panel.
-  let sharesPanels: Bool
+  /// Whether tiles see so many keys that those of a group should take them KV block by KV block.
+  let sharesKeyBlocks: Bool
   /// Tiles of a group that need scratch at the same time.
-  var tilesAtOnce: Int { sharesPanels ? group : 1 }
+  var tilesAtOnce: Int { sharesKeyBlocks ? group : 1 }
 
   var coversAllRows: Bool { lists.allSatisfy(\.coversAllRows) }
   var waveCount: Int { lists.map(\.waves.count).max() ?? 0 }
@@ -48,7 +48,7 @@ struct ForwardPlan: Sendable {
   static let partKeys = 2048
   /// Up to so many keys a row, tiles run one after the other: their keys stay in the cache anyway.
   static let localKeys = 1024
-  /// The most tiles that share panels.
+  /// The most tiles that share KV blocks.
   static let groupLimit = 4
 
   init(pattern: TilePattern, shape: AttentionShape) {
@@ -64,7 +64,7 @@ struct ForwardPlan: Sendable {
     }
     let tiles = used.reduce(0.0) { $0 + Double(pattern.lists[$1].tiles.count) } * weight
     group = max(1, min(ForwardPlan.groupLimit, Int(tiles / 32)))
-    sharesPanels = ForwardPlan.hasLongRows(pattern, costs)
+    sharesKeyBlocks = ForwardPlan.hasLongRows(pattern, costs)
   }
 
   /// Whether the rows of some list see more keys, on the mean, than a cache holds from tile to tile.

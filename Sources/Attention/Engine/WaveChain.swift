@@ -16,7 +16,7 @@ final class WaveChain: Sendable {
   let steps: [Step]
   let works: [WaveWork]
   private let heads: Range<Int>
-  private let done: [[SharedCounter]]
+  private let done: [[ProgressCounter]]
 
   /// The steps of the heads, `abreast` of them at a time.
   init(_ works: [WaveWork], heads: Range<Int>, abreast: Int) {
@@ -33,7 +33,7 @@ final class WaveChain: Sendable {
       }
     }
     self.steps = steps
-    done = works.map { _ in heads.map { _ in SharedCounter() } }
+    done = works.map { _ in heads.map { _ in ProgressCounter() } }
   }
 
   /// Waits until the step may begin.

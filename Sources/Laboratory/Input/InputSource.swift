@@ -38,14 +38,14 @@ extension FieldKind where Value == InputSource {
       case .scalar("gaussian", _): return .gaussian
       case .scalar("text", _): return .text(path: nil)
       case .mapping(let entries):
-        guard let stranger = entries.first(where: { $0.key != "text" }) else {
+        guard let unknown = entries.first(where: { $0.key != "text" }) else {
           guard let path = entries.first?.value.text, !path.isEmpty else { return nil }
           if path == "default" { return .text(path: nil) }
           let isFromFile =
             !node.place.hasPrefix("--set") && entries.first?.value.place.hasPrefix("--set") == false
           return .text(path: path.hasPrefix("/") || !isFromFile || folder == "." ? path : folder + "/" + path)
         }
-        throw UsageError("\(stranger.place): unknown field \(stranger.key) of input; known is text")
+        throw UsageError("\(unknown.place): unknown field \(unknown.key) of input; known is text")
       default: return nil
       }
     }

@@ -81,10 +81,10 @@ public struct FieldReader {
   /// - Throws: `UsageError` with its place and the nearest known name.
   public func finish(also others: [String] = []) throws(UsageError) {
     let names = Set(known + others)
-    guard let stranger = entries.first(where: { !names.contains($0.key) }) else { return }
-    let nearest = nearestName(to: stranger.key, among: names.sorted()).map { "did you mean \($0)? " } ?? ""
+    guard let unknown = entries.first(where: { !names.contains($0.key) }) else { return }
+    let nearest = nearestName(to: unknown.key, among: names.sorted()).map { "did you mean \($0)? " } ?? ""
     throw UsageError(
-      "\(stranger.place): unknown field \(stranger.key); \(nearest)known are \(names.sorted().joined(separator: ", "))"
+      "\(unknown.place): unknown field \(unknown.key); \(nearest)known are \(names.sorted().joined(separator: ", "))"
     )
   }
 }

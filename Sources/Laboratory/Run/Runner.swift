@@ -72,9 +72,9 @@ public struct Runner: Sendable {
     let all = try preset.cells()
     let rows = Self.renamed(try MeasurementRow.read(held.measurements), cells: all)
     let ids = Set(all.map(\.id))
-    if let stranger = rows.first(where: { !ids.contains($0.cellID) }) {
+    if let unknown = rows.first(where: { !ids.contains($0.cellID) }) {
       throw UsageError(
-        "\(held.measurements): \(stranger.variant) at n = \(stranger.queryLength ?? 0) (\(stranger["pass"])) is no cell of"
+        "\(held.measurements): \(unknown.variant) at n = \(unknown.queryLength ?? 0) (\(unknown["pass"])) is no cell of"
           + " \(preset.file) as it is now: the preset or its --set flags have changed; \(RunFolder.remedy)")
     }
     if let twice = Dictionary(grouping: rows, by: \.cellID).first(where: { $0.value.count > 1 }) {

@@ -64,9 +64,9 @@ public struct TrainingRunner {
     guard FileManager.default.fileExists(atPath: folder.runs) else { return [] }
     let rows = try TrainingRow.read(folder.runs)
     let all = Set(preset.trainings.map(\.id))
-    if let stranger = rows.first(where: { !all.contains($0.runID) }) {
+    if let unknown = rows.first(where: { !all.contains($0.runID) }) {
       throw UsageError(
-        "\(folder.runs): \(stranger.task) with \(stranger.attention) (run_id \(stranger.runID)) is no training"
+        "\(folder.runs): \(unknown.task) with \(unknown.attention) (run_id \(unknown.runID)) is no training"
           + " of \(preset.file) as it is now: the preset or its --set flags have changed; \(RunFolder.remedy)"
       )
     }

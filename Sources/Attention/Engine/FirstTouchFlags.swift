@@ -1,5 +1,5 @@
-/// Which blocks, or panels, of the gradients of keys and values are still to be cleared.
-struct PendingBlocks: @unchecked Sendable {
+/// Zero on first touch: which blocks of the gradients of keys and values nobody has added to yet.
+struct FirstTouchFlags: @unchecked Sendable {
   // Shared like a `Region`: a block's mark is touched by one worker at a time.
   private let base: UnsafeMutablePointer<UInt8>
 

@@ -11,7 +11,7 @@ import Tensors
 #endif
 
 /// A number that some workers raise and others wait for.
-final class SharedCounter: Sendable {
+final class ProgressCounter: Sendable {
   private let value: Atomic<Int>
 
   init(_ value: Int = 0) { self.value = Atomic(value) }

@@ -1,8 +1,8 @@
 import AttentionCore
 import CKernels
 
-/// Feeds the segments of a tile to the kernels, a panel of keys at a time.
-struct TileFeed {
+/// Gives the kernels the keys of a tile, a KV block at a time.
+struct KeyBlockIterator {
   private var segment: Int
   private let lastSegment: Int
   private var offset = 0
