@@ -13,6 +13,12 @@ public enum Fingerprint {
   /// The hash itself.
   /// - Complexity: O(bytes).
   public static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
-    bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    hash(words: bytes.lazy.map { UInt64($0) })
+  }
+
+  /// The hash of words instead of bytes, one step a word.
+  /// - Complexity: O(words).
+  public static func hash(words: some Sequence<UInt64>) -> UInt64 {
+    words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x100_0000_01b3 }
   }
 }

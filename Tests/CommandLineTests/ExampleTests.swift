@@ -26,16 +26,16 @@ import Testing
     ("attnlab generate", "--count 2"), ("attnlab fit", ""), ("attnlab", ""),
   ]
 
-  /// The examples of a help page: lines that begin with the program's name, those that a backslash ends joined, less the
-  /// explanation that stands in a column of its own.
-  static func examples(in text: String) -> [String] {
+  /// Lines that begin with the program's name, those that a backslash ends joined, less the explanation that stands in a
+  /// column of its own. In a help page they are indented, so that a line of a paragraph is none.
+  static func examples(in text: String, indent: String = "") -> [String] {
     var examples: [String] = []
     var continues = false
     for line in text.split(separator: "\n") {
       let words = line.trimmingCharacters(in: .whitespaces)
       if continues {
         examples[examples.count - 1] += "\n" + words
-      } else if words.hasPrefix("attnlab ") {
+      } else if line.hasPrefix(indent + "attnlab ") {
         examples.append(words.replacing(/\s{2,}.*/.dotMatchesNewlines(), with: ""))
       } else {
         continue
@@ -65,7 +65,7 @@ import Testing
   @Test("examples of help pages", arguments: Subcommands.all.map { $0._commandName })
   func helpPages(command: String) throws {
     let page = try BuiltProgram.attnlab.run("help", command).output
-    let examples = Self.examples(in: page.components(separatedBy: "USAGE:")[0])
+    let examples = Self.examples(in: page, indent: "  ")
     #expect(!examples.isEmpty, "attnlab help \(command) has no example")
     #expect(examples.allSatisfy { $0.split(separator: "\n").allSatisfy { $0.count <= 78 } })
     try run(examples, of: "help \(command)")
@@ -73,7 +73,7 @@ import Testing
 
   @Test func examplesOfTheFirstPage() throws {
     let page = try BuiltProgram.attnlab.run("--help").output
-    let examples = Self.examples(in: page.components(separatedBy: "USAGE:")[0])
+    let examples = Self.examples(in: page, indent: "  ")
     #expect(examples.count == 3)
     try run(examples, of: "--help")
   }
@@ -91,7 +91,8 @@ import Testing
     .enabled(if: ProcessInfo.processInfo.environment["ATTNLAB_PROGRAM"] != nil))
   func recallIsLearned() throws {
     let page = try BuiltProgram.attnlab.run("help", "train").output
-    let example = try #require(Self.examples(in: page).first { $0.hasPrefix("attnlab train mqar") })
+    let example = try #require(
+      Self.examples(in: page, indent: "  ").first { $0.hasPrefix("attnlab train mqar") })
     let scratch = try Scratch()
     let result = try BuiltProgram.attnlab.shell("\(example) --json", in: scratch.path)
     let row = try #require(

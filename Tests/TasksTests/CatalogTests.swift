@@ -24,6 +24,19 @@ func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {
 }
 
 @Suite struct CatalogTests {
+  /// Computed by a separate implementation in Python. Another value would move examples between training and test.
+  @Test(
+    "golden fingerprints of examples, which decide their split",
+    arguments: [
+      ([1, 2, 3], 0xbd1a_4069_307c_ddc0), ([], 0x6c94_688d_a0d3_f755), ([-1, 7], 0x09ef_ea1f_96e6_d667),
+    ] as [([Int32], UInt64)])
+  func fingerprints(tokens: [Int32], fingerprint: UInt64) {
+    #expect(Example(inputs: tokens, label: 0).fingerprint == fingerprint)
+    #expect(
+      Example(inputs: [9], targets: [9], source: tokens).fingerprint
+        == (tokens.isEmpty ? Example(inputs: [9], label: 0).fingerprint : fingerprint))
+  }
+
   @Test func everyTaskHasSmallSettings() {
     #expect(Set(TaskCatalog.standard.ids) == Set(smallSettings.keys))
   }

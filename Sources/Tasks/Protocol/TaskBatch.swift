@@ -1,3 +1,5 @@
+import Basics
+
 /// Examples as rows of tokens, row-major, ready for a model.
 public struct TaskBatch: Hashable, Sendable {
   /// A target that is not scored.
@@ -104,14 +106,9 @@ public struct Example: Hashable, Sendable {
 
   /// FNV-1a of what the model reads, mixed: it decides the split.
   var fingerprint: UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    func add(_ tokens: [Int32]) {
-      for token in tokens { hash = (hash ^ UInt64(UInt32(bitPattern: token))) &* 0x100_0000_01b3 }
-      hash = (hash ^ 0x1_0000_0000) &* 0x100_0000_01b3
-    }
-    add(!identity.isEmpty ? identity : source.isEmpty ? inputs : source)
-    hash = (hash ^ (hash >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    hash = (hash ^ (hash >> 27)) &* 0x94D0_49BB_1331_11EB
-    return hash ^ (hash >> 31)
+    let read = !identity.isEmpty ? identity : source.isEmpty ? inputs : source
+    // A word that no token has ends the list.
+    let words = read.map { UInt64(UInt32(bitPattern: $0)) } + [1 << 32]
+    return SplitMix64.mix(Fingerprint.hash(words: words))
   }
 }
