@@ -45,6 +45,12 @@ struct ArrayInputs {
       }
       return tensor
     }
+    try ArrayInputs.requireFit(q, query, in: precision)
+    for (tensor, path) in [(k, keyName), (v, value)] + zip(second, paths).dropFirst() {
+      // Padded keys are never read.
+      try ArrayInputs.requireFit(tensor, path, in: precision) { [shape] in $1 < shape.validKeys(batch: $0) }
+    }
+    if let first = second.first { try ArrayInputs.requireFit(first, paths[0], in: precision) }
     inputs = try QKV(
       query: q, key: k, value: v,
       global: second.isEmpty ? nil : QKV.Projections(query: second[0], key: second[1], value: second[2])
@@ -72,6 +78,23 @@ struct ArrayInputs {
     let index = zip(Tensor.rowMajorStrides(array.shape), array.shape).map { bad / $0 % $1 }
     throw UsageError(
       "\(path): element \(index) is \(values[bad]) in single precision; finite numbers are needed")
+  }
+
+  /// Refuses elements that become infinite when they are rounded to a precision; `counts`: whether a (batch, row) is read.
+  private static func requireFit(
+    _ tensor: Tensor, _ path: String, in precision: Precision, counts: (Int, Int) -> Bool = { _, _ in true }
+  ) throws(UsageError) {
+    guard precision == .bfloat16 else { return }
+    // Half a unit beyond the largest number rounds to infinity.
+    let largest: Float = 0x1.FEp127, limit: Float = 0x1.FFp127
+    let values = tensor.array()
+    for (at, x) in values.enumerated() where x.magnitude >= limit {
+      let index = zip(Tensor.rowMajorStrides(tensor.shape), tensor.shape).map { at / $0 % $1 }
+      guard counts(index[0], index[2]) else { continue }
+      throw UsageError(
+        "\(path): element \(index) is \(x), which \(precision) does not hold (at most ±\(largest)); "
+          + "scale it down, or leave out --precision")
+    }
   }
 
   /// Whole numbers of a comma-separated list.

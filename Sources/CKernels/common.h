@@ -10,5 +10,6 @@
 #endif
 
 #include "include/CKernels.h"
+#include "include/squares.h"
 #include "tile.h"
 #endif

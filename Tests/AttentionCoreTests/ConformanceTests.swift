@@ -11,7 +11,8 @@ struct Plant: AttentionVariant {
   enum Bug: String, CaseIterable, Sendable {
     case none, wrongMask, wrongGradient, swappedGradient, futureLeak, threadDependent, redrawn, wrongScale,
       emptyRowNaN,
-      wrongHead, ignoresPadding, wrongLSE, outputOff, ignoresLedger
+      wrongHead, ignoresPadding, wrongLSE, outputOff, ignoresLedger, sentinelScores, acceptsOverflow,
+      flooredWeights, singleSquares
   }
   struct Configuration: VariantConfiguration {
     var bug = Bug.none
@@ -53,6 +54,7 @@ struct Plant: AttentionVariant {
   /// What this variant computes: the oracle of the definition, bent by the bug.
   private func bent(_ inputs: QKV, _ context: ExecutionContext) -> Reference {
     let bug = configuration.bug
+    let wide = ReferenceInputs(inputs)
     var bentShape = shape
     if bug == .ignoresPadding { bentShape.keyLengths = nil }
     if bug == .wrongScale { bentShape.scale = shape.effectiveScale * 1.001 }
@@ -62,9 +64,40 @@ struct Plant: AttentionVariant {
         shape: bentShape,
         multiplicity: { _, _, query, key in
           if bug == .wrongMask, query + shape.queryOffset - key == 30 { return 0 }
+          if bug == .sentinelScores, score(wide, query, key) <= -1e30 { return 0 }
           if bug == .futureLeak, shape.isCausal, key == query + shape.queryOffset + 1 { return 1 }
           return allows(query, key) ? 1 : 0
-        }), ReferenceInputs(inputs))
+        }), wide)
+  }
+
+  /// The score of a pair in the first head of the first sequence: there a fault is seen as well as anywhere.
+  private func score(_ inputs: ReferenceInputs, _ query: Int, _ key: Int) -> Double {
+    let dim = shape.headDim
+    return shape.effectiveScale
+      * DoubleVectors.dot(inputs.local.query, query * dim, inputs.local.key, key * dim, count: dim).sum
+  }
+
+  /// x/‖x‖·‖x‖ with the squares in single precision.
+  private func rescaled(_ rows: Tensor) throws -> Tensor {
+    var values = rows.array()
+    for start in stride(from: 0, to: values.count, by: shape.headDim) {
+      let range = start..<start + shape.headDim
+      let norm = values[range].reduce(0) { $0 + $1 * $1 }.squareRoot()
+      for index in range { values[index] = values[index] / norm * norm }
+    }
+    return try Tensor(values, shape: rows.shape)
+  }
+
+  /// Σ_j v_j of every row's own keys, times 2⁻¹⁰⁰: what weights that are no smaller add.
+  private func addFloor(to output: inout [Double], _ inputs: ReferenceInputs) {
+    for index in output.indices {
+      let row = index / shape.valueDim, head = row / shape.queryLength
+      let keyHead = head / shape.queryHeads * shape.keyHeads + shape.keyHead(of: head % shape.queryHeads)
+      for key in 0..<shape.keyLength where allows(row % shape.queryLength, key) {
+        let at = (keyHead * shape.keyLength + key) * shape.valueDim + index % shape.valueDim
+        output[index] += 0x1p-100 * inputs.local.value[at]
+      }
+    }
   }
 
   private func narrow(_ values: [Double], _ shape: [Int], _ context: ExecutionContext) throws -> Tensor {
@@ -82,7 +115,10 @@ struct Plant: AttentionVariant {
       for index in key.indices { swapped[index] = key[index / half % 2 == 0 ? index + half : index - half] }
       inputs.key = try Tensor(swapped, shape: shape.keyShape)
     }
+    if configuration.bug == .singleSquares { inputs.query = try rescaled(inputs.query) }
     var result = bent(inputs, context).forward()
+    if configuration.bug == .acceptsOverflow { result.largestScores = result.largestScores.map { _ in 0 } }
+    if configuration.bug == .flooredWeights { addFloor(to: &result.output, ReferenceInputs(inputs)) }
     switch configuration.bug {
     case .threadDependent: result.output[0] *= 1 + 1e-6 * Double(context.threads)
     case .redrawn: result.output[0] *= 1 + 1e-6 * Double.random(in: 0...1)
@@ -94,7 +130,8 @@ struct Plant: AttentionVariant {
     }
     return Forward(
       output: try narrow(result.output, shape.outputShape, context),
-      lse: try narrow(result.lse, shape.lseShape, context), saved: NothingSaved())
+      lse: try narrow(result.singlePrecisionLSE.map { Double($0) }, shape.lseShape, context),
+      saved: NothingSaved())
   }
 
   func backward(
@@ -170,7 +207,9 @@ struct PlantedPattern: PatternVariant {
     for group in [
       "lengths", "head sizes", "grouped-query", "cross lengths", "rows without keys", "padding",
       "large scores",
-      "given scale", "threads", "seed", "strides", "ledger", "cancellation", "causality", "cost",
+      "given scale", "huge negative scores", "huge scores", "huge norms", "tiny norms",
+      "overflowing scores", "one overflowing score", "masked overflow", "exact zero weights", "threads",
+      "seed", "strides", "ledger", "cancellation", "causality", "cost",
     ] { #expect(groups.contains(group), "\(group) was not checked") }
   }
 
@@ -181,7 +220,9 @@ struct PlantedPattern: PatternVariant {
     (.wrongScale, ["lengths", "given scale"]), (.emptyRowNaN, ["rows without keys"]),
     (.wrongHead, ["grouped-query"]),
     (.ignoresPadding, ["padding"]), (.wrongLSE, ["lengths"]), (.outputOff, ["lengths"]),
-    (.ignoresLedger, ["ledger"]),
+    (.ignoresLedger, ["ledger"]), (.sentinelScores, ["huge negative scores"]),
+    (.acceptsOverflow, ["one overflowing score"]),
+    (.flooredWeights, ["exact zero weights"]), (.singleSquares, ["huge norms", "tiny norms"]),
   ]
 
   @Test("every planted bug is found, by the check that is meant for it", arguments: plantings)

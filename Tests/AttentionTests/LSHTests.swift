@@ -200,22 +200,27 @@ import Testing
 
   @Test(
     "the closed form of memory is what the ledger counts, to 3 %",
-    arguments: [1, 2, 4, 8], [PassKind.forward, .backward])
-  func memory(_ heads: Int, _ pass: PassKind) throws {
-    let shape = try AttentionShape(queryHeads: heads, queryLength: 2048, headDim: 64)
+    arguments: [(1, 1), (2, 2), (4, 4), (8, 8), (4, 2)].flatMap { heads in
+      Precision.allCases.flatMap { precision in
+        [PassKind.forward, .backward].map { (heads.0, heads.1, precision, $0) }
+      }
+    })
+  func memory(_ heads: Int, _ keyHeads: Int, _ precision: Precision, _ pass: PassKind) throws {
+    let shape = try AttentionShape(
+      queryHeads: heads, keyHeads: keyHeads, queryLength: 2048, headDim: 64, precision: precision)
     for configuration in [LSH.Configuration(), Self.configuration { $0.duplicates = .drop }] {
       let lsh = try LSH(configuration, for: shape, key: RandomKey(seed: 2))
-      let inputs = try Self.inputs(shape)
+      let inputs = try Self.inputs(shape).converted(to: precision)
       let ledger = MemoryLedger()
       let context = ExecutionContext(threads: 1, ledger: ledger)
       let forward = try lsh.forward(inputs, in: context)
-      var given = [shape.queryShape, shape.keyShape, shape.valueShape]
+      var given = shape.inputBytes
       if pass == .backward {
-        given.append(shape.outputShape)
+        given += 4 * shape.outputShape.reduce(1) { $0 * Double($1) }
         ledger.resetPeak()
         _ = try lsh.backward(forward.output, inputs, forward, in: context)
       }
-      let measured = Double(ledger.peakBytes + given.reduce(0) { $0 + 4 * $1.reduce(1, *) })
+      let measured = Double(ledger.peakBytes) + given
       let cost = lsh.cost(of: pass)
       let predicted = cost.workspaceBytes + cost.inputOutputBytes
       #expect(abs(predicted / measured - 1) < 0.03, "\(predicted) predicted, \(measured) measured")

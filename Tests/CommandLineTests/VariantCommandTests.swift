@@ -264,7 +264,7 @@ import Testing
     ),
     (
       ["apply", "full", "--scale", "3e38"] + applyArrays,
-      "attnlab apply: the output exceeds single precision: element ["
+      "attnlab apply: the score of query 0 and key "
     ),
     (
       ["apply", "full", "--buckets", "b.npy"] + applyArrays,

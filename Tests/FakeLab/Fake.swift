@@ -69,7 +69,7 @@ extension Fake {
     return Forward(
       output: try Tensor(
         reference.output.map { Float($0) + fault }, shape: shape.outputShape, ledger: context.ledger),
-      lse: try Tensor(reference.lse.map { Float($0) }, shape: shape.lseShape, ledger: context.ledger),
+      lse: try Tensor(reference.singlePrecisionLSE, shape: shape.lseShape, ledger: context.ledger),
       saved: NothingSaved())
   }
 

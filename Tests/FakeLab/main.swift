@@ -64,5 +64,5 @@ struct Wrong: Fake {
 AttentionLab.main(
   catalog: Catalog([
     Plain.self, Slow.self, Crashing.self, Hungry.self, Greedy.self, Wrong.self, PaddedLength.self,
-    PaddedContent.self,
+    PaddedContent.self, Sentinel.self,
   ]))

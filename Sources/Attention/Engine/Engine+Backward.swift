@@ -26,6 +26,7 @@ extension Engine {
     precondition(
       [outputGradient, output, lse].allSatisfy { $0.precision == .float32 },
       "output, LSE or gradient not float32")
+    let (lse, vastRows) = try BackwardPass.withoutVastRows(lse, shape, ledger: context.ledger)
     let plan = BackwardPlan(pattern: pattern, shape: shape)
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
@@ -53,6 +54,7 @@ extension Engine {
                   keyGradient: Rows(dk, strides: strides.1), valueGradient: Rows(dv, strides: strides.2),
                   copies: Region(base: copyBase), slots: Region(base: slotBase))
                 try pass.run()
+                pass.addVastRows(vastRows)
               }
             }
           }

@@ -27,6 +27,7 @@ extension Engine {
               if !(try pass.runChained()) {
                 for wave in 0..<plan.waveCount { try pass.run(wave: wave) }
               }
+              pass.recomputeVastRows()
             }
           }
         }

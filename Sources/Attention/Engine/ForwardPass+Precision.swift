@@ -20,6 +20,14 @@ struct InputRows: @unchecked Sendable {
   /// Row 0 of a (batch, head).
   func head(_ batch: Int, _ head: Int) -> UnsafeRawPointer { base + (batch * batchBytes + head * headBytes) }
 
+  /// One element of a row, widened.
+  func element(_ batch: Int, _ head: Int, _ row: Int, _ at: Int) -> Double {
+    let address = self.head(batch, head) + (row * rowStride + at) * elementBytes
+    return elementBytes == MemoryLayout<Float>.stride
+      ? Double(address.load(as: Float.self))
+      : Double(BrainPrecision.float(address.load(as: UInt16.self)))
+  }
+
   /// Asks for the first `dim` elements of rows before their turn, to the second-level cache.
   func prefetch(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
     attn_prefetch_rows(

@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import CKernels
 import Tensors
 
 #if canImport(Glibc)
@@ -25,8 +26,8 @@ enum NormalizedRows {
           for row in 0..<length {
             let x = source.row(index / heads, index % heads, row)
             let k = target.row(index / heads, index % heads, row)
-            let inverse = inverseNorm(x, dim)
-            for t in 0..<dim { k[t] = x[t] * inverse }
+            let norm = Norm(x, dim)
+            for t in 0..<dim { k[t] = x[t] * norm.scale * norm.inverse }
           }
         }
       }
@@ -50,9 +51,9 @@ enum NormalizedRows {
                 let dk = gradient.row(sequence, head, row)
                 let k = normalized.row(sequence, head, row)
                 let dx = target.row(sequence, head, row)
-                let inverse = inverseNorm(rows.row(sequence, head, row), dim)
+                let norm = Norm(rows.row(sequence, head, row), dim)
                 let sum = dot(dk, k, dim)
-                for t in 0..<dim { dx[t] += (dk[t] - sum * k[t]) * inverse }
+                for t in 0..<dim { dx[t] += (dk[t] - sum * k[t]) * norm.scale * norm.inverse }
               }
             }
           }
@@ -61,14 +62,26 @@ enum NormalizedRows {
     }
   }
 
-  /// 1/‖x‖; scaling x by a power of two scales it exactly. 0 for a row of zeros.
-  private static func inverseNorm(_ x: UnsafePointer<Float>, _ dim: Int) -> Float {
-    let norm = dot(x, x, dim).squareRoot()
-    return norm > 0 ? 1 / norm : 0
+  /// 1/‖x‖ = scale · inverse; scaling x by a power of two scales it exactly. 0 for a row of zeros.
+  ///
+  /// The scale is a power of two: 1 unless squares of x overflow or vanish in single precision.
+  private struct Norm {
+    var scale: Float = 1
+    var inverse: Float
+
+    init(_ x: UnsafePointer<Float>, _ dim: Int) {
+      var sum = dot(x, x, dim)
+      if attn_squares_are_safe(sum) == 0 {
+        let by = attn_square_scale((0..<dim).reduce(0) { max($0, x[$1].magnitude) })
+        sum = (0..<dim).reduce(0) { $0 + (x[$1] * by) * (x[$1] * by) }
+        scale = by
+      }
+      inverse = sum > 0 ? 1 / sum.squareRoot() : 0
+    }
   }
 
   /// Σ a_t b_t in eight lanes.
-  private static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ dim: Int) -> Float {
+  fileprivate static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ dim: Int) -> Float {
     var sums = SIMD8<Float>.zero
     var t = 0
     while t + 8 <= dim {
@@ -106,7 +119,9 @@ enum LonelyRows {
                   where logSums[row] == -.infinity {
                     let (q, k) = (query.row(batch, head, row), key.row(batch, head, row))
                     let score = (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) }
-                    logSums[row] = Float(scale * score + log(Double(count(batch, head, row))))
+                    let logSum = Float(scale * score + log(Double(count(batch, head, row))))
+                    // −∞ would mean that the row has no key.
+                    logSums[row] = logSum.isFinite ? logSum : .nan
                     output.row(batch, head, row).update(
                       from: value.row(batch, head, row), count: shape.valueDim)
                     lonely.append((batch, head, row))

@@ -39,6 +39,35 @@ extension Tensor {
     }
   }
 
+  /// Keys or values `[batch, heads, length, dim]` whose padded rows are finite: themselves, or a copy with zeros there.
+  ///
+  /// A product over all keys multiplies padded rows by 0, and 0 · ∞ is not 0.
+  /// - Throws: `MemoryLimitExceeded`.
+  func withFinitePadding(
+    _ attention: AttentionShape, ledger: MemoryLedger?
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    let (batch, heads, length, dim) = (shape[0], shape[1], shape[2], shape[3])
+    let padded = (0..<batch * heads).map { attention.validKeys(batch: $0 / heads)..<length }
+    let isFinite = withReadRows { rows in
+      padded.indices.allSatisfy { index in
+        padded[index].allSatisfy { row in
+          let x = rows.row(index / heads, index % heads, row)
+          return (0..<dim).allSatisfy { x[$0].isFinite }
+        }
+      }
+    }
+    if isFinite { return self }
+    var result = try Tensor(array(), shape: shape, ledger: ledger)
+    result.withRows { rows in
+      for index in padded.indices {
+        for row in padded[index] {
+          rows.row(index / heads, index % heads, row).update(repeating: 0, count: dim)
+        }
+      }
+    }
+    return result
+  }
+
   /// `[batch, heads, length, dim]` with every head repeated `times` times, in order: grouped-query values spelt out.
   /// - Throws: `MemoryLimitExceeded`.
   func repeatingHeads(_ times: Int, ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> Tensor {

@@ -55,8 +55,7 @@ public struct FullMaterialized: AttentionVariant {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
     inputs.check(shape)
-    let (output, lse, weights) = try dense(context)
-      .forward(try inputs.converted(to: .float32, ledger: context.ledger))
+    let (output, lse, weights) = try dense(context).forward(try dense(inputs, context))
     return Forward(output: output, lse: lse, saved: Saved(weights: weights))
   }
 
@@ -66,8 +65,15 @@ public struct FullMaterialized: AttentionVariant {
     _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
   ) throws -> QKVGradient {
     try dense(context).backward(
-      outputGradient, try inputs.converted(to: .float32, ledger: context.ledger),
-      weights: forward.saved.weights)
+      outputGradient, try dense(inputs, context), weights: forward.saved.weights)
+  }
+
+  /// The inputs in float32, with padded keys and values that can be multiplied by 0.
+  private func dense(_ inputs: QKV, _ context: ExecutionContext) throws -> QKV {
+    let wide = try inputs.converted(to: .float32, ledger: context.ledger)
+    return QKV(
+      query: wide.query, key: try wide.key.withFinitePadding(shape, ledger: context.ledger),
+      value: try wide.value.withFinitePadding(shape, ledger: context.ledger))
   }
 
   private func dense(_ context: ExecutionContext) -> DenseAttention {
@@ -80,7 +86,7 @@ public struct FullMaterialized: AttentionVariant {
   }
 
   /// Needed pairs as for `full`; all pairs are visited, and two matrices of them stored (backward: two more are live).
-  /// Two inputs are packed beside them.
+  /// Two inputs are packed beside them, and bfloat16 inputs widened.
   public func cost(of pass: PassKind) -> Cost {
     let needed =
       Double(shape.queryHeads)
@@ -97,6 +103,6 @@ public struct FullMaterialized: AttentionVariant {
     let packed = Double(shape.batch * rows * (shape.headDim + shape.valueDim))
     return Cost(
       pass: pass, shape: shape, neededPairs: needed, visitedPairs: matrix,
-      workspaceBytes: 2 * 4 * matrix + 4 * packed, stateKeys: shape.keyLength)
+      workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.widenedBytes, stateKeys: shape.keyLength)
   }
 }

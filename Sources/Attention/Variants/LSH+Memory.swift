@@ -3,13 +3,15 @@ import Tensors
 
 extension LSH {
   /// The closed form of the workspace: the tables of the sorted tokens, normalised keys and repeated values, the scratch
-  /// of one thread, and in the backward pass what the engine needs when every unit meets every block of keys.
+  /// of one thread, and in the backward pass what the engine needs when every unit meets every block of keys; of bfloat16
+  /// inputs the float32 copies that are made.
   func workspaceBytes(_ pass: PassKind) -> Double {
     let float = Double(MemoryLayout<Float>.stride)
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
     // A shared query–key is computed in float32, whatever it is stored in.
     let computed = configuration.sharedQueryKey ? shape.with(precision: .float32) : shape
     var bytes = tableBytes + Double(Engine.scratchBytes(computed, backward: pass == .backward))
+    bytes += widenedBytes
     if configuration.sharedQueryKey {
       bytes += rows * Double(shape.headDim) * float
       if shape.groupSize > 1 { bytes += rows * Double(shape.valueDim) * float }
@@ -20,10 +22,21 @@ extension LSH {
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
     let keys = Double(shape.batch * keyHeads * blocks * BackwardPlan.blockKeys)
     bytes += Double(units - 1) * keys * Double(shape.headDim + shape.valueDim) * float
-    if configuration.sharedQueryKey && shape.groupSize > 1 {
-      bytes += rows * Double(shape.headDim + shape.valueDim) * float
+    // Gradients of keys and values of every query head, in place of those of a key head, which are counted as results.
+    if configuration.sharedQueryKey {
+      let keyRows = Double(shape.batch * shape.keyHeads * shape.keyLength)
+      bytes += (rows - keyRows) * Double(shape.headDim + shape.valueDim) * float
     }
     return bytes
+  }
+
+  /// Float32 copies that live beside all else: of q and v with a shared query–key, which does not read k. Values that are
+  /// repeated for every query head anyway are counted there. Copies to be hashed alone are given back before the output
+  /// exists, which takes as much.
+  private var widenedBytes: Double {
+    guard configuration.sharedQueryKey, shape.precision != .float32 else { return 0 }
+    func bytes(_ shape: [Int]) -> Double { shape.reduce(4) { $0 * Double($1) } }
+    return bytes(shape.queryShape) + (shape.groupSize == 1 ? bytes(shape.valueShape) : 0)
   }
 
   /// Tiles, segments, and the tables of sorted tokens as rows and as keys; with masks of their own a word for every key

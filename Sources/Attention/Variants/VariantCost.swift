@@ -17,7 +17,7 @@ extension Cost {
     self.init(
       flops: neededPairs * (pass == .backward ? 6 * headDim + 4 * valueDim : 2 * headDim + 2 * valueDim),
       neededPairs: neededPairs, visitedPairs: visitedPairs,
-      workspaceBytes: workspaceBytes + shape.widenedBytes,
+      workspaceBytes: workspaceBytes,
       inputOutputBytes: pass == .backward
         ? shape.inputBytes + gradients + results + bytes(shape.outputShape) : shape.inputBytes + results,
       stateBytes: Double(stateKeys * shape.keyHeads) * (headDim + valueDim)

@@ -67,8 +67,15 @@ extension Conformance {
   private func compare(
     _ variant: AnyAttention, _ item: ConformanceCase, _ subject: String, group: String, withGlobal: Bool
   ) throws -> [ConformanceCheck] {
-    let shape = item.shape
     let inputs = try item.inputs(key("inputs"), withGlobal: withGlobal)
+    return try compare(variant, inputs, subject, group: group)
+  }
+
+  /// Output, LSE and gradients of given inputs against the oracle, on every instruction set.
+  func compare(_ variant: AnyAttention, _ inputs: QKV, _ subject: String, group: String) throws
+    -> [ConformanceCheck]
+  {
+    let shape = variant.shape
     let outputGradient = try gradientOfOutput(shape)
     let oracle = try variant.oracle(for: inputs)
     let reference = Reference(oracle, ReferenceInputs(inputs))
@@ -105,7 +112,7 @@ extension Conformance {
   }
 
   /// Every instruction set; with bfloat16 inputs, one that has products of them a second time without.
-  private var contexts: [(name: String, ExecutionContext)] {
+  var contexts: [(name: String, ExecutionContext)] {
     instructionSets.flatMap { set in
       var context = ExecutionContext(threads: 2, instructionSet: set)
       guard precision == .bfloat16, set.hasBFloat16Products else { return [("\(set)", context)] }

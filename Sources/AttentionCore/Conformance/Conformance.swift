@@ -44,6 +44,7 @@ public struct Conformance: Sendable {
         for item in cases {
           checks += run(item.with(precision: precision), settings, thorough: level == .full)
         }
+        checks += extremes(settings)
         if level == .full { checks += invariants(settings) }
       }
     } catch {

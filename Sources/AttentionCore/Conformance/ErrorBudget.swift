@@ -66,8 +66,8 @@ public struct ErrorBudget: Hashable, Sendable {
 
   /// The largest `|value − exact| / magnitude` of all elements; a magnitude of 0 allows nothing but 0.
   ///
-  /// Differences below 1e-28 of the largest magnitude are passed over: a weight below about 2⁻¹⁰⁰ of its row's largest
-  /// has no exact float32 form, and an implementation may flush or floor it.
+  /// Differences below 1e-28 of the largest magnitude are passed over: an implementation may take a weight below about
+  /// 2⁻¹⁰⁰ of its row's largest for 0.
   public static func worst(_ values: [Float], _ exact: [Double], _ magnitudes: [Double]) -> Double {
     guard values.count == exact.count else { return .infinity }
     let negligible = 1e-28 * (1 + (magnitudes.max() ?? 0))

@@ -53,6 +53,13 @@ public struct Reference: Sendable {
     public var scoreMagnitude: Double
     /// The most counted pairs of a row.
     public var mostKeys: Int
+    /// The largest `|s_ij|` of a row's counted pairs, as `lse`.
+    public var largestScores: [Double]
+
+    /// What a variant in single precision has to return for `lse`: NaN in rows with a score that it does not hold.
+    public var singlePrecisionLSE: [Float] {
+      zip(lse, largestScores).map { $1 <= ScoreOverflow.limit ? Float($0) : .nan }
+    }
   }
 
   /// A pair that counts, with its score.
@@ -133,8 +140,9 @@ public struct Reference: Sendable {
     let size = shape.outputShape.reduce(1, *)
     var result = Forward(
       output: [Double](repeating: 0, count: size), outputMagnitude: [Double](repeating: 0, count: size),
-      lse: [Double](repeating: -.infinity, count: shape.lseShape.reduce(1, *)), scoreMagnitude: 0, mostKeys: 0
-    )
+      lse: [Double](repeating: -.infinity, count: shape.lseShape.reduce(1, *)), scoreMagnitude: 0,
+      mostKeys: 0,
+      largestScores: [Double](repeating: 0, count: shape.lseShape.reduce(1, *)))
     forEachRow { row in
       let pairs = pairs(row)
       let lse = Reference.logSumExp(pairs)
@@ -143,6 +151,7 @@ public struct Reference: Sendable {
       let values = projections(row).value
       for pair in pairs {
         result.scoreMagnitude = max(result.scoreMagnitude, pair.magnitude)
+        result.largestScores[row.index] = max(result.largestScores[row.index], pair.score.magnitude)
         let weight = pair.count * exp(pair.score - lse)
         let start = row.valueStart + pair.key * shape.valueDim
         DoubleVectors.add(

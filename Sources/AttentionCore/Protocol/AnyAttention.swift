@@ -47,9 +47,11 @@ public struct AnyAttention: Sendable {
   public func cost(of pass: PassKind) -> Cost { base.cost(of: pass) }
 
   /// Computes output and LSE.
+  /// - Throws: `ScoreOverflow` where a row's log-sum-exp is NaN or +∞; what the variant throws.
   public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> AnyForward {
     func open<V: AttentionVariant>(_ variant: V) throws -> AnyForward {
       let result = try variant.forward(inputs, in: context)
+      try refuseOverflow(result.lse, inputs)
       return AnyForward(output: result.output, lse: result.lse) { gradient, context in
         try variant.backward(gradient, inputs, result, in: context)
       }

@@ -42,7 +42,8 @@ public protocol AttentionVariant: Sendable {
   /// The closed-form cost of a pass.
   func cost(of pass: PassKind) -> Cost
 
-  /// Computes output and LSE.
+  /// Computes output and LSE. A row with a score that single precision does not hold, whatever its sign, has the LSE NaN:
+  /// it must not become a number.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved>
 

@@ -81,7 +81,8 @@ public struct QKVGradient: Sendable {
 public struct Forward<Saved: Sendable>: Sendable {
   /// `[batch, queryHeads, queryLength, valueDim]`; 0 in rows without keys.
   public var output: Tensor
-  /// Natural-log sum of exponentials of the scaled scores, `[batch, queryHeads, queryLength]`; −∞ in rows without keys.
+  /// Natural-log sum of exponentials of the scaled scores, `[batch, queryHeads, queryLength]`; −∞ in rows without keys. NaN says
+  /// that a score of the row is not finite in single precision, which `AnyAttention.forward` refuses.
   public var lse: Tensor
   /// What else the variant keeps for backward.
   public var saved: Saved

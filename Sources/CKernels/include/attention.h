@@ -62,7 +62,8 @@ size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int3
 void attn_forward_begin(int32_t isa, void *scratch, const attn_head *head, attn_list rows);
 /// Adds keys to the tile. Keys wait in the scratch until a block is full, across runs.
 void attn_forward_run(int32_t isa, void *scratch, const attn_run *run);
-/// Ends the tile: writes rows of output (head_dim apart by output_stride) and natural-log LSE. With `in_place` 0 the
+/// Ends the tile: writes rows of output (head_dim apart by output_stride) and natural-log LSE: −∞ of a row without keys,
+/// NaN of one with a score that is not finite. With `in_place` 0 the
 /// tile's t-th row goes to row t, else to its own row; with `merge` it is combined with what is there by LSE.
 void attn_forward_end(
     int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge);

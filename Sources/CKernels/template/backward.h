@@ -119,7 +119,7 @@ INLINE void KERNEL(slope_rows)(
     const int masked) {
   vf x[8], t[8], y[8];
   const int n = rows * nv;
-  UNROLL for (int i = 0; i < n; i++) x[i] = vmax(load(p + i * VL) - base[i % nv], splat(FLOOR_EXPONENT));
+  UNROLL for (int i = 0; i < n; i++) x[i] = load(p + i * VL) - base[i % nv];
   UNROLL for (int i = 0; i < n; i++) t[i] = x[i] + MAGIC;
   UNROLL for (int i = 0; i < n; i++) y[i] = t[i] - MAGIC;
   UNROLL for (int i = 0; i < n; i++) x[i] = x[i] - y[i];
@@ -127,8 +127,8 @@ INLINE void KERNEL(slope_rows)(
   UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(EXP2_3));
   UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(EXP2_2));
   UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(EXP2_1));
-  UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(1.0f));
-  UNROLL for (int i = 0; i < n; i++) y[i] = (vf)((vi)y[i] + ((vi)t[i] << 23));
+  UNROLL for (int i = 0; i < n; i++) y[i] = vfma(y[i], x[i], splat(EXP2_0));
+  UNROLL for (int i = 0; i < n; i++) y[i] *= KERNEL(power)(t[i]);
   if (masked) UNROLL for (int i = 0; i < n; i++) y[i] = load(p + i * VL) == MASKED ? splat(0.0f) : y[i];
   UNROLL for (int i = 0; i < n; i++) {
     store(p + i * VL, y[i]);
@@ -244,7 +244,7 @@ INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *ti
   KERNEL(scores_nv)(
       mr, nv, slopes, values, count, head->value_dim, tile->gt + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL));
   if (masked) {
-    KERNEL(mask_block)(nv, p, block, span, tile->position, lane0);
+    KERNEL(mask_block)(nv, p, block, span, tile->position, lane0, 0);
     KERNEL(slopes_nv)(nv, weights, slopes, count, tile->lse + lane0, tile->delta + lane0, 1);
   } else {
     KERNEL(slopes_nv)(nv, weights, slopes, count, tile->lse + lane0, tile->delta + lane0, 0);

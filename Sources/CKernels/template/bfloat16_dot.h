@@ -147,9 +147,7 @@ INLINE void KERNEL(pairs_strip)(const int mr, const int nv, forward_tile16 *own,
   KERNEL(scores16_nv)(
       mr, nv, tile->s, own->keys, block->count, own->head.head_dim, own->qt + (ptrdiff_t)lane0 * half);
   if (masked) {
-    for (int i = 0; i < block->pieces; i++)
-      if (block->piece[i].mask != ATTN_FULL)
-        KERNEL(apply_mask)(nv, tile->s, &block->piece[i], block->key, block->word, tile->position, lane0);
+    KERNEL(mask_block)(nv, tile->s, block, (attn_span){0, block->count}, tile->position, lane0, 1);
     KERNEL(softmax16_nv)(nv, tile->s, own->pt, block->count, own->factor, m, l, sum, ot, dim, 1);
   } else {
     KERNEL(softmax16_nv)(nv, tile->s, own->pt, block->count, own->factor, m, l, sum, ot, dim, 0);

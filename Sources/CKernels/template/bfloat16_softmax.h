@@ -4,10 +4,10 @@
 /// The exponentials of `rows` keys × nv vectors; a last key without a partner gets 0 for one.
 INLINE void KERNEL(exponentials16)(
     const int rows, const int nv, const float *s, uint32_t *pt, const vf factor, const vf *restrict c,
-    const vf *restrict low, vf *restrict sum, const int masked) {
+    vf *restrict sum, const int masked) {
   vf x[8], t[8], p[8];
   const int n = rows * nv;
-  UNROLL for (int i = 0; i < n; i++) x[i] = vmax(load(s + i * VL), low[i % nv]);
+  UNROLL for (int i = 0; i < n; i++) x[i] = load(s + i * VL);
   UNROLL for (int i = 0; i < n; i++) t[i] = vfma(x[i], factor, c[i % nv]);
   UNROLL for (int i = 0; i < n; i++) p[i] = t[i] - c[i % nv];
   UNROLL for (int i = 0; i < n; i++) x[i] = vfma(x[i], factor, -p[i]);
@@ -15,8 +15,8 @@ INLINE void KERNEL(exponentials16)(
   UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_3));
   UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_2));
   UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_1));
-  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(1.0f));
-  UNROLL for (int i = 0; i < n; i++) p[i] = (vf)((vi)p[i] + ((vi)t[i] << 23));
+  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_0));
+  UNROLL for (int i = 0; i < n; i++) p[i] *= KERNEL(power)(t[i]);
   if (masked) UNROLL for (int i = 0; i < n; i++) p[i] = load(s + i * VL) == MASKED ? splat(0.0f) : p[i];
   UNROLL for (int i = 0; i < n; i++) sum[i % nv] += p[i];
   UNROLL for (int r = 0; r < HALF(rows); r++)
@@ -35,7 +35,7 @@ static __attribute__((noinline)) void KERNEL(huge16)(
       vf x = load(at);
       // Rounded as the reference was: the exact product may pass it by far.
       vf y = x * splat(factor);
-      vf p = KERNEL(exp2_from)(vmax(y - load(base + v * VL), splat(FLOOR_EXPONENT)), splat(MAGIC));
+      vf p = KERNEL(weight)(y, load(base + v * VL));
       if (masked) p = x == MASKED ? splat(0.0f) : p;
       store(sum + v * VL, load(sum + v * VL) + p);
       store(at, p);
@@ -66,7 +66,7 @@ INLINE void KERNEL(softmax16_nv)(
     KERNEL(raise)(nv, high, same, rounded, o, 0);
     KERNEL(raise)(nv, high, m, l, o, value_dim);
   }
-  vf c[NV_MAX], low[NV_MAX], sum[NV_MAX];
+  vf c[NV_MAX], sum[NV_MAX];
   float base[STRIP];
   vi huge = (vi)0;
   UNROLL for (int v = 0; v < nv; v++) {
@@ -74,7 +74,6 @@ INLINE void KERNEL(softmax16_nv)(
     reference = reference == NO_REFERENCE ? splat(0.0f) : reference;
     huge |= (reference > HUGE_REFERENCE) | (reference < -HUGE_REFERENCE);
     store(base + v * VL, reference);
-    low[v] = (reference + FLOOR_EXPONENT) / factor;
     c[v] = MAGIC - reference;
     sum[v] = (vf)0.0f;
   }
@@ -92,13 +91,13 @@ INLINE void KERNEL(softmax16_nv)(
     const int rows = EXP_VECTORS / nv / 2 * 2;
     for (t = 0; t + rows <= count; t += rows)
       KERNEL(exponentials16)(
-          rows, nv, s + (ptrdiff_t)t * nv * VL, pt + (ptrdiff_t)(t / 2) * nv * VL, splat(factor), c, low, sum, masked);
+          rows, nv, s + (ptrdiff_t)t * nv * VL, pt + (ptrdiff_t)(t / 2) * nv * VL, splat(factor), c, sum, masked);
     for (; t + 2 <= count; t += 2)
       KERNEL(exponentials16)(
-          2, nv, s + (ptrdiff_t)t * nv * VL, pt + (ptrdiff_t)(t / 2) * nv * VL, splat(factor), c, low, sum, masked);
+          2, nv, s + (ptrdiff_t)t * nv * VL, pt + (ptrdiff_t)(t / 2) * nv * VL, splat(factor), c, sum, masked);
     if (t < count)
       KERNEL(exponentials16)(
-          1, nv, s + (ptrdiff_t)t * nv * VL, pt + (ptrdiff_t)(t / 2) * nv * VL, splat(factor), c, low, sum, masked);
+          1, nv, s + (ptrdiff_t)t * nv * VL, pt + (ptrdiff_t)(t / 2) * nv * VL, splat(factor), c, sum, masked);
   }
   UNROLL for (int v = 0; v < nv; v++) store(l + v * VL, load(l + v * VL) + sum[v]);
 }

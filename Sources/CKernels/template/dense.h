@@ -1,6 +1,6 @@
 // Row softmax and its gradient: what attention that stores its n×n matrices needs beside the packed product.
 
-/// The largest of, and 2^((s − top)·log2 e) for, the first `count` scores; the rest become 0. Returns the natural LSE.
+/// softmax of the first `count` scores; the rest become 0. Returns the natural LSE: NaN when a score is not finite.
 float KERNEL(dense_softmax)(float *weights, const float *scores, int32_t count, int32_t size) {
   const float log2e = 1.44269504f;
   memset(weights + count, 0, sizeof(float) * (size_t)(size - count));
@@ -14,8 +14,9 @@ float KERNEL(dense_softmax)(float *weights, const float *scores, int32_t count, 
   vf sum = (vf)0.0f;
   for (int j = 0; j < count; j += VL) {
     const int lanes = count - j < VL ? count - j : VL;
-    vf x = ((lanes == VL ? load(scores + j) : load_part(scores + j, lanes)) - top) * log2e;
-    vf p = KERNEL(exp2_from)(vmax(x, splat(FLOOR_EXPONENT)), splat(MAGIC));
+    const vf s = lanes == VL ? load(scores + j) : load_part(scores + j, lanes);
+    const vf x = vmax((s - top) * log2e, splat(2 * FLOOR_EXPONENT));
+    vf p = vfma(s, splat(0.0f), KERNEL(exp2)(x));
     if (lanes == VL) {
       sum += p;
       store(weights + j, p);

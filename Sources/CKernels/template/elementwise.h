@@ -153,11 +153,35 @@ INLINE float KERNEL(rowsum)(const float *x, ptrdiff_t n) {
   EACH(n, s += load(x + i);, s += vpartial(x + i, rest, 0);)
   return vsum(s);
 }
-/// Σ (x − m)².
-INLINE float KERNEL(rowspread)(const float *x, ptrdiff_t n, float m) {
+/// The mean, also of numbers whose sum overflows.
+INLINE float KERNEL(rowmean)(const float *x, ptrdiff_t n) {
+  const float sum = KERNEL(rowsum)(x, n);
+  if (sum - sum == 0) return sum / (float)n;
+  const vf share = splat(1 / (float)n);
   vf s = splat(0);
-  EACH(n, vf d = load(x + i) - splat(m); s += d * d;, vf d = vpartial(x + i, rest, m) - splat(m); s += d * d;)
+  EACH(n, s += load(x + i) * share;, s += vpartial(x + i, rest, 0) * share;)
   return vsum(s);
+}
+/// Σ ((x − m)·by)².
+INLINE float KERNEL(rowspread)(const float *x, ptrdiff_t n, float m, float by) {
+  vf s = splat(0);
+  EACH(n, vf d = (load(x + i) - splat(m)) * splat(by); s += d * d;
+       , vf d = (vpartial(x + i, rest, m) - splat(m)) * splat(by); s += d * d;)
+  return vsum(s);
+}
+/// Σ (x − m)² in Double, from numbers whose squares overflow or vanish in single precision (squares.h).
+static __attribute__((noinline)) double KERNEL(scaled_spread)(const float *x, ptrdiff_t n, float m) {
+  vf most = splat(0);
+  EACH(n, vf d = load(x + i) - splat(m); most = vmax(vmax(d, -d), most);
+       , vf d = vpartial(x + i, rest, m) - splat(m); most = vmax(vmax(d, -d), most);)
+  const double by = (double)attn_square_scale(vtop(most));
+  return (double)KERNEL(rowspread)(x, n, m, (float)by) / (by * by);
+}
+/// 1/√(mean square of x − m, and ε).
+INLINE float KERNEL(inverse_deviation)(const float *x, ptrdiff_t n, float m, float epsilon) {
+  const float spread = KERNEL(rowspread)(x, n, m, 1);
+  if (attn_squares_are_safe(spread + epsilon)) return 1 / __builtin_sqrtf(spread / (float)n + epsilon);
+  return (float)(1 / sqrt(KERNEL(scaled_spread)(x, n, m) / (double)n + (double)epsilon));
 }
 
 /// y = (x − mean)·rstd·gain + shift; centred = 0 keeps mean at 0 (RMSNorm). shift may be null.
@@ -165,8 +189,8 @@ void KERNEL(row_norm)(
     const float *x, const float *gain, const float *shift, float *y, float *mean, float *rstd, ptrdiff_t rows,
     ptrdiff_t dim, float epsilon, int centred) {
   for (ptrdiff_t r = 0; r < rows; r++, x += dim, y += dim) {
-    float m = centred ? KERNEL(rowsum)(x, dim) / (float)dim : 0;
-    float s = 1 / __builtin_sqrtf(KERNEL(rowspread)(x, dim, m) / (float)dim + epsilon);
+    float m = centred ? KERNEL(rowmean)(x, dim) : 0;
+    float s = KERNEL(inverse_deviation)(x, dim, m, epsilon);
     mean[r] = m;
     rstd[r] = s;
     if (shift) {
@@ -228,11 +252,14 @@ void KERNEL(row_blend)(float a, const float *x, float b, const float *z, float *
        , store_part(y + i, splat(a) * vpartial(x + i, rest, 0) + splat(b) * vpartial(z + i, rest, 0), (int)rest);)
 }
 
-/// Σ x², in Double over blocks of 1024 floats.
+/// Σ x², in Double over blocks of 1024 floats of any size.
 void KERNEL(row_sumsq)(const float *x, ptrdiff_t n, double *out) {
   double total = 0;
-  for (ptrdiff_t start = 0; start < n; start += 1024)
-    total += (double)KERNEL(rowspread)(x + start, n - start < 1024 ? n - start : 1024, 0);
+  for (ptrdiff_t start = 0; start < n; start += 1024) {
+    const ptrdiff_t count = n - start < 1024 ? n - start : 1024;
+    const float sum = KERNEL(rowspread)(x + start, count, 0, 1);
+    total += attn_squares_are_safe(sum) ? (double)sum : KERNEL(scaled_spread)(x + start, count, 0);
+  }
   *out = total;
 }
 
@@ -267,13 +294,14 @@ void KERNEL(row_xent)(
       if (scale != 0) memset(z, 0, (size_t)vocab * sizeof(float));
       continue;
     }
-    vf top = splat(-3.4e38f);
+    const float none = -__builtin_inff();
+    vf top = splat(none);
     { EACH(vocab, top = vmax(top, load(z + i));
-           , top = vmax(top, vpartial(z + i, rest, -3.4e38f));) }
+           , top = vmax(top, vpartial(z + i, rest, none));) }
     float m = vtop(top);
     vf acc = splat(0), plain = splat(0);
     { EACH(vocab, vf x = load(z + i); acc += vexp1(x - splat(m)); plain += x;
-           , vf x = vpartial(z + i, rest, -3.4e38f); acc += vexp1(x - splat(m)); plain += vpartial(z + i, rest, 0);) }
+           , vf x = vpartial(z + i, rest, none); acc += vexp1(x - splat(m)); plain += vpartial(z + i, rest, 0);) }
     float sum = vsum(acc);
     float lse = m + __builtin_logf(sum);
     losses[r] = (double)lse - (1 - (double)epsilon) * (double)z[t] -

@@ -145,7 +145,7 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
     if (count == 0) return;
     s += (ptrdiff_t)span.first * width;
     KERNEL(scores_nv)(mr, nv, s, block->keys + span.first, count, head->head_dim, qt);
-    KERNEL(mask_block)(nv, tile->s, block, span, tile->position, lane0);
+    KERNEL(mask_block)(nv, tile->s, block, span, tile->position, lane0, 1);
     KERNEL(softmax_nv)(nv, s, count, m, l, ot, head->value_dim, 1);
     KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values + span.first, count, s);
     return;
@@ -252,6 +252,6 @@ void KERNEL(merge_row)(float *output, float *lse, const float *part, float part_
     both = high + logf(sum);
     a /= sum, b /= sum;
   }
-  for (int i = 0; i < value_dim; i++) output[i] = a * (a != 0 ? output[i] : 0) + b * part[i];
+  for (int i = 0; i < value_dim; i++) output[i] = a * (a != 0 ? output[i] : 0) + b * (b != 0 ? part[i] : 0);
   *lse = both;
 }

@@ -49,15 +49,16 @@ INLINE vf KERNEL(sum_each)(vf *x) {
   return x[0];
 }
 
-/// Σ of every x[row·keys + key]'s lanes to s[row·s_stride + key], VL sums in all.
+/// Σ of every x[row·keys + key]'s lanes to s[row·s_stride + key], VL sums in all; NaN where a sum is not finite.
 INLINE void KERNEL(narrow_sums)(const int nr, float *s, int s_stride, vf *x) {
   const int keys = VL / nr;
+  const vf scores = KERNEL(finite_or_nan)(KERNEL(sum_each)(x));
   if (nr == 1) {
-    store(s, KERNEL(sum_each)(x));
+    store(s, scores);
     return;
   }
   float each[VL];
-  store(each, KERNEL(sum_each)(x));
+  store(each, scores);
   UNROLL for (int r = 0; r < nr; r++) memcpy(s + r * s_stride, each + r * keys, sizeof(float) * (size_t)keys);
 }
 
@@ -170,16 +171,16 @@ INLINE void KERNEL(narrow_softmax)(float *s, int count, float *m, float *l, floa
   for (int i = 1; i < VL; i++) high = top[i] > high ? top[i] : high;
   if (high > *m + SLACK) {
     const float raised = ceilf(high);
-    const float factor = *m == NO_REFERENCE ? 0 : exp2f(*m - raised);
+    const float factor = exp2f(*m - raised);
     *m = raised;
     *l *= factor;
-    for (int d = 0; d < value_dim; d += VL) store(o + d, load(o + d) * factor);
+    for (int d = 0; d < value_dim; d += VL) store(o + d, factor == 0 ? splat(0.0f) : load(o + d) * factor);
   }
   const float base = *m == NO_REFERENCE ? 0 : *m;
   vf sum = (vf)0.0f;
   for (int t = 0; t < padded; t += VL) {
     vf x = load(s + t);
-    vf p = KERNEL(exp2_from)(vmax(x - base, splat(FLOOR_EXPONENT)), splat(MAGIC));
+    vf p = KERNEL(weight)(x, splat(base));
     p = x == MASKED ? splat(0.0f) : p;
     sum += p;
     store(s + t, p);

@@ -1,37 +1,50 @@
 // Vertical softmax: every lane is a query row; its running reference m is a whole number, in base 2.
 
-/// 1.5·2²³: adding it rounds a float of modest size to an integer in its low bits.
-#define MAGIC 12582912.0f
-/// Weights below 2^FLOOR of the reference are set to it: far below rounding, far above denormal numbers.
+/// 1.5·2²³: adding it rounds a float of modest size to an integer in its low bits. 128 more, and the low nine bits are the
+/// sign and exponent of 2^(integer + 1): moved up by 23 they are that number.
+#define MAGIC (12582912.0f + 128.0f)
+/// Weights below 2^FLOOR of the reference are exactly 0: far below rounding, far above denormal numbers.
 #define FLOOR_EXPONENT -100.0f
+/// MAGIC + FLOOR_EXPONENT: what rounded exponents are compared with.
+#define FLOOR_MAGIC (MAGIC + FLOOR_EXPONENT)
 /// The reference is raised only when a score passes it by more than this, so rescaling is rare; weights stay ≤ 2^8.
 #define SLACK 8.0f
 /// References beyond this size lose the exactness of MAGIC − m; such blocks subtract first.
 #define HUGE_REFERENCE 1048576.0f
-/// The reference of a row that has seen no key.
-#define NO_REFERENCE -1.0e30f
-/// A masked score; weights of scores at or below it are exactly 0.
+/// The reference of a row that has seen no key, and a masked score. No legal score can be either: the score of a pair that
+/// counts is finite, or its row is refused (see `exponentials` and `apply_mask`).
+#define NO_REFERENCE (-__builtin_inff())
 #define MASKED (-__builtin_inff())
 
-/// 2^f on [−½, ½]: minimax with the constant term 1.
-#define EXP2_1 0x1.62e42ap-1f
-#define EXP2_2 0x1.ebf9bcp-3f
-#define EXP2_3 0x1.c6b754p-5f
-#define EXP2_4 0x1.3ceab4p-7f
-#define EXP2_5 0x1.5bb9dep-10f
+/// Half of 2^f on [−½, ½]: minimax with the constant term ½.
+#define EXP2_0 0x1p-1f
+#define EXP2_1 0x1.62e42ap-2f
+#define EXP2_2 0x1.ebf9bcp-4f
+#define EXP2_3 0x1.c6b754p-6f
+#define EXP2_4 0x1.3ceab4p-8f
+#define EXP2_5 0x1.5bb9dep-11f
 /// Exponentials in flight: what the registers hold.
 #define EXP_VECTORS (ISA_REGISTERS >= 32 ? 8 : 4)
 
-/// 2^(s − m) for s − m in [−100, 100]; c = MAGIC − m, m a whole number. Degree 5, relative error 1.7e-7.
-INLINE vf KERNEL(exp2_from)(vf s, vf c) {
-  vf t = s + c;
-  vf f = s - (t - c);
+/// 2^(n + 1) from t = MAGIC + n, n a whole number; exactly 0 below the floor.
+INLINE vf KERNEL(power)(vf t) { return (vf)(t >= FLOOR_MAGIC ? (vi)t << 23 : (vi)0); }
+
+/// 2^x for x ≤ 100, exactly 0 below the floor; not of −∞ or NaN. Degree 5, relative error 1.7e-7.
+INLINE vf KERNEL(exp2)(vf x) {
+  vf t = x + MAGIC;
+  vf f = x - (t - MAGIC);
   vf p = vfma(splat(EXP2_5), f, splat(EXP2_4));
   p = vfma(p, f, splat(EXP2_3));
   p = vfma(p, f, splat(EXP2_2));
   p = vfma(p, f, splat(EXP2_1));
-  p = vfma(p, f, splat(1.0f));
-  return (vf)((vi)p + ((vi)t << 23));
+  p = vfma(p, f, splat(EXP2_0));
+  return p * KERNEL(power)(t);
+}
+
+/// 2^(s − m) of a score and its reference: exactly 0 below the floor, though the difference may overflow; NaN of a score
+/// that is not finite. For references of any size.
+INLINE vf KERNEL(weight)(vf s, vf m) {
+  return vfma(s, splat(0.0f), KERNEL(exp2)(vmax(s - m, splat(2 * FLOOR_EXPONENT))));
 }
 
 /// ln 2 in two parts; the first has so few bits that a whole number times it is exact.
@@ -53,16 +66,36 @@ INLINE vf KERNEL(natural_log)(vf x, vf m) {
   return x < __builtin_inff() ? natural : x;
 }
 
-/// e^x for x ≤ 0, at least 2^FLOOR; NaN of NaN.
+/// e^x for x ≤ 0, exactly 0 where that is below 2^FLOOR; NaN of NaN.
 INLINE vf KERNEL(natural_exp)(vf x) {
-  const vf p = KERNEL(exp2_from)(vmax(x * 1.44269504f, splat(FLOOR_EXPONENT)), splat(MAGIC));
+  const vf p = KERNEL(exp2)(vmax(x * 1.44269504f, splat(2 * FLOOR_EXPONENT)));
   return x == x ? p : x;
 }
 
-/// Sets masked scores of keys first ..< last of one strip to −∞. `lane0`: the strip's first lane.
+/// The score, or NaN where it is not finite: −∞ shall mean "masked" alone.
+INLINE vf KERNEL(finite_or_nan)(vf s) { return vfma(s, splat(0.0f), s); }
+
+static __attribute__((noinline)) void KERNEL(refuse_infinite)(float *s, ptrdiff_t count) {
+  for (ptrdiff_t i = 0; i < count; i++) store(s + i * VL, KERNEL(finite_or_nan)(load(s + i * VL)));
+}
+
+/// The same for keys first ..< last of one strip, of which every pair counts: they are rarely written.
+INLINE void KERNEL(check_scores)(const int nv, float *s, int first, int last) {
+  vf sum[NV_MAX];
+  UNROLL for (int v = 0; v < nv; v++) sum[v] = splat(0.0f);
+  for (int t = first; t < last; t++)
+    UNROLL for (int v = 0; v < nv; v++)
+      sum[v] = vfma(load(s + ((ptrdiff_t)t * nv + v) * VL), splat(0.0f), sum[v]);
+  vi bad = (vi)0;
+  UNROLL for (int v = 0; v < nv; v++) bad |= sum[v] != 0.0f;
+  if (any(bad)) KERNEL(refuse_infinite)(s + (ptrdiff_t)first * nv * VL, (ptrdiff_t)(last - first) * nv);
+}
+
+/// Sets masked scores of keys first ..< last of one strip to −∞, and with `checked` the others to NaN where they are not
+/// finite. `lane0`: the strip's first lane.
 INLINE void KERNEL(apply_mask)(
     const int nv, float *s, const attn_piece *piece, const int32_t *key, const uint64_t *word, const int32_t *position,
-    int lane0) {
+    int lane0, const int checked) {
   vi pos[NV_MAX], bit[NV_MAX];
   int32_t lane_bit[STRIP];
   for (int i = 0; i < nv * VL; i++) lane_bit[i] = (int32_t)(1u << ((lane0 + i) & 31));
@@ -81,20 +114,22 @@ INLINE void KERNEL(apply_mask)(
         vi distance = pos[v] - key[t];
         allowed = piece->mask == ATTN_BAND ? (distance >= piece->low) & (distance <= piece->high) : distance != 0;
       }
-      store(row + v * VL, allowed ? load(row + v * VL) : splat(MASKED));
+      const vf x = load(row + v * VL);
+      store(row + v * VL, allowed ? (checked ? KERNEL(finite_or_nan)(x) : x) : splat(MASKED));
     }
   }
 }
 
-/// Masks the keys of a span of a block, whose scores begin at `s` for key 0.
+/// Masks the keys of a span of a block, whose scores begin at `s` for key 0; `checked` as in apply_mask.
 INLINE void KERNEL(mask_block)(
-    const int nv, float *s, const attn_block *block, attn_span span, const int32_t *position, int lane0) {
+    const int nv, float *s, const attn_block *block, attn_span span, const int32_t *position, int lane0,
+    const int checked) {
   for (int i = 0; i < block->pieces; i++) {
     attn_piece piece = block->piece[i];
-    if (piece.mask == ATTN_FULL) continue;
     piece.first = piece.first > span.first ? piece.first : span.first;
     piece.last = piece.last < span.last ? piece.last : span.last;
-    KERNEL(apply_mask)(nv, s, &piece, block->key, block->word, position, lane0);
+    if (piece.mask != ATTN_FULL) KERNEL(apply_mask)(nv, s, &piece, block->key, block->word, position, lane0, checked);
+    else if (checked) KERNEL(check_scores)(nv, s, piece.first, piece.last);
   }
 }
 
@@ -104,28 +139,28 @@ static __attribute__((noinline)) void KERNEL(raise)(
   for (int v = 0; v < nv; v++) {
     vf old = load(m + v * VL), high = load(top + v * VL);
     vf raised = high > old + SLACK ? __builtin_elementwise_ceil(high) : old;
-    vf drop = vmax(old - raised, splat(FLOOR_EXPONENT));
-    vf factor = raised > old ? KERNEL(exp2_from)(drop, splat(MAGIC)) : splat(1.0f);
-    factor = old == NO_REFERENCE ? splat(0.0f) : factor;
-    factor = raised > old ? factor : splat(1.0f);
+    vf drop = vmax(old - raised, splat(2 * FLOOR_EXPONENT));
+    vf factor = raised > old ? KERNEL(exp2)(drop) : splat(1.0f);
     store(m + v * VL, raised);
     if (!any(old != NO_REFERENCE)) continue;
     store(l + v * VL, load(l + v * VL) * factor);
     for (int k = 0; k < value_dim; k++) {
       float *row = o + ((ptrdiff_t)k * nv + v) * VL;
-      store(row, load(row) * factor);
+      // What counts nothing any more counts 0, even where it has overflowed.
+      store(row, factor == 0.0f ? factor : load(row) * factor);
     }
   }
 }
 
 /// The exponentials of `rows` keys × nv vectors, step by step together: a step has as many instructions as hide the
 /// latency of the one before, so that the order of the program is the order of execution.
+/// Of a score that is not finite, x − p is NaN, so its polynomial and what it is multiplied by are, 0 or not, and so
+/// become the row's sum and LSE. A masked score is −∞ too, but its weight is 0: apply_mask has told the two apart.
 INLINE void KERNEL(exponentials)(
-    const int rows, const int nv, float *s, const vf *restrict c, const vf *restrict low, vf *restrict sum,
-    const int masked) {
+    const int rows, const int nv, float *s, const vf *restrict c, vf *restrict sum, const int masked) {
   vf x[8], t[8], p[8];
   const int n = rows * nv;
-  UNROLL for (int i = 0; i < n; i++) x[i] = vmax(load(s + i * VL), low[i % nv]);
+  UNROLL for (int i = 0; i < n; i++) x[i] = load(s + i * VL);
   UNROLL for (int i = 0; i < n; i++) t[i] = x[i] + c[i % nv];
   UNROLL for (int i = 0; i < n; i++) p[i] = t[i] - c[i % nv];
   UNROLL for (int i = 0; i < n; i++) x[i] = x[i] - p[i];
@@ -133,8 +168,8 @@ INLINE void KERNEL(exponentials)(
   UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_3));
   UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_2));
   UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_1));
-  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(1.0f));
-  UNROLL for (int i = 0; i < n; i++) p[i] = (vf)((vi)p[i] + ((vi)t[i] << 23));
+  UNROLL for (int i = 0; i < n; i++) p[i] = vfma(p[i], x[i], splat(EXP2_0));
+  UNROLL for (int i = 0; i < n; i++) p[i] *= KERNEL(power)(t[i]);
   if (masked) UNROLL for (int i = 0; i < n; i++) p[i] = load(s + i * VL) == MASKED ? splat(0.0f) : p[i];
   UNROLL for (int i = 0; i < n; i++) {
     store(s + i * VL, p[i]);
@@ -142,7 +177,8 @@ INLINE void KERNEL(exponentials)(
   }
 }
 
-/// Scores → weights, in place, for `count` keys of one strip; updates m, l and Oᵀ. `masked`: −∞ may occur.
+/// Scores → weights, in place, for `count` keys of one strip; updates m, l and Oᵀ. `masked`: some scores are MASKED. The
+/// sum of a row with a score that is not finite becomes NaN, and stays it.
 INLINE void KERNEL(softmax_nv)(
     const int nv, float *s, int count, float *m, float *l, float *o, int value_dim, const int masked) {
   vf top[2 * NV_MAX];
@@ -161,14 +197,13 @@ INLINE void KERNEL(softmax_nv)(
     UNROLL for (int v = 0; v < nv; v++) store(high + v * VL, top[v]);
     KERNEL(raise)(nv, high, m, l, o, value_dim);
   }
-  vf c[NV_MAX], base[NV_MAX], low[NV_MAX], sum[NV_MAX];
+  vf c[NV_MAX], base[NV_MAX], sum[NV_MAX];
   vi huge = (vi)0;
   UNROLL for (int v = 0; v < nv; v++) {
     vf reference = load(m + v * VL);
     reference = reference == NO_REFERENCE ? splat(0.0f) : reference;
     huge |= (reference > HUGE_REFERENCE) | (reference < -HUGE_REFERENCE);
     base[v] = reference;
-    low[v] = reference + FLOOR_EXPONENT;
     c[v] = MAGIC - reference;
     sum[v] = (vf)0.0f;
   }
@@ -177,7 +212,7 @@ INLINE void KERNEL(softmax_nv)(
       UNROLL for (int v = 0; v < nv; v++) {
         float *at = s + ((ptrdiff_t)t * nv + v) * VL;
         vf x = load(at);
-        vf p = KERNEL(exp2_from)(vmax(x - base[v], splat(FLOOR_EXPONENT)), splat(MAGIC));
+        vf p = KERNEL(weight)(x, base[v]);
         if (masked) p = x == MASKED ? splat(0.0f) : p;
         sum[v] += p;
         store(at, p);
@@ -185,8 +220,8 @@ INLINE void KERNEL(softmax_nv)(
   } else {
     const int rows = EXP_VECTORS / nv;
     for (t = 0; t + rows <= count; t += rows)
-      KERNEL(exponentials)(rows, nv, s + (ptrdiff_t)t * nv * VL, c, low, sum, masked);
-    for (; t < count; t++) KERNEL(exponentials)(1, nv, s + (ptrdiff_t)t * nv * VL, c, low, sum, masked);
+      KERNEL(exponentials)(rows, nv, s + (ptrdiff_t)t * nv * VL, c, sum, masked);
+    for (; t < count; t++) KERNEL(exponentials)(1, nv, s + (ptrdiff_t)t * nv * VL, c, sum, masked);
   }
   UNROLL for (int v = 0; v < nv; v++) store(l + v * VL, load(l + v * VL) + sum[v]);
 }

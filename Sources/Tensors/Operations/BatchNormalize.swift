@@ -1,5 +1,6 @@
 extension ExecutionContext {
-  /// Mean and variance of every column of x `[rows, dim]`, in Double. - Complexity: O(rows·dim).
+  /// Mean and variance of every column of x `[rows, dim]`, in Double. A variance that single precision does not hold is
+  /// NaN: an infinite one would make a constant of its column. - Complexity: O(rows·dim).
   /// - Parameter counted: runs of rows that count; `nil`: all. Of no row both are 0.
   public func columnMoments(_ x: Tensor, of counted: [Range<Int>]? = nil) -> (
     mean: [Float], variance: [Float]
@@ -18,7 +19,13 @@ extension ExecutionContext {
         }
       }
     }
-    return (mean.map { Float($0) }, spread.map { Float($0 / Double(rows)) })
+    return (
+      mean.map { Float($0) },
+      spread.map {
+        let variance = Float($0 / Double(rows))
+        return variance.isFinite ? variance : .nan
+      }
+    )
   }
 
   /// `y = (x − mean)/√(variance + ε)·gain + shift` by columns. - Complexity: O(rows·dim).

@@ -1,3 +1,4 @@
+import AttentionCore
 import Basics
 import Settings
 import Tensors
@@ -17,8 +18,9 @@ struct OptimizerState {
     _ configuration: TrainingConfiguration, step: Int, to model: TransformerModel
   ) throws -> Double {
     let norm = try model.gradientNorm()
-    guard norm.isFinite else { throw TrainingDiverged(step: step) }
     let factor = configuration.clip > 0 && norm > configuration.clip ? configuration.clip / norm : 1
+    // Beyond 2⁶³ a square overflows, and an infinite second moment would stop its weight for ever.
+    guard norm.isFinite, second == nil || norm * factor < 0x1p63 else { throw TrainingDiverged(step: step) }
     let rate = configuration.learningRate(at: step, width: model.configuration.width)
     let context = model.context
     for (range, decays) in model.layout.decayRanges {
@@ -45,13 +47,13 @@ struct OptimizerState {
   }
 }
 
-/// Training whose gradients are no longer finite.
+/// Training whose attention scores or gradients, or for AdamW the squares of these, are no longer finite.
 public struct TrainingDiverged: Error, Hashable, Sendable, CustomStringConvertible {
   /// The step at which it was seen.
   public let step: Int
   /// One line.
   public var description: String {
-    "training diverged: the gradients of step \(step) are not finite; a lower learningRate or a clip helps"
+    "training diverged: the scores or gradients of step \(step), or their squares, are not finite; a lower learningRate or a clip helps"
   }
 }
 
@@ -70,12 +72,14 @@ extension TransformerModel {
     var loss = CrossEntropy()
     for pass in 0..<configuration.accumulation {
       let number = (step - 1) * configuration.accumulation + pass
-      loss =
-        loss
-        + (try accumulateGradients(
-          input(number), smoothing: configuration.labelSmoothing,
-          factor: 1 / Double(configuration.accumulation),
-          key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number)))
+      do {
+        loss =
+          loss
+          + (try accumulateGradients(
+            input(number), smoothing: configuration.labelSmoothing,
+            factor: 1 / Double(configuration.accumulation),
+            key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number)))
+      } catch is ScoreOverflow { throw TrainingDiverged(step: step) }
     }
     return (loss, try optimizer.apply(configuration, step: step, to: self))
   }
