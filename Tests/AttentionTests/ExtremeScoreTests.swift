@@ -122,7 +122,8 @@ import Testing
     // A part of weight e⁻²⁰⁰⁰ adds nothing, however large its values.
     let keys = (0..<count).map { Float($0 < 4096 ? 0 : -2000) }
     let vast = try Self.inputs([1], keys, values.map { $0 == 0 ? 1 : 0x1p126 })
-    #expect(try path.forward(vast, Self.shape(1, count)).output.array() == [1])
+    let one = try path.forward(vast, Self.shape(1, count)).output.array()
+    #expect(abs(one[0] - 1) < 1e-6, "\(one[0])")
   }
 
   @Test("norms of 2·10¹⁹ and 10⁻²² hash and attend as ordinary ones", arguments: InstructionSet.available)

@@ -299,9 +299,12 @@ void KERNEL(row_xent)(
     { EACH(vocab, top = vmax(top, load(z + i));
            , top = vmax(top, vpartial(z + i, rest, none));) }
     float m = vtop(top);
+    // Without smoothing the sum of logits is not needed, but that of zeros tells whether one is not finite.
+    const vf use = splat(epsilon != 0 ? 1.0f : 0.0f);
     vf acc = splat(0), plain = splat(0);
-    { EACH(vocab, vf x = load(z + i); acc += vexp1(x - splat(m)); plain += x;
-           , vf x = vpartial(z + i, rest, none); acc += vexp1(x - splat(m)); plain += vpartial(z + i, rest, 0);) }
+    { EACH(vocab, vf x = load(z + i); acc += vexp1(x - splat(m)); plain = vfma(x, use, plain);
+           , vf x = vpartial(z + i, rest, none); acc += vexp1(x - splat(m));
+           plain = vfma(vpartial(z + i, rest, 0), use, plain);) }
     float sum = vsum(acc);
     float lse = m + __builtin_logf(sum);
     losses[r] = (double)lse - (1 - (double)epsilon) * (double)z[t] -
