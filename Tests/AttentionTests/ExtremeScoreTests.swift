@@ -1,5 +1,7 @@
 import AttentionCore
+import Basics
 import LabTestSupport
+import Settings
 import Tensors
 import Testing
 
@@ -27,7 +29,7 @@ import Testing
 
     func forward(_ inputs: QKV, _ shape: AttentionShape) throws -> AnyForward {
       var context = ExecutionContext(threads: 2, instructionSet: set)
-      context.usesBFloat16Products = isPaired
+      context.bfloat16Road = isPaired ? .products : .upconvert
       let shape = shape.with(precision: precision)
       return try AnyAttention.make(
         Catalog.standard.type(of: variant), settings: [:], shape: shape, key: RandomKey(seed: 1)

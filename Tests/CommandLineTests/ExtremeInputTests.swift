@@ -1,5 +1,8 @@
+import ArrayFiles
 import AttentionCore
+import Basics
 import Foundation
+import LabTestSupport
 import Tensors
 import Testing
 

@@ -1,5 +1,7 @@
 import AttentionCore
+import Basics
 import Foundation
+import Settings
 import Tensors
 
 /// The textbook loop in single precision, with the textbook's faults: -1e30 stands for "no score yet" and "masked", no

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Tensors
 
 #if canImport(Glibc)

@@ -1,3 +1,5 @@
+import Basics
+import Settings
 import Tensors
 
 #if canImport(Glibc)

@@ -1,3 +1,5 @@
+import Basics
+import Settings
 import Tensors
 
 /// Inputs at the ends of single precision, and the shape that they are tried at.
