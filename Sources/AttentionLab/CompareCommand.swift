@@ -23,6 +23,8 @@ struct CompareCommand: AsyncParsableCommand {
   @Argument(help: "Results: measurements.csv or runs.csv files, or folders that hold one.")
   var csv: [String]
 
+  @OptionGroup(title: "How the files are written") var reading: CSVReadingOptions
+
   @Option(help: "The variant that others are measured by.")
   var baseline = "full"
 
@@ -50,7 +52,8 @@ struct CompareCommand: AsyncParsableCommand {
   func run() async throws {
     if let first = csv.first, TrainingSummary.isTrainings(first) { return try await compareTrainings() }
     let metric = try metric.map(Metric.named)
-    let rows = try ResultFiles.rows(csv)
+    let dialect = try reading.dialect()
+    let rows = try ResultFiles.rows(csv, dialect: dialect)
     let pass = try Self.pass(pass, in: rows)
     guard let against else {
       if failAbove != nil { throw UsageError("--fail-above: it needs --against with the earlier run") }
@@ -61,7 +64,8 @@ struct CompareCommand: AsyncParsableCommand {
     }
     if plot != nil { throw UsageError("--plot: not together with --against") }
     let regression = try Regression(
-      new: rows, old: ResultFiles.rows([against]), metric: metric ?? .time, pass: pass, length: n)
+      new: rows, old: ResultFiles.rows([against], dialect: dialect), metric: metric ?? .time, pass: pass,
+      length: n)
     print(json ? regression.json.pretty : regression.text)
     if let failAbove {
       let failures = regression.failures(above: failAbove)

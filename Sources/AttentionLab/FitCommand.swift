@@ -14,9 +14,11 @@ struct FitCommand: AsyncParsableCommand {
       Forms of one variable: power, power-offset, power-decay, linear,
       quadratic, nlogn, constant, broken-power; of two (N,D): chinchilla,
       kaplan; of three: additive (N,D,C), data-constrained (N,D,U with U
-      unique tokens). In a formula, names that are columns are variables
-      and all others parameters. Without --start the starts are placed
-      within the data. Warnings go to standard error with their code.
+      unique tokens). A text that stands in the header is that column,
+      {Time (ms)} is a column in a formula, anything else is a formula. In
+      --formula, names that are columns are variables and all others
+      parameters. Without --start the starts are placed within the data.
+      Warnings go to standard error with their code.
       """,
       examples: [
         #"attnlab fit measurements.csv --x query_length --y seconds_median --by variant "#
@@ -31,6 +33,7 @@ struct FitCommand: AsyncParsableCommand {
   var csv: String
 
   @OptionGroup(title: "What is fitted") var law: FitLawOptions
+  @OptionGroup(title: "How the file is written") var reading: CSVReadingOptions
   @OptionGroup(title: "Rows") var rows: FitRowOptions
   @OptionGroup(title: "Error model and intervals") var model: FitModelOptions
   @OptionGroup(title: "What is asked of the fit") var ask: FitAskOptions
@@ -38,45 +41,46 @@ struct FitCommand: AsyncParsableCommand {
   func run() async throws {
     if let plot = ask.plot { try Gnuplot.checkExtension(of: plot) }
     try OutputFiles.check([("--out", ask.out), ("--plot", ask.plot)], inputs: [csv])
-    guard ask.calibrate >= 0 else {
-      throw UsageError("--calibrate \(ask.calibrate): it takes a number of replications, or 0 for none")
+    guard (0...1_000_000).contains(ask.calibrate) else {
+      throw UsageError(
+        "--calibrate \(ask.calibrate): it takes a number of replications up to 1000000, or 0 for none")
     }
     guard !ask.crossovers || rows.by != nil else {
       throw UsageError("--crossovers: it needs --by, the column that tells the curves apart")
     }
-    let file = try CSVTable(contentsOf: csv)
+    let file = try CSVTable(contentsOf: csv, dialect: reading.dialect())
     // Tables of other programs may end as they like.
     if TrainingRow.isHeader(file.header) || MeasurementRow.isHeader(file.header) { try file.requireWhole() }
     let table = try FitTable(file, definitions: rows.define)
-    var law = try self.law.resolve(table)
-    law.filter = try rows.filter.map { try FormulaExpression(parsing: $0) }
-    let groups = try table.groups(request(law))
+    let law = try self.law.resolve(table)
+    let groups = try table.groups(request(law, table))
     let options = try model.options(law: self.law)
     var records: [FitRecord] = []
     var failures: [(group: String?, reason: String)] = []
     for (group, result) in zip(groups, try results(law, options, groups)) {
       switch result {
       case .success(var record):
-        record.responseName = law.responseName
-        record.addIncomplete(group.incompleteLines, file: csv)
-        try ask.answer(&record, table: table)
+        record.responseName = law.response.label
+        record.addLeftOut(group)
+        try ask.answer(&record)
         records.append(record)
       case .failure(let error): failures.append((group.label, error.description))
       }
     }
     guard !records.isEmpty else {
-      throw UsageError("\(csv): \(failures[0].group.map { "group \($0): " } ?? "")\(failures[0].reason)")
+      throw UsageError(
+        "\(csv): \(failures[0].group.map { "group \(shown($0)): " } ?? "")\(failures[0].reason)")
     }
     try report(records, failures)
     if let path = ask.plot { _ = try await FitFigure(records).chart.draw(to: path) }
   }
 
-  private func request(_ law: FitLaw) -> FitTable.Request {
+  private func request(_ law: FitLaw, _ table: FitTable) throws -> FitTable.Request {
     var request = FitTable.Request(variables: law.variables, response: law.response)
-    request.weights = rows.weights
-    request.cluster = rows.cluster
-    request.group = rows.by
-    request.filter = law.filter
+    request.weights = try rows.weights.map { try table.quantity($0, option: "--weights") }
+    request.cluster = try rows.cluster.map { try table.quantity($0, option: "--cluster") }
+    request.group = try rows.by.map { try table.quantity($0, option: "--by") }
+    request.filter = try rows.filter.map { try table.filter($0, option: "--where") }
     return request
   }
 
@@ -118,12 +122,15 @@ struct FitCommand: AsyncParsableCommand {
 }
 
 extension FitRecord {
-  /// Says how many lines were left out for an empty cell, and which.
-  fileprivate mutating func addIncomplete(_ lines: [Int], file: String) {
-    guard !lines.isEmpty else { return }
-    let list = lines.prefix(5).map(String.init).joined(separator: ", ") + (lines.count > 5 ? ", …" : "")
-    warnings.append(
-      FitWarning(
-        code: "incomplete-rows", text: "\(lines.count) row(s) with an empty cell left out: line \(list)"))
+  /// Says which lines were left out for an empty cell or a weight of zero.
+  fileprivate mutating func addLeftOut(_ group: FitTable.Group) {
+    func add(_ code: String, _ lines: [Int], _ why: String) {
+      guard !lines.isEmpty else { return }
+      let list = lines.prefix(5).map(String.init).joined(separator: ", ") + (lines.count > 5 ? ", …" : "")
+      warnings.append(
+        FitWarning(code: code, text: "\(lines.count) row(s) with \(why) left out: line \(list)"))
+    }
+    add("incomplete-rows", group.incompleteLines, "an empty cell")
+    add("zero-weight", group.weightlessLines, "a weight of zero")
   }
 }

@@ -6,7 +6,10 @@ import ScalingLaws
 
 /// The law, its variables and where it starts.
 struct FitLawOptions: ParsableArguments {
-  @Option(help: "Columns of the variables, in the order of the form: COL[,COL]. Not needed with --formula.")
+  @Option(
+    help:
+      "Columns of the variables, or formulas over columns, in the order of the form: COL[,COL]. Not needed with --formula."
+  )
   var x: String?
 
   @Option(help: "The response: a column, or a formula over columns such as 'seconds/batch'.")
@@ -38,44 +41,82 @@ struct FitLawOptions: ParsableArguments {
     if let formula {
       guard form == nil else { throw UsageError("--form and --formula: give one of the two") }
       let law = try FormulaForm(formula, columns: table.names, domains: domains())
-      if let named = x.map(FitLaw.names), let missing = named.first(where: { !law.variables.contains($0) }) {
-        throw UsageError(
-          "--x \(missing): the formula does not use it; it uses \(law.variables.joined(separator: ", "))")
+      for named in try x.map({ try table.quantities($0, option: "--x") }) ?? [] {
+        guard named.column.map(law.variables.contains) == true else {
+          throw UsageError(
+            "--x \(shown(named.label)): the formula does not use it; it uses \(shown(list: law.variables))")
+        }
       }
-      return FitLaw(form: law, variables: law.variables, response: try response(law.response))
+      let variables = law.variables.map { FitTable.Quantity(label: $0, expression: .name($0)) }
+      return FitLaw(form: law, variables: variables, response: try response(law.response, table))
     }
     guard let x else { throw UsageError("--x: name the column of the variable, or give --formula") }
-    let columns = FitLaw.names(x)
-    guard form != "auto" else { return FitLaw(form: nil, variables: columns, response: try response(nil)) }
+    let columns = try table.quantities(x, option: "--x")
+    guard form != "auto" else {
+      return FitLaw(form: nil, variables: columns, response: try response(nil, table))
+    }
     let chosen = try FormCatalog.form(named: form ?? (columns.count == 1 ? "power" : "chinchilla"))
     // Columns that carry the form's own names are taken by name, whatever their order.
-    let ordered = Set(columns) == Set(chosen.variables) ? chosen.variables : columns
-    return FitLaw(form: chosen, variables: ordered, response: try response(nil))
+    let ordered = chosen.variables.compactMap { name in columns.first { $0.label == name } }
+    let isNamed = ordered.count == columns.count && ordered.count == chosen.variables.count
+    return FitLaw(
+      form: chosen, variables: isNamed ? ordered : columns, response: try response(nil, table))
   }
 
-  private func response(_ left: FormulaExpression?) throws -> FormulaExpression {
+  private func response(_ left: FormulaExpression?, _ table: FitTable) throws -> FitTable.Quantity {
     switch (left, y) {
-    case (let left?, nil): return left
+    case (let left?, nil):
+      if case .name(let name) = left { return FitTable.Quantity(label: name, expression: left) }
+      return FitTable.Quantity(label: "response", expression: left)
     case (.some(_), .some(_)): throw UsageError("--y: the formula says already what the response is")
-    case (nil, let y?):
-      // A column's name as it stands, spaces and all, before a formula.
-      return y.contains(where: { "()*/+^{".contains($0) }) ? try FormulaExpression(parsing: y) : .name(y)
+    case (nil, let y?): return try table.quantity(y, option: "--y")
     case (nil, nil): throw UsageError("--y: name the column of the response")
     }
   }
 
-  /// `NAME=VALUE` pairs.
-  static func pairs(_ text: String?, option: String) throws -> [String: Double] {
+  /// `NAME=VALUE` pairs, with commas between.
+  /// - Parameter names: names that may hold blanks, commas and equal signs; others end at the first equal sign. A name in
+  ///   braces is taken as it stands.
+  static func pairs(_ text: String?, option: String, names: [String] = []) throws -> [String: Double] {
     var values: [String: Double] = [:]
-    for part in (text ?? "").split(separator: ",") {
-      let sides = part.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " } }
-      guard sides.count == 2, let value = Double(sides[1]), value.isFinite else {
-        throw UsageError("\(option) \(part): write NAME=NUMBER, several with commas between")
+    var rest = (text ?? "")[...]
+    while true {
+      rest = rest.drop { $0.isWhitespace || $0 == "," }
+      guard !rest.isEmpty else { return values }
+      let start = rest
+      let name = Self.name(&rest, names)
+      let end = rest.firstIndex(of: ",") ?? rest.endIndex
+      guard let name, !name.isEmpty,
+        let value = Double(rest[..<end].filter { !$0.isWhitespace }), value.isFinite
+      else {
+        let part = start[..<(start.firstIndex(of: ",") ?? start.endIndex)]
+        throw UsageError("\(option) \(shown(part)): write NAME=NUMBER, several with commas between")
       }
-      guard values[sides[0]] == nil else { throw UsageError("\(option): \(sides[0]) is given twice") }
-      values[sides[0]] = value
+      guard values[name] == nil else { throw UsageError("\(option): \(shown(name)) is given twice") }
+      values[name] = value
+      rest = rest[end...]
     }
-    return values
+  }
+
+  /// Takes a name and the equal sign behind it; nil when there is none.
+  private static func name(_ rest: inout Substring, _ names: [String]) -> String? {
+    func isEqual(_ after: Substring) -> Bool { after.drop(while: \.isWhitespace).first == "=" }
+    var name: String
+    if let known = names.filter({ rest.hasPrefix($0) && isEqual(rest.dropFirst($0.count)) }).max(by: {
+      $0.count < $1.count
+    }) {
+      name = known
+      rest = rest.dropFirst(known.count)
+    } else if rest.first == "{", let close = rest.firstIndex(of: "}"), isEqual(rest[close...].dropFirst()) {
+      name = String(rest[..<close].dropFirst())
+      rest = rest[close...].dropFirst()
+    } else {
+      guard rest.first != "{", let sign = rest.firstIndex(of: "=") else { return nil }
+      name = rest[..<sign].trimmingCharacters(in: .whitespaces)
+      rest = rest[sign...]
+    }
+    rest = rest.drop(while: \.isWhitespace).dropFirst()
+    return name
   }
 
   /// The bounds, by parameter.
@@ -87,9 +128,11 @@ struct FitLawOptions: ParsableArguments {
       let low = ends.first.flatMap { Double($0) }
       let high = ends.last.flatMap { Double($0) }
       let isRead =
-        ends.count == 2 && (low != nil || ends[0].isEmpty) && (high != nil || ends[1].isEmpty)
+        ends.count == 2 && low?.isFinite != false && high?.isFinite != false
+        && (low != nil || ends[0].isEmpty) && (high != nil || ends[1].isEmpty)
       guard isRead, domains[sides[0]] == nil else {
-        throw UsageError("--bound \(part): write NAME=LOW..HIGH, with one of the ends left out if open")
+        throw UsageError(
+          "--bound \(shown(part)): write NAME=LOW..HIGH, with one of the ends left out if open")
       }
       switch (low, high) {
       case (let low?, nil) where low == 0: domains[sides[0]] = .positive
@@ -109,38 +152,32 @@ struct FitLawOptions: ParsableArguments {
 struct FitLaw {
   /// The law; nil for `auto`.
   var form: (any ScalingForm)?
-  /// Its columns, in the order of the form.
-  var variables: [String]
+  /// What they are of the table, in the order of the form.
+  var variables: [FitTable.Quantity]
   /// The response.
-  var response: FormulaExpression
-  /// The rows to keep.
-  var filter: FormulaExpression?
-  /// What the response is called in plots.
-  var responseName: String {
-    if case .name(let name) = response { return name }
-    return "response"
-  }
-
-  /// Column names between commas.
-  static func names(_ text: String) -> [String] {
-    text.split(separator: ",").map { $0.trimmed }.filter { !$0.isEmpty }
-  }
+  var response: FitTable.Quantity
 }
 
 /// Which rows are fitted, and how they belong together.
 struct FitRowOptions: ParsableArguments {
-  @Option(help: "One fit for each value of this column.")
+  @Option(help: "One fit for each value of this column, or of a formula.")
   var by: String?
 
-  @Option(name: .customLong("where"), help: "Rows to keep: 'C<1e21', \"variant == 'full' && n >= 256\".")
+  @Option(
+    name: .customLong("where"), help: "Rows to keep: 'C<1e21', \"variant == 'full' && {Seq Len} >= 256\".")
   var filter: String?
 
   @Option(help: "A derived column, NAME=FORMULA (repeatable): 'D={Training FLOP}/(6*N)'.")
   var define: [String] = []
 
-  @Option(help: "Column of weights of the squared residuals (relative; 1/σ²).")
+  @Option(
+    help:
+      "Column or formula of weights of the squared residuals (relative; 1/σ²). A weight of 0 leaves the row out."
+  )
   var weights: String?
 
-  @Option(help: "Column whose equal values are one run: resampled, and counted as independent, together.")
+  @Option(
+    help: "Column or formula whose equal values are one run: resampled, and counted as independent, together."
+  )
   var cluster: String?
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Laboratory
+import Basics
 import ScalingLaws
 
 /// The error model and how intervals are found.
@@ -37,16 +38,16 @@ struct FitModelOptions: ParsableArguments {
   /// The options of the library.
   func options(law: FitLawOptions) throws -> FitOptions {
     guard let space = FitSpace(rawValue: space) else {
-      throw UsageError("--space \(space): it is log or raw")
+      throw UsageError("--space \(shown(space)): it is log or raw")
     }
     var options = FitOptions(space: space, loss: try resolvedLoss())
     if let interval {
       guard let method = IntervalMethod(rawValue: interval) else {
         let names = IntervalMethod.allCases.map(\.rawValue).joined(separator: ", ")
-        throw UsageError("--interval \(interval): it is one of \(names)")
+        throw UsageError("--interval \(shown(interval)): it is one of \(names)")
       }
       if method == .percentile || method == .bca, bootstrap < 20 {
-        throw UsageError("--interval \(interval): give at least 20 resamples with --bootstrap")
+        throw UsageError("--interval \(shown(interval)): give at least 20 resamples with --bootstrap")
       }
       options.interval = method
     }
@@ -75,7 +76,7 @@ struct FitModelOptions: ParsableArguments {
       if delta != nil { throw UsageError("--delta: it belongs to --loss huber") }
       return loss == "squares" ? .squares : .absolute
     case "huber": return .huber(delta: delta ?? 1e-3)
-    default: throw UsageError("--loss \(loss): it is squares, huber or absolute")
+    default: throw UsageError("--loss \(shown(loss)): it is squares, huber or absolute")
     }
   }
 }
@@ -110,47 +111,76 @@ struct FitAskOptions: ParsableArguments {
   var json = false
 
   /// Adds predictions and allocation to a record.
-  func answer(_ record: inout FitRecord, table: FitTable) throws {
-    for text in predict {
-      var values = try FitLawOptions.pairs(text, option: "--predict")
-      // A form's own names serve where the columns have others.
-      for (own, column) in zip(record.fit.form.variables, record.fit.data.names) where values[column] == nil {
-        if let value = values.removeValue(forKey: own) { values[column] = value }
-      }
-      let plain = try record.fit.predict(values)
-      let prediction = record.selection?.predict(at: plain.x) ?? plain
-      record.predictions.append(prediction)
-      if prediction.extrapolation > extrapolation {
-        let ratio = (prediction.extrapolation * 10).rounded() / 10
-        record.warnings.append(
-          FitWarning(
-            code: "extrapolation",
-            text: "\(text) lies \(ratio) times beyond the data (limit \(extrapolation))"))
-      }
-    }
+  func answer(_ record: inout FitRecord) throws {
+    for text in predict { try add(prediction: text, to: &record) }
     if calibrate > 0 {
       let found = CoverageCheck(record.fit, replications: calibrate, seed: record.fit.options.seed)
       record.calibration = found
     }
-    guard let budget else { return }
+    if let budget { try add(budget: budget, to: &record) }
+  }
+
+  private func add(prediction text: String, to record: inout FitRecord) throws {
+    let (own, columns) = (record.fit.form.variables, record.fit.data.names)
+    var values = try FitLawOptions.pairs(text, option: "--predict", names: columns + own)
+    // A form's own names serve where the columns have others.
+    for (own, column) in zip(own, columns) where values[column] == nil {
+      if let value = values.removeValue(forKey: own) { values[column] = value }
+    }
+    let plain: Prediction
+    do {
+      plain = try record.fit.predict(values)
+    } catch {
+      throw UsageError("--predict \(shown(text)): \(error)")
+    }
+    let prediction = record.selection?.predict(at: plain.x) ?? plain
+    record.predictions.append(prediction)
+    record.warnBeyond(prediction.extrapolation, limit: extrapolation, "\(shown(text)) lies")
+    if !prediction.value.isFinite {
+      record.warn("no-value", "the law has no finite value at \(shown(text))")
+    } else if prediction.low == nil || prediction.high == nil {
+      let why =
+        record.fit.options.space == .log && prediction.value <= 0
+        ? ": a value that is not positive has none in log space" : ""
+      record.warn("no-interval", "the prediction at \(shown(text)) has no finite interval\(why)")
+    }
+  }
+
+  private func add(budget: Double, to record: inout FitRecord) throws {
     let allocation = try record.fit.allocation(budget: budget, flopsPerParameterToken: flopsPerToken)
     record.allocation = allocation
-    let reach = record.fit.extrapolation(to: [allocation.parameters.value, allocation.tokens.value])
-    if reach > extrapolation {
-      record.warnings.append(
-        FitWarning(
-          code: "extrapolation",
-          text:
-            "the budget's sizes lie \((reach * 10).rounded() / 10) times beyond the data (limit \(extrapolation))"
-        ))
-    }
-    let (n, d) = (record.fit.data.columns[0], record.fit.data.columns[1])
+    record.warnBeyond(allocation.extrapolation, limit: extrapolation, "the budget \(budget) lies")
+    record.warnBeyond(
+      record.fit.extrapolation(to: [allocation.parameters.value, allocation.tokens.value]),
+      limit: extrapolation, "the budget's sizes lie")
     do {
-      record.isoFLOP = try IsoFLOP(
-        parameters: n, compute: zip(n, d).map { flopsPerToken * $0 * $1 }, losses: record.fit.data.response,
-        flopsPerParameterToken: flopsPerToken, confidence: record.fit.options.confidence)
+      record.isoFLOP = try IsoFLOP(record.fit, flopsPerParameterToken: flopsPerToken)
     } catch {
-      record.warnings.append(FitWarning(code: "no-isoflop", text: error.description))
+      record.warn("no-isoflop", error.description)
     }
+    guard let method = record.isoFLOP else { return }
+    let line = method.parametersLaw.extrapolation(to: [budget])
+    record.warnBeyond(line, limit: extrapolation, "the budget \(budget) lies", beyond: "the IsoFLOP budgets")
+    if let factor = method.bias?.factor(at: budget), abs(factor - 1) > 0.01 {
+      record.warn(
+        "isoflop-bias",
+        "parabolas through losses of the fitted law itself, at these sizes, have their minimum at "
+          + "\(FitText.number(factor)) times its best N: IsoFLOP's N is off by that factor")
+    }
+  }
+}
+
+extension FitRecord {
+  fileprivate mutating func warn(_ code: String, _ text: String) {
+    warnings.append(FitWarning(code: code, text: text))
+  }
+
+  /// Warns of what lies farther beyond the data than the limit.
+  fileprivate mutating func warnBeyond(
+    _ ratio: Double, limit: Double, _ what: String, beyond: String = "the data"
+  ) {
+    guard ratio > limit else { return }
+    let rounded = ratio < 1e6 ? (ratio * 10).rounded() / 10 : ratio
+    warn("extrapolation", "\(what) \(rounded) times beyond \(beyond) (limit \(limit))")
   }
 }

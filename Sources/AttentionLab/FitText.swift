@@ -1,5 +1,6 @@
 import Foundation
 import Laboratory
+import Basics
 import ScalingLaws
 
 /// What `attnlab fit` prints for people.
@@ -17,7 +18,9 @@ enum FitText {
   /// One fit in full.
   static func page(_ record: FitRecord) -> String {
     let fit = record.fit
-    var lines = [(record.group.map { "\($0): " } ?? "") + "\(fit.form.name)  y = \(fit.form.formula)"]
+    var lines = [
+      (record.group.map { "\(shown($0)): " } ?? "") + "\(fit.form.name)  y = \(visible(fit.form.formula))"
+    ]
     lines.append("  " + settings(fit))
     lines.append("")
     var table = TextTable(["parameter", "value", "standard error", "interval", "by"])
@@ -72,7 +75,7 @@ enum FitText {
   private static func slopes(_ record: FitRecord) -> [String] {
     let places = record.slopePlaces
     guard !places.isEmpty, record.fit.form.name != "power" else { return [] }
-    let name = record.fit.data.names[0]
+    let name = visible(record.fit.data.names[0])
     // Where the law is not positive it has no logarithm, and so no slope.
     let found = places.map { ($0, record.fit.localSlope(at: $0)) }.filter {
       $1.value.isFinite && $1.low.isFinite && $1.high.isFinite
@@ -131,6 +134,9 @@ enum FitText {
       if let a = method.parametersLaw.parameters["b"] {
         table.add(["IsoFLOP: a (\(method.curves.count) budgets)", number(a.value), interval(a.low, a.high)])
       }
+      if let bias = method.bias {
+        table.add(["IsoFLOP: factor in N by its parabolas", number(bias.factor(at: best.budget)), "–"])
+      }
     }
     return ["", table.text]
   }
@@ -155,7 +161,8 @@ enum FitText {
     var table = TextTable(["curves", "meet at", "interval", "lower above", "extrapolation"])
     for c in found {
       table.add([
-        "\(c.first) / \(c.second)", number(c.crossover.x), interval(c.crossover.low, c.crossover.high),
+        "\(shown(c.first)) / \(shown(c.second))", number(c.crossover.x),
+        interval(c.crossover.low, c.crossover.high),
         c.crossover.firstIsLowerAbove ? c.first : c.second, number(c.crossover.extrapolation),
       ])
     }
@@ -172,15 +179,15 @@ enum FitText {
     if failures.count > toldOneByOne {
       lines.append(
         "attnlab fit: \(failures.count) of \(groups) groups could not be fitted, the first: "
-          + "\(failures[0].group ?? ""): \(failures[0].reason)")
+          + "\(shown(failures[0].group ?? "")): \(failures[0].reason)")
     } else {
-      lines += failures.map { "attnlab fit: \($0.group.map { "group \($0): " } ?? "")\($0.reason)" }
+      lines += failures.map { "attnlab fit: \($0.group.map { "group \(shown($0)): " } ?? "")\($0.reason)" }
     }
     guard records.count > toldOneByOne else {
       return lines
         + records.flatMap { record in
           record.warnings.map {
-            "warning: \(record.group.map { "\($0): " } ?? "")\($0.text) [\($0.code)]"
+            "warning: \(record.group.map { "\(shown($0)): " } ?? "")\($0.text) [\($0.code)]"
           }
         }
     }
@@ -189,7 +196,7 @@ enum FitText {
       for code in Set(record.warnings.map(\.code)) { holders[code, default: []].append(record.group ?? "") }
     }
     for (code, names) in holders.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) }) {
-      let list = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", …" : "")
+      let list = names.prefix(3).map { shown($0) }.joined(separator: ", ") + (names.count > 3 ? ", …" : "")
       lines.append("warning: \(names.count) of \(groups) groups: \(list) [\(code)]")
     }
     return lines
@@ -208,11 +215,12 @@ enum FitText {
       var table = TextTable(["group", "rows"] + names.flatMap { [$0, "interval"] } + ["warnings"])
       for record in own {
         table.add(
-          [record.group ?? "", "\(record.fit.data.count)"]
+          [shown(record.group ?? ""), "\(record.fit.data.count)"]
             + record.fit.parameters.flatMap { [number($0.value), interval($0.low, $0.high)] }
             + [record.warnings.map(\.code).joined(separator: " ")])
       }
-      blocks.append("\(form)  y = \(first.fit.form.formula)\n  \(settings(first.fit))\n\n\(table.text)")
+      blocks.append(
+        "\(form)  y = \(visible(first.fit.form.formula))\n  \(settings(first.fit))\n\n\(table.text)")
       let predicted = own.filter { !$0.predictions.isEmpty }
       if !predicted.isEmpty {
         var table = TextTable(["group", "at", "value", "a new measurement"])
@@ -220,7 +228,8 @@ enum FitText {
           for p in record.predictions {
             let place = zip(record.fit.data.names, p.x).map { "\($0) = \(number($1))" }
             table.add([
-              record.group ?? "", place.joined(separator: ", "), number(p.value), interval(p.low, p.high),
+              shown(record.group ?? ""), place.joined(separator: ", "), number(p.value),
+              interval(p.low, p.high),
             ])
           }
         }

@@ -35,14 +35,22 @@ struct PlotCommand: AsyncParsableCommand {
   @Option(help: "Of measurements: the variant that speed-ups refer to.")
   var baseline = "full"
 
-  @Option(help: "The column of the variable.")
+  @Option(help: "The column of the variable, or a formula over columns.")
   var x: String?
 
-  @Option(help: "The column of the value.")
+  @Option(help: "The column of the value, or a formula over columns.")
   var y: String?
 
-  @Option(help: "The column that tells curves apart.")
+  @Option(help: "The column that tells curves apart, or a formula over columns.")
   var by: String?
+
+  @Option(name: .customLong("where"), help: "With --x and --y: rows to keep, as in attnlab fit.")
+  var filter: String?
+
+  @Option(help: "With --x and --y: a derived column, NAME=FORMULA (repeatable).")
+  var define: [String] = []
+
+  @OptionGroup(title: "How the file is written") var reading: CSVReadingOptions
 
   @Option(help: "A title.")
   var title: String?
@@ -54,18 +62,25 @@ struct PlotCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    if x == nil, y == nil, by == nil, TrainingSummary.isTrainings(csv) { return try await drawTrainings() }
+    if x == nil, y == nil, by == nil, filter == nil, define.isEmpty, TrainingSummary.isTrainings(csv) {
+      return try await drawTrainings()
+    }
     let file = TrainingSummary.isTrainings(csv) ? TrainingSummary.file(csv) : ResultFiles.file(csv)
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
     let written: [String]
+    if filter != nil || !define.isEmpty, x == nil || y == nil {
+      throw UsageError("--\(filter == nil ? "define" : "where"): it goes with --x and --y")
+    }
     if x != nil || y != nil || by != nil {
       guard let x, let y else { throw UsageError("--x and --y: both are needed to draw columns") }
-      let request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
-      let figure = try ColumnPlot.figure(CSVTable(contentsOf: file), request)
-      written = try await Gnuplot.draw(figure, to: out ?? "\(folder)/\(y).svg")
+      var request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
+      (request.filter, request.definitions) = (filter, define)
+      let table = try CSVTable(contentsOf: file, dialect: reading.dialect())
+      let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
+      written = try await Gnuplot.draw(figure, to: out ?? "\(folder)/\(ColumnPlot.fileName(of: y)).svg")
     } else {
       let metric = try Metric.named(metric)
-      let rows = try ResultFiles.rows([file])
+      let rows = try ResultFiles.rows([file], dialect: reading.dialect())
       let comparison = try Comparison(
         rows, baseline: baseline, pass: CompareCommand.pass(pass, in: rows))
       written = try await MeasurementPlot.draw(

@@ -1,6 +1,10 @@
 /// The name with the smallest edit distance, when it is close enough to be a slip of the pen.
 public func nearestName(to text: String, among names: [String]) -> String? {
-  let best = names.map { ($0, editDistance(text.lowercased(), $0.lowercased())) }.min { $0.1 < $1.1 }
+  // The distance takes time in proportion to both lengths, and no slip of the pen is that long.
+  guard text.utf8.count <= 200 else { return nil }
+  let best = names.filter { $0.utf8.count <= 400 }.map {
+    ($0, editDistance(text.lowercased(), $0.lowercased()))
+  }.min { $0.1 < $1.1 }
   guard let best, best.1 <= max(2, text.count / 2) else { return nil }
   return best.0
 }

@@ -1,4 +1,5 @@
 import Basics
+import RealModule
 
 /// What a fit says about one point.
 public struct Prediction: Sendable, Equatable {
@@ -21,67 +22,68 @@ public struct Prediction: Sendable, Equatable {
 extension Fit {
   /// Value, interval of the curve and interval of a new measurement at `x` (in the order of the form).
   ///
-  /// With V the covariance of the moving parameters u, g = ∂f/∂u and σ² the noise: f ± t √(gᵀVg) for the
-  /// curve and f ± t √(gᵀVg + σ²) for a measurement; in log space of ln f, so the ends are multiplied.
-  /// Bootstrap fits take the curve from the resamples instead.
+  /// The curve, with V the covariance of the moving parameters u and g = ∂f/∂u: f ± t √(gᵀVg), in log space of ln f, so
+  /// the ends are multiplied; bootstrap fits take its ends from the resamples. A new measurement adds the noise σ to
+  /// either side of the curve's own interval: f − √((f − low)² + (tσ)²) … f + √((high − f)² + (tσ)²), which holds the
+  /// curve's interval whatever its shape and is f ± t √(gᵀVg + σ²) where that is symmetric.
+  /// Source: Zou and Donner 2008, limits of a sum from the limits of its parts.
   public func predict(at x: [Double]) -> Prediction {
     var gradient = [Double](repeating: 0, count: theta.count)
     let f = form.evaluate(theta, at: x, gradient: &gradient)
-    var g = free.map { gradient[$0] * domains[$0].slope(at: theta[$0]) }
-    let isLog = options.space == .log
-    if isLog { g = g.map { $0 / f } }
-    var curve = covariance.form(g, g)
-    var center = isLog ? logarithm(f) : f
-    let lost = free.indices.contains { covariance[$0, $0] == 0 && g[$0] != 0 }
-    var t = quantile
-    var curveEnds: (Double, Double)?
-    if let bootstrap {
-      let values = bootstrap.replicates.map { replicate in
-        let value = form.value(replicate, at: x)
-        return isLog ? logarithm(value) : value
-      }.filter(\.isFinite).sorted()
-      if values.count > 20 {
-        let tail = 0.5 * (1 - options.confidence)
-        let sd = standardDeviation(values)
-        curve = sd * sd
-        t = Distributions.normalQuantile(1 - tail)
-        curveEnds = (Quantiles.ofSorted(values, tail), Quantiles.ofSorted(values, 1 - tail))
-      }
-    }
-    guard center.isFinite, curve.isFinite, !lost || curveEnds != nil, converged else {
+    let center = options.space == .log ? logarithm(f) : f
+    guard converged, center.isFinite, let ends = curveEnds(at: x, center, f, gradient) else {
       return Prediction(
         x: x, value: f, low: nil, high: nil, curveLow: nil, curveHigh: nil,
         extrapolation: extrapolation(to: x))
     }
-    let inner = t * max(curve, 0).squareRoot()
-    let outer = t * (max(curve, 0) + noiseVariance).squareRoot()
-    let ends = curveEnds ?? (center - inner, center + inner)
-    if center.isNaN { center = 0 }
-    func back(_ v: Double) -> Double? {
-      let value = isLog ? exponential(v) : v
-      return value.isFinite ? value : nil
-    }
+    let noise = quantile * noiseVariance.squareRoot()
+    // A quantile interval may lie beside the estimate; then the estimate is its nearer end.
+    let below = max(center - ends.low, 0), above = max(ends.high - center, 0)
+    let low = min(center - hypotenuse(below, noise), ends.low)
+    let high = max(center + hypotenuse(above, noise), ends.high)
+    func back(_ v: Double) -> Double? { (options.space == .log ? exponential(v) : v).finite }
     return Prediction(
-      x: x, value: f, low: back(center - outer), high: back(center + outer), curveLow: back(ends.0),
-      curveHigh: back(ends.1), extrapolation: extrapolation(to: x))
+      x: x, value: f, low: back(low), high: back(high), curveLow: back(ends.low), curveHigh: back(ends.high),
+      extrapolation: extrapolation(to: x))
   }
+
+  /// The ends of the curve's interval, in the space of the residuals; nil when the data do not determine it.
+  private func curveEnds(
+    at x: [Double], _ center: Double, _ f: Double, _ gradient: [Double]
+  ) -> (low: Double, high: Double)? {
+    let isLog = options.space == .log
+    let ends = bootstrap?.percentile(options.confidence) { replicate in
+      let value = form.value(replicate, at: x)
+      return isLog ? logarithm(value) : value
+    }
+    if let ends { return (ends.low, ends.high) }
+    let g = free.map { gradient[$0] * domains[$0].slope(at: theta[$0]) / (isLog ? f : 1) }
+    let isLost = free.indices.contains { covariance[$0, $0] == 0 && g[$0] != 0 }
+    let width = quantile * max(covariance.form(g, g), 0).squareRoot()
+    return isLost || !width.isFinite ? nil : (center - width, center + width)
+  }
+
+  private func hypotenuse(_ a: Double, _ b: Double) -> Double { Double.hypot(a, b) }
 
   /// Predictions by variable name.
   ///
-  /// - Throws: `FitError` when a variable is missing or unknown.
+  /// - Throws: `FitError` when a variable is missing or unknown, or has a value that the form does not take.
   public func predict(_ values: [String: Double]) throws(FitError) -> Prediction {
     for name in values.keys where !data.names.contains(name) {
       throw FitError(
         .badOption,
-        "prediction: no variable '\(name)'; the variables are \(data.names.joined(separator: ", "))")
+        "prediction: no variable '\(shown(name))'; the variables are \(shown(list: data.names))")
     }
     var x: [Double] = []
     for name in data.names {
       guard let value = values[name] else {
-        throw FitError(.badOption, "prediction: variable '\(name)' is missing")
+        throw FitError(.badOption, "prediction: variable '\(shown(name))' is missing")
       }
       x.append(value)
     }
+    let point = try FitData(
+      columns: zip(data.names, x).map { ($0, [$1]) }, response: [1], rowWord: "prediction")
+    if let objection = form.objection(to: point) { throw FitError(.badOption, objection) }
     return predict(at: x)
   }
 
@@ -90,16 +92,15 @@ extension Fit {
 
   /// The largest ratio by which a variable lies beyond the data (differences for variables that are not positive).
   public func extrapolation(to x: [Double]) -> Double {
-    var worst = 1.0
-    for (value, column) in zip(x, data.columns) {
-      guard let low = column.min(), let high = column.max() else { continue }
-      if value > high {
-        worst = max(worst, high > 0 ? value / high : 1 + (value - high) / max(high - low, 1e-300))
-      } else if value < low {
-        worst = max(worst, value > 0 && low > 0 ? low / value : 1 + (low - value) / max(high - low, 1e-300))
-      }
-    }
-    return worst
+    zip(x, data.columns).map { Fit.reach($0, beyond: $1) }.max() ?? 1
+  }
+
+  /// The ratio by which a value lies beyond others: 1 inside.
+  static func reach(_ value: Double, beyond column: [Double]) -> Double {
+    guard let low = column.min(), let high = column.max() else { return 1 }
+    if value > high { return high > 0 ? value / high : 1 + (value - high) / max(high - low, 1e-300) }
+    guard value < low else { return 1 }
+    return value > 0 && low > 0 ? low / value : 1 + (low - value) / max(high - low, 1e-300)
   }
 
   /// The local slope d ln f / d ln x of a one-variable fit, with its interval by the delta method.

@@ -1,3 +1,5 @@
+import Basics
+
 extension Fit {
   /// Writes down everything about the search and the data that a reader must know.
   mutating func addWarnings() {
@@ -16,7 +18,8 @@ extension Fit {
       warn("not-identified", "the data do not determine \(lost.joined(separator: ", "))")
     }
     for (name, column) in zip(data.names, data.columns) where !column.isEmpty && Set(column).count == 1 {
-      warn("one-level", "\(name) has one value only (\(column[0])); what depends on it cannot be known")
+      warn(
+        "one-level", "\(shown(name)) has one value only (\(column[0])); what depends on it cannot be known")
     }
     if let floor = form.floor, let value = parameters[floor]?.value, let least = data.response.min(),
       value >= least

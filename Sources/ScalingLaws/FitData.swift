@@ -1,3 +1,5 @@
+import Basics
+
 /// The rows of one fit: named variables, a response, and optionally weights and clusters.
 ///
 /// Every value is finite; which rows of a table became these is kept in `rowNumbers`, so that a warning
@@ -36,14 +38,17 @@ public struct FitData: Sendable {
     }
     var seen: Set<String> = []
     for (name, column) in columns {
-      guard seen.insert(name).inserted else { throw FitError(.badData, "column '\(name)' is given twice") }
+      guard seen.insert(name).inserted else {
+        throw FitError(.badData, "column '\(shown(name))' is given twice")
+      }
       guard column.count == response.count else {
         throw FitError(
-          .badData, "column '\(name)' has \(column.count) rows, the response has \(response.count)")
+          .badData, "column '\(shown(name))' has \(column.count) rows, the response has \(response.count)")
       }
       if let bad = column.firstIndex(where: { !$0.isFinite }) {
         throw FitError(
-          .badData, "column '\(name)', \(rowWord) \(numbers[bad]): \(column[bad]) is not a finite number")
+          .badData,
+          "column '\(shown(name))', \(rowWord) \(numbers[bad]): \(column[bad]) is not a finite number")
       }
     }
     if let bad = response.firstIndex(where: { !$0.isFinite }) {
@@ -56,7 +61,9 @@ public struct FitData: Sendable {
       }
       if let bad = weights.firstIndex(where: { !($0 > 0 && $0.isFinite) }) {
         throw FitError(
-          .badData, "weight, \(rowWord) \(numbers[bad]): \(weights[bad]) is not a positive, finite number")
+          .badData,
+          "weight, \(rowWord) \(numbers[bad]): \(weights[bad]) is not a positive, finite number; leave rows of weight 0 out"
+        )
       }
     }
     if let clusters, clusters.count != response.count {

@@ -33,6 +33,7 @@ public struct Fitter: Sendable {
     try checkRows(used)
     let search = Search(form: form, options: options, data: used)
     guard let found = search.run() else {
+      if let row = form.rowWithoutValue(used, in: options) { throw FitError(.badData, row) }
       throw FitError(
         .noSolution,
         "\(form.name): no start gave \(form.formula) a usable value on all \(used.count) rows; give one with a start value for each parameter"
@@ -96,7 +97,8 @@ extension FitOptions {
     ] {
       if let unknown = names.subtracting(known).sorted().first {
         let list = form.parameters.map(\.name).joined(separator: ", ")
-        throw FitError(.badOption, "\(kind): \(form.name) has no parameter '\(unknown)'; it has \(list)")
+        throw FitError(
+          .badOption, "\(kind): \(form.name) has no parameter '\(shown(unknown))'; it has \(list)")
       }
     }
     if case .huber(let delta) = loss, !(delta > 0 && delta.isFinite) {
@@ -105,8 +107,9 @@ extension FitOptions {
     guard confidence > 0, confidence < 1 else {
       throw FitError(.badOption, "confidence is \(confidence); it must lie between 0 and 1")
     }
-    guard dropLargest >= 0, resamples >= 0, starts >= 1 else {
-      throw FitError(.badOption, "dropLargest and resamples must not be negative, starts must be at least 1")
+    guard dropLargest >= 0, (0...1_000_000).contains(resamples), (1...100_000).contains(starts) else {
+      throw FitError(
+        .badOption, "dropLargest must not be negative, resamples lie in 0 … 1000000, starts in 1 … 100000")
     }
     for (name, value) in start where !value.isFinite {
       throw FitError(.badOption, "start: \(name) is \(value); it must be finite")

@@ -1,3 +1,5 @@
+import Basics
+
 /// The values that a parameter may take. The solver knows no bounds: it moves an unbounded image.
 public enum Domain: Sendable, Equatable {
   /// Any number.
@@ -156,7 +158,7 @@ extension ScalingForm {
     for (name, column) in zip(data.names, data.columns) {
       if let bad = column.firstIndex(where: { $0 <= 0 }) {
         return
-          "column '\(name)', \(data.rowWord) \(data.rowNumbers[bad]): \(column[bad]) is not positive, and \(law) takes powers of it"
+          "column '\(shown(name))', \(data.rowWord) \(data.rowNumbers[bad]): \(column[bad]) is not positive, and \(law) takes powers of it"
       }
     }
     return nil

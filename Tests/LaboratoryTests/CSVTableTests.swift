@@ -1,5 +1,7 @@
-import Laboratory
+import Foundation
 import Testing
+
+@testable import Laboratory
 
 @Suite struct CSVTableTests {
   @Test func readsQuotedFieldsAndBothLineBreaks() throws {
@@ -33,5 +35,95 @@ import Testing
   func writesWhatItReads(field: String) throws {
     let text = CSVTable.line(["k", "v"]) + CSVTable.line([field, "1"])
     #expect(try CSVTable(text: text, file: "t.csv").rows == [[field, "1"]])
+  }
+
+  @Test("Unnamed and trailing columns, spaces and a byte-order mark are read")
+  func tablesOfOthers() throws {
+    let text = "\u{FEFF}, Model Size ,loss (nats),,,\r\n0,1e6,\"3,1\" ,,,\r\n1,2e6,2.9,,x\r\n2,3e6,2.8,\r\n"
+    let table = try CSVTable(text: text, file: "t.csv")
+    #expect(table.header == ["column 1", "Model Size", "loss (nats)", "column 5"])
+    #expect(table.rows == [["0", "1e6", "3,1", ""], ["1", "2e6", "2.9", "x"], ["2", "3e6", "2.8", ""]])
+    #expect(table.lines == [2, 3, 4])
+    #expect(try CSVTable(text: "a,b,,\n1,2\n3,4,,\n", file: "t.csv").header == ["a", "b"])
+    #expect(try CSVTable(text: "a,b\n1,2,,\n", file: "t.csv").rows == [["1", "2"]])
+    #expect(throws: UsageError("t.csv:2: 3 fields where the header has 2")) {
+      try CSVTable(text: "a,b\n1,2,3\n", file: "t.csv")
+    }
+  }
+
+  @Test(
+    "Another separator is named with the option that reads it",
+    arguments: [
+      (
+        "a;b\n1,5;2,5\n2,5;3\n",
+        "';', numbers have decimal commas; --separator semicolon --decimal-comma reads it"
+      ),
+      ("a;b\n1.5;2\n", "';'; --separator semicolon reads it"),
+      ("a\tb c\n1\t2\n", "tab; --separator tab reads it"), ("a|b\n1|2\n", "'|'; --separator pipe reads it"),
+      ("a   b\n1   2\n 3 4 \n", "space; --separator space reads it"),
+      ("Size, M;loss\n1;2\n", "';'; --separator semicolon reads it"),
+    ])
+  func otherSeparators(text: String, found: String) throws {
+    let line = "t.csv: the fields are separated by \(found)"
+    #expect(throws: UsageError(line)) { try CSVTable(text: text, file: "t.csv") }
+    let words = found.split(separator: " ").map(String.init)
+    let name = try #require(words.firstIndex(of: "--separator").map { words[$0 + 1] })
+    let dialect = try CSVDialect(
+      separator: name, decimalComma: words.contains("--decimal-comma"), encoding: "utf-8")
+    let table = try CSVTable(data: Data(text.utf8), file: "t.csv", dialect: dialect)
+    #expect(table.header.count == 2)
+    #expect(try table.numbers(table.header[1]).allSatisfy { $0 != nil })
+  }
+
+  @Test("A comma table whose texts hold other signs is read as it stands")
+  func commas() throws {
+    #expect(try CSVTable(text: "a;b,c\n1;2,3\n", file: "t.csv").header == ["a;b", "c"])
+    #expect(try CSVTable(text: "loss|x\n1\n2\n", file: "t.csv").header == ["loss|x"])
+    #expect(try CSVTable(text: "Model Size\n1\n2\n", file: "t.csv").header == ["Model Size"])
+  }
+
+  @Test("UTF-16 and Windows-1252 are named, and read when asked for")
+  func encodings() throws {
+    let text = "Größe,t\n1,2\n"
+    let wide = try #require(text.data(using: .utf16)), western = try #require(text.data(using: .isoLatin1))
+    #expect(throws: UsageError("t.csv: this is UTF-16 text; --encoding utf-16 reads it")) {
+      try CSVTable(data: wide, file: "t.csv")
+    }
+    #expect(throws: UsageError("t.csv:1: not UTF-8; --encoding latin1 reads Western European text")) {
+      try CSVTable(data: western, file: "t.csv")
+    }
+    for (data, name) in [(wide, "utf-16"), (western, "latin1")] {
+      let dialect = try CSVDialect(separator: nil, decimalComma: false, encoding: name)
+      #expect(try CSVTable(data: data, file: "t.csv", dialect: dialect).header == ["Größe", "t"])
+    }
+  }
+
+  @Test(
+    "Decimal commas and points between thousands",
+    arguments: [
+      ("1,5", "1.5"), ("1.234,5", "1234.5"), ("-0,25e-3", "-0.25e-3"), ("1.234.567", "1234567"),
+      ("1.5", "1.5"),
+      ("a,b", "a,b"), ("1,2,3", "1,2,3"),
+    ])
+  func decimalCommas(cell: String, expected: String) throws {
+    let dialect = try CSVDialect(separator: "semicolon", decimalComma: true, encoding: "utf-8")
+    let table = try CSVTable(data: Data("a;b\n1;\(cell)\n".utf8), file: "t.csv", dialect: dialect)
+    #expect(table.rows[0][1] == expected)
+  }
+
+  @Test("Separators that no table can have are refused", arguments: ["", "ab", "x", "7", "\"", "-", "é"])
+  func separators(_ text: String) {
+    #expect(throws: UsageError.self) {
+      try CSVDialect(separator: text, decimalComma: false, encoding: "utf-8")
+    }
+  }
+
+  @Test("A cell of half a million characters is quoted in part, and control characters are written out")
+  func longCells() throws {
+    let long = String(repeating: "x", count: 500_000) + "\u{1B}[2J"
+    let table = try CSVTable(text: "a\n\(long)\n", file: "t.csv")
+    let error = #expect(throws: UsageError.self) { try table.numbers("a") }
+    #expect((error?.description.count ?? 1000) < 200 && error?.description.contains("\u{1B}") == false)
+    #expect(error?.description.contains("(500004 characters)") == true)
   }
 }

@@ -59,6 +59,53 @@ struct ComputeTests {
     #expect((a.low ?? 1) < truth && truth < (a.high ?? 0))
   }
 
+  @Test(
+    "Parabolas through an asymmetric law are off by an exact factor, and it is said",
+    arguments: [
+      (0.46, 0.155, 1.2955), (0.34, 0.28, 0), (0.3, 0.3, 1),
+    ])
+  func bias(alpha: Double, beta: Double, published: Double) throws {
+    // 15 sizes from 1/16 to 16 times the best one at each budget, and no noise to speak of.
+    let theta = [1.7, 400.0, 1200, alpha, beta]
+    let optimum = ComputeOptimum(form: Chinchilla(), flopsPerParameterToken: 6)
+    var noise = TestNoise(5)
+    var (n, d, y) = ([Double](), [Double](), [Double]())
+    for budget in [1e18, 1e19, 1e20, 1e21, 1e22] {
+      let best = try #require(optimum.logParameters(theta, budget: budget))
+      for k in 0..<15 {
+        let size = exponential(best + logarithm(16.0) * (Double(k) / 7 - 1))
+        n.append(size)
+        d.append(budget / 6 / size)
+        y.append(
+          Chinchilla().value(theta, at: [size, budget / 6 / size]) * exponential(1e-7 * noise.normal()))
+      }
+    }
+    let fit = try Fitter(Chinchilla()).fit(FitData(columns: [("N", n), ("D", d)], response: y))
+    let method = try IsoFLOP(fit)
+    let factor = try #require(method.bias?.factor(at: 1e20))
+    // By hand: the least-squares parabola through e^(−αx)/α + e^(βx)/β on the same 15 places.
+    let places = (0..<15).map { logarithm(16.0) * (Double($0) / 7 - 1) }
+    let losses = places.map { exponential(-alpha * $0) / alpha + exponential(beta * $0) / beta }
+    let moments = (0...4).map { k in places.map { ScalingLaws.realPower($0, Double(k)) }.sum() }
+    let slope = zip(places, losses).map { $0 * $1 }.sum() / moments[2]
+    let mean = losses.sum() / 15, square = zip(places, losses).map { $0 * $0 * $1 }.sum()
+    let bend = (square - moments[2] * mean) / (moments[4] - moments[2] * moments[2] / 15)
+    #expect(agree(factor, exponential(-slope / (2 * bend)), 1e-4))
+    if published > 0 { #expect(abs(factor - published) < 1e-4) }
+    #expect(abs(method.bias?.exponent ?? 1) < 1e-4)
+    // What the method finds on the rows is off by just that.
+    let truth = exponential(try #require(optimum.logParameters(theta, budget: 1e20)))
+    #expect(agree(method.parametersLaw.value(at: [1e20]) / truth, factor, 1e-3))
+  }
+
+  @Test("A budget beyond the data is said to be so, though its sizes are not")
+  func budgetBeyond() throws {
+    let fit = try Fitter(Chinchilla()).fit(synthetic(0.002).0)
+    #expect(agree(try fit.allocation(budget: 1e23).extrapolation, 100, 1e-6))
+    #expect(try fit.allocation(budget: 1e20).extrapolation == 1)
+    #expect(agree(try fit.allocation(budget: 1e17).extrapolation, 10, 1e-6))
+  }
+
   @Test("Too few budgets, and a law that only falls, are refused in one line")
   func refusals() throws {
     #expect(throws: FitError.self) {

@@ -1,14 +1,17 @@
 import Foundation
+import Basics
+import ScalingLaws
 
-/// A table read from CSV, strictly: RFC 4180, UTF-8, one header, every row as long as the header.
+/// A table read from CSV, strictly: RFC 4180, one header, every row as long as the header but for empty fields.
 ///
 /// SwiftCSV accepts rows that are too short and quotes that never end; a results file with a torn line must not be
-/// read as if it were whole, hence a reader of our own.
+/// read as if it were whole, hence a reader of our own. Of tables of other programs it takes a byte-order mark, spaces
+/// around names, columns without a name and separators at the ends of lines.
 /// - Complexity: O(bytes), one pass.
 public struct CSVTable: Sendable {
   /// The name used in error messages.
   public let file: String
-  /// The column names.
+  /// The column names. The third column is `column 3` when it has none but has values.
   public let header: [String]
   /// The rows, each with as many fields as the header.
   public let rows: [[String]]
@@ -19,13 +22,13 @@ public struct CSVTable: Sendable {
 
   /// Reads a file.
   /// - Throws: `UsageError` naming the file and the line.
-  public init(contentsOf path: String) throws(UsageError) {
+  public init(contentsOf path: String, dialect: CSVDialect = CSVDialect()) throws(UsageError) {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw UsageError(
         FileManager.default.fileExists(atPath: path)
           ? "\(path): cannot be read as a file" : "\(path): no such file")
     }
-    try self.init(data: data, file: path)
+    try self.init(data: data, file: path, dialect: dialect)
   }
 
   /// Reads text.
@@ -35,28 +38,56 @@ public struct CSVTable: Sendable {
   }
 
   /// Reads bytes.
-  /// - Throws: `UsageError` naming the file and the line.
-  public init(data: Data, file: String) throws(UsageError) {
-    var scanner = CSVScanner(bytes: [UInt8](data), file: file)
+  /// - Throws: `UsageError` naming the file and the line, or saying which option reads such a file.
+  public init(data: Data, file: String, dialect: CSVDialect = CSVDialect()) throws(UsageError) {
+    let bytes = try dialect.text(data, file: file)
+    try dialect.check(bytes, file: file)
+    var scanner = CSVScanner(bytes: bytes, file: file, dialect: dialect)
     guard let first = try scanner.next() else {
       throw UsageError("\(file): the file is empty; a header line is needed")
     }
-    let header = first.fields
-    if let twice = header.enumerated().first(where: { header[..<$0.offset].contains($0.element) }) {
-      throw UsageError("\(file):1: column \(twice.element) appears twice")
+    let names = first.fields.map(\.trimmed)
+    var seen: Set<String> = []
+    if let twice = names.first(where: { !$0.isEmpty && !seen.insert($0).inserted }) {
+      throw UsageError("\(file):\(first.line): column \(shown(twice)) appears twice")
     }
     var rows: [[String]] = []
     var lines: [Int] = []
     while let record = try scanner.next() {
-      guard record.fields.count == header.count else {
+      guard let fields = Self.fitted(record.fields, to: names) else {
         throw UsageError(
-          "\(file):\(record.line): \(record.fields.count) fields where the header has \(header.count)")
+          "\(file):\(record.line): \(record.fields.count) fields where the header has \(names.count)")
       }
-      rows.append(record.fields)
+      rows.append(dialect.hasDecimalCommas ? fields.map(dialect.cell) : fields)
       lines.append(record.line)
     }
-    (self.file, self.header, self.rows, self.lines) = (file, header, rows, lines)
-    isWhole = data.last == 0x0A || data.last == 0x0D
+    let unnamed = names.indices.filter { names[$0].isEmpty }
+    let empty = Set(unnamed.filter { column in rows.allSatisfy { $0[column].trimmed.isEmpty } })
+    let kept = empty.isEmpty ? nil : names.indices.filter { !empty.contains($0) }
+    let named = names.indices.map { names[$0].isEmpty ? Self.name(ofColumn: $0, among: seen) : names[$0] }
+    self.file = file
+    self.lines = lines
+    header = kept.map { $0.map { named[$0] } } ?? named
+    self.rows = kept.map { kept in rows.map { row in kept.map { row[$0] } } } ?? rows
+    isWhole = bytes.last == 0x0A || bytes.last == 0x0D
+  }
+
+  /// The fields as many as there are columns: empty ones too many are cut, and columns without a name may be missing.
+  private static func fitted(_ fields: [String], to names: [String]) -> [String]? {
+    if fields.count == names.count { return fields }
+    if fields.count > names.count {
+      return fields[names.count...].allSatisfy { $0.trimmed.isEmpty }
+        ? Array(fields.prefix(names.count)) : nil
+    }
+    guard names[fields.count...].allSatisfy(\.isEmpty) else { return nil }
+    return fields + [String](repeating: "", count: names.count - fields.count)
+  }
+
+  /// `column 3`, with a mark more when a column has that very name.
+  private static func name(ofColumn index: Int, among names: Set<String>) -> String {
+    var name = "column \(index + 1)"
+    while names.contains(name) { name += "'" }
+    return name
   }
 
   /// Refuses a table of this program that was cut off: the program ends every line with a line break, and a number
@@ -73,7 +104,7 @@ public struct CSVTable: Sendable {
   /// - Throws: `UsageError` with the columns that there are.
   public func index(of column: String) throws(UsageError) -> Int {
     if let index = header.firstIndex(of: column) { return index }
-    throw UsageError("\(file): no column \(column); there are \(header.joined(separator: ", "))")
+    throw UsageError("\(file): no column \(shown(column)); there are \(shown(list: header))")
   }
 
   /// The fields of a column.
@@ -96,7 +127,7 @@ public struct CSVTable: Sendable {
       } else if let value = Double(text) {
         values.append(value)
       } else {
-        throw UsageError("\(file):\(line): column \(column): \(text) is not a number")
+        throw UsageError("\(file):\(line): column \(shown(column)): \(shown(text)) is not a number")
       }
     }
     return values
@@ -118,30 +149,45 @@ public struct CSVTable: Sendable {
 private struct CSVScanner {
   let bytes: [UInt8]
   let file: String
-  var position: Int
+  let separator: UInt8
+  let joinsRuns: Bool
+  var position = 0
   var line = 1
 
-  init(bytes: [UInt8], file: String) {
+  init(bytes: [UInt8], file: String, dialect: CSVDialect) {
     (self.bytes, self.file) = (bytes, file)
-    position = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+    (separator, joinsRuns) = (dialect.separator, dialect.joinsRuns)
   }
 
   /// The next record, or `nil` at the end; blank lines are skipped.
   mutating func next() throws(UsageError) -> (fields: [String], line: Int)? {
-    while position < bytes.count, bytes[position] == 0x0A || bytes[position] == 0x0D { skipBreak() }
+    if joinsRuns { skipRun() }
+    while position < bytes.count, isBreak(bytes[position]) {
+      skipBreak()
+      if joinsRuns { skipRun() }
+    }
     guard position < bytes.count else { return nil }
     let start = line
     var fields: [String] = []
     while true {
       fields.append(try field())
       guard position < bytes.count else { return (fields, start) }
-      if bytes[position] == 0x2C {
+      if bytes[position] == separator {
         position += 1
-      } else {
-        skipBreak()
-        return (fields, start)
+        if joinsRuns { skipRun() }
+        // Blanks before the end of a line separate nothing.
+        if joinsRuns, position == bytes.count { return (fields, start) }
+        if !joinsRuns || !isBreak(bytes[position]) { continue }
       }
+      skipBreak()
+      return (fields, start)
     }
+  }
+
+  private func isBreak(_ byte: UInt8) -> Bool { byte == 0x0A || byte == 0x0D }
+
+  private mutating func skipRun() {
+    while position < bytes.count, bytes[position] == separator { position += 1 }
   }
 
   private mutating func skipBreak() {
@@ -150,11 +196,17 @@ private struct CSVScanner {
     line += 1
   }
 
+  /// Where a quote opens after blanks, or nil.
+  private func openingQuote() -> Int? {
+    var at = position
+    while at < bytes.count, bytes[at] == 0x20, separator != 0x20 { at += 1 }
+    return at < bytes.count && bytes[at] == 0x22 ? at : nil
+  }
+
   private mutating func field() throws(UsageError) -> String {
-    guard position < bytes.count, bytes[position] == 0x22 else {
+    guard let opening = openingQuote() else {
       let start = position
-      while position < bytes.count, bytes[position] != 0x2C, bytes[position] != 0x0A, bytes[position] != 0x0D
-      {
+      while position < bytes.count, bytes[position] != separator, !isBreak(bytes[position]) {
         if bytes[position] == 0x22 { throw UsageError("\(file):\(line): a quote inside an unquoted field") }
         position += 1
       }
@@ -162,7 +214,7 @@ private struct CSVScanner {
     }
     let opened = line
     var content: [UInt8] = []
-    position += 1
+    position = opening + 1
     while position < bytes.count {
       let byte = bytes[position]
       position += 1
@@ -173,7 +225,8 @@ private struct CSVScanner {
         content.append(0x22)
         position += 1
       } else {
-        if position < bytes.count, bytes[position] != 0x2C, bytes[position] != 0x0A, bytes[position] != 0x0D {
+        while position < bytes.count, bytes[position] == 0x20, separator != 0x20 { position += 1 }
+        if position < bytes.count, bytes[position] != separator, !isBreak(bytes[position]) {
           throw UsageError("\(file):\(line): text after a closing quote")
         }
         return try text(content[...])
@@ -186,7 +239,7 @@ private struct CSVScanner {
     // A number is read up to a zero byte, and what follows would be lost.
     guard !bytes.contains(0) else { throw UsageError("\(file):\(line): a zero byte: this is no text") }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw UsageError("\(file):\(line): not UTF-8")
+      throw UsageError("\(file):\(line): not UTF-8; --encoding latin1 reads Western European text")
     }
     return text
   }

@@ -1,3 +1,4 @@
+import Foundation
 import ScalingLaws
 
 /// How a quantity grows with the length: a fitted `a·n^b + c`.

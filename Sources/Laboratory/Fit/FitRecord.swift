@@ -122,6 +122,7 @@ public struct FitRecord: Sendable {
       "flops_per_parameter_token": .double(allocation.flopsPerParameterToken),
       "parameters": Self.json(allocation.parameters), "tokens": Self.json(allocation.tokens),
       "loss": Self.json(allocation.loss), "exponent": Self.json(allocation.exponent),
+      "extrapolation": .double(allocation.extrapolation),
       "isoflop": isoFLOP.map { json($0, budget: allocation.budget) } ?? .null,
     ])
   }
@@ -138,6 +139,9 @@ public struct FitRecord: Sendable {
       "budgets_used": .int(method.curves.count), "budgets_refused": .int(method.refusals.count),
       "exponent": exponent(method.parametersLaw), "tokens_exponent": exponent(method.tokensLaw),
       "parameters": size(method.parametersLaw), "tokens": size(method.tokensLaw),
+      "extrapolation": .double(method.parametersLaw.extrapolation(to: [budget])),
+      "bias_factor": .number(method.bias?.factor(at: budget)),
+      "bias_exponent": .number(method.bias?.exponent),
       "curves": .array(
         method.curves.map { curve in
           .object([
@@ -197,7 +201,7 @@ public struct FitRecord: Sendable {
     return .object([
       "resamples": .int(bootstrap.replicates.count + bootstrap.failures),
       "failures": .int(bootstrap.failures), "clustered": .bool(bootstrap.clustered),
-      "seed": .int(Int(fit.options.seed)),
+      "seed": Int(exactly: fit.options.seed).map(JSONValue.int) ?? .string("\(fit.options.seed)"),
     ])
   }
 

@@ -1,15 +1,20 @@
 import Basics
+import ScalingLaws
 
 /// Figures of any results file: one column over another, a curve a value of a third.
 public enum ColumnPlot {
   /// What is drawn from a table.
   public struct Request: Sendable {
-    /// The column of the variable.
+    /// The variable: a column or a formula over columns.
     public var x: String
-    /// The column of the value.
+    /// The value: a column or a formula over columns.
     public var y: String
-    /// The column that tells curves apart.
+    /// What tells curves apart: a column or a formula over columns.
     public var by: String?
+    /// The rows to keep; all when nil.
+    public var filter: String?
+    /// Derived columns, `NAME=FORMULA`.
+    public var definitions: [String] = []
     /// The title.
     public var title: String
     /// Whether `a·x^b + c` is fitted to each curve.
@@ -26,18 +31,38 @@ public enum ColumnPlot {
   }
 
   /// The figure of a table.
-  /// - Throws: `UsageError` for a column that does not exist or is no number.
-  public static func figure(_ table: CSVTable, _ request: Request) throws(UsageError) -> Figure {
-    let xs = try table.numbers(request.x)
-    let ys = try table.numbers(request.y)
-    let groups = try request.by.map { name throws(UsageError) in try table.strings(name) }
-    let points = xs.indices.compactMap { index -> (group: String, x: Double, y: Double)? in
-      guard let x = xs[index], let y = ys[index], x > 0, y > 0, x.isFinite, y.isFinite else { return nil }
-      return (groups?[index] ?? request.y, x, y)
+  /// - Parameter note: told which lines are left out, because a cell is empty or a value has no logarithm.
+  /// - Throws: `UsageError` for a column that does not exist or a cell that is no finite number.
+  public static func figure(
+    _ table: CSVTable, _ request: Request, note: (String) -> Void = { _ in }
+  ) throws -> Figure {
+    let columns = try FitTable(table, definitions: request.definitions)
+    let x = try columns.quantity(request.x, option: "--x"), y = try columns.quantity(request.y, option: "--y")
+    let by = try request.by.map { try columns.quantity($0, option: "--by") }
+    let filter = try request.filter.map { try columns.filter($0, option: "--where") }
+    var points: [(group: String, x: Double, y: Double)] = []
+    var leftOut: [Int] = []
+    for number in table.rows.indices {
+      var row = RowValues(columns, row: number)
+      if let filter, try !row.passes(filter) { continue }
+      guard let across = try row.value(of: x.expression), let up = try row.value(of: y.expression),
+        across > 0, up > 0, across.isFinite, up.isFinite
+      else {
+        leftOut.append(row.line)
+        continue
+      }
+      let group = try by.map { try row.text(of: $0.expression) } ?? y.label
+      points.append((group, across, up))
     }
     guard !points.isEmpty else {
       throw UsageError(
-        "\(table.file): no row has a positive \(request.x) and \(request.y) to draw on log–log axes")
+        "\(table.file): no row has a positive \(shown(x.label)) and \(shown(y.label)) to draw on log–log axes"
+      )
+    }
+    if !leftOut.isEmpty {
+      let list = leftOut.prefix(5).map(String.init).joined(separator: ", ") + (leftOut.count > 5 ? ", …" : "")
+      note(
+        "\(leftOut.count) row(s) with an empty cell or a value that is not positive left out: line \(list)")
     }
     let curves = points.grouped(by: \.group).enumerated().map { style, points in
       let group = points.key
@@ -46,13 +71,21 @@ public enum ColumnPlot {
       guard request.fits else { return Figure.Curve(label: escaped(group), points: drawn, style: style) }
       let growth = Growth(sorted)
       return Figure.Curve(
-        label: MeasurementPlot.legend(group, growth, variable: request.x), points: drawn,
+        label: MeasurementPlot.legend(group, growth, variable: x.label), points: drawn,
         law: MeasurementPlot.law(growth, over: drawn), style: style)
     }
     return Figure(
-      title: request.title, xLabel: label(request.x), yLabel: label(request.y),
-      xAxis: request.x.hasSuffix("length") || request.x == "n" ? .length : .number, yAxis: axis(request.y),
+      title: request.title, xLabel: label(x.label), yLabel: label(y.label),
+      xAxis: x.label.hasSuffix("length") || x.label == "n" ? .length : .number, yAxis: axis(y.label),
       panels: [Figure.Panel(title: "", curves: curves)])
+  }
+
+  /// The name of a file for a column or formula: signs that lead to other folders, or hide the file, become `_`.
+  public static func fileName(of text: String) -> String {
+    let name = text.trimmed.prefix(80).map { c in
+      c.isLetter || c.isNumber || "._- +=,()".contains(c) ? String(c) : "_"
+    }.joined()
+    return name.first == "." || name.first == "-" ? "_" + name.dropFirst() : name
   }
 
   /// A column's name as an axis: units are in the names of columns.

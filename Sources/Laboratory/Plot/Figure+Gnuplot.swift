@@ -188,8 +188,10 @@ extension Figure {
     while Double(value) * 1.01 < low, value < 1 << 60 { value <<= 1 }
     if Double(value) > low * 1.01, value > 1 { value >>= 1 }
     var values: [Int] = []
-    while Double(value) <= high * 1.99, values.count < 64 {
+    while Double(value) <= high * 1.99 {
       values.append(value)
+      // Above 2^60 there is no such length and no such size.
+      guard value < 1 << 60 else { break }
       value <<= step
     }
     // A dozen labels at most.

@@ -3,8 +3,10 @@ import Foundation
 extension MeasurementRow {
   /// Reads all rows of a results file.
   /// - Throws: `UsageError` when a column that identifies a row is missing or a field has the wrong type.
-  public static func read(_ path: String) throws(UsageError) -> [MeasurementRow] {
-    let table = try CSVTable(contentsOf: path)
+  public static func read(
+    _ path: String, dialect: CSVDialect = CSVDialect()
+  ) throws(UsageError) -> [MeasurementRow] {
+    let table = try CSVTable(contentsOf: path, dialect: dialect)
     if isHeader(table.header) { try table.requireWhole() }
     return try read(table)
   }

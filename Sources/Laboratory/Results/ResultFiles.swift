@@ -11,8 +11,12 @@ public enum ResultFiles {
 
   /// The rows of several files, one after another, each with the machine that it was made on.
   /// - Throws: `UsageError` for a file that cannot be read or holds no rows.
-  public static func rows(_ paths: [String]) throws(UsageError) -> [MeasurementRow] {
-    try MeasurementRow.gather(paths.map(file)) { path throws(UsageError) in try MeasurementRow.read(path) }
+  public static func rows(
+    _ paths: [String], dialect: CSVDialect = CSVDialect()
+  ) throws(UsageError) -> [MeasurementRow] {
+    try MeasurementRow.gather(paths.map(file)) { path throws(UsageError) in
+      try MeasurementRow.read(path, dialect: dialect)
+    }
   }
 
   /// The trainings of several files, likewise.

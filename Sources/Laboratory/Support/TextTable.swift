@@ -1,16 +1,19 @@
-/// A table of text with aligned columns; numbers to the right, words to the left.
+import Basics
+
+/// A table of text with aligned columns; numbers to the right, words to the left. Control characters, which a
+/// cell may have from a file, are written out.
 public struct TextTable: Sendable {
   private var rows: [[String]] = []
   private let header: [String]
 
   /// Creates a table.
-  public init(_ header: [String]) { self.header = header }
+  public init(_ header: [String]) { self.header = header.map { visible($0) } }
 
   /// Adds a row.
   /// - Precondition: as many cells as the header.
   public mutating func add(_ cells: [String]) {
     precondition(cells.count == header.count, "\(cells.count) cells for \(header.count) columns")
-    rows.append(cells)
+    rows.append(cells.map { visible($0) })
   }
 
   /// The table with two spaces between columns, without trailing spaces.

@@ -24,6 +24,8 @@ public struct Allocation: Sendable, Equatable {
   public let loss: Interval
   /// a in N ∝ C^a at this budget.
   public let exponent: Interval
+  /// How far the budget lies beyond the compute of the rows: 1 inside, 100 at a hundred times the largest.
+  public let extrapolation: Double
 }
 
 extension Fit {
@@ -67,7 +69,8 @@ extension Fit {
       budget: budget, flopsPerParameterToken: k, parameters: n, tokens: d, loss: loss,
       exponent: Interval(
         value: exponent.value, standardError: exponent.standardError.finite, low: exponent.low.finite,
-        high: exponent.high.finite))
+        high: exponent.high.finite),
+      extrapolation: Fit.reach(budget, beyond: zip(data.columns[0], data.columns[1]).map { k * $0 * $1 }))
   }
 
   /// The interval of e^g for a function g of the estimates, found on g.

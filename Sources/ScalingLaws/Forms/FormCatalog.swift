@@ -1,3 +1,5 @@
+import Basics
+
 /// The built-in laws by the names that `--form` takes.
 public enum FormCatalog {
   /// All of them, those of one variable first.
@@ -13,7 +15,8 @@ public enum FormCatalog {
   public static func form(named name: String) throws(FitError) -> any ScalingForm {
     if let form = all.first(where: { $0.name == name }) { return form }
     let names = all.map(\.name).joined(separator: ", ")
-    throw FitError(.badOption, "there is no form '\(name)'; there are \(names), auto, or use --formula")
+    throw FitError(
+      .badOption, "there is no form '\(shown(name))'; there are \(names), auto, or use --formula")
   }
 
   /// The candidates that `auto` compares for these variables: of three the forms that have them by name, if any has.

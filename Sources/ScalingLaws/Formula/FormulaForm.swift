@@ -1,3 +1,5 @@
+import Basics
+
 /// A law given as text, with exact derivatives.
 ///
 /// Names that are columns of the data are variables, all others parameters, in order of appearance. Parameters in
@@ -25,27 +27,25 @@ public struct FormulaForm: ScalingForm {
   ///   - domains: values allowed, by parameter name; any number for those not named.
   /// - Throws: `FitError` naming the column of the mistake, or a formula without parameters.
   public init(_ text: String, columns: [String], domains: [String: Domain] = [:]) throws(FitError) {
-    let (left, right) = FormulaForm.sides(text)
-    let law = try FormulaExpression(parsing: right)
-    if let left {
-      let expression = try FormulaExpression(parsing: left)
-      if let unknown = expression.names.first(where: { !columns.contains($0) }) {
-        throw FitError(
-          .badFormula, "formula '\(text)': '\(unknown)' left of '=' is not a column of the data")
+    let (left, right) = FormulaExpression.sides(of: text)
+    let law = try FormulaExpression(parsing: right, columns: columns)
+    response = try left.map { left throws(FitError) in
+      do {
+        return try FormulaExpression(resolving: left, columns: columns)
+      } catch {
+        throw FitError(.badFormula, "formula '\(shown(text))', left of '=': \(error)")
       }
-      response = expression
-    } else {
-      response = nil
     }
     let names = law.names
-    variables = names.filter(columns.contains)
-    let free = names.filter { !columns.contains($0) }
+    let known = Set(columns)
+    variables = names.filter(known.contains)
+    let free = names.filter { !known.contains($0) }
     guard !free.isEmpty else {
       throw FitError(
-        .badFormula, "formula '\(text)' has no parameter: every name in it is a column of the data")
+        .badFormula, "formula '\(shown(text))' has no parameter: every name in it is a column of the data")
     }
     if let unknown = domains.keys.sorted().first(where: { !free.contains($0) }) {
-      throw FitError(.badOption, "bound: the formula has no parameter '\(unknown)'")
+      throw FitError(.badOption, "bound: the formula has no parameter '\(shown(unknown))'")
     }
     formula = right
     self.law = law
@@ -58,18 +58,6 @@ public struct FormulaForm: ScalingForm {
         ? .linear(name, domain)
         : .nonlinear(name, domain, grid: [])
     }
-  }
-
-  /// The parts around a single `=`.
-  private static func sides(_ text: String) -> (left: String?, right: String) {
-    let characters = Array(text)
-    for k in characters.indices where characters[k] == "=" {
-      let before = k > 0 ? characters[k - 1] : " "
-      let after = k + 1 < characters.count ? characters[k + 1] : " "
-      if after == "=" || "<>=!".contains(before) { continue }
-      return (String(characters[..<k]), String(characters[(k + 1)...]))
-    }
-    return (nil, text)
   }
 
   /// One row.

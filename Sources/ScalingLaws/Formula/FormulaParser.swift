@@ -1,3 +1,5 @@
+import Basics
+
 extension FormulaExpression {
   /// Reads a formula such as `E + A/N^alpha + B/D^beta`.
   ///
@@ -5,9 +7,11 @@ extension FormulaExpression {
   /// `Function`, `min`, `max`, `pi`; for row filters also `< <= > >= == != && || !` and text in quotes. Powers
   /// bind to the right and tighter than a sign: −x^2 is −(x^2).
   ///
+  /// - Parameter columns: the columns of the data, when there are any. A name in braces is one of them or a mistake,
+  ///   and a column named `pi` is that column.
   /// - Throws: `FitError` whose line names the column of the mistake.
-  public init(parsing text: String) throws(FitError) {
-    var parser = FormulaParser(text)
+  public init(parsing text: String, columns: [String]? = nil) throws(FitError) {
+    var parser = try FormulaParser(text, columns: columns)
     self = try parser.parse()
   }
 }
@@ -17,22 +21,56 @@ private struct FormulaParser {
   private let characters: [Character]
   private var position = 0
   private var depth = 0
+  private var parts = 0
   private let source: String
+  private let columns: [String]?
 
-  init(_ text: String) {
+  /// A formula is walked by recursion, on threads whose stacks are small, so its size and depth are bounded.
+  private static let longest = 10_000
+  private static let deepest = 50
+  private static let mostParts = 1_000
+
+  init(_ text: String, columns: [String]?) throws(FitError) {
+    guard text.utf8.count <= Self.longest else {
+      throw FitError(
+        .badFormula,
+        "formula '\(shown(text))': it is longer than \(Self.longest) bytes")
+    }
     source = text
     characters = Array(text)
+    self.columns = columns
   }
 
   mutating func parse() throws(FitError) -> FormulaExpression {
     let expression = try either()
     skipSpace()
-    if position < characters.count { throw problem("'\(characters[position])' is not expected here") }
+    if position < characters.count {
+      throw problem("'\(visible(String(characters[position])))' is not expected here")
+    }
     return expression
   }
 
   private func problem(_ text: String) -> FitError {
-    FitError(.badFormula, "formula '\(source)', column \(position + 1): \(text)")
+    FitError(.badFormula, "formula '\(shown(source))', column \(position + 1): \(text)")
+  }
+
+  /// Goes one level deeper; what is called goes no deeper than the stack allows.
+  private mutating func deeper(
+    _ parse: (inout FormulaParser) throws(FitError) -> FormulaExpression
+  ) throws(FitError) -> FormulaExpression {
+    depth += 1
+    defer { depth -= 1 }
+    guard depth <= Self.deepest else { throw problem("the formula is nested too deeply") }
+    return try parse(&self)
+  }
+
+  /// Counts a part of the formula.
+  private mutating func made(_ part: FormulaExpression) throws(FitError) -> FormulaExpression {
+    parts += 1
+    guard parts <= Self.mostParts else {
+      throw problem("the formula has more than \(Self.mostParts) parts")
+    }
+    return part
   }
 
   private mutating func skipSpace() {
@@ -51,13 +89,13 @@ private struct FormulaParser {
 
   private mutating func either() throws(FitError) -> FormulaExpression {
     var left = try both()
-    while take("||") { left = .binary(.or, left, try both()) }
+    while take("||") { left = try made(.binary(.or, left, try both())) }
     return left
   }
 
   private mutating func both() throws(FitError) -> FormulaExpression {
     var left = try comparison()
-    while take("&&") { left = .binary(.and, left, try comparison()) }
+    while take("&&") { left = try made(.binary(.and, left, try comparison())) }
     return left
   }
 
@@ -77,9 +115,9 @@ private struct FormulaParser {
     var left = try product()
     while true {
       if take("+") {
-        left = .binary(.add, left, try product())
+        left = try made(.binary(.add, left, try product()))
       } else if take("-") {
-        left = .binary(.subtract, left, try product())
+        left = try made(.binary(.subtract, left, try product()))
       } else {
         return left
       }
@@ -94,9 +132,9 @@ private struct FormulaParser {
         return left
       }
       if take("*") || take("·") {
-        left = .binary(.multiply, left, try signed())
+        left = try made(.binary(.multiply, left, try signed()))
       } else if take("/") {
-        left = .binary(.divide, left, try signed())
+        left = try made(.binary(.divide, left, try signed()))
       } else {
         return left
       }
@@ -104,9 +142,9 @@ private struct FormulaParser {
   }
 
   private mutating func signed() throws(FitError) -> FormulaExpression {
-    if take("-") || take("−") { return .call(.negate, try signed()) }
-    if take("+") { return try signed() }
-    if !isAhead("!="), take("!") { return .call(.not, try signed()) }
+    if take("-") || take("−") { return .call(.negate, try deeper { p throws(FitError) in try p.signed() }) }
+    if take("+") { return try deeper { p throws(FitError) in try p.signed() } }
+    if !isAhead("!="), take("!") { return .call(.not, try deeper { p throws(FitError) in try p.signed() }) }
     return try powered()
   }
 
@@ -118,30 +156,39 @@ private struct FormulaParser {
 
   private mutating func powered() throws(FitError) -> FormulaExpression {
     let base = try atom()
-    if take("**") || take("^") { return .binary(.power, base, try signed()) }
+    if take("**") || take("^") {
+      return try made(.binary(.power, base, try deeper { p throws(FitError) in try p.signed() }))
+    }
     return base
   }
 
   private mutating func atom() throws(FitError) -> FormulaExpression {
-    depth += 1
-    defer { depth -= 1 }
-    guard depth < 200 else { throw problem("brackets are nested too deeply") }
     skipSpace()
     guard position < characters.count else { throw problem("the formula ends where a value should follow") }
     let c = characters[position]
     if c == "(" || c == "[" {
       position += 1
-      let inner = try either()
+      let inner = try deeper { p throws(FitError) in try p.either() }
       guard take(c == "(" ? ")" : "]") else {
         throw problem("'\(c == "(" ? ")" : "]")' is missing")
       }
       return inner
     }
     if c.isNumber || c == "." { return try number() }
-    if c == "{" { return .name(try quoted("}")) }
+    if c == "{" { return .name(try literal()) }
     if c == "'" || c == "\"" { return .text(try quoted(c)) }
     if c.isLetter || c == "_" { return try named() }
-    throw problem("'\(c)' is not expected here")
+    throw problem("'\(visible(String(c)))' is not expected here")
+  }
+
+  /// The column in braces, spaces and all.
+  private mutating func literal() throws(FitError) -> String {
+    let start = position
+    let name = try quoted("}")
+    guard let columns else { return name }
+    if let column = columns.column(named: name) { return column }
+    position = start
+    throw problem("\(columns.objection(to: name)): braces hold the name of a column")
   }
 
   private mutating func quoted(_ end: Character) throws(FitError) -> String {
@@ -168,10 +215,10 @@ private struct FormulaParser {
     let text = String(characters[start..<position])
     guard let value = Double(text) else {
       position = start
-      throw problem("'\(text)' is not a number")
+      throw problem("'\(shown(text))' is not a number")
     }
     if position < characters.count, characters[position].isLetter {
-      throw problem("'*' is missing between '\(text)' and '\(characters[position])'")
+      throw problem("'*' is missing between '\(shown(text))' and '\(visible(String(characters[position])))'")
     }
     return .number(value)
   }
@@ -184,11 +231,14 @@ private struct FormulaParser {
     let name = String(characters[start..<position])
     skipSpace()
     let isCall = position < characters.count && (characters[position] == "(" || characters[position] == "[")
-    guard isCall else { return name == "pi" ? .number(.pi) : .name(name) }
+    guard isCall else {
+      let isConstant = name == "pi" && columns?.contains(name) != true
+      return isConstant ? .number(.pi) : .name(name)
+    }
     let close = characters[position] == "(" ? ")" : "]"
     position += 1
-    var arguments = [try either()]
-    while take(",") { arguments.append(try either()) }
+    var arguments = [try deeper { p throws(FitError) in try p.either() }]
+    while take(",") { arguments.append(try deeper { p throws(FitError) in try p.either() }) }
     guard take(close) else { throw problem("'\(close)' is missing") }
     let pairs: [String: FormulaExpression.Operator] = ["min": .min, "max": .max, "pow": .power]
     if let op = pairs[name] {
@@ -201,7 +251,7 @@ private struct FormulaParser {
       position = start
       let known = FormulaExpression.Function.allCases.map(\.rawValue).filter { $0 != "-" && $0 != "!" }
       throw problem(
-        "'\(name)' is not a function; there are \(known.joined(separator: ", ")), min, max, pow")
+        "'\(shown(name))' is not a function; there are \(known.joined(separator: ", ")), min, max, pow")
     }
     guard arguments.count == 1 else { throw problem("\(name) takes one value") }
     return .call(function, arguments[0])

@@ -1,3 +1,5 @@
+import Basics
+
 /// An expression as a list of operations, evaluated over blocks of rows, with exact derivatives backwards.
 ///
 /// Equal subexpressions are computed once. Reverse mode: one sweep gives the derivative in every parameter, so a
@@ -29,7 +31,7 @@ struct Tape: Sendable {
     var isActive = false
     switch expression {
     case .number(let value): operation = .constant(value)
-    case .text(let text): throw FitError(.badFormula, "the text '\(text)' cannot stand in a law")
+    case .text(let text): throw FitError(.badFormula, "the text '\(shown(text))' cannot stand in a law")
     case .name(let name):
       if let index = variables.firstIndex(of: name) {
         operation = .variable(index)
@@ -37,7 +39,7 @@ struct Tape: Sendable {
         operation = .parameter(index)
         isActive = true
       } else {
-        throw FitError(.badFormula, "'\(name)' is neither a column nor a parameter")
+        throw FitError(.badFormula, "'\(shown(name))' is neither a column nor a parameter")
       }
     case .call(let function, let a):
       let x = try append(a, variables, parameters, &known)

@@ -1,0 +1,22 @@
+import ArgumentParser
+import Laboratory
+
+/// How a CSV file of another program is written.
+struct CSVReadingOptions: ParsableArguments {
+  @Option(
+    help:
+      "What separates fields: comma, semicolon, tab, pipe, space, or a sign. Another one than a comma is named."
+  )
+  var separator: String?
+
+  @Flag(help: "Numbers are written 1.234,5.")
+  var decimalComma = false
+
+  @Option(help: "utf-8, utf-16 or latin1 (Windows-1252).")
+  var encoding = "utf-8"
+
+  /// The dialect that the options describe.
+  func dialect() throws(UsageError) -> CSVDialect {
+    try CSVDialect(separator: separator, decimalComma: decimalComma, encoding: encoding)
+  }
+}
