@@ -70,7 +70,7 @@ extension Conformance {
     }
     let base = try evaluate("once", 1)
     // Of squares and products of 10¹⁷ single precision still holds the sums.
-    return try [("twice", Float(3)), ("huge", 1e4)].flatMap { filling, size in
+    return try [("twice", Float(3)), ("huge", 1e17)].flatMap { filling, size in
       let other = try evaluate(filling, size)
       let leaked = [base, other].reduce(0) { $0 + nonzeroPadding($1, item, shape) }
       return [

@@ -26,7 +26,8 @@ INLINE void KERNEL(exponentials16)(
     }
 }
 
-/// References too large for MAGIC − m to be exact: scores are reduced first. Writes weights over the scores.
+/// References too large for MAGIC − m to be exact: scores are reduced first. Rows of other references take the steps of
+/// `exponentials16`, as in `mixed_weight`. Writes weights over the scores.
 static __attribute__((noinline)) void KERNEL(huge16)(
     int nv, float *s, int count, float factor, const float *base, float *sum, int masked) {
   for (int t = 0; t < count; t++)
@@ -35,7 +36,11 @@ static __attribute__((noinline)) void KERNEL(huge16)(
       vf x = load(at);
       // Rounded as the reference was: the exact product may pass it by far.
       vf y = x * splat(factor);
-      vf p = KERNEL(weight)(y, load(base + v * VL));
+      const vf reference = load(base + v * VL), c = MAGIC - reference;
+      const vf t = vfma(x, splat(factor), c);
+      const vf near = KERNEL(half_power)(vfma(x, splat(factor), -(t - c))) * KERNEL(power)(t);
+      const vi huge = (reference > HUGE_REFERENCE) | (reference < -HUGE_REFERENCE);
+      vf p = huge ? KERNEL(weight)(y, reference) : near;
       if (masked) p = x == MASKED ? splat(0.0f) : p;
       store(sum + v * VL, load(sum + v * VL) + p);
       store(at, p);

@@ -177,6 +177,24 @@ INLINE void KERNEL(exponentials)(
   }
 }
 
+/// 2^f for f in [−½, ½], halved.
+INLINE vf KERNEL(half_power)(vf f) {
+  vf p = vfma(splat(EXP2_5), f, splat(EXP2_4));
+  p = vfma(p, f, splat(EXP2_3));
+  p = vfma(p, f, splat(EXP2_2));
+  p = vfma(p, f, splat(EXP2_1));
+  return vfma(p, f, splat(EXP2_0));
+}
+
+/// Weights of a strip where some row's reference is huge. The others take the steps of `exponentials`, and have its bits: what
+/// one row holds, padding perhaps, is nothing to its neighbours.
+INLINE vf KERNEL(mixed_weight)(vf s, vf reference, vf c) {
+  const vf t = s + c;
+  const vf near = KERNEL(half_power)(s - (t - c)) * KERNEL(power)(t);
+  const vi huge = (reference > HUGE_REFERENCE) | (reference < -HUGE_REFERENCE);
+  return huge ? KERNEL(weight)(s, reference) : near;
+}
+
 /// Scores → weights, in place, for `count` keys of one strip; updates m, l and Oᵀ. `masked`: some scores are MASKED. The
 /// sum of a row with a score that is not finite becomes NaN, and stays it.
 INLINE void KERNEL(softmax_nv)(
@@ -212,7 +230,7 @@ INLINE void KERNEL(softmax_nv)(
       UNROLL for (int v = 0; v < nv; v++) {
         float *at = s + ((ptrdiff_t)t * nv + v) * VL;
         vf x = load(at);
-        vf p = KERNEL(weight)(x, base[v]);
+        vf p = KERNEL(mixed_weight)(x, base[v], c[v]);
         if (masked) p = x == MASKED ? splat(0.0f) : p;
         sum[v] += p;
         store(at, p);
