@@ -26,10 +26,10 @@ import time
 
 import peers
 
-COLUMNS = ("preset,experiment,variant,configuration,pass,batch,query_heads,key_heads,query_length,key_length,head_dim,"
-           "value_dim,causal,threads,isa,input,seed,status,reason,repeats,seconds_median,seconds_p20,seconds_p80,"
-           "flops,gflops,fraction_of_peak,density,plan_seconds,plan_bytes,workspace_bytes,peak_rss_bytes,"
-           "predicted_bytes,error_rel,cell_id,started_at,memory_bytes,tile_waste").split(",")
+def columns(attnlab, table="measurements.csv"):
+    """The names of a table's columns, as the program declares them."""
+    listed = subprocess.run([attnlab, "list", "columns", "--json"], capture_output=True, text=True, check=True).stdout
+    return [c["name"] for t in json.loads(listed)["tables"] if t["name"] == table for c in t["columns"]]
 
 
 def experiments():
@@ -86,10 +86,10 @@ def merge(row, rounds, repeats):
     return row
 
 
-def peer_row(name, shape, direction, threads):
-    row = dict.fromkeys(COLUMNS, "")
+def peer_row(options, name, shape, direction):
+    row = dict.fromkeys(options.columns, "")
     row.update(variant=name, batch=1, query_heads=shape["heads"], key_heads=shape["heads"], query_length=shape["n"],
-               key_length=shape["n"], head_dim=shape["d"], value_dim=shape["d"], threads=threads, input="gaussian",
+               key_length=shape["n"], head_dim=shape["d"], value_dim=shape["d"], threads=options.threads, input="gaussian",
                seed=1, status="ok", causal=str(shape["causal"]).lower(),
                cell_id=f"{name}-{direction}-{shape['heads']}-{shape['n']}-{shape['d']}-{shape['causal']}",
                started_at=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
@@ -100,7 +100,7 @@ def peer_row(name, shape, direction, threads):
 def compare(options, shape, direction, variant, settings, name, make, peak):
     """The rows of one shape and pass: ours and the peer's, measured in turn."""
     mine, theirs, found = [], [], None
-    peer = peer_row(name, shape, direction, options.threads)
+    peer = peer_row(options, name, shape, direction)
     try:
         body = make(shape["heads"], shape["n"], shape["d"], causal=shape["causal"], direction=direction)
         body()
@@ -112,11 +112,13 @@ def compare(options, shape, direction, variant, settings, name, make, peak):
         mine.append((found["seconds_p20"], found["seconds_median"], found["seconds_p80"]))
         if body:
             theirs.append(time_peer(body, options.repeats))
-    ours = {column: "" if found.get(column) is None else found[column] for column in COLUMNS}
+    ours = {column: "" if found.get(column) is None else found[column] for column in options.columns}
     ours["causal"] = str(ours["causal"]).lower()
     ours = merge(ours, mine, options.repeats)
     if ours["gflops"]:
         ours["fraction_of_peak"] = ours["gflops"] / peak
+    # The peer ran here, too.
+    peer.update({name: ours[name] for name in ("machine", "host", "commit")})
     if theirs:
         peer["flops"] = ours["flops"]
         merge(peer, theirs, options.repeats)
@@ -149,7 +151,7 @@ def environment(options, doctor):
 def write(options, rows, record):
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "measurements.csv"), "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, options.columns)
         writer.writeheader()
         writer.writerows(rows)
     with open(os.path.join(options.out, "environment.json"), "w") as file:
@@ -167,6 +169,7 @@ def main():
     parser.add_argument("--only", default="", help="experiments with these names, separated by commas")
     parser.add_argument("--pass", dest="direction", default="", help="forward or backward alone")
     options = parser.parse_args()
+    options.columns = columns(options.attnlab)
     peers.prepare(options.threads)
     chosen = [name for name in options.only.split(",") if name]
     doctor = json.loads(subprocess.run([options.attnlab, "doctor", "--threads", str(options.threads), "--json"],

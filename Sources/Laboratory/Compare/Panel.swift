@@ -74,23 +74,23 @@ public struct Panel: Sendable {
       "--baseline \(name): there is no such variant; there are \(names.joined(separator: ", "))\(nearest)")
   }
 
-  /// The baseline of a series: of several the one that agrees with it in most of what tells contenders apart.
+  /// The baseline of a series: of several the first that was measured under its conditions. How it computes (precision,
+  /// instruction set, settings) is what is compared.
   static func nearest(_ series: Series, among baselines: [Series]) -> Series? {
     guard let own = series.rows.first else { return baselines.first }
-    let fields = Panel.contenders.filter { $0.name != "variant" } + origins
     func agreement(_ other: Series) -> Int {
       guard let row = other.rows.first else { return -1 }
-      let isSame = other.label == series.label ? fields.count : 0
-      return isSame + fields.count { $0.text(row) == $0.text(own) } + (row.source == own.source ? 1 : 0)
+      return conditions.count { $0.text(row) == $0.text(own) } + (row.source == own.source ? 1 : 0)
     }
-    return baselines.enumerated().max {
-      (agreement($0.element), -$0.offset) < (agreement($1.element), -$1.offset)
-    }?
-    .element
+    let most = baselines.map(agreement).max()
+    return baselines.first { agreement($0) == most }
   }
 
+  private static let computing: Set = ["variant", "configuration", "isa", "precision"]
+  private static let conditions = MeasurementRow.identity.filter {
+    $0.role == .origin || ($0.role == .contender && !computing.contains($0.name))
+  }
   private static let contenders = MeasurementRow.identity.filter { $0.role == .contender }
-  private static let origins = MeasurementRow.identity.filter { $0.role == .origin }
   private static let shape = MeasurementRow.identity.filter { $0.role == .shape }
 
   // MARK: - Sorting rows
@@ -147,8 +147,8 @@ public struct Panel: Sendable {
     let dims =
       row.headDim == row.valueDim ? number(row.headDim) : "\(number(row.headDim))/\(number(row.valueDim))"
     return [
-      row["pass"], "batch \(number(row.batch))", "\(heads) heads × \(dims)",
-      row.causal == true ? "causal" : "", "\(number(row.threads)) threads",
+      row["pass"], "batch \(number(row.batch))", "\(heads) head\(heads == "1" ? "" : "s") × \(dims)",
+      row.causal == true ? "causal" : "", "\(number(row.threads)) thread\(row.threads == 1 ? "" : "s")",
     ]
   }
 

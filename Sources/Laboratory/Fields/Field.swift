@@ -58,7 +58,9 @@ public struct Field<Root: Sendable>: Sendable {
   func words(_ root: Root) -> String {
     let value = text(root)
     if value.isEmpty || value == "false" { return "" }
-    return phrase.replacing("%", with: value)
+    let words = phrase.replacing("%", with: value)
+    // One thread, two threads.
+    return value == "1" && phrase.hasPrefix("% ") && phrase.hasSuffix("s") ? String(words.dropLast()) : words
   }
 
   /// The field as JSON.

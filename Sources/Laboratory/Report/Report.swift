@@ -71,7 +71,7 @@ public struct Report: Sendable {
     ),
   ]
 
-  private func page(_ figures: [String], _ warning: String?) -> String {
+  func page(_ figures: [String], _ warning: String?) -> String {
     var body = provenance.head(rows: "\(rows.count) cells", startedAt: rows.map(\.startedAt))
     body += "<h2>In short</h2>\n<ul class=\"short\">"
     body += findings().map { "<li>\(html($0))</li>" }.joined(separator: "\n") + "</ul>\n"

@@ -49,7 +49,7 @@ public struct TrainingReport: Sendable {
     return (path, warning)
   }
 
-  private func page(_ figures: [String], _ warning: String?) -> String {
+  func page(_ figures: [String], _ warning: String?) -> String {
     let count = comparison.rows.count { $0.isTraining }
     var body = provenance.head(
       rows: "\(count) trainings", startedAt: comparison.rows.map(\.startedAt))
