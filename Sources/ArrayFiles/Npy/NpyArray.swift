@@ -2,12 +2,13 @@ import Tensors
 
 /// A NumPy array in memory: a shape and its elements in row-major order.
 ///
-/// Reads float16/32/64, int32/64, uint8 and bool, C or Fortran order, either byte order, versions 1 to 3; writes
-/// little-endian C order. Real numbers become `Float` or `Double` without loss, whole numbers `Int64`.
+/// Reads bfloat16 (as `ml_dtypes` writes it), float16/32/64, whole numbers of 8 to 64 bits and bool, C or Fortran order,
+/// either byte order, versions 1 to 3; writes little-endian C order. Real numbers become `Float` or `Double` without
+/// loss, whole numbers `Int64`; one beyond its range is refused.
 public struct NpyArray: Sendable, Hashable {
   /// The elements, row-major.
   public enum Elements: Sendable, Hashable {
-    /// Of a float16 or float32 array.
+    /// Of a bfloat16, float16 or float32 array.
     case float([Float])
     /// Of a float64 array.
     case double([Double])
@@ -28,11 +29,11 @@ public struct NpyArray: Sendable, Hashable {
     self.elements = elements
   }
 
-  /// An array of single (or, converted on writing, half) precision.
+  /// An array of single (or, converted on writing, half or bfloat16) precision.
   /// - Precondition: as many values as the shape has elements.
   public init(_ values: [Float], shape: [Int], as type: NpyElementType = .float32) {
     precondition(values.count == shape.reduce(1, *), "\(values.count) values for shape \(shape)")
-    precondition(type == .float32 || type == .float16, "floats as \(type)")
+    precondition(type.isReal && type != .float64, "floats as \(type)")
     self.init(type: type, shape: shape, elements: .float(values))
   }
 

@@ -44,56 +44,7 @@ struct NpyHeader: Hashable, Sendable {
       throw fail("truncated: a header of \(length) bytes expected, \(file.count - start) found")
     }
     let text = String(decoding: file[start..<start + length], as: UTF8.self)
-    return (try parse(dictionary: text, path: path), start + length)
-  }
-
-  private static func parse(dictionary text: String, path: String) throws(NpyError) -> NpyHeader {
-    func fail(_ problem: String) -> NpyError { NpyError(path: path, problem: problem) }
-    guard let description = value(of: "descr", in: text), let order = value(of: "fortran_order", in: text),
-      let axes = value(of: "shape", in: text)
-    else { throw fail("the header is not a NumPy header: \(text.prefix(60))") }
-    let name = description.filter { $0 != "'" && $0 != "\"" }
-    guard let byteOrder = name.first, "<>|=".contains(byteOrder),
-      let type = NpyElementType.allCases.first(where: { $0.code == name.dropFirst() })
-    else { throw fail("element type \(description) is not supported; it takes \(NpyElementType.allowed)") }
-    guard order == "True" || order == "False" else {
-      throw fail("fortran_order is \(order); True or False expected")
-    }
-    var shape: [Int] = []
-    for part in axes.dropFirst().dropLast().split(separator: ",") {
-      let digits = part.filter { $0 != " " && $0 != "L" }
-      if digits.isEmpty { continue }
-      guard let extent = Int(digits), extent >= 0 else {
-        throw fail("shape \(axes) is not a list of extents")
-      }
-      shape.append(extent)
-    }
-    return NpyHeader(type: type, isBigEndian: byteOrder == ">", isFortranOrder: order == "True", shape: shape)
-  }
-
-  /// The text of the value behind a key, up to the comma that ends it.
-  private static func value(of key: String, in text: String) -> String? {
-    let characters = Array(text)
-    let quoted = ["'\(key)'", "\"\(key)\""].map(Array.init)
-    for start in characters.indices {
-      guard let name = quoted.first(where: { characters[start...].starts(with: $0) }) else { continue }
-      var position = start + name.count
-      while position < characters.count, characters[position] == " " || characters[position] == ":" {
-        position += 1
-      }
-      var depth = 0
-      var value = ""
-      while position < characters.count {
-        let character = characters[position]
-        if depth == 0, character == "," || character == "}" { break }
-        if "([".contains(character) { depth += 1 }
-        if ")]".contains(character) { depth -= 1 }
-        value.append(character)
-        position += 1
-      }
-      while value.last == " " { value.removeLast() }
-      return value
-    }
-    return nil
+    var dictionary = NpyDictionary(text: text, path: path)
+    return (try dictionary.header(), start + length)
   }
 }

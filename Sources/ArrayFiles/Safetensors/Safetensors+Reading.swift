@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Tensors
 
@@ -11,14 +12,12 @@ extension Safetensors {
   public init(contentsOf path: String, ledger: MemoryLedger? = nil) throws {
     let data: Data
     do {
+      try InputFile.requireRegular(path)
       data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
+    } catch let error as InputFile.Failure {
+      throw SafetensorsError(path: path, problem: error.problem)
     } catch {
-      var isFolder: ObjCBool = false
-      let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-      throw SafetensorsError(
-        path: path,
-        problem: !exists
-          ? "no such file" : isFolder.boolValue ? "a folder, not a file" : "the file cannot be read")
+      throw SafetensorsError(path: path, problem: "cannot be read: \(error.localizedDescription)")
     }
     try self.init(data: data, path: path, ledger: ledger)
   }
@@ -38,6 +37,7 @@ extension Safetensors {
           rebasing: raw[(8 + length + entry.range.lowerBound)..<(8 + length + entry.range.upperBound)])
         if let array = Safetensors.array(entry, bytes) { arrays[entry.name] = array }
         if let tensor = try Safetensors.tensor(entry, bytes, ledger: ledger) { tensors[entry.name] = tensor }
+        if tensors[entry.name] == nil, arrays[entry.name] == nil { unread[entry.name] = entry.code }
       }
     }
   }
@@ -72,29 +72,37 @@ extension Safetensors {
     case .float16: return try fill { HalfPrecision.float(word($0)) }
     case .bfloat16: return try fill { BrainPrecision.float(word($0)) }
     case .float64: return try fill { Float(double(bytes, $0)) }
-    case .int64, .int32, .uint8, .bool: return nil
+    case nil, .int64, .uint64, .int32, .uint32, .int16, .uint16, .int8, .uint8, .bool: return nil
     }
   }
 
-  /// What single precision cannot hold.
-  private static func array(_ entry: SafetensorsHeader.Entry, _ bytes: UnsafeRawBufferPointer) -> NpyArray? {
+  /// What single precision cannot hold; `nil` also of whole numbers that 64 bits with a sign cannot hold.
+  private static func array(
+    _ entry: SafetensorsHeader.Entry, _ bytes: UnsafeRawBufferPointer
+  ) -> NpyArray? {
     let count = entry.count
-    func integers(_ type: NpyElementType, _ value: (Int) -> Int64) -> NpyArray {
-      NpyArray(type: type, shape: entry.shape, elements: .integer((0..<count).map(value)))
+    func integers<Stored: FixedWidthInteger>(_ type: NpyElementType, of stored: Stored.Type) -> NpyArray {
+      let width = MemoryLayout<Stored>.size
+      let values = (0..<count).map {
+        Int64(
+          clamping: Stored(littleEndian: bytes.loadUnaligned(fromByteOffset: width * $0, as: Stored.self)))
+      }
+      return NpyArray(type: type, shape: entry.shape, elements: .integer(values))
     }
     switch entry.type {
+    case nil, .float32, .float16, .bfloat16: return nil
     case .float64: return NpyArray((0..<count).map { double(bytes, $0) }, shape: entry.shape)
-    case .int64:
-      return integers(.int64) {
-        Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self))
-      }
-    case .int32:
-      return integers(.int32) {
-        Int64(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)))
-      }
-    case .uint8: return integers(.uint8) { Int64(bytes[$0]) }
-    case .bool: return integers(.bool) { bytes[$0] == 0 ? 0 : 1 }
-    case .float32, .float16, .bfloat16: return nil
+    case .int64: return integers(.int64, of: Int64.self)
+    case .int32: return integers(.int32, of: Int32.self)
+    case .uint32: return integers(.uint32, of: UInt32.self)
+    case .int16: return integers(.int16, of: Int16.self)
+    case .uint16: return integers(.uint16, of: UInt16.self)
+    case .int8: return integers(.int8, of: Int8.self)
+    case .uint8: return integers(.uint8, of: UInt8.self)
+    case .bool: return NpyArray(bytes.map { $0 == 0 ? 0 : 1 }, shape: entry.shape, as: .bool)
+    case .uint64:
+      guard !(0..<count).contains(where: { bytes[8 * $0 + 7] > 0x7F }) else { return nil }
+      return integers(.uint64, of: UInt64.self)
     }
   }
 

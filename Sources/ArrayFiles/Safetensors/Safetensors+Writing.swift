@@ -19,7 +19,7 @@ extension Safetensors {
     for (name, type) in ordered {
       let shape = arrays[name]?.shape ?? tensors[name]?.shape ?? []
       let end = offset + shape.reduce(1, *) * type.byteCount
-      entries.append(.init(name: name, type: type, shape: shape, range: offset..<end))
+      entries.append(.init(name: name, code: type.rawValue, shape: shape, range: offset..<end))
       offset = end
     }
     let header = SafetensorsHeader(entries: entries, metadata: metadata).bytes
@@ -86,6 +86,8 @@ extension Safetensors {
       return bytes
     }
     return switch array.elements {
+    case .float(let values) where array.type == .bfloat16:
+      flatten(values.map { UInt64(BrainPrecision.bits($0)) })
     case .float(let values) where array.type == .float16:
       flatten(values.map { UInt64(HalfPrecision.bits($0)) })
     case .float(let values): flatten(values.map { UInt64($0.bitPattern) })

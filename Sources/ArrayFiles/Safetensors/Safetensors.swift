@@ -8,8 +8,10 @@ import Tensors
 public struct Safetensors: Sendable {
   /// Real tensors by name, in single precision: F32, F16 and BF16 without loss, F64 rounded to nearest.
   public var tensors: [String: Tensor]
-  /// What single precision cannot hold, by name: F64 exactly, I64, I32, U8 and BOOL.
+  /// What single precision cannot hold, by name: F64 exactly, whole numbers and BOOL.
   public var arrays: [String: NpyArray]
+  /// Tensors of types that are not read, by name, with the type as the file spells it: `F8_E4M3`.
+  public internal(set) var unread: [String: String] = [:]
   /// Free text by key.
   public var metadata: [String: String]
 
@@ -22,13 +24,46 @@ public struct Safetensors: Sendable {
     self.metadata = metadata
   }
 
-  /// The names of all tensors and arrays, sorted.
+  /// The names of all tensors and arrays, sorted; those of types that are not read are in `unread`.
   public var names: [String] { Set(tensors.keys).union(arrays.keys).sorted() }
+
+  /// The type of a tensor that is no real tensor: `I64` of an array, `F8_E4M3` of one that is not read; else `nil`.
+  public func foreignType(of name: String) -> String? {
+    guard tensors[name] == nil else { return nil }
+    return unread[name] ?? arrays[name].map { SafetensorsType($0.type).rawValue }
+  }
+
+  /// The same tensors under other names; what `name` maps to `nil` keeps its own.
+  /// - Throws: `SafetensorsError` when two come to the same name.
+  public func renamed(path: String, _ name: (String) -> String?) throws(SafetensorsError) -> Safetensors {
+    var result = Safetensors(metadata: metadata)
+    var origins: [String: String] = [:]
+    for old in Set(names).union(unread.keys).sorted() {
+      let new = name(old) ?? old
+      if let other = origins.updateValue(old, forKey: new) {
+        throw SafetensorsError(path: path, problem: "\(other) and \(old) are both \(new)")
+      }
+      result.tensors[new] = tensors[old]
+      result.arrays[new] = arrays[old]
+      result.unread[new] = unread[old]
+    }
+    return result
+  }
+
+  /// Takes in the tensors of another file; of a name that both have, the first stays.
+  public mutating func merge(_ other: Safetensors) {
+    tensors.merge(other.tensors) { first, _ in first }
+    arrays.merge(other.arrays) { first, _ in first }
+    unread.merge(other.unread) { first, _ in first }
+  }
 
   /// The tensor of a name, of an expected shape.
   /// - Parameter path: the file, for error texts.
   /// - Throws: `SafetensorsError` that names what is missing or both shapes.
   public func tensor(_ name: String, shape: [Int], path: String) throws(SafetensorsError) -> Tensor {
+    if let type = foreignType(of: name) {
+      throw SafetensorsError(path: path, problem: "\(name) has type \(type); F32, F16, BF16 or F64 expected")
+    }
     guard let tensor = tensors[name] else {
       let hint = tensors.count <= 12 ? "; it has \(names.joined(separator: ", "))" : ""
       throw SafetensorsError(path: path, problem: "no tensor \(name)\(hint)")
@@ -61,16 +96,26 @@ public struct Safetensors: Sendable {
 public enum SafetensorsType: String, CaseIterable, Hashable, Sendable {
   /// Signed 64-bit integers.
   case int64 = "I64"
+  /// Unsigned 64-bit integers.
+  case uint64 = "U64"
   /// IEEE double precision.
   case float64 = "F64"
   /// IEEE single precision.
   case float32 = "F32"
   /// Signed 32-bit integers.
   case int32 = "I32"
+  /// Unsigned 32-bit integers.
+  case uint32 = "U32"
   /// The upper half of single precision.
   case bfloat16 = "BF16"
   /// IEEE half precision.
   case float16 = "F16"
+  /// Signed 16-bit integers.
+  case int16 = "I16"
+  /// Unsigned 16-bit integers.
+  case uint16 = "U16"
+  /// Signed 8-bit integers.
+  case int8 = "I8"
   /// Bytes.
   case uint8 = "U8"
   /// One byte an element, 0 or 1.
@@ -82,21 +127,27 @@ public enum SafetensorsType: String, CaseIterable, Hashable, Sendable {
   /// Bytes an element.
   public var byteCount: Int {
     switch self {
-    case .uint8, .bool: 1
-    case .float16, .bfloat16: 2
-    case .float32, .int32: 4
-    case .float64, .int64: 8
+    case .int8, .uint8, .bool: 1
+    case .float16, .bfloat16, .int16, .uint16: 2
+    case .float32, .int32, .uint32: 4
+    case .float64, .int64, .uint64: 8
     }
   }
 
   init(_ type: NpyElementType) {
     switch type {
+    case .bfloat16: self = .bfloat16
     case .float16: self = .float16
     case .float32: self = .float32
     case .float64: self = .float64
+    case .int8: self = .int8
+    case .int16: self = .int16
     case .int32: self = .int32
     case .int64: self = .int64
     case .uint8: self = .uint8
+    case .uint16: self = .uint16
+    case .uint32: self = .uint32
+    case .uint64: self = .uint64
     case .bool: self = .bool
     }
   }

@@ -6,12 +6,15 @@ struct SafetensorsHeader: Equatable {
   /// Where a tensor lies.
   struct Entry: Equatable {
     let name: String
-    let type: SafetensorsType
+    /// The type as the file spells it.
+    let code: String
     let shape: [Int]
     /// Byte offsets from the start of the data.
     let range: Range<Int>
 
     var count: Int { shape.reduce(1, *) }
+    /// The type; `nil`: one that is not read here. Such a tensor is passed over until it is asked for.
+    var type: SafetensorsType? { SafetensorsType(rawValue: code) }
   }
 
   /// In the order of their offsets.
@@ -49,24 +52,23 @@ struct SafetensorsHeader: Equatable {
   {
     func fail(_ problem: String) -> SafetensorsError { SafetensorsError(path: path, problem: problem) }
     let root: JSONValue
-    do throws(JSONError) { root = try JSONValue(parsing: json, maximumDepth: 8) } catch {
+    do throws(JSONError) { root = try JSONValue(parsing: json) } catch {
       throw fail("the header is \(error)")
     }
     guard case .object(let members) = root else { throw fail("the header is no JSON object") }
     var entries: [Entry] = []
     var metadata: [String: String] = [:]
     for member in members {
-      let (name, value) = (member.key, member.value)
-      if name == "__metadata__" {
-        guard case .object(let texts) = value else { throw fail("__metadata__ is no object of strings") }
-        for text in texts {
-          guard case .string(let value) = text.value else {
-            throw fail("__metadata__: \(text.key) is no string")
-          }
-          metadata[text.key] = value
-        }
-      } else {
-        entries.append(try entry(name, value, path: path))
+      guard member.key == "__metadata__" else {
+        entries.append(try entry(member.key, member.value, path: path))
+        continue
+      }
+      // Some programs write what they do not know as null.
+      if member.value == .null { continue }
+      guard case .object(let texts) = member.value else { throw fail("__metadata__ is no object of strings") }
+      for text in texts where text.value != .null {
+        guard let value = text.value.stringValue else { throw fail("__metadata__: \(text.key) is no string") }
+        metadata[text.key] = value
       }
     }
     entries.sort { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
@@ -98,15 +100,14 @@ struct SafetensorsHeader: Equatable {
     }
     guard case .object = value else { throw fail("dtype, shape and data_offsets expected") }
     guard let code = value["dtype"].stringValue else { throw fail("no dtype") }
-    guard let type = SafetensorsType(rawValue: code) else {
-      let known = SafetensorsType.allCases.map(\.rawValue).joined(separator: ", ")
-      throw fail("type \(code) is not supported; it takes \(known)")
-    }
     guard let shape = extents(value["shape"]) else { throw fail("shape is no list of whole numbers") }
     guard let offsets = extents(value["data_offsets"]), offsets.count == 2, offsets[0] <= offsets[1]
     else {
       throw fail("data_offsets are no pair of rising whole numbers")
     }
+    let entry = Entry(name: name, code: code, shape: shape, range: offsets[0]..<offsets[1])
+    // How long a tensor of an unknown type is, only its offsets say.
+    guard let type = entry.type else { return entry }
     var bytes: Int? = type.byteCount
     for extent in shape {
       bytes = bytes.flatMap { product in
@@ -114,12 +115,12 @@ struct SafetensorsHeader: Equatable {
         return overflow ? nil : next
       }
     }
-    guard let bytes, bytes == offsets[1] - offsets[0] else {
+    guard let bytes, bytes == entry.range.count else {
       throw fail(
         "\(code) \(shape) takes \(bytes.map { "\($0)" } ?? "too many") bytes, its offsets \(offsets) span "
-          + "\(offsets[1] - offsets[0])")
+          + "\(entry.range.count)")
     }
-    return Entry(name: name, type: type, shape: shape, range: offsets[0]..<offsets[1])
+    return entry
   }
 
   /// The numbers of a list of whole numbers of at least 0; `nil` of anything else.
@@ -145,7 +146,7 @@ struct SafetensorsHeader: Equatable {
     }
     for entry in entries {
       members.append(
-        JSONValue.quote(entry.name) + ":{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":["
+        JSONValue.quote(entry.name) + ":{\"dtype\":\"\(entry.code)\",\"shape\":["
           + entry.shape.map(String.init).joined(separator: ",")
           + "],\"data_offsets\":[\(entry.range.lowerBound),\(entry.range.upperBound)]}")
     }
