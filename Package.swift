@@ -86,14 +86,14 @@ let package = Package(
 
     // MARK: - Tests
     .target(
-      name: "LabTestSupport", dependencies: ["AttentionCore", "Settings", "Tensors"],
+      name: "LabTestSupport", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],
       path: "Tests/LabTestSupport", swiftSettings: strict),
     .testTarget(name: "BasicsTests", dependencies: ["Basics", "LabTestSupport"], swiftSettings: strict),
     .testTarget(name: "SettingsTests", dependencies: ["Settings"], swiftSettings: strict),
     .testTarget(
       name: "TensorsTests", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
     .testTarget(
-      name: "ArrayFilesTests", dependencies: ["ArrayFiles", "LabTestSupport", "Tensors"],
+      name: "ArrayFilesTests", dependencies: ["ArrayFiles", "Basics", "LabTestSupport", "Tensors"],
       swiftSettings: strict),
     .testTarget(
       name: "AttentionCoreTests", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],

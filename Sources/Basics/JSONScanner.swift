@@ -20,7 +20,9 @@ struct JSONScanner {
     return value
   }
 
-  private func error(_ problem: String) -> JSONError { JSONError(problem: problem, position: position) }
+  private func error(_ problem: String, isValid: Bool = false) -> JSONError {
+    JSONError(isValid: isValid, problem: problem, position: position)
+  }
 
   private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
@@ -36,7 +38,7 @@ struct JSONScanner {
   }
 
   private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
-    guard depth < maximumDepth else { throw error("values nested too deeply") }
+    guard depth < maximumDepth else { throw error("more than \(maximumDepth) levels", isValid: true) }
     if take("{") { return .object(try members(depth: depth)) }
     if take("[") { return .array(try items(depth: depth)) }
     switch next {
@@ -55,7 +57,7 @@ struct JSONScanner {
     repeat {
       skipSpace()
       let name = try string()
-      guard names.insert(name).inserted else { throw error("the name \(name) a second time") }
+      guard names.insert(name).inserted else { throw error("the name \(name) a second time", isValid: true) }
       guard take(":") else { throw error("no colon after \(name)") }
       members.append(.init(key: name, value: try value(depth: depth + 1)))
     } while take(",")
@@ -102,7 +104,7 @@ struct JSONScanner {
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
     if isWhole, let number = Int(text) { return .int(number) }
     guard let number = Double(text), number.isFinite else {
-      throw error("the number \(text.prefix(30)) is beyond double precision")
+      throw error("the number \(text.prefix(30)) is beyond double precision", isValid: true)
     }
     return .double(number)
   }

@@ -1,12 +1,16 @@
 /// What is wrong with a JSON text, and where.
 public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// Whether the text is JSON all the same, of a kind that is not read: a name twice, too many levels, too large a number.
+  public let isValid: Bool
   /// What is wrong.
   public let problem: String
   /// The byte at which reading stopped, from 0.
   public let position: Int
 
   /// One line.
-  public var description: String { "no valid JSON: \(problem) at byte \(position)" }
+  public var description: String {
+    "\(isValid ? "JSON that is not read here" : "no valid JSON"): \(problem) at byte \(position)"
+  }
 }
 
 extension JSONValue {

@@ -49,6 +49,17 @@ import Testing
     #expect(try read(">i8", Self.bytes([Int64.min, 9], big: true)).integers == [.min, 9])
     #expect(try read("|u1", [0, 255]).integers == [0, 255])
     #expect(try read("|b1", [0, 3]).integers == [0, 1])
+    #expect(try read("|i1", [0x80, 0x7F]).integers == [-128, 127])
+    #expect(try read("<i2", Self.bytes([Int16.min, 7])).integers == [-32768, 7])
+    #expect(try read(">u2", Self.bytes([UInt16.max, 7], big: true)).integers == [65535, 7])
+    #expect(try read("<u4", Self.bytes([UInt32.max, 7])).integers == [4_294_967_295, 7])
+    #expect(try read("<u8", Self.bytes([UInt64(Int64.max), 7])).integers == [.max, 7])
+    // What ml_dtypes writes for bfloat16: "<V2", and older versions "|V2".
+    for code in ["<V2", "|V2"] {
+      let array = try read(code, Self.bytes([UInt16(0x3FC0), 0xC000]))
+      #expect(array.floats == [1.5, -2] && array.type == .bfloat16 && array.type.isReal)
+      #expect(array.type.title == "bfloat16 (written as V2)")
+    }
     #expect(try read("<f4", Self.bytes([Float(4).bitPattern]), "()").shape == [])
     #expect(try read("<f4", [], "(0, 5)").floats == [])
   }
@@ -72,6 +83,8 @@ import Testing
       NpyArray([Float](arrayLiteral: 1, 0.5, 65504, 6e-8), shape: [4, 1], as: .float16),
       NpyArray([1.0 / 3, 2, 3], shape: [3]), NpyArray([Int32(-1), 5], shape: [1, 2], as: .int32),
       NpyArray([Int64.max], shape: [], as: .int64), NpyArray([UInt8(0), 255], shape: [2], as: .uint8),
+      NpyArray([Float(1.5), -2], shape: [2], as: .bfloat16), NpyArray([-3, 4], shape: [2], as: .int8),
+      NpyArray([65535, 4], shape: [2], as: .uint16), NpyArray([Int64.max, 4], shape: [2], as: .uint64),
     ]
     for array in arrays {
       let bytes = array.fileBytes
@@ -101,7 +114,8 @@ import Testing
     ("empty", [], "not a NumPy array file: it does not start with \\x93NUMPY"),
     (
       "complex", file(header("<c8", "(1,)"), []),
-      "element type '<c8' is not supported; it takes float16, float32, float64, int32, int64, uint8 or bool"
+      "element type '<c8' is not supported; it takes bfloat16, float16, float32, float64, int8, int16, int32, int64, "
+        + "uint8, uint16, uint32, uint64 or bool"
     ),
     (
       "short", file(header("<f4", "(2, 512)"), [UInt8](repeating: 0, count: 100)),
@@ -120,6 +134,40 @@ import Testing
       "shape [4611686018427387904, 4] is too large"
     ),
     ("negative", file(header("<f4", "(-1,)"), []), "shape (-1,) is not a list of extents"),
+    ("no tuple", file(header("<f4", "(6)"), []), "shape (6) is not a list of extents"),
+    (
+      "unsigned", file(header("<u8", "(1, 2)"), bytes([UInt64(5), UInt64(1) << 63])),
+      "element [0, 1] is 9223372036854775808; whole numbers are read up to 9223372036854775807"
+    ),
+    (
+      "behind", file(header("<f4", "(1,)"), [0, 0, 0, 0, 1]),
+      "1 bytes behind the data of float32 [1]; one array a file is read"
+    ),
+    (
+      "junk before", file("junk" + header("<f4", "(1,)"), [0, 0, 0, 0]),
+      "the header is not a NumPy header: \"junk{'descr': '<f4', 'fortran_order': False, 'shape': (1,), \""
+    ),
+    (
+      "junk behind", file(header("<f4", "(1,)") + " junk", [0, 0, 0, 0]),
+      "5 characters of the header stand behind its dictionary"
+    ),
+    (
+      "a key more", file("{'descr': '<f4', 'fortran_order': False, 'shape': (), 'x': 1}", [0, 0, 0, 0]),
+      "the header has the key x; descr, fortran_order and shape expected"
+    ),
+    (
+      "a key twice", file("{'descr': '<f4', 'descr': '<f8', 'fortran_order': False, 'shape': ()}", []),
+      "the header has the key descr twice; descr, fortran_order and shape expected"
+    ),
+    ("a key less", file("{'descr': '<f4', 'shape': ()}", []), "the header lacks fortran_order"),
+    (
+      "an order", file("{'descr': '<f4', 'fortran_order': 0, 'shape': ()}", []),
+      "fortran_order is 0; True or False expected"
+    ),
+    (
+      "axes", file(header("<f4", "(" + String(repeating: "1,", count: 65) + ")"), []),
+      "65 axes; NumPy's arrays have at most 64"
+    ),
   ]
 
   @Test("bad files end in one line", arguments: broken)
@@ -144,9 +192,62 @@ import Testing
       try NpyArray(contentsOf: nowhere)
     }
     #expect(
-      throws: NpyError(path: folder.path, problem: "cannot be read: it is a folder or a stream, not a file")
+      throws: NpyError(path: folder.path, problem: "cannot be read: it is a folder, not a file")
     ) {
       try NpyArray(contentsOf: folder.path)
+    }
+  }
+
+  @Test(
+    "a shape is believed no further than the data: empty arrays of any order take no memory",
+    arguments: [false, true])
+  func emptyArrays(fortran: Bool) throws {
+    for shape in ["(2000000000, 0)", "(1, 1000000000, 0, 8)", "(0, 281474976710655)"] {
+      let file = Self.file(Self.header("<f4", shape, fortran: fortran), [])
+      #expect(try NpyArray(bytes: file, path: "a.npy").floats.isEmpty)
+    }
+  }
+
+  @Test("a device without end is refused, and a pipe is read to its end")
+  func devices() throws {
+    #expect(throws: NpyError(path: "/dev/zero", problem: "cannot be read: it is a device, not a file")) {
+      try NpyArray(contentsOf: "/dev/zero")
+    }
+    let pipe = Pipe()
+    let array = NpyArray([Float](arrayLiteral: 1, 2), shape: [2])
+    try pipe.fileHandleForWriting.write(contentsOf: Data(array.fileBytes))
+    try pipe.fileHandleForWriting.close()
+    #expect(try NpyArray(contentsOf: "/dev/fd/\(pipe.fileHandleForReading.fileDescriptor)") == array)
+  }
+
+  @Test(
+    "every number of a header at its extremes, and 4000 mutated files: an array or one line",
+    .timeLimit(.minutes(1)))
+  func extremes() throws {
+    let data = Self.bytes([Float](repeating: 2, count: 6).map(\.bitPattern))
+    for version in [UInt8(1), 2, 3] {
+      for (extreme, text) in Mutator.everyNumberExtreme(in: Self.header("<f4", "(2, 3, 1)", fortran: true)) {
+        expectArrayOrLine(Self.file(text, data, version: version), "version \(version), \(extreme)")
+      }
+    }
+    var mutator = Mutator(seed: 41)
+    let whole = [
+      NpyArray([Float](repeating: 1, count: 6), shape: [2, 3]).fileBytes,
+      NpyArray([1, 2, 3, 4], shape: [4], as: .uint64).fileBytes,
+      Self.file(Self.header(">i2", "(3, 2)", fortran: true), [UInt8](repeating: 7, count: 12), version: 2),
+      NpyArray([Float](repeating: 1, count: 2), shape: [2], as: .bfloat16).fileBytes,
+    ]
+    for number in 0..<4000 {
+      expectArrayOrLine(mutator.mutate(whole[number % whole.count]), "mutation \(number) of seed 41")
+    }
+  }
+
+  private func expectArrayOrLine(_ file: [UInt8], _ what: String) {
+    do {
+      let array = try NpyArray(bytes: file, path: "a.npy")
+      #expect(array.count * array.type.byteCount < file.count, "\(what)")
+    } catch {
+      #expect(!error.description.contains("\n"), "\(what): \(error)")
     }
   }
 }

@@ -1,4 +1,5 @@
 import Basics
+import LabTestSupport
 import Testing
 
 @Suite struct JSONValueTests {
@@ -38,8 +39,7 @@ import Testing
       ("1.", "no digit after the point at byte 2"),
       ("1e", "no digit in the exponent at byte 2"), ("NaN", "no value at byte 0"),
       ("tru", "no value at byte 0"),
-      ("1e999", "the number 1e999 is beyond double precision at byte 5"),
-      ("{\"a\": 1, \"a\": 2}", "the name a a second time at byte 12"), ("'a'", "no value at byte 0"),
+      ("'a'", "no value at byte 0"),
       ("\"\u{9}\"", "a control character in a string at byte 2"), ("\"\\x\"", "an unknown escape at byte 3"),
       ("\"\\ud800\"", "half a surrogate pair at byte 7"),
       ("\"\\u12g4\"", "no four hexadecimal digits at byte 3"),
@@ -47,6 +47,29 @@ import Testing
   func refusals(text: String, problem: String) {
     let error = #expect(throws: JSONError.self) { try JSONValue(parsing: text) }
     #expect(error?.description == "no valid JSON: \(problem)")
+  }
+
+  @Test(
+    "JSON that is not read is not called invalid",
+    arguments: [
+      ("1e999", "the number 1e999 is beyond double precision at byte 5"),
+      ("{\"a\": 1, \"a\": 2}", "the name a a second time at byte 12"),
+      (String(repeating: "[", count: 257) + String(repeating: "]", count: 257), "more than 256 levels at byte 256"),
+    ])
+  func validButNotRead(text: String, problem: String) {
+    let error = #expect(throws: JSONError.self) { try JSONValue(parsing: text) }
+    #expect(error?.description == "JSON that is not read here: \(problem)")
+  }
+
+  @Test("4000 mutated texts: a value or one line", .timeLimit(.minutes(1)))
+  func mutations() {
+    let whole = #"{"a": [-3, 0.1, null, true, 1e-3], "b\u0041": {"c": "x\ud83d\ude00\n"}}"#
+    var mutator = Mutator(seed: 43)
+    for number in 0..<4000 {
+      do { _ = try JSONValue(parsing: mutator.mutate(Array(whole.utf8))) } catch {
+        #expect(error.position <= 2 * whole.utf8.count + 64, "mutation \(number) of seed 43: \(error)")
+      }
+    }
   }
 
   @Test func depthIsBounded() throws {
