@@ -89,7 +89,7 @@ let package = Package(
       name: "LabTestSupport", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],
       path: "Tests/LabTestSupport", swiftSettings: strict),
     .testTarget(name: "BasicsTests", dependencies: ["Basics", "LabTestSupport"], swiftSettings: strict),
-    .testTarget(name: "SettingsTests", dependencies: ["Settings"], swiftSettings: strict),
+    .testTarget(name: "SettingsTests", dependencies: ["LabTestSupport", "Settings"], swiftSettings: strict),
     .testTarget(
       name: "TensorsTests", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
     .testTarget(

@@ -62,7 +62,8 @@ struct ArrayInputs {
   static func tensor(_ path: String, _ name: String) throws -> Tensor {
     let array = try NpyArray(contentsOf: path)
     guard array.type.isReal else {
-      throw UsageError("\(path): \(name) holds \(array.type); it takes float16, float32 or float64")
+      throw UsageError(
+        "\(path): \(name) holds \(array.type.title); it takes bfloat16, float16, float32 or float64")
     }
     guard array.shape.count == 4, !array.shape.contains(0) else {
       throw UsageError("\(path): shape \(array.shape); \(name) takes [batch, heads, n, d], none of them 0")
@@ -127,7 +128,7 @@ extension AnyAttention {
     guard let path else { return self }
     let array = try NpyArray(contentsOf: path)
     guard array.type.isReal else {
-      throw UsageError("\(path): rotations hold \(array.type); they take real numbers")
+      throw UsageError("\(path): rotations hold \(array.type.title); they take real numbers")
     }
     return AnyAttention(
       try hashing(for: "--rotations").with(rotations: ArrayInputs.finite(array, path), shape: array.shape))

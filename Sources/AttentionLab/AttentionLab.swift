@@ -4,6 +4,7 @@ import Basics
 import Foundation
 import Laboratory
 import Tensors
+import Transformer
 
 /// The program `attnlab`: the root of all subcommands.
 ///
@@ -98,6 +99,11 @@ public struct AttentionLab: ParsableCommand {
     if let code = error as? ExitCode { return code.rawValue }
     if let failure = error as? CheckFailure {
       Terminal.complain(failure.description)
+      return 1
+    }
+    if let diverged = error as? TrainingDiverged {
+      Terminal.complain(
+        "\(arguments.first.map { "attnlab \($0)" } ?? "attnlab"): \(diverged); nothing was overwritten")
       return 1
     }
     if error is Interrupted {

@@ -20,6 +20,9 @@ struct ForwardCommand: ParsableCommand {
       name) are those of evaluation: without dropout, BatchNorm by its running moments. --steps trains on these rows as
       attnlab train does on its own; --set takes the settings of a training (attnlab list training), and accumulation=K
       cuts the rows into K passes.
+
+      The checkpoint may be the folder of a Hugging Face model (config.json beside model.safetensors), as for attnlab
+      swap; through the prediction head of BERT, RoBERTa and DistilBERT there are logits and the loss, but no gradients.
       """,
       examples: [
         "attnlab forward --checkpoint m.safetensors --tokens t.npy --logits l.npy",
@@ -30,7 +33,7 @@ struct ForwardCommand: ParsableCommand {
           + "--json",
       ]))
 
-  @Option(help: "A model.safetensors or checkpoint.safetensors of attnlab train, or one with the same names.")
+  @Option(help: "A model.safetensors or checkpoint.safetensors of attnlab train, or a Hugging Face folder.")
   var checkpoint: String
 
   @Option(help: "Integers [batch, length].")
@@ -86,18 +89,16 @@ struct ForwardCommand: ParsableCommand {
       throw UsageError("nothing to do: give --logits, --loss, --grads or --steps")
     }
     let input = try input()
-    let model = try TransformerModel(
-      contentsOf: checkpoint, catalog: AttentionLab.catalog,
-      context: .limited(threads: threads ?? Parallel.processorCount))
-    try input.validate(for: model.configuration)
-    if let logits {
-      let result = try model.logits(input)
-      try NpyArray(result).write(to: logits)
-    }
+    let pretrained = try Checkpoint.read(checkpoint, threads: threads)
+    let model = pretrained.model
+    try check(input, for: pretrained, isTrained: grads != nil || training != nil)
+    if let logits { try NpyArray(pretrained.logits(input)).write(to: logits) }
     guard needsTargets else { return }
     model.clearGradients()
-    let key = RandomKey(seed: 0)
-    let found = try model.accumulateGradients(input, key: key, training: false)
+    let found =
+      pretrained.hasGradients
+      ? try model.accumulateGradients(input, key: RandomKey(seed: 0), training: false)
+      : try pretrained.loss(input)
     if let grads { try Safetensors(tensors: model.namedGradients()).write(to: grads) }
     let losses = try training.map { try model.fit(input, $0) } ?? []
     if !json { for (step, loss) in losses.enumerated() { print("step \(step + 1)  loss \(loss)") } }
@@ -110,6 +111,20 @@ struct ForwardCommand: ParsableCommand {
         ]).pretty)
     } else if loss {
       print("loss \(found.mean) over \(found.rows) targets, accuracy \(found.accuracy)")
+    }
+  }
+
+  /// Makes sure that a checkpoint can do what is asked of it.
+  private func check(_ input: ModelInput, for pretrained: PretrainedModel, isTrained: Bool) throws {
+    try input.validate(for: pretrained.model.configuration)
+    try pretrained.refusePadding(input.tokens, length: input.length, path: tokens)
+    guard pretrained.predicts || pretrained.model.configuration.classes > 0 else {
+      throw UsageError("\(checkpoint): no head that predicts tokens, so no logits and no loss")
+    }
+    guard !isTrained || pretrained.hasGradients else {
+      throw UsageError(
+        "\(checkpoint): --grads and --steps are not computed through the head of a \(pretrained.family) model; "
+          + "those of GPT-2 and of attnlab train have gradients")
     }
   }
 
@@ -147,20 +162,15 @@ struct ForwardCommand: ParsableCommand {
       }
       input.source = try TokenFile.ids(values, source)
     }
-    func rows(_ path: String?, _ longest: Int) throws -> [Int]? {
-      guard let path else { return nil }
-      let lengths = try TokenFile.integers(path, rank: 1...1).values.map { Int($0) }
-      guard lengths.count == shape[0], lengths.allSatisfy({ (0...longest).contains($0) }) else {
-        throw UsageError("\(path): \(shape[0]) whole numbers from 0 to \(longest) expected")
-      }
-      return lengths
+    let sourceLength = input.source.count / max(1, input.batch)
+    input.lengths = try lengths.map { try TokenFile.lengths($0, rows: shape[0], in: 0...input.length) }
+    input.sourceLengths = try sourceLengths.map {
+      try TokenFile.lengths($0, rows: shape[0], in: 0...sourceLength)
     }
-    input.lengths = try rows(lengths, input.length)
     if let targets, !input.scoresAnything {
       throw UsageError(
         "\(targets): no target counts, all stand behind the end of their rows; at least one is needed")
     }
-    input.sourceLengths = try rows(sourceLengths, input.source.count / max(1, input.batch))
     return input
   }
 }

@@ -41,8 +41,14 @@ struct GenerateCommand: ParsableCommand {
   @Option(help: "Instead of --prompt: integers [length] or [batch, length] (.npy) to continue.")
   var tokens: String?
 
+  @Option(help: "Integers [batch] (.npy): real tokens of each row of --tokens; the rest is padding.")
+  var lengths: String?
+
   @Option(help: "What the encoder of an encoder-decoder reads: integers [length] or [batch, length] (.npy).")
   var source: String?
+
+  @Option(help: "Integers [batch] (.npy): real tokens of each row of --source; the rest is padding.")
+  var sourceLengths: String?
 
   @Option(help: "New tokens, at most.")
   var count = 100
@@ -75,15 +81,13 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     try ThreadFlag.check(threads)
     try checkNumbers()
-    try OutputFiles.check([("--out", out)], inputs: [checkpoint, tokens, source])
+    try OutputFiles.check([("--out", out)], inputs: [checkpoint, tokens, lengths, source, sourceLengths])
     let prompts = try prompts()
-    let sources = try source.map { try TokenFile.rows($0) }
+    let sources = try source.map { try TokenFile.rows($0, lengths: sourceLengths) }
     guard sources.map({ $0.count == prompts.count }) ?? true else {
       throw UsageError("--source has \(sources?.count ?? 0) rows; there are \(prompts.count) to continue")
     }
-    let pretrained = try PretrainedModel(
-      contentsOf: checkpoint, catalog: AttentionLab.catalog,
-      context: .limited(threads: threads ?? Parallel.processorCount))
+    let pretrained = try Checkpoint.read(checkpoint, threads: threads)
     guard pretrained.generates else {
       throw UsageError(
         "\(checkpoint): a model of kind \(pretrained.model.configuration.kind.rawValue) does not generate; "
@@ -114,6 +118,10 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func checkNumbers() throws(UsageError) {
+    guard lengths == nil || tokens != nil else { throw UsageError("--lengths goes with --tokens") }
+    guard sourceLengths == nil || source != nil else {
+      throw UsageError("--source-lengths goes with --source")
+    }
     guard count >= 1 else { throw UsageError("--count \(count): it takes 1 or more") }
     guard temperature >= 0, temperature.isFinite else {
       throw UsageError("--temperature \(temperature): it takes 0 or more")
@@ -130,7 +138,7 @@ struct GenerateCommand: ParsableCommand {
     case (let text?, nil):
       guard !text.isEmpty else { throw UsageError("--prompt is empty: it takes at least one byte of text") }
       return [text.utf8.map { Int32($0) }]
-    case (nil, let path?): return try TokenFile.rows(path)
+    case (nil, let path?): return try TokenFile.rows(path, lengths: lengths)
     default: throw UsageError("give --prompt TEXT or --tokens IDS.npy, one of the two")
     }
   }

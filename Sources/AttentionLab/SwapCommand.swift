@@ -76,9 +76,7 @@ struct SwapCommand: ParsableCommand {
   func run() throws {
     try ThreadFlag.check(threads)
     try OutputFiles.check([("--logits", logits), ("--hidden", hidden)], inputs: [checkpoint, tokens])
-    let context = ExecutionContext.limited(threads: threads ?? Parallel.processorCount)
-    let pretrained = try PretrainedModel(
-      contentsOf: checkpoint, catalog: AttentionLab.catalog, context: context)
+    let pretrained = try Checkpoint.read(checkpoint, threads: threads)
     let attention = try attention(for: pretrained.model.configuration)
     let input = try input(for: pretrained)
     if logits != nil, !pretrained.predicts {
@@ -144,11 +142,7 @@ struct SwapCommand: ParsableCommand {
       throw UsageError("--tokens has its own shape: leave out --n and --batch")
     }
     let rows = try TokenFile.rows(tokens)
-    if let padding = pretrained.paddingToken, let row = rows.firstIndex(where: { $0.contains(padding) }) {
-      throw UsageError(
-        "\(tokens): row \(row) has the token \(padding), this model's padding, which moves the positions of all after "
-          + "it; give rows without padding")
-    }
+    try pretrained.refusePadding(Array(rows.joined()), length: rows[0].count, path: tokens)
     return ModelInput(batch: rows.count, tokens: Array(rows.joined()))
   }
 }

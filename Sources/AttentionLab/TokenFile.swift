@@ -14,7 +14,7 @@ enum TokenFile {
     guard rank.contains(array.shape.count), array.type != .bool, let values = array.integers else {
       let allowed =
         rank == 1...1 ? "[batch]" : rank == 2...2 ? "[batch, length]" : "[batch, length] or [length]"
-      throw UsageError("\(path): \(array.type.rawValue) \(array.shape); integers \(allowed) expected")
+      throw UsageError("\(path): \(array.type.title) \(array.shape); integers \(allowed) expected")
     }
     return (values, array.shape)
   }
@@ -23,7 +23,9 @@ enum TokenFile {
   /// - Throws: `UsageError` for one that does not fit into 32 bits.
   static func ids(_ values: [Int64], _ path: String) throws(UsageError) -> [Int32] {
     try values.map { value throws(UsageError) in
-      guard let id = Int32(exactly: value) else { throw UsageError("\(path): \(value) is no token id") }
+      guard let id = Int32(exactly: value) else {
+        throw UsageError("\(path): \(value) is no token id; it takes whole numbers below \(Int32.max)")
+      }
       return id
     }
   }
@@ -37,5 +39,30 @@ enum TokenFile {
     }
     let ids = try ids(values, path)
     return stride(from: 0, to: ids.count, by: length).map { Array(ids[$0..<$0 + length]) }
+  }
+
+  /// Real tokens of every row of an array: integers `[batch]`.
+  /// - Parameters:
+  ///   - rows: how many rows there are.
+  ///   - range: what a row can have.
+  /// - Throws: `UsageError` for another count or a number out of range; `NpyError`.
+  static func lengths(_ path: String, rows: Int, in range: ClosedRange<Int>) throws -> [Int] {
+    let values = try integers(path, rank: 1...1).values
+    let lengths = values.compactMap { Int(exactly: $0) }.filter(range.contains)
+    guard values.count == rows, lengths.count == rows else {
+      throw UsageError(
+        "\(path): \(rows) whole numbers from \(range.lowerBound) to \(range.upperBound) expected")
+    }
+    return lengths
+  }
+
+  /// The rows of an integer array, each without its padding.
+  /// - Parameter lengths: the file with the real tokens of every row; `nil`: all are real.
+  /// - Throws: as above.
+  static func rows(_ path: String, lengths: String?) throws -> [[Int32]] {
+    let rows = try rows(path)
+    guard let lengths else { return rows }
+    let counts = try self.lengths(lengths, rows: rows.count, in: 1...rows[0].count)
+    return zip(rows, counts).map { Array($0.prefix($1)) }
   }
 }

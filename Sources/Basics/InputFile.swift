@@ -39,9 +39,12 @@ public enum InputFile {
   }
 
   /// The first bytes of a file.
-  /// - Returns: at most `limit` bytes, and whether there are more.
+  /// - Parameter isEnough: called with what has been read so far, the first 64 KiB at first; `nil`: all are wanted.
+  /// - Returns: at most `limit` bytes, and whether there may be more.
   /// - Throws: `Failure` when there is nothing, it cannot be read, or it is a folder or a device.
-  public static func start(of path: String, limit: Int) throws(Failure) -> (bytes: [UInt8], isCut: Bool) {
+  public static func start(
+    of path: String, limit: Int, isEnough: (([UInt8]) -> Bool)? = nil
+  ) throws(Failure) -> (bytes: [UInt8], isCut: Bool) {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw systemError(path) }
     defer { close(file) }
@@ -57,12 +60,13 @@ public enum InputFile {
     // One byte more than is allowed tells a file that is too long from one that just fits. Files below /proc say 0.
     let expected = kind == S_IFREG ? min(Int(status.st_size), limit) + 1 : 1 << 16
     var bytes: [UInt8] = []
-    var piece = max(expected, 1 << 12)
+    var piece = isEnough == nil ? max(expected, 1 << 12) : 1 << 16
     while bytes.count <= limit {
       let wanted = min(piece, limit + 1 - bytes.count)
       guard let more = read(file, upTo: wanted) else { throw systemError(path) }
       if more.isEmpty { return (bytes, false) }
       if bytes.isEmpty { bytes = more } else { bytes += more }
+      if bytes.count <= limit, isEnough?(bytes) == true { return (bytes, true) }
       piece = min(max(bytes.count, 1 << 16), 1 << 26)
     }
     return (Array(bytes.prefix(limit)), true)

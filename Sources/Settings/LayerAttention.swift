@@ -43,10 +43,18 @@ public struct LayerAttention: Hashable, Sendable {
         word = word[..<open].trimmed
       }
       guard !word.isEmpty, !word.contains(" ") else { throw wrong(part) }
+      guard layers.count + count <= mostLayers else {
+        throw ConfigurationError(
+          field: "attention", value: "a list of more than \(mostLayers) layers",
+          allowed: "at most \(mostLayers)")
+      }
       layers += Array(repeating: LayerAttention(word, settings: settings), count: count)
     }
     return layers
   }
+
+  /// The most layers that a line may name: more than any model here has.
+  private static let mostLayers = 10_000
 
   private static func wrong(_ part: String) -> ConfigurationError {
     ConfigurationError(

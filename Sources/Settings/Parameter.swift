@@ -23,6 +23,23 @@ public enum ParameterValue: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+extension ParameterValue {
+  /// As a user would write it: text that would be a number or a truth value without quotes, in quotes.
+  var asWritten: String {
+    guard case .string(let text) = self, ParameterValue(parsing: text) != self else { return description }
+    return "\"\(text)\""
+  }
+
+  /// The whole number that it is: 1000 of `1e3`; else `nil`.
+  var whole: Int? {
+    switch self {
+    case .int(let number): number
+    case .double(let number): Int(exactlyWhole: number)
+    default: nil
+    }
+  }
+}
+
 /// A parameter, declared once: YAML, `--set`, CSV, `attnlab list`, validation and documentation derive from it.
 public struct Parameter<Root: Sendable>: Sendable {
   /// The name that users type.
@@ -43,7 +60,7 @@ public struct Parameter<Root: Sendable>: Sendable {
   /// - Throws: `ConfigurationError` when the type or the range is wrong.
   public func assign(_ value: ParameterValue, to root: inout Root) throws(ConfigurationError) {
     guard set(&root, value) else {
-      throw ConfigurationError(field: name, value: "\(value)", allowed: allowed)
+      throw ConfigurationError(field: name, value: value.asWritten, allowed: allowed)
     }
   }
 
@@ -77,7 +94,7 @@ extension Parameter where Root: ParameterSet {
       name, unit: unit, help: help, allowed: allowed, defaultValue: .int(Root()[keyPath: path]),
       get: { .int($0[keyPath: path]) },
       set: { root, value in
-        guard case .int(let number) = value, range.contains(number) else { return false }
+        guard let number = value.whole, range.contains(number) else { return false }
         root[keyPath: path] = number
         return true
       })
@@ -95,11 +112,9 @@ extension Parameter where Root: ParameterSet {
       defaultValue: value(Root()[keyPath: path]),
       get: { root in root[keyPath: path].map { .int($0) } ?? .string("none") },
       set: { root, value in
-        switch value {
-        case .int(let number) where range.contains(number): root[keyPath: path] = number
-        case .string("none"): root[keyPath: path] = nil
-        default: return false
-        }
+        let number = value.whole
+        guard value == .string("none") || number.map(range.contains) == true else { return false }
+        root[keyPath: path] = number
         return true
       })
   }
@@ -165,8 +180,9 @@ extension Parameter where Root: ParameterSet {
         let numbers: [Int]
         switch value {
         case .list(let given): numbers = given
-        case .int(let given): numbers = [given]
-        default: return false
+        default:
+          guard let given = value.whole else { return false }
+          numbers = [given]
         }
         guard numbers.allSatisfy({ $0 >= 0 }) else { return false }
         root[keyPath: path] = numbers

@@ -1,23 +1,19 @@
 import Basics
 
 extension ParameterValue {
-  /// The value that a user's text stands for, in `--set` and in a line of attention alike: a whole number, a finite
-  /// number, `true` or `false`, a list of whole numbers, else a word.
+  /// The value that a user's text stands for, in `--set`, in YAML and in a line of attention alike: what `CoreScalar`
+  /// says, nothing as `none`, or a list of whole numbers.
   ///
-  /// What is almost a value (`1e999`, `[1,,2]`) is a word: a parameter that takes no words refuses it as it was typed.
-  /// A list is `[1, 2]`, `[1 2]` or `1,2`.
+  /// What is almost a value (`1e999`, `[1,,2]`) is a word, and so are infinities and what is no number: a parameter that
+  /// takes no words refuses it as it was typed. A list is `[1, 2]`, `[1 2]` or `1,2`.
   public init(parsing text: String) {
     let text = text.trimmed
-    if let number = Int(text) {
-      self = .int(number)
-    } else if let number = Double(text), number.isFinite {
-      self = .double(number)
-    } else if text == "true" || text == "false" {
-      self = .bool(text == "true")
-    } else if let list = ParameterValue.list(parsing: text) {
-      self = .list(list)
-    } else {
-      self = .string(text)
+    switch CoreScalar(text) {
+    case .int(let number): self = .int(number)
+    case .double(let number) where number.isFinite: self = .double(number)
+    case .bool(let flag): self = .bool(flag)
+    case .null where !text.isEmpty: self = .string("none")
+    default: self = ParameterValue.list(parsing: text).map { .list($0) } ?? .string(text)
     }
   }
 
@@ -31,7 +27,7 @@ extension ParameterValue {
       isBracketed && !inner.contains(",")
       ? inner.split(whereSeparator: \.isWhitespace)
       : inner.split(separator: ",", omittingEmptySubsequences: false)
-    let numbers = words.map { Int(String($0).trimmed) }
+    let numbers = words.map { CoreScalar($0.trimmed).whole }
     return numbers.contains(nil) ? nil : numbers.compactMap(\.self)
   }
 }

@@ -1,3 +1,4 @@
+import LabTestSupport
 import Settings
 import Testing
 
@@ -16,7 +17,11 @@ import Testing
 
   static let cases: [(String, ParameterValue)] = [
     ("64", .int(64)), (" -3 ", .int(-3)), ("1e-3", .double(0.001)), (".5", .double(0.5)),
-    ("true", .bool(true)), ("False", .string("False")), ("google", .string("google")),
+    ("true", .bool(true)), ("False", .bool(false)), ("TRUE", .bool(true)), ("google", .string("google")),
+    ("yes", .string("yes")), ("null", .string("none")), ("~", .string("none")), ("1e3", .double(1000)),
+    ("1E+3", .double(1000)), ("1.", .double(1)), ("0x10", .int(16)), ("0o17", .int(15)), ("007", .int(7)),
+    ("+5", .int(5)), ("0b1", .string("0b1")), ("1_000", .string("1_000")), ("0x1p3", .string("0x1p3")),
+    ("0x-1", .string("0x-1")), (".", .string(".")), ("1e", .string("1e")), (".inf", .string(".inf")),
     ("[1, 2]", .list([1, 2])), ("[1 2]", .list([1, 2])), ("1,2", .list([1, 2])), ("[]", .list([])),
     // Almost values: they stay words, and a parameter that takes none refuses them.
     ("[1,,2]", .string("[1,,2]")), ("[1,]", .string("[1,]")), ("1,,2", .string("1,,2")),
@@ -31,6 +36,38 @@ import Testing
     if text.contains(","), !text.hasPrefix("[") { return }
     let layer = try #require(try LayerAttention.parse("variant(name=\(text))").first)
     #expect(layer.settings == ["name": value])
+  }
+
+  @Test("a whole number may have an exponent, and quoted numbers stay text, shown with their quotes")
+  func exponentsAndQuotes() throws {
+    let sample = try Sample(settings: ["left": ParameterValue(parsing: "1e3"), "positions": .double(2)])
+    #expect(sample.left == 1000 && sample.positions == [2])
+    for value in [ParameterValue.string("64"), .double(0.5), .double(0x1p54)] {
+      let error = #expect(throws: ConfigurationError.self) { try Sample(settings: ["left": value]) }
+      #expect(error?.value == (value == .string("64") ? "\"64\"" : "\(value)"))
+    }
+  }
+
+  @Test("a line of attention of more layers than a model has is refused before they are made")
+  func longLines() {
+    #expect(throws: ConfigurationError.self) {
+      try LayerAttention.parse(Array(repeating: "full x1000", count: 11).joined(separator: ", "))
+    }
+  }
+
+  @Test("4000 mutated lines of attention: layers or one line", .timeLimit(.minutes(1)))
+  func mutatedLines() {
+    var mutator = Mutator(seed: 44)
+    let lines = [
+      "full x2, sliding-window(left=8, right=0)",
+      "local-global(positions=[1 2], window=1e3) x3, lsh(buckets=16)",
+    ]
+    for number in 0..<4000 {
+      let line = String(decoding: mutator.mutate(Array(lines[number % 2].utf8)), as: UTF8.self)
+      do { #expect(try LayerAttention.parse(line).count <= 10_000) } catch {
+        #expect(!error.description.contains("\n"), "mutation \(number) of seed 44: \(error)")
+      }
+    }
   }
 
   @Test("what is almost a value is refused as it was typed")

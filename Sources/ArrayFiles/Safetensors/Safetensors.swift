@@ -27,6 +27,9 @@ public struct Safetensors: Sendable {
   /// The names of all tensors and arrays, sorted; those of types that are not read are in `unread`.
   public var names: [String] { Set(tensors.keys).union(arrays.keys).sorted() }
 
+  /// The names of all, those of types that are not read included, sorted.
+  public var allNames: [String] { Set(names).union(unread.keys).sorted() }
+
   /// The type of a tensor that is no real tensor: `I64` of an array, `F8_E4M3` of one that is not read; else `nil`.
   public func foreignType(of name: String) -> String? {
     guard tensors[name] == nil else { return nil }
@@ -38,7 +41,7 @@ public struct Safetensors: Sendable {
   public func renamed(path: String, _ name: (String) -> String?) throws(SafetensorsError) -> Safetensors {
     var result = Safetensors(metadata: metadata)
     var origins: [String: String] = [:]
-    for old in Set(names).union(unread.keys).sorted() {
+    for old in allNames {
       let new = name(old) ?? old
       if let other = origins.updateValue(old, forKey: new) {
         throw SafetensorsError(path: path, problem: "\(other) and \(old) are both \(new)")

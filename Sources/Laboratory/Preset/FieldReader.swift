@@ -117,7 +117,7 @@ extension FieldKind where Value == Int {
       ? "a whole number of at least \(range.lowerBound)"
       : "a whole number from \(range.lowerBound) to \(range.upperBound)"
     return FieldKind(words) { node in
-      guard case .scalar(let text, false) = node.content, let value = Int(text) else { return nil }
+      guard let value = node.scalar?.whole else { return nil }
       return range.contains(value) ? value : nil
     }
   }
@@ -128,7 +128,13 @@ extension FieldKind where Value == Int {
 
 extension FieldKind where Value == UInt64 {
   /// A seed.
-  public static let seed = FieldKind("a whole number of at least 0") { $0.text.flatMap { UInt64($0) } }
+  public static let seed = FieldKind("a whole number of at least 0") { node in
+    // Seeds have one bit more than other whole numbers.
+    switch node.scalar {
+    case .double: node.text.flatMap { UInt64($0) } ?? node.scalar?.whole.flatMap { UInt64(exactly: $0) }
+    case let scalar: scalar?.whole.flatMap { UInt64(exactly: $0) }
+    }
+  }
 }
 
 extension FieldKind where Value == Double {
@@ -138,7 +144,7 @@ extension FieldKind where Value == Double {
   /// A number in a range.
   public static func real(_ range: ClosedRange<Double>) -> FieldKind {
     FieldKind("a number from \(range.lowerBound) to \(range.upperBound)") { node in
-      guard case .scalar(let text, false) = node.content, let value = Double(text) else { return nil }
+      guard let value = node.scalar?.number else { return nil }
       return range.contains(value) ? value : nil
     }
   }
@@ -147,8 +153,7 @@ extension FieldKind where Value == Double {
 extension FieldKind where Value == Bool {
   /// true or false.
   public static let flag = FieldKind("true or false") { node in
-    guard case .scalar(let text, false) = node.content else { return nil }
-    return text == "true" ? true : text == "false" ? false : nil
+    if case .bool(let flag) = node.scalar { flag } else { nil }
   }
 }
 

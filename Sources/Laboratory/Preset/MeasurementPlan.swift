@@ -137,9 +137,8 @@ extension Preset {
 extension FieldKind where Value == Int {
   /// `all` (0) or a number of threads.
   static let threads = FieldKind("all or a whole number from 1 to 1024") { node in
-    guard let text = node.text else { return nil }
-    if text == "all" { return 0 }
-    return Int(text).flatMap { (1...1024).contains($0) ? $0 : nil }
+    if node.text == "all" { return 0 }
+    return node.scalar?.whole.flatMap { (1...1024).contains($0) ? $0 : nil }
   }
 }
 
@@ -148,12 +147,9 @@ extension ParameterValue {
   init?(_ node: PresetNode) {
     switch node.content {
     case .scalar(let text, let isQuoted):
-      self =
-        isQuoted
-        ? .string(text)
-        : text.isEmpty || text == "~" || text == "null" ? .string("none") : .init(parsing: text)
+      self = isQuoted ? .string(text) : text.isEmpty ? .string("none") : .init(parsing: text)
     case .list(let nodes):
-      let numbers = nodes.map { $0.text.flatMap { Int($0) } }
+      let numbers = nodes.map { $0.scalar?.whole }
       guard !numbers.contains(nil) else { return nil }
       self = .list(numbers.compactMap(\.self))
     case .mapping: return nil

@@ -52,11 +52,11 @@ public struct Preset: Sendable {
   ///   - catalog: the variants that exist.
   /// - Throws: `UsageError` with file, line and what is allowed.
   public init(file: String, sets: [String] = [], catalog: Catalog) throws(UsageError) {
-    guard let data = FileManager.default.contents(atPath: file) else {
-      throw UsageError("\(file): no such file, or it cannot be read")
-    }
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw UsageError("\(file): not UTF-8 text")
+    let text: String
+    do throws(InputFile.Failure) {
+      text = try InputFile.text(file)
+    } catch {
+      throw UsageError(error.description)
     }
     try self.init(yaml: text, file: file, sets: sets, catalog: catalog)
   }
@@ -76,7 +76,8 @@ public struct Preset: Sendable {
     let url = URL(fileURLWithPath: file)
     name = url.deletingPathExtension().lastPathComponent
     self.file = file
-    source = yaml + sets.map { "# --set \($0)\n" }.joined()
+    source =
+      yaml + (sets.isEmpty || yaml.hasSuffix("\n") ? "" : "\n") + sets.map { "# --set \($0)\n" }.joined()
     var reader = try FieldReader(root)
     title = try reader.value("title", .text, default: "")
     question = try reader.value("question", .text, default: "")

@@ -26,7 +26,9 @@ public enum Quantity {
   }
 
   private static func parse(_ text: String, _ units: [(String, Double)]) -> Double? {
-    let number = text.prefix { $0.isNumber || $0 == "." }
+    guard let number = text.prefixMatch(of: /(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?/)?.output else {
+      return nil
+    }
     let unit = text[number.endIndex...].drop { $0 == " " }
     guard let value = Double(number), let factor = units.first(where: { $0.0 == unit })?.1 else { return nil }
     return value * factor

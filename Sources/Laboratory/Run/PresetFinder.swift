@@ -42,7 +42,7 @@ public enum PresetFinder {
 
   /// The title in a preset's file; empty when it has none or cannot be read.
   public static func title(of file: String) -> String {
-    guard let text = try? String(contentsOfFile: file, encoding: .utf8),
+    guard let text = try? InputFile.text(file),
       let node = try? PresetNode.parse(text, place: { "\(file):\($0)" })
     else { return "" }
     return node["title"]?.text ?? ""

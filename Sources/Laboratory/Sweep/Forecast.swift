@@ -31,9 +31,10 @@ public struct Forecast: Sendable {
   public init(_ cells: [Cell], catalog: Catalog, memoryLimit: Int?) {
     let limit = memoryLimit ?? ProcessMemory.defaultLimit
     let threads = cells.map(\.threads).max() ?? 1
-    let machine = MachinePeak.measure(
-      threads: threads, instructionSet: InstructionSet.default.rawValue, seconds: 0.4)
-    let gflops = (machine.map { $0.peakFlopsAllThreads / 1e9 } ?? 50 * Double(threads)) * Self.assumedShare
+    // More threads than processors are no faster, and are not started to find that out.
+    let workers = min(threads, Parallel.processorCount)
+    let peak = MachinePeak.gflops(threads: workers, instructionSet: InstructionSet.default.rawValue)
+    let gflops = (peak ?? 50 * Double(workers)) * Self.assumedShare
     self.gflops = gflops
     lines = cells.map { Self.line($0, catalog, limit: limit, gflops: gflops) }
   }

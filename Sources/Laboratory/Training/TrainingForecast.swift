@@ -53,7 +53,7 @@ public struct TrainingForecast {
         job: job, parameters: trainer.model.parameterCount, steps: configuration.steps,
         operations: run.operations,
         seconds: step * Double(configuration.steps)
-          + batch * Double(evaluations * configuration.evaluationBatches + extra),
+          + batch * (Double(evaluations) * Double(configuration.evaluationBatches) + Double(extra)),
         bytes: 16 * Double(trainer.model.parameterCount) + run.attentionBytes)
     }
   }

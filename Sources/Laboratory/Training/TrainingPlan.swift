@@ -172,7 +172,7 @@ public struct TrainingPlan: Sendable {
   private static func budgets(_ node: PresetNode) throws(UsageError) -> [Double?] {
     var budgets: [Double?] = []
     for element in node.alternatives {
-      guard let text = element.text, let value = Double(text), value > 0, value.isFinite else {
+      guard let value = element.scalar?.number, value > 0, value.isFinite else {
         throw element.error(
           "compute: \(element.summary) is not allowed; it takes training operations such as 1e12")
       }

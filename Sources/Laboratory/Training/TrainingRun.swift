@@ -161,6 +161,7 @@ public struct TrainingRun {
 
   private func row(_ pace: Pace, seconds: Double, started: Date) throws -> TrainingRow {
     let test = try trainer.evaluate(.test, batches: trainer.configuration.evaluationBatches)
+    guard test.sum.isFinite else { throw TrainingDiverged(step: trainer.step, what: "test loss") }
     var row = identity(started: started)
     let last = trainer.evaluations.last
     row.status = .ok

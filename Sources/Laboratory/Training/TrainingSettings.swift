@@ -17,9 +17,12 @@ public struct TrainingSettings: Sendable {
   /// Reads the sections task, model and training of a YAML file.
   /// - Throws: `UsageError` with file and line.
   public init(file: String) throws(UsageError) {
-    guard let data = FileManager.default.contents(atPath: file),
-      let text = String(validating: data, as: UTF8.self)
-    else { throw UsageError("\(file): no such file, or it cannot be read as text") }
+    let text: String
+    do throws(InputFile.Failure) {
+      text = try InputFile.text(file)
+    } catch {
+      throw UsageError(error.description)
+    }
     guard let root = try PresetNode.parse(text, place: { "\(file):\($0)" }) else {
       throw UsageError("\(file): empty; it takes the sections \(Self.sectionNames)")
     }

@@ -14,7 +14,7 @@ public struct TextError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// Hidden files and folders, symbolic links, empty files and binary files (a zero byte in the first 8 KiB) inside a
 /// folder are passed over. Files are separated by one newline. A text is held in memory, so one beyond a quarter of the
-/// machine's memory is refused, and so is a device or pipe that does not end before that.
+/// machine's memory is refused, and so is a pipe that does not end before that, and any device.
 public struct TextCorpus: Hashable, Sendable {
   /// What the user named.
   public let path: String
@@ -56,14 +56,17 @@ public struct TextCorpus: Hashable, Sendable {
     if isFolder.boolValue {
       (bytes, fileCount) = try TextCorpus.folder(path, limit: limit)
     } else {
-      guard let data = TextCorpus.contents(path, limit: limit) else {
-        throw TextError("\(path): cannot be read; name a file that you may read")
+      let data: [UInt8]
+      do throws(InputFile.Failure) {
+        data = try TextCorpus.contents(path, limit: limit)
+      } catch {
+        throw TextError("\(error); name a text file that you may read")
       }
       guard !data.isEmpty else { throw TextError("\(path): the file is empty; name a text file") }
       guard !TextCorpus.isBinary(data) else {
         throw TextError("\(path): a binary file (it has a zero byte); name a text file")
       }
-      bytes = data
+      bytes = Array(data.prefix(limit))
       fileCount = 1
     }
     guard enough <= TextCorpus.largest || bytes.count <= TextCorpus.largest else {
@@ -79,7 +82,7 @@ public struct TextCorpus: Hashable, Sendable {
     var count = 0
     var unreadable = 0, binary = 0
     for file in try files(below: path) where all.count < limit {
-      guard let data = contents(file, limit: limit - all.count) else {
+      guard let data = try? contents(file, limit: limit - all.count) else {
         unreadable += 1
         continue
       }
@@ -100,26 +103,16 @@ public struct TextCorpus: Hashable, Sendable {
     return (Array(all.prefix(limit)), count)
   }
 
-  /// At most `limit` bytes of a file; no more are read of one that begins as a binary file does.
-  private static func contents(_ file: String, limit: Int) -> [UInt8]? {
-    guard let handle = FileHandle(forReadingAtPath: file) else { return nil }
-    defer { try? handle.close() }
-    var bytes: [UInt8] = []
-    var piece = 1 << 16
-    while bytes.count < limit {
-      do {
-        guard let data = try handle.read(upToCount: min(piece, limit - bytes.count)) else { break }
-        bytes.append(contentsOf: data)
-      } catch {
-        return nil
-      }
-      if isBinary(bytes) { break }
-      piece = min(2 * piece, 1 << 26)
-    }
-    return bytes
+  /// At least `limit` bytes of a file where it has so many, and enough to tell whether it is text; no more are read of
+  /// one that begins as a binary file does.
+  private static func contents(_ file: String, limit: Int) throws(InputFile.Failure) -> [UInt8] {
+    try InputFile.start(of: file, limit: max(limit, binaryPrefix), isEnough: isBinary).bytes
   }
 
-  private static func isBinary(_ bytes: [UInt8]) -> Bool { bytes.prefix(8192).contains(0) }
+  /// The bytes that decide whether a file is binary.
+  private static let binaryPrefix = 8192
+
+  private static func isBinary(_ bytes: [UInt8]) -> Bool { bytes.prefix(binaryPrefix).contains(0) }
 
   /// Regular files below a folder, sorted by path so that every machine reads them in the same order.
   private static func files(below folder: String) throws(TextError) -> [String] {

@@ -172,6 +172,11 @@ public struct ModelConfiguration: ParameterSet {
     {
       if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
     }
+    // A configuration may come from elsewhere than settings: nothing is multiplied before its numbers are in range.
+    for parameter in Self.parameters {
+      var copy = self
+      try parameter.assign(parameter.get(self), to: &copy)
+    }
     try require(width % heads == 0, "heads", heads, "a divisor of the width \(width)")
     try require(heads % effectiveKeyHeads == 0, "keyHeads", keyHeads, "a divisor of the \(heads) heads, or 0")
     let rotary = position == .rope || position == .ropeInterleaved

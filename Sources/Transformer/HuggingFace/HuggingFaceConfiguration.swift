@@ -1,5 +1,6 @@
 import ArrayFiles
-import Foundation
+import Basics
+import Settings
 import Tensors
 
 /// The `config.json` beside a Hugging Face checkpoint, as a `ModelConfiguration`.
@@ -30,24 +31,29 @@ public struct HuggingFaceConfiguration: Sendable {
   /// Reads the text of a `config.json`.
   /// - Parameter path: the file, for error texts.
   /// - Throws: `SafetensorsError` that names the entry that is missing, wrong or not supported.
-  public init(json: Data, path: String) throws(SafetensorsError) {
+  public init(json: [UInt8], path: String) throws(SafetensorsError) {
     func fail(_ problem: String) -> SafetensorsError { SafetensorsError(path: path, problem: problem) }
-    guard let root = try? JSONSerialization.jsonObject(with: json), let entries = root as? [String: Any]
-    else {
+    let root: JSONValue
+    do throws(JSONSyntaxError) {
+      root = try JSONValue(parsing: json)
+    } catch {
+      throw fail("\(error); the config.json of a Hugging Face model expected")
+    }
+    guard case .object = root else {
       throw fail("no JSON object; the config.json of a Hugging Face model expected")
     }
     let known = Family.allCases.map(\.rawValue).joined(separator: ", ")
-    guard let type = entries["model_type"] as? String else {
+    guard let type = root["model_type"].stringValue else {
       throw fail("no model_type; it takes one of \(known)")
     }
     let aliases = ["camembert": "roberta", "xlm-roberta": "roberta"]
     guard let family = Family(rawValue: aliases[type] ?? type) else {
       throw fail("model_type \(type) is not supported; it takes one of \(known)")
     }
-    let reader = ConfigurationReader(entries: entries, path: path)
+    let reader = ConfigurationReader(entries: root, path: path)
     self.family = family
     var model = ModelConfiguration()
-    model.vocabulary = try reader.integer("vocab_size")
+    model.vocabulary = try reader.integer("vocab_size", as: "vocabulary")
     model.position = .learned
     model.norm = .layer
     model.bias = true
@@ -62,31 +68,36 @@ public struct HuggingFaceConfiguration: Sendable {
       }
       model.kind = .decoder
       model.placement = .pre
-      model.width = try reader.integer("n_embd")
-      model.layers = try reader.integer("n_layer")
-      model.heads = try reader.integer("n_head")
-      model.hidden = try reader.integer("n_inner", default: 4 * model.width)
-      model.maximumLength = try reader.integer("n_positions")
+      model.width = try reader.integer("n_embd", as: "width")
+      model.layers = try reader.integer("n_layer", as: "layers")
+      model.heads = try reader.integer("n_head", as: "heads")
+      model.hidden = try reader.integer("n_inner", as: "hidden", default: 4 * model.width)
+      model.maximumLength = try reader.integer("n_positions", as: "maximumLength")
       model.epsilon = try reader.real("layer_norm_epsilon", default: 1e-5)
       model.feedForward = try reader.activation("activation_function", default: "gelu_new")
     case .bert, .roberta:
       try reader.refuse("is_decoder", "add_cross_attention")
-      if let positions = entries["position_embedding_type"] as? String, positions != "absolute" {
-        throw fail("position_embedding_type \(positions) is not supported; it takes absolute")
+      let positions = root["position_embedding_type"]
+      guard positions == .null || positions == .string("absolute") else {
+        throw fail(
+          "position_embedding_type \(positions.stringValue ?? positions.compact) is not supported; it takes absolute"
+        )
       }
-      model.width = try reader.integer("hidden_size")
-      model.layers = try reader.integer("num_hidden_layers")
-      model.heads = try reader.integer("num_attention_heads")
-      model.hidden = try reader.integer("intermediate_size")
+      model.width = try reader.integer("hidden_size", as: "width")
+      model.layers = try reader.integer("num_hidden_layers", as: "layers")
+      model.heads = try reader.integer("num_attention_heads", as: "heads")
+      model.hidden = try reader.integer("intermediate_size", as: "hidden")
       model.epsilon = try reader.real("layer_norm_eps", default: 1e-12)
       model.feedForward = try reader.activation("hidden_act", default: "gelu")
-      model.tokenTypes = try reader.integer("type_vocab_size", default: 2)
-      if family == .roberta { first = try reader.integer("pad_token_id", default: 1, least: 0) + 1 }
+      model.tokenTypes = try reader.integer("type_vocab_size", as: "tokenTypes", default: 2)
+      if family == .roberta {
+        first = try reader.integer("pad_token_id", in: 0...model.vocabulary - 1, default: 1) + 1
+      }
     case .distilbert:
-      model.width = try reader.integer("dim")
-      model.layers = try reader.integer("n_layers")
-      model.heads = try reader.integer("n_heads")
-      model.hidden = try reader.integer("hidden_dim")
+      model.width = try reader.integer("dim", as: "width")
+      model.layers = try reader.integer("n_layers", as: "layers")
+      model.heads = try reader.integer("n_heads", as: "heads")
+      model.hidden = try reader.integer("hidden_dim", as: "hidden")
       model.epsilon = 1e-12
       model.feedForward = try reader.activation("activation", default: "gelu")
     }
@@ -94,10 +105,7 @@ public struct HuggingFaceConfiguration: Sendable {
       model.kind = .encoder
       model.placement = .post
       model.embeddingNorm = true
-      let rows = try reader.integer("max_position_embeddings")
-      guard rows > first else {
-        throw fail("max_position_embeddings \(rows): at least \(first + 1) expected")
-      }
+      let rows = try reader.integer("max_position_embeddings", in: first + 1...first + (1 << 22))
       model.maximumLength = rows - first
     }
     self.model = model
@@ -105,37 +113,65 @@ public struct HuggingFaceConfiguration: Sendable {
   }
 }
 
-/// Typed access to the entries of a `config.json`.
+/// Typed access to the entries of a `config.json`; what is null counts as absent.
 private struct ConfigurationReader {
-  let entries: [String: Any]
+  let entries: JSONValue
   let path: String
 
-  func integer(_ name: String, default fallback: Int? = nil, least: Int = 1) throws(SafetensorsError) -> Int {
-    let entry = entries[name].flatMap { $0 is NSNull ? nil : $0 }
-    if entry == nil, let fallback { return fallback }
-    guard let value = entry as? Int, value >= least else {
-      throw SafetensorsError(
-        path: path,
-        problem:
-          "\(name) \(entry.map { "\($0)" } ?? "is missing"); a whole number of at least \(least) expected")
+  private func fail(_ name: String, _ value: JSONValue, _ allowed: String) -> SafetensorsError {
+    SafetensorsError(
+      path: path, problem: "\(name) \(value == .null ? "is missing" : value.compact); \(allowed) expected")
+  }
+
+  private func whole(_ value: JSONValue) -> Int? {
+    switch value {
+    case .int(let number): number
+    case .double(let number): Int(exactlyWhole: number)
+    default: nil
     }
-    return value
+  }
+
+  /// A whole number in the range of a parameter of our models.
+  func integer(_ name: String, as parameter: String, default fallback: Int? = nil) throws(SafetensorsError)
+    -> Int
+  {
+    let value = entries[name]
+    if value == .null, let fallback { return fallback }
+    guard let declared = ModelConfiguration.parameters.first(where: { $0.name == parameter }) else {
+      preconditionFailure("no parameter \(parameter)")
+    }
+    var scratch = ModelConfiguration()
+    guard let number = whole(value), (try? declared.assign(.int(number), to: &scratch)) != nil,
+      number > 0 || parameter == "tokenTypes"
+    else { throw fail(name, value, declared.allowed) }
+    return number
+  }
+
+  func integer(
+    _ name: String, in range: ClosedRange<Int>, default fallback: Int? = nil
+  ) throws(SafetensorsError) -> Int {
+    let value = entries[name]
+    if value == .null, let fallback, range.contains(fallback) { return fallback }
+    guard let number = whole(value), range.contains(number) else {
+      throw fail(name, value, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
   }
 
   func real(_ name: String, default fallback: Double) throws(SafetensorsError) -> Double {
-    guard let entry = entries[name] else { return fallback }
-    guard let value = entry as? Double, value > 0, value < 1 else {
-      throw SafetensorsError(path: path, problem: "\(name) \(entry); a number between 0 and 1 expected")
+    let value = entries[name]
+    if value == .null { return fallback }
+    guard let number = value.numberValue, number > 0, number < 1 else {
+      throw fail(name, value, "a number between 0 and 1")
     }
-    return value
+    return number
   }
 
   func flag(_ name: String, default fallback: Bool) throws(SafetensorsError) -> Bool {
-    guard let entry = entries[name] else { return fallback }
-    guard let value = entry as? Bool else {
-      throw SafetensorsError(path: path, problem: "\(name) \(entry); true or false expected")
-    }
-    return value
+    let value = entries[name]
+    if value == .null { return fallback }
+    guard case .bool(let flag) = value else { throw fail(name, value, "true or false") }
+    return flag
   }
 
   func refuse(_ names: String...) throws(SafetensorsError) {
@@ -147,7 +183,8 @@ private struct ConfigurationReader {
   func activation(
     _ name: String, default fallback: String
   ) throws(SafetensorsError) -> ModelConfiguration.FeedForwardKind {
-    let text = entries[name] as? String ?? fallback
+    let value = entries[name]
+    let text = value == .null ? fallback : value.stringValue ?? value.compact
     switch text {
     case "gelu": return .gelu
     case "gelu_new", "gelu_pytorch_tanh", "gelu_fast": return .geluTanh

@@ -15,6 +15,16 @@ struct HuggingFaceSource {
   }
   let name: String
   let part: Part
+
+  /// The shape that the stored tensor of a parameter of a shape has.
+  func storedShape(of shape: [Int]) -> [Int] {
+    switch part {
+    case .whole: shape
+    case .transposed: shape.reversed()
+    case .third: shape.count == 2 ? [shape[1], 3 * shape[0]] : [3 * shape[0]]
+    case .rows(let first): [shape[0] + first] + shape.dropFirst()
+    }
+  }
 }
 
 extension HuggingFaceConfiguration {

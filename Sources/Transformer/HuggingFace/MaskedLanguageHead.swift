@@ -17,19 +17,18 @@ struct MaskedLanguageHead {
   /// Takes the head's tensors; `nil` for a checkpoint without one.
   /// - Throws: `SafetensorsError` for a wrong shape, or a head of which a part is missing.
   init?(
-    _ stored: [String: Tensor], _ configuration: HuggingFaceConfiguration, path: String,
+    _ file: Safetensors, _ configuration: HuggingFaceConfiguration, path: String,
     used: inout Set<String>
   ) throws(SafetensorsError) {
     let names = configuration.headNames, model = configuration.model
-    guard configuration.family != .gpt2, stored[names.dense + ".weight"] != nil else { return nil }
-    let file = Safetensors(tensors: stored)
+    guard configuration.family != .gpt2, file.tensors[names.dense + ".weight"] != nil else { return nil }
     weight = try file.finiteTensor(names.dense + ".weight", shape: [model.width, model.width], path: path)
     bias = try file.finiteTensor(names.dense + ".bias", shape: [model.width], path: path)
     gain = try file.finiteTensor(names.norm + ".weight", shape: [model.width], path: path)
     shift = try file.finiteTensor(names.norm + ".bias", shape: [model.width], path: path)
     // A head of its own has a bias of its own; `bias` is then a leftover that no product reads.
     let own = names.decoder.replacing(".weight", with: ".bias")
-    let output = !model.tied && stored[own] != nil ? own : names.bias
+    let output = !model.tied && file.tensors[own] != nil ? own : names.bias
     outputBias = try file.finiteTensor(output, shape: [model.vocabulary], path: path)
     used.formUnion([names.bias, own])
     for name in [names.dense, names.norm] { used.formUnion([name + ".weight", name + ".bias"]) }

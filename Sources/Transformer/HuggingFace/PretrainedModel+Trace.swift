@@ -21,16 +21,38 @@ extension PretrainedModel {
   public func replacingAttention(_ attention: String) throws -> PretrainedModel {
     PretrainedModel(
       model: try model.replacingAttention(attention), family: family, head: head, predicts: predicts,
-      paddingToken: paddingToken, unused: unused)
+      paddingToken: paddingToken, unused: unused, ignored: ignored)
   }
 
   private init(
     model: TransformerModel, family: String, head: MaskedLanguageHead?, predicts: Bool, paddingToken: Int32?,
-    unused: [String]
+    unused: [String], ignored: [String]
   ) {
     (self.model, self.family, self.head, self.predicts, self.unused) = (model, family, head, predicts, unused)
+    self.ignored = ignored
     self.paddingToken = paddingToken
   }
+
+  /// The logits `[batch, length, vocabulary]`, or `[batch, classes]` of a classifier.
+  /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.
+  /// - Precondition: the checkpoint predicts, or classifies.
+  public func logits(_ input: ModelInput) throws -> Tensor {
+    guard head != nil else { return try model.logits(input) }
+    guard let logits = try trace(input).logits else { preconditionFailure("a head makes logits") }
+    return logits.reshaped([input.batch, input.length, model.configuration.vocabulary])
+  }
+
+  /// The loss over counted targets.
+  /// - Throws: as `logits`.
+  public func loss(_ input: ModelInput) throws -> CrossEntropy {
+    guard head != nil else { return try model.loss(input) }
+    let vocabulary = model.configuration.vocabulary
+    var logits = try logits(input).reshaped([input.tokens.count, vocabulary]).contiguous()
+    return model.context.crossEntropy(&logits, targets: input.targets, gradientScale: 0)
+  }
+
+  /// Whether gradients of the loss are computed: not through the head of a masked language model.
+  public var hasGradients: Bool { head == nil }
 
   /// Runs the model block by block and keeps what passes between the blocks.
   /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.

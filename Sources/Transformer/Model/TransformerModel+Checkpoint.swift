@@ -26,29 +26,19 @@ extension TransformerModel {
   }
 
   /// Replaces all parameters and buffers.
-  /// - Throws: `SafetensorsError` for a missing or unknown name or another shape; nothing is changed then.
-  public func setWeights(_ file: Safetensors, path: String, ignoring: (String) -> Bool = { _ in false })
-    throws
-  {
-    let known = Set(layout.slots.map(\.name) + buffers.map(\.name))
-    for name in file.tensors.keys.sorted() where !known.contains(name) && !ignoring(name) {
-      let nearest = nearestName(to: name, among: Array(known)).map { " (did you mean \($0)?)" } ?? ""
-      throw SafetensorsError(path: path, problem: "\(name) is no parameter of this model\(nearest)")
-    }
-    var weights = try Tensor(zeros: state.weights.shape)
-    for slot in layout.slots {
-      let tensor = try file.finiteTensor(slot.name, shape: slot.shape, path: path)
-      tensor.withUnsafePointer { source in
-        weights.withUnsafeMutablePointer { ($0 + slot.offset).update(from: source, count: slot.count) }
-      }
-    }
-    var values = state.buffers
-    for buffer in buffers {
-      let tensor = try file.finiteTensor(buffer.name, shape: [buffer.count], path: path)
-      values.replaceSubrange(buffer.offset..<buffer.offset + buffer.count, with: tensor.array())
-    }
-    state.weights = weights
-    state.buffers = values
+  /// - Throws: `SafetensorsError` for a missing or unknown name, another shape, or a weight that is not finite; nothing
+  ///   is changed then.
+  public func setWeights(_ file: Safetensors, path: String) throws {
+    let values = try layout.values(in: file, buffers, configuration, path: path)
+    state.weights = values.weights
+    state.buffers = values.buffers
+  }
+
+  /// Whether all weights and buffers are finite numbers.
+  /// - Complexity: O(parameters).
+  public var isFinite: Bool {
+    state.buffers.allSatisfy(\.isFinite)
+      && state.weights.withUnsafePointer { values in (0..<layout.count).allSatisfy { values[$0].isFinite } }
   }
 
   /// The configuration as text by name: the metadata `model.<name>` of a checkpoint.
@@ -73,5 +63,42 @@ extension ModelConfiguration {
         name == "model.attention" ? .string(text) : ParameterValue(parsing: text)
     }
     try self.init(settings: settings)
+  }
+}
+
+extension ParameterLayout {
+  /// The parameters and buffers of a file of this program, in the order of the layout.
+  ///
+  /// Moments of an optimiser, a copy of tied output weights, and tensors of types that no weight has are passed over.
+  /// - Throws: `SafetensorsError`; every shape is compared before anything is allocated.
+  func values(
+    in file: Safetensors, _ buffers: [BufferSlot], _ configuration: ModelConfiguration, path: String
+  ) throws -> (weights: Tensor, buffers: [Float]) {
+    let known = Set(slots.map(\.name) + buffers.map(\.name))
+    for name in file.tensors.keys.sorted() where !known.contains(name) && file.arrays[name] == nil {
+      if CheckpointNames.isIdle(name, in: configuration) { continue }
+      let nearest = nearestName(to: name, among: Array(known)).map { " (did you mean \($0)?)" } ?? ""
+      throw SafetensorsError(path: path, problem: "\(name) is no parameter of this model\(nearest)")
+    }
+    for slot in slots { _ = try file.tensor(slot.name, shape: slot.shape, path: path) }
+    var weights = try Tensor(zeros: [count])
+    for slot in slots {
+      try weights.set(slot, to: file.finiteTensor(slot.name, shape: slot.shape, path: path))
+    }
+    var values: [Float] = []
+    for buffer in buffers {
+      values += try file.finiteTensor(buffer.name, shape: [buffer.count], path: path).array()
+    }
+    return (weights, values)
+  }
+}
+
+extension Tensor {
+  /// Copies a parameter's values to its place in a flat array.
+  mutating func set(_ slot: ParameterSlot, to values: Tensor) {
+    let values = values.contiguous()
+    values.withUnsafePointer { source in
+      withUnsafeMutablePointer { ($0 + slot.offset).update(from: source, count: slot.count) }
+    }
   }
 }

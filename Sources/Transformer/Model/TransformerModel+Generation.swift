@@ -74,10 +74,11 @@ extension TransformerModel {
         allowed: "a decoder or an encoder-decoder to generate")
     }
     try ModelInput(batch: 1, tokens: prompt, source: source).validate(for: configuration)
-    if configuration.position == .learned, prompt.count + count > configuration.maximumLength {
+    // The last new token is not read, so it takes no row of the table.
+    let most = configuration.maximumLength - prompt.count + 1
+    if configuration.position == .learned, count > most {
       throw ConfigurationError(
-        field: "count", value: "\(count)",
-        allowed: "at most \(configuration.maximumLength - prompt.count) after a prompt of \(prompt.count)")
+        field: "count", value: "\(count)", allowed: "at most \(most) after a prompt of \(prompt.count)")
     }
     let isCached =
       try useCache

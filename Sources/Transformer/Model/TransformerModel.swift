@@ -35,9 +35,26 @@ public final class TransformerModel {
 
   /// Builds a model with initial weights.
   /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`.
-  public init(_ configuration: ModelConfiguration, catalog: Catalog, context: ExecutionContext = .recycling())
-    throws
-  {
+  public convenience init(
+    _ configuration: ModelConfiguration, catalog: Catalog, context: ExecutionContext = .recycling()
+  ) throws {
+    try self.init(configuration, catalog: catalog, context: context) { layout, buffers in
+      let key = RandomKey(seed: UInt64(configuration.seed))("weights")
+      return (
+        try layout.initialValues(key: key),
+        buffers.flatMap { [Float](repeating: $0.initial, count: $0.count) }
+      )
+    }
+  }
+
+  /// Builds a model around weights.
+  /// - Parameter weights: makes the flat array of parameters and that of buffers. It is called once the layout is known
+  ///   and before anything is allocated, so that a file's shapes can be compared with it.
+  /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`; what `weights` throws.
+  init(
+    _ configuration: ModelConfiguration, catalog: Catalog, context: ExecutionContext,
+    weights: (ParameterLayout, [BufferSlot]) throws -> (weights: Tensor, buffers: [Float])
+  ) throws {
     try configuration.validate(in: catalog)
     self.configuration = configuration
     self.catalog = catalog
@@ -90,9 +107,8 @@ public final class TransformerModel {
     }
     self.layout = layout
     self.buffers = buffers
-    state = try ModelState(
-      weights: layout.initialValues(key: key("weights")),
-      buffers: buffers.flatMap { [Float](repeating: $0.initial, count: $0.count) })
+    let values = try weights(layout, buffers)
+    state = try ModelState(weights: values.weights, buffers: values.buffers)
   }
 
   /// The same weights with other attention in its layers: how a trained model fares under another variant.

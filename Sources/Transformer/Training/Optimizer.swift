@@ -13,6 +13,13 @@ struct OptimizerState {
     second = configuration.optimizer == .adamw ? try Tensor(zeros: [count]) : nil
   }
 
+  /// Whether all moments are finite numbers. - Complexity: O(parameters).
+  var isFinite: Bool {
+    [first, second].compactMap(\.self).allSatisfy { moments in
+      moments.withUnsafePointer { values in (0..<moments.count).allSatisfy { values[$0].isFinite } }
+    }
+  }
+
   /// One step from the model's gradients; returns their norm before clipping. Weight decay touches matrices only.
   mutating func apply(
     _ configuration: TrainingConfiguration, step: Int, to model: TransformerModel
@@ -20,7 +27,9 @@ struct OptimizerState {
     let norm = try model.gradientNorm()
     let factor = configuration.clip > 0 && norm > configuration.clip ? configuration.clip / norm : 1
     // Beyond 2⁶³ a square overflows, and an infinite second moment would stop its weight for ever.
-    guard norm.isFinite, second == nil || norm * factor < 0x1p63 else { throw TrainingDiverged(step: step) }
+    guard norm.isFinite, second == nil || norm * factor < 0x1p63 else {
+      throw TrainingDiverged(step: step, what: "gradients or their squares")
+    }
     let rate = configuration.learningRate(at: step, width: model.configuration.width)
     let context = model.context
     for (range, decays) in model.layout.decayRanges {
@@ -47,13 +56,21 @@ struct OptimizerState {
   }
 }
 
-/// Training whose attention scores or gradients, or for AdamW the squares of these, are no longer finite.
+/// Training whose attention scores, loss, gradients (for AdamW their squares too) or weights are no longer finite.
 public struct TrainingDiverged: Error, Hashable, Sendable, CustomStringConvertible {
-  /// The step at which it was seen.
-  public let step: Int
+  /// The step at which it was seen; `nil`: after the last.
+  public let step: Int?
+  /// What is not finite: `attention scores`, `gradients`, `weights`, `training loss`.
+  public let what: String
+
+  /// Creates the error.
+  public init(step: Int?, what: String) { (self.step, self.what) = (step, what) }
+
   /// One line.
   public var description: String {
-    "training diverged: the scores or gradients of step \(step), or their squares, are not finite; a lower learningRate or a clip helps"
+    let place = step.map { " of step \($0)" } ?? " at the end"
+    return "training diverged: the \(what)\(place) \(what.hasSuffix("loss") ? "is" : "are") not finite; "
+      + "a lower learningRate or a clip helps"
   }
 }
 
@@ -79,8 +96,9 @@ extension TransformerModel {
             input(number), smoothing: configuration.labelSmoothing,
             factor: 1 / Double(configuration.accumulation),
             key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number)))
-      } catch is ScoreOverflow { throw TrainingDiverged(step: step) }
+      } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     }
+    guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "training loss") }
     return (loss, try optimizer.apply(configuration, step: step, to: self))
   }
 
@@ -96,11 +114,13 @@ extension TransformerModel {
     }
     let rows = input.batch / passes
     var optimizer = try OptimizerState(configuration, count: layout.count)
-    return try (1...configuration.steps).map { step in
+    let losses = try (1...configuration.steps).map { step in
       try advance(configuration, step: step, &optimizer) { number in
         let first = number % passes * rows
         return input.rows(first..<first + rows)
       }.loss.mean
     }
+    guard isFinite else { throw TrainingDiverged(step: nil, what: "weights") }
+    return losses
   }
 }

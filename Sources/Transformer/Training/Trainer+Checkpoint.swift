@@ -7,8 +7,10 @@ import Tensors
 
 extension Trainer {
   /// Writes model, moments and counters into one file, whole or not at all.
-  /// - Throws: `SafetensorsError`.
+  /// - Throws: `SafetensorsError`; `TrainingDiverged` when a weight is not finite: an earlier file stays as it is.
   public func save(to path: String) throws {
+    guard model.isFinite else { throw TrainingDiverged(step: step, what: "weights") }
+    guard optimizer.isFinite else { throw TrainingDiverged(step: step, what: "moments of the optimiser") }
     var tensors = model.namedWeights()
     tensors["optimizer.first"] = optimizer.first
     if let second = optimizer.second { tensors["optimizer.second"] = second }
@@ -70,39 +72,48 @@ extension Trainer {
       return text
     }
     func number(_ name: String) throws -> Int {
-      guard let value = Int(try state(name)) else {
-        throw SafetensorsError(path: path, problem: "state.\(name) is no number")
+      let text = try state(name)
+      guard let value = Int(text), Trainer.counts.contains(value) else {
+        throw SafetensorsError(
+          path: path,
+          problem: "state.\(name) is \(text); a whole number from 0 to \(Trainer.counts.upperBound) expected")
       }
       return value
     }
     let moments = [model.layout.count]
-    let first = try file.tensor("optimizer.first", shape: moments, path: path)
+    let first = try file.finiteTensor("optimizer.first", shape: moments, path: path)
     let second =
-      optimizer.second == nil ? nil : try file.tensor("optimizer.second", shape: moments, path: path)
+      optimizer.second == nil ? nil : try file.finiteTensor("optimizer.second", shape: moments, path: path)
     let counters = (
       step: try number("step"), tokens: try number("tokens"), without: try number("evaluationsWithoutBetter"),
       best: real(try state("bestLoss")), running: try state("running").split(separator: " ").map(String.init),
       evaluations: try state("evaluations").split(separator: ";")
     )
-    guard counters.running.count == 3 else {
+    guard counters.running.count == 3, let rows = Int(counters.running[1]), Trainer.counts.contains(rows),
+      let correct = Int(counters.running[2]), (0...rows).contains(correct)
+    else {
       throw SafetensorsError(path: path, problem: "state.running is torn")
     }
-    try model.setWeights(file, path: path) { $0.hasPrefix("optimizer.") }
-    optimizer.first = first
-    optimizer.second = second
-    (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
-    bestLoss = counters.best
-    running = CrossEntropy(
-      sum: real(counters.running[0]), rows: Int(counters.running[1]) ?? 0,
-      correct: Int(counters.running[2]) ?? 0)
-    evaluations = counters.evaluations.compactMap { line in
+    let evaluations = try counters.evaluations.map { line in
       let parts = line.split(separator: " ").map(String.init)
-      guard parts.count == 5, let step = Int(parts[0]), let tokens = Int(parts[1]) else { return nil }
+      guard parts.count == 5, let step = Int(parts[0]), let tokens = Int(parts[1]),
+        Trainer.counts.contains(step), Trainer.counts.contains(tokens)
+      else { throw SafetensorsError(path: path, problem: "state.evaluations is torn") }
       return Evaluation(
         step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
         validationAccuracy: real(parts[4]))
     }
+    try model.setWeights(file, path: path)
+    optimizer.first = first
+    optimizer.second = second
+    (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
+    bestLoss = counters.best
+    running = CrossEntropy(sum: real(counters.running[0]), rows: rows, correct: correct)
+    self.evaluations = evaluations
   }
+
+  /// What a counter of steps, tokens or rows can come to; sums of two such numbers are whole numbers still.
+  static let counts = 0...(1 << 53)
 
   /// A number as its bits: a decimal form could round.
   private func bits(_ value: Double) -> String { String(value.bitPattern, radix: 16) }
@@ -113,8 +124,9 @@ extension Trainer {
 
 extension TransformerModel {
   /// Writes the model alone, for other programs and `attnlab forward`.
-  /// - Throws: `SafetensorsError`.
+  /// - Throws: `SafetensorsError`; `TrainingDiverged` when a weight is not finite: an earlier file stays as it is.
   public func save(to path: String) throws {
+    guard isFinite else { throw TrainingDiverged(step: nil, what: "weights") }
     try Safetensors(tensors: namedWeights(), metadata: metadata).write(to: path)
   }
 
@@ -123,8 +135,10 @@ extension TransformerModel {
   public convenience init(
     contentsOf path: String, catalog: Catalog, context: ExecutionContext = .recycling()
   ) throws {
-    let file = try Safetensors(contentsOf: path)
-    try self.init(ModelConfiguration(metadata: file.metadata, path: path), catalog: catalog, context: context)
-    try setWeights(file, path: path) { $0.hasPrefix("optimizer.") }
+    let file = try Safetensors(contentsOf: path).renamed(path: path, CheckpointNames.withoutWrappers)
+    let configuration = try ModelConfiguration(metadata: file.metadata, path: path)
+    try self.init(configuration, catalog: catalog, context: context) { layout, buffers in
+      try layout.values(in: file, buffers, configuration, path: path)
+    }
   }
 }

@@ -138,6 +138,7 @@ public final class Trainer {
 
   private func evaluateNow() throws -> Evaluation {
     let loss = try evaluate(.validation, batches: configuration.evaluationBatches)
+    guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "validation loss") }
     let evaluation = Evaluation(
       step: step, tokens: tokens, trainLoss: running.mean, validationLoss: loss.mean,
       validationAccuracy: loss.accuracy)
