@@ -125,8 +125,9 @@ struct SwapCommand: ParsableCommand {
     let model = pretrained.model.configuration
     guard let tokens else {
       let length = n ?? min(128, model.position == .learned ? model.maximumLength : 128), rows = batch ?? 1
-      guard length >= 1, rows >= 1 else {
-        throw UsageError("--n \(length) --batch \(rows): both take at least 1")
+      guard length >= 1, rows >= 1, rows <= (1 << 28) / length else {
+        throw UsageError(
+          "--n \(length) --batch \(rows): both take at least 1, and at most 2^28 tokens together")
       }
       var generator = RandomKey(seed: seed)("swap").generator()
       let padding = pretrained.paddingToken

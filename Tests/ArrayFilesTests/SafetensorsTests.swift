@@ -150,8 +150,8 @@ private func inFolder(_ body: (String) throws -> Void) throws {
     ("{\"a", 0, "a string without end"),
     ("", 0, "no valid JSON"),
     (
-      String(repeating: "[", count: 65) + String(repeating: "]", count: 65), 0,
-      "the header: more than 64 levels of lists and objects at byte 64"
+      String(repeating: "[", count: 257) + String(repeating: "]", count: 257), 0,
+      "the header is JSON that is not read here: more than 256 levels at byte 256"
     ),
     ("{\"\\ud800\":1}", 0, "half a surrogate pair"), ("{\"\\q\":1}", 0, "an unknown escape"),
   ]

@@ -129,7 +129,7 @@ import Testing
     ),
     ("variants: full\nn: many\n", "p.yaml:2: n: many is not allowed; it takes a whole number from 1 to"),
     ("variants: full\nn: 8.5\n", "p.yaml:2: n: 8.5 is not allowed; it takes a whole number from 1 to"),
-    ("variants: full\nn: \"8\"\n", "p.yaml:2: n: 8 is not allowed; it takes a whole number from 1 to"),
+    ("variants: full\nn: \"8\"\n", "p.yaml:2: n: \"8\" is not allowed; it takes a whole number from 1 to"),
     ("variants: full\nn: [8, 8]\n", "p.yaml:2: n: 8 appears twice"),
     ("variants: full\nn: []\n", "p.yaml:2: n: an empty list; it takes a whole number"),
     ("variants: full\n", "p.yaml:1: n is missing; it takes a whole number or a list of them"),

@@ -14,6 +14,23 @@ import Testing
     "maximumLength": .int(40), "tied": .bool(false),
   ]
 
+  @Test(
+    "a full position table is continued by the one token that needs no row of it", arguments: [true, false])
+  func fullTable(useCache: Bool) throws {
+    var settings = Self.base
+    settings.merge(["position": .string("learned"), "maximumLength": .int(6)]) { $1 }
+    let model = try TransformerModel(
+      ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
+    for (prompt, most) in [(6, 1), (4, 3)] {
+      let tokens = (0..<prompt).map { Int32($0) }
+      #expect(try model.generate(prompt: tokens, count: most, useCache: useCache).tokens.count == most)
+      let error = #expect(throws: ConfigurationError.self) {
+        try model.generate(prompt: tokens, count: most + 1, useCache: useCache)
+      }
+      #expect(error?.allowed == "at most \(most) after a prompt of \(prompt)")
+    }
+  }
+
   @Test(arguments: [
     ["attention": ParameterValue.string("full")],
     ["attention": .string("full"), "position": .string("alibi"), "keyHeads": .int(1)],

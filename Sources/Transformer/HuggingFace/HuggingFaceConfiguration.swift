@@ -34,7 +34,7 @@ public struct HuggingFaceConfiguration: Sendable {
   public init(json: [UInt8], path: String) throws(SafetensorsError) {
     func fail(_ problem: String) -> SafetensorsError { SafetensorsError(path: path, problem: problem) }
     let root: JSONValue
-    do throws(JSONSyntaxError) {
+    do throws(JSONError) {
       root = try JSONValue(parsing: json)
     } catch {
       throw fail("\(error); the config.json of a Hugging Face model expected")

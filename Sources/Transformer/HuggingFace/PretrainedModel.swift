@@ -110,9 +110,10 @@ public struct PretrainedModel {
         path: folder,
         problem: "no model.safetensors in this folder (other formats, such as .bin, are not read)")
     }
+    let json = try text(index)
     let map: [JSONValue.Member]
-    do throws(JSONSyntaxError) {
-      map = try JSONValue(parsing: text(index))["weight_map"].members
+    do throws(JSONError) {
+      map = try JSONValue(parsing: json)["weight_map"].members
     } catch {
       throw SafetensorsError(path: index, problem: "\(error)")
     }
