@@ -54,7 +54,10 @@ import Testing
     arguments: [
       ("1e999", "the number 1e999 is beyond double precision at byte 5"),
       ("{\"a\": 1, \"a\": 2}", "the name a a second time at byte 12"),
-      (String(repeating: "[", count: 257) + String(repeating: "]", count: 257), "more than 256 levels at byte 256"),
+      (
+        String(repeating: "[", count: 257) + String(repeating: "]", count: 257),
+        "more than 256 levels at byte 256"
+      ),
     ])
   func validButNotRead(text: String, problem: String) {
     let error = #expect(throws: JSONError.self) { try JSONValue(parsing: text) }

@@ -20,9 +20,10 @@ import Testing
   /// Runs the program with at most so many KiB of address space.
   private func run(kibibytes: Int, _ arguments: [String]) throws -> (code: Int32, errors: String) {
     let process = Process(), errors = Pipe()
+    let program = URL(fileURLWithPath: BuiltProgram.attnlab.path).standardizedFileURL.path
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
     process.arguments =
-      ["-c", "ulimit -v \(kibibytes); exec \"$@\"", "sh", BuiltProgram.attnlab.path] + arguments
+      ["-c", "ulimit -v \(kibibytes); exec \"$@\"", "sh", program] + arguments
     process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
     process.standardError = errors
     process.standardOutput = FileHandle.nullDevice

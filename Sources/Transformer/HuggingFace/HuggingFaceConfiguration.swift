@@ -123,14 +123,6 @@ private struct ConfigurationReader {
       path: path, problem: "\(name) \(value == .null ? "is missing" : value.compact); \(allowed) expected")
   }
 
-  private func whole(_ value: JSONValue) -> Int? {
-    switch value {
-    case .int(let number): number
-    case .double(let number): Int(exactlyWhole: number)
-    default: nil
-    }
-  }
-
   /// A whole number in the range of a parameter of our models.
   func integer(_ name: String, as parameter: String, default fallback: Int? = nil) throws(SafetensorsError)
     -> Int
@@ -141,7 +133,7 @@ private struct ConfigurationReader {
       preconditionFailure("no parameter \(parameter)")
     }
     var scratch = ModelConfiguration()
-    guard let number = whole(value), (try? declared.assign(.int(number), to: &scratch)) != nil,
+    guard let number = value.wholeValue, (try? declared.assign(.int(number), to: &scratch)) != nil,
       number > 0 || parameter == "tokenTypes"
     else { throw fail(name, value, declared.allowed) }
     return number
@@ -152,7 +144,7 @@ private struct ConfigurationReader {
   ) throws(SafetensorsError) -> Int {
     let value = entries[name]
     if value == .null, let fallback, range.contains(fallback) { return fallback }
-    guard let number = whole(value), range.contains(number) else {
+    guard let number = value.wholeValue, range.contains(number) else {
       throw fail(name, value, "a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     return number
