@@ -14,9 +14,9 @@ struct ApplyCommand: ParsableCommand {
     abstract: "Run a variant on NumPy arrays [batch, heads, n, d]; write output, log-sum-exp and gradients.",
     discussion: HelpText.page(
       """
-      Arrays are bfloat16 (as ml_dtypes writes it), float16, float32 or float64; results are float32. --precision bfloat16 rounds q, k and v once.
-      Fewer heads of k than of q means grouped queries;
-      another length of k means cross-attention. attnlab mask with the same settings and seed shows the pattern.
+      Arrays are bfloat16 (as ml_dtypes writes it), float16, float32 or float64; results are float32. --precision
+      bfloat16 rounds q, k and v once. Fewer heads of k than of q means grouped queries; another length of k means
+      cross-attention. attnlab mask with the same settings and seed shows the pattern.
       """,
       examples: [
         "attnlab apply sliding-window --q q.npy --k k.npy --v v.npy --out o.npy --causal --set left=255",

@@ -25,7 +25,7 @@ public enum MachinePeak {
     guard let set = InstructionSet(rawValue: instructionSet), InstructionSet.available.contains(set) else {
       return nil
     }
-    return Calibration.peakFlops(instructionSet: set, threads: threads, seconds: 0.2) / 1e9
+    return MachineLimits.peakFlops(instructionSet: set, threads: threads, seconds: 0.2) / 1e9
   }
 
   /// The peak for a cell in GFLOP/s: of what its pass multiplies.
