@@ -57,8 +57,8 @@ struct JSONScanner {
     repeat {
       skipSpace()
       let name = try string()
-      guard names.insert(name).inserted else { throw error("the name \(name) a second time", isValid: true) }
-      guard take(":") else { throw error("no colon after \(name)") }
+      guard names.insert(name).inserted else { throw error("the name \(shown(name)) a second time", isValid: true) }
+      guard take(":") else { throw error("no colon after \(shown(name))") }
       members.append(.init(key: name, value: try value(depth: depth + 1)))
     } while take(",")
     guard take("}") else { throw error("no comma or closing brace") }

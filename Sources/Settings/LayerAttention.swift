@@ -58,7 +58,7 @@ public struct LayerAttention: Hashable, Sendable {
 
   private static func wrong(_ part: String) -> ConfigurationError {
     ConfigurationError(
-      field: "attention", value: part.trimmed.isEmpty ? "an empty entry" : part.trimmed,
+      field: "attention", value: part.trimmed.isEmpty ? "an empty entry" : shown(part.trimmed),
       allowed: "a list such as: sliding-window(left=63) x3, full")
   }
 

@@ -145,7 +145,7 @@ import Testing
     ),
     (
       "junk before", file("junk" + header("<f4", "(1,)"), [0, 0, 0, 0]),
-      "the header is not a NumPy header: \"junk{'descr': '<f4', 'fortran_order': False, 'shape': (1,), \""
+      "the header is not a NumPy header: junk{'descr': '<f4', 'fortran_order': False, 'sh…e': (1,), }\\n (62 characters)"
     ),
     (
       "junk behind", file(header("<f4", "(1,)") + " junk", [0, 0, 0, 0]),

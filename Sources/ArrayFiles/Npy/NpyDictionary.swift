@@ -1,3 +1,5 @@
+import Basics
+
 /// Reads the dictionary of a `.npy` header: the three keys that NumPy writes, each once, and nothing around them.
 ///
 /// The grammar is that of a Python literal as far as NumPy uses it: strings in either quotes, `True` and `False`,
@@ -25,7 +27,7 @@ struct NpyDictionary {
       guard case .text(let key)? = try value(), take(":"), let value = try value() else { throw noHeader() }
       guard ["descr", "fortran_order", "shape"].contains(key), values[key] == nil else {
         throw fail(
-          "the header has the key \(key)\(values[key] == nil ? "" : " twice"); descr, fortran_order and shape expected"
+          "the header has the key \(shown(key))\(values[key] == nil ? "" : " twice"); descr, fortran_order and shape expected"
         )
       }
       values[key] = value
@@ -68,10 +70,10 @@ struct NpyDictionary {
 
     var description: String {
       switch self {
-      case .text(let text): "'\(text)'"
+      case .text(let text): "'\(shown(text))'"
       case .flag(let flag): flag ? "True" : "False"
       case .tuple(let extents): "(" + extents.map { "\($0)," }.joined(separator: " ") + ")"
-      case .other(let text): text
+      case .other(let text): shown(text)
       }
     }
   }
@@ -139,7 +141,7 @@ struct NpyDictionary {
   private func fail(_ problem: String) -> NpyError { NpyError(path: path, problem: problem) }
 
   private func noHeader() -> NpyError {
-    fail("the header is not a NumPy header: \(String(characters.prefix(60)).debugDescription)")
+    fail("the header is not a NumPy header: \(shown(String(characters), limit: 60))")
   }
 }
 

@@ -1,3 +1,5 @@
+import Basics
+
 /// A file that cannot be read or written as a NumPy array.
 public struct NpyError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The file, as the user named it.
@@ -12,5 +14,5 @@ public struct NpyError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   /// One line: the file, what is wrong.
-  public var description: String { "\(path): \(problem)" }
+  public var description: String { "\(path): \(visible(problem))" }
 }

@@ -1,3 +1,4 @@
+import Basics
 import Tensors
 
 /// Named tensors in a file: the safetensors format.
@@ -170,5 +171,5 @@ public struct SafetensorsError: Error, Hashable, Sendable, CustomStringConvertib
   }
 
   /// One line: the file, what is wrong.
-  public var description: String { "\(path): \(problem)" }
+  public var description: String { "\(path): \(visible(problem))" }
 }

@@ -153,14 +153,29 @@ extension FieldKind where Value: Sendable {
   /// The kind of a column, as YAML writes it: words get the nearest one suggested.
   init(_ kind: ColumnKind<Value>) {
     self.init(kind.allowed) { node throws(UsageError) in
-      guard case .scalar(let text, let isQuoted) = node.content else { return nil }
-      let isNumber = kind.type == "whole number" || kind.type == "number" || kind.type == "true or false"
-      guard !(isQuoted && isNumber) else { return nil }
+      guard let text = node.word(for: kind.type) else { return nil }
       if case .value(let value) = kind.read(text) { return value }
       guard kind.allowed.hasPrefix("one of ") else { return nil }
       let words = kind.allowed.dropFirst(7).split(separator: ", ").map(String.init)
       guard let nearest = nearestName(to: text, among: words) else { return nil }
       throw node.error("\(text) is not allowed; did you mean \(nearest)? It takes \(kind.allowed)")
+    }
+  }
+}
+
+extension PresetNode {
+  /// A scalar as a column of a type would write it: `1000` of `1e3` and `0x3E8`, `true` of `True`; text as it is.
+  /// `nil`: a list, a mapping, or a word that means nothing of that type, such as a quoted number.
+  fileprivate func word(for type: String) -> String? {
+    guard let text, let scalar else { return nil }
+    switch (type, scalar) {
+    case ("true or false", .bool(let flag)): return "\(flag)"
+    case ("whole number", .int), ("whole number", .double):
+      // Seeds have one bit more than other whole numbers.
+      return scalar.whole.map { "\($0)" } ?? (UInt64(text) == nil ? nil : text)
+    case ("number", .int), ("number", .double): return scalar.number.map { "\($0)" }
+    case ("true or false", _), ("whole number", _), ("number", _): return nil
+    default: return text
     }
   }
 }

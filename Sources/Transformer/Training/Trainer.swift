@@ -1,3 +1,4 @@
+import AttentionCore
 import Basics
 import Settings
 import Tasks
@@ -154,10 +155,12 @@ public final class Trainer {
   }
 
   /// The loss of the first batches of a split.
-  /// - Throws: what the task and attention throw.
+  /// - Throws: `TrainingDiverged` when scores overflow; what the task and attention throw.
   public func evaluate(_ split: Split, batches: Int) throws -> CrossEntropy {
     var total = CrossEntropy()
-    for index in 0..<batches { total = total + (try model.loss(try input(split, index: index))) }
+    do {
+      for index in 0..<batches { total = total + (try model.loss(try input(split, index: index))) }
+    } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     return total
   }
 
