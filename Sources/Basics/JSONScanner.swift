@@ -57,7 +57,9 @@ struct JSONScanner {
     repeat {
       skipSpace()
       let name = try string()
-      guard names.insert(name).inserted else { throw error("the name \(shown(name)) a second time", isValid: true) }
+      guard names.insert(name).inserted else {
+        throw error("the name \(shown(name)) a second time", isValid: true)
+      }
       guard take(":") else { throw error("no colon after \(shown(name))") }
       members.append(.init(key: name, value: try value(depth: depth + 1)))
     } while take(",")

@@ -217,7 +217,7 @@ import Testing
     ),
     (
       ["apply", "full", "--q", "whole.npy", "--k", "k.npy", "--v", "v.npy", "--out", "o.npy"],
-      "attnlab apply: whole.npy: q holds int32; it takes float16, float32 or float64"
+      "attnlab apply: whole.npy: q holds int32; it takes bfloat16, float16, float32 or float64"
     ),
     (
       ["apply", "full", "--q", "nan.npy", "--k", "k.npy", "--v", "v.npy", "--out", "o.npy"],

@@ -213,7 +213,9 @@ import Testing
 }
 
 @Suite struct QuantityTests {
-  @Test(arguments: [("8GiB", 8 << 30), ("512MiB", 512 << 20), ("1.5 kB", 1500), ("100", 100), ("64B", 64), ("1e3", 1000)])
+  @Test(arguments: [
+    ("8GiB", 8 << 30), ("512MiB", 512 << 20), ("1.5 kB", 1500), ("100", 100), ("64B", 64), ("1e3", 1000),
+  ])
   func sizes(text: String, bytes: Int) { #expect(Quantity.bytes(text) == bytes) }
 
   @Test(arguments: [("60s", 60.0), ("500ms", 0.5), ("2m", 120), ("1h", 3600)])
