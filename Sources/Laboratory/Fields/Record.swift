@@ -47,7 +47,7 @@ extension Record {
     for column in Self.schema {
       guard let text = field(column.name), !text.isEmpty else { continue }
       if let allowed = column.set(&self, text) {
-        throw UsageError("\(place): column \(column.name): \(Excerpt.of(text)) is not \(allowed)")
+        throw UsageError("\(place): column \(column.name): \(shown(text)) is not \(allowed)")
       }
     }
     if let objection { throw UsageError("\(place): column \(objection.column): \(objection.text)") }
@@ -61,7 +61,7 @@ extension Record {
       let value = json[column.name]
       guard value != .null else { continue }
       if let allowed = column.setJSON(&self, value) {
-        throw UsageError("\(place): \(column.name): \(Excerpt.of(value.compact)) is not \(allowed)")
+        throw UsageError("\(place): \(column.name): \(shown(value.compact)) is not \(allowed)")
       }
     }
     if let objection { throw UsageError("\(place): \(objection.column): \(objection.text)") }
@@ -77,19 +77,6 @@ extension Record {
       rows.append(try Self({ positions[$0].map { row[$0] } }, place: "\(table.file):\(line)"))
     }
     return rows
-  }
-}
-
-/// What a message shows of a text that a user or a file gave: its beginning, on one line, without control characters.
-enum Excerpt {
-  private static let most = 80
-
-  static func of(_ text: String) -> String {
-    let shown = text.unicodeScalars.prefix(most).map { scalar in
-      scalar.properties.generalCategory == .control ? "\u{FFFD}" : String(scalar)
-    }
-    let isWhole = text.unicodeScalars.count <= most
-    return shown.joined() + (isWhole ? "" : "…")
   }
 }
 

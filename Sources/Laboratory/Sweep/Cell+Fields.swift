@@ -118,7 +118,7 @@ extension Cell: Record {
     let change: Change<Cell>?
     do throws(UsageError) { change = try parse(node, ".") } catch { change = nil }
     guard let change else {
-      throw UsageError("--\(flag) \(Excerpt.of(text)): it takes \(field.flagAllowed)")
+      throw UsageError("--\(flag) \(shown(text)): it takes \(field.flagAllowed)")
     }
     change.apply(&self)
   }
