@@ -17,12 +17,13 @@ struct ApplyCommand: ParsableCommand {
       Arrays are bfloat16 (as ml_dtypes writes it), float16, float32 or float64; results are float32. --precision
       bfloat16 rounds q, k and v once. Fewer heads of k than of q means grouped queries; another length of k means
       cross-attention. attnlab mask with the same settings and seed shows the pattern.
+      attnlab list VARIANT shows what a variant reads besides q, k and v (--in), and what it can show (--export).
       """,
       examples: [
         "attnlab apply sliding-window --q q.npy --k k.npy --v v.npy --out o.npy --causal --set left=255",
         "attnlab apply full --q q.npy --k k.npy --v v.npy --out o.npy --grad-out do.npy "
           + "--dq dq.npy --dv dv.npy",
-        "attnlab apply lsh --q q.npy --v v.npy --out o.npy --rotations R.npy --buckets b.npy",
+        "attnlab apply lsh --q q.npy --v v.npy --out o.npy --in rotations=R.npy --export buckets=b.npy",
       ]))
 
   @Argument(help: "The variant; see attnlab list.")
@@ -31,7 +32,7 @@ struct ApplyCommand: ParsableCommand {
   @Option(help: "q, [batch, heads, n, d].")
   var q: String
 
-  @Option(help: "k, [batch, key heads, keys, d]; not needed by lsh with a shared query-key.")
+  @Option(help: "k, [batch, key heads, keys, d]; not needed by variants that do not read it.")
   var k: String?
 
   @Option(help: "v, [batch, key heads, keys, value dim].")
@@ -49,13 +50,13 @@ struct ApplyCommand: ParsableCommand {
   @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
   var sets: [String] = []
 
-  @Option(help: "The factor on q·k. Default: 1/√d (lsh with a shared query-key: 1).")
+  @Option(help: "The factor on q·k. Default: the variant's, 1/√d for most.")
   var scale: Double?
 
   @Option(help: "Valid keys of every sequence, such as 100,64: later ones are padding.")
   var keyLengths: String?
 
-  @Option(help: "The gradient of the output, of its shape: needed by --dq, --dk and --dv.")
+  @Option(help: "The gradient of the output, of its shape: needed by --dq, --dk, --dv and --gradient.")
   var gradOut: String?
 
   @Option(help: "Where the gradient of q goes.")
@@ -67,23 +68,20 @@ struct ApplyCommand: ParsableCommand {
   @Option(help: "Where the gradient of v goes.")
   var dv: String?
 
-  @Option(help: "q of the global rows (local-global with separate global projections).")
-  var globalQ: String?
+  @Option(
+    name: .customLong("in"),
+    help: "Another operand of the variant, NAME=file.npy; may be repeated.")
+  var inputs: [String] = []
 
-  @Option(help: "k as the global rows see it.")
-  var globalK: String?
+  @Option(
+    name: .customLong("gradient"),
+    help: "Where the gradient of another operand goes, NAME=file.npy; may be repeated.")
+  var gradients: [String] = []
 
-  @Option(help: "v as the global rows see it.")
-  var globalV: String?
-
-  @Option(help: "Rotations of lsh, [head, d, hashes, buckets/2].")
-  var rotations: String?
-
-  @Option(help: "Where the buckets of the queries go (lsh), int32 [batch, head, hashes, n]; -1 in padding.")
-  var buckets: String?
-
-  @Option(help: "Where the buckets of the keys go (lsh), int32 [batch, head, hashes, keys]; -1 in padding.")
-  var keyBuckets: String?
+  @Option(
+    name: .customLong("export"),
+    help: "Where something else that the variant shows goes, NAME=file.npy, int32; may be repeated.")
+  var exports: [String] = []
 
   @Option(help: "The seed of the variant's own draws; attnlab mask takes the same.")
   var seed: UInt64 = 1
@@ -103,59 +101,60 @@ struct ApplyCommand: ParsableCommand {
   func run() throws {
     let type = try AttentionLab.catalog.type(of: variant)
     let settings = try VariantSettings.parse(sets, for: type)
-    try checkFlags()
-    if k == nil && !VariantSettings.ignoresKeys(type, settings) {
+    let named = try NamedFiles(self, of: type, settings)
+    try checkFlags(named)
+    if k == nil, named.declared.contains(where: { $0.name == .key }) {
       throw UsageError("--k: \(variant) needs it")
     }
     let arrays = try ArrayInputs(
       query: q, key: k, value: v, isCausal: causal, scale: scale,
-      keyLengths: try ArrayInputs.numbers(keyLengths, "--key-lengths"), global: [globalQ, globalK, globalV],
+      keyLengths: try ArrayInputs.numbers(keyLengths, "--key-lengths"),
       precision: try Precision.named(precision))
-    let attention = try AnyAttention.make(
-      type, settings: settings, shape: arrays.shape, key: VariantSettings.key(seed: seed)
-    ).with(rotations: rotations)
-    if arrays.inputs.global != nil, try attention.oracle(for: arrays.inputs).isGlobalRow == nil {
-      throw UsageError(
-        "--global-q: \(variant) has no separate global projections; only local-global takes them")
-    }
+    let attention = try type.make(
+      settings: settings, shape: arrays.shape, key: VariantSettings.key(seed: seed))
+    let inputs = try arrays.inputs(of: attention, named.inputs)
     let context = ExecutionContext(
       threads: threads ?? Parallel.processorCount, instructionSet: try InstructionSet.named(isa) ?? .default)
     let gradient = try gradOut.map { try outputGradient($0, arrays.shape) }
     var written: [(String, NpyArray)] = []
-    let forward = try attention.forward(arrays.inputs, in: context)
+    let forward = try attention.attend(inputs, in: context)
     try Self.requireFinite(forward.output, "output")
     // A row that sees no key has the log-sum-exp −∞.
     try Self.requireFinite(forward.lse, "log-sum-exp", allowing: -.infinity)
     written.append((out, NpyArray(forward.output)))
     if let lse { written.append((lse, NpyArray(forward.lse))) }
-    try written += hashes(attention, arrays, context)
+    for (name, path) in named.exports {
+      let array = try attention.export(name, of: inputs, in: context)
+      written.append((path, NpyArray(array.values, shape: array.shape, as: .int32)))
+    }
     if let gradient {
       let gradients = try forward.backward(gradient, in: context)
-      for (tensor, name) in [(gradients.query, "q"), (gradients.key, "k"), (gradients.value, "v")] {
-        try Self.requireFinite(tensor, "gradient of \(name)")
+      for operand in Operand.all(attention.operands) {
+        guard let tensor = gradients[operand.name] else { continue }
+        try Self.requireFinite(tensor, "gradient of \(operand.shortName)")
       }
-      for (path, tensor) in [(dq, gradients.query), (dk, gradients.key), (dv, gradients.value)] {
-        if let path { written.append((path, NpyArray(tensor))) }
+      for (name, path) in named.gradients {
+        guard let tensor = gradients[name] else {
+          throw UsageError("--gradient \(name): nothing reads it at this shape")
+        }
+        written.append((path, NpyArray(tensor)))
       }
     }
     for (path, array) in written { try array.write(to: path) }
     show(attention, written)
   }
 
-  private func checkFlags() throws {
+  private func checkFlags(_ named: NamedFiles) throws {
     try ThreadFlag.check(threads)
-    let gradients = [dq, dk, dv].compactMap(\.self)
-    if gradOut == nil && !gradients.isEmpty {
-      throw UsageError("--grad-out: needed by --dq, --dk and --dv")
+    if gradOut == nil && !named.gradients.isEmpty {
+      throw UsageError("--grad-out: needed by --dq, --dk, --dv and --gradient")
     }
-    if gradOut != nil && gradients.isEmpty {
-      throw UsageError("--grad-out: give --dq, --dk or --dv to say where the gradients go")
+    if gradOut != nil && named.gradients.isEmpty {
+      throw UsageError("--grad-out: give --dq, --dk, --dv or --gradient to say where the gradients go")
     }
     try OutputFiles.check(
-      [
-        ("--out", out), ("--lse", lse), ("--dq", dq), ("--dk", dk), ("--dv", dv), ("--buckets", buckets),
-        ("--key-buckets", keyBuckets),
-      ], inputs: [q, k, v, gradOut, globalQ, globalK, globalV, rotations])
+      [("--out", out), ("--lse", lse)] + named.outputs,
+      inputs: [q, k, v, gradOut] + named.inputs.map(\.path))
   }
 
   /// Finite inputs can still be too large: a score, a sum or a gradient beyond single precision.
@@ -178,35 +177,7 @@ struct ApplyCommand: ParsableCommand {
     return tensor
   }
 
-  private func hashes(
-    _ attention: AnyAttention, _ arrays: ArrayInputs, _ context: ExecutionContext
-  ) throws -> [(String, NpyArray)] {
-    var written: [(String, NpyArray)] = []
-    let shape = arrays.shape
-    if let buckets {
-      let lsh = try attention.hashing(for: "--buckets")
-      written.append(
-        (
-          buckets,
-          NpyArray(
-            try lsh.queryBuckets(of: arrays.inputs, in: context),
-            shape: [shape.batch, shape.queryHeads, lsh.configuration.hashes, shape.queryLength], as: .int32)
-        ))
-    }
-    if let keyBuckets {
-      let lsh = try attention.hashing(for: "--key-buckets")
-      written.append(
-        (
-          keyBuckets,
-          NpyArray(
-            try lsh.keyBuckets(of: arrays.inputs, in: context),
-            shape: [shape.batch, shape.queryHeads, lsh.configuration.hashes, shape.keyLength], as: .int32)
-        ))
-    }
-    return written
-  }
-
-  private func show(_ attention: AnyAttention, _ written: [(String, NpyArray)]) {
+  private func show(_ attention: any AttentionVariant, _ written: [(String, NpyArray)]) {
     guard json else {
       for (path, array) in written { print("\(path): \(array.type) \(array.shape)") }
       return

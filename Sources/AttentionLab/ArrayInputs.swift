@@ -8,14 +8,15 @@ import Tensors
 
 /// Arrays from the user's `.npy` files, checked against each other before anything is computed.
 struct ArrayInputs {
-  let inputs: QKV
+  private let inputs: Operands
+  private let paths: [Operand.Name: String]
   let shape: AttentionShape
 
   /// Reads q, k and v, `[batch, heads, n, d]`; k of `nil` has q's shape and is zero, for variants that do not read it.
   /// - Throws: `NpyError`, `UsageError` or `ConfigurationError` in one line naming the file.
   init(
     query: String, key: String?, value: String, isCausal: Bool, scale: Double?, keyLengths: [Int]?,
-    global: [String?] = [], precision: Precision = .float32
+    precision: Precision = .float32
   ) throws {
     let q = try ArrayInputs.tensor(query, "q")
     let v = try ArrayInputs.tensor(value, "v")
@@ -34,27 +35,46 @@ struct ArrayInputs {
       keyLength: k.shape[2], headDim: q.shape[3], valueDim: v.shape[3], isCausal: isCausal,
       keyLengths: keyLengths,
       scale: scale, precision: precision)
-    let paths = global.compactMap(\.self)
-    guard paths.count == 3 || paths.isEmpty else {
-      throw UsageError("--global-q, --global-k, --global-v: give all three or none")
-    }
-    let second = try zip(paths, [q, k, v]).map { path, like in
-      let tensor = try ArrayInputs.tensor(path, "global inputs")
-      guard tensor.shape == like.shape else {
-        throw UsageError("\(path): shape \(tensor.shape); \(like.shape) is needed, as for the first set")
+    inputs = Operands(query: q, key: k, value: v)
+    paths = [.query: query, .key: keyName, .value: value]
+  }
+
+  /// What a variant reads, in the precision of its shape: q, k and v with the operands of given files. One that the variant
+  /// learns and that starts as a constant is that constant when it is not given.
+  /// - Throws: `NpyError`, `UsageError` in one line naming the file or the operand.
+  func inputs(of variant: any AttentionVariant, _ files: [NamedFiles.File]) throws -> Operands {
+    var result = inputs
+    for operand in variant.operands where !operand.isStandard {
+      guard let path = files.first(where: { $0.name == operand.name })?.path else {
+        if case .learned(.constant(let value)) = operand.source {
+          let extents = operand.extents(at: shape)
+          result[operand.name] = try Tensor(
+            [Float](repeating: value, count: extents.reduce(1, *)), shape: extents)
+        } else if !operand.isOptional, variant.rows(of: operand.name) != [] {
+          throw UsageError("--in \(operand.name): \(variant.card.id) needs it: \(operand.help)")
+        }
+        continue
       }
-      return tensor
+      let array = try NpyArray(contentsOf: path)
+      guard array.type.isReal else {
+        throw UsageError("\(path): \(operand.name) holds \(array.type.title); it takes real numbers")
+      }
+      guard operand.takes(array.shape, at: shape), !array.shape.contains(0) else {
+        throw UsageError(
+          "\(path): shape \(array.shape); \(operand.name) takes \(operand.summary(at: shape))")
+      }
+      result[operand.name] = try Tensor(ArrayInputs.finite(array, path), shape: array.shape)
     }
-    try ArrayInputs.requireFit(q, query, in: precision)
-    for (tensor, path) in [(k, keyName), (v, value)] + zip(second, paths).dropFirst() {
+    for operand in Operand.all(variant.operands) where operand.isStored {
+      guard let tensor = result[operand.name] else { continue }
+      let path = paths[operand.name] ?? files.first { $0.name == operand.name }?.path ?? operand.shortName
       // Padded keys are never read.
-      try ArrayInputs.requireFit(tensor, path, in: precision) { [shape] in $1 < shape.validKeys(batch: $0) }
+      let isKeyed = operand.axes.contains(.keys) && operand.axes.contains(.batch) && tensor.rank == 4
+      try ArrayInputs.requireFit(tensor, path, in: shape.precision) { [shape] in
+        !isKeyed || $1 < shape.validKeys(batch: $0)
+      }
     }
-    if let first = second.first { try ArrayInputs.requireFit(first, paths[0], in: precision) }
-    inputs = try QKV(
-      query: q, key: k, value: v,
-      global: second.isEmpty ? nil : QKV.Projections(query: second[0], key: second[1], value: second[2])
-    ).converted(to: precision)
+    return try result.converted(to: shape.precision, declared: Operand.all(variant.operands))
   }
 
   /// A finite array of four axes in single precision.
@@ -109,28 +129,5 @@ struct ArrayInputs {
       throw UsageError("\(flag) \(text): it takes whole numbers separated by commas, such as 100,64")
     }
     return numbers.compactMap(\.self)
-  }
-}
-
-extension AnyAttention {
-  /// The variant as an `LSH`; other variants have no rotations and no buckets.
-  /// - Throws: `UsageError` naming the flag that asked.
-  func hashing(for flag: String) throws -> LSH {
-    guard let lsh = base as? LSH else {
-      throw UsageError("\(flag): \(card.id) does not hash; only lsh takes it")
-    }
-    return lsh
-  }
-
-  /// The variant with rotations from a file, when one is given.
-  /// - Throws: `NpyError`, `UsageError`, `ConfigurationError`.
-  func with(rotations path: String?) throws -> AnyAttention {
-    guard let path else { return self }
-    let array = try NpyArray(contentsOf: path)
-    guard array.type.isReal else {
-      throw UsageError("\(path): rotations hold \(array.type.title); they take real numbers")
-    }
-    return AnyAttention(
-      try hashing(for: "--rotations").with(rotations: ArrayInputs.finite(array, path), shape: array.shape))
   }
 }

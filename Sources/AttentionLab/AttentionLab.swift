@@ -41,7 +41,7 @@ public struct AttentionLab: ParsableCommand {
 
   /// Runs the program and returns its exit code: 0 done, 1 a check failed, 2 wrong usage or bad input, 130 interrupted.
   public static func run(arguments: [String], catalog: Catalog) -> Int32 {
-    let arguments = joiningNegativeNumbers(arguments)
+    let arguments = FormerFlags.renamed(joiningNegativeNumbers(arguments), catalog)
     do {
       let problem = InstructionSet.environmentProblem ?? BFloat16Choice.environmentProblem
       if let problem { throw UsageError(problem) }

@@ -125,8 +125,22 @@ struct ListCommand: ParsableCommand {
 
   private static func page(_ description: VariantDescription) -> String {
     let card = description.card
-    return page(
+    var lines = page(
       [card.id + ": " + card.title, "", card.idea, card.equation, card.paper], description.parameters)
+    if !description.operands.isEmpty {
+      var table = TextTable(["operand (--in)", "axes", "in a layer", "meaning"])
+      for operand in description.operands {
+        let axes = operand.axes.map(\.description).joined(separator: ", ")
+        table.add([operand.name.description, "[\(axes)]", operand.source.description, operand.help])
+      }
+      lines += "\n\n" + table.text
+    }
+    if !description.exports.isEmpty {
+      var table = TextTable(["export (--export)", "meaning"])
+      for export in description.exports { table.add([export.name.description, export.help]) }
+      lines += "\n\n" + table.text
+    }
+    return lines
   }
 
   private static func page(

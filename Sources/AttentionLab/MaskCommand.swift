@@ -47,8 +47,10 @@ struct MaskCommand: ParsableCommand {
   @Option(help: "k, [batch, key heads, keys, d], likewise.")
   var k: String?
 
-  @Option(help: "Rotations of lsh, [head, d, hashes, buckets/2].")
-  var rotations: String?
+  @Option(
+    name: .customLong("in"),
+    help: "Another operand of the variant, NAME=file.npy, likewise; may be repeated.")
+  var inputs: [String] = []
 
   @Option(help: "The seed of the variant's own draws; attnlab apply takes the same.")
   var seed: UInt64 = 1
@@ -66,10 +68,11 @@ struct MaskCommand: ParsableCommand {
     let type = try AttentionLab.catalog.type(of: variant)
     let settings = try VariantSettings.parse(sets, for: type)
     let kind = try out.map(fileKind)
-    let (shape, inputs) = try shapeAndInputs(type, settings)
-    let attention = try AnyAttention.make(
-      type, settings: settings, shape: shape, key: VariantSettings.key(seed: seed)
-    ).with(rotations: rotations)
+    let named = try NamedFiles(in: self.inputs, of: type, settings)
+    let (shape, arrays) = try shapeAndArrays(type, named)
+    let attention = try type.make(
+      settings: settings, shape: shape, key: VariantSettings.key(seed: seed))
+    let inputs = try arrays?.inputs(of: attention, named.inputs)
     let total = shape.batch * shape.queryHeads * shape.queryLength * shape.keyLength
     guard total <= PatternCounts.limit else {
       throw UsageError(
@@ -100,10 +103,11 @@ struct MaskCommand: ParsableCommand {
     return kind
   }
 
-  private func shapeAndInputs(
-    _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue]
-  ) throws -> (AttentionShape, QKV?) {
+  private func shapeAndArrays(
+    _ type: any AttentionVariant.Type, _ named: NamedFiles
+  ) throws -> (AttentionShape, ArrayInputs?) {
     guard let q else {
+      if let first = named.inputs.first { throw UsageError("--in \(first.name): it goes with --q") }
       if k != nil { throw UsageError("--k: it goes with --q") }
       if type.card.dependsOnData {
         throw UsageError("--q: the pattern of \(variant) depends on the data; give q (and k) as .npy files")
@@ -113,7 +117,7 @@ struct MaskCommand: ParsableCommand {
         queryHeads: heads, queryLength: n, keyLength: keyLength, headDim: 1, isCausal: causal)
       return (shape, nil)
     }
-    if k == nil && type.card.dependsOnData && !VariantSettings.ignoresKeys(type, settings) {
+    if k == nil, type.card.dependsOnData, named.declared.contains(where: { $0.name == .key }) {
       throw UsageError("--k: the pattern of \(variant) depends on it")
     }
     let arrays = try ArrayInputs(
@@ -123,12 +127,12 @@ struct MaskCommand: ParsableCommand {
     ] {
       if let given, given != actual { throw UsageError("\(flag) \(given): the arrays have \(actual) rows") }
     }
-    return (arrays.shape, arrays.inputs)
+    return (arrays.shape, arrays)
   }
 
   private func write(
     _ counts: PatternCounts, _ picture: PatternPicture, _ kind: String, to path: String,
-    _ attention: AnyAttention
+    _ attention: any AttentionVariant
   ) throws {
     if kind == "npy" { return try counts.npy.write(to: path) }
     let settings = attention.configurationSummary.replacing(";", with: ", ")

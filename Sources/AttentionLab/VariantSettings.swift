@@ -1,4 +1,3 @@
-import Attention
 import AttentionCore
 import Basics
 import Laboratory
@@ -20,11 +19,6 @@ enum VariantSettings {
 
   /// The key of a variant's own draws: `apply` and `mask` name the same pattern by the same seed.
   static func key(seed: UInt64) -> RandomKey { RandomKey(seed: seed)("variant") }
-
-  /// Whether the variant does not read k: lsh with a shared query–key.
-  static func ignoresKeys(_ type: any AttentionVariant.Type, _ settings: [String: ParameterValue]) -> Bool {
-    type is LSH.Type && settings["sharedQueryKey"] != .bool(false)
-  }
 }
 
 extension Precision {

@@ -47,34 +47,32 @@ struct Plant: AttentionVariant {
       stateBytes: 0)
   }
 
-  func oracle(for inputs: QKV) throws -> Oracle {
-    Oracle(shape: shape, multiplicity: { allows($2, $3) ? 1 : 0 })
+  func definition(of inputs: Operands) throws -> any Definition {
+    SoftmaxDefinition(shape: shape, multiplicity: { allows($2, $3) ? 1 : 0 })
   }
 
   /// What this variant computes: the oracle of the definition, bent by the bug.
-  private func bent(_ inputs: QKV, _ context: ExecutionContext) -> Reference {
+  private func bent(_ wide: DefinitionInputs) -> SoftmaxDefinition {
     let bug = configuration.bug
-    let wide = ReferenceInputs(inputs)
     var bentShape = shape
     if bug == .ignoresPadding { bentShape.keyLengths = nil }
     if bug == .wrongScale { bentShape.scale = shape.effectiveScale * 1.001 }
     if bug == .wrongHead, shape.keyHeads == 2 { bentShape.keyHeads = 2 }
-    return Reference(
-      Oracle(
-        shape: bentShape,
-        multiplicity: { _, _, query, key in
-          if bug == .wrongMask, query + shape.queryOffset - key == 30 { return 0 }
-          if bug == .sentinelScores, score(wide, query, key) <= -1e30 { return 0 }
-          if bug == .futureLeak, shape.isCausal, key == query + shape.queryOffset + 1 { return 1 }
-          return allows(query, key) ? 1 : 0
-        }), wide)
+    return SoftmaxDefinition(
+      shape: bentShape,
+      multiplicity: { _, _, query, key in
+        if bug == .wrongMask, query + shape.queryOffset - key == 30 { return 0 }
+        if bug == .sentinelScores, score(wide, query, key) <= -1e30 { return 0 }
+        if bug == .futureLeak, shape.isCausal, key == query + shape.queryOffset + 1 { return 1 }
+        return allows(query, key) ? 1 : 0
+      })
   }
 
   /// The score of a pair in the first head of the first sequence: there a fault is seen as well as anywhere.
-  private func score(_ inputs: ReferenceInputs, _ query: Int, _ key: Int) -> Double {
+  private func score(_ inputs: DefinitionInputs, _ query: Int, _ key: Int) -> Double {
     let dim = shape.headDim
     return shape.effectiveScale
-      * DoubleVectors.dot(inputs.local.query, query * dim, inputs.local.key, key * dim, count: dim).sum
+      * DoubleVectors.dot(inputs[.query], query * dim, inputs[.key], key * dim, count: dim).sum
   }
 
   /// x/‖x‖·‖x‖ with the squares in single precision.
@@ -89,13 +87,14 @@ struct Plant: AttentionVariant {
   }
 
   /// Σ_j v_j of every row's own keys, times 2⁻¹⁰⁰: what weights that are no smaller add.
-  private func addFloor(to output: inout [Double], _ inputs: ReferenceInputs) {
+  private func addFloor(to output: inout [Double], _ inputs: DefinitionInputs) {
+    let values = inputs[.value]
     for index in output.indices {
       let row = index / shape.valueDim, head = row / shape.queryLength
       let keyHead = head / shape.queryHeads * shape.keyHeads + shape.keyHead(of: head % shape.queryHeads)
       for key in 0..<shape.keyLength where allows(row % shape.queryLength, key) {
         let at = (keyHead * shape.keyLength + key) * shape.valueDim + index % shape.valueDim
-        output[index] += 0x1p-100 * inputs.local.value[at]
+        output[index] += 0x1p-100 * values[at]
       }
     }
   }
@@ -105,8 +104,9 @@ struct Plant: AttentionVariant {
     return try Tensor(values.map { Float($0) }, shape: shape, ledger: ledger)
   }
 
-  func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<NothingSaved> {
+  func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     try context.checkCancellation()
+    let given = inputs
     var inputs = inputs
     if configuration.bug == .wrongHead, shape.keyHeads == 2 {
       let key = inputs.key.array()
@@ -116,9 +116,10 @@ struct Plant: AttentionVariant {
       inputs.key = try Tensor(swapped, shape: shape.keyShape)
     }
     if configuration.bug == .singleSquares { inputs.query = try rescaled(inputs.query) }
-    var result = bent(inputs, context).forward()
+    let wide = DefinitionInputs(inputs)
+    var result = bent(wide).forward(wide)
     if configuration.bug == .acceptsOverflow { result.largestScores = result.largestScores.map { _ in 0 } }
-    if configuration.bug == .flooredWeights { addFloor(to: &result.output, ReferenceInputs(inputs)) }
+    if configuration.bug == .flooredWeights { addFloor(to: &result.output, wide) }
     switch configuration.bug {
     case .threadDependent: result.output[0] *= 1 + 1e-6 * Double(context.threads)
     case .redrawn: result.output[0] *= 1 + 1e-6 * Double.random(in: 0...1)
@@ -130,20 +131,17 @@ struct Plant: AttentionVariant {
     }
     return Forward(
       output: try narrow(result.output, shape.outputShape, context),
-      lse: try narrow(result.singlePrecisionLSE.map { Double($0) }, shape.lseShape, context),
-      saved: NothingSaved())
-  }
-
-  func backward(
-    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<NothingSaved>, in context: ExecutionContext
-  ) throws -> QKVGradient {
-    let gradient = bent(inputs, context).backward(outputGradient.array().map { Double($0) }).local.values
-    let factor = configuration.bug == .wrongGradient ? 1.001 : 1
-    let key = configuration.bug == .swappedGradient ? gradient.key.reversed() : gradient.key
-    return QKVGradient(
-      query: try narrow(gradient.query.map { $0 * factor }, shape.queryShape, context),
-      key: try narrow(key, shape.keyShape, context),
-      value: try narrow(gradient.value, shape.valueShape, context))
+      lse: try narrow(result.singlePrecisionLSE.map { Double($0) }, shape.lseShape, context)
+    ) { outputGradient, context in
+      let wide = DefinitionInputs(given)
+      let gradient = bent(wide).backward(outputGradient.array().map { Double($0) }, wide)
+      let factor = configuration.bug == .wrongGradient ? 1.001 : 1
+      let key = configuration.bug == .swappedGradient ? gradient.key.reversed() : gradient.key
+      return Operands(
+        query: try narrow(gradient.query.map { $0 * factor }, shape.queryShape, context),
+        key: try narrow(key, shape.keyShape, context),
+        value: try narrow(gradient.value, shape.valueShape, context))
+    }
   }
 }
 
@@ -178,12 +176,9 @@ struct PlantedPattern: PatternVariant {
   func cost(of pass: PassKind) -> Cost {
     Cost(flops: 0, neededPairs: 0, visitedPairs: 0, workspaceBytes: 0, inputOutputBytes: 0, stateBytes: 0)
   }
-  func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<NothingSaved> {
+  func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     throw CancellationRequested()
   }
-  func backward(
-    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<NothingSaved>, in context: ExecutionContext
-  ) throws -> QKVGradient { throw CancellationRequested() }
 }
 
 @Suite struct ConformanceTests {
@@ -253,8 +248,8 @@ struct PlantedPattern: PatternVariant {
     let conformance = Conformance(PlantedPattern.self, instructionSets: [.default])
     let shape = try AttentionShape(queryLength: 100, headDim: 4)
     for isWrong in [false, true] {
-      let variant = try AnyAttention.make(
-        PlantedPattern.self, settings: ["isWrong": .bool(isWrong)], shape: shape, key: RandomKey(seed: 1))
+      let variant = try PlantedPattern.make(
+        settings: ["isWrong": .bool(isWrong)], shape: shape, key: RandomKey(seed: 1))
       let checks = conformance.tiles(variant, "tiles", "")
       #expect(checks.map(\.error) == [isWrong ? 36 : 0])
       #expect(checks.allSatisfy { ($0.verdict == .failed) == isWrong })

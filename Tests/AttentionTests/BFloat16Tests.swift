@@ -99,14 +99,14 @@ import Testing
     let (output, lse) = try Engine.forward(
       query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
       pattern: test.pattern, in: path.context())
-    func gradients(_ shape: AttentionShape, _ qkv: QKV) throws -> [[UInt32]] {
+    func gradients(_ shape: AttentionShape, _ qkv: Operands) throws -> [[UInt32]] {
       let gradient = try Engine.backward(
         outputGradient: inputs.outputGradient, query: qkv.query, key: qkv.key, value: qkv.value,
         output: output,
         lse: lse, shape: shape, scale: scale, pattern: test.pattern, in: path.context())
       return [gradient.query, gradient.key, gradient.value].map { $0.array().map(\.bitPattern) }
     }
-    let given = QKV(query: inputs.query, key: inputs.key, value: inputs.value)
+    let given = Operands(query: inputs.query, key: inputs.key, value: inputs.value)
     let wide = try given.converted(to: .float32, ledger: nil)
     #expect(try gradients(shape, given) == gradients(shape.with(precision: .float32), wide), "\(test)")
   }
@@ -228,8 +228,8 @@ import Testing
     let shape = try AttentionShape(queryLength: length, headDim: 64, precision: .bfloat16)
     let wide = try Catalog.standard.type(of: "full")
     func cost(_ precision: Precision, _ pass: PassKind) throws -> Cost {
-      try AnyAttention.make(
-        wide, settings: [:], shape: shape.with(precision: precision), key: RandomKey(seed: 1)
+      try wide.make(
+        settings: [:], shape: shape.with(precision: precision), key: RandomKey(seed: 1)
       )
       .cost(of: pass)
     }
@@ -240,10 +240,10 @@ import Testing
     #expect(try cost(.bfloat16, .decode).stateBytes * 2 == cost(.float32, .decode).stateBytes)
     let ledger = MemoryLedger()
     let drawn = try EngineInputs(shape, seed: 1)
-    let stored = try QKV(query: drawn.query, key: drawn.key, value: drawn.value)
+    let stored = try Operands(query: drawn.query, key: drawn.key, value: drawn.value)
       .converted(to: .bfloat16, ledger: ledger)
     #expect(Double(ledger.currentBytes) == 2 * inputs)
-    let variant = try AnyAttention.make(wide, settings: [:], shape: shape, key: RandomKey(seed: 1))
+    let variant = try wide.make(settings: [:], shape: shape, key: RandomKey(seed: 1))
     let forward = try variant.forward(stored, in: ExecutionContext(threads: 1, ledger: ledger))
     // Backward keeps no widened copy: gradients and the closed form of its workspace are all.
     ledger.resetPeak()

@@ -58,8 +58,7 @@ import Testing
     ]
   }
 
-  private func backward(_ test: EngineCase, _ inputs: EngineInputs, threads: Int) throws -> (QKVGradient, Int)
-  {
+  private func backward(_ test: EngineCase, _ inputs: EngineInputs, threads: Int) throws -> (Operands, Int) {
     let ledger = MemoryLedger()
     let context = ExecutionContext(threads: threads, ledger: ledger)
     let (output, lse) = try Engine.forward(
@@ -95,15 +94,15 @@ import Testing
   func longRows(causal: Bool) throws {
     let shape = try AttentionShape(queryLength: 2100, headDim: 8, isCausal: causal)
     let inputs = try EngineInputs(shape, seed: 6)
-    func gradients(_ name: String, threads: Int) throws -> QKVGradient {
+    func gradients(_ name: String, threads: Int) throws -> Operands {
       let variant = try Catalog.standard.make(name, shape: shape, key: RandomKey(seed: 1))
       let context = ExecutionContext(threads: threads)
-      let qkv = QKV(query: inputs.query, key: inputs.key, value: inputs.value)
+      let qkv = Operands(query: inputs.query, key: inputs.key, value: inputs.value)
       return try variant.forward(qkv, in: context).backward(inputs.outputGradient, in: context)
     }
     let one = try gradients("full", threads: 1), four = try gradients("full", threads: 4)
     let dense = try gradients("full-materialized", threads: 2)
-    for (name, part) in [("query", \QKVGradient.query), ("key", \.key), ("value", \.value)] {
+    for (name, part) in [("query", \Operands.query), ("key", \.key), ("value", \.value)] {
       #expect(one[keyPath: part].array() == four[keyPath: part].array(), "\(name)")
       let reference = dense[keyPath: part].array().map(Double.init)
       #expect(relativeError(one[keyPath: part], reference) < 2e-6, "\(name)")

@@ -137,7 +137,8 @@ import Testing
   func gatheredRows(isa: InstructionSet, precision: Precision) throws {
     let shape = try AttentionShape(queryLength: 40, keyLength: 700, headDim: 64, precision: precision)
     let inputs = try EngineInputs(shape.with(precision: .float32), seed: 6)
-    let stored = try QKV(query: inputs.query, key: inputs.key, value: inputs.value).converted(to: precision)
+    let stored = try Operands(query: inputs.query, key: inputs.key, value: inputs.value).converted(
+      to: precision)
     var alone: [Float]?
     for count in 1...20 {
       var list = TileList()

@@ -27,19 +27,19 @@ import Testing
       }
     }
 
-    func forward(_ inputs: QKV, _ shape: AttentionShape) throws -> AnyForward {
+    func forward(_ inputs: Operands, _ shape: AttentionShape) throws -> Forward {
       var context = ExecutionContext(threads: 2, instructionSet: set)
       context.bfloat16Road = isPaired ? .products : .upconvert
       let shape = shape.with(precision: precision)
-      return try AnyAttention.make(
-        Catalog.standard.type(of: variant), settings: [:], shape: shape, key: RandomKey(seed: 1)
-      ).forward(inputs.converted(to: precision), in: context)
+      return try Catalog.standard.make(
+        variant, shape: shape, key: RandomKey(seed: 1)
+      ).attend(inputs.converted(to: precision), in: context)
     }
   }
 
   /// Every row of q is one number, as is every row of k and of v.
-  private static func inputs(_ q: [Float], _ k: [Float], _ v: [Float]) throws -> QKV {
-    QKV(
+  private static func inputs(_ q: [Float], _ k: [Float], _ v: [Float]) throws -> Operands {
+    Operands(
       query: try Tensor(q, shape: [1, 1, q.count, 1]), key: try Tensor(k, shape: [1, 1, k.count, 1]),
       value: try Tensor(v, shape: [1, 1, v.count, 1]))
   }
@@ -81,7 +81,7 @@ import Testing
     let shape = try AttentionShape(queryLength: 20, keyLength: 20, headDim: 2, scale: 1)
     var keys = [Float](repeating: 1, count: 40)
     (keys[10], keys[11]) = (0x1p100, -0x1p100)
-    let inputs = QKV(
+    let inputs = Operands(
       query: try Tensor([Float](repeating: 0x1p60, count: 40), shape: [1, 1, 20, 2]),
       key: try Tensor(keys, shape: [1, 1, 20, 2]), value: try Tensor(zeros: [1, 1, 20, 2]))
     let error = #expect(throws: ScoreOverflow.self) { try path.forward(inputs, shape) }
@@ -139,7 +139,7 @@ import Testing
         "lsh", settings: ["buckets": .int(4), "chunk": .int(16)], shape: shape, key: RandomKey(seed: 2))
       let query = try Tensor(inputs.query.array().map { $0 * factor }, shape: shape.queryShape)
       let context = ExecutionContext(threads: 2, instructionSet: set)
-      let forward = try lsh.forward(QKV(query: query, key: query, value: inputs.value), in: context)
+      let forward = try lsh.attend(Operands(query: query, key: query, value: inputs.value), in: context)
       let gradient = try forward.backward(inputs.value, in: context)
       return [
         forward.output.array(), forward.lse.array(), gradient.value.array(),
@@ -157,7 +157,7 @@ import Testing
     let settings: [String: ParameterValue] = id == "lsh" ? ["sharedQueryKey": .bool(false)] : [:]
     let variant = try Catalog.standard.make(id, settings: settings, shape: shape, key: RandomKey(seed: 1))
     func run() throws -> [[Float]] {
-      let forward = try variant.forward(inputs, in: ExecutionContext(threads: 2))
+      let forward = try variant.attend(inputs, in: ExecutionContext(threads: 2))
       let gradient = try forward.backward(inputs.query, in: ExecutionContext(threads: 2))
       return [
         forward.output.array(), forward.lse.array(), gradient.query.array(), gradient.key.array(),

@@ -8,9 +8,9 @@ import Testing
 
 /// Hashing, sorting and the rules of Reformer, apart from the oracle check that all variants pass.
 @Suite struct LSHTests {
-  static func inputs(_ shape: AttentionShape, seed: UInt64 = 1) throws -> QKV {
+  static func inputs(_ shape: AttentionShape, seed: UInt64 = 1) throws -> Operands {
     let key = RandomKey(seed: seed)
-    return QKV(
+    return Operands(
       query: try .normal(shape.queryShape, key: key("q")), key: try .normal(shape.keyShape, key: key("k")),
       value: try .normal(shape.valueShape, key: key("v")))
   }
@@ -162,11 +162,11 @@ import Testing
     let result = try lsh.forward(inputs, in: ExecutionContext())
     // Row 0 of a causal shape has no other key: its output is its value, whatever its score.
     for t in 0..<3 { #expect(result.output[0, 0, 0, t] == inputs.value[0, 0, 0, t]) }
-    let oracle = try lsh.oracle(for: inputs)
-    #expect(oracle.multiplicity(0, 0, 0, 0) == 3, "once a round")
+    let definition = try lsh.definition(of: inputs)
+    #expect(definition.multiplicity(0, 0, 0, 0) == 3, "once a round")
     for row in 1..<9 {
-      let others = (0..<row).contains { oracle.multiplicity(0, 0, row, $0) > 0 }
-      #expect((oracle.multiplicity(0, 0, row, row) > 0) == !others)
+      let others = (0..<row).contains { definition.multiplicity(0, 0, row, $0) > 0 }
+      #expect((definition.multiplicity(0, 0, row, row) > 0) == !others)
     }
   }
 
@@ -218,7 +218,7 @@ import Testing
       if pass == .backward {
         given += 4 * shape.outputShape.reduce(1) { $0 * Double($1) }
         ledger.resetPeak()
-        _ = try lsh.backward(forward.output, inputs, forward, in: context)
+        _ = try forward.backward(forward.output, in: context)
       }
       let measured = Double(ledger.peakBytes) + given
       let cost = lsh.cost(of: pass)

@@ -32,16 +32,16 @@ import Testing
   func google() throws {
     let shape = try AttentionShape(batch: 2, queryLength: 96, headDim: 8, keyLengths: [96, 50])
     let settings: [String: ParameterValue] = ["blockSize": .int(16), "draws": .string("google")]
-    let variant = try AnyAttention.make(
-      RandomSparse.self, settings: settings, shape: shape, key: RandomKey(seed: 1))
-    guard case .contentOnly(let reason) = variant.base.padding else {
+    let variant = try RandomSparse.make(
+      settings: settings, shape: shape, key: RandomKey(seed: 1))
+    guard case .contentOnly(let reason) = variant.padding else {
       Issue.record("it promises what it does not keep")
       return
     }
     #expect(reason.contains("padded length"))
-    let uniform = try AnyAttention.make(
-      RandomSparse.self, settings: ["blockSize": .int(16)], shape: shape, key: RandomKey(seed: 1))
-    #expect(uniform.base.padding == .strict)
+    let uniform = try RandomSparse.make(
+      settings: ["blockSize": .int(16)], shape: shape, key: RandomKey(seed: 1))
+    #expect(uniform.padding == .strict)
   }
 
   @Test("a padded token of lsh is in no bucket, and rotations are drawn for the valid length")
@@ -55,7 +55,7 @@ import Testing
     let context = ExecutionContext()
     func buckets(_ shape: AttentionShape, _ query: Tensor) throws -> [Int32] {
       try LSH(configuration, for: shape, key: RandomKey(seed: 5))
-        .queryBuckets(of: QKV(query: query, key: query, value: query), in: context)
+        .queryBuckets(of: Operands(query: query, key: query, value: query), in: context)
     }
     let (both, single) = (try buckets(padded, query), try buckets(alone, own))
     for round in 0..<2 {

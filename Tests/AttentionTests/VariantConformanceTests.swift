@@ -47,6 +47,16 @@ import Testing
     #expect(report.passed, "\(report.failures.first?.description ?? "nothing passed")")
   }
 
+  @Test("a variant of Experiments/CustomVariant that learns a vector and reads a feature, through a link")
+  func ownOperands() {
+    checkVariant(KeyBiasAttention.self, .quick)
+    let report = Conformance(KeyBiasAttention.self, instructionSets: [.default]).exact(["width": .int(3)])
+    #expect(report.passed, "\(report.failures.first?.description ?? "nothing passed")")
+    let quantities = Set(report.checks.map(\.quantity))
+    #expect(quantities.contains("length, d bias_weight") == false)
+    #expect(quantities.contains("length, d feature"))
+  }
+
   @Test("the variant of Experiments/CustomVariant, compiled here through a link")
   func customVariant() {
     checkVariant(StridedAttention.self, .quick)

@@ -128,7 +128,7 @@ import Testing
     let names = try Safetensors(contentsOf: model).tensors.keys.filter { $0.contains("_global.") }
     #expect(names.count == 6 && names.allSatisfy { $0.hasPrefix("decoder.layers.0.attention.") })
     let row = try String(contentsOfFile: folder + "/runs.csv", encoding: .utf8)
-    #expect(row.contains("globalProjections=separate"))
+    #expect(row.contains("local-global(left=1, projections=separate), full"))
 
     let tokens = scratch.path + "/t.npy", gradients = scratch.path + "/g.safetensors"
     try NpyArray([0, 1, 2, 3, 4, 5, 1, 2], shape: [2, 4], as: .int32).write(to: tokens)
@@ -203,7 +203,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("model", "globalProjections", "tied"), ("model", "attention", "full"),
+    ("model", "norm", "layer"), ("model", "attention", "full"),
     ("training", "schedule", "cosine"),
   ])
   func settingsOfModelsAndTrainingsAreListed(_ section: String, _ name: String, _ value: String) throws {

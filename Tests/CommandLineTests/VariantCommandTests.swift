@@ -89,11 +89,11 @@ import Testing
     let shape = try AttentionShape(
       batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 20, headDim: 8, valueDim: 6, isCausal: true)
     func wide(_ name: String) throws -> [Double] { try NpyArray(contentsOf: path(name)).doubles }
-    let reference = Reference(
-      Oracle(shape: shape, multiplicity: { _, _, i, j in j <= i && j >= i - 5 ? 1 : 0 }),
-      ReferenceInputs(local: .init(query: try wide("q"), key: try wide("k"), value: try wide("v"))))
-    let forward = reference.forward()
-    let gradient = reference.backward(try wide("do")).local.values
+    let definition = SoftmaxDefinition(
+      shape: shape, multiplicity: { _, _, i, j in j <= i && j >= i - 5 ? 1 : 0 })
+    let inputs = DefinitionInputs(query: try wide("q"), key: try wide("k"), value: try wide("v"))
+    let forward = definition.forward(inputs)
+    let gradient = definition.backward(try wide("do"), inputs)
     for (name, exact) in [
       ("o", forward.output), ("lse", forward.lse), ("dq", gradient.query), ("dk", gradient.key),
       ("dv", gradient.value),
@@ -240,11 +240,11 @@ import Testing
     ),
     (
       ["apply", "full", "--dq", "dq.npy"] + applyArrays,
-      "attnlab apply: --grad-out: needed by --dq, --dk and --dv"
+      "attnlab apply: --grad-out: needed by --dq, --dk, --dv and --gradient"
     ),
     (
       ["apply", "full", "--grad-out", "do.npy"] + applyArrays,
-      "attnlab apply: --grad-out: give --dq, --dk or --dv to say where the gradients go"
+      "attnlab apply: --grad-out: give --dq, --dk, --dv or --gradient to say where the gradients go"
     ),
     (
       ["apply", "full", "--grad-out", "q.npy", "--dq", "dq.npy"] + applyArrays,
@@ -268,7 +268,7 @@ import Testing
     ),
     (
       ["apply", "full", "--buckets", "b.npy"] + applyArrays,
-      "attnlab apply: --buckets: full does not hash; only lsh takes it"
+      "attnlab apply: --export buckets: full shows nothing of that name here; it takes none"
     ),
     (
       ["apply", "full", "--key-lengths", "20;7"] + applyArrays,

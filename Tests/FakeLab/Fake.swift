@@ -5,7 +5,7 @@ import Settings
 import Tensors
 
 /// A correct, naive attention with one setting; fakes change what it does to provoke every status of a run.
-protocol Fake: AttentionVariant where Configuration == FakeConfiguration, Saved == NothingSaved {
+protocol Fake: AttentionVariant where Configuration == FakeConfiguration {
   init(configuration: FakeConfiguration, shape: AttentionShape)
   var configuration: FakeConfiguration { get }
   static var id: String { get }
@@ -59,31 +59,32 @@ extension Fake {
     return (!shape.isCausal || distance >= 0) && distance <= configuration.left ? 1 : 0
   }
 
-  func oracle(for inputs: QKV) throws -> Oracle {
-    Oracle(shape: shape, multiplicity: { multiplicity($2, $3) })
+  func definition(of inputs: Operands) throws -> any Definition {
+    SoftmaxDefinition(shape: shape, multiplicity: { multiplicity($2, $3) })
   }
 
-  func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<NothingSaved> {
+  func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     try misbehave(in: context)
-    let reference = Reference(try oracle(for: inputs), ReferenceInputs(inputs)).forward()
+    let result = try definition(of: inputs).forward(DefinitionInputs(inputs))
     return Forward(
       output: try Tensor(
-        reference.output.map { Float($0) + fault }, shape: shape.outputShape, ledger: context.ledger),
-      lse: try Tensor(reference.singlePrecisionLSE, shape: shape.lseShape, ledger: context.ledger),
-      saved: NothingSaved())
+        result.output.map { Float($0) + fault }, shape: shape.outputShape, ledger: context.ledger),
+      lse: try Tensor(result.singlePrecisionLSE, shape: shape.lseShape, ledger: context.ledger),
+      pullback: pullback(inputs))
   }
 
-  func backward(
-    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<NothingSaved>, in context: ExecutionContext
-  ) throws -> QKVGradient {
-    try misbehave(in: context)
-    let gradient = Reference(try oracle(for: inputs), ReferenceInputs(inputs))
-      .backward(outputGradient.array().map { Double($0) }).local.values
-    func tensor(_ values: [Double], _ shape: [Int]) throws -> Tensor {
-      try Tensor(values.map { Float($0) + fault }, shape: shape, ledger: context.ledger)
+  /// The way back by the definition.
+  func pullback(_ inputs: Operands) -> Forward.Pullback {
+    { outputGradient, context in
+      try misbehave(in: context)
+      let gradient = try definition(of: inputs)
+        .backward(outputGradient.array().map { Double($0) }, DefinitionInputs(inputs))
+      func tensor(_ values: [Double], _ shape: [Int]) throws -> Tensor {
+        try Tensor(values.map { Float($0) + fault }, shape: shape, ledger: context.ledger)
+      }
+      return Operands(
+        query: try tensor(gradient.query, shape.queryShape), key: try tensor(gradient.key, shape.keyShape),
+        value: try tensor(gradient.value, shape.valueShape))
     }
-    return QKVGradient(
-      query: try tensor(gradient.query, shape.queryShape), key: try tensor(gradient.key, shape.keyShape),
-      value: try tensor(gradient.value, shape.valueShape))
   }
 }

@@ -1,7 +1,7 @@
 import AttentionCore
 import Tensors
 
-/// Fakes whose valid rows depend on padding, and whose definition says so: no oracle can find them.
+/// Fakes whose valid rows depend on padding, and whose definition says so: no comparison with it can find them.
 struct PaddedLength: Fake {
   static let id = "padded-length"
   static let idea = "takes its window from the padded length"
@@ -13,8 +13,8 @@ struct PaddedLength: Fake {
     return abs(distance) <= max(1, shape.keyLength / 4) && (!shape.isCausal || distance >= 0)
   }
 
-  func oracle(for inputs: QKV) throws -> Oracle {
-    Oracle(shape: shape, multiplicity: { sees($2, $3) ? 1 : 0 })
+  func definition(of inputs: Operands) throws -> any Definition {
+    SoftmaxDefinition(shape: shape, multiplicity: { sees($2, $3) ? 1 : 0 })
   }
 }
 
@@ -25,10 +25,10 @@ struct PaddedContent: Fake {
   let configuration: FakeConfiguration
   let shape: AttentionShape
 
-  func oracle(for inputs: QKV) throws -> Oracle {
+  func definition(of inputs: Operands) throws -> any Definition {
     let key = inputs.key.array(), size = shape.keyLength * shape.headDim
     let isNarrow = (0..<shape.batch).map { key[($0 + 1) * shape.keyHeads * size - 1].bitPattern % 2 == 0 }
-    return Oracle(
+    return SoftmaxDefinition(
       shape: shape,
       multiplicity: { batch, _, query, key in
         let distance = query + shape.queryOffset - key

@@ -12,7 +12,7 @@ struct Sentinel: Fake {
   let configuration: FakeConfiguration
   let shape: AttentionShape
 
-  func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<NothingSaved> {
+  func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     let (q, k, v) = (inputs.query.array(), inputs.key.array(), inputs.value.array())
     var output: [Float] = []
     var lse: [Float] = []
@@ -42,6 +42,7 @@ struct Sentinel: Fake {
     }
     return Forward(
       output: try Tensor(output, shape: shape.outputShape, ledger: context.ledger),
-      lse: try Tensor(lse, shape: shape.lseShape, ledger: context.ledger), saved: NothingSaved())
+      lse: try Tensor(lse, shape: shape.lseShape, ledger: context.ledger),
+      pullback: pullback(inputs))
   }
 }

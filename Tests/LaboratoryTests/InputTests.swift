@@ -15,7 +15,7 @@ import Testing
   @Test(arguments: [InputSource.gaussian, .text(path: nil)])
   func elementsHaveVarianceOneAndTheSeedDecides(source: InputSource) throws {
     let shape = try AttentionShape(batch: 2, queryHeads: 2, queryLength: 100, headDim: 24)
-    func make(_ seed: UInt64) throws -> QKV {
+    func make(_ seed: UInt64) throws -> Operands {
       try InputMaker(source, seed: seed, limit: 1000).make(shape, ledger: nil)
     }
     let (first, again, other) = (try make(1), try make(1), try make(2))

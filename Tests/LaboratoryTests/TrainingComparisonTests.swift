@@ -56,12 +56,12 @@ import Testing
 
   @Test func aSettingThatAnOlderFileLacksHasItsDefault() {
     var newer = Self.row(900)
-    newer.modelConfiguration += ";globalProjections=tied"
+    newer.modelConfiguration += ";norm=layer;globalProjections=tied"
     #expect(TrainingComparison([Self.row(400), newer]).lines.map(\.label) == ["width 4", "width 9"])
-    newer.modelConfiguration = newer.modelConfiguration.replacing("tied", with: "separate")
+    newer.modelConfiguration = newer.modelConfiguration.replacing("norm=layer", with: "norm=rms")
     #expect(
       TrainingComparison([Self.row(400), newer]).lines.map(\.label)
-        == ["width 4", "globalProjections separate, width 9"])
+        == ["width 4", "norm rms, width 9"])
   }
 
   @Test func anEvaluationIsNamedByWhatItChanges() {

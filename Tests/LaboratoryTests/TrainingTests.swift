@@ -81,7 +81,8 @@ import Testing
       with: "model.attention: local-global(left=2), model.globalProjections: separate")
     let job = try #require(try Preset(yaml: yaml, file: "small.yaml", catalog: .standard).trainings.first)
     let run = try TrainingRun(job, catalog: .standard, threads: 1)
-    #expect(run.trainer.model.configuration.globalProjections == .separate)
+    #expect(
+      run.trainer.model.configuration.attention == "local-global(left=2, projections=separate)")
     let rows = try run.evaluate(catalog: .standard)
     #expect(rows.map { $0["evaluation_attention"] } == ["sliding-window(left=1)"])
     #expect(rows.allSatisfy { ($0.testLoss ?? 0) > 0 })

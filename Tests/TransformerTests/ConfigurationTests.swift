@@ -22,19 +22,19 @@ import Testing
     (["wdith": .int(12)], "did you mean width?"),
     (
       ["globalProjections": .string("separate")],
-      "globalProjections: separate is not allowed; it takes tied; separate needs a layer whose attention has "
-        + "global positions (local-global)"
+      "globalProjections: separate is not allowed; it takes tied unless a layer's attention is local-global"
     ),
     (
-      ["globalProjections": .string("separate"), "attention": .string("local-global(globalTokens=0), full")],
-      "globalProjections: separate is not allowed"
+      ["attention": .string("local-global(projections=both)")],
+      "projections: both is not allowed; it takes one of tied, separate"
     ),
     (["globalProjections": .string("both")], "it takes one of tied, separate"),
     (["norm": .string("layernorm")], "norm: layernorm is not allowed; it takes one of layer, rms, batch"),
   ])
   func refusals(_ settings: [String: ParameterValue], _ expected: String) throws {
     let error = #expect(throws: ConfigurationError.self) {
-      _ = try TransformerModel(ModelConfiguration(settings: settings), catalog: .standard)
+      _ = try TransformerModel(
+        ModelConfiguration(settings: settings, in: .standard), catalog: .standard)
     }
     let line = error?.description ?? ""
     #expect(line.contains(expected), "\(line)")

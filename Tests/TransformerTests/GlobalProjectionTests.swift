@@ -148,13 +148,13 @@ import Testing
     func drawn(_ shape: [Int], _ seed: UInt64) throws -> Tensor {
       try .normal(shape, key: RandomKey(seed: seed), ledger: ledger)
     }
-    var inputs = QKV(
+    var inputs = Operands(
       query: try drawn(shape.queryShape, 1), key: try drawn(shape.keyShape, 2),
       value: try drawn(shape.valueShape, 3))
     if isSeparate {
-      inputs.global = QKV.Projections(
-        query: try drawn(shape.queryShape, 4), key: try drawn(shape.keyShape, 5),
-        value: try drawn(shape.valueShape, 6))
+      inputs["query_global"] = try drawn(shape.queryShape, 4)
+      inputs["key_global"] = try drawn(shape.keyShape, 5)
+      inputs["value_global"] = try drawn(shape.valueShape, 6)
     }
     let forward = try plan.forward(inputs, in: context)
     let forwardPeak = Double(ledger.peakBytes)
@@ -178,7 +178,7 @@ import Testing
     }
     let own = model.namedWeights()
     let full = try model.replacingAttention("full")
-    #expect(full.configuration.globalProjections == .tied && names(full).isEmpty)
+    #expect(full.configuration.attention == "full" && names(full).isEmpty)
     #expect(
       full.namedWeights()["decoder.norm.weight"]?.array() == own["decoder.norm.weight"]?.array())
     let both = try model.replacingAttention("local-global(left=1)")
@@ -224,17 +224,40 @@ import Testing
     let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     let settings = ["attention": ParameterValue.string("local-global(left=1)")]
     try TrainerTests.trainer([:], model: settings).save(to: path)
-    var file = try Safetensors(contentsOf: path)
-    file.metadata["model.globalProjections"] = nil
-    try file.write(to: path)
     try TrainerTests.trainer([:], model: settings).resume(from: path)
     #expect(
-      try TransformerModel(contentsOf: path, catalog: .standard).configuration.globalProjections == .tied)
+      try TransformerModel(contentsOf: path, catalog: .standard).configuration.attention
+        == "local-global(left=1)")
     let separate = try TrainerTests.trainer(
       [:], model: settings.merging(["globalProjections": .string("separate")]) { $1 })
     let error = #expect(throws: SafetensorsError.self) { try separate.resume(from: path) }
     #expect(
-      error?.problem == "the checkpoint has model.globalProjections = nothing; this run has separate")
+      error?.problem == "the checkpoint has model.attention = local-global(left=1); this run has "
+        + "local-global(left=1, projections=separate)")
+  }
+
+  /// What stood in a checkpoint while the projections were a setting of the whole model.
+  @Test(arguments: ["tied", "separate"]) func olderCheckpointsAreReadAndContinued(_ kind: String) throws {
+    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
+    let settings: [String: ParameterValue] = [
+      "attention": .string("local-global(left=1), full"), "globalProjections": .string(kind),
+      "layers": .int(2),
+    ]
+    let trainer = try TrainerTests.trainer([:], model: settings)
+    for _ in 0..<3 { _ = try trainer.advance() }
+    try trainer.save(to: path)
+    var file = try Safetensors(contentsOf: path)
+    file.metadata["model.globalProjections"] = kind
+    file.metadata["model.attention"] = "local-global(left=1), full"
+    try file.write(to: path)
+    let read = try TransformerModel(contentsOf: path, catalog: .standard)
+    #expect(read.configuration == trainer.model.configuration)
+    #expect(read.state.weights.array() == trainer.model.state.weights.array())
+    let again = try TrainerTests.trainer([:], model: settings)
+    try again.resume(from: path)
+    #expect(again.step == 3)
+    let names = read.layout.slots.map(\.name).filter { $0.contains("_global.") }
+    #expect(names.count == (kind == "separate" ? 6 : 0))
   }
 
   @Test func aStepAllocatesNothingAfterTheFirst() throws {
@@ -290,19 +313,21 @@ import Testing
     }
   }
 
-  @Test func rowsOfAPlanAreTheGlobalOnes() throws {
-    let settings: [String: ParameterValue] = ["globalTokens": .int(2), "globalPositions": .list([5, 3])]
-    func rows(_ queries: Int, _ keys: Int, _ isCausal: Bool) throws -> [Int] {
+  @Test func aPlanSaysWhichRowsAreRead() throws {
+    let settings: [String: ParameterValue] = [
+      "globalTokens": .int(2), "globalPositions": .list([5, 3]), "projections": .string("separate"),
+    ]
+    func rows(_ queries: Int, _ keys: Int, _ isCausal: Bool) throws -> [[Int]?] {
       let shape = try AttentionShape(
         queryLength: queries, keyLength: keys, headDim: 4, isCausal: isCausal)
-      let plan = try Catalog.standard.make(
-        "local-global", settings: settings, shape: shape, key: RandomKey(seed: 1))
-      #expect(
-        plan.globalRows == (0..<queries).filter { (plan.base as? LocalGlobal)?.isGlobal(row: $0) == true })
-      return plan.globalRows
+      let plan = try LocalGlobal.make(settings: settings, shape: shape, key: RandomKey(seed: 1))
+      #expect(plan.globalRows == (0..<queries).filter { plan.isGlobal(row: $0) })
+      #expect(plan.rows(of: .query) == nil && plan.rows(of: "value_global") == plan.rows(of: "key_global"))
+      return [plan.rows(of: "query_global"), plan.rows(of: "key_global")]
     }
-    #expect(try rows(7, 7, false) == [0, 1, 3, 5])
-    #expect(try rows(3, 7, true) == [1])
-    #expect(try rows(1, 7, true) == [])
+    #expect(try rows(7, 7, false) == [[0, 1, 3, 5], nil])
+    #expect(try rows(7, 7, true) == [[0, 1, 3, 5], [0, 1, 2, 3, 4, 5]])
+    #expect(try rows(3, 7, true) == [[1], [0, 1, 2, 3, 4, 5]])
+    #expect(try rows(1, 7, true) == [[], []])
   }
 }

@@ -16,7 +16,7 @@ import Testing
   ]
 
   static func configuration(_ changes: [String: ParameterValue]) throws -> ModelConfiguration {
-    try ModelConfiguration(settings: tiny.merging(changes) { $1 })
+    try ModelConfiguration(settings: tiny.merging(changes) { $1 }, in: .standard)
   }
 
   static func input(_ configuration: ModelConfiguration, batch: Int = 3, length: Int = 7) -> ModelInput {
@@ -38,6 +38,11 @@ import Testing
   }
 
   static let cases: [[String: ParameterValue]] = [
+    ["attention": .string("key-bias(width=3), full")],
+    [
+      "attention": .string("key-bias"), "position": .string("alibi"), "keyHeads": .int(1),
+      "bias": .bool(false),
+    ],
     [:],
     [
       "position": .string("sinusoidal"), "norm": .string("rms"), "feedForward": .string("swiglu"),
@@ -77,7 +82,8 @@ import Testing
   @Test(arguments: cases)
   func finiteDifferences(_ changes: [String: ParameterValue]) throws {
     let configuration = try Self.configuration(changes)
-    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
+    let model = try TransformerModel(
+      configuration, catalog: .standard + [KeyBiasAttention.self], context: .recycling(threads: 1))
     let input = Self.input(configuration)
     let key = RandomKey(seed: 21)
     func loss() throws -> Double {

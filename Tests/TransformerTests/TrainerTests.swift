@@ -22,7 +22,7 @@ import Testing
       "width": .int(16), "layers": .int(1), "heads": .int(2), "hidden": .int(16),
     ]
     let configuration = Trainer.fit(
-      try ModelConfiguration(settings: base.merging(model) { $1 }), to: source)
+      try ModelConfiguration(settings: base.merging(model) { $1 }, in: .standard), to: source)
     return try Trainer(
       model: TransformerModel(configuration, catalog: .standard, context: .recycling(threads: threads)),
       task: source,

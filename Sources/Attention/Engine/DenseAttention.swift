@@ -27,7 +27,7 @@ struct DenseAttention: Sendable {
   }
 
   /// Computes output and LSE; returns them with the weights.
-  func forward(_ inputs: QKV) throws -> (output: Tensor, lse: Tensor, weights: Tensor) {
+  func forward(_ inputs: Operands) throws -> (output: Tensor, lse: Tensor, weights: Tensor) {
     inputs.check(shape)
     var scores = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
     var weights = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
@@ -77,7 +77,7 @@ struct DenseAttention: Sendable {
   }
 
   /// Computes the gradients from the stored weights.
-  func backward(_ outputGradient: Tensor, _ inputs: QKV, weights: Tensor) throws -> QKVGradient {
+  func backward(_ outputGradient: Tensor, _ inputs: Operands, weights: Tensor) throws -> Operands {
     inputs.check(shape)
     var scoreGradient = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
@@ -109,7 +109,7 @@ struct DenseAttention: Sendable {
       queryGradient = try Tensor(zeros: shape.queryShape, ledger: context.ledger)
       keyGradient = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
     }
-    return QKVGradient(query: queryGradient, key: keyGradient, value: valueGradient)
+    return Operands(query: queryGradient, key: keyGradient, value: valueGradient)
   }
 
   /// dS and dQ by blocks of query rows.

@@ -17,8 +17,8 @@ extension Engine {
   public static func backward(
     outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor, lse: Tensor,
     shape: AttentionShape, scale: Double, pattern: TilePattern, in context: ExecutionContext
-  ) throws -> QKVGradient {
-    QKV(query: query, key: key, value: value).check(shape)
+  ) throws -> Operands {
+    Operands(query: query, key: key, value: value).check(shape)
     precondition(
       outputGradient.shape == shape.outputShape, "gradient \(outputGradient.shape), not \(shape.outputShape)")
     precondition(output.shape == shape.outputShape, "output \(output.shape), not \(shape.outputShape)")
@@ -27,7 +27,7 @@ extension Engine {
       [outputGradient, output, lse].allSatisfy { $0.precision == .float32 },
       "output, LSE or gradient not float32")
     let (lse, vastRows) = try BackwardPass.withoutVastRows(lse, shape, ledger: context.ledger)
-    let plan = BackwardPlan(pattern: pattern, shape: shape)
+    let plan = backwardPlan(of: pattern, for: shape)
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
     var valueGradient = try Tensor(uninitialized: shape.valueShape, ledger: context.ledger)
@@ -66,7 +66,7 @@ extension Engine {
       queryGradient = try Tensor(zeros: shape.queryShape, ledger: context.ledger)
       keyGradient = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
     }
-    return QKVGradient(query: queryGradient, key: keyGradient, value: valueGradient)
+    return Operands(query: queryGradient, key: keyGradient, value: valueGradient)
   }
 
   /// Calls `body` with where the tensors lie, each kept alive.

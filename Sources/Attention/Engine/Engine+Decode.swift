@@ -3,7 +3,8 @@ import Tensors
 
 /// One query row against a cache, with several query heads on a key head: the heads become the rows of one tile, so
 /// that K and V are read once for all of them instead of once a head.
-struct SharedDecode {
+struct SharedDecode: Sendable {
+  /// The sizes of the call that takes its place; key padding is that of the call.
   let shape: AttentionShape
   let pattern: TilePattern
 
@@ -31,15 +32,15 @@ struct SharedDecode {
       let merged = try? AttentionShape(
         batch: shape.batch, queryHeads: shape.keyHeads, queryLength: shape.groupSize,
         keyLength: shape.keyLength, headDim: shape.headDim, valueDim: shape.valueDim,
-        keyLengths: shape.keyLengths, scale: shape.scale, precision: shape.precision)
+        precision: shape.precision)
     else { return nil }
     self.shape = merged
     self.pattern = TilePattern(shared: shared)
   }
 
   /// A tensor `[batch, queryHeads, 1, dim]` as `[batch, keyHeads, groupSize, dim]`; shares storage when it can.
-  func grouped(_ tensor: Tensor) -> Tensor {
-    tensor.reshaped([shape.batch, shape.queryHeads, shape.queryLength, tensor.shape[3]])
+  func grouped(_ tensor: Tensor, _ given: AttentionShape) -> Tensor {
+    tensor.reshaped([given.batch, given.keyHeads, given.groupSize, tensor.shape[3]])
   }
 
   /// The keys of a segment that the row at `position` sees.

@@ -6,10 +6,11 @@ import Tensors
 extension Engine {
   /// Runs a plan.
   static func run(
-    _ plan: ForwardPlan, query: Tensor, key: Tensor, value: Tensor, output: inout Tensor, lse: inout Tensor,
+    _ schedule: ForwardSchedule, query: Tensor, key: Tensor, value: Tensor, output: inout Tensor,
+    lse: inout Tensor,
     shape: AttentionShape, scale: Double, context: ExecutionContext
   ) throws {
-    QKV(query: query, key: key, value: value).check(shape)
+    Operands(query: query, key: key, value: value).check(shape)
     // The strides alone: a copy of a tensor would share its storage and make the write copy it.
     let outputStrides = output.strides
     let lseStrides = lse.strides
@@ -19,13 +20,13 @@ extension Engine {
           try key.withUnsafeRawPointer { keyBase throws in
             try value.withUnsafeRawPointer { valueBase throws in
               let pass = ForwardPass(
-                plan: plan, shape: shape, scale: scale, context: context,
+                plan: schedule.plan, works: schedule.works, shape: shape, scale: scale, context: context,
                 query: InputRows(queryBase, query), key: InputRows(keyBase, key),
                 value: InputRows(valueBase, value), output: Rows(outputBase, strides: outputStrides),
                 lse: Rows(lseBase, strides: lseStrides))
-              if plan.waveCount > 1 { pass.clearRowsOfSeveralTiles() }
+              if schedule.plan.waveCount > 1 { pass.clearRowsOfSeveralTiles() }
               if !(try pass.runChained()) {
-                for wave in 0..<plan.waveCount { try pass.run(wave: wave) }
+                for wave in schedule.works.indices { try pass.run(wave: wave) }
               }
               pass.recomputeVastRows()
             }
@@ -39,6 +40,8 @@ extension Engine {
 /// One forward pass: the plan and where everything lies.
 struct ForwardPass: Sendable {
   let plan: ForwardPlan
+  /// The work of every wave.
+  let works: [WaveWork]
   let shape: AttentionShape
   let scale: Double
   let context: ExecutionContext
@@ -70,7 +73,7 @@ struct ForwardPass: Sendable {
   }
 
   func run(wave: Int) throws {
-    let work = WaveWork(plan: plan, shape: shape, wave: wave)
+    let work = works[wave]
     let threads = min(context.threads, max(1, work.itemCount))
     let scratch = scratchFloats
     let slotFloats = Int(ATTN_LANES) * (shape.valueDim + 1)

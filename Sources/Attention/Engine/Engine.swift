@@ -29,26 +29,27 @@ public enum Engine {
     query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, pattern: TilePattern,
     in context: ExecutionContext
   ) throws -> (output: Tensor, lse: Tensor) {
-    if let decode = SharedDecode(shape: shape, pattern: pattern) {
+    let schedule = forwardSchedule(of: pattern, for: shape)
+    if let decode = schedule.decode {
+      var merged = decode.shape
+      merged.keyLengths = shape.keyLengths
       let result = try forward(
-        query: decode.grouped(query), key: key, value: value, shape: decode.shape, scale: scale,
+        query: decode.grouped(query, shape), key: key, value: value, shape: merged, scale: scale,
         pattern: decode.pattern, in: context)
       return (result.output.reshaped(shape.outputShape), result.lse.reshaped(shape.lseShape))
     }
     var output = try Tensor(uninitialized: shape.outputShape, ledger: context.ledger)
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
-    let plan = ForwardPlan(pattern: pattern, shape: shape)
-    if !plan.coversAllRows { clear(&output, &lse, shape: shape) }
+    if !schedule.plan.coversAllRows { clear(&output, &lse, shape: shape) }
     try run(
-      plan, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape, scale: scale,
+      schedule, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape, scale: scale,
       context: context)
     return (output, lse)
   }
 
   /// Computes the rows that the pattern covers into existing tensors, and leaves the others as they are.
   ///
-  /// A variant whose rows differ in their inputs (Longformer's separate global projections) calls this once for each
-  /// kind of row. Both tensors have a contiguous last axis.
+  /// A variant whose rows differ in their inputs calls this once for each kind of row. Both tensors have a contiguous last axis.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public static func forward(
     query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, pattern: TilePattern,
@@ -57,7 +58,7 @@ public enum Engine {
     precondition(output.shape == shape.outputShape, "output \(output.shape); \(shape.outputShape) expected")
     precondition(lse.shape == shape.lseShape, "LSE \(lse.shape); \(shape.lseShape) expected")
     try run(
-      ForwardPlan(pattern: pattern, shape: shape), query: query, key: key, value: value, output: &output,
+      forwardSchedule(of: pattern, for: shape), query: query, key: key, value: value, output: &output,
       lse: &lse, shape: shape, scale: scale, context: context)
   }
 

@@ -59,7 +59,6 @@ extension ForwardPass {
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   func runChained() throws -> Bool {
     guard plan.waveCount > 1 || plan.scattersRows else { return false }
-    let works = (0..<plan.waveCount).map { WaveWork(plan: plan, shape: shape, wave: $0) }
     guard works.allSatisfy(\.parts.isEmpty) else { return false }
     let heads = shape.batch * shape.queryHeads, threads = context.threads
     let whole = threads == 1 ? heads : max(0, heads / threads - 1) * threads

@@ -23,6 +23,11 @@ struct WaveWork: Sendable {
   private let heads: Int
   private let pattern: TilePattern
 
+  /// Bytes that it holds besides the plan.
+  var byteCount: Int {
+    parts.count * MemoryLayout<Part>.stride + groupStarts.count * MemoryLayout<Int>.stride
+  }
+
   init(plan: ForwardPlan, shape: AttentionShape, wave: Int) {
     heads = shape.queryHeads
     pattern = plan.pattern

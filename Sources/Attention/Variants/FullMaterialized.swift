@@ -20,11 +20,6 @@ public struct FullMaterialized: AttentionVariant {
     public func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
   }
 
-  /// The weights, `[batch, queryHeads, queryLength, keyLength]`.
-  public struct Saved: Sendable {
-    let weights: Tensor
-  }
-
   /// What the variant is.
   public static let card = VariantCard(
     id: "full-materialized", title: "Full attention (stored)",
@@ -51,27 +46,20 @@ public struct FullMaterialized: AttentionVariant {
   /// No plan.
   public var planBytes: Int { 0 }
 
-  /// Computes output and LSE, and keeps the weights.
+  /// Computes output and LSE; the way back keeps the weights `[batch, queryHeads, queryLength, keyLength]`.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
+  public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     inputs.check(shape)
     let (output, lse, weights) = try dense(context).forward(try dense(inputs, context))
-    return Forward(output: output, lse: lse, saved: Saved(weights: weights))
-  }
-
-  /// Computes the gradients from the stored weights.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func backward(
-    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
-  ) throws -> QKVGradient {
-    try dense(context).backward(
-      outputGradient, try dense(inputs, context), weights: forward.saved.weights)
+    return Forward(output: output, lse: lse) { outputGradient, context in
+      try dense(context).backward(outputGradient, try dense(inputs, context), weights: weights)
+    }
   }
 
   /// The inputs in float32, with padded keys and values that can be multiplied by 0.
-  private func dense(_ inputs: QKV, _ context: ExecutionContext) throws -> QKV {
+  private func dense(_ inputs: Operands, _ context: ExecutionContext) throws -> Operands {
     let wide = try inputs.converted(to: .float32, ledger: context.ledger)
-    return QKV(
+    return Operands(
       query: wide.query, key: try wide.key.withFinitePadding(shape, ledger: context.ledger),
       value: try wide.value.withFinitePadding(shape, ledger: context.ledger))
   }
@@ -81,8 +69,9 @@ public struct FullMaterialized: AttentionVariant {
   }
 
   /// All keys, or all `j ≤ i`.
-  public func oracle(for inputs: QKV) throws -> Oracle {
-    Oracle(shape: shape, multiplicity: { _, _, query, key in shape.isFuture(query: query, key: key) ? 0 : 1 })
+  public func definition(of inputs: Operands) throws -> any Definition {
+    SoftmaxDefinition(
+      shape: shape, multiplicity: { _, _, query, key in shape.isFuture(query: query, key: key) ? 0 : 1 })
   }
 
   /// Needed pairs as for `full`; all pairs are visited, and two matrices of them stored (backward: two more are live).
@@ -102,7 +91,7 @@ public struct FullMaterialized: AttentionVariant {
       : shape.keyHeads * shape.keyLength
     let packed = Double(shape.batch * rows * (shape.headDim + shape.valueDim))
     return Cost(
-      pass: pass, shape: shape, neededPairs: needed, visitedPairs: matrix,
+      of: pass, shape: shape, neededPairs: needed, visitedPairs: matrix,
       workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.widenedBytes, stateKeys: shape.keyLength)
   }
 }

@@ -2,7 +2,54 @@ import AttentionCore
 import Settings
 import Tensors
 
+extension Operand.Name {
+  static let rotations: Operand.Name = "rotations"
+  static let buckets: Operand.Name = "buckets"
+  static let keyBuckets: Operand.Name = "key_buckets"
+}
+
 extension LSH {
+  /// q and v, k unless q serves as k, and rotations that may be given.
+  public static func operands(_ configuration: Configuration) -> [Operand] {
+    let rotations = Operand(
+      .rotations, [.queryHeads, .headDim, .fixed(configuration.hashes), .any], .given, isOptional: true,
+      help: "rotations, [heads, d, hashes, buckets/2]; drawn when not given")
+    return (configuration.sharedQueryKey ? [.query, .value] : Operand.standard) + [rotations]
+  }
+
+  /// The buckets of queries and keys.
+  public static let exports = [
+    Export(.buckets, help: "the buckets of the queries, [batch, head, hashes, n]"),
+    Export(.keyBuckets, help: "the buckets of the keys, [batch, head, hashes, keys]"),
+  ]
+
+  /// Flags that named them before operands did.
+  public static let formerNames: [FormerName] = [
+    .operand(flag: "rotations", .rotations), .export(flag: "buckets", .buckets),
+    .export(flag: "key-buckets", .keyBuckets),
+  ]
+
+  /// The buckets of the queries or of the keys.
+  /// - Throws: what `queryBuckets` throws.
+  public func export(_ name: Operand.Name, of inputs: Operands, in context: ExecutionContext) throws
+    -> (values: [Int32], shape: [Int])
+  {
+    let hashed = try hashing(by: inputs)
+    let isKeys = name == .keyBuckets
+    let values =
+      try isKeys
+      ? hashed.keyBuckets(of: inputs, in: context) : hashed.queryBuckets(of: inputs, in: context)
+    let length = isKeys ? shape.keyLength : shape.queryLength
+    return (values, [shape.batch, shape.queryHeads, configuration.hashes, length])
+  }
+
+  /// The variant with the rotations that the inputs bring, if they do.
+  /// - Throws: `ConfigurationError` when they do not fit.
+  func hashing(by inputs: Operands) throws(ConfigurationError) -> LSH {
+    guard let given = inputs[.rotations] else { return self }
+    return try with(rotations: given.array(), shape: given.shape)
+  }
+
   /// The variant with rotations from outside, `[head, headDim, hashes, r]`: `r` is half the buckets, or half the sum of
   /// two factors. All sequences are hashed by them; when no number of buckets is set, it is that of the longest.
   /// - Throws: `ConfigurationError` when the shape does not fit heads, head dim, hashes and buckets, or a number is not
@@ -40,7 +87,7 @@ extension LSH {
   /// The buckets of the queries, flat `[batch, head, hashes, queryLength]`; with a shared query–key −1 in padded positions,
   /// which are in no bucket.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
-  public func queryBuckets(of inputs: QKV, in context: ExecutionContext) throws -> [Int32] {
+  public func queryBuckets(of inputs: Operands, in context: ExecutionContext) throws -> [Int32] {
     // Rows of a q of its own are not known to be padding.
     let valid =
       configuration.sharedQueryKey
@@ -51,14 +98,19 @@ extension LSH {
   /// The buckets of the keys, flat `[batch, head, hashes, keyLength]`: those of the queries when they are shared; −1 in padded
   /// positions.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
-  public func keyBuckets(of inputs: QKV, in context: ExecutionContext) throws -> [Int32] {
+  public func keyBuckets(of inputs: Operands, in context: ExecutionContext) throws -> [Int32] {
     try rotations.buckets(
       of: configuration.sharedQueryKey ? inputs.query : inputs.key, valid: shape.validKeyCounts, in: context)
   }
 
-  /// The tiles of given inputs, one list a (batch, head).
-  /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
-  public func pattern(of inputs: QKV, in context: ExecutionContext) throws -> TilePattern {
+  /// The tiles of given inputs, one list a (batch, head), counted in the context's ledger: they are made anew for every input,
+  /// so they are workspace.
+  /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`, `ConfigurationError`.
+  public func pattern(for inputs: Operands, in context: ExecutionContext) throws -> TilePattern {
+    try hashing(by: inputs).tiles(of: inputs, in: context).counted(in: context.ledger)
+  }
+
+  private func tiles(of inputs: Operands, in context: ExecutionContext) throws -> TilePattern {
     let queries = try queryBuckets(of: inputs, in: context)
     let keys = configuration.sharedQueryKey ? queries : try keyBuckets(of: inputs, in: context)
     let count = shape.batch * shape.queryHeads

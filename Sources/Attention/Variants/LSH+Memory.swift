@@ -2,7 +2,7 @@ import AttentionCore
 import Tensors
 
 extension LSH {
-  /// The closed form of the workspace: the tables of the sorted tokens, normalised keys and repeated values, the scratch
+  /// The closed form of the workspace: the tables of the sorted tokens, the schedules, normalised keys and repeated values, the scratch
   /// of one thread, and in the backward pass what the engine needs when every unit meets every block of keys; of bfloat16
   /// inputs the float32 copies that are made.
   func workspaceBytes(_ pass: PassKind) -> Double {
@@ -10,7 +10,7 @@ extension LSH {
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
     // A shared query–key is computed in float32, whatever it is stored in.
     let computed = configuration.sharedQueryKey ? shape.with(precision: .float32) : shape
-    var bytes = tableBytes + Double(Engine.scratchBytes(computed, backward: pass == .backward))
+    var bytes = tableBytes(pass) + Double(Engine.scratchBytes(computed, backward: pass == .backward))
     bytes += widenedBytes
     if configuration.sharedQueryKey {
       bytes += rows * Double(shape.headDim) * float
@@ -40,8 +40,8 @@ extension LSH {
   }
 
   /// Tiles, segments, and the tables of sorted tokens as rows and as keys; with masks of their own a word for every key
-  /// that a tile meets.
-  private var tableBytes: Double {
+  /// that a tile meets. The forward schedule names every tile, the backward plan has an element for it.
+  private func tableBytes(_ pass: PassKind) -> Double {
     let heads = Double(shape.batch * shape.queryHeads), hashes = Double(configuration.hashes)
     let index = Double(MemoryLayout<Int32>.stride), word = Double(MemoryLayout<UInt64>.stride)
     let tile = Double(MemoryLayout<TileList.QueryTile>.stride)
@@ -64,6 +64,7 @@ extension LSH {
     let masks = drops || (configuration.sharedQueryKey && configuration.sameBucketOnly) ? met * word : 0
     let segments =
       configuration.sharedQueryKey && (configuration.circular || masks == 0) ? Double(visibleChunks) : 1
-    return heads * hashes * (tiles * (tile + segments * segment + masks) + (queries + keys) * index)
+    let planned = index + (pass == .backward ? Double(MemoryLayout<BackwardPlan.Element>.stride) : 0)
+    return heads * hashes * (tiles * (tile + planned + segments * segment + masks) + (queries + keys) * index)
   }
 }

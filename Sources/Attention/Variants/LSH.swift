@@ -16,7 +16,7 @@ import Tensors
 /// - Complexity: O(hashes · n · chunk · (1 + before + after) · d), and O(hashes · n · d · buckets/2) for the hashes; the sort
 ///   is linear.
 /// - Source: Kitaev, Kaiser and Levskaya, 2020.
-public struct LSH: AttentionVariant {
+public struct LSH: SoftmaxVariant {
   /// What a key found in several rounds counts.
   public enum Duplicates: String, CaseIterable, Sendable {
     /// Once a round, as in the original.
@@ -125,15 +125,6 @@ public struct LSH: AttentionVariant {
     }
   }
 
-  /// What backward needs: the tiles, the normalised keys, the rows that see themselves.
-  public struct Saved: Sendable {
-    let pattern: TilePattern
-    /// The tiles are made anew for every input, so they are workspace.
-    let patternBytes: CountedBytes
-    let keys: Tensor
-    let lonely: [(batch: Int, head: Int, row: Int)]
-  }
-
   /// What the variant is.
   public static let card = VariantCard(
     id: "lsh", title: "Locality-sensitive hashing",
@@ -165,7 +156,7 @@ public struct LSH: AttentionVariant {
   }
 
   /// The factor on q·k: 1 with a shared query–key unless the shape gives one.
-  var scale: Double { configuration.sharedQueryKey ? shape.scale ?? 1 : shape.effectiveScale }
+  public var scale: Double { configuration.sharedQueryKey ? shape.scale ?? 1 : shape.effectiveScale }
 
   /// bfloat16 rows are hashed in float32. A shared query–key is widened for the rest too: its keys, q/‖q‖, are no inputs, and
   /// rounding them would be a second rounding.
@@ -181,24 +172,21 @@ public struct LSH: AttentionVariant {
       : .strict
   }
 
-  /// Hashes, sorts and computes output and LSE.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved> {
+  /// Hashes, sorts and computes output and LSE; buckets carry no gradients.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; `ConfigurationError` for given rotations that do not fit.
+  public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     inputs.check(shape)
-    guard configuration.sharedQueryKey else {
-      let pattern = try self.pattern(of: inputs, in: context)
-      let patternBytes = try CountedBytes(pattern.byteCount, in: context.ledger)
-      let (output, lse) = try Engine.forward(
-        query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
-        pattern: pattern,
-        in: context)
-      return Forward(
-        output: output, lse: lse,
-        saved: Saved(pattern: pattern, patternBytes: patternBytes, keys: inputs.key, lonely: []))
-    }
+    if configuration.sharedQueryKey { return try shared(inputs, in: context) }
+    return try Engine.attend(
+      inputs, shape: shape, scale: scale, pattern: pattern(for: inputs, in: context), in: context)
+  }
+
+  /// The pass of a shared query–key: all of k's gradient goes to q.
+  private func shared(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     let query = try widened(inputs.query, in: context)
-    let pattern = try self.pattern(of: QKV(query: query, key: query, value: inputs.value), in: context)
-    let patternBytes = try CountedBytes(pattern.byteCount, in: context.ledger)
+    var hashed = inputs
+    (hashed.query, hashed.key) = (query, query)
+    let pattern = try pattern(for: hashed, in: context)
     let keys = try NormalizedRows.make(query, in: context)
     let values = try spreadValues(inputs, in: context)
     let sharedShape = try spreadShape
@@ -208,45 +196,28 @@ public struct LSH: AttentionVariant {
     let lonely = LonelyRows.fill(
       query: query, key: keys, value: values, shape: sharedShape, scale: scale,
       count: { selfCount(batch: $0, head: $1, row: $2, in: pattern) }, output: &output, lse: &lse)
-    return Forward(
-      output: output, lse: lse,
-      saved: Saved(pattern: pattern, patternBytes: patternBytes, keys: keys, lonely: lonely))
-  }
-
-  /// Computes the gradients; buckets carry none. With a shared query–key all of k's gradient goes to q.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func backward(
-    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
-  ) throws -> QKVGradient {
-    let saved = forward.saved
-    guard configuration.sharedQueryKey else {
-      return try Engine.backward(
-        outputGradient: outputGradient, query: inputs.query, key: inputs.key, value: inputs.value,
-        output: forward.output, lse: forward.lse, shape: shape, scale: scale, pattern: saved.pattern,
-        in: context)
+    return Forward(output: output, lse: lse) { [output, lse] outputGradient, context in
+      let query = try widened(inputs.query, in: context)
+      let values = try spreadValues(inputs, in: context)
+      var gradient = try Engine.backward(
+        outputGradient: outputGradient, query: query, key: keys, value: values, output: output, lse: lse,
+        shape: sharedShape, scale: scale, pattern: pattern, in: context)
+      LonelyRows.addGradient(lonely, outputGradient: outputGradient, to: &gradient.value)
+      NormalizedRows.addGradient(
+        gradient.key, normalized: keys, rows: query, to: &gradient.query, in: context)
+      if shape.groupSize == 1 {
+        let count = gradient.key.count
+        gradient.key.withUnsafeMutablePointer { $0.update(repeating: 0, count: count) }
+      } else {
+        gradient.key = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
+      }
+      gradient.value = try gradient.value.summingHeads(shape.groupSize, ledger: context.ledger)
+      return gradient
     }
-    let query = try widened(inputs.query, in: context)
-    let values = try spreadValues(inputs, in: context)
-    var gradient = try Engine.backward(
-      outputGradient: outputGradient, query: query, key: saved.keys, value: values,
-      output: forward.output,
-      lse: forward.lse, shape: try spreadShape, scale: scale, pattern: saved.pattern, in: context)
-    LonelyRows.addGradient(saved.lonely, outputGradient: outputGradient, to: &gradient.value)
-    NormalizedRows.addGradient(
-      gradient.key, normalized: saved.keys, rows: query, to: &gradient.query, in: context)
-    if shape.groupSize == 1 {
-      let count = gradient.key.count
-      gradient.key.withUnsafeMutablePointer { $0.update(repeating: 0, count: count) }
-    } else {
-      gradient.key = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
-    }
-    return QKVGradient(
-      query: gradient.query, key: gradient.key,
-      value: try gradient.value.summingHeads(shape.groupSize, ledger: context.ledger))
   }
 
   /// The values of every query head.
-  private func spreadValues(_ inputs: QKV, in context: ExecutionContext) throws -> Tensor {
+  private func spreadValues(_ inputs: Operands, in context: ExecutionContext) throws -> Tensor {
     try widened(inputs.value, in: context).repeatingHeads(shape.groupSize, ledger: context.ledger)
   }
 
@@ -279,7 +250,7 @@ public struct LSH: AttentionVariant {
       hashed += rows * Double(set.hashes * (set.firstHalf + set.secondHalf))
     }
     var cost = Cost(
-      pass: pass, shape: shape, neededPairs: shape.isCausal ? visited / 2 : visited, visitedPairs: visited,
+      of: pass, shape: shape, neededPairs: shape.isCausal ? visited / 2 : visited, visitedPairs: visited,
       workspaceBytes: workspaceBytes(pass), stateKeys: shape.keyLength)
     if pass != .backward { cost.flops += 2 * hashed * Double(shape.headDim) }
     return cost

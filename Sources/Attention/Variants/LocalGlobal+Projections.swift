@@ -3,37 +3,46 @@ import Tensors
 
 /// Longformer's separate global projections: global rows read a second q, k and v, so they are a pass of their own.
 extension LocalGlobal {
-  /// Output and LSE; with a second set of projections in two passes over disjoint rows.
+  /// Output and LSE; with a second set of operands in two passes over disjoint rows.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<NothingSaved> {
-    let first = inputs.global == nil ? pattern : part(.local, .forward)
-    var (output, lse) = try Engine.forward(
-      query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: shape.effectiveScale,
-      pattern: first, in: context)
-    if let global = inputs.global {
-      try Engine.forward(
-        query: global.query, key: global.key, value: global.value, shape: shape, scale: shape.effectiveScale,
-        pattern: part(.global, .forward), into: &output, lse: &lse, in: context)
+  public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
+    guard let query = inputs[.queryGlobal], let key = inputs[.keyGlobal], let value = inputs[.valueGlobal]
+    else {
+      return try Engine.attend(
+        inputs, shape: shape, scale: scale, pattern: pattern, backwardPattern: { backwardPattern },
+        in: context)
     }
-    return Forward(output: output, lse: lse, saved: NothingSaved())
+    inputs.check(operands, at: shape)
+    let second = Operands(query: query, key: key, value: value)
+    var (output, lse) = try Engine.forward(
+      query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: scale,
+      pattern: part(.local, .forward), in: context)
+    try Engine.forward(
+      query: second.query, key: second.key, value: second.value, shape: shape, scale: scale,
+      pattern: part(.global, .forward), into: &output, lse: &lse, in: context)
+    return Forward(output: output, lse: lse) { [output, lse] outputGradient, context in
+      func backward(_ read: Operands, _ rows: Rows) throws -> Operands {
+        try Engine.backward(
+          outputGradient: outputGradient, query: read.query, key: read.key, value: read.value,
+          output: output, lse: lse, shape: shape, scale: scale, pattern: part(rows, .backward), in: context)
+      }
+      var gradient = try backward(inputs, .local)
+      let other = try backward(second, .global)
+      (gradient[.queryGlobal], gradient[.keyGlobal]) = (other.query, other.key)
+      gradient[.valueGlobal] = other.value
+      return gradient
+    }
   }
 
-  /// Gradients of the first set, and of the second when there is one.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func backward(
-    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<NothingSaved>, in context: ExecutionContext
-  ) throws -> QKVGradient {
-    var gradient = try Engine.backward(
-      outputGradient: outputGradient, query: inputs.query, key: inputs.key, value: inputs.value,
-      output: forward.output, lse: forward.lse, shape: shape, scale: shape.effectiveScale,
-      pattern: inputs.global == nil ? backwardPattern : part(.local, .backward), in: context)
-    guard let global = inputs.global else { return gradient }
-    let second = try Engine.backward(
-      outputGradient: outputGradient, query: global.query, key: global.key, value: global.value,
-      output: forward.output, lse: forward.lse, shape: shape, scale: shape.effectiveScale,
-      pattern: part(.global, .backward),
-      in: context)
-    gradient.global = QKV.Projections(query: second.query, key: second.key, value: second.value)
-    return gradient
+  /// Makes the schedules of a pass.
+  public func prepare(for pass: PassKind) {
+    let isSeparate = rows(of: .queryGlobal) != [] && operands.count > Operand.standard.count
+    for rows in isSeparate ? [Rows.local, .global] : [.all] {
+      if pass == .backward {
+        _ = Engine.backwardPlan(of: part(rows, .backward), for: shape)
+      } else {
+        _ = Engine.forwardSchedule(of: part(rows, .forward), for: shape)
+      }
+    }
   }
 }

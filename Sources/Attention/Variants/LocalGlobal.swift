@@ -6,11 +6,20 @@ import Tensors
 /// Local and global attention (Longformer).
 ///
 /// Global positions `G`: the first `globalTokens`, and the list `globalPositions`. A local row sees its window and `G`,
-/// each key once, in one softmax; a global row sees every key. Causal keeps `j ≤ i`. When the inputs carry a second set
-/// of projections, global *rows* use it for q, k and v; local rows see global keys through the first set.
+/// each key once, in one softmax; a global row sees every key. Causal keeps `j ≤ i`. With `projections: separate`, global
+/// *rows* read a second q, k and v (`query_global`, `key_global`, `value_global`); local rows see global keys through the
+/// first.
 /// - Complexity: O(n·(left + right + |G|)·d) time, O(n·d) memory.
 /// - Source: Beltagy et al., 2020.
 public struct LocalGlobal: PatternVariant {
+  /// What makes q, k and v of the global rows.
+  public enum Projections: String, CaseIterable, Hashable, Sendable {
+    /// The same as for all rows.
+    case tied
+    /// Second ones.
+    case separate
+  }
+
   /// The window and the global positions.
   public struct Configuration: VariantConfiguration {
     /// Keys of the window before the query.
@@ -21,16 +30,22 @@ public struct LocalGlobal: PatternVariant {
     public var globalTokens = 1
     /// More global positions.
     public var globalPositions: [Int] = []
+    /// What makes q, k and v of the global rows.
+    public var projections = Projections.tied
 
     /// The defaults.
     public init() {}
 
     /// Creates a window with global positions.
-    public init(left: Int, right: Int, globalTokens: Int = 1, globalPositions: [Int] = []) {
+    public init(
+      left: Int, right: Int, globalTokens: Int = 1, globalPositions: [Int] = [],
+      projections: Projections = .tied
+    ) {
       self.left = left
       self.right = right
       self.globalTokens = globalTokens
       self.globalPositions = globalPositions
+      self.projections = projections
     }
 
     /// All parameters.
@@ -45,6 +60,9 @@ public struct LocalGlobal: PatternVariant {
       .integers(
         "globalPositions", \.globalPositions, unit: "positions",
         help: "More positions that see, and are seen by, all"),
+      .choice(
+        "projections", \.projections,
+        help: "What makes q, k, v of the global rows: those of all rows, or second ones (Longformer)"),
     ]
 
     /// Windows that matter at a few hundred tokens.
@@ -52,12 +70,16 @@ public struct LocalGlobal: PatternVariant {
       Configuration(left: 16, right: 8), Configuration(left: 20, right: 20, globalTokens: 70),
       Configuration(left: 9, right: 30, globalTokens: 0, globalPositions: [0, 5, 40, 41, 62]),
       Configuration(left: 3, right: 3, globalTokens: 0),
+      Configuration(left: 7, right: 12, globalTokens: 2, globalPositions: [30, 31], projections: .separate),
     ]
 
     /// The last of the global positions; `nil`: there are none.
     public var lastGlobalPosition: Int? {
       (globalPositions + (globalTokens > 0 ? [globalTokens - 1] : [])).max()
     }
+
+    /// Rows read the second projections up to the last global position.
+    public func lastReader(of operand: Operand.Name) -> Int? { lastGlobalPosition }
 
     /// Once all global positions have passed, those between the last of them and the window.
     public func unseenKeys(of count: Int) -> Range<Int>? {
@@ -119,6 +141,42 @@ public struct LocalGlobal: PatternVariant {
   /// The same pairs in higher tiles.
   public var backwardPattern: TilePattern { part(.all, .backward) }
 
+  /// The second q, k and v that global rows read where there are such.
+  static let second: [Operand] = [
+    Operand(
+      .queryGlobal, Operand.query.axes, .projected(like: .query), help: "q of the global rows"),
+    Operand(
+      .keyGlobal, Operand.key.axes, .projected(like: .key), help: "k as the global rows see it"),
+    Operand(
+      .valueGlobal, Operand.value.axes, .projected(like: .value), help: "v as the global rows see it"),
+  ]
+
+  /// q, k and v; with separate projections a second set for the global rows.
+  public static func operands(_ configuration: Configuration) -> [Operand] {
+    let hasSecond = configuration.projections == .separate && configuration.lastGlobalPosition != nil
+    return Operand.standard + (hasSecond ? second : [])
+  }
+
+  /// Flags and a setting of whole models that said it before the variant had a setting of its own.
+  public static let formerNames: [FormerName] = {
+    let separate = ["projections": ParameterValue.string("separate")]
+    return [
+      .operand(flag: "global-q", .queryGlobal, settings: separate),
+      .operand(flag: "global-k", .keyGlobal, settings: separate),
+      .operand(flag: "global-v", .valueGlobal, settings: separate),
+      .modelSetting("globalProjections", parameter: "projections"),
+    ]
+  }()
+
+  /// Of the second set: the global rows of q, and the keys that one of them sees, which when causal end with the last of them.
+  public func rows(of operand: Operand.Name) -> [Int]? {
+    guard LocalGlobal.second.contains(where: { $0.name == operand }) else { return nil }
+    let rows = globalRows
+    guard let last = rows.last, operand != .queryGlobal else { return rows }
+    let end = last + shape.queryOffset + 1
+    return shape.isCausal && end < shape.keyLength ? Array(0..<max(0, end)) : nil
+  }
+
   private static func pattern(
     _ rows: Rows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>,
     _ pass: PassKind
@@ -130,7 +188,7 @@ public struct LocalGlobal: PatternVariant {
     }
   }
 
-  /// The global rows of q.
+  /// The global rows of q, rising.
   public var globalRows: [Int] {
     globals.map { $0 - shape.queryOffset }.filter { (0..<shape.queryLength).contains($0) }.sorted()
   }
@@ -152,10 +210,26 @@ public struct LocalGlobal: PatternVariant {
     shape.isCausal ? min(shape.keyLength, configuration.left + 1 + globals.count) : shape.keyLength
   }
 
-  /// The plain oracle, whose global rows read the second set of projections.
-  public func oracle(for inputs: QKV) throws -> Oracle {
-    Oracle(
-      shape: shape, multiplicity: { multiplicity(batch: $0, head: $1, query: $2, key: $3) },
-      isGlobalRow: { isGlobal(row: $0) })
+  /// The plain definition; with a second set of operands global rows read that.
+  public func definition(of inputs: Operands) throws -> any Definition {
+    let count: @Sendable (Int, Int, Int, Int) -> Int = {
+      multiplicity(batch: $0, head: $1, query: $2, key: $3)
+    }
+    guard inputs[.queryGlobal] != nil else { return SoftmaxDefinition(shape: shape, multiplicity: count) }
+    return SoftmaxDefinition(
+      shape: shape, operands: operands,
+      terms: { row in
+        let isGlobal = isGlobal(row: row.query)
+        return [
+          .product(
+            isGlobal ? .queryGlobal : .query, isGlobal ? .keyGlobal : .key, factor: shape.effectiveScale)
+        ]
+      }, value: { isGlobal(row: $0.query) ? .valueGlobal : .value }, multiplicity: count)
   }
+}
+
+extension Operand.Name {
+  static let queryGlobal: Operand.Name = "query_global"
+  static let keyGlobal: Operand.Name = "key_global"
+  static let valueGlobal: Operand.Name = "value_global"
 }

@@ -5,7 +5,7 @@ extension PatternVariant {
   /// - Complexity: O(tiles + segments).
   public func cost(of pass: PassKind) -> Cost {
     Engine.cost(
-      of: pass, shape: shape, pattern: pass == .backward ? backwardPattern : pattern,
+      of: pass, shape: shape, operands: operandsRead, pattern: pass == .backward ? backwardPattern : pattern,
       neededPairs: neededPairs,
       cachedKeys: stateKeys)
   }

@@ -18,7 +18,7 @@ extension Conformance {
       return try ExtremeCase.all().flatMap { item in
         let shape = item.shape.with(precision: precision)
         do {
-          let variant = try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
+          let variant = try type.make(settings: settings, shape: shape, key: key("variant"))
           return extremes(variant, ExtremeCase(kind: item.kind, shape: shape))
         } catch {
           return [skipped(item.kind.rawValue, shape.summary, error)]
@@ -29,10 +29,10 @@ extension Conformance {
     }
   }
 
-  private func extremes(_ variant: AnyAttention, _ item: ExtremeCase) -> [ConformanceCheck] {
+  private func extremes(_ variant: any AttentionVariant, _ item: ExtremeCase) -> [ConformanceCheck] {
     let group = item.kind.rawValue, subject = subject(variant)
     do {
-      let inputs = try item.inputs(key("extremes"))
+      let inputs = try item.inputs(key("extremes"), of: variant)
       if item.kind == .hugeNorms || item.kind == .tinyNorms {
         return try compare(variant, inputs, subject, group: group)
       }
@@ -46,15 +46,16 @@ extension Conformance {
   }
 
   private func extreme(
-    _ variant: AnyAttention, _ inputs: QKV, _ expected: ExtremeRows, group: String, _ subject: String,
+    _ variant: any AttentionVariant, _ inputs: Operands, _ expected: ExtremeRows, group: String,
+    _ subject: String,
     _ context: ExecutionContext
   ) throws -> [ConformanceCheck] {
     func refusal(_ wrong: Int, _ detail: String) -> ConformanceCheck {
       ConformanceCheck(
         group: group, quantity: "refusal", subject: subject, error: Double(wrong), bound: 0, detail: detail)
     }
-    let forward: AnyForward
-    do { forward = try variant.forward(inputs, in: context) } catch {
+    let forward: Forward
+    do { forward = try variant.attend(inputs, in: context) } catch {
       guard expected.fit != false else { return [refusal(0, "")] }
       return [refusal(1, "threw: \(error); every score that counts is finite")]
     }
@@ -74,8 +75,9 @@ extension Conformance {
     let outputGradient = try gradientOfOutput(variant.shape)
     let gradient = try forward.backward(outputGradient, in: context)
     add("dv", expected.worstValueGradient(gradient.value.array(), outputGradient.array(), winners))
-    for (name, tensor) in [("dq", gradient.query), ("dk", gradient.key)] {
-      add(name + " finite", Double(tensor.array().count { !$0.isFinite }) * 2)
+    for name in gradient.names where name != .value {
+      guard let tensor = gradient[name] else { continue }
+      add("d\(name) finite", Double(tensor.array().count { !$0.isFinite }) * 2)
     }
     return checks
   }
@@ -103,19 +105,19 @@ struct ExtremeRows {
     var winner: Int?
   }
 
-  init(_ variant: AnyAttention, _ inputs: QKV) throws {
-    let oracle = try variant.oracle(for: inputs)
-    let reference = Reference(oracle, ReferenceInputs(inputs))
-    let largest = Double(Float.greatestFiniteMagnitude), scale = min(1, oracle.scale.magnitude)
+  init(_ variant: any AttentionVariant, _ inputs: Operands) throws {
+    let definition = try variant.definition(of: inputs)
+    let wide = DefinitionInputs(inputs)
+    shape = definition.shape
+    let largest = Double(Float.greatestFiniteMagnitude), scale = min(1, shape.effectiveScale.magnitude)
     var rows: [Row] = []
     var overflows = false, isDoubtful = false
-    reference.forEachRow { row in
-      let pairs = reference.pairs(row)
+    for row in shape.definitionRows {
+      let pairs = definition.pairs(of: row, wide)
       overflows = overflows || pairs.contains { $0.score.magnitude > 1.01 * largest }
       isDoubtful = isDoubtful || pairs.contains { $0.magnitude > 0.3 * largest * scale }
-      rows.append(ExtremeRows.row(reference, row, pairs))
+      rows.append(ExtremeRows.row(definition, pairs))
     }
-    shape = oracle.shape
     self.rows = rows
     fit = overflows ? false : isDoubtful ? nil : true
     winners =
@@ -123,26 +125,27 @@ struct ExtremeRows {
       ? rows.map(\.winner) : nil
   }
 
-  private static func row(_ reference: Reference, _ row: Reference.Row, _ pairs: [Reference.Pair]) -> Row {
-    let dim = reference.shape.valueDim, values = reference.projections(row).value
-    func value(_ pair: Reference.Pair, _ t: Int) -> Double { values[row.valueStart + pair.key * dim + t] }
+  private static func row(_ definition: any Definition, _ pairs: [DefinitionPair]) -> Row {
+    let dim = definition.shape.valueDim
     let zeros = [Double](repeating: 0, count: dim)
     guard let top = pairs.max(by: { $0.score < $1.score }) else {
       return Row(output: zeros, bounds: zeros, lse: -.infinity, lseBound: 0, isComparable: true)
     }
-    let budget = ErrorBudget(
-      shape: reference.shape, scoreMagnitude: pairs.map(\.magnitude).max() ?? 0, mostKeys: pairs.count,
-      normalizesKeys: reference.oracle.keySource == .normalizedQueries)
-    let lse = Reference.logSumExp(pairs)
+    let budget = definition.budget(
+      scoreMagnitude: pairs.map(\.magnitude).max() ?? 0, mostKeys: pairs.count)
+    let lse = SoftmaxDefinition.logSumExp(pairs)
     var result = Row(output: zeros, bounds: zeros, lse: lse, lseBound: budget.lse, isComparable: false)
     let second = pairs.lazy.filter { $0.key != top.key }.map(\.score).max() ?? -.infinity
     if top.score - second > 4 * budget.score + 200 {
       // Between, a weight that is recomputed from the LSE is good to some percent.
-      if budget.lse < 0.1 || lse.magnitude > 1e9 { result.winner = row.valueStart / dim + top.key }
+      // Rows that read another operand than v give it nothing.
+      if (budget.lse < 0.1 || lse.magnitude > 1e9) && top.valueOperand == .value {
+        result.winner = top.valuePlace / dim
+      }
       result.isComparable = true
       for t in 0..<dim {
-        result.output[t] = value(top, t)
-        result.bounds[t] = 0x1p-18 * value(top, t).magnitude
+        result.output[t] = top.value[t]
+        result.bounds[t] = 0x1p-18 * top.value[t].magnitude
       }
     } else if budget.output < 0.05 {
       result.isComparable = true
@@ -151,8 +154,8 @@ struct ExtremeRows {
         // A weight far below the largest may be taken for 0.
         let allowed = budget.output + (pair.score < top.score - 60 ? 1 : 0)
         for t in 0..<dim {
-          result.output[t] += weight * value(pair, t)
-          result.bounds[t] += allowed * weight * value(pair, t).magnitude
+          result.output[t] += weight * pair.value[t]
+          result.bounds[t] += allowed * weight * pair.value[t].magnitude
         }
       }
     }

@@ -16,7 +16,7 @@ extension Conformance {
     ) {
       do {
         let shape = try make().with(precision: precision)
-        _ = try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
+        _ = try type.make(settings: settings, shape: shape, key: key("variant"))
         do { result += try body(shape) } catch { result.append(failure(group, shape.summary, error)) }
       } catch { result.append(skipped(group, type.card.id, error)) }
     }
@@ -42,12 +42,14 @@ extension Conformance {
     return result
   }
 
-  private func make(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws -> AnyAttention {
-    try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
+  private func make(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws
+    -> any AttentionVariant
+  {
+    try type.make(settings: settings, shape: shape, key: key("variant"))
   }
 
-  private func inputs(_ shape: AttentionShape) throws -> QKV {
-    try ConformanceCase("inputs", shape).inputs(key("inputs"))
+  private func inputs(_ variant: any AttentionVariant) throws -> Operands {
+    try ConformanceCase("inputs", variant.shape).inputs(key("inputs"), of: variant)
   }
 
   private func equal(_ group: String, _ subject: String, _ differences: Int, _ detail: String)
@@ -62,7 +64,7 @@ extension Conformance {
     -> [ConformanceCheck]
   {
     let variant = try make(shape, settings)
-    let inputs = try inputs(shape)
+    let inputs = try inputs(variant)
     let gradient = try gradientOfOutput(shape)
     let one = try evaluate(variant, inputs, gradient, in: context(1))
     return try [2, 3, 7].map { count in
@@ -76,7 +78,7 @@ extension Conformance {
     -> [ConformanceCheck]
   {
     let variant = try make(shape, settings)
-    let inputs = try inputs(shape)
+    let inputs = try inputs(variant)
     let gradient = try gradientOfOutput(shape)
     let first = try evaluate(variant, inputs, gradient, in: context())
     let second = try evaluate(variant, inputs, gradient, in: context())
@@ -97,11 +99,13 @@ extension Conformance {
       try Tensor.normal([shape[0], shape[2], shape[1], shape[3] + 3], key: key("strides")(name))
         .converted(to: precision).transposed(1, 2).narrowed(axis: 3, to: 1..<shape[3] + 1)
     }
-    let views = QKV(
-      query: try view("q", shape.queryShape, precision), key: try view("k", shape.keyShape, precision),
-      value: try view("v", shape.valueShape, precision))
-    let copies = QKV(
-      query: views.query.contiguous(), key: views.key.contiguous(), value: views.value.contiguous())
+    var views = try inputs(variant)
+    for operand in Operand.all(variant.operands) where operand.isStored && operand.axes.count == 4 {
+      guard let given = views[operand.name] else { continue }
+      views[operand.name] = try view(operand.shortName, given.shape, precision)
+    }
+    var copies = views
+    for name in views.names { copies[name] = views[name]?.contiguous() }
     let gradient = try view("do", shape.outputShape, .float32)
     let seen = try evaluate(variant, views, gradient, in: context())
     let copied = try evaluate(variant, copies, gradient.contiguous(), in: context())
@@ -113,7 +117,7 @@ extension Conformance {
     -> [ConformanceCheck]
   {
     let variant = try make(shape, settings)
-    let inputs = try inputs(shape)
+    let inputs = try inputs(variant)
     let gradient = try gradientOfOutput(shape)
     let ledger = MemoryLedger()
     _ = try evaluate(variant, inputs, gradient, in: context(ledger: ledger))
@@ -127,7 +131,7 @@ extension Conformance {
     let small = context(ledger: MemoryLedger(limitBytes: 16))
     checks.append(
       equal(
-        "ledger", subject(variant), throwsError { _ = try variant.forward(inputs, in: small) } ? 0 : 1,
+        "ledger", subject(variant), throwsError { _ = try variant.attend(inputs, in: small) } ? 0 : 1,
         "a limit of 16 bytes"))
     var cancelled = context()
     cancelled.cancellation = Cancellation()
@@ -135,7 +139,7 @@ extension Conformance {
     checks.append(
       equal(
         "cancellation", subject(variant),
-        throwsError { _ = try variant.forward(inputs, in: cancelled) } ? 0 : 1,
+        throwsError { _ = try variant.attend(inputs, in: cancelled) } ? 0 : 1,
         "a forward pass that was cancelled before it began"))
     return checks
   }

@@ -36,7 +36,7 @@ extension Conformance {
 
   /// Inputs and the output's gradient of one sequence in a batch; the rows behind it are filled anew by `filler`.
   private struct Filled {
-    var inputs: QKV
+    var inputs: Operands
     var gradient: Tensor
   }
 
@@ -55,8 +55,10 @@ extension Conformance {
     }
   }
 
-  private func variant(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws -> AnyAttention {
-    try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
+  private func variant(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws
+    -> any AttentionVariant
+  {
+    try type.make(settings: settings, shape: shape, key: key("variant"))
   }
 
   /// Padded rows hold other numbers, small ones and huge ones: the valid rows have the same bits, the padded ones no gradient.
@@ -65,18 +67,20 @@ extension Conformance {
     let shape = try item.shape(length, precision)
     let variant = try variant(shape, settings)
     func evaluate(_ filling: String, _ size: Float) throws -> Result {
-      let filled = try fill(item, shape, filling, size)
+      let filled = try fill(item, variant, filling, size)
       return try self.evaluate(variant, filled.inputs, filled.gradient, in: context())
     }
     let base = try evaluate("once", 1)
     // Of squares and products of 10¹⁷ single precision still holds the sums.
     return try [("twice", Float(3)), ("huge", 1e17)].flatMap { filling, size in
       let other = try evaluate(filling, size)
-      let leaked = [base, other].reduce(0) { $0 + nonzeroPadding($1, item, shape) }
+      let leaked = [base, other].reduce(0) { $0 + nonzeroPadding($1, item, variant) }
       return [
         ConformanceCheck(
           group: "padding", quantity: "bits", subject: subject(variant),
-          error: Double(part(base, item, shape).differences(from: part(other, item, shape))), bound: 0,
+          error: Double(
+            part(base, item, variant, sharedToo: true)
+              .differences(from: part(other, item, variant, sharedToo: true))), bound: 0,
           detail: "valid rows, when padded rows hold other numbers of size \(short(Double(size)))"),
         ConformanceCheck(
           group: "padding", quantity: "gradients", subject: subject(variant), error: Double(leaked), bound: 0,
@@ -91,28 +95,27 @@ extension Conformance {
     let shape = try item.alone(precision)
     let alone = try variant(shape, settings)
     let subject = subject(alone)
-    if case .contentOnly(let reason) = alone.base.padding {
+    if case .contentOnly(let reason) = alone.padding {
       return [
         ConformanceCheck(
           group: "padding", quantity: "length", subject: subject, error: 0, bound: 0, verdict: .skipped,
           detail: reason)
       ]
     }
-    let filled = try fill(item, shape, "none", 1)
-    let base = try evaluate(alone, filled.inputs, filled.gradient, in: context())
-    let oracle = try alone.oracle(for: filled.inputs)
-    let reference = Reference(oracle, ReferenceInputs(filled.inputs))
-    let exact = reference.forward()
-    let magnitudes = reference.backward(filled.gradient.array().map { Double($0) }).local.magnitudes
-    let budget = ErrorBudget(
-      shape: shape, scoreMagnitude: exact.scoreMagnitude, mostKeys: exact.mostKeys,
-      normalizesKeys: oracle.keySource == .normalizedQueries)
+    let filled = try fill(item, alone, "none", 1)
+    let base = part(
+      try evaluate(alone, filled.inputs, filled.gradient, in: context()), item, alone, sharedToo: false)
+    let definition = try alone.definition(of: filled.inputs)
+    let inputs = DefinitionInputs(filled.inputs)
+    let exact = definition.forward(inputs)
+    let magnitudes = definition.backward(filled.gradient.array().map { Double($0) }, inputs).magnitudes
+    let budget = definition.budget(exact)
     func wide(_ values: [Float]) -> [Double] { values.map { Double($0) } }
     return try item.lengths.flatMap { length -> [ConformanceCheck] in
-      let shape = try item.shape(length, precision)
-      let filled = try fill(item, shape, "once", 1)
-      let whole = try evaluate(try variant(shape, settings), filled.inputs, filled.gradient, in: context())
-      let found = part(whole, item, shape)
+      let batched = try variant(try item.shape(length, precision), settings)
+      let filled = try fill(item, batched, "once", 1)
+      let whole = try evaluate(batched, filled.inputs, filled.gradient, in: context())
+      let found = part(whole, item, batched, sharedToo: false)
       func check(_ quantity: String, _ error: Double, _ bound: Double) -> ConformanceCheck {
         ConformanceCheck(
           group: "padding", quantity: "length, \(quantity)", subject: subject, error: error, bound: 2 * bound,
@@ -124,10 +127,15 @@ extension Conformance {
       return [
         check("output", worst(found.output, base.output, exact.outputMagnitude), budget.output),
         check("lse", ErrorBudget.worstAbsolute(found.lse, wide(base.lse)), budget.lse),
-        check("dq", worst(found.query, base.query, magnitudes.query), budget.queryGradient),
-        check("dk", worst(found.key, base.key, magnitudes.key), budget.keyGradient),
-        check("dv", worst(found.value, base.value, magnitudes.value), budget.valueGradient),
       ]
+        + base.gradients.keys.sorted().compactMap { name in
+          guard let operand = Operand.all(alone.operands).first(where: { $0.name == name }) else {
+            return nil
+          }
+          let error = worst(
+            found.gradients[name] ?? [], base.gradients[name] ?? [], magnitudes[name] ?? [])
+          return check(operand.gradientLabel, error, budget.gradient(of: operand, at: shape))
+        }
     }
   }
 
@@ -137,10 +145,10 @@ extension Conformance {
   {
     let item = Padded(queries: rows, keys: rows, isCausal: isCausal, lengths: [(length, length)])
     func result(_ shape: AttentionShape, _ filling: String) throws -> Result {
-      let filled = try fill(item, shape, filling, 1)
-      let whole = try evaluate(
-        try variant(shape, settings), filled.inputs, filled.gradient, in: context())
-      return part(whole, item, shape)
+      let variant = try variant(shape, settings)
+      let filled = try fill(item, variant, filling, 1)
+      let whole = try evaluate(variant, filled.inputs, filled.gradient, in: context())
+      return part(whole, item, variant, sharedToo: false)
     }
     return try result(item.shape((length, length), precision), "once")
       .differences(from: result(item.alone(precision), "none"))
@@ -148,60 +156,86 @@ extension Conformance {
 
   // MARK: - One sequence in a batch
 
+  /// The valid rows of an operand in a sequence of the item; `nil`: it has no rows.
+  private func valid(_ operand: Operand, _ item: Padded) -> Int? {
+    guard operand.axes.contains(.batch), operand.rowAxis != nil else { return nil }
+    return operand.axes.contains(.queries) ? item.queries : item.keys
+  }
+
   /// The sequence's own rows, the same in every shape, and behind them, and in the rest of the batch, others.
-  private func fill(_ item: Padded, _ shape: AttentionShape, _ filling: String, _ size: Float) throws
+  private func fill(_ item: Padded, _ variant: any AttentionVariant, _ filling: String, _ size: Float) throws
     -> Filled
   {
-    func tensor(_ name: String, _ shape: [Int], valid: Int, scale: Float = 1) throws -> Tensor {
-      let own = try Tensor.normal([1, shape[1], valid, shape[3]], key: key("padded")(name)).array()
-      let other = try Tensor.normal(shape, key: key("padded")("rest")(name)).array()
-      let behind = try Tensor.normal(shape, key: key("padded")(filling)(name)).array()
-      var values = other
-      forEachElement(of: shape) { index, sequence, position in
+    let shape = variant.shape, padsQueries = item.queries < shape.queryLength
+    func tensor(_ operand: Operand, _ name: String, scale: Float) throws -> Tensor {
+      let extents = operand.extents(at: shape), key = key("padded")
+      guard let valid = valid(operand, item), let axis = operand.rowAxis else {
+        return try operand.drawn(at: shape, key: key(name))
+      }
+      var short = extents
+      (short[0], short[axis]) = (1, valid)
+      let own = try Tensor.normal(short, key: key(name)).array()
+      let behind = try Tensor.normal(extents, key: key(filling)(name)).array()
+      var values = try Tensor.normal(extents, key: key("rest")(name)).array()
+      let inner = Tensor.rowMajorStrides(extents)[axis]
+      operand.forEachElement(of: extents) { index, sequence, position in
         guard sequence == 0 else { return }
-        let (head, column) = (index / (shape[2] * shape[3]) % shape[1], index % shape[3])
+        let outer = index / (inner * extents[axis])
         values[index] =
           position < valid
-          ? own[(head * valid + position) * shape[3] + column] : scale * behind[index]
+          ? own[(outer * valid + position) * inner + index % inner] : scale * behind[index]
       }
-      return try Tensor(values, shape: shape)
+      return try Tensor(values, shape: extents)
     }
-    let padsQueries = item.queries < shape.queryLength
-    let inputs = try QKV(
-      query: tensor("q", shape.queryShape, valid: item.queries, scale: padsQueries ? size : 1),
-      key: tensor("k", shape.keyShape, valid: item.keys, scale: size),
-      value: tensor("v", shape.valueShape, valid: item.keys, scale: size)
-    ).converted(to: shape.precision)
+    func scale(_ operand: Operand) -> Float {
+      operand.axes.contains(.keys) || padsQueries ? size : 1
+    }
+    func draw(_ operand: Operand) throws -> Tensor {
+      try tensor(operand, operand.shortName, scale: scale(operand))
+    }
+    var inputs = Operands(query: try draw(.query), key: try draw(.key), value: try draw(.value))
+    for operand in variant.operandsRead where !operand.isStandard && !operand.isOptional {
+      inputs[operand.name] = try draw(operand)
+    }
+    inputs = try inputs.converted(to: shape.precision, declared: Operand.all(variant.operands))
     // No loss reads a padded row.
-    let gradient = try tensor("do", shape.outputShape, valid: item.queries, scale: 0)
-    return Filled(inputs: inputs, gradient: gradient)
+    let output = Operand(
+      "output", [.batch, .queryHeads, .queries, .valueDim], .projected(like: nil), help: "o")
+    return Filled(inputs: inputs, gradient: try tensor(output, "do", scale: 0))
   }
 
   /// The valid rows of the first sequence.
-  private func part(_ result: Result, _ item: Padded, _ shape: AttentionShape) -> Result {
-    func rows(_ values: [Float], _ axes: [Int], _ valid: Int) -> [Float] {
-      let dim = axes.count == 4 ? axes[3] : 1
-      return (0..<axes[1]).flatMap { head in
-        values[(head * axes[2]) * dim..<(head * axes[2] + valid) * dim]
+  /// - Parameter sharedToo: whether gradients that are sums over the batch are kept.
+  private func part(
+    _ result: Result, _ item: Padded, _ variant: any AttentionVariant, sharedToo: Bool
+  ) -> Result {
+    let shape = variant.shape
+    func rows(_ values: [Float], _ axes: [Int], _ axis: Int, _ valid: Int) -> [Float] {
+      let inner = axes[(axis + 1)...].reduce(1, *)
+      return (0..<axes[1..<axis].reduce(1, *)).flatMap { outer in
+        values[outer * axes[axis] * inner..<(outer * axes[axis] + valid) * inner]
+      }
+    }
+    var gradients: [Operand.Name: [Float]] = [:]
+    for operand in Operand.all(variant.operands) {
+      guard let values = result.gradients[operand.name] else { continue }
+      if let valid = valid(operand, item), let axis = operand.rowAxis {
+        gradients[operand.name] = rows(values, operand.extents(at: shape), axis, valid)
+      } else if sharedToo {
+        gradients[operand.name] = values
       }
     }
     return Result(
-      output: rows(result.output, shape.outputShape, item.queries),
-      lse: rows(result.lse, shape.lseShape, item.queries),
-      query: rows(result.query, shape.queryShape, item.queries),
-      key: rows(result.key, shape.keyShape, item.keys),
-      value: rows(result.value, shape.valueShape, item.keys))
+      output: rows(result.output, shape.outputShape, 2, item.queries),
+      lse: rows(result.lse, shape.lseShape, 2, item.queries), gradients: gradients)
   }
 
-  private func nonzeroPadding(_ result: Result, _ item: Padded, _ shape: AttentionShape) -> Int {
-    let parts = [
-      (result.query, shape.queryShape, item.queries), (result.key, shape.keyShape, item.keys),
-      (result.value, shape.valueShape, item.keys),
-    ]
-    return parts.reduce(0) { sum, part in
+  private func nonzeroPadding(_ result: Result, _ item: Padded, _ variant: any AttentionVariant) -> Int {
+    Operand.all(variant.operands).reduce(0) { sum, operand in
+      guard let valid = valid(operand, item), let values = result.gradients[operand.name] else { return sum }
       var count = 0
-      forEachElement(of: part.1) { index, sequence, position in
-        if sequence == 0, position >= part.2, part.0[index] != 0 { count += 1 }
+      operand.forEachElement(of: operand.extents(at: variant.shape)) { index, sequence, position in
+        if sequence == 0, position >= valid, values[index] != 0 { count += 1 }
       }
       return sum + count
     }

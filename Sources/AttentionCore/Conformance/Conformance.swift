@@ -4,11 +4,11 @@ import Tensors
 
 /// The check that any variant, ours or a user's, is put through before one of its timings is believed.
 ///
-/// Every check compares against the Double oracle within an `ErrorBudget`, or demands equal bits.
+/// Every check compares against the definition in Double within an `ErrorBudget`, or demands equal bits.
 public struct Conformance: Sendable {
   /// How much to try.
   public enum Level: String, CaseIterable, Sendable {
-    /// The oracle, gradients and tiles on the small shapes.
+    /// The definition, gradients and tiles on the small shapes.
     case quick
     /// Everything.
     case full
@@ -53,19 +53,19 @@ public struct Conformance: Sendable {
     return ConformanceReport(variant: type.card.id, checks: checks)
   }
 
-  /// What must hold to the last bit, without the oracle: threads, seeds, strides, ledger, causality, padding.
+  /// What must hold to the last bit, without the definition: threads, seeds, strides, ledger, causality, padding.
   public func exact(_ settings: [String: ParameterValue]) -> ConformanceReport {
     ConformanceReport(variant: type.card.id, checks: invariants(settings))
   }
 
-  /// What the runner asks before it times a cell: output, LSE and gradients against the oracle at the cell's shape class,
+  /// What the runner asks before it times a cell: output, LSE and gradients against the definition at the cell's shape class,
   /// and, for a pattern, the tiles of some rows at the cell's own size.
   public func shapeClass(of shape: AttentionShape, settings: [String: ParameterValue]) -> ConformanceReport {
     var checks: [ConformanceCheck] = []
     do {
       let small = try ConformanceCase.shapeClass(of: shape)
       checks += run(small, settings, thorough: false)
-      let variant = try AnyAttention.make(type, settings: settings, shape: shape, key: key("variant"))
+      let variant = try type.make(settings: settings, shape: shape, key: key("variant"))
       checks += sampledTiles(variant)
     } catch {
       checks.append(failure("shape class", shape.summary, error))
@@ -85,16 +85,16 @@ public struct Conformance: Sendable {
     return open(type)
   }
 
-  /// One case: the oracle on every instruction set, and what the case alone shows.
+  /// One case: the definition on every instruction set, and what the case alone shows.
   func run(_ item: ConformanceCase, _ settings: [String: ParameterValue], thorough: Bool)
     -> [ConformanceCheck]
   {
     do {
-      let variant = try AnyAttention.make(type, settings: settings, shape: item.shape, key: key("variant"))
+      let variant = try type.make(settings: settings, shape: item.shape, key: key("variant"))
       let subject = subject(variant)
       var checks: [ConformanceCheck] = []
       do {
-        checks += try againstOracle(variant, item, subject, thorough: thorough)
+        checks += try againstDefinition(variant, item, subject, thorough: thorough)
         checks += tiles(variant, item.group, subject)
         checks += try neededPairs(variant, item, subject)
       } catch {
@@ -106,7 +106,7 @@ public struct Conformance: Sendable {
     }
   }
 
-  func subject(_ variant: AnyAttention) -> String {
+  func subject(_ variant: any AttentionVariant) -> String {
     let settings = variant.configurationSummary
     return variant.shape.summary + (settings.isEmpty ? "" : "; " + settings)
   }

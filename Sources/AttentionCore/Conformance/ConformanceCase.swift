@@ -97,21 +97,21 @@ public struct ConformanceCase: Hashable, Sendable {
     ConformanceCase(group, shape.with(precision: precision), inputScale: inputScale)
   }
 
-  /// Gaussian inputs of the shape, named by a key, in the shape's precision.
-  func inputs(_ key: RandomKey, withGlobal: Bool = false) throws -> QKV {
-    func draw(_ name: String, _ shape: [Int], _ deviation: Double) throws -> Tensor {
-      try Tensor.normal(shape, key: key(name), standardDeviation: deviation)
+  /// Gaussian operands of a variant at the shape, named by a key, in the shape's precision. What no row reads and what is
+  /// optional is left out.
+  func inputs(_ key: RandomKey, of variant: any AttentionVariant) throws -> Operands {
+    let scaled: Set<Operand.Name?> = [.query, .key]
+    func draw(_ operand: Operand) throws -> Tensor {
+      var name: Operand.Name? = operand.name
+      if case .projected(let like?) = operand.source { name = like }
+      return try operand.drawn(
+        at: shape, key: key(operand.shortName), standardDeviation: scaled.contains(name) ? inputScale : 1)
     }
-    func set(_ name: String) throws -> QKV.Projections {
-      QKV.Projections(
-        query: try draw(name + "q", shape.queryShape, inputScale),
-        key: try draw(name + "k", shape.keyShape, inputScale),
-        value: try draw(name + "v", shape.valueShape, 1))
+    var inputs = Operands(query: try draw(.query), key: try draw(.key), value: try draw(.value))
+    for operand in variant.operandsRead where !operand.isStandard && !operand.isOptional {
+      inputs[operand.name] = try draw(operand)
     }
-    let local = try set("")
-    return try QKV(
-      query: local.query, key: local.key, value: local.value, global: withGlobal ? try set("global ") : nil
-    ).converted(to: shape.precision)
+    return try inputs.converted(to: shape.precision, declared: Operand.all(variant.operands))
   }
 }
 

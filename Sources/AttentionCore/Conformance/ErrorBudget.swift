@@ -36,6 +36,9 @@ public struct ErrorBudget: Hashable, Sendable {
   /// Of ∂L/∂v: relative to its magnitude.
   public let valueGradient: Double
 
+  /// Of ∂L/∂score.
+  private let scoreGradient: Double
+
   /// Derives the bounds.
   /// - Parameters:
   ///   - shape: gives `d`, `d_v` and `r`.
@@ -55,6 +58,7 @@ public struct ErrorBudget: Hashable, Sendable {
     let rounding = shape.precision == .float32 ? 0 : 2 * shape.precision.unitRoundoff
     let output = weight + u * (keys + 8) + rounding
     let scoreGradient = weight + output + u * (2 * valueDim + 8)
+    self.scoreGradient = ErrorBudget.safety * scoreGradient
     let normalization = normalizesKeys ? 2 * u * (dim + 8) : 0
     self.score = ErrorBudget.safety * score
     self.lse = ErrorBudget.safety * lse
@@ -62,6 +66,25 @@ public struct ErrorBudget: Hashable, Sendable {
     queryGradient = ErrorBudget.safety * (scoreGradient + u * (max(keys, rows) + 8) + normalization)
     keyGradient = ErrorBudget.safety * (scoreGradient + u * (rows + 8) + normalization)
     valueGradient = ErrorBudget.safety * (weight + u * (rows + 8))
+  }
+
+  /// Of the gradient of an operand: relative to its magnitude. That of one made like q, k or v has their bound; of any other
+  /// one an element is a sum over everything that its axes do not name.
+  public func gradient(of operand: Operand, at shape: AttentionShape) -> Double {
+    var name = operand.name
+    if case .projected(let like?) = operand.source { name = like }
+    switch name {
+    case .query: return queryGradient
+    case .key: return keyGradient
+    case .value: return valueGradient
+    default: break
+    }
+    var terms = 1.0
+    for (axis, extent) in [
+      (Operand.Axis.batch, shape.batch), (.queries, shape.queryLength), (.keys, shape.keyLength),
+      (.queryHeads, shape.queryHeads),
+    ] where !operand.axes.contains(axis) { terms *= Double(extent) }
+    return scoreGradient + ErrorBudget.safety * ErrorBudget.unit * (terms.squareRoot() + 8)
   }
 
   /// The largest `|value − exact| / magnitude` of all elements; a magnitude of 0 allows nothing but 0.

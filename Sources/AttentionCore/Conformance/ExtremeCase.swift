@@ -59,8 +59,8 @@ struct ExtremeCase: Sendable {
     }
   }
 
-  /// The inputs, in the shape's precision.
-  func inputs(_ key: RandomKey) throws -> QKV {
+  /// The inputs of a variant, in the shape's precision: what it declares like q, k or v is the same as these.
+  func inputs(_ key: RandomKey, of variant: any AttentionVariant) throws -> Operands {
     var query = try Tensor.normal(shape.queryShape, key: key("q")).array()
     var keys = try Tensor.normal(shape.keyShape, key: key("k")).array()
     var values = try Tensor.normal(shape.valueShape, key: key("v")).array()
@@ -97,9 +97,16 @@ struct ExtremeCase: Sendable {
       for index in query.indices { query[index] *= 500 }
       for index in values.indices where row(index, of: keyLength) % 2 == 1 { values[index] *= 0x1p110 }
     }
-    return try QKV(
-      query: Tensor(query, shape: shape.queryShape), key: Tensor(keys, shape: shape.keyShape),
-      value: Tensor(values, shape: shape.valueShape)
-    ).converted(to: shape.precision)
+    var inputs = Operands(
+      query: try Tensor(query, shape: shape.queryShape), key: try Tensor(keys, shape: shape.keyShape),
+      value: try Tensor(values, shape: shape.valueShape))
+    for operand in variant.operandsRead where !operand.isStandard && !operand.isOptional {
+      if case .projected(let like?) = operand.source {
+        inputs[operand.name] = inputs[like]
+      } else {
+        inputs[operand.name] = try operand.drawn(at: shape, key: key(operand.shortName))
+      }
+    }
+    return try inputs.converted(to: shape.precision, declared: Operand.all(variant.operands))
   }
 }

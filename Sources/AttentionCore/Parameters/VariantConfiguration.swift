@@ -9,8 +9,9 @@ public protocol VariantConfiguration: ParameterSet {
   /// Checks what depends on several parameters or on the shape.
   /// - Throws: `ConfigurationError`.
   func validate(for shape: AttentionShape) throws(ConfigurationError)
-  /// The last position whose row can read a second set of projections (`QKV.global`); `nil`: no row can.
-  var lastGlobalPosition: Int? { get }
+  /// The last position whose row reads an operand of the variant's own; `nil`: there is no last one. A decoder makes and
+  /// keeps that operand no longer.
+  func lastReader(of operand: Operand.Name) -> Int?
   /// Of `count` keys those that no causal query behind them sees; a decoder drops them from its cache. What is left
   /// must give these queries the same output as a sequence of its own. `nil`: an earlier row's output depends on how
   /// many follow, so nothing computed for it can be kept.
@@ -26,8 +27,8 @@ extension VariantConfiguration {
   /// Nothing to check.
   public func validate(for shape: AttentionShape) throws(ConfigurationError) {}
 
-  /// None.
-  public var lastGlobalPosition: Int? { nil }
+  /// There is no last one.
+  public func lastReader(of operand: Operand.Name) -> Int? { nil }
 
   /// Nothing can be kept: of a variant that does not say more nothing is assumed.
   public func unseenKeys(of count: Int) -> Range<Int>? { nil }

@@ -96,6 +96,7 @@ public final class PatternCache: Sendable {
         state.entries[oldest.key] = nil
       }
       guard let bytes = try? CountedBytes(pattern.byteCount, in: ledger) else { return }
+      pattern.schedules.count(in: ledger)
       state.entries[key] = Entry(pattern: pattern, bytes: bytes, lastUse: state.uses)
     }
     return pattern

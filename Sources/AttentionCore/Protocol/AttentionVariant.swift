@@ -4,21 +4,33 @@ import Tensors
 
 /// One configured attention mechanism.
 ///
-/// A variant is one file, one catalogue line and one test call. Randomness is drawn in `init`; `forward` and
-/// `backward` are pure. Correctness is defined by `oracle(for:)`: fast code never calls it, the conformance check
+/// A variant is one file and one catalogue line; it needs no test of its own. Randomness is drawn in `init`; `forward` and its
+/// way back are pure. What is right is said by `definition(of:)`: fast code never calls it, the conformance check
 /// compares against it.
 public protocol AttentionVariant: Sendable {
   /// The parameters, declared once.
   associatedtype Configuration: VariantConfiguration
-  /// What backward needs beyond q, k, v, output and LSE.
-  associatedtype Saved: Sendable
 
   /// What the variant is.
   static var card: VariantCard { get }
 
+  /// What it reads under a configuration: q, k and v when not said. A standard operand that is left out is not read, and its
+  /// gradient is 0.
+  static func operands(_ configuration: Configuration) -> [Operand]
+
+  /// What it can show besides its results.
+  static var exports: [Export] { get }
+
+  /// Names that older files and scripts use for what it declares.
+  static var formerNames: [FormerName] { get }
+
   /// Configures the variant for a shape; all planning and all random draws happen here.
   /// - Throws: `ConfigurationError` when the configuration does not fit the shape.
   init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey) throws(ConfigurationError)
+
+  /// Works out what a pass needs besides its inputs, before anybody waits for the pass. `make` does so for forward passes;
+  /// whoever means to time a backward pass asks for it first.
+  func prepare(for pass: PassKind)
 
   /// The configuration in force.
   var configuration: Configuration { get }
@@ -27,11 +39,11 @@ public protocol AttentionVariant: Sendable {
   /// Bytes that the plan (tile lists, rotations) keeps.
   var planBytes: Int { get }
 
-  /// The precisions of q, k and v that `forward` and `backward` take.
+  /// The precisions of q, k and v that `forward` and its way back take.
   static var precisions: [Precision] { get }
 
-  /// Rows of q that read `QKV.global` when the inputs have it, rising.
-  var globalRows: [Int] { get }
+  /// Rows of an operand that are read at this shape, rising; `nil`: all. What no row reads need not be given.
+  func rows(of operand: Operand.Name) -> [Int]?
 
   /// What a causal shape promises.
   var causality: Causality { get }
@@ -44,17 +56,17 @@ public protocol AttentionVariant: Sendable {
 
   /// Computes output and LSE. A row with a score that single precision does not hold, whatever its sign, has the LSE NaN:
   /// it must not become a number.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  func forward(_ inputs: QKV, in context: ExecutionContext) throws -> Forward<Saved>
-
-  /// Computes the gradients of q, k and v from the gradient of the output.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  func backward(
-    _ outputGradient: Tensor, _ inputs: QKV, _ forward: Forward<Saved>, in context: ExecutionContext
-  ) throws -> QKVGradient
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; `ConfigurationError` for given data that do not fit.
+  func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward
 
   /// The definition: which pairs count, how often, under which score. Written naively and independently of `forward`.
-  func oracle(for inputs: QKV) throws -> Oracle
+  func definition(of inputs: Operands) throws -> any Definition
+
+  /// One of its exports for given inputs.
+  /// - Precondition: `exports` names it.
+  /// - Throws: what the forward pass throws.
+  func export(_ name: Operand.Name, of inputs: Operands, in context: ExecutionContext) throws
+    -> (values: [Int32], shape: [Int])
 }
 
 /// What a causal shape promises about the keys after a query.
@@ -78,17 +90,80 @@ public enum PaddingPromise: Hashable, Sendable {
 }
 
 extension AttentionVariant {
+  /// q, k and v.
+  public static func operands(_ configuration: Configuration) -> [Operand] { Operand.standard }
+
+  /// None.
+  public static var exports: [Export] { [] }
+
+  /// None.
+  public static var formerNames: [FormerName] { [] }
+
+  /// Nothing.
+  public func prepare(for pass: PassKind) {}
+
   /// Strict, as it should be.
   public var padding: PaddingPromise { .strict }
 
   /// Strict, as it should be.
   public var causality: Causality { .strict }
 
-  /// None.
-  public var globalRows: [Int] { [] }
+  /// All.
+  public func rows(of operand: Operand.Name) -> [Int]? { nil }
 
   /// float32 alone, unless a variant says otherwise.
   public static var precisions: [Precision] { [.float32] }
+
+  /// None is declared.
+  public func export(_ name: Operand.Name, of inputs: Operands, in context: ExecutionContext) throws
+    -> (values: [Int32], shape: [Int])
+  { preconditionFailure("\(Self.card.id) has no export \(name)") }
+}
+
+extension AttentionVariant {
+  /// What the variant is.
+  public var card: VariantCard { Self.card }
+
+  /// `name=value` of all parameters.
+  public var configurationSummary: String { configuration.summary }
+
+  /// What it reads.
+  public var operands: [Operand] { Self.operands(configuration) }
+
+  /// What it reads at this shape: the operands of which some row is read.
+  public var operandsRead: [Operand] { operands.filter { rows(of: $0.name) != [] } }
+
+  /// Computes output and LSE: what everybody but the variant itself calls.
+  /// - Throws: `ScoreOverflow` where a row's log-sum-exp is NaN or +∞; what the variant throws.
+  public func attend(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
+    let result = try forward(inputs, in: context)
+    try refuseOverflow(result.lse, inputs)
+    return result
+  }
+
+  /// What it reads under settings.
+  /// - Throws: `ConfigurationError`.
+  public static func operands(settings: [String: ParameterValue]) throws(ConfigurationError) -> [Operand] {
+    operands(try Configuration(settings: settings))
+  }
+
+  /// Configures the variant by settings.
+  /// - Throws: `ConfigurationError`.
+  public static func make(
+    settings: [String: ParameterValue], shape: AttentionShape, key: RandomKey
+  ) throws(ConfigurationError) -> Self {
+    try shape.validate()
+    guard precisions.contains(shape.precision) else {
+      throw ConfigurationError(
+        field: "precision", value: "\(shape.precision)",
+        allowed: precisions.map(\.rawValue).joined(separator: " or ") + " with \(card.id)")
+    }
+    let configuration = try Configuration(settings: settings)
+    try configuration.validate(for: shape)
+    let variant = try Self(configuration, for: shape, key: key)
+    variant.prepare(for: .forward)
+    return variant
+  }
 }
 
 /// What a variant is, in words.
@@ -116,39 +191,5 @@ public struct VariantCard: Hashable, Sendable {
     self.idea = idea
     self.equation = equation
     self.dependsOnData = dependsOnData
-  }
-}
-
-/// A variant whose pattern is known before the scores are: it declares tiles, the engine computes.
-///
-/// `forward` and `backward` come from the `Attention` module's engine; `pattern` is built in `init`.
-public protocol PatternVariant: AttentionVariant where Saved == NothingSaved {
-  /// The tiles of every (batch, head).
-  var pattern: TilePattern { get }
-  /// The tiles of the backward pass: the same pairs, in tiles of another height where that is faster.
-  var backwardPattern: TilePattern { get }
-  /// How often a pair counts: 0 masked, 1, 2, … Written from the definition, not from the tiles.
-  /// `query` is a row of q, `key` a row of k; causality is included, key padding is not (it applies to all alike).
-  func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int
-  /// Key rows that a decoder must keep a head to go on from here; all of them when not said.
-  var stateKeys: Int { get }
-}
-
-extension PatternVariant {
-  /// All: the engine takes them.
-  public static var precisions: [Precision] { Precision.allCases }
-
-  /// The tiles of the forward pass.
-  public var backwardPattern: TilePattern { pattern }
-
-  /// All keys.
-  public var stateKeys: Int { shape.keyLength }
-
-  /// Bytes of the tile lists.
-  public var planBytes: Int { pattern.byteCount }
-
-  /// The plain oracle over `multiplicity`.
-  public func oracle(for inputs: QKV) throws -> Oracle {
-    Oracle(shape: shape, multiplicity: { multiplicity(batch: $0, head: $1, query: $2, key: $3) })
   }
 }

@@ -20,7 +20,7 @@ public struct Catalog: NamedCatalog {
   /// - Throws: `ConfigurationError`.
   public func make(
     _ id: String, settings: [String: ParameterValue] = [:], shape: AttentionShape, key: RandomKey
-  ) throws(ConfigurationError) -> AnyAttention {
-    try AnyAttention.make(try type(of: id), settings: settings, shape: shape, key: key)
+  ) throws(ConfigurationError) -> any AttentionVariant {
+    try type(of: id).make(settings: settings, shape: shape, key: key)
   }
 }

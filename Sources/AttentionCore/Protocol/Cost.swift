@@ -37,6 +37,43 @@ public struct Cost: Hashable, Sendable {
     self.stateBytes = stateBytes
   }
 
+  /// The cost of a pass over counted pairs: the one place where operations and bytes are worked out.
+  ///
+  /// A forward pair takes `2·(headDim + valueDim)` operations, a product each for the score and the weighted value; a backward
+  /// pair `2·(3·headDim + 2·valueDim)`, five products. `decode` is one query row a head against the keys that the last row
+  /// sees.
+  /// - Parameters:
+  ///   - operands: what is read; q, k and v are counted in any case.
+  ///   - neededPairs: what the definition asks for, over batch and query heads.
+  ///   - visitedPairs: what the tiles visit.
+  ///   - workspaceBytes: what is allocated beyond inputs and results.
+  ///   - stateKeys: key rows that a decoder must keep a sequence.
+  public init(
+    of pass: PassKind, shape: AttentionShape, operands: [Operand] = Operand.standard, neededPairs: Double,
+    visitedPairs: Double, workspaceBytes: Double, stateKeys: Int
+  ) {
+    let (headDim, valueDim) = (Double(shape.headDim), Double(shape.valueDim))
+    let fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1
+    let perPair = pass == .backward ? 3 * headDim + 2 * valueDim : headDim + valueDim
+    let keys = Double(shape.keyHeads) * Double(min(stateKeys, shape.keyLength))
+    self.init(
+      flops: 2 * perPair * neededPairs * fraction, neededPairs: neededPairs * fraction,
+      visitedPairs: visitedPairs * fraction, workspaceBytes: workspaceBytes,
+      inputOutputBytes: Cost.inputOutputBytes(of: pass, shape: shape, operands: operands),
+      stateBytes: Double(shape.precision.byteCount) * keys * (headDim + valueDim))
+  }
+
+  /// Bytes of the operands as they are stored, of output and log-sum-exp; for backward also of all gradients.
+  public static func inputOutputBytes(
+    of pass: PassKind, shape: AttentionShape, operands: [Operand] = Operand.standard
+  ) -> Double {
+    let all = Operand.all(operands)
+    func bytes(_ shape: [Int]) -> Double { shape.reduce(4) { $0 * Double($1) } }
+    let results = bytes(shape.outputShape) + bytes(shape.lseShape)
+    let forward = shape.inputBytes(all) + results
+    return pass == .backward ? forward + shape.gradientBytes(all) + bytes(shape.outputShape) : forward
+  }
+
   /// Needed pairs over all pairs of the shape.
   public func density(of shape: AttentionShape) -> Double {
     neededPairs

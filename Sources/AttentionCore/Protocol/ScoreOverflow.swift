@@ -3,7 +3,7 @@ import Tensors
 /// A score that single precision does not hold: its row has no softmax, and is refused whatever the score's sign.
 ///
 /// A score is finite, and a masked pair has none; so a log-sum-exp is finite, or −∞ in a row without keys. NaN is how a
-/// variant says that a score of the row was not finite, and `AnyAttention.forward` turns it into this error.
+/// variant says that a score of the row was not finite, and `AttentionVariant.attend` turns it into this error.
 public struct ScoreOverflow: Error, Hashable, Sendable, CustomStringConvertible {
   /// Scores are computed in base 2: `|score| · log₂ e` must stay below the largest single.
   public static let limit = Double(Float.greatestFiniteMagnitude) * 0.6931471805599453
@@ -26,11 +26,11 @@ public struct ScoreOverflow: Error, Hashable, Sendable, CustomStringConvertible 
   }
 }
 
-extension AnyAttention {
+extension AttentionVariant {
   /// Refuses a result with a row whose log-sum-exp is neither finite nor −∞.
   /// - Throws: `ScoreOverflow` naming the first such row and the first key to blame.
   /// - Complexity: O(rows); with an overflow, O(inputs).
-  func refuseOverflow(_ lse: Tensor, _ inputs: QKV) throws {
+  func refuseOverflow(_ lse: Tensor, _ inputs: Operands) throws {
     let rows = lse.isContiguous ? lse : lse.contiguous()
     let found = rows.withUnsafePointer { lse in
       (0..<rows.count).first { !(lse[$0] < .infinity) }
@@ -38,10 +38,10 @@ extension AnyAttention {
     guard let index = found else { return }
     let head = index / shape.queryLength % shape.queryHeads
     let (batch, query) = (index / shape.queryLength / shape.queryHeads, index % shape.queryLength)
-    let reference = Reference(try oracle(for: inputs), ReferenceInputs(inputs))
-    let pairs = reference.pairs(reference.row(batch, head, query))
+    let pairs = try definition(of: inputs).pairs(
+      of: DefinitionRow(batch: batch, head: head, query: query), DefinitionInputs(inputs, lazily: true))
     // The products are added before they are scaled, or after, and one after the other: any of these may overflow.
-    let scale = min(1, reference.oracle.scale.magnitude)
+    let scale = min(1, shape.effectiveScale.magnitude)
     let blamed =
       pairs.first { !($0.score.magnitude <= ScoreOverflow.limit) }
       ?? pairs.first { !($0.magnitude <= ScoreOverflow.limit * scale) }

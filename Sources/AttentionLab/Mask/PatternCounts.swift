@@ -15,10 +15,10 @@ struct PatternCounts {
 
   /// Counts the pairs of a variant: from its tiles when it has a pattern, else from the definition over given inputs.
   /// - Throws: what the definition throws.
-  init(_ attention: AnyAttention, inputs: QKV?) throws {
+  init(_ attention: any AttentionVariant, inputs: Operands?) throws {
     let shape = attention.shape
     (rows, columns) = (shape.queryLength, shape.keyLength)
-    if let variant = attention.base as? any PatternVariant {
+    if let variant = attention as? any PatternVariant {
       let lists = variant.pattern.lists
       isShared = lists.count == 1
       batch = 1
@@ -34,7 +34,7 @@ struct PatternCounts {
       }
       return
     }
-    let oracle = try attention.oracle(for: try inputs ?? PatternCounts.zeros(shape))
+    let definition = try attention.definition(of: try inputs ?? PatternCounts.zeros(shape))
     batch = inputs == nil ? 1 : shape.batch
     heads = shape.queryHeads
     isShared = false
@@ -44,7 +44,7 @@ struct PatternCounts {
       for head in 0..<heads {
         for row in 0..<rows {
           for column in 0..<columns {
-            counts.append(UInt8(clamping: oracle.multiplicity(sequence, head, row, column)))
+            counts.append(UInt8(clamping: definition.multiplicity(sequence, head, row, column)))
           }
         }
       }
@@ -57,8 +57,8 @@ struct PatternCounts {
     return counts
   }
 
-  private static func zeros(_ shape: AttentionShape) throws -> QKV {
-    QKV(
+  private static func zeros(_ shape: AttentionShape) throws -> Operands {
+    Operands(
       query: try Tensor(zeros: shape.queryShape), key: try Tensor(zeros: shape.keyShape),
       value: try Tensor(zeros: shape.valueShape))
   }

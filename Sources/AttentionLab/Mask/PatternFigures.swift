@@ -7,11 +7,11 @@ import Tensors
 
 /// The figures beside a pattern's picture: density, tiles, waste.
 struct PatternFigures {
-  private let attention: AnyAttention
+  private let attention: any AttentionVariant
   private let counts: PatternCounts
-  private let inputs: QKV?
+  private let inputs: Operands?
 
-  init(_ attention: AnyAttention, _ counts: PatternCounts, inputs: QKV?) {
+  init(_ attention: any AttentionVariant, _ counts: PatternCounts, inputs: Operands?) {
     self.attention = attention
     self.counts = counts
     self.inputs = inputs
@@ -20,9 +20,9 @@ struct PatternFigures {
   /// The tile lists in use, when there are any.
   private var pattern: TilePattern? {
     get throws {
-      if let variant = attention.base as? any PatternVariant { return variant.pattern }
-      if let lsh = attention.base as? LSH, let inputs {
-        return try lsh.pattern(of: inputs, in: ExecutionContext())
+      if let variant = attention as? any PatternVariant { return variant.pattern }
+      if let variant = attention as? any SoftmaxVariant, let inputs {
+        return try variant.pattern(for: inputs, in: ExecutionContext())
       }
       return nil
     }

@@ -8,6 +8,10 @@ public struct VariantDescription: Sendable {
   public let card: VariantCard
   /// Its parameters in order.
   public let parameters: [ParameterDescription]
+  /// What it reads besides q, k and v, under its defaults or one of its sample configurations.
+  public let operands: [Operand]
+  /// What it can show besides its results.
+  public let exports: [Export]
   private let variantType: any AttentionVariant.Type
 
   /// A parameter without its generic type.
@@ -48,6 +52,16 @@ public struct VariantDescription: Sendable {
     variantType = type
     card = type.card
     parameters = open(type)
+    exports = type.exports
+    var operands: [Operand] = []
+    for settings in Conformance.samples(of: type) {
+      let declared = (try? type.operands(settings: settings)) ?? []
+      for operand in declared
+      where !operand.isStandard && !operands.contains(where: { $0.name == operand.name }) {
+        operands.append(operand)
+      }
+    }
+    self.operands = operands
   }
 
   /// Checks settings by name, type and range.
@@ -72,6 +86,16 @@ public struct VariantDescription: Sendable {
       "equation": .string(card.equation), "paper": .string(card.paper),
       "depends_on_data": .bool(card.dependsOnData),
       "parameters": .array(parameters.map(\.json)),
+      "operands": .array(
+        operands.map {
+          .object([
+            "name": .string($0.name.description), "axes": .array($0.axes.map { .string($0.description) }),
+            "source": .string($0.source.description), "optional": .bool($0.isOptional),
+            "help": .string($0.help),
+          ])
+        }),
+      "exports": .array(
+        exports.map { .object(["name": .string($0.name.description), "help": .string($0.help)]) }),
     ])
   }
 }

@@ -4,7 +4,7 @@ import Foundation
 import Tasks
 import Tensors
 
-/// Makes q, k and v for a shape; the same seed and shape give the same values to every variant.
+/// Makes the operands of a variant for a shape; the same seed and shape give the same values to every variant.
 public struct InputMaker: Sendable {
   /// The width of the embedding that text goes through.
   static let width = 32
@@ -45,26 +45,30 @@ public struct InputMaker: Sendable {
   /// `x_i = e[byte_i] + p(i)` with `e` N(0, ½) and `p` sinusoidal (base 10000, interleaved), both of width 32, and
   /// `q = x W_q`, `k = x W_k`, `v = x W_v` with W N(0, 1/32), so that elements have variance 1.
   /// Complexity: O(length · 32 · (heads · dims)) for text.
+  /// What a variant reads besides q, k and v is made alike where it has rows, and Gaussian where it has none; what is
+  /// optional is left out.
   /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
-  public func make(_ shape: AttentionShape, ledger: MemoryLedger?) throws -> QKV {
-    guard let text else {
-      return QKV(
-        query: try .normal(shape.queryShape, key: key("query"), ledger: ledger),
-        key: try .normal(shape.keyShape, key: key("key"), ledger: ledger),
-        value: try .normal(shape.valueShape, key: key("value"), ledger: ledger))
-    }
+  public func make(_ shape: AttentionShape, _ operands: [Operand] = Operand.standard, ledger: MemoryLedger?)
+    throws -> Operands
+  {
     let length = max(shape.queryLength, shape.keyLength)
-    // The queries of a causal shape are the last rows of the sequence; else both begin together.
-    let queryStart = shape.isCausal ? length - shape.queryLength : 0
-    let keyStart = shape.isCausal ? length - shape.keyLength : 0
-    func project(_ name: String, _ heads: Int, _ dim: Int, from start: Int, _ count: Int) throws -> Tensor {
-      let values = projected(text.bytes, key(name), shape.batch, heads, dim, start, count, stride: length)
-      return try Tensor(values, shape: [shape.batch, heads, count, dim], ledger: ledger)
+    func draw(_ operand: Operand) throws -> Tensor {
+      let key = key(operand.name.description)
+      let extents = operand.extents(at: shape)
+      guard let text, operand.isStored, extents.count == 4 else {
+        return try operand.drawn(at: shape, key: key, ledger: ledger)
+      }
+      // The queries of a causal shape are the last rows of the sequence; else both begin together.
+      let start = shape.isCausal ? length - extents[2] : 0
+      let values = projected(
+        text.bytes, key, extents[0], extents[1], extents[3], start, extents[2], stride: length)
+      return try Tensor(values, shape: extents, ledger: ledger)
     }
-    return QKV(
-      query: try project("query", shape.queryHeads, shape.headDim, from: queryStart, shape.queryLength),
-      key: try project("key", shape.keyHeads, shape.headDim, from: keyStart, shape.keyLength),
-      value: try project("value", shape.keyHeads, shape.valueDim, from: keyStart, shape.keyLength))
+    var inputs = Operands(query: try draw(.query), key: try draw(.key), value: try draw(.value))
+    for operand in operands where !operand.isStandard && !operand.isOptional {
+      inputs[operand.name] = try draw(operand)
+    }
+    return inputs
   }
 
   /// A gradient of the output: N(0, 1).

@@ -19,7 +19,7 @@ public struct Measurement: Sendable {
   /// Whether the variant passed its check at this shape class earlier in the run.
   public var isChecked = false
 
-  /// The largest relative error of sampled rows against the variant's own oracle.
+  /// The largest relative error of sampled rows against the variant's own definition.
   ///
   /// float32 results of these sizes stay below 1e-6; a pair that is wrongly seen or missed in a row of a thousand
   /// shows as 1e-3. Weights rounded to bfloat16 are off by 2⁻⁸ at most, 1.7e-3 root mean square: twice 2⁻⁸ is allowed, which
@@ -63,12 +63,15 @@ public struct Measurement: Sendable {
         allowed: "one of " + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
     }
     // Before the plan, which is itself proportional to the length.
-    try budget(Double(Self.inputOutputBytes(shape, cell.pass)), for: "for inputs and results alone")
+    let operands = try catalog.type(of: cell.variant).operands(settings: cell.settings)
+    let given = Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: operands)
+    try budget(given, for: "for inputs and results alone")
     let clock = ContinuousClock()
     let start = clock.now
     let variant = try catalog.make(
       cell.variant, settings: cell.settings, shape: shape,
       key: RandomKey(seed: cell.seed)("variant")(cell.variant))
+    variant.prepare(for: cell.pass)
     row.planSeconds = (clock.now - start).seconds
     row.planBytes = variant.planBytes
     row.configuration = variant.configurationSummary
@@ -85,7 +88,8 @@ public struct Measurement: Sendable {
     let maker = try InputMaker(
       cell.input, seed: cell.seed, anchors: anchors,
       limit: shape.batch * max(shape.queryLength, shape.keyLength))
-    let inputs = try maker.make(shape, ledger: ledger).converted(to: cell.precision, ledger: ledger)
+    let inputs = try maker.make(shape, variant.operandsRead, ledger: ledger)
+      .converted(to: cell.precision, declared: Operand.all(operands), ledger: ledger)
     var context = ExecutionContext(threads: cell.threads, instructionSet: instructionSet, ledger: ledger)
     // Chosen before anything is timed.
     context.bfloat16Road = cell.bfloat16?.road
@@ -119,7 +123,7 @@ public struct Measurement: Sendable {
   }
 
   private func time(
-    _ variant: AnyAttention, _ inputs: QKV, _ shape: AttentionShape, _ maker: InputMaker,
+    _ variant: any AttentionVariant, _ inputs: Operands, _ shape: AttentionShape, _ maker: InputMaker,
     _ context: ExecutionContext, row: inout MeasurementRow
   ) throws -> Result {
     let stopwatch = Stopwatch(
@@ -128,7 +132,7 @@ public struct Measurement: Sendable {
     let result: Result
     let samples: [Double]
     if cell.pass == .backward {
-      let forward = try variant.forward(inputs, in: context)
+      let forward = try variant.attend(inputs, in: context)
       let gradient = try maker.outputGradient(shape, ledger: ledger)
       ledger?.resetPeak()
       let timed = try stopwatch.time { try forward.backward(gradient, in: context) }
@@ -136,12 +140,14 @@ public struct Measurement: Sendable {
       samples = timed.samples
     } else {
       ledger?.resetPeak()
-      let timed = try stopwatch.time { try variant.forward(inputs, in: context) }
+      let timed = try stopwatch.time { try variant.attend(inputs, in: context) }
       result = Result(tensor: timed.last.output, outputGradient: nil)
       samples = timed.samples
     }
     row.memoryBytes = ledger?.peakBytes
-    row.workspaceBytes = row.memoryBytes.map { max(0, $0 - Self.inputOutputBytes(shape, cell.pass)) }
+    row.workspaceBytes = row.memoryBytes.map {
+      max(0, $0 - Int(Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: variant.operandsRead)))
+    }
     row.repeats = samples.count
     let median = Quantiles.of(samples, 0.5)
     row.secondsMedian = median
@@ -152,26 +158,18 @@ public struct Measurement: Sendable {
     return result
   }
 
-  /// Bytes of q, k, v as stored, of output and log-sum-exp; for backward also of the four gradients.
-  static func inputOutputBytes(_ shape: AttentionShape, _ pass: PassKind) -> Int {
-    var tensors = [shape.outputShape, shape.lseShape]
-    if pass == .backward {
-      tensors += [shape.queryShape, shape.keyShape, shape.valueShape, shape.outputShape]
-    }
-    return Int(shape.inputBytes) + tensors.reduce(0) { $0 + $1.reduce(MemoryLayout<Float>.stride, *) }
-  }
-
   private func verify(
-    _ result: Result, _ variant: AnyAttention, _ inputs: QKV, _ maker: InputMaker, row: inout MeasurementRow
+    _ result: Result, _ variant: any AttentionVariant, _ inputs: Operands, _ maker: InputMaker,
+    row: inout MeasurementRow
   ) throws {
     let shape = variant.shape
     let sample = SampledRows(inputs, shape, key: RandomKey(seed: cell.seed)("sampled rows"))
     let found = sample.rows(of: result.tensor)
     let gradient = result.outputGradient?.array()
-    let oracle = try variant.oracle(for: inputs)
+    let definition = try variant.definition(of: inputs)
     // The gradient of shared queries and keys has a part that needs all rows.
-    if gradient == nil || oracle.keySource == .keys {
-      let error = SampledRows.relativeError(found, sample.compute(oracle, outputGradient: gradient))
+    if gradient == nil || definition.hasRowwiseGradient(of: .query) {
+      let error = SampledRows.relativeError(found, sample.compute(definition, outputGradient: gradient))
       guard error <= tolerance else {
         let what = gradient == nil ? "output" : "gradient of q"
         throw CheckFailure(
@@ -185,7 +183,7 @@ public struct Measurement: Sendable {
       cell.precision == .float32
       ? sample
       : SampledRows(
-        try maker.make(shape, ledger: nil), shape, key: RandomKey(seed: cell.seed)("sampled rows"))
+        try maker.make(shape, [], ledger: nil), shape, key: RandomKey(seed: cell.seed)("sampled rows"))
     row.errorRel = SampledRows.relativeError(found, exact.compute(sample.full, outputGradient: gradient))
   }
 }

@@ -42,7 +42,8 @@ public struct Forecast: Sendable {
   private static func line(_ cell: Cell, _ catalog: Catalog, limit: Int, gflops: Double) -> Line {
     do {
       let shape = try cell.shape()
-      let least = Double(Measurement.inputOutputBytes(shape, cell.pass))
+      let operands = try catalog.type(of: cell.variant).operands(settings: cell.settings)
+      let least = Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: operands)
       guard least <= Double(limit) else {
         let objection =
           "out_of_memory: over \(Quantity.describe(bytes: Double(limit))) for inputs and results alone"

@@ -82,7 +82,7 @@ public struct TrainingJob: Hashable, Sendable {
       }
     }
     if settings["seed"] == nil { settings["seed"] = .int(seed) }
-    let model = try TrainingJob.fit(settings, to: task)
+    let model = try TrainingJob.fit(settings, to: task, catalog)
     try model.validate(in: catalog)
     var training = trainingSettings
     if training["seed"] == nil { training["seed"] = .int(seed) }
@@ -95,9 +95,9 @@ extension TrainingJob {
   /// vocabulary or position table than the task needs may be given, a smaller one not.
   /// - Throws: `ConfigurationError`.
   private static func fit(
-    _ settings: [String: ParameterValue], to task: any SequenceTask
+    _ settings: [String: ParameterValue], to task: any SequenceTask, _ catalog: Catalog
   ) throws(ConfigurationError) -> ModelConfiguration {
-    let given = try ModelConfiguration(settings: settings)
+    let given = try ModelConfiguration(settings: settings, in: catalog)
     let needed = Trainer.fit(given, to: task)
     var model = needed
     if settings["vocabulary"] != nil { model.vocabulary = given.vocabulary }

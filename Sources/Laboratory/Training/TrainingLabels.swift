@@ -21,7 +21,10 @@ extension TrainingComparison {
       {
         let all = trainings.map { TrainingRow.settings(column($0)) }
         let keys = Set(all.flatMap(\.keys)).subtracting(ignored)
-        return keys.filter { key in Set(all.map { $0[key] ?? defaults[key] ?? "" }).count > 1 }.sorted()
+        // A newer file lacks settings of models that are none any more: that says nothing.
+        let missing: String? = defaults.isEmpty ? "" : nil
+        return keys.filter { key in Set(all.compactMap { $0[key] ?? defaults[key] ?? missing }).count > 1 }
+          .sorted()
       }
       let task = varying(Self.task, [:], ignoring: [])
       let model = varying(

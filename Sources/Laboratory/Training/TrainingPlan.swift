@@ -78,8 +78,8 @@ public struct TrainingPlan: Sendable {
         changed.taskSettings.merge(evaluation.taskSettings) { $1 }
         if let attention = evaluation.attention {
           changed.modelSettings["attention"] = .string(attention)
-          // Separate global projections go where the new attention has no global rows.
-          changed.modelSettings["globalProjections"] = nil
+          // What older presets set for the whole model belongs to the attention that is replaced.
+          for former in catalog.formerModelSettings { changed.modelSettings[former] = nil }
         }
         // The model stays as it was trained: the other task must be one that it can answer.
         do { try Trainer.check(model, for: changed.resolved(catalog: catalog).task) } catch {

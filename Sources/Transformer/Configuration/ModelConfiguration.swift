@@ -56,14 +56,6 @@ public struct ModelConfiguration: ParameterSet {
     case swiglu
   }
 
-  /// Which projections the global rows of a layer read (variants that have them: local-global).
-  public enum GlobalProjections: String, CaseIterable, Hashable, Sendable {
-    /// The same as all rows.
-    case tied
-    /// Second ones, `query_global`, `key_global` and `value_global` (Longformer).
-    case separate
-  }
-
   /// Which stacks there are.
   public var kind = Kind.decoder
   /// Token ids are below this.
@@ -84,8 +76,6 @@ public struct ModelConfiguration: ParameterSet {
   public var hidden = 0
   /// The attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
   public var attention = "full"
-  /// Which projections global rows read.
-  public var globalProjections = GlobalProjections.tied
   /// How positions enter.
   public var position = Position.rope
   /// The feed-forward layer.
@@ -129,9 +119,6 @@ public struct ModelConfiguration: ParameterSet {
     .integer("keyHeads", \.keyHeads, in: 0...1024, help: "key and value heads; divides heads; 0: as heads"),
     .integer("hidden", \.hidden, in: 0...262_144, help: "the feed-forward layer's inner width; 0: 4·width"),
     .text("attention", \.attention, help: "the layers' attention in turn: sliding-window(left=63) x3, full"),
-    .choice(
-      "globalProjections", \.globalProjections,
-      help: "what makes q, k, v of local-global's global rows: the layer's projections or second ones"),
     .choice("position", \.position, help: "how positions enter"),
     .choice("feedForward", \.feedForward, help: "the feed-forward layer"),
     .choice("norm", \.norm, help: "what normalises"),
@@ -195,12 +182,7 @@ public struct ModelConfiguration: ParameterSet {
       // Ranges and names are checked against the longest shape; a plan for it is not built.
       try catalog.check(layer.id, settings: layer.settings, for: shape)
     }
-    let takers = catalog.types.filter { $0.lastGlobalPositionByDefault != nil }.map { $0.card.id }
-    let hasSecond = try lastGlobalPositions(in: catalog).contains { $0 != nil }
-    try require(
-      globalProjections == .tied || hasSecond,
-      "globalProjections", globalProjections.rawValue,
-      "tied; separate needs a layer whose attention has global positions (\(takers.joined(separator: ", ")))")
+    try checkOperands(in: catalog)
   }
 
   /// The attention of every layer, the list repeated as often as needed.

@@ -43,7 +43,7 @@ public struct PretrainedModel {
 
   /// A checkpoint of this program.
   private init(_ file: Safetensors, path: String, catalog: Catalog, context: ExecutionContext) throws {
-    let configuration = try ModelConfiguration(metadata: file.metadata, path: path)
+    let configuration = try ModelConfiguration(metadata: file.metadata, path: path, in: catalog)
     model = try TransformerModel(configuration, catalog: catalog, context: context) { layout, buffers in
       try layout.values(in: file, buffers, configuration, path: path)
     }

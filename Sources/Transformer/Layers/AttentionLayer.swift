@@ -24,23 +24,26 @@ struct AttentionLayer: Sendable {
   /// k and v of the memory in cross-attention.
   let memoryInput: Linear?
   let output: Linear
-  /// Second projections of global rows; `nil`: tied to the first.
-  let global: GlobalProjections?
+  /// What makes the operands of the variant's own that have rows: of q, then of k and v.
+  let projected: [ProjectedOperands]
+  /// Its parameters: operands that are the same for every input.
+  let learned: [(operand: Operand, slot: ParameterSlot)]
+  /// The last position whose row reads an operand of the variant's own; `nil`: there is no last one.
+  let lastReader: @Sendable (Operand.Name) -> Int?
 
   struct Saved {
     let x: Tensor
     let memory: Tensor?
-    let forward: AnyForward
+    let forward: Forward
     let merged: Tensor
     let batch: Int
     let rotary: RotaryTable?
-    let global: GlobalProjections.Saved?
+    let projected: [ProjectedOperands.Saved?]
   }
 
   init(
     _ name: String, _ configuration: ModelConfiguration, attention: LayerAttention, isCausal: Bool,
-    isCross: Bool, lastGlobal: Int? = nil,
-    gain: Double, in layout: inout ParameterLayout
+    isCross: Bool, operands: LayerOperands = .none, gain: Double, in layout: inout ParameterLayout
   ) {
     let width = configuration.width, bias = configuration.bias
     (self.name, self.attention, self.isCausal, self.isCross) = (name, attention, isCausal, isCross)
@@ -55,11 +58,20 @@ struct AttentionLayer: Sendable {
     input = Linear(isCross ? [query] : [query] + keyValue, from: width, bias: bias, in: &layout)
     memoryInput = isCross ? Linear(keyValue, from: width, bias: bias, in: &layout) : nil
     output = Linear(name + ".output", from: heads * dim, to: width, bias: bias, gain: gain, in: &layout)
-    if let lastGlobal {
-      global = GlobalProjections(name, configuration, lastPosition: lastGlobal, copying: input, in: &layout)
-    } else {
-      global = nil
+    var projected: [ProjectedOperands] = []
+    for ofQueries in [true, false] {
+      let group = ProjectedOperands(
+        operands.declared, ofQueries: ofQueries, layer: name, configuration, copying: input, in: &layout)
+      if let group { projected.append(group) }
     }
+    self.projected = projected
+    learned = operands.declared.compactMap { operand in
+      guard case .learned(let initial) = operand.source else { return nil }
+      let slot = layout.add(
+        "\(name).\(operand.name)", configuration.extents(of: operand), .init(initial), decays: false)
+      return (operand, slot)
+    }
+    lastReader = operands.lastReader
   }
 
   /// The rotation of `count` positions from `first`, for layers that have one.
@@ -105,17 +117,37 @@ struct AttentionLayer: Sendable {
       source, column: isCross ? 0 : heads * dim, batch: batch, rotary: rotary, run)
     let shape = try shape(batch: batch, queries: length, keys: key.shape[2], keyLengths: keyLengths)
     let plan = try run.planner.plan(attention, layer: name, shape: shape)
-    var inputs = QKV(query: query, key: key, value: value)
-    var second: GlobalProjections.Saved?
-    if let global, let rows = GlobalProjections.Rows(of: plan) {
-      (inputs.global, second) = try global.forward(x, rows, of: self, batch: batch, rotary: rotary, run)
-    }
-    let forward = try plan.forward(inputs, in: run.context)
+    var inputs = Operands(query: query, key: key, value: value)
+    let own = try addOwn(to: &inputs, of: x, plan, batch: batch, rotary: rotary, run)
+    let forward = try plan.attend(inputs, in: run.context)
     var merged = try context.empty([x.shape[0], heads * dim])
     context.mergeHeads(forward.output, into: &merged)
     let saved = Saved(
-      x: x, memory: memory, forward: forward, merged: merged, batch: batch, rotary: rotary, global: second)
+      x: x, memory: memory, forward: forward, merged: merged, batch: batch, rotary: rotary, projected: own)
     return (try output.forward(merged, adding: residual, run), saved)
+  }
+
+  /// Adds the operands of the variant's own; returns, for every group of them, what backward needs (`nil`: no row reads it).
+  private func addOwn(
+    to inputs: inout Operands, of x: Tensor, _ plan: any AttentionVariant, batch: Int, rotary: RotaryTable?,
+    _ run: LayerRun
+  ) throws -> [ProjectedOperands.Saved?] {
+    for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
+    var all: [ProjectedOperands.Saved?] = []
+    for group in projected {
+      let rows = group.rows(of: plan)
+      guard rows?.isEmpty != true else {
+        all.append(nil)
+        continue
+      }
+      let (product, saved) = try group.product(x, rows: rows, run)
+      for part in group.parts {
+        inputs[part.operand.name] = try group.operand(
+          part, of: product, layer: self, batch: batch, rotary: rotary, run)
+      }
+      all.append(saved)
+    }
+    return all
   }
 
   /// The gradients of x and, in cross-attention, of the memory.
@@ -126,12 +158,17 @@ struct AttentionLayer: Sendable {
     let gradient = try saved.forward.backward(dOutput, in: run.context)
     var dProjected = try context.empty([saved.x.shape[0], input.weight.shape[0]])
     mergeQuery(gradient.query, into: &dProjected, rotary: saved.rotary, context)
+    for (operand, slot) in learned {
+      guard let d = gradient[operand.name] else { preconditionFailure("no gradient of \(operand.name)") }
+      context.accumulate(d.reshaped([slot.count]), into: &run.state.gradients, at: slot.offset)
+    }
     guard let memoryInput, let memory = saved.memory else {
       mergeKeyValue(
         gradient.key, gradient.value, into: &dProjected, column: heads * dim, rotary: saved.rotary, context)
       var dx = try input.backward(dProjected, x: saved.x, run)
-      if let global, let kept = saved.global, let second = gradient.global {
-        try global.backward(second, kept, of: self, rotary: saved.rotary, into: &dx, run)
+      for (group, kept) in zip(projected, saved.projected) {
+        guard let kept else { continue }
+        try group.backward(gradient, kept, rotary: saved.rotary, into: &dx, run)
       }
       return (dx, nil)
     }

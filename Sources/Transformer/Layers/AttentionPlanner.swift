@@ -13,7 +13,7 @@ final class AttentionPlanner {
 
   let catalog: Catalog
   let key: RandomKey
-  private var plans: [Key: AnyAttention] = [:]
+  private var plans: [Key: any AttentionVariant] = [:]
   private struct RotaryKey: Hashable {
     let convention: RotaryTable.Convention
     let dim: Int, first: Int, count: Int
@@ -29,11 +29,11 @@ final class AttentionPlanner {
   /// The variant of a layer at a shape; its random draws depend on the layer's name alone, so they are the same in
   /// training and evaluation.
   func plan(_ attention: LayerAttention, layer: String, shape: AttentionShape) throws(ConfigurationError)
-    -> AnyAttention
+    -> any AttentionVariant
   {
     let entry = Key(layer: layer, attention: attention, shape: shape)
     if let plan = plans[entry] { return plan }
-    // The model was checked at its longest sequence; this one may end before some of its global positions.
+    // The model was checked at its longest sequence; this one may end before some of the positions that it names.
     let settings = try catalog.fitted(attention.id, settings: attention.settings, to: shape)
     let plan = try catalog.make(attention.id, settings: settings, shape: shape, key: key("attention")(layer))
     // Padded batches bring a new shape each step: what is kept stays bounded.

@@ -52,26 +52,32 @@ struct Linear: Sendable {
   }
 
   /// Several layers of one input as one product; the weights are neighbours, then the biases.
-  /// - Parameter source: a layer of the same input and biases, from whose output `row` on they start as copies.
   init(
-    _ parts: [(name: String, output: Int)], from input: Int, bias: Bool,
-    copying source: (layer: Linear, row: Int)? = nil, in layout: inout ParameterLayout
+    _ parts: [(name: String, output: Int)], from input: Int, bias: Bool, in layout: inout ParameterLayout
   ) {
-    var row = source?.row ?? 0
+    self.init(parts.map { ($0.name, $0.output, nil) }, from: input, bias: bias, copying: nil, in: &layout)
+  }
+
+  /// The same, some of which start as copies.
+  /// - Parameters:
+  ///   - parts: with the row of the source's output from which on they are copies; `nil`: they are drawn.
+  ///   - source: a layer of the same input and biases.
+  init(
+    _ parts: [(name: String, output: Int, row: Int?)], from input: Int, bias: Bool, copying source: Linear?,
+    in layout: inout ParameterLayout
+  ) {
+    func copy(_ slot: ParameterSlot?, _ row: Int?, _ stride: Int) -> ParameterSlot.Initial? {
+      guard let slot, let row else { return nil }
+      return .copy(of: slot.offset + row * stride)
+    }
     var weights: [ParameterSlot] = [], biases: [ParameterSlot] = []
     for part in parts {
-      let initial = source.map { ParameterSlot.Initial.copy(of: $0.layer.weight.offset + row * input) }
-      weights.append(
-        layout.add(
-          part.name + ".weight", [part.output, input], initial ?? .normal(1 / Double(input).squareRoot()),
-          decays: true))
-      row += part.output
+      let initial = copy(source?.weight, part.row, input) ?? .normal(1 / Double(input).squareRoot())
+      weights.append(layout.add(part.name + ".weight", [part.output, input], initial, decays: true))
     }
-    row = source?.row ?? 0
     for part in parts where bias {
-      let initial = source?.layer.bias.map { ParameterSlot.Initial.copy(of: $0.offset + row) }
-      biases.append(layout.add(part.name + ".bias", [part.output], initial ?? .constant(0), decays: false))
-      row += part.output
+      let initial = copy(source?.bias, part.row, 1) ?? .constant(0)
+      biases.append(layout.add(part.name + ".bias", [part.output], initial, decays: false))
     }
     weight = layout.fused(weights)
     self.bias = bias ? layout.fused(biases) : nil

@@ -16,7 +16,7 @@ struct Stack: Sendable {
 
   init(
     _ name: String, _ configuration: ModelConfiguration, layers: Int, isCausal: Bool, hasMemory: Bool,
-    attention: [LayerAttention], lastGlobal: [Int?], in layout: inout ParameterLayout,
+    attention: [LayerAttention], operands: [LayerOperands], in layout: inout ParameterLayout,
     buffers: inout [BufferSlot]
   ) {
     var sublayers: [Sublayer] = []
@@ -38,7 +38,7 @@ struct Stack: Sendable {
         .attention(
           AttentionLayer(
             prefix + ".attention", configuration, attention: attention, isCausal: isCausal, isCross: false,
-            lastGlobal: lastGlobal[layer], gain: gain, in: &layout)))
+            operands: operands[layer], gain: gain, in: &layout)))
       if hasMemory {
         add(
           prefix + ".cross",

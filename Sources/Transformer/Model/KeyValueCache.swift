@@ -32,10 +32,11 @@ struct KeyValueCache {
     try values?.append(value)
   }
 
-  /// Drops what no later query can see.
-  mutating func trim() throws {
-    guard let count = keys?.count, let dropped = unseen(count) else { return }
+  /// Drops what no later query can see; returns which rows that was.
+  mutating func trim() throws -> Range<Int>? {
+    guard let count = keys?.count, let dropped = unseen(count), !dropped.isEmpty else { return nil }
     try keys?.remove(dropped)
     try values?.remove(dropped)
+    return dropped
   }
 }

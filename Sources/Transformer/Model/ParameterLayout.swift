@@ -1,3 +1,4 @@
+import AttentionCore
 import Basics
 import Tensors
 
@@ -11,6 +12,14 @@ public struct ParameterSlot: Hashable, Sendable {
     case constant(Float)
     /// As the parameter that begins at this element of the flat array, which stands before.
     case copy(of: Int)
+
+    /// As an operand that a layer learns starts.
+    init(_ initial: Operand.Initial) {
+      switch initial {
+      case .constant(let value): self = .constant(value)
+      case .normal(let deviation): self = .normal(deviation)
+      }
+    }
   }
   /// The name in checkpoints, such as `decoder.layers.0.attention.query.weight`.
   public let name: String
@@ -88,13 +97,15 @@ public struct ParameterLayout: Sendable {
   }
 
   /// The values of another layout's array in this one, by name. A parameter that the other lacks takes the value of the
-  /// one that it starts as.
-  /// - Precondition: what the other lacks starts as a copy.
+  /// one that it starts as, or that of a fresh model.
+  /// - Parameter fresh: the initial values of this layout.
   /// - Throws: `MemoryLimitExceeded`.
-  func values(from other: ParameterLayout, _ array: Tensor) throws(MemoryLimitExceeded) -> Tensor {
+  func values(from other: ParameterLayout, _ array: Tensor, fresh: Tensor) throws(MemoryLimitExceeded)
+    -> Tensor
+  {
     if slots == other.slots { return array }
     let known = Dictionary(uniqueKeysWithValues: other.slots.map { ($0.name, $0.offset) })
-    let given = array.array()
+    let given = array.array(), initial = fresh.array()
     var values: [Float] = []
     values.reserveCapacity(count)
     for slot in slots {
@@ -103,7 +114,7 @@ public struct ParameterLayout: Sendable {
       } else if case .copy(let offset) = slot.initial {
         values.append(contentsOf: values[offset..<offset + slot.count])
       } else {
-        preconditionFailure("\(slot.name) is in one model alone")
+        values.append(contentsOf: initial[slot.range])
       }
     }
     return try Tensor(values, shape: [count])

@@ -1,5 +1,6 @@
 import ArrayFiles
 import Basics
+import AttentionCore
 import Foundation
 import Settings
 import Tensors
@@ -52,17 +53,33 @@ extension TransformerModel {
 extension ModelConfiguration {
   /// Reads the metadata of a checkpoint.
   /// - Throws: `SafetensorsError`, `ConfigurationError`.
-  public init(metadata: [String: String], path: String) throws {
+  public init(metadata: [String: String], path: String, in catalog: Catalog) throws {
     guard metadata["format"] == "attnlab" else {
       throw SafetensorsError(
         path: path, problem: "no attnlab checkpoint (its metadata has no format = attnlab)")
     }
+    try self.init(settings: ModelConfiguration.settings(of: metadata), in: catalog)
+  }
+
+  private static func settings(of metadata: [String: String]) -> [String: ParameterValue] {
     var settings: [String: ParameterValue] = [:]
     for (name, text) in metadata where name.hasPrefix("model.") {
       settings[String(name.dropFirst(6))] =
         name == "model.attention" ? .string(text) : ParameterValue(parsing: text)
     }
-    try self.init(settings: settings)
+    return settings
+  }
+
+  /// The metadata of a checkpoint in today's names.
+  /// - Throws: `ConfigurationError`.
+  static func current(_ metadata: [String: String], in catalog: Catalog) throws -> [String: String] {
+    let former = catalog.formerModelSettings.filter { metadata["model.\($0)"] != nil }
+    guard !former.isEmpty else { return metadata }
+    var current = metadata
+    let settings = try catalog.withoutFormerSettings(settings(of: metadata))
+    current["model.attention"] = settings["attention"].map { "\($0)" }
+    for name in former { current["model.\(name)"] = nil }
+    return current
   }
 }
 

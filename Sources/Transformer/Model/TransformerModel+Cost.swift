@@ -3,8 +3,8 @@ import Tensors
 
 extension TransformerModel {
   /// Floating-point operations of a training step's passes on an input: forward, and twice that backward for linear
-  /// layers; attention by its variants' closed forms. Separate global projections count on the rows that they are made
-  /// of. Norms, activations and the optimiser are not counted.
+  /// layers; attention by its variants' closed forms. What makes operands of a variant's own counts on the rows that are
+  /// read. Norms, activations and the optimiser are not counted.
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
   public func trainingOperations(_ input: ModelInput) throws -> Double {
     func linear(_ stack: Stack?, tokens: Int, memoryTokens: Int) -> Double {
@@ -29,27 +29,26 @@ extension TransformerModel {
     }
     return try attentionPlans(input).reduce(total) { total, planned in
       let (layer, plan) = planned
-      let second = GlobalProjections.Rows(of: plan).flatMap { layer.global?.operations($0) } ?? 0
-      return total + 3 * second + plan.cost(of: .forward).flops + plan.cost(of: .backward).flops
+      let own = layer.projected.reduce(0) { $0 + $1.operations(plan) }
+      return total + 3 * own + plan.cost(of: .forward).flops + plan.cost(of: .backward).flops
     }
   }
 
   /// Bytes of attention on an input, closed form: the largest of all layers' passes with inputs, results and workspace.
-  /// A second set of q, k and v counts as inputs, in the backward pass with its gradients.
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
   public func attentionBytes(_ input: ModelInput, pass: PassKind) throws -> Double {
-    try attentionPlans(input).map { layer, plan in
+    try attentionPlans(input).map { _, plan in
       let cost = plan.cost(of: pass)
-      let hasSecond = layer.global != nil && !plan.globalRows.isEmpty
-      let second = hasSecond ? plan.shape.inputBytes * (pass == .backward ? 2 : 1) : 0
-      return cost.workspaceBytes + cost.inputOutputBytes + second
+      return cost.workspaceBytes + cost.inputOutputBytes
     }.max() ?? 0
   }
 
   /// The configured attention of every layer at the shape of an input.
-  private func attentionPlans(_ input: ModelInput) throws -> [(layer: AttentionLayer, plan: AnyAttention)] {
+  private func attentionPlans(_ input: ModelInput) throws -> [(
+    layer: AttentionLayer, plan: any AttentionVariant
+  )] {
     let sourceLength = input.source.count / max(1, input.batch)
-    func plans(_ stack: Stack?, length: Int, memory: Int) throws -> [(AttentionLayer, AnyAttention)] {
+    func plans(_ stack: Stack?, length: Int, memory: Int) throws -> [(AttentionLayer, any AttentionVariant)] {
       try (stack?.sublayers ?? []).compactMap { sublayer in
         guard case .attention(let layer) = sublayer.function else { return nil }
         let shape = try layer.shape(

@@ -8,8 +8,9 @@ import Tensors
 /// Parameter names (checkpoints, gradients): `embedding.weight` `[vocabulary, width]`;
 /// `{encoder,decoder}.positions.weight`; for layer l and sublayer s of `attention`, `cross`:
 /// `{stack}.layers.l.s.{query,key,value,output}.{weight,bias}` (weights `[output, input]`) and
-/// `{stack}.layers.l.s.norm.{weight,bias}`; with `globalProjections: separate`, in layers that have global rows, also
-/// `{stack}.layers.l.attention.{query,key,value}_global.{weight,bias}`; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
+/// `{stack}.layers.l.s.norm.{weight,bias}`; for the operands of an attention variant's own
+/// `{stack}.layers.l.attention.{operand}.{weight,bias}`, or `{stack}.layers.l.attention.{operand}` of those that are parameters
+/// themselves; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
 /// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (pre-norm);
 /// `output.weight` `[vocabulary, width]` when not tied; `classifier.{weight,bias}`.
 public final class TransformerModel {
@@ -64,7 +65,7 @@ public final class TransformerModel {
     var layout = ParameterLayout()
     var buffers: [BufferSlot] = []
     let attention = try configuration.layerAttention()
-    let lastGlobal = try configuration.lastGlobalPositions(in: catalog)
+    let operands = try attention.map { layer throws(ConfigurationError) in try catalog.operands(of: layer) }
     let isSingle = configuration.kind != .encoderDecoder
     let main = configuration.kind == .encoder ? "encoder" : "decoder"
     embedding = Embedding(
@@ -79,13 +80,13 @@ public final class TransformerModel {
       ? nil
       : Stack(
         "encoder", configuration, layers: configuration.effectiveEncoderLayers, isCausal: false,
-        hasMemory: false, attention: attention, lastGlobal: lastGlobal, in: &layout, buffers: &buffers)
+        hasMemory: false, attention: attention, operands: operands, in: &layout, buffers: &buffers)
     decoder =
       configuration.effectiveDecoderLayers == 0
       ? nil
       : Stack(
         "decoder", configuration, layers: configuration.effectiveDecoderLayers, isCausal: true,
-        hasMemory: !isSingle, attention: attention, lastGlobal: lastGlobal, in: &layout, buffers: &buffers)
+        hasMemory: !isSingle, attention: attention, operands: operands, in: &layout, buffers: &buffers)
     let deviation = 1 / Double(configuration.width).squareRoot()
     outputWeight =
       configuration.classes > 0
@@ -113,13 +114,14 @@ public final class TransformerModel {
 
   /// The same weights with other attention in its layers: how a trained model fares under another variant.
   ///
-  /// Separate global projections stay where a layer still has global rows, are left out where it has none any more, and
-  /// start as copies of the layer's own where it had none before.
+  /// Parameters of a variant's own stay where a layer still has them, are left out where it has none any more, and start as in
+  /// a fresh model where it had none before.
   /// - Throws: `ConfigurationError`.
   public func replacingAttention(_ attention: String) throws -> TransformerModel {
     let model = try TransformerModel(
       configuration.replacingAttention(attention, in: catalog), catalog: catalog, context: context)
-    model.state.weights = try model.layout.values(from: layout, state.weights)
+    model.state.weights = try model.layout.values(
+      from: layout, state.weights, fresh: model.state.weights)
     model.state.buffers = state.buffers
     return model
   }

@@ -39,7 +39,7 @@ extension Trainer {
   /// - Throws: `SafetensorsError` when it belongs to another model, task, text or training; nothing is changed then.
   public func resume(from path: String) throws {
     let file = try Safetensors(contentsOf: path)
-    let metadata = file.metadata
+    let metadata = try ModelConfiguration.current(file.metadata, in: model.catalog)
     var expected = model.metadata
     let free: Set = configuration.schedule == .cosine ? [] : ["steps"]
     for (name, value) in configuration.settings where !free.contains(name) {
@@ -136,7 +136,7 @@ extension TransformerModel {
     contentsOf path: String, catalog: Catalog, context: ExecutionContext = .recycling()
   ) throws {
     let file = try Safetensors(contentsOf: path).renamed(path: path, CheckpointNames.withoutWrappers)
-    let configuration = try ModelConfiguration(metadata: file.metadata, path: path)
+    let configuration = try ModelConfiguration(metadata: file.metadata, path: path, in: catalog)
     try self.init(configuration, catalog: catalog, context: context) { layout, buffers in
       try layout.values(in: file, buffers, configuration, path: path)
     }

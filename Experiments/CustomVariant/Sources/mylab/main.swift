@@ -2,4 +2,4 @@ import Attention
 import AttentionCore
 import AttentionLab
 
-AttentionLab.main(catalog: .standard + [StridedAttention.self])
+AttentionLab.main(catalog: .standard + [StridedAttention.self, KeyBiasAttention.self])

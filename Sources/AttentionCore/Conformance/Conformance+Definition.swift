@@ -6,21 +6,23 @@ extension Conformance {
   struct Result: Equatable {
     var output: [Float]
     var lse: [Float]
-    var query: [Float]
-    var key: [Float]
-    var value: [Float]
-    var global: [[Float]] = []
+    /// The gradient of every operand that has one.
+    var gradients: [Operand.Name: [Float]]
+
+    init(output: [Float], lse: [Float], gradients: [Operand.Name: [Float]]) {
+      self.output = output
+      self.lse = lse
+      self.gradients = gradients
+    }
 
     /// The number of elements whose bits differ; all when the sizes do.
     func differences(from other: Result) -> Int {
       func count(_ a: [Float], _ b: [Float]) -> Int {
         a.count == b.count ? zip(a, b).count { $0.bitPattern != $1.bitPattern } : max(a.count, b.count)
       }
-      let pairs = [
-        (output, other.output), (lse, other.lse), (query, other.query), (key, other.key),
-        (value, other.value),
-      ]
-      return (pairs + zip(global, other.global)).reduce(0) { $0 + count($1.0, $1.1) }
+      let names = Set(gradients.keys).union(other.gradients.keys)
+      return count(output, other.output) + count(lse, other.lse)
+        + names.reduce(0) { $0 + count(gradients[$1] ?? [], other.gradients[$1] ?? []) }
     }
   }
 
@@ -29,83 +31,70 @@ extension Conformance {
   }
 
   func evaluate(
-    _ variant: AnyAttention, _ inputs: QKV, _ outputGradient: Tensor, in context: ExecutionContext
+    _ variant: any AttentionVariant, _ inputs: Operands, _ outputGradient: Tensor,
+    in context: ExecutionContext
   ) throws -> Result {
-    let forward = try variant.forward(inputs, in: context)
+    let forward = try variant.attend(inputs, in: context)
     let gradient = try forward.backward(outputGradient, in: context)
-    var result = Result(
-      output: forward.output.array(), lse: forward.lse.array(), query: gradient.query.array(),
-      key: gradient.key.array(), value: gradient.value.array())
-    if let global = gradient.global {
-      result.global = [global.query.array(), global.key.array(), global.value.array()]
-    }
-    return result
+    var gradients: [Operand.Name: [Float]] = [:]
+    for name in gradient.names { gradients[name] = gradient[name]?.array() }
+    return Result(output: forward.output.array(), lse: forward.lse.array(), gradients: gradients)
   }
 
-  /// Output, LSE and gradients against the oracle on every instruction set, and the oracle against its own differences.
-  func againstOracle(
-    _ variant: AnyAttention, _ item: ConformanceCase, _ subject: String, thorough: Bool
+  /// Output, LSE and gradients against the definition on every instruction set, and the definition against its own
+  /// differences.
+  func againstDefinition(
+    _ variant: any AttentionVariant, _ item: ConformanceCase, _ subject: String, thorough: Bool
   ) throws -> [ConformanceCheck] {
-    var checks = try compare(variant, item, subject, group: item.group, withGlobal: false)
-    let inputs = try item.inputs(key("inputs"))
-    let oracle = try variant.oracle(for: inputs)
-    if oracle.isGlobalRow != nil {
-      checks += try compare(variant, item, subject, group: "global projections", withGlobal: true)
-    }
-    // Rounded inputs cannot be moved by small steps, and the oracle is the same for every precision.
+    var checks = try compare(variant, item, subject)
+    // Rounded inputs cannot be moved by small steps, and the definition is the same for every precision.
     if thorough, item.shape.queryLength * item.shape.keyLength <= 5000, item.inputScale == 1,
       item.shape.precision == .float32
     {
-      checks.append(try oracleDifferences(oracle, inputs, subject))
+      let inputs = try item.inputs(key("inputs"), of: variant)
+      let definition = try variant.definition(of: inputs)
+      checks.append(try definitionDifferences(variant, definition, inputs, subject))
       if !variant.card.dependsOnData {
-        checks.append(try variantDifferences(variant, oracle, inputs, subject))
+        checks.append(try variantDifferences(variant, definition, inputs, subject))
       }
     }
     return checks
   }
 
   private func compare(
-    _ variant: AnyAttention, _ item: ConformanceCase, _ subject: String, group: String, withGlobal: Bool
+    _ variant: any AttentionVariant, _ item: ConformanceCase, _ subject: String
   ) throws -> [ConformanceCheck] {
-    let inputs = try item.inputs(key("inputs"), withGlobal: withGlobal)
-    return try compare(variant, inputs, subject, group: group)
+    try compare(
+      variant, try item.inputs(key("inputs"), of: variant), subject, group: item.group)
   }
 
-  /// Output, LSE and gradients of given inputs against the oracle, on every instruction set.
-  func compare(_ variant: AnyAttention, _ inputs: QKV, _ subject: String, group: String) throws
+  /// Output, LSE and gradients of given inputs against the definition, on every instruction set.
+  func compare(_ variant: any AttentionVariant, _ inputs: Operands, _ subject: String, group: String) throws
     -> [ConformanceCheck]
   {
     let shape = variant.shape
     let outputGradient = try gradientOfOutput(shape)
-    let oracle = try variant.oracle(for: inputs)
-    let reference = Reference(oracle, ReferenceInputs(inputs))
-    let exact = reference.forward()
-    let gradient = reference.backward(outputGradient.array().map { Double($0) })
-    let budget = ErrorBudget(
-      shape: shape, scoreMagnitude: exact.scoreMagnitude, mostKeys: exact.mostKeys,
-      normalizesKeys: oracle.keySource == .normalizedQueries)
+    let definition = try variant.definition(of: inputs)
+    let wide = DefinitionInputs(inputs)
+    let exact = definition.forward(wide)
+    let gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
+    let budget = definition.budget(exact)
     var checks: [ConformanceCheck] = []
     for (set, context) in contexts {
       let result = try evaluate(variant, inputs, outputGradient, in: context)
       func add(_ quantity: String, _ error: Double, _ bound: Double) {
         checks.append(
           ConformanceCheck(
-            group: group, quantity: quantity, subject: "\(subject); \(set)", error: error, bound: bound))
-      }
-      func add(
-        _ prefix: String, _ values: [[Float]], _ exact: Reference.Gradient.Set
-      ) {
-        let (v, m) = (exact.values, exact.magnitudes)
-        add(prefix + "dq", ErrorBudget.worst(values[0], v.query, m.query), budget.queryGradient)
-        add(prefix + "dk", ErrorBudget.worst(values[1], v.key, m.key), budget.keyGradient)
-        add(prefix + "dv", ErrorBudget.worst(values[2], v.value, m.value), budget.valueGradient)
+            group: group, quantity: quantity, subject: "\(subject); \(set)", error: error,
+            bound: bound))
       }
       add("output", ErrorBudget.worst(result.output, exact.output, exact.outputMagnitude), budget.output)
       add("lse", ErrorBudget.worstAbsolute(result.lse, exact.lse), budget.lse)
-      add("", [result.query, result.key, result.value], gradient.local)
-      if let global = gradient.global {
-        let values = result.global.count == 3 ? result.global : [[], [], []]
-        add("global ", values, global)
+      for operand in Operand.all(variant.operands) where operand.hasGradient && inputs[operand.name] != nil {
+        let error = ErrorBudget.worst(
+          result.gradients[operand.name] ?? [], gradient.values[operand.name] ?? [],
+          gradient.magnitudes[operand.name] ?? [])
+        add(operand.gradientLabel, error, budget.gradient(of: operand, at: shape))
       }
     }
     return checks
@@ -123,8 +112,8 @@ extension Conformance {
   }
 
   /// Whether the tiles count exactly the pairs that the definition counts.
-  func tiles(_ variant: AnyAttention, _ group: String, _ subject: String) -> [ConformanceCheck] {
-    guard let base = variant.base as? any PatternVariant else { return [] }
+  func tiles(_ variant: any AttentionVariant, _ group: String, _ subject: String) -> [ConformanceCheck] {
+    guard let base = variant as? any PatternVariant else { return [] }
     let shape = variant.shape
     var wrong = 0
     var example = ""
@@ -161,8 +150,8 @@ extension Conformance {
   }
 
   /// The same for a few rows of a shape that is too large to compare whole.
-  func sampledTiles(_ variant: AnyAttention) -> [ConformanceCheck] {
-    guard let base = variant.base as? any PatternVariant else { return [] }
+  func sampledTiles(_ variant: any AttentionVariant) -> [ConformanceCheck] {
+    guard let base = variant as? any PatternVariant else { return [] }
     let shape = variant.shape
     let samples = Set((0..<8).map { (shape.queryLength - 1) * $0 / 7 })
     var wrong = 0
@@ -193,18 +182,18 @@ extension Conformance {
   }
 
   /// Whether the closed-form cost counts the pairs that the definition counts.
-  func neededPairs(_ variant: AnyAttention, _ item: ConformanceCase, _ subject: String) throws
+  func neededPairs(_ variant: any AttentionVariant, _ item: ConformanceCase, _ subject: String) throws
     -> [ConformanceCheck]
   {
     guard !variant.card.dependsOnData else { return [] }
     let shape = item.shape
-    let oracle = try variant.oracle(for: try item.inputs(key("inputs")))
+    let definition = try variant.definition(of: try item.inputs(key("inputs"), of: variant))
     var needed = 0
     for batch in 0..<shape.batch {
       for head in 0..<shape.queryHeads {
         for row in 0..<shape.queryLength {
           for column in 0..<shape.validKeys(batch: batch) {
-            needed += oracle.multiplicity(batch, head, row, column)
+            needed += definition.multiplicity(batch, head, row, column)
           }
         }
       }

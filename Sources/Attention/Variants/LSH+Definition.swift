@@ -6,10 +6,11 @@ extension LSH {
   ///
   /// Buckets come from the same rotations as in the forward pass: they are part of the definition, and two computations
   /// of a near tie must not disagree. All that follows is written anew.
-  public func oracle(for inputs: QKV) throws -> Oracle {
+  public func definition(of inputs: Operands) throws -> any Definition {
     let context = ExecutionContext(threads: 1)
-    let queries = try queryBuckets(of: inputs, in: context)
-    let keys = try keyBuckets(of: inputs, in: context)
+    let hashed = try hashing(by: inputs)
+    let queries = try hashed.queryBuckets(of: inputs, in: context)
+    let keys = try hashed.keyBuckets(of: inputs, in: context)
     let hashes = configuration.hashes
     func rounds(_ buckets: [Int32], _ length: Int, _ batch: Int, _ head: Int) -> [[Int32]] {
       // Padded positions keep the bucket −1, which no valid one has.
@@ -25,9 +26,18 @@ extension LSH {
         keys: rounds(keys, shape.keyLength, batch, head))
     }
     let heads = shape.queryHeads
-    return Oracle(
-      shape: shape, scale: scale, keySource: configuration.sharedQueryKey ? .normalizedQueries : .keys,
-      multiplicity: { batch, head, query, key in definitions[batch * heads + head].count(query, key) })
+    let count: @Sendable (Int, Int, Int, Int) -> Int = { batch, head, query, key in
+      definitions[batch * heads + head].count(query, key)
+    }
+    guard configuration.sharedQueryKey else {
+      return SoftmaxDefinition(shape: shape, scale: scale, multiplicity: count)
+    }
+    let normalized = Operand(
+      "normalized_query", [.batch, .queryHeads, .keys, .headDim], .given, help: "q/‖q‖, which serves as k")
+    let scale = scale
+    return SoftmaxDefinition(
+      shape: shape, normalizing: [(normalized, .query)],
+      terms: { _ in [.product(.query, normalized.name, factor: scale)] }, multiplicity: count)
   }
 }
 

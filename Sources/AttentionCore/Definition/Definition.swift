@@ -1,0 +1,190 @@
+import Tensors
+
+/// What a variant computes, in the naive form that decides what is right: Double, all pairs, no tiles; fast code never calls
+/// it.
+///
+/// Beside every result it returns the *magnitude*: the same sum with every term replaced by its absolute value. A float32
+/// implementation can be wrong by a small multiple of `2^-24` times this magnitude and no more, whatever cancels;
+/// `ErrorBudget` derives the multiple.
+public protocol Definition: Sendable {
+  /// The sizes, including key padding, which is applied to every variant alike.
+  var shape: AttentionShape { get }
+  /// How often `(batch, head, query row, key row)` counts; causality included, key padding not.
+  var multiplicity: @Sendable (Int, Int, Int, Int) -> Int { get }
+  /// Output and LSE of some rows.
+  /// - Precondition: the inputs have the sizes of the shape.
+  func forward(_ inputs: DefinitionInputs, rows: [DefinitionRow]) -> DefinitionResult
+  /// Adds the gradients of a loss on some rows, from its gradient with respect to their outputs (one row after another), to
+  /// what `gradient` collects.
+  func backward(
+    _ outputGradient: [Double], _ inputs: DefinitionInputs, rows: [DefinitionRow],
+    into gradient: inout some DefinitionGradientCollector)
+  /// The pairs of a row that count, with their scores.
+  func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair]
+  /// Whether the gradient of an operand's row comes from the query row of the same number alone, so that a few rows of it can
+  /// be found without all others.
+  func hasRowwiseGradient(of operand: Operand.Name) -> Bool
+  /// How far a float32 implementation may be from it, with scores of this magnitude and so many keys a row.
+  func budget(scoreMagnitude: Double, mostKeys: Int) -> ErrorBudget
+}
+
+extension Definition {
+  /// Output and LSE of all rows.
+  public func forward(_ inputs: DefinitionInputs) -> DefinitionResult {
+    forward(inputs, rows: shape.definitionRows)
+  }
+
+  /// How far a float32 implementation may be from a result.
+  public func budget(_ result: DefinitionResult) -> ErrorBudget {
+    budget(scoreMagnitude: result.scoreMagnitude, mostKeys: result.mostKeys)
+  }
+
+  /// The gradients of every operand of a loss, from its gradient with respect to the whole output.
+  /// - Precondition: the gradient has the size of the output.
+  public func backward(_ outputGradient: [Double], _ inputs: DefinitionInputs) -> DefinitionGradient {
+    precondition(outputGradient.count == shape.outputShape.reduce(1, *), "the gradient has another size")
+    var gradient = DefinitionGradient(sizes: inputs.sizes)
+    backward(outputGradient, inputs, rows: shape.definitionRows, into: &gradient)
+    return gradient
+  }
+}
+
+/// A query row.
+public struct DefinitionRow: Hashable, Sendable {
+  /// The sequence.
+  public let batch: Int
+  /// The query head.
+  public let head: Int
+  /// The row of q.
+  public let query: Int
+
+  /// Names a row.
+  public init(batch: Int, head: Int, query: Int) {
+    self.batch = batch
+    self.head = head
+    self.query = query
+  }
+}
+
+extension AttentionShape {
+  /// All query rows, in the order of the output.
+  public var definitionRows: [DefinitionRow] {
+    (0..<batch * queryHeads * queryLength).map { index in
+      let head = index / queryLength
+      return DefinitionRow(
+        batch: head / queryHeads, head: head % queryHeads, query: index % queryLength)
+    }
+  }
+}
+
+/// Output and LSE of some rows, one after another.
+public struct DefinitionResult: Sendable {
+  /// `[rows, valueDim]`.
+  public var output: [Double]
+  /// `Σ_j p_ij |v_j|`, as `output`.
+  public var outputMagnitude: [Double]
+  /// `[rows]`; −∞ in rows without keys.
+  public var lse: [Double]
+  /// The largest sum of absolute terms of a score, of all counted pairs.
+  public var scoreMagnitude: Double
+  /// The most counted pairs of a row.
+  public var mostKeys: Int
+  /// The largest `|s_ij|` of a row's counted pairs, as `lse`.
+  public var largestScores: [Double]
+
+  /// What a variant in single precision has to return for `lse`: NaN in rows with a score that it does not hold.
+  public var singlePrecisionLSE: [Float] {
+    zip(lse, largestScores).map { $1 <= ScoreOverflow.limit ? Float($0) : .nan }
+  }
+}
+
+/// A pair that counts.
+public struct DefinitionPair: Sendable {
+  /// The row of k and v.
+  public let key: Int
+  /// How often it counts.
+  public let count: Double
+  /// Its score.
+  public internal(set) var score: Double
+  /// The sum of absolute terms of the score.
+  public internal(set) var magnitude: Double
+  /// Which operand's row is its value, and where that lies.
+  public let valueOperand: Operand.Name
+  /// The first element of the value in that operand.
+  public let valuePlace: Int
+  /// The value.
+  public let value: DefinitionVector
+}
+
+/// Where a definition puts the terms of gradients.
+public protocol DefinitionGradientCollector {
+  /// Adds `factor · source` to the gradient of an operand from an element on.
+  mutating func add(to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector)
+  /// Adds `factor · |source|` to the magnitude of that gradient.
+  mutating func addMagnitude(
+    to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector)
+}
+
+/// Gradients of all operands with the magnitudes of their sums.
+public struct DefinitionGradient: DefinitionGradientCollector, Sendable {
+  /// ∂L/∂operand.
+  public private(set) var values: [Operand.Name: [Double]]
+  /// The same sums of absolute values.
+  public private(set) var magnitudes: [Operand.Name: [Double]]
+
+  /// Zeros of some sizes.
+  init(sizes: [Operand.Name: Int]) {
+    values = sizes.mapValues { [Double](repeating: 0, count: $0) }
+    magnitudes = values
+  }
+
+  /// ∂L/∂q.
+  public var query: [Double] { values[.query] ?? [] }
+  /// ∂L/∂k.
+  public var key: [Double] { values[.key] ?? [] }
+  /// ∂L/∂v.
+  public var value: [Double] { values[.value] ?? [] }
+
+  /// Adds a term.
+  public mutating func add(
+    to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector
+  ) {
+    // In place: an array taken out of a dictionary and put back would be copied.
+    DoubleVectors.add(
+      factor, source.array, source.start, to: &values[operand, default: []], start, count: source.count)
+  }
+
+  /// Adds the magnitude of a term.
+  public mutating func addMagnitude(
+    to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector
+  ) {
+    DoubleVectors.add(
+      factor, source.array, source.start, to: &magnitudes[operand, default: []], start,
+      count: source.count, absolute: true)
+  }
+}
+
+/// A part of an array.
+public struct DefinitionVector: Sendable {
+  /// The whole array.
+  public let array: [Double]
+  /// The first element of the part.
+  public let start: Int
+  /// Elements of the part.
+  public let count: Int
+
+  /// Takes a part.
+  public init(_ array: [Double], from start: Int, count: Int) {
+    self.array = array
+    self.start = start
+    self.count = count
+  }
+
+  /// An element.
+  public subscript(index: Int) -> Double { array[start + index] }
+
+  /// `Σ a_t b_t` and `Σ |a_t b_t|`.
+  func dot(_ other: DefinitionVector) -> (sum: Double, magnitude: Double) {
+    DoubleVectors.dot(array, start, other.array, other.start, count: count)
+  }
+}

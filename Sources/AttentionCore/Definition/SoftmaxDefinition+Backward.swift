@@ -1,0 +1,87 @@
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+extension SoftmaxDefinition {
+  /// Computes the gradients of `L` from `∂L/∂output`.
+  ///
+  /// `dV_j = Σ_i p_ij dO_i`, `dS_ij = p_ij (dO_i·v_j − D_i)`, `D_i = Σ_j p_ij dO_i·v_j`; a term `factor · a·b` gives
+  /// `da += factor · dS_ij b` and `db += factor · dS_ij a`. What derives from an operand passes its gradient on to that.
+  public func backward(
+    _ outputGradient: [Double], _ inputs: DefinitionInputs, rows: [DefinitionRow],
+    into gradient: inout some DefinitionGradientCollector
+  ) {
+    precondition(outputGradient.count == rows.count * shape.valueDim, "the gradient has another size")
+    var reader = DefinitionReader(self, inputs)
+    let sizes = inputs.sizes
+    var made = DefinitionGradient(sizes: normalized.mapValues { sizes[$0] ?? 0 })
+    for (index, row) in rows.enumerated() {
+      let pairs = reader.pairs(row)
+      guard !pairs.isEmpty else { continue }
+      let dO = DefinitionVector(outputGradient, from: index * shape.valueDim, count: shape.valueDim)
+      backward(row, pairs, dO, &reader, into: &gradient, &made)
+    }
+    for (name, source) in normalized { pass(made, of: name, to: source, inputs[source], into: &gradient) }
+  }
+
+  private func backward(
+    _ row: DefinitionRow, _ pairs: [DefinitionPair], _ dO: DefinitionVector,
+    _ reader: inout DefinitionReader, into gradient: inout some DefinitionGradientCollector,
+    _ made: inout DefinitionGradient
+  ) {
+    let lse = SoftmaxDefinition.logSumExp(pairs)
+    let weights = pairs.map { $0.count * exp($0.score - lse) }
+    let products = pairs.map { dO.dot($0.value) }
+    let mean = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.sum }
+    let meanMagnitude = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.magnitude }
+    for index in pairs.indices {
+      let (name, place) = (pairs[index].valueOperand, pairs[index].valuePlace)
+      gradient.add(to: name, at: place, weights[index], dO)
+      gradient.addMagnitude(to: name, at: place, weights[index], dO)
+    }
+    for case .product(let a, let b, let factor) in terms(row) {
+      let (left, right) = (reader.rows(of: a, row), reader.rows(of: b, row))
+      for index in pairs.indices {
+        let slope = factor * weights[index] * (products[index].sum - mean)
+        let magnitude = factor.magnitude * weights[index] * (products[index].magnitude + meanMagnitude)
+        for (name, own, other) in [(a, left, right), (b, right, left)] {
+          let (place, vector) = (own.place(pairs[index].key), other.vector(pairs[index].key))
+          if normalized[name] == nil {
+            gradient.add(to: name, at: place, slope, vector)
+            gradient.addMagnitude(to: name, at: place, magnitude, vector)
+          } else {
+            made.add(to: name, at: place, slope, vector)
+            made.addMagnitude(to: name, at: place, magnitude, vector)
+          }
+        }
+      }
+    }
+  }
+
+  /// The way through `k = x/‖x‖`: `dx += (dk − (dk·k) k) / ‖x‖`.
+  private func pass(
+    _ made: DefinitionGradient, of name: Operand.Name, to source: Operand.Name, _ rows: [Double],
+    into gradient: inout some DefinitionGradientCollector
+  ) {
+    let dim = shape.headDim
+    guard let values = made.values[name], let magnitudes = made.magnitudes[name] else { return }
+    let unit = DefinitionReader.normalized(DefinitionVector(rows, from: 0, count: rows.count), dim: dim)
+    for start in stride(from: 0, to: rows.count, by: dim) {
+      func vector(_ array: [Double]) -> DefinitionVector { DefinitionVector(array, from: start, count: dim) }
+      let x = vector(rows), k = vector(unit)
+      let norm = x.dot(x).sum.squareRoot()
+      guard norm > 0 else { continue }
+      let along = vector(values).dot(k).sum, alongMagnitude = vector(magnitudes).dot(k).magnitude
+      gradient.add(to: source, at: start, 1 / norm, vector(values))
+      gradient.add(to: source, at: start, -along / norm, k)
+      gradient.addMagnitude(to: source, at: start, 1 / norm, vector(magnitudes))
+      gradient.addMagnitude(to: source, at: start, alongMagnitude / norm, k)
+    }
+  }
+}

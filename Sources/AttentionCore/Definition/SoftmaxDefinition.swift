@@ -1,0 +1,111 @@
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The definition of every attention that is a softmax over pairs.
+///
+/// `s_ij = Σ terms`, `p_ij = m_ij · exp(s_ij) / Σ_j m_ij · exp(s_ij)`, `o_i = Σ_j p_ij v_j`, `lse_i = log Σ_j m_ij exp(s_ij)`;
+/// m is the multiplicity. A term is a product of two operands (or of the normalised rows of one), or a constant. A row with no
+/// allowed key has output 0 and LSE −∞.
+/// - Complexity: O(batch · heads · queryLength · keyLength) calls of the multiplicity, times the head dim where it is
+///   not 0.
+public struct SoftmaxDefinition: Definition {
+  /// A summand of the score.
+  public enum Term: Sendable {
+    /// `factor · a·b`, each an operand's (or a derived one's) row: that of the query row where it has rows of q, that of the
+    /// key where it has rows of k, that of the head where it has neither.
+    case product(Operand.Name, Operand.Name, factor: Double)
+    /// A number by key row, such as ALiBi's.
+    case constant(@Sendable (_ key: Int) -> Double)
+  }
+
+  /// The sizes, including key padding.
+  public let shape: AttentionShape
+  /// How often `(batch, head, query row, key row)` counts; causality included, key padding not.
+  public let multiplicity: @Sendable (Int, Int, Int, Int) -> Int
+  let terms: @Sendable (DefinitionRow) -> [Term]
+  let value: @Sendable (DefinitionRow) -> Operand.Name
+  /// Operands that are the normalised rows of others.
+  let normalized: [Operand.Name: Operand.Name]
+  let declared: [Operand.Name: Operand]
+
+  /// Creates a definition; what is left out is the plain case, `s_ij = scale · q_i·k_j`.
+  /// - Parameters:
+  ///   - operands: what the variant declares.
+  ///   - scale: the factor on `q·k`; `nil`: the shape's.
+  ///   - normalizing: operands made of another one's rows, `x/‖x‖`, which terms may name.
+  ///   - terms: the summands of a row's scores.
+  ///   - value: what takes the place of v in a row.
+  public init(
+    shape: AttentionShape, operands: [Operand] = Operand.standard, scale: Double? = nil,
+    normalizing: [(operand: Operand, source: Operand.Name)] = [],
+    terms: (@Sendable (DefinitionRow) -> [Term])? = nil,
+    value: @escaping @Sendable (DefinitionRow) -> Operand.Name = { _ in .value },
+    multiplicity: @escaping @Sendable (Int, Int, Int, Int) -> Int
+  ) {
+    self.shape = shape
+    self.multiplicity = multiplicity
+    let plain = [Term.product(.query, .key, factor: scale ?? shape.effectiveScale)]
+    self.terms = terms ?? { _ in plain }
+    self.value = value
+    normalized = Dictionary(uniqueKeysWithValues: normalizing.map { ($0.operand.name, $0.source) })
+    let all = Operand.all(operands) + normalizing.map(\.operand)
+    declared = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+  }
+
+  /// A gradient of keys that are made of queries comes from all rows.
+  public func hasRowwiseGradient(of operand: Operand.Name) -> Bool {
+    declared[operand]?.axes.contains(.queries) == true && !normalized.values.contains(operand)
+  }
+
+  /// The bounds of float32.
+  public func budget(scoreMagnitude: Double, mostKeys: Int) -> ErrorBudget {
+    ErrorBudget(
+      shape: shape, scoreMagnitude: scoreMagnitude, mostKeys: mostKeys, normalizesKeys: !normalized.isEmpty)
+  }
+
+  /// The pairs of a row that count, with their scores.
+  public func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair] {
+    var reader = DefinitionReader(self, inputs)
+    return reader.pairs(row)
+  }
+
+  /// Computes output and LSE.
+  public func forward(_ inputs: DefinitionInputs, rows: [DefinitionRow]) -> DefinitionResult {
+    let dim = shape.valueDim
+    var result = DefinitionResult(
+      output: [Double](repeating: 0, count: rows.count * dim),
+      outputMagnitude: [Double](repeating: 0, count: rows.count * dim),
+      lse: [Double](repeating: -.infinity, count: rows.count), scoreMagnitude: 0, mostKeys: 0,
+      largestScores: [Double](repeating: 0, count: rows.count))
+    var reader = DefinitionReader(self, inputs)
+    for (index, row) in rows.enumerated() {
+      let pairs = reader.pairs(row)
+      let lse = SoftmaxDefinition.logSumExp(pairs)
+      result.lse[index] = lse
+      result.mostKeys = max(result.mostKeys, pairs.count)
+      for pair in pairs {
+        result.scoreMagnitude = max(result.scoreMagnitude, pair.magnitude)
+        result.largestScores[index] = max(result.largestScores[index], pair.score.magnitude)
+        let weight = pair.count * exp(pair.score - lse)
+        let v = pair.value
+        DoubleVectors.add(weight, v.array, v.start, to: &result.output, index * dim, count: dim)
+        DoubleVectors.add(
+          weight, v.array, v.start, to: &result.outputMagnitude, index * dim, count: dim, absolute: true)
+      }
+    }
+    return result
+  }
+
+  /// `log Σ m exp(s)`; −∞ of nothing.
+  static func logSumExp(_ pairs: [DefinitionPair]) -> Double {
+    guard let largest = pairs.map(\.score).max() else { return -.infinity }
+    return largest + log(pairs.reduce(0) { $0 + $1.count * exp($1.score - largest) })
+  }
+}

@@ -1,0 +1,100 @@
+import Tensors
+
+/// The tile lists of all (batch, head): one shared by all, one per head, or one per (batch, head).
+public struct TilePattern: Sendable, Hashable {
+  /// The distinct lists.
+  public let lists: [TileList]
+  private let perBatch: Int
+  private let perHead: Int
+  /// Where the lists of a sequence begin, when sequences share them; empty: `perBatch` apart.
+  private var starts: [Int] = []
+  /// What engines have worked out about the pattern.
+  public let schedules = ScheduleStore()
+  /// Counts the lists where somebody asked for it.
+  private var bytes: CountedBytes?
+
+  /// One list for every batch and head.
+  public init(shared list: TileList) {
+    lists = [list]
+    perBatch = 0
+    perHead = 0
+  }
+
+  /// One list a head, the same for every sequence.
+  public init(perHead lists: [TileList]) {
+    self.lists = lists
+    perBatch = 0
+    perHead = 1
+  }
+
+  /// One list a (batch, head), batch-major.
+  public init(perBatchAndHead lists: [TileList], heads: Int) {
+    precondition(lists.count % heads == 0, "\(lists.count) lists for \(heads) heads")
+    self.lists = lists
+    perBatch = heads
+    perHead = 1
+  }
+
+  /// A pattern for every sequence; sequences of the same number, such as their valid keys, share one.
+  /// - Parameters:
+  ///   - numbers: one a sequence.
+  ///   - make: the pattern of a number, each of one list, or of one list a head.
+  public init(perBatch numbers: [Int], _ make: (Int) -> TilePattern) {
+    var lists: [TileList] = []
+    var starts: [Int: Int] = [:]
+    var perHead = 0
+    for number in numbers where starts[number] == nil {
+      let pattern = make(number)
+      starts[number] = lists.count
+      lists += pattern.lists
+      perHead = pattern.perHead
+    }
+    self.lists = lists
+    self.perHead = perHead
+    perBatch = 0
+    self.starts = numbers.map { starts[$0] ?? 0 }
+  }
+
+  /// The index in `lists` of a (batch, query head).
+  public func index(batch: Int, head: Int) -> Int {
+    (starts.isEmpty ? batch * perBatch : starts[batch]) + head * perHead
+  }
+
+  /// The list of a (batch, query head).
+  public func list(batch: Int, head: Int) -> TileList { lists[index(batch: batch, head: head)] }
+
+  /// Bytes that the lists hold.
+  public var byteCount: Int { lists.reduce(0) { $0 + $1.byteCount } }
+
+  /// The same lists without what was worked out about them: what a schedule keeps, so that a pattern and its schedules do not
+  /// keep each other alive.
+  public var withoutSchedules: TilePattern { TilePattern(listsOf: self) }
+
+  private init(listsOf pattern: TilePattern) {
+    lists = pattern.lists
+    (perBatch, perHead, starts) = (pattern.perBatch, pattern.perHead, pattern.starts)
+  }
+
+  /// The pattern, counted in a ledger, with its schedules, as long as it lives.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func counted(in ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> TilePattern {
+    var counted = self
+    counted.bytes = try CountedBytes(byteCount, in: ledger)
+    schedules.count(in: ledger)
+    return counted
+  }
+
+  /// Whether two patterns have the same lists in the same places.
+  public static func == (first: TilePattern, second: TilePattern) -> Bool {
+    first.perBatch == second.perBatch && first.perHead == second.perHead
+      && first.starts == second.starts && first.lists == second.lists
+  }
+
+  /// Hashes the lists and their places.
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(lists)
+    hasher.combine(perBatch)
+    hasher.combine(perHead)
+    hasher.combine(starts)
+  }
+}

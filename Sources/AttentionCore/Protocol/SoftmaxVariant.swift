@@ -1,0 +1,62 @@
+import Tensors
+
+/// A variant that is a softmax over the pairs of a tile pattern: the engine computes over whatever pattern it gives.
+///
+/// Fixed patterns, hashed buckets and selections by data differ in where the pattern comes from, and in nothing else.
+public protocol SoftmaxVariant: AttentionVariant {
+  /// The tiles of every (batch, head) for inputs: fixed ones ignore the inputs.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  func pattern(for inputs: Operands, in context: ExecutionContext) throws -> TilePattern
+  /// The tiles of the backward pass: the same pairs, in tiles of another height where that is faster.
+  func backwardPattern(of pattern: TilePattern) -> TilePattern
+  /// The factor on q·k.
+  var scale: Double { get }
+}
+
+extension SoftmaxVariant {
+  /// The tiles of the forward pass.
+  public func backwardPattern(of pattern: TilePattern) -> TilePattern { pattern }
+
+  /// That of the shape.
+  public var scale: Double { shape.effectiveScale }
+}
+
+/// A softmax variant whose pattern is known before its inputs are: it declares tiles, the engine computes.
+///
+/// `forward` and its way back come from the `Attention` module's engine; `pattern` is built in `init`.
+public protocol PatternVariant: SoftmaxVariant {
+  /// The tiles of every (batch, head).
+  var pattern: TilePattern { get }
+  /// The tiles of the backward pass: the same pairs, in tiles of another height where that is faster.
+  var backwardPattern: TilePattern { get }
+  /// How often a pair counts: 0 masked, 1, 2, … Written from the definition, not from the tiles.
+  /// `query` is a row of q, `key` a row of k; causality is included, key padding is not (it applies to all alike).
+  func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int
+  /// Key rows that a decoder must keep a head to go on from here; all of them when not said.
+  var stateKeys: Int { get }
+}
+
+extension PatternVariant {
+  /// All: the engine takes them.
+  public static var precisions: [Precision] { Precision.allCases }
+
+  /// The fixed one.
+  public func backwardPattern(of pattern: TilePattern) -> TilePattern { backwardPattern }
+
+  /// The fixed one.
+  public func pattern(for inputs: Operands, in context: ExecutionContext) -> TilePattern { pattern }
+
+  /// The tiles of the forward pass.
+  public var backwardPattern: TilePattern { pattern }
+
+  /// All keys.
+  public var stateKeys: Int { shape.keyLength }
+
+  /// Bytes of the tile lists and of the schedules that were made of them.
+  public var planBytes: Int { pattern.byteCount + pattern.schedules.byteCount }
+
+  /// The plain definition over `multiplicity`.
+  public func definition(of inputs: Operands) throws -> any Definition {
+    SoftmaxDefinition(shape: shape, multiplicity: { multiplicity(batch: $0, head: $1, query: $2, key: $3) })
+  }
+}

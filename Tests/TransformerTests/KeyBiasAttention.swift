@@ -1,0 +1,1 @@
+../../Experiments/CustomVariant/Sources/mylab/KeyBiasAttention.swift
