@@ -59,8 +59,7 @@ public struct AttentionLab: ParsableCommand {
     let names = Subcommands.all.map { $0._commandName } + ["help"]
     let hidden = Subcommands.internals.map { $0._commandName }
     guard !names.contains(word), !hidden.contains(word) else { return }
-    let nearest = nearestName(to: word, among: names).map { " (did you mean \($0)?)" } ?? ""
-    throw UsageError("\(word) is no subcommand; it takes one of \(names.joined(separator: ", "))\(nearest)")
+    throw UsageError("\(shown(word)) is no subcommand; it takes one of \(choices(names, near: word))")
   }
 
   /// The parser takes `-1` after `--steps` for a flag; `--steps=-1` says what is meant, so that the answer is about the

@@ -58,10 +58,8 @@ struct ListCommand: ParsableCommand {
     if let variant {
       let ids = catalog.ids + tasks.ids + Self.sections.keys.sorted() + [Self.columns]
       guard catalog.ids.contains(variant) else {
-        let nearest = nearestName(to: variant, among: ids).map { " (did you mean \($0)?)" } ?? ""
         throw ConfigurationError(
-          field: "variant or task", value: variant, allowed: "one of \(ids.joined(separator: ", "))\(nearest)"
-        )
+          field: "variant or task", value: shown(variant), allowed: "one of \(choices(ids, near: variant))")
       }
       let description = VariantDescription(try catalog.type(of: variant))
       print(json ? description.json.pretty : Self.page(description))

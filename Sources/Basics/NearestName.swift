@@ -1,3 +1,21 @@
+/// What there is, where a name is not known, and which of it may have been meant: the one form in which every message
+/// says so.
+///
+/// ```swift
+/// choices(["left", "right", "sinks"], near: "lft")  // left, right, sinks (did you mean left?)
+/// choices(["left", "right"], near: "dilation")      // left, right
+/// ```
+/// - Parameter limit: how many names are shown at most.
+/// - Complexity: O(names · length²).
+public func choices(_ names: [String], near text: String, limit: Int = 50) -> String {
+  shown(list: names, limit: limit) + suggestion(near: text, among: names)
+}
+
+/// The end of such a message: ` (did you mean left?)`, or nothing where no name is near.
+public func suggestion(near text: String, among names: [String]) -> String {
+  nearestName(to: text, among: names).map { " (did you mean \(shown($0))?)" } ?? ""
+}
+
 /// The name with the smallest edit distance, when it is close enough to be a slip of the pen.
 public func nearestName(to text: String, among names: [String]) -> String? {
   // The distance takes time in proportion to both lengths, and no slip of the pen is that long.

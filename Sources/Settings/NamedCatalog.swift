@@ -26,9 +26,8 @@ extension NamedCatalog {
   /// - Throws: `ConfigurationError` with the nearest valid id.
   public func type(of id: String) throws(ConfigurationError) -> Member {
     if let type = types.first(where: { Self.id(of: $0) == id }) { return type }
-    let nearest = nearestName(to: id, among: ids).map { " (did you mean \($0)?)" } ?? ""
     throw ConfigurationError(
-      field: Self.field, value: id, allowed: "one of " + ids.joined(separator: ", ") + nearest)
+      field: Self.field, value: shown(id), allowed: "one of " + choices(ids, near: id))
   }
 
   /// The members, after making sure that their ids differ.

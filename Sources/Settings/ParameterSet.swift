@@ -16,9 +16,9 @@ extension ParameterSet {
     for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
       guard let parameter = Self.parameters.first(where: { $0.name == name }) else {
         let names = Self.parameters.map(\.name)
-        let hint = names.isEmpty ? "no parameters" : names.joined(separator: ", ")
-        let nearest = nearestName(to: name, among: names).map { " (did you mean \($0)?)" } ?? ""
-        throw ConfigurationError(field: name, value: "an unknown parameter", allowed: hint + nearest)
+        throw ConfigurationError(
+          field: name, value: "an unknown parameter",
+          allowed: names.isEmpty ? "no parameters" : choices(names, near: name))
       }
       try parameter.assign(value, to: &self)
     }

@@ -94,7 +94,7 @@ struct FitCommandTests {
   }
 
   static let mistakes: [(String, [String], String)] = [
-    ("x,y\n1,2\n", ["--x", "x", "--y", "z"], "data.csv: no column z (did you mean x?); there are x, y"),
+    ("x,y\n1,2\n", ["--x", "x", "--y", "z"], "data.csv: no column z; there are x, y (did you mean x?)"),
     (
       "x,y\n1,2\n2,4\n3,six\n4,8\n", ["--x", "x", "--y", "y"],
       "data.csv:4: column y: 'six' is not a finite number"

@@ -64,7 +64,7 @@ struct FitInputTests {
 
   static let wrong: [([String], String)] = [
     (["--y", "train/loss", "--formula", "a*{nope}^b"], "no column nope"),
-    (["--x", "step", "--y", "trainloss"], "no column trainloss (did you mean train/loss?)"),
+    (["--x", "step", "--y", "trainloss"], "(did you mean train/loss?)"),
     (["--x", "step", "--y", "train/loss", "--where", "train/loss<1"], "is written {train/loss} here"),
     (["--x", "step", "--y", "train/loss", "--weights", "{w}"], "no column w"),
     (["--x", "step", "--y", "train/loss", "--predict", "step=-5"], "--predict step=-5: column 'step'"),

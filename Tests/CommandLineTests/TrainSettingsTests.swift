@@ -7,7 +7,10 @@ import Testing
   @Test(arguments: [
     ("- a\n- b", "model.yaml:1: [a, b] stands where the sections task, model and training are expected"),
     ("model: 3", "model.yaml:1: model: 3 is not allowed; it takes a mapping of settings"),
-    ("modle:\n  width: 8", "model.yaml:1: modle: unknown; did you mean model? known are the sections"),
+    (
+      "modle:\n  width: 8",
+      "model.yaml:1: modle: unknown; known are the sections task, model and training (did you mean model?)"
+    ),
     (
       "model:\n  width: 8\n  heads: 3",
       "model.yaml:3: heads: 3 is not allowed; it takes a divisor of the width 8"
@@ -29,9 +32,18 @@ import Testing
   }
 
   @Test(arguments: [
-    ("mdl.width=3", "--set: mdl.width is no path; did you mean model.width?"),
-    ("width=3", "--set: width is no path; did you mean model.width?"),
-    ("steps=3", "--set: steps is no path; did you mean training.steps?"),
+    (
+      "mdl.width=3",
+      "--set: mdl.width is no path; write task.NAME, model.NAME or training.NAME (did you mean model.width?)"
+    ),
+    (
+      "width=3",
+      "--set: width is no path; write task.NAME, model.NAME or training.NAME (did you mean model.width?)"
+    ),
+    (
+      "steps=3",
+      "--set: steps is no path; write task.NAME, model.NAME or training.NAME (did you mean training.steps?)"
+    ),
     ("model.vocabulary=3", "vocabulary: 3 is not allowed; it takes at least 16 for the task induction"),
     (
       "model.maximumLength=3", "maximumLength: 3 is not allowed; it takes at least 256 for the task induction"

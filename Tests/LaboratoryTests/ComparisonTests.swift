@@ -97,7 +97,8 @@ import Testing
   @Test func aBaselineThatIsNotThereIsAnError() {
     let error = #expect(throws: UsageError.self) { try Comparison(Self.full, baseline: "fll") }
     #expect(
-      error?.description == "--baseline fll: there is no such variant; there are full (did you mean full?)")
+      error?.description
+        == "--baseline fll: there is no such variant; it takes one of full (did you mean full?)")
   }
 
   @Test func configurationsOfOneVariantAreToldApart() throws {

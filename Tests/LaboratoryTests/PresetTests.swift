@@ -122,7 +122,7 @@ import Testing
   @Test(arguments: [
     ("", "p.yaml: the preset is empty; see Experiments/README.md for what it takes"),
     ("# nothing\n", "p.yaml: the preset is empty; see Experiments/README.md for what it takes"),
-    ("n: 8\nvariant: full\n", "p.yaml:2: unknown field variant; did you mean variants? known are "),
+    ("n: 8\nvariant: full\n", "p.yaml:2: unknown field variant; known are "),
     (
       "variants: full\nn: [8, 0]\n",
       "p.yaml:2: n: 0 is not allowed; it takes a whole number from 1 to 1073741824"
@@ -136,7 +136,7 @@ import Testing
     ("n: 8\n", "p.yaml:1: variants is missing; it takes a list of full, "),
     (
       "n: 8\nvariants: [full, slidng-window]\n",
-      "p.yaml:2: there is no variant slidng-window; did you mean sliding-window? "
+      "p.yaml:2: there is no variant slidng-window; it takes one of full, "
     ),
     ("n: 8\nvariants: [full, full]\n", "p.yaml:2: variants: full appears twice with the same settings"),
     (
@@ -154,7 +154,10 @@ import Testing
     ("n: 8\nn: 9\nvariants: full\n", "p.yaml:1: key n appears twice"),
     ("n: 8\nvariants:\n\t- full\n", "p.yaml:3: a tab indents this line; YAML is indented with spaces"),
     ("n: [8\nvariants: full\n", "p.yaml:2: not valid YAML: "),
-    ("n: 8\nvariants: full\npass: foward\n", "p.yaml:3: foward is not allowed; did you mean forward? "),
+    (
+      "n: 8\nvariants: full\npass: foward\n",
+      "p.yaml:3: pass: foward is not allowed; it takes one of forward, backward, decode (did you mean forward?)"
+    ),
     (
       "n: 8\nvariants: full\ncausal: maybe\n",
       "p.yaml:3: causal: maybe is not allowed; it takes true or false"
@@ -183,7 +186,7 @@ import Testing
     ),
     (
       "n: 8\nvariants: full\nexperiments:\n  - name: a\n    experiment: measuremnt\n",
-      "p.yaml:5: measuremnt is not allowed; did you mean measurement?"
+      "p.yaml:5: experiment: measuremnt is not allowed; it takes one of "
     ),
   ])
   func aMistakeIsNamedWithItsLine(yaml: String, beginning: String) {

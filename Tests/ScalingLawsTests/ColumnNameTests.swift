@@ -32,7 +32,7 @@ struct ColumnNameTests {
     let error = #expect(throws: FitError.self) { try FormulaForm("a + b/{nope}", columns: ["note", "x"]) }
     #expect(
       error?.description
-        == "formula 'a + b/{nope}', column 7: no column nope (did you mean note?); there are note, x: braces hold the name of a column"
+        == "formula 'a + b/{nope}', column 7: no column nope; there are note, x (did you mean note?): braces hold the name of a column"
     )
     for text in ["{nope}", "x + {nope}", "{nope} > 3"] {
       #expect(throws: FitError.self) { try FormulaExpression(resolving: text, columns: ["note", "x"]) }

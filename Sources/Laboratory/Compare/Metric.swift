@@ -76,8 +76,7 @@ public enum Metric: String, CaseIterable, Sendable {
   /// - Throws: `UsageError` with the nearest name.
   public static func named(_ name: String) throws(UsageError) -> Metric {
     if let metric = Metric(rawValue: name) { return metric }
-    let names = allCases.map(\.rawValue)
-    let nearest = nearestName(to: name, among: names).map { " (did you mean \($0)?)" } ?? ""
-    throw UsageError("--metric \(name): it takes one of \(names.joined(separator: ", "))\(nearest)")
+    throw UsageError(
+      "--metric \(shown(name)): it takes one of \(choices(allCases.map(\.rawValue), near: name))")
   }
 }

@@ -68,10 +68,9 @@ public struct Panel: Sendable {
     let labelled = series.filter { $0.label == name }
     let found = labelled.isEmpty ? series.filter { $0.variant == name } : labelled
     if !found.isEmpty || failures.contains(where: { $0.variant == name }) { return found }
-    let names = series.map(\.label)
-    let nearest = nearestName(to: name, among: names).map { " (did you mean \($0)?)" } ?? ""
     throw UsageError(
-      "--baseline \(name): there is no such variant; there are \(names.joined(separator: ", "))\(nearest)")
+      "--baseline \(shown(name)): there is no such variant; it takes one of \(choices(series.map(\.label), near: name))"
+    )
   }
 
   /// The baseline of a series: of several the first that was measured under its conditions. How it computes (precision,

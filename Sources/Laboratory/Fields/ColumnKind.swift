@@ -16,20 +16,33 @@ public struct ColumnKind<Value: Sendable>: Sendable {
   public let type: String
   /// What is allowed, in words.
   public let allowed: String
+  /// The words that are allowed, where it is one of some words.
+  let words: [String]
   let read: @Sendable (String) -> Reading
   let write: @Sendable (Value) -> JSONValue
 
   init(
-    _ type: String, _ allowed: String, read: @escaping @Sendable (String) -> Reading,
+    _ type: String, _ allowed: String, words: [String] = [],
+    read: @escaping @Sendable (String) -> Reading, write: @escaping @Sendable (Value) -> JSONValue
+  ) {
+    (self.type, self.allowed, self.words, self.read, self.write) = (type, allowed, words, read, write)
+  }
+
+  /// One of some words.
+  private init(
+    words: [String], find: @escaping @Sendable (String) -> Value?,
     write: @escaping @Sendable (Value) -> JSONValue
   ) {
-    (self.type, self.allowed, self.read, self.write) = (type, allowed, read, write)
+    self.init(
+      "one of a list", "one of " + words.joined(separator: ", "), words: words,
+      read: { text in find(text).map { .value($0) } ?? .refused("one of " + choices(words, near: text)) },
+      write: write)
   }
 
   /// The same kind with other words for what is allowed.
   func described(_ allowed: String) -> ColumnKind {
     ColumnKind(
-      type, allowed,
+      type, allowed, words: words,
       read: { [read] text in
         if case .value(let value) = read(text) { .value(value) } else { .refused(allowed) }
       }, write: write)
@@ -50,10 +63,7 @@ extension ColumnKind where Value == String {
 
   /// One of some words, which a program of another version may not know as a type.
   static func words(_ words: [String]) -> ColumnKind {
-    let allowed = "one of " + words.joined(separator: ", ")
-    return ColumnKind(
-      "one of a list", allowed, read: { words.contains($0) ? .value($0) : .refused(allowed) },
-      write: { .string($0) })
+    ColumnKind(words: words, find: { words.contains($0) ? $0 : nil }, write: { .string($0) })
   }
 }
 
@@ -162,9 +172,7 @@ extension ColumnKind where Value == Bool {
 extension ColumnKind where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
   /// One of the cases of a string enumeration.
   static var choice: ColumnKind {
-    let allowed = "one of " + Value.allCases.map(\.rawValue).joined(separator: ", ")
-    return ColumnKind(
-      "one of a list", allowed, read: { Value(rawValue: $0).map { .value($0) } ?? .refused(allowed) },
-      write: { .string($0.rawValue) })
+    ColumnKind(
+      words: Value.allCases.map(\.rawValue), find: { Value(rawValue: $0) }, write: { .string($0.rawValue) })
   }
 }

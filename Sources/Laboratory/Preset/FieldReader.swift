@@ -82,9 +82,8 @@ public struct FieldReader {
   public func finish(also others: [String] = []) throws(UsageError) {
     let names = Set(known + others)
     guard let unknown = entries.first(where: { !names.contains($0.key) }) else { return }
-    let nearest = nearestName(to: unknown.key, among: names.sorted()).map { "did you mean \($0)? " } ?? ""
     throw UsageError(
-      "\(unknown.place): unknown field \(unknown.key); \(nearest)known are \(names.sorted().joined(separator: ", "))"
+      "\(unknown.place): unknown field \(shown(unknown.key)); known are \(choices(names.sorted(), near: unknown.key))"
     )
   }
 }
@@ -93,19 +92,24 @@ public struct FieldReader {
 public struct FieldKind<Value>: Sendable {
   /// What is allowed, in words.
   public let allowed: String
+  /// The words that are allowed, where it is one of some words.
+  let words: [String]
   let parse: @Sendable (PresetNode) throws(UsageError) -> Value?
 
   /// Creates a kind; `parse` returns `nil` for what is not allowed.
   public init(
-    _ allowed: String, parse: @escaping @Sendable (PresetNode) throws(UsageError) -> Value?
+    _ allowed: String, words: [String] = [],
+    parse: @escaping @Sendable (PresetNode) throws(UsageError) -> Value?
   ) {
     self.allowed = allowed
+    self.words = words
     self.parse = parse
   }
 
   func read(_ name: String, _ node: PresetNode) throws(UsageError) -> Value {
     if let value = try parse(node) { return value }
-    throw node.error("\(name): \(node.summary) is not allowed; it takes \(allowed)")
+    let nearest = suggestion(near: node.text ?? "", among: words)
+    throw node.error("\(name): \(node.summary) is not allowed; it takes \(allowed)\(nearest)")
   }
 }
 
@@ -163,12 +167,8 @@ extension FieldKind where Value == String {
 
   /// One of some words.
   public static func word(_ words: [String]) -> FieldKind {
-    FieldKind("one of " + words.joined(separator: ", ")) { node throws(UsageError) in
-      guard let text = node.text else { return nil }
-      if words.contains(text) { return text }
-      guard let nearest = nearestName(to: text, among: words) else { return nil }
-      throw node.error(
-        "\(text) is not allowed; did you mean \(nearest)? It takes one of \(words.joined(separator: ", "))")
+    FieldKind("one of " + words.joined(separator: ", "), words: words) { node in
+      node.text.flatMap { words.contains($0) ? $0 : nil }
     }
   }
 }

@@ -98,10 +98,8 @@ public struct MeasurementPlan: Sendable {
     _ id: String, settings: [PresetNode.Entry], at place: String, _ catalog: Catalog
   ) throws(UsageError) -> [Choice] {
     guard let type = catalog.types.first(where: { $0.card.id == id }) else {
-      let nearest = nearestName(to: id, among: catalog.ids).map { "did you mean \($0)? " } ?? ""
       throw UsageError(
-        "\(place): there is no variant \(id); \(nearest)it takes one of \(catalog.ids.joined(separator: ", "))"
-      )
+        "\(place): there is no variant \(shown(id)); it takes one of \(choices(catalog.ids, near: id))")
     }
     let description = VariantDescription(type)
     var combinations: [[String: ParameterValue]] = [[:]]

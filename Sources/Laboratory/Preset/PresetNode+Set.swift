@@ -74,8 +74,7 @@ extension PresetNode {
       guard let index = elements.firstIndex(where: { $0.isNamed(first) }) ?? position(first, in: elements)
       else {
         let names = elements.compactMap(\.listName)
-        let nearest = nearestName(to: first, among: names).map { " (did you mean \($0)?)" } ?? ""
-        throw UsageError("\(flag): \(first) is none of \(names.joined(separator: ", "))\(nearest)")
+        throw UsageError("\(flag): \(shown(first)) is none of \(choices(names, near: first))")
       }
       let isWholeElement = rest.isEmpty || elements[index]["name"]?.text == first || Int(first) != nil
       try elements[index].assign(isWholeElement ? rest : path, value, flag: flag)

@@ -16,10 +16,9 @@ public enum PresetFinder {
     let all = files()
     if let found = all.first(where: { self.name(of: $0) == name }) { return found }
     let names = all.map(self.name(of:))
-    let nearest = nearestName(to: name, among: names).map { "did you mean \($0)? " } ?? ""
     let known =
-      names.isEmpty ? "no Experiments folder was found" : "known are \(names.joined(separator: ", "))"
-    throw UsageError("there is no preset \(name); \(nearest)\(known); or give the path of a .yaml file")
+      names.isEmpty ? "no Experiments folder was found" : "it takes one of \(choices(names, near: name))"
+    throw UsageError("there is no preset \(shown(name)); \(known), or the path of a .yaml file")
   }
 
   /// The files of all presets, by name.

@@ -130,8 +130,8 @@ public struct TrainingPlan: Sendable {
   ) throws(UsageError) -> TrainingJob {
     func noPath(_ path: String) -> UsageError {
       UsageError(
-        "\(place): \(field)\(path) is no path; \(TrainingSettings.suggestion(for: path))"
-          + "write task.NAME, model.NAME or training.NAME")
+        "\(place): \(field)\(path) is no path; write task.NAME, model.NAME or training.NAME"
+          + TrainingSettings.suggestion(for: path))
     }
     guard case .string(let id)? = settings["task.id"] else {
       throw UsageError(

@@ -31,9 +31,9 @@ public struct TrainingSettings: Sendable {
     }
     for section in sections {
       guard Self.sections.contains(section.key) else {
-        let nearest = nearestName(to: section.key, among: Self.sections).map { "did you mean \($0)? " } ?? ""
         throw UsageError(
-          "\(section.place): \(section.key): unknown; \(nearest)known are the sections \(Self.sectionNames)")
+          "\(section.place): \(shown(section.key)): unknown; known are the sections \(Self.sectionNames)"
+            + suggestion(near: section.key, among: Self.sections))
       }
       if section.key == "task", let id = section.value.text {
         set("task.id", .string(id), at: section.place)
@@ -71,17 +71,14 @@ public struct TrainingSettings: Sendable {
   static let sections = ["task", "model", "training"]
   private static let sectionNames = "task, model and training"
 
-  /// What a path that names no section may have meant, as a question; empty when nothing is near.
+  /// What a path that names no section may have meant; empty when nothing is near.
   static func suggestion(for path: String) -> String {
-    let parts = path.split(separator: ".", maxSplits: 1).map(String.init)
-    let known: [(String, [String])] = [
-      ("model", ModelConfiguration.parameters.map(\.name)),
-      ("training", TrainingConfiguration.parameters.map(\.name)),
-    ]
-    let meant: String? =
-      parts.count == 2
-      ? nearestName(to: parts[0], among: sections).map { "\($0).\(parts[1])" }
-      : known.first { $0.1.contains(path) }.map { "\($0.0).\(path)" }
-    return meant.map { "did you mean \($0)? " } ?? ""
+    let parts = path.split(separator: ".", maxSplits: 1)
+    var known =
+      ModelConfiguration.parameters.map { "model.\($0.name)" }
+      + TrainingConfiguration.parameters.map { "training.\($0.name)" }
+    // Each task has parameters of its own.
+    if parts.count == 2 { known.append("task.\(parts[1])") }
+    return Basics.suggestion(near: known.first { $0.hasSuffix(".\(path)") } ?? path, among: known)
   }
 }

@@ -14,9 +14,10 @@ public enum FormCatalog {
   /// - Throws: `FitError` that lists the names there are.
   public static func form(named name: String) throws(FitError) -> any ScalingForm {
     if let form = all.first(where: { $0.name == name }) { return form }
-    let names = all.map(\.name).joined(separator: ", ")
     throw FitError(
-      .badOption, "there is no form '\(shown(name))'; there are \(names), auto, or use --formula")
+      .badOption,
+      "there is no form '\(shown(name))'; there are \(choices(all.map(\.name) + ["auto"], near: name)), or use --formula"
+    )
   }
 
   /// The candidates that `auto` compares for these variables: of three the forms that have them by name, if any has.

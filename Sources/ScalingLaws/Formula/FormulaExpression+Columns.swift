@@ -117,8 +117,7 @@ extension [String] {
 
   /// What is wrong with a name that is none of these columns.
   func objection(to name: String) -> String {
-    let near = nearestName(to: name, among: self).map { " (did you mean \(shown($0))?)" } ?? ""
-    return "no column \(shown(name))\(near); there are \(shown(list: self))"
+    "no column \(shown(name)); there are \(choices(self, near: name, limit: 20))"
   }
 
   /// The names in a list with commas between.

@@ -94,8 +94,10 @@ extension ParameterLayout {
     let known = Set(slots.map(\.name) + buffers.map(\.name))
     for name in file.tensors.keys.sorted() where !known.contains(name) && file.arrays[name] == nil {
       if CheckpointNames.isIdle(name, in: configuration) { continue }
-      let nearest = nearestName(to: name, among: Array(known)).map { " (did you mean \($0)?)" } ?? ""
-      throw SafetensorsError(path: path, problem: "\(name) is no parameter of this model\(nearest)")
+      throw SafetensorsError(
+        path: path,
+        problem:
+          "\(shown(name)) is no parameter of this model\(suggestion(near: name, among: known.sorted()))")
     }
     for slot in slots { _ = try file.tensor(slot.name, shape: slot.shape, path: path) }
     var weights = try Tensor(zeros: [count])
