@@ -26,7 +26,7 @@ struct ApplyCommand: ParsableCommand {
         "attnlab apply lsh --q q.npy --v v.npy --out o.npy --in rotations=R.npy --export buckets=b.npy",
       ]))
 
-  @Argument(help: "The variant; see attnlab list.")
+  @Argument(help: "The variant; see attnlab list.", completion: .variants)
   var variant: String
 
   @Option(help: "q, [batch, heads, n, d].")
@@ -89,11 +89,11 @@ struct ApplyCommand: ParsableCommand {
   @Option(help: "Threads. Default: all processors.")
   var threads: Int?
 
-  @Option(help: "The instruction set: \(InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")).")
-  var isa: String?
+  @Option(help: "The instruction set. Default: the best that the processor has.")
+  var isa: InstructionSet?
 
-  @Option(help: "How q, k and v are stored: \(Precision.allCases.map(\.rawValue).joined(separator: " or ")).")
-  var precision = Precision.float32.rawValue
+  @Option(help: "How q, k and v are stored.")
+  var precision = Precision.float32
 
   @Flag(help: "Print JSON.")
   var json = false
@@ -109,12 +109,13 @@ struct ApplyCommand: ParsableCommand {
     let arrays = try ArrayInputs(
       query: q, key: k, value: v, isCausal: causal, scale: scale,
       keyLengths: try ArrayInputs.numbers(keyLengths, "--key-lengths"),
-      precision: try Precision.named(precision))
+      precision: precision)
     let attention = try type.make(
       settings: settings, shape: arrays.shape, key: VariantSettings.key(seed: seed))
     let inputs = try arrays.inputs(of: attention, named.inputs)
     let context = ExecutionContext(
-      threads: threads ?? Parallel.processorCount, instructionSet: try InstructionSet.named(isa) ?? .default)
+      threads: threads ?? Parallel.processorCount,
+      instructionSet: try InstructionSet.available(isa) ?? .default)
     let gradient = try gradOut.map { try outputGradient($0, arrays.shape) }
     var written: [(String, NpyArray)] = []
     let forward = try attention.attend(inputs, in: context)

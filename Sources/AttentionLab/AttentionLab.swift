@@ -122,8 +122,8 @@ public struct AttentionLab: ParsableCommand {
       Terminal.complain("\(command): \(oneLine(error))")
       return 2
     }
-    let message = message(for: error).split(separator: "\n").first.map(String.init) ?? "wrong usage"
-    Terminal.complain("\(command): \(message) (see \(command) --help)")
+    let line = ParserMessage.line(message(for: error))
+    Terminal.complain("\(command): \(line.text)\(line.isComplete ? "" : " (see \(command) --help)")")
     return 2
   }
 

@@ -5,15 +5,15 @@ import Laboratory
 struct CSVReadingOptions: ParsableArguments {
   @Option(
     help:
-      "What separates fields: comma, semicolon, tab, pipe, space, or a sign. Another one than a comma is named."
-  )
+      "What separates fields: comma, semicolon, tab, pipe, space, or a sign. Another one than a comma is named.",
+    completion: .list(CSVDialect.separatorNames))
   var separator: String?
 
   @Flag(help: "Numbers are written 1.234,5.")
   var decimalComma = false
 
-  @Option(help: "utf-8, utf-16 or latin1 (Windows-1252).")
-  var encoding = "utf-8"
+  @Option(help: "How text is encoded; latin1: Windows-1252.")
+  var encoding = CSVDialect.Encoding.utf8
 
   /// The dialect that the options describe.
   func dialect() throws(UsageError) -> CSVDialect {

@@ -20,7 +20,7 @@ struct CheckCommand: ParsableCommand {
         "attnlab check --quick --json",
       ]))
 
-  @Argument(help: "A variant; without one, all are checked.")
+  @Argument(help: "A variant; without one, all are checked.", completion: .variants)
   var variant: String?
 
   @Option(
@@ -29,10 +29,10 @@ struct CheckCommand: ParsableCommand {
   var sets: [String] = []
 
   @Option(help: "One instruction set. Default: all that the processor has.")
-  var isa: String?
+  var isa: InstructionSet?
 
-  @Option(help: "How q, k and v are stored: \(Precision.allCases.map(\.rawValue).joined(separator: " or ")).")
-  var precision = Precision.float32.rawValue
+  @Option(help: "How q, k and v are stored.")
+  var precision = Precision.float32
 
   @Option(help: "Names the random inputs.")
   var seed: UInt64 = 1
@@ -52,8 +52,7 @@ struct CheckCommand: ParsableCommand {
       throw UsageError("--set: it takes a variant, as in attnlab check full")
     }
     let types = try variant.map { [try catalog.type(of: $0)] } ?? catalog.types
-    let sets = try InstructionSet.named(isa).map { [$0] } ?? InstructionSet.available
-    let precision = try Precision.named(precision)
+    let sets = try InstructionSet.available(isa).map { [$0] } ?? InstructionSet.available
     var reports: [ConformanceReport] = []
     for type in types {
       let settings = try VariantSettings.parse(self.sets, for: type)

@@ -28,11 +28,11 @@ struct CompareCommand: AsyncParsableCommand {
   @Option(help: "The variant that others are measured by.")
   var baseline = "full"
 
-  @Option(help: "One metric over all lengths: \(Metric.allCases.map(\.rawValue).joined(separator: ", ")).")
-  var metric: String?
+  @Option(help: "One metric over all lengths.")
+  var metric: Metric?
 
-  @Option(help: "Only this pass: forward, backward or decode.")
-  var pass: String?
+  @Option(help: "Only this pass.")
+  var pass: PassKind?
 
   @Option(help: "The length at which variants are compared. Default: the largest that most reached.")
   var n: Int?
@@ -51,7 +51,6 @@ struct CompareCommand: AsyncParsableCommand {
 
   func run() async throws {
     if let first = csv.first, TrainingSummary.isTrainings(first) { return try await compareTrainings() }
-    let metric = try metric.map(Metric.named)
     let dialect = try reading.dialect()
     let rows = try ResultFiles.rows(csv, dialect: dialect)
     let pass = try Self.pass(pass, in: rows)
@@ -90,12 +89,11 @@ struct CompareCommand: AsyncParsableCommand {
     print(json ? comparison.json.pretty : comparison.text)
   }
 
-  /// The pass of a name, if any row has it.
-  static func pass(_ name: String?, in rows: [MeasurementRow]) throws(UsageError) -> PassKind? {
-    guard let name else { return nil }
-    if let pass = PassKind(rawValue: name), rows.contains(where: { $0.pass == pass }) { return pass }
+  /// A pass, if any row has it.
+  static func pass(_ pass: PassKind?, in rows: [MeasurementRow]) throws(UsageError) -> PassKind? {
+    guard let pass, !rows.contains(where: { $0.pass == pass }) else { return pass }
     let passes = Set(rows.compactMap(\.pass?.rawValue)).sorted().joined(separator: ", ")
-    throw UsageError("--pass \(name): not measured; there are \(passes)")
+    throw UsageError("--pass \(pass.rawValue): not measured; there are \(passes)")
   }
 
   private func compare(_ rows: [MeasurementRow], _ metric: Metric?, _ pass: PassKind?) async throws {

@@ -15,7 +15,9 @@ struct FitLawOptions: ParsableArguments {
   @Option(help: "The response: a column, or a formula over columns such as 'seconds/batch'.")
   var y: String?
 
-  @Option(help: "A form, or auto to compare the candidates (default: power for one variable).")
+  @Option(
+    help: "A form, or auto to compare the candidates (default: power for one variable).",
+    completion: .forms)
   var form: String?
 
   @Option(help: "A law of your own: 'E + A/N^alpha', or with a left side 'log(y) = a + b*x'.")

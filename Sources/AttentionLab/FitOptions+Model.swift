@@ -5,14 +5,14 @@ import ScalingLaws
 
 /// The error model and how intervals are found.
 struct FitModelOptions: ParsableArguments {
-  @Option(help: "squares, huber or absolute.")
-  var loss = "squares"
+  @Option(help: "What is minimised of the residuals.")
+  var loss = LossName.squares
 
   @Option(help: "Huber's delta, in the chosen space (default 1e-3).")
   var delta: Double?
 
-  @Option(help: "log (relative errors) or raw.")
-  var space = "log"
+  @Option(help: "Where residuals are taken; log: relative errors.")
+  var space = FitSpace.log
 
   @Option(help: "Drop the K rows with the largest response; they are named.")
   var dropLargest = 0
@@ -23,8 +23,8 @@ struct FitModelOptions: ParsableArguments {
   @Option(help: "Seed of the resampling, which draws as numpy.random.seed and choice do.")
   var seed: UInt64 = 42
 
-  @Option(help: "wald, profile, percentile, bca or sandwich (default: by loss and resamples).")
-  var interval: String?
+  @Option(help: "The method of the intervals. Default: by loss and resamples.")
+  var interval: IntervalMethod?
 
   @Option(help: "Probability of the intervals.")
   var confidence = 0.95
@@ -37,19 +37,12 @@ struct FitModelOptions: ParsableArguments {
 
   /// The options of the library.
   func options(law: FitLawOptions) throws -> FitOptions {
-    guard let space = FitSpace(rawValue: space) else {
-      throw UsageError("--space \(shown(space)): it is log or raw")
-    }
     var options = FitOptions(space: space, loss: try resolvedLoss())
     if let interval {
-      guard let method = IntervalMethod(rawValue: interval) else {
-        let names = IntervalMethod.allCases.map(\.rawValue).joined(separator: ", ")
-        throw UsageError("--interval \(shown(interval)): it is one of \(names)")
+      if interval == .percentile || interval == .bca, bootstrap < 20 {
+        throw UsageError("--interval \(interval.rawValue): give at least 20 resamples with --bootstrap")
       }
-      if method == .percentile || method == .bca, bootstrap < 20 {
-        throw UsageError("--interval \(shown(interval)): give at least 20 resamples with --bootstrap")
-      }
-      options.interval = method
+      options.interval = interval
     }
     guard bootstrap == 0 || bootstrap >= 20 else {
       throw UsageError("--bootstrap \(bootstrap): at least 20 resamples are needed for an interval")
@@ -71,12 +64,11 @@ struct FitModelOptions: ParsableArguments {
   }
 
   private func resolvedLoss() throws -> Loss {
-    switch loss {
-    case "squares", "absolute":
-      if delta != nil { throw UsageError("--delta: it belongs to --loss huber") }
-      return loss == "squares" ? .squares : .absolute
-    case "huber": return .huber(delta: delta ?? 1e-3)
-    default: throw UsageError("--loss \(shown(loss)): it is squares, huber or absolute")
+    guard delta == nil || loss == .huber else { throw UsageError("--delta: it belongs to --loss huber") }
+    return switch loss {
+    case .squares: .squares
+    case .absolute: .absolute
+    case .huber: .huber(delta: delta ?? 1e-3)
     }
   }
 }

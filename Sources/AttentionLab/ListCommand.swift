@@ -24,7 +24,9 @@ struct ListCommand: ParsableCommand {
         "attnlab list --json",
       ]))
 
-  @Argument(help: "A variant, a task, model, training or columns; without one, everything is listed.")
+  @Argument(
+    help: "A variant, a task, model, training or columns; without one, everything is listed.",
+    completion: .listed)
   var variant: String?
 
   @Flag(help: "Print JSON.")
@@ -56,7 +58,7 @@ struct ListCommand: ParsableCommand {
       return
     }
     if let variant {
-      let ids = catalog.ids + tasks.ids + Self.sections.keys.sorted() + [Self.columns]
+      let ids = catalog.ids + tasks.ids + Self.topics
       guard catalog.ids.contains(variant) else {
         throw ConfigurationError(
           field: "variant or task", value: shown(variant), allowed: "one of \(choices(ids, near: variant))")
@@ -110,6 +112,9 @@ struct ListCommand: ParsableCommand {
 
   /// The tables that the program writes.
   private static let columns = "columns"
+
+  /// What is described besides variants and tasks.
+  static var topics: [String] { sections.keys.sorted() + [columns] }
 
   /// What attnlab train takes besides a task, by the section of a model.yaml or the path of --set.
   private static let sections = [

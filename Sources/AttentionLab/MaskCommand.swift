@@ -23,7 +23,7 @@ struct MaskCommand: ParsableCommand {
         "attnlab mask lsh --q q.npy --set buckets=16 --out pattern.npy",
       ]))
 
-  @Argument(help: "The variant; see attnlab list.")
+  @Argument(help: "The variant; see attnlab list.", completion: .variants)
   var variant: String
 
   @Option(help: "Rows of q; not needed with --q.")

@@ -17,7 +17,7 @@ struct MeasureCommand: ParsableCommand {
         "attnlab measure full --n 4096 --precision bfloat16",
       ]))
 
-  @Argument(help: "The variant; see attnlab list.")
+  @Argument(help: "The variant; see attnlab list.", completion: .variants)
   var variant: String
 
   @Option(help: .cell("n"))
@@ -45,16 +45,16 @@ struct MeasureCommand: ParsableCommand {
   var causal = false
 
   @Option(help: .cell("pass"))
-  var pass = "forward"
+  var pass = PassKind.forward
 
   @Option(help: "Threads. Default: all processors.")
   var threads: Int?
 
   @Option(help: .cell("isa"))
-  var isa: String?
+  var isa: InstructionSet?
 
   @Option(help: .cell("precision"))
-  var precision = Precision.float32.rawValue
+  var precision = Precision.float32
 
   @Option(help: .cell("repeats"))
   var repeats = 5
@@ -65,8 +65,8 @@ struct MeasureCommand: ParsableCommand {
   @Option(help: .cell("budget"))
   var budget = "10s"
 
-  @Option(help: "gaussian, text (the project's sources) or text:PATH.")
-  var input = "gaussian"
+  @Option(help: "Where q, k and v come from; text without a path: the project's own sources.")
+  var input = InputSource.gaussian
 
   @Option(help: .cell("seed"))
   var seed: UInt64 = 1
@@ -116,11 +116,9 @@ struct MeasureCommand: ParsableCommand {
     }
     var cell = Cell(variant: variant, queryLength: n, keyLength: keyLength)
     cell.settings = try ParameterValue.settings(parsing: sets)
-    for (flag, text) in [
-      ("pass", pass), ("isa", isa), ("precision", precision), ("input", input), ("budget", budget),
-    ] {
-      if let text { try cell.set(flag: flag, to: text) }
-    }
+    try cell.set(flag: "budget", to: budget)
+    (cell.pass, cell.precision, cell.input) = (pass, precision, input)
+    if let isa { cell.instructionSet = isa.rawValue }
     (cell.batch, cell.heads, cell.headDim, cell.isCausal) = (batch, heads, headDim, causal)
     (cell.seed, cell.warmup, cell.repeats) = (seed, warmup, repeats)
     if let threads { cell.threads = threads }

@@ -26,11 +26,11 @@ struct PlotCommand: AsyncParsableCommand {
   @Option(help: "The file to draw: .svg, .png or .pdf. Default: <metric>.svg beside the CSV.")
   var out: String?
 
-  @Option(help: "Of measurements: \(Metric.allCases.map(\.rawValue).joined(separator: ", ")).")
-  var metric = "time"
+  @Option(help: "Of measurements: what is drawn.")
+  var metric = Metric.time
 
   @Option(help: "Of measurements: only this pass.")
-  var pass: String?
+  var pass: PassKind?
 
   @Option(help: "Of measurements: the variant that speed-ups refer to.")
   var baseline = "full"
@@ -79,7 +79,6 @@ struct PlotCommand: AsyncParsableCommand {
       let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
       written = try await Gnuplot.draw(figure, to: out ?? "\(folder)/\(ColumnPlot.fileName(of: y)).svg")
     } else {
-      let metric = try Metric.named(metric)
       let rows = try ResultFiles.rows([file], dialect: reading.dialect())
       let comparison = try Comparison(
         rows, baseline: baseline, pass: CompareCommand.pass(pass, in: rows))

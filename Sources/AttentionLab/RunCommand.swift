@@ -22,7 +22,7 @@ struct RunCommand: AsyncParsableCommand {
         "attnlab run scaling-time-memory --only full,lsh --memory-limit 8GiB --dry-run",
       ]))
 
-  @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.")
+  @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.", completion: .presets)
   var preset: String
 
   @Option(help: "The folder of the results. Default: results/<preset>.")

@@ -31,7 +31,9 @@ struct SwapCommand: ParsableCommand {
   @Option(help: "A checkpoint of attnlab train, or a Hugging Face folder.")
   var checkpoint: String
 
-  @Option(help: "The variant that takes the place of the model's attention; see attnlab list.")
+  @Option(
+    help: "The variant that takes the place of the model's attention; see attnlab list.",
+    completion: .variants)
   var variant: String?
 
   @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")

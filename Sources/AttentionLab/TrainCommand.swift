@@ -32,7 +32,7 @@ struct TrainCommand: ParsableCommand {
         "attnlab train text --set model.width=256 --time 10 --threads 1",
       ]))
 
-  @Argument(help: "The task; see attnlab list.")
+  @Argument(help: "The task; see attnlab list.", completion: .tasks)
   var task: String
 
   @Option(help: "A YAML file with the sections task, model and training.")

@@ -118,7 +118,10 @@ struct FitCommandTests {
       "data.csv: power has 2 free parameter(s) and needs at least 4 rows; there are 2"
     ),
     ("x,y\n1,2\n", ["--x", "x"], "--y: name the column of the response"),
-    ("x,y\n1,2\n", ["--x", "x", "--y", "y", "--loss", "l1"], "--loss l1: it is squares, huber or absolute"),
+    (
+      "x,y\n1,2\n", ["--x", "x", "--y", "y", "--loss", "l1"],
+      "--loss l1: it takes one of squares, huber, absolute"
+    ),
     (
       "x,y\n1,2\n", ["--x", "x", "--y", "y", "--start", "a:1"],
       "--start a:1: write NAME=NUMBER, several with commas between"

@@ -53,7 +53,7 @@ import Testing
     ),
     (
       ["measure", "full", "--n", "8", "--input", "noise"],
-      "attnlab measure: --input noise: it takes gaussian, text, or text:PATH with a file or folder"
+      "attnlab measure: --input noise: it takes one of gaussian, text, text:PATH"
     ),
     (
       ["measure", "full", "--n", "8", "--repeats", "0"],

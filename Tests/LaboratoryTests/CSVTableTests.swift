@@ -69,7 +69,7 @@ import Testing
     let words = found.split(separator: " ").map(String.init)
     let name = try #require(words.firstIndex(of: "--separator").map { words[$0 + 1] })
     let dialect = try CSVDialect(
-      separator: name, decimalComma: words.contains("--decimal-comma"), encoding: "utf-8")
+      separator: name, decimalComma: words.contains("--decimal-comma"), encoding: .utf8)
     let table = try CSVTable(data: Data(text.utf8), file: "t.csv", dialect: dialect)
     #expect(table.header.count == 2)
     #expect(try table.numbers(table.header[1]).allSatisfy { $0 != nil })
@@ -92,7 +92,7 @@ import Testing
     #expect(throws: UsageError("t.csv:1: not UTF-8; --encoding latin1 reads Western European text")) {
       try CSVTable(data: western, file: "t.csv")
     }
-    for (data, name) in [(wide, "utf-16"), (western, "latin1")] {
+    for (data, name) in [(wide, CSVDialect.Encoding.utf16), (western, .latin1)] {
       let dialect = try CSVDialect(separator: nil, decimalComma: false, encoding: name)
       #expect(try CSVTable(data: data, file: "t.csv", dialect: dialect).header == ["Größe", "t"])
     }
@@ -106,7 +106,7 @@ import Testing
       ("a,b", "a,b"), ("1,2,3", "1,2,3"),
     ])
   func decimalCommas(cell: String, expected: String) throws {
-    let dialect = try CSVDialect(separator: "semicolon", decimalComma: true, encoding: "utf-8")
+    let dialect = try CSVDialect(separator: "semicolon", decimalComma: true, encoding: .utf8)
     let table = try CSVTable(data: Data("a;b\n1;\(cell)\n".utf8), file: "t.csv", dialect: dialect)
     #expect(table.rows[0][1] == expected)
   }
@@ -114,7 +114,7 @@ import Testing
   @Test("Separators that no table can have are refused", arguments: ["", "ab", "x", "7", "\"", "-", "é"])
   func separators(_ text: String) {
     #expect(throws: UsageError.self) {
-      try CSVDialect(separator: text, decimalComma: false, encoding: "utf-8")
+      try CSVDialect(separator: text, decimalComma: false, encoding: .utf8)
     }
   }
 

@@ -116,7 +116,7 @@ import Testing
       for separator in [nil, "comma", "semicolon", "space", "tab"] {
         for encoding in CSVDialect.Encoding.allCases {
           let dialect = try CSVDialect(
-            separator: separator, decimalComma: source.below(2) == 0, encoding: encoding.rawValue)
+            separator: separator, decimalComma: source.below(2) == 0, encoding: encoding)
           guard let table = try? CSVTable(data: Data(bytes), file: "t.csv", dialect: dialect) else {
             continue
           }

@@ -29,12 +29,8 @@ public struct CSVDialect: Sendable, Equatable {
   public init() {}
 
   /// The dialect that options describe.
-  /// - Throws: `UsageError` for a separator or an encoding that there is not.
-  public init(separator: String?, decimalComma: Bool, encoding: String) throws(UsageError) {
-    guard let encoding = Encoding(rawValue: encoding.lowercased()) else {
-      let names = Encoding.allCases.map(\.rawValue).joined(separator: ", ")
-      throw UsageError("--encoding \(shown(encoding)): it is one of \(names)")
-    }
+  /// - Throws: `UsageError` for a separator that there is not.
+  public init(separator: String?, decimalComma: Bool, encoding: Encoding) throws(UsageError) {
     self.encoding = encoding
     hasDecimalCommas = decimalComma
     guard let separator else { return }
@@ -45,6 +41,9 @@ public struct CSVDialect: Sendable, Equatable {
     }
     (self.separator, joinsRuns, isGiven) = (byte, byte == 0x20, true)
   }
+
+  /// The separators that have names.
+  public static var separatorNames: [String] { names.map(\.name) }
 
   private static let names: [(name: String, byte: UInt8)] = [
     ("comma", 0x2C), ("semicolon", 0x3B), ("tab", 0x09), ("pipe", 0x7C), ("space", 0x20),

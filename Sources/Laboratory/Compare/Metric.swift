@@ -71,12 +71,4 @@ public enum Metric: String, CaseIterable, Sendable {
     case .speedup: Quantity.significant(value, 3) + "×"
     }
   }
-
-  /// The metric of a name.
-  /// - Throws: `UsageError` with the nearest name.
-  public static func named(_ name: String) throws(UsageError) -> Metric {
-    if let metric = Metric(rawValue: name) { return metric }
-    throw UsageError(
-      "--metric \(shown(name)): it takes one of \(choices(allCases.map(\.rawValue), near: name))")
-  }
 }

@@ -126,8 +126,7 @@ extension Cell: Record {
   /// What a flag of `attnlab measure` means, for its help.
   public static func help(_ flag: String) -> String {
     guard let field = schema.first(where: { $0.flag == flag }) else { return "" }
-    let words = field.help.prefix(1).uppercased() + field.help.dropFirst()
-    return field.type == "one of a list" ? "\(words): \(field.allowed)." : "\(words)."
+    return field.help.prefix(1).uppercased() + field.help.dropFirst() + "."
   }
 
   /// YAML's `all` or a number of threads.

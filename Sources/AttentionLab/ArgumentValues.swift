@@ -1,0 +1,62 @@
+import ArgumentParser
+import AttentionCore
+import Laboratory
+import ScalingLaws
+import Settings
+import Tasks
+import Tensors
+
+// The values of options, declared to the parser: it reads them, and shows them in help and in completions.
+
+extension Metric: ExpressibleByArgument {}
+extension PassKind: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {}
+extension InstructionSet: ExpressibleByArgument {}
+extension FitSpace: ExpressibleByArgument {}
+extension IntervalMethod: ExpressibleByArgument {}
+
+extension CSVDialect.Encoding: ExpressibleByArgument {
+  /// Names of encodings are written in capitals as often as not.
+  public init?(argument: String) { self.init(rawValue: argument.lowercased()) }
+}
+
+extension InputSource: ExpressibleByArgument {
+  /// `gaussian`, `text` or `text:PATH`.
+  public init?(argument: String) { self.init(argument) }
+  /// What is allowed.
+  public static var allValueStrings: [String] { ["gaussian", "text", "text:PATH"] }
+  /// Words that can be completed; a path follows the last.
+  public static var defaultCompletionKind: CompletionKind { .list(["gaussian", "text", "text:"]) }
+}
+
+/// The name of a loss; Huber's has a parameter of its own.
+enum LossName: String, CaseIterable, ExpressibleByArgument {
+  case squares, huber, absolute
+}
+
+extension InstructionSet {
+  /// A set that a user asked for; `nil` of `nil`.
+  /// - Throws: `UsageError` when this processor does not have it.
+  static func available(_ set: InstructionSet?) throws(UsageError) -> InstructionSet? {
+    guard let set, !available.contains(set) else { return set }
+    throw UsageError(
+      "--isa \(set): it takes one of \(available.map(\.rawValue).joined(separator: ", ")) here")
+  }
+}
+
+extension CompletionKind {
+  /// The variants of the catalogue, added ones too.
+  static var variants: CompletionKind { .custom { _, _, _ in AttentionLab.catalog.ids } }
+  /// The tasks.
+  static var tasks: CompletionKind { .list(TaskCatalog.standard.ids) }
+  /// The presets that are found from the working folder.
+  static var presets: CompletionKind {
+    .custom { _, _, _ in PresetFinder.files().map(PresetFinder.name(of:)) }
+  }
+  /// The forms of scaling laws.
+  static var forms: CompletionKind { .list(FormCatalog.all.map(\.name) + ["auto"]) }
+  /// What `attnlab list` describes.
+  static var listed: CompletionKind {
+    .custom { _, _, _ in AttentionLab.catalog.ids + TaskCatalog.standard.ids + ListCommand.topics }
+  }
+}
