@@ -49,7 +49,8 @@ struct BenchCommand: AsyncParsableCommand {
     guard let summary = try await RunCommand.parse(arguments).perform() else { return }
     let table = BenchTable(
       rows: summary.outcome.rows,
-      bandwidth: before.merging(bandwidth(), uniquingKeysWith: max), reading: reading(summary.outcome.rows))
+      bandwidth: before.merging(bandwidth(), uniquingKeysWith: max), reading: reading(summary.outcome.rows),
+      targets: summary.targets)
     if json {
       print(
         JSONValue.object([

@@ -10,6 +10,8 @@ struct BenchTable {
   let bandwidth: [Int: Double]
   /// Measured bytes a second / 10⁹ of reading as many bytes as a decoding row does.
   let reading: [Reading: Double]
+  /// What rows are to reach, by experiment: the preset says it.
+  let targets: [String: [Target]]
 
   /// What a decoding pass reads: the cache of keys and values, on a number of threads.
   struct Reading: Hashable {
@@ -30,16 +32,9 @@ struct BenchTable {
     init(threads: Int, bytes: Int) { (self.threads, self.bytes) = (threads, bytes) }
   }
 
-  /// The figures that have targets, by their names in JSON.
-  enum Figure: String {
-    case fractionOfLimit = "fraction_of_limit"
-    case fractionVisited = "fraction_visited"
-    case timesFloat32 = "times_float32"
-  }
-
   /// What a row is to reach.
-  struct Target {
-    var figure: Figure
+  struct Goal {
+    var figure: Target.Figure
     var atLeast: Double
   }
 
@@ -52,7 +47,7 @@ struct BenchTable {
     var timesFloat32: Double?
     /// The time to build tile lists and draw what is drawn, over the time of a pass.
     var planFraction: Double?
-    var target: Target?
+    var target: Goal?
 
     /// Whether the target is reached; `nil` without a target or a figure.
     var isReached: Bool? {
@@ -130,10 +125,11 @@ struct BenchTable {
 
   /// What a row says of the machine's limits.
   func figures(of row: MeasurementRow) -> Figures {
-    let isDecode = row.pass == .decode
-    return Figures(
-      fractionOfLimit: fraction(of: row), fractionVisited: isDecode ? nil : visitedFraction(of: row),
-      timesFloat32: timesFloat32(row), planFraction: planFraction(of: row), target: target(of: row))
+    Figures(
+      fractionOfLimit: figure(.fractionOfLimit, of: row),
+      fractionVisited: figure(.fractionVisited, of: row),
+      timesFloat32: figure(.timesFloat32, of: row), planFraction: planFraction(of: row),
+      target: goal(of: row))
   }
 
   private static func percent(_ value: Double?) -> String {
@@ -173,37 +169,37 @@ struct BenchTable {
   }
 
   private func timesFloat32(_ row: MeasurementRow) -> Double? {
-    guard row.experiment == "bfloat16", row.precision != .float32,
+    guard row.precision != .float32,
       let seconds = row.secondsMedian,
       let base = rows.first(where: {
         $0.experiment == row.experiment && $0.precision == .float32 && $0.pass == row.pass
           && $0.variant == row.variant && $0.headDim == row.headDim && $0.threads == row.threads
-          && $0.keyLength == row.keyLength
+          && $0.keyLength == row.keyLength && $0.queryHeads == row.queryHeads && $0.isa == row.isa
+          && $0.causal == row.causal
       })?.secondsMedian
     else { return nil }
     return base / seconds
   }
 
-  private func target(of row: MeasurementRow) -> Target? {
-    func limit(_ fraction: Double) -> Target { Target(figure: .fractionOfLimit, atLeast: fraction) }
-    switch (row.experiment, row["pass"]) {
-    case ("full", "forward"): return limit(row.causal == true ? 0.75 : 0.85)
-    case ("full", "backward"): return row.causal == true ? nil : limit(0.88)
-    case ("head-sizes", _): return limit(0.64)
-    case ("decoding", _): return limit(0.8)
-    case ("bfloat16", "forward") where row.precision != .float32:
-      // Up-converted rows cost the products of float32: they are to save memory, not time.
-      let road = InstructionSet(rawValue: row.isa).map { BFloat16Choice.of($0).road }
-      return Target(figure: .timesFloat32, atLeast: road == .products ? 1.5 : 0.9)
-    case ("instruction-sets", "forward"): return row.isa == "avx2" ? limit(0.85) : nil
-    case ("sparse", "forward")
-    where row.variant == "sliding-window" && row.configuration.contains("left=256"):
-      return limit(0.6)
-    case ("sparse", _) where row.variant != "full":
-      // A tenth below full attention's, of the same run.
-      let full = rows.first { $0.experiment == "sparse" && $0.variant == "full" && $0.pass == row.pass }
-      return full.flatMap(visitedFraction).map { Target(figure: .fractionVisited, atLeast: 0.9 * $0) }
-    default: return nil
+  /// The first target of the experiment that the row is to reach; `nil` too when its reference was not measured.
+  private func goal(of row: MeasurementRow) -> Goal? {
+    guard let target = targets[row.experiment]?.first(where: { $0.applies(to: row) }) else { return nil }
+    guard let reference = target.reference else {
+      return Goal(figure: target.figure, atLeast: target.atLeast)
+    }
+    let base = rows.first {
+      $0.experiment == row.experiment && $0.variant == reference && $0.pass == row.pass
+    }
+    return base.flatMap { figure(target.figure, of: $0) }.map {
+      Goal(figure: target.figure, atLeast: target.atLeast * $0)
+    }
+  }
+
+  private func figure(_ figure: Target.Figure, of row: MeasurementRow) -> Double? {
+    switch figure {
+    case .fractionOfLimit: fraction(of: row)
+    case .fractionVisited: row.pass == .decode ? nil : visitedFraction(of: row)
+    case .timesFloat32: timesFloat32(row)
     }
   }
 }

@@ -61,10 +61,9 @@ struct NamedFiles {
       let name = Operand.Name(String(pair[..<equals]).trimmed)
       let texts = names.map(\.description)
       guard names.contains(name) else {
-        let nearest = nearestName(to: name.description, among: texts).map { " (did you mean \($0)?)" } ?? ""
         throw UsageError(
           "\(flag) \(name): \(variant) \(verb) nothing of that name here; it takes "
-            + (texts.isEmpty ? "none" : texts.joined(separator: ", ")) + nearest)
+            + (texts.isEmpty ? "none" : choices(texts, near: name.description)))
       }
       guard !files.contains(where: { $0.name == name }) else {
         throw UsageError("\(flag) \(name): given twice")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import AttentionCore
 import Basics
 import Foundation
 import Laboratory

@@ -63,6 +63,8 @@ struct RunCommand: AsyncParsableCommand {
     let folder: String, report: String
     let outcome: Runner.Outcome
     let comparison: Comparison
+    /// What rows are to reach, by experiment.
+    let targets: [String: [Target]]
 
     var text: String { comparison.text + "\n\nreport: \(report)" }
     var json: JSONValue {
@@ -117,16 +119,20 @@ struct RunCommand: AsyncParsableCommand {
       Terminal.note(
         "\(folder) is finished (\(outcome.kept) rows); these are its results, --fresh measures again")
     }
-    return try await summary(of: outcome, folder)
+    return try await summary(of: outcome, folder, preset)
   }
 
   /// The comparison and the laws, and the path of the report.
-  private func summary(of outcome: Runner.Outcome, _ folder: String) async throws -> Summary {
+  private func summary(
+    of outcome: Runner.Outcome, _ folder: String, _ preset: Preset
+  ) async throws -> Summary {
     let comparison = try Comparison(outcome.rows)
     let (path, warning) = try await Report(folder: folder).write()
     if let warning { Terminal.note("warning: \(warning)") }
     if let warning = Self.doubtOfPeak(outcome.rows) { Terminal.note("warning: \(warning)") }
-    return Summary(folder: folder, report: path, outcome: outcome, comparison: comparison)
+    return Summary(
+      folder: folder, report: path, outcome: outcome, comparison: comparison,
+      targets: preset.targets)
   }
 
   /// No pass is faster than the machine: a peak that was passed was measured while other work ran.

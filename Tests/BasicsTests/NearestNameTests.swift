@@ -10,7 +10,7 @@ struct NearestNameTests {
       ("lft", ["left", "right"], "left, right (did you mean left?)"),
       ("LEFT", ["left", "right"], "left, right (did you mean left?)"),
       ("dilation", ["left", "right"], "left, right"), ("x", [], ""),
-      ("a\u{1B}", ["a\u{1B}[2J"], "a\\u{1B}[2J (did you mean a\\u{1B}[2J?)"),
+      ("a\u{1B}[2", ["a\u{1B}[2J"], "a\\u{1B}[2J (did you mean a\\u{1B}[2J?)"),
     ])
   func answer(text: String, names: [String], expected: String) {
     #expect(choices(names, near: text) == expected)

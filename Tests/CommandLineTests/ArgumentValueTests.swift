@@ -6,7 +6,7 @@ import Testing
 
 /// Options declare their values: the parser reads them, help and completions show them, an error names the nearest.
 @Suite struct ArgumentValueTests {
-  @Test(arguments: [
+  static let wrong: [([String], String, String?)] = [
     (
       ["compare", "a.csv", "--metric", "tme"], "compare: --metric tme: it takes one of time, speed, ", "time"
     ),
@@ -24,7 +24,9 @@ import Testing
     ),
     (["fit", "a.csv", "--interval", "walt"], "fit: --interval walt: it takes one of wald, ", "wald"),
     (["fit", "a.csv", "--encoding", "utf8"], "fit: --encoding utf8: it takes one of utf-8, ", "utf-8"),
-  ])
+  ]
+
+  @Test(arguments: wrong)
   func aWordThatIsNotAllowed(arguments: [String], beginning: String, nearest: String?) throws {
     let result = try BuiltProgram.attnlab.run(arguments)
     #expect(result.code == 2 && result.output.isEmpty)

@@ -17,6 +17,8 @@ public struct MeasurementPlan: Sendable {
   public let choices: [Choice]
   /// The values of every field that was given, outermost first.
   let sweeps: [Sweep]
+  /// What its rows are to reach.
+  public let targets: [Target]
 
   /// The values of one field of a cell.
   struct Sweep: Sendable {
@@ -49,6 +51,8 @@ public struct MeasurementPlan: Sendable {
         sweeps.append(Sweep(key: key, changes: changes))
       }
     }
+    let goals = reader.node("targets")
+    targets = try goals.map { node throws(UsageError) in try Target.list(node, context) } ?? []
     try reader.finish(also: Preset.sharedFields)
     guard let variants else {
       throw UsageError(
@@ -99,7 +103,7 @@ public struct MeasurementPlan: Sendable {
   ) throws(UsageError) -> [Choice] {
     guard let type = catalog.types.first(where: { $0.card.id == id }) else {
       throw UsageError(
-        "\(place): there is no variant \(shown(id)); it takes one of \(choices(catalog.ids, near: id))")
+        "\(place): there is no variant \(shown(id)); it takes one of \(Basics.choices(catalog.ids, near: id))")
     }
     let description = VariantDescription(type)
     var combinations: [[String: ParameterValue]] = [[:]]

@@ -33,7 +33,7 @@ public struct TrainingSettings: Sendable {
       guard Self.sections.contains(section.key) else {
         throw UsageError(
           "\(section.place): \(shown(section.key)): unknown; known are the sections \(Self.sectionNames)"
-            + suggestion(near: section.key, among: Self.sections))
+            + Basics.suggestion(near: section.key, among: Self.sections))
       }
       if section.key == "task", let id = section.value.text {
         set("task.id", .string(id), at: section.place)
