@@ -6,14 +6,29 @@ public protocol ParameterSet: Hashable, Sendable {
   init()
   /// All parameters, in the order in which they are shown.
   static var parameters: [Parameter<Self>] { get }
+  /// What older files and scripts call parameters: the former name → today's. None when not said.
+  static var formerNames: [String: String] { get }
 }
 
 extension ParameterSet {
+  /// None.
+  public static var formerNames: [String: String] { [:] }
+
+  /// Values by today's names.
+  public static func renamed<Value>(_ settings: [String: Value]) -> [String: Value] {
+    guard !formerNames.isEmpty else { return settings }
+    return Dictionary(settings.map { (formerNames[$0.key] ?? $0.key, $0.value) }) { _, later in later }
+  }
+
   /// Creates a configuration from named values.
   /// - Throws: `ConfigurationError` for an unknown name (with the nearest valid one), a wrong type or range.
   public init(settings: [String: ParameterValue]) throws(ConfigurationError) {
     self.init()
-    for (name, value) in settings.sorted(by: { $0.key < $1.key }) {
+    for (old, new) in Self.formerNames where settings[old] != nil && settings[new] != nil {
+      throw ConfigurationError(
+        field: new, value: "given twice, also by its former name \(old)", allowed: "one of both")
+    }
+    for (name, value) in Self.renamed(settings).sorted(by: { $0.key < $1.key }) {
       guard let parameter = Self.parameters.first(where: { $0.name == name }) else {
         let names = Self.parameters.map(\.name)
         throw ConfigurationError(

@@ -34,7 +34,7 @@ import Testing
   @Test(arguments: [
     ["attention": ParameterValue.string("full")],
     ["attention": .string("full"), "position": .string("alibi"), "keyHeads": .int(1)],
-    ["attention": .string("full"), "position": .string("learned"), "placement": .string("post")],
+    ["attention": .string("full"), "position": .string("learned"), "residual": .string("post")],
     ["attention": .string("sliding-window(left=3)"), "position": .string("sinusoidal")],
     ["attention": .string("sliding-window(left=2, dilation=2, sinks=2), full")],
     ["attention": .string("chunked(chunk=4)")],
@@ -45,6 +45,12 @@ import Testing
     ["attention": .string("random-sparse(blockSize=2, randomBlocks=1)")],
     ["attention": .string("full, lsh(buckets=2, hashes=1, chunk=4)")],
     ["kind": .string("encoder-decoder"), "position": .string("sinusoidal")],
+    ["residual": .string("reversible"), "attention": .string("sliding-window(left=3), full")],
+    ["residual": .string("reversible"), "reversibleOutput": .string("concat"), "keyHeads": .int(1)],
+    [
+      "residual": .string("reversible"), "reversibleOutput": .string("concat"),
+      "kind": .string("encoder-decoder"), "position": .string("learned"),
+    ],
   ])
   func cacheSaysWhatTheWholeSequenceSays(_ changes: [String: ParameterValue]) throws {
     let configuration = try ModelConfiguration(settings: Self.base.merging(changes) { $1 })

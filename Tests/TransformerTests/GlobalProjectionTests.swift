@@ -278,8 +278,9 @@ import Testing
     // The last global position is behind the prompt's end.
     ["attention": .string("local-global(left=2, globalTokens=1, globalPositions=[5 3]), full")],
     ["position": .string("alibi"), "keyHeads": .int(1)],
-    ["position": .string("learned"), "placement": .string("post")],
+    ["position": .string("learned"), "residual": .string("post")],
     ["kind": .string("encoder-decoder"), "position": .string("sinusoidal")],
+    ["residual": .string("reversible")],
   ])
   func cachedLogitsAreThoseOfTheWholeSequence(_ changes: [String: ParameterValue]) throws {
     let base: [String: ParameterValue] = [
@@ -292,7 +293,7 @@ import Testing
     let tokens: [Int32] = [5, 2, 8, 1, 7, 3, 9, 4, 6, 10]
     // Of the prompt's rows some are global or all; the others come one by one.
     for prompt in [2, 8] {
-      var state = try Decoding(model, decoder: decoder, source: source)
+      let state = try #require(try Decoding(model, decoder: decoder, source: source))
       for count in prompt...tokens.count {
         let given = count == prompt ? Array(tokens[..<prompt]) : [tokens[count - 1]]
         let found = try state.advance(given)
@@ -308,7 +309,7 @@ import Testing
         let row = 2 * 4 * 6 * model.configuration.effectiveKeyHeads
         let extended =
           model.configuration.position == .alibi ? 4 * kept + (count < 6 ? 4 * count : 0) : 0
-        #expect(state.cacheBytes == row * (kept + (count < 6 ? count : 0)) + extended)
+        #expect(state.stateBytes == row * (kept + (count < 6 ? count : 0)) + extended)
       }
     }
   }

@@ -49,7 +49,7 @@ import Testing
       "keyHeads": .int(1),
     ],
     [
-      "position": .string("learned"), "placement": .string("post"), "feedForward": .string("relu"),
+      "position": .string("learned"), "residual": .string("post"), "feedForward": .string("relu"),
       "tied": .bool(false),
     ],
     ["position": .string("rope-interleaved"), "feedForward": .string("gelu-tanh"), "bias": .bool(false)],
@@ -57,12 +57,26 @@ import Testing
     ["position": .string("none"), "norm": .string("batch")],
     ["kind": .string("encoder"), "classes": .int(4), "position": .string("learned")],
     [
-      "kind": .string("encoder"), "placement": .string("post"), "embeddingNorm": .bool(true),
+      "kind": .string("encoder"), "residual": .string("post"), "embeddingNorm": .bool(true),
       "tokenTypes": .int(2),
       "position": .string("learned"),
     ],
     ["kind": .string("encoder-decoder"), "encoderLayers": .int(1), "position": .string("sinusoidal")],
     ["attention": .string("sliding-window(left=2), full"), "dropout": .double(0.2)],
+    ["residual": .string("reversible"), "dropout": .double(0.2), "position": .string("learned")],
+    [
+      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "tied": .bool(false),
+      "norm": .string("rms"), "feedForward": .string("swiglu"), "feedForwardChunk": .int(4),
+    ],
+    [
+      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "kind": .string("encoder"),
+      "classes": .int(4), "norm": .string("batch"), "position": .string("learned"),
+    ],
+    [
+      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "tied": .bool(false),
+      "kind": .string("encoder-decoder"), "encoderLayers": .int(1), "position": .string("sinusoidal"),
+    ],
+    ["feedForwardChunk": .int(5), "feedForward": .string("relu")],
     ["attention": .string("local-global(left=2, globalTokens=3)"), "globalProjections": .string("separate")],
     [
       "attention": .string("local-global(left=1, globalTokens=0, globalPositions=[1 4])"),

@@ -7,18 +7,18 @@ extension Engine {
   /// - Parameters:
   ///   - operands: what the variant reads.
   ///   - neededPairs: what the definition asks for, over batch and query heads.
-  ///   - cachedKeys: keys and values that a decoder must keep a sequence; `nil`: all.
+  ///   - stateBytes: what a decoder must keep a sequence.
   /// - Complexity: O(tiles + segments).
   public static func cost(
     of pass: PassKind, shape: AttentionShape, operands: [Operand] = Operand.standard, pattern: TilePattern,
-    neededPairs: Double, cachedKeys: Int? = nil
+    neededPairs: Double, stateBytes: Double
   ) -> Cost {
     Cost(
       of: pass, shape: shape, operands: operands, neededPairs: neededPairs,
       visitedPairs: visitedPairs(shape: shape, pattern: pattern),
       workspaceBytes: pass == .backward
         ? backwardWorkspace(shape: shape, pattern: pattern)
-        : forwardWorkspace(shape: shape, pattern: pattern), stateKeys: cachedKeys ?? shape.keyLength)
+        : forwardWorkspace(shape: shape, pattern: pattern), stateBytes: stateBytes)
   }
 
   /// Pairs that the tiles visit, over batch and query heads.

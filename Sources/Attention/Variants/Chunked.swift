@@ -58,7 +58,7 @@ public struct ChunkedAttention: PatternVariant {
     ]
 
     /// Whole chunks before the first that the next query sees; in a circle every key moves with the length.
-    public func unseenKeys(of count: Int) -> Range<Int>? {
+    public func evictableKeys(of count: Int) -> Range<Int>? {
       if circular { return nil }
       let start = (count / chunk - before) * chunk - overlap
       return 0..<max(0, start) / chunk * chunk
@@ -169,11 +169,5 @@ public struct ChunkedAttention: PatternVariant {
     let begin = (own - before) * size - configuration.overlap
     let end = (own + after + 1) * size + configuration.overlap
     return key >= begin && key < end ? 1 : 0
-  }
-
-  /// The own chunk and those before it, when causal.
-  public var stateKeys: Int {
-    guard shape.isCausal, !configuration.circular else { return shape.keyLength }
-    return min(shape.keyLength, configuration.chunk * (configuration.before + 1) + configuration.overlap)
   }
 }

@@ -16,7 +16,7 @@ public struct FullAttention: PatternVariant {
     /// None.
     public static let parameters: [Parameter<Self>] = []
     /// None: every later query sees every key.
-    public func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
+    public func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
   }
 
   /// What the variant is.

@@ -17,7 +17,7 @@ public struct FullMaterialized: AttentionVariant {
     /// None.
     public static let parameters: [Parameter<Self>] = []
     /// None: every later query sees every key.
-    public func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
+    public func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
   }
 
   /// What the variant is.
@@ -92,6 +92,6 @@ public struct FullMaterialized: AttentionVariant {
     let packed = Double(shape.batch * rows * (shape.headDim + shape.valueDim))
     return Cost(
       of: pass, shape: shape, neededPairs: needed, visitedPairs: matrix,
-      workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.widenedBytes, stateKeys: shape.keyLength)
+      workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.widenedBytes, stateBytes: stateBytes)
   }
 }

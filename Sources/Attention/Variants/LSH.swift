@@ -251,7 +251,7 @@ public struct LSH: SoftmaxVariant {
     }
     var cost = Cost(
       of: pass, shape: shape, neededPairs: shape.isCausal ? visited / 2 : visited, visitedPairs: visited,
-      workspaceBytes: workspaceBytes(pass), stateKeys: shape.keyLength)
+      workspaceBytes: workspaceBytes(pass), stateBytes: stateBytes)
     if pass != .backward { cost.flops += 2 * hashed * Double(shape.headDim) }
     return cost
   }

@@ -82,7 +82,7 @@ public struct LocalGlobal: PatternVariant {
     public func lastReader(of operand: Operand.Name) -> Int? { lastGlobalPosition }
 
     /// Once all global positions have passed, those between the last of them and the window.
-    public func unseenKeys(of count: Int) -> Range<Int>? {
+    public func evictableKeys(of count: Int) -> Range<Int>? {
       let first = lastGlobalPosition.map { $0 + 1 } ?? 0
       return min(first, count)..<max(min(first, count), count - left)
     }
@@ -203,11 +203,6 @@ public struct LocalGlobal: PatternVariant {
     let right = shape.isCausal ? 0 : configuration.right
     let isInWindow = key >= position - configuration.left && key <= position + right
     return isInWindow || globals.contains(position) || globals.contains(key) ? 1 : 0
-  }
-
-  /// The window and the global keys, when causal.
-  public var stateKeys: Int {
-    shape.isCausal ? min(shape.keyLength, configuration.left + 1 + globals.count) : shape.keyLength
   }
 
   /// The plain definition; with a second set of operands global rows read that.

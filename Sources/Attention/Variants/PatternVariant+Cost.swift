@@ -6,8 +6,7 @@ extension PatternVariant {
   public func cost(of pass: PassKind) -> Cost {
     Engine.cost(
       of: pass, shape: shape, operands: operandsRead, pattern: pass == .backward ? backwardPattern : pattern,
-      neededPairs: neededPairs,
-      cachedKeys: stateKeys)
+      neededPairs: neededPairs, stateBytes: stateBytes)
   }
 
   /// Pairs that count, over batch and query heads, without padded keys.

@@ -49,7 +49,7 @@ public struct SlidingWindow: PatternVariant {
     ]
 
     /// Those between the sinks and the window: the next query, at position `count`, reaches back left·dilation.
-    public func unseenKeys(of count: Int) -> Range<Int>? {
+    public func evictableKeys(of count: Int) -> Range<Int>? {
       let first = min(sinks, count)
       return first..<max(first, count - left * dilation)
     }
@@ -147,12 +147,5 @@ public struct SlidingWindow: PatternVariant {
       && distance >= -configuration.left * configuration.dilation
       && distance <= right * configuration.dilation
     return isInside ? 1 : 0
-  }
-
-  /// The window and the sinks, when causal.
-  public var stateKeys: Int {
-    shape.isCausal
-      ? min(shape.keyLength, configuration.left * configuration.dilation + 1 + configuration.sinks)
-      : shape.keyLength
   }
 }

@@ -12,10 +12,10 @@ public protocol VariantConfiguration: ParameterSet {
   /// The last position whose row reads an operand of the variant's own; `nil`: there is no last one. A decoder makes and
   /// keeps that operand no longer.
   func lastReader(of operand: Operand.Name) -> Int?
-  /// Of `count` keys those that no causal query behind them sees; a decoder drops them from its cache. What is left
-  /// must give these queries the same output as a sequence of its own. `nil`: an earlier row's output depends on how
+  /// Of `count` keys those that no causal query behind them sees: a decoder drops them, and `state_bytes` counts the others.
+  /// What is left must give these queries the same output as a sequence of its own. `nil`: an earlier row's output depends on how
   /// many follow, so nothing computed for it can be kept.
-  func unseenKeys(of count: Int) -> Range<Int>?
+  func evictableKeys(of count: Int) -> Range<Int>?
   /// For a shorter sequence than it was made for: without what that does not have, such as positions behind its end.
   func fitted(to shape: AttentionShape) -> Self
 }
@@ -30,8 +30,8 @@ extension VariantConfiguration {
   /// There is no last one.
   public func lastReader(of operand: Operand.Name) -> Int? { nil }
 
-  /// Nothing can be kept: of a variant that does not say more nothing is assumed.
-  public func unseenKeys(of count: Int) -> Range<Int>? { nil }
+  /// Nothing of a row can be kept: of a variant that does not say more nothing is assumed.
+  public func evictableKeys(of count: Int) -> Range<Int>? { nil }
 
   /// The same.
   public func fitted(to shape: AttentionShape) -> Self { self }

@@ -20,7 +20,7 @@ public struct Cost: Hashable, Sendable {
   public var workspaceBytes: Double
   /// Bytes of inputs, outputs and LSE.
   public var inputOutputBytes: Double
-  /// Bytes that a decoder must keep a sequence, over all key heads (its key–value cache bound).
+  /// Bytes that a decoder keeps a sequence, over all key heads.
   public var stateBytes: Double
 
   /// Creates a cost.
@@ -47,20 +47,19 @@ public struct Cost: Hashable, Sendable {
   ///   - neededPairs: what the definition asks for, over batch and query heads.
   ///   - visitedPairs: what the tiles visit.
   ///   - workspaceBytes: what is allocated beyond inputs and results.
-  ///   - stateKeys: key rows that a decoder must keep a sequence.
+  ///   - stateBytes: what a decoder must keep a sequence (`AttentionVariant.stateBytes`).
   public init(
     of pass: PassKind, shape: AttentionShape, operands: [Operand] = Operand.standard, neededPairs: Double,
-    visitedPairs: Double, workspaceBytes: Double, stateKeys: Int
+    visitedPairs: Double, workspaceBytes: Double, stateBytes: Double
   ) {
     let (headDim, valueDim) = (Double(shape.headDim), Double(shape.valueDim))
     let fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1
     let perPair = pass == .backward ? 3 * headDim + 2 * valueDim : headDim + valueDim
-    let keys = Double(shape.keyHeads) * Double(min(stateKeys, shape.keyLength))
     self.init(
       flops: 2 * perPair * neededPairs * fraction, neededPairs: neededPairs * fraction,
       visitedPairs: visitedPairs * fraction, workspaceBytes: workspaceBytes,
       inputOutputBytes: Cost.inputOutputBytes(of: pass, shape: shape, operands: operands),
-      stateBytes: Double(shape.precision.byteCount) * keys * (headDim + valueDim))
+      stateBytes: stateBytes)
   }
 
   /// Bytes of the operands as they are stored, of output and log-sum-exp; for backward also of all gradients.

@@ -32,8 +32,6 @@ public protocol PatternVariant: SoftmaxVariant {
   /// How often a pair counts: 0 masked, 1, 2, … Written from the definition, not from the tiles.
   /// `query` is a row of q, `key` a row of k; causality is included, key padding is not (it applies to all alike).
   func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int
-  /// Key rows that a decoder must keep a head to go on from here; all of them when not said.
-  var stateKeys: Int { get }
 }
 
 extension PatternVariant {
@@ -48,9 +46,6 @@ extension PatternVariant {
 
   /// The tiles of the forward pass.
   public var backwardPattern: TilePattern { pattern }
-
-  /// All keys.
-  public var stateKeys: Int { shape.keyLength }
 
   /// Bytes of the tile lists and of the schedules that were made of them.
   public var planBytes: Int { pattern.byteCount + pattern.schedules.byteCount }

@@ -148,6 +148,7 @@ public struct TrainingRow: Traceable, Hashable {
     let pairs = configuration.split(separator: ";").map {
       $0.split(separator: "=", maxSplits: 1).map(String.init)
     }
-    return Dictionary(pairs.filter { $0.count == 2 }.map { ($0[0], $0[1]) }) { first, _ in first }
+    let settings = Dictionary(pairs.filter { $0.count == 2 }.map { ($0[0], $0[1]) }) { first, _ in first }
+    return ModelConfiguration.renamed(settings)
   }
 }

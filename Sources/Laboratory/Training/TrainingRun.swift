@@ -74,7 +74,7 @@ public struct TrainingRun {
   private static func checkMemory(_ model: ModelConfiguration, task: any SequenceTask, batch: Int) throws {
     let tokens = Double(batch) * Double(task.length + task.sourceLength)
     let classes = model.classes > 0 ? 0 : model.vocabulary
-    let bytes = 4 * tokens * (Double(classes) + Double(model.layers) * 8 * Double(model.width) + 4)
+    let bytes = 4 * tokens * (Double(classes) + Double(model.storedBlocks) * 8 * Double(model.width) + 4)
     let limit = Double(ProcessMemory.defaultLimit)
     guard bytes > limit else { return }
     let most = Int(Double(batch) * limit / bytes)

@@ -79,18 +79,14 @@ extension Catalog {
     try open(type)
   }
 
-  /// `unseenKeys` under an id and settings, read once.
+  /// The empty state of a layer's attention; `nil` when nothing that it computed for a row can be kept.
   /// - Throws: `ConfigurationError`.
-  func unseenKeys(
-    _ id: String, settings: [String: ParameterValue]
-  ) throws(ConfigurationError) -> @Sendable (Int) -> Range<Int>? {
-    func open<V: AttentionVariant>(
-      _ type: V.Type
-    ) throws(ConfigurationError) -> @Sendable (Int) -> Range<Int>? {
-      let configuration = try V.Configuration(settings: settings)
-      return { configuration.unseenKeys(of: $0) }
+  func state(of layer: LayerAttention) throws(ConfigurationError) -> KeyValueState? {
+    func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> KeyValueState? {
+      let configuration = try V.Configuration(settings: layer.settings)
+      return configuration.evictableKeys(of: 0) == nil ? nil : KeyValueState(configuration)
     }
-    let type = try self.type(of: id)
+    let type = try self.type(of: layer.id)
     return try open(type)
   }
 

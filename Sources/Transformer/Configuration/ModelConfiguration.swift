@@ -22,12 +22,22 @@ public struct ModelConfiguration: ParameterSet {
     /// BatchNorm over all tokens of a batch, with running moments for evaluation.
     case batch
   }
-  /// Where it stands.
-  public enum Placement: String, CaseIterable, Hashable, Sendable {
+  /// How the layers of a stack are wired.
+  public enum Residual: String, CaseIterable, Hashable, Sendable {
     /// `x + f(norm(x))`, with a norm at the end.
     case pre
     /// `norm(x + f(x))`.
     case post
+    /// Two streams, `y₁ = x₁ + f(norm(x₂))`, `y₂ = x₂ + g(norm(y₁))`, and a norm at the end: backward computes the
+    /// activations again, so that memory does not grow with depth (Reformer).
+    case reversible
+  }
+  /// What a reversible stack gives of its two streams.
+  public enum StreamJoin: String, CaseIterable, Hashable, Sendable {
+    /// `(y₁ + y₂)/2` (lucidrains' code).
+    case mean
+    /// Both beside each other, twice as wide (Hugging Face's code).
+    case concat
   }
   /// How positions enter.
   public enum Position: String, CaseIterable, Hashable, Sendable {
@@ -82,8 +92,12 @@ public struct ModelConfiguration: ParameterSet {
   public var feedForward = FeedForwardKind.gelu
   /// What normalises.
   public var norm = Norm.layer
-  /// Where it stands.
-  public var placement = Placement.pre
+  /// How the layers are wired.
+  public var residual = Residual.pre
+  /// What a reversible stack gives of its two streams.
+  public var reversibleOutput = StreamJoin.mean
+  /// Rows that the feed-forward layer computes at a time; 0: all.
+  public var feedForwardChunk = 0
   /// ε of the norms.
   public var epsilon = 1e-5
   /// The share of activations dropped in training.
@@ -122,7 +136,15 @@ public struct ModelConfiguration: ParameterSet {
     .choice("position", \.position, help: "how positions enter"),
     .choice("feedForward", \.feedForward, help: "the feed-forward layer"),
     .choice("norm", \.norm, help: "what normalises"),
-    .choice("placement", \.placement, help: "norm before or after the residual sum"),
+    .choice(
+      "residual", \.residual,
+      help: "norm before or after the residual sum, or two streams whose memory does not grow with depth"),
+    .choice(
+      "reversibleOutput", \.reversibleOutput,
+      help: "what a reversible stack gives of its two streams; concat: twice the width, needs tied=false"),
+    .integer(
+      "feedForwardChunk", \.feedForwardChunk, in: 0...(1 << 30), unit: "rows",
+      help: "rows that feed-forward computes at a time, and again on the way back; 0: all"),
     .real("epsilon", \.epsilon, in: 0...1, help: "ε of the norms"),
     .real("dropout", \.dropout, in: 0...0.99, help: "the share of activations dropped in training"),
     .flag("bias", \.bias, help: "whether linear layers have biases"),
@@ -134,8 +156,15 @@ public struct ModelConfiguration: ParameterSet {
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
+  /// Names that older files use.
+  public static let formerNames = ["placement": "residual"]
+
   /// The width of a head.
   public var headDim: Int { width / heads }
+  /// The width of a stack's output.
+  public var outputWidth: Int { residual == .reversible && reversibleOutput == .concat ? 2 * width : width }
+  /// Blocks whose activations a training step keeps until it comes back to them.
+  public var storedBlocks: Int { residual == .reversible ? 1 : layers }
   /// Key heads in force.
   public var effectiveKeyHeads: Int { keyHeads == 0 ? heads : keyHeads }
   /// The inner width in force.
@@ -175,6 +204,9 @@ public struct ModelConfiguration: ParameterSet {
       "alibi only in a decoder; another here")
     try require(
       classes == 0 || kind == .encoder, "classes", classes, "0 unless kind is encoder")
+    try require(
+      outputWidth == width || classes > 0 || !tied, "reversibleOutput", reversibleOutput.rawValue,
+      "mean, or concat with tied=false (concat is twice as wide as the embedding)")
     for layer in try layerAttention() {
       let shape = try AttentionShape(
         queryHeads: heads, keyHeads: effectiveKeyHeads, queryLength: maximumLength, headDim: headDim,

@@ -67,7 +67,7 @@ public struct HuggingFaceConfiguration: Sendable {
         throw fail("scale_attn_weights false is not supported; it takes true")
       }
       model.kind = .decoder
-      model.placement = .pre
+      model.residual = .pre
       model.width = try reader.integer("n_embd", as: "width")
       model.layers = try reader.integer("n_layer", as: "layers")
       model.heads = try reader.integer("n_head", as: "heads")
@@ -103,7 +103,7 @@ public struct HuggingFaceConfiguration: Sendable {
     }
     if family != .gpt2 {
       model.kind = .encoder
-      model.placement = .post
+      model.residual = .post
       model.embeddingNorm = true
       let rows = try reader.integer("max_position_embeddings", in: first + 1...first + (1 << 22))
       model.maximumLength = rows - first

@@ -54,54 +54,48 @@ extension PretrainedModel {
   /// Whether gradients of the loss are computed: not through the head of a masked language model.
   public var hasGradients: Bool { head == nil }
 
-  /// Runs the model block by block and keeps what passes between the blocks.
+  /// Runs the model and keeps what passes between the blocks.
   /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.
   func trace(_ input: ModelInput) throws -> Trace {
     try input.validate(for: model.configuration)
-    guard let stack = model.configuration.kind == .encoder ? model.encoder : model.decoder,
-      model.configuration.kind != .encoderDecoder
-    else {
+    guard model.configuration.kind != .encoderDecoder else {
       throw SafetensorsError(
         path: "model", problem: "an encoder-decoder has no single stack to swap attention in")
     }
-    let run = model.layerRun(training: false)
-    let lengths = input.lengths
-    var (x, _) = try model.embedding.forward(input.tokens, batch: input.batch, lengths: lengths, run)
-    var trace = Trace(states: [x], attentionInputs: [], attentionOutputs: [], final: x, logits: nil)
-    for sublayer in stack.sublayers {
-      if case .attention(let layer) = sublayer.function {
-        let read = sublayer.placement == .pre ? try sublayer.norm.forward(x, run).0 : x
-        trace.attentionInputs.append(read)
-        trace.attentionOutputs.append(
-          try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, run).0)
-      }
-      x = try sublayer.forward(x, memory: nil, batch: input.batch, lengths: lengths, memoryLengths: nil, run)
-        .0
-      if case .feedForward = sublayer.function { trace.states.append(x) }
-    }
-    if let final = stack.final { x = try final.forward(x, run).0 }
-    trace.final = x
+    let recorder = Recorder()
+    var run = model.evaluationRun
+    run.observer = recorder
+    let (x, _) = try model.hidden(input, run)
+    var logits: Tensor?
     if predicts, let outputWeight = model.outputWeight {
       let output = run.weight(outputWeight)
-      trace.logits =
+      logits =
         try head.map { try $0.logits(x, output: output, model.context) }
         ?? model.context.matmul(x, .plain, output, .transposed)
     }
-    return trace
+    return Trace(
+      states: recorder.states, attentionInputs: recorder.attention.map(\.read),
+      attentionOutputs: recorder.attention.map(\.gave), final: x, logits: logits)
+  }
+
+  /// Keeps what it hears.
+  private final class Recorder: LayerObserver {
+    var states: [Tensor] = []
+    var attention: [(read: Tensor, gave: Tensor)] = []
+
+    func branch(_ sublayer: Sublayer, read: Tensor, gave: Tensor) {
+      if case .attention = sublayer.function { attention.append((read, gave)) }
+    }
+    func stream(_ x: Tensor) { states.append(x) }
   }
 
   /// What every attention sublayer gives for inputs of another model's trace: its own error, apart from the errors
   /// of the layers below.
   func attentionOutputs(for trace: Trace, _ input: ModelInput) throws -> [Tensor] {
-    guard let stack = model.configuration.kind == .encoder ? model.encoder : model.decoder else { return [] }
-    let run = model.layerRun(training: false)
-    let lengths = input.lengths
-    var outputs: [Tensor] = []
-    for sublayer in stack.sublayers {
-      guard case .attention(let layer) = sublayer.function else { continue }
-      let read = trace.attentionInputs[outputs.count]
-      outputs.append(try layer.forward(read, memory: nil, batch: input.batch, keyLengths: lengths, run).0)
+    let run = model.evaluationRun.over(batch: input.batch, lengths: input.lengths)
+    let attention = model.main.sublayers.filter {
+      if case .attention = $0.function { true } else { false }
     }
-    return outputs
+    return try zip(attention, trace.attentionInputs).map { try $0.layer.forward($1, run).output }
   }
 }

@@ -16,12 +16,6 @@ struct Embedding: Sendable {
   let dropout: Double
   let name: String
 
-  struct Saved {
-    let tokens: [Int32]
-    let positions: [Int32]
-    let norm: Normalization.Saved?
-  }
-
   init(
     _ name: String, _ configuration: ModelConfiguration, sharing shared: ParameterSlot?,
     in layout: inout ParameterLayout, buffers: inout [BufferSlot]
@@ -47,42 +41,33 @@ struct Embedding: Sendable {
     dropout = configuration.dropout
   }
 
-  /// - Parameter lengths: real tokens of every sequence; `nil`: all.
-  func forward(
-    _ tokens: [Int32], batch: Int, lengths: [Int]? = nil, first: Int = 0, _ run: LayerRun
-  ) throws -> (Tensor, Saved) {
+  /// The rows of tokens, `[batch·length, width]`, and the way back, which ends here: tokens have no gradient.
+  func forward(_ tokens: [Int32], _ run: LayerRun) throws -> (
+    output: Tensor, pullback: (Tensor) throws -> Void
+  ) {
     let context = run.context
-    let length = tokens.count / batch
-    let rows = (0..<tokens.count).map { Int32(first + $0 % length) }
+    let length = tokens.count / run.batch
+    let rows = (0..<tokens.count).map { Int32(run.first + $0 % length) }
     var x = try context.lookUp(tokens, in: run.weight(table), scale: scale)
     if let positions { context.accumulate(try context.lookUp(rows, in: run.weight(positions)), into: &x) }
     if isSinusoidal {
-      let waves = try run.planner.sinusoids(first: first, count: length, width: table.shape[1])
-      for sequence in 0..<batch { context.accumulate(waves, into: &x, at: sequence * waves.count) }
+      let waves = try run.planner.sinusoids(first: run.first, count: length, width: table.shape[1])
+      for sequence in 0..<run.batch { context.accumulate(waves, into: &x, at: sequence * waves.count) }
     }
     if let types {
       let zeros = [Int32](repeating: 0, count: tokens.count)
       context.accumulate(try context.lookUp(zeros, in: run.weight(types)), into: &x)
     }
-    var kept: Normalization.Saved?
-    if let norm {
-      let valid = validRows(lengths, batch: batch, rows: tokens.count)
-      (x, kept) = try norm.forward(x, valid: valid, run)
+    let (normal, normalPullback) = try norm.map { try $0.forward(x, run) } ?? (x, Pullback { dy, _ in dy })
+    let pullback = { (dy: Tensor) in
+      let d = try normalPullback(run.dropped(dy, dropout, name))
+      if let types { context.accumulateColumnSums(d, into: &run.state.gradients, at: types.offset) }
+      if let positions {
+        context.accumulateRows(d, at: rows, into: &run.state.gradients, at: positions.offset)
+      }
+      context.accumulateRows(d, at: tokens, scale: scale, into: &run.state.gradients, at: table.offset)
     }
-    if run.training, dropout > 0 { x = try context.dropout(x, probability: dropout, key: run.key(name)) }
-    return (x, Saved(tokens: tokens, positions: rows, norm: kept))
-  }
-
-  func backward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws {
-    let context = run.context
-    var d = dy
-    if run.training, dropout > 0 { d = try context.dropout(d, probability: dropout, key: run.key(name)) }
-    if let norm, let kept = saved.norm { d = try norm.backward(d, kept, run) }
-    if let types { context.accumulateColumnSums(d, into: &run.state.gradients, at: types.offset) }
-    if let positions {
-      context.accumulateRows(d, at: saved.positions, into: &run.state.gradients, at: positions.offset)
-    }
-    context.accumulateRows(d, at: saved.tokens, scale: scale, into: &run.state.gradients, at: table.offset)
+    return (try run.dropped(normal, dropout, name), pullback)
   }
 }
 

@@ -4,16 +4,10 @@ import Tensors
 ///
 /// x `[rows, width]`; W₁ `[hidden, width]`, W₂ `[width, hidden]`; SwiGLU keeps W_g and W_u as neighbours and makes one
 /// product of them.
-struct FeedForward: Sendable {
+struct FeedForward: BranchLayer {
   let inner: Linear
   let outer: Linear
   let activation: Activation?
-
-  struct Saved {
-    let x: Tensor
-    let beforeActivation: Tensor
-    let afterActivation: Tensor
-  }
 
   init(_ name: String, _ configuration: ModelConfiguration, gain: Double, in layout: inout ParameterLayout) {
     let width = configuration.width, hidden = configuration.effectiveHidden, bias = configuration.bias
@@ -30,28 +24,28 @@ struct FeedForward: Sendable {
     outer = Linear(name + ".outer", from: hidden, to: width, bias: bias, gain: gain, in: &layout)
   }
 
-  /// y, with a residual added.
-  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ run: LayerRun) throws -> (Tensor, Saved) {
-    let before: Tensor, after: Tensor
-    if let activation {
-      (before, after) = try inner.forward(x, activating: activation, run)
-    } else {
-      before = try inner.forward(x, run)
-      after = try run.context.swiglu(before)
+  /// y, with a residual added, and the way back.
+  func forward(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    guard let activation else { return try gated(x, adding: residual, run) }
+    let (before, after) = try inner.forward(x, activating: activation, run)
+    let pullback = Pullback { dy, residual in
+      let dBefore = try outer.backward(dy, x: after, timesSlopeOf: activation, at: before, run)
+      return try run.context.sum(residual, inner.backward(dBefore, x: x, run))
     }
-    let y = try outer.forward(after, adding: residual, run)
-    return (y, Saved(x: x, beforeActivation: before, afterActivation: after))
+    return (try outer.product(after, adding: residual, run), pullback)
   }
 
-  func backward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws -> Tensor {
-    let dBefore =
-      if let activation {
-        try outer.backward(
-          dy, x: saved.afterActivation, timesSlopeOf: activation, at: saved.beforeActivation, run)
-      } else {
-        try run.context.swigluBackward(
-          outer.backward(dy, x: saved.afterActivation, run), x: saved.beforeActivation)
-      }
-    return try inner.backward(dBefore, x: saved.x, run)
+  private func gated(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    let before = try inner.product(x, run)
+    let after = try run.context.swiglu(before)
+    let pullback = Pullback { dy, residual in
+      let dBefore = try run.context.swigluBackward(outer.backward(dy, x: after, run), x: before)
+      return try run.context.sum(residual, inner.backward(dBefore, x: x, run))
+    }
+    return (try outer.product(after, adding: residual, run), pullback)
   }
 }

@@ -115,7 +115,7 @@ struct ProjectedOperands: Sendable {
   /// The product of some rows of x, in their places among all.
   func product(_ x: Tensor, rows: [Int32]?, _ run: LayerRun) throws -> (Tensor, Saved) {
     let source = try rows.map { try run.context.lookUp($0, in: x) } ?? x
-    let y = try run.context.spread(linear.forward(source, run), at: rows, of: x.shape[0])
+    let y = try run.context.spread(linear.product(source, run), at: rows, of: x.shape[0])
     return (y, Saved(source: source, rows: rows))
   }
 

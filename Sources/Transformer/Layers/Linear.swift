@@ -4,12 +4,20 @@ import Tensors
 /// A linear layer: `y = x·Wᵀ + b`, x `[rows, input]`, W `[output, input]`, b `[output]`.
 ///
 /// Backward: `dW += dyᵀ·x`, `db += Σ dy`, `dx = dy·W`. 2·rows·input·output operations forward, twice that backward.
-struct Linear: Sendable {
+struct Linear: BranchLayer {
   let weight: ParameterSlot
   let bias: ParameterSlot?
 
+  /// `x·Wᵀ + b`, with a residual `[rows, output]` added, and the way back.
+  func forward(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    let y = try product(x, adding: residual, run)
+    return (y, Pullback { dy, residual in try run.context.sum(residual, backward(dy, x: x, run)) })
+  }
+
   /// `x·Wᵀ + b`, with a residual `[rows, output]` added.
-  func forward(_ x: Tensor, adding residual: Tensor? = nil, _ run: LayerRun) throws -> Tensor {
+  func product(_ x: Tensor, adding residual: Tensor? = nil, _ run: LayerRun) throws -> Tensor {
     try run.context.matmul(
       x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, adding: residual)
   }
@@ -22,6 +30,7 @@ struct Linear: Sendable {
       x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, activating: kind)
   }
 
+  /// The gradient of x; adds those of W and b.
   func backward(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws -> Tensor {
     try accumulateGradients(dy, x: x, run)
     return try run.context.matmul(dy, .plain, run.weight(weight), .plain)

@@ -1,81 +1,79 @@
 import Tensors
 
-/// One residual step: `x + drop(f(norm(x)))` (pre) or `norm(x + drop(f(x)))` (post), f attention or feed-forward.
-struct Sublayer: Sendable {
+/// One residual step: `x + drop(f(norm(x)))` (pre) or `norm(x + drop(f(x)))` (post), f attention or feed-forward; in a
+/// reversible stack `a + drop(f(norm(b)))` of two streams a and b.
+struct Sublayer: Layer {
   enum Function: Sendable {
     case attention(AttentionLayer)
     case feedForward(FeedForward)
   }
-  enum SavedFunction {
-    case attention(AttentionLayer.Saved)
-    case feedForward(FeedForward.Saved)
-  }
-  struct Saved {
-    let norm: Normalization.Saved
-    let function: SavedFunction
-  }
 
   let function: Function
+  /// f as it is run.
+  let layer: any BranchLayer
   let norm: Normalization
-  let placement: ModelConfiguration.Placement
+  let residual: ModelConfiguration.Residual
   let dropout: Double
   /// Names this sublayer's dropout stream.
   let name: String
 
-  func forward(
-    _ x: Tensor, memory: Tensor?, batch: Int, lengths: [Int]?, memoryLengths: [Int]?, _ run: LayerRun
-  ) throws -> (Tensor, Saved) {
-    var entry = x
-    var before: Normalization.Saved?
-    let valid = validRows(lengths, batch: batch, rows: x.shape[0])
-    if placement == .pre { (entry, before) = try norm.forward(x, valid: valid, run) }
-    let drops = run.training && dropout > 0
-    var (sum, saved) = try apply(
-      entry, adding: drops ? nil : x, memory: memory, batch: batch, lengths: lengths,
-      memoryLengths: memoryLengths, run)
-    if drops {
-      sum = try run.context.add(x, run.context.dropout(sum, probability: dropout, key: run.key(name)))
-    }
-    if let before { return (sum, Saved(norm: before, function: saved)) }
-    let (result, after) = try norm.forward(sum, valid: valid, run)
-    return (result, Saved(norm: after, function: saved))
+  init(
+    _ name: String, _ function: Function, norm: Normalization, _ configuration: ModelConfiguration
+  ) {
+    (self.name, self.function, self.norm) = (name, function, norm)
+    (residual, dropout) = (configuration.residual, configuration.dropout)
+    layer =
+      switch function {
+      case .attention(let layer): layer
+      case .feedForward(let layer): Chunked(layer: layer, rows: configuration.feedForwardChunk)
+      }
   }
 
-  /// The gradients of x and of the memory.
-  func backward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws -> (x: Tensor, memory: Tensor?) {
-    let dSum = placement == .pre ? dy : try norm.backward(dy, saved.norm, run)
-    var dBranch = dSum
-    if run.training, dropout > 0 {
-      dBranch = try run.context.dropout(dSum, probability: dropout, key: run.key(name))
+  func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+    guard residual == .post else {
+      let (y, pullback) = try branch(x, adding: x, run)
+      return (y, Pullback { dy, more in try run.context.sum(more, pullback(dy, adding: dy)) })
     }
-    var memory: Tensor?
-    switch (function, saved.function) {
-    case (.attention(let layer), .attention(let kept)):
-      (dBranch, memory) = try layer.backward(dBranch, kept, run)
-    case (.feedForward(let layer), .feedForward(let kept)): dBranch = try layer.backward(dBranch, kept, run)
-    default: preconditionFailure("\(name): the saved values belong to another layer")
+    let (sum, pullback) = try dropped(x, adding: x, run)
+    let (y, normPullback) = try norm.forward(sum, run)
+    let whole = Pullback { dy, more in
+      let d = try normPullback(dy)
+      return try run.context.sum(more, pullback(d, adding: d))
     }
-    if placement == .pre {
-      return (try norm.backward(dBranch, saved.norm, adding: dSum, run), memory)
-    }
-    return (try run.context.add(dSum, dBranch), memory)
+    return (y, whole)
   }
 
-  /// f(x), with a residual added by its last product.
-  private func apply(
-    _ x: Tensor, adding residual: Tensor?, memory: Tensor?, batch: Int, lengths: [Int]?,
-    memoryLengths: [Int]?,
-    _ run: LayerRun
-  ) throws -> (Tensor, SavedFunction) {
-    switch function {
-    case .attention(let layer):
-      let (y, saved) = try layer.forward(
-        x, memory: layer.isCross ? memory : nil, batch: batch,
-        keyLengths: layer.isCross ? memoryLengths : lengths, adding: residual, run)
-      return (y, .attention(saved))
-    case .feedForward(let layer):
-      let (y, saved) = try layer.forward(x, adding: residual, run)
-      return (y, .feedForward(saved))
+  /// `residual + drop(f(norm(x)))`, and the way back of the branch.
+  func branch(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    let (entry, normPullback) = try norm.forward(x, run)
+    let (y, pullback) = try dropped(entry, adding: residual, run)
+    return (y, Pullback { dy, residual in try normPullback(pullback(dy), adding: residual) })
+  }
+
+  /// `residual + drop(f(x))`, and the way back of `drop(f(x))`.
+  private func dropped(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    // The last product of f makes the sum, unless somebody wants what comes before it.
+    guard run.drops(dropout) || run.observer != nil else {
+      return try layer.forward(x, adding: residual, run)
     }
+    let (y, pullback) = try layer.forward(x, run)
+    run.observer?.branch(self, read: x, gave: y)
+    let sum = try run.context.sum(residual, run.dropped(y, dropout, name))
+    return (sum, Pullback { dy, residual in try pullback(run.dropped(dy, dropout, name), adding: residual) })
+  }
+}
+
+/// One block: attention, cross-attention (in the decoder of an encoder–decoder) and feed-forward.
+struct Block: Layer {
+  let sublayers: [Sublayer]
+
+  func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+    let (y, pullback) = try run.chain(sublayers, x)
+    run.observer?.stream(y)
+    return (y, pullback)
   }
 }

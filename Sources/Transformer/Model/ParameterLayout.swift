@@ -133,19 +133,3 @@ final class ModelState {
     self.buffers = buffers
   }
 }
-
-/// A run through the layers: what every one of them needs.
-struct LayerRun {
-  let state: ModelState
-  let context: ExecutionContext
-  let planner: AttentionPlanner
-  /// Whether dropout is on and BatchNorm uses the batch's own moments.
-  let training: Bool
-  /// The root of this step's dropout choices.
-  let key: RandomKey
-
-  /// A parameter as a tensor; shares the flat array.
-  func weight(_ slot: ParameterSlot) -> Tensor {
-    state.weights.narrowed(axis: 0, to: slot.range).reshaped(slot.shape)
-  }
-}

@@ -51,6 +51,12 @@ extension TransformerModel {
 }
 
 extension ModelConfiguration {
+  /// A checkpoint's metadata by today's names of settings.
+  static func renamed(metadata: [String: String]) -> [String: String] {
+    let old = Dictionary(uniqueKeysWithValues: formerNames.map { ("model.\($0)", "model.\($1)") })
+    return Dictionary(metadata.map { (old[$0.key] ?? $0.key, $0.value) }) { _, later in later }
+  }
+
   /// Reads the metadata of a checkpoint.
   /// - Throws: `SafetensorsError`, `ConfigurationError`.
   public init(metadata: [String: String], path: String, in catalog: Catalog) throws {
@@ -73,6 +79,7 @@ extension ModelConfiguration {
   /// The metadata of a checkpoint in today's names.
   /// - Throws: `ConfigurationError`.
   static func current(_ metadata: [String: String], in catalog: Catalog) throws -> [String: String] {
+    let metadata = renamed(metadata: metadata)
     let former = catalog.formerModelSettings.filter { metadata["model.\($0)"] != nil }
     guard !former.isEmpty else { return metadata }
     var current = metadata

@@ -2,68 +2,65 @@ import Basics
 import Tensors
 
 extension TransformerModel {
-  /// What backward needs of a forward pass.
-  struct Saved {
-    let embedding: Embedding.Saved
-    let stack: Stack.Saved
-    let sourceEmbedding: Embedding.Saved?
-    let encoder: Stack.Saved?
-  }
+  /// The way back from the last hidden states to all parameters.
+  typealias HiddenPullback = (Tensor) throws -> Void
 
-  /// The last hidden states of the main stack, `[batch·length, width]`.
-  func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, Saved) {
-    let (x, embedded) = try embedding.forward(
-      input.tokens, batch: input.batch, lengths: input.lengths, run)
-    if let decoder {
-      var memory: Tensor?
-      var sourceSaved: Embedding.Saved?
-      var encoderSaved: Stack.Saved?
-      if let sourceEmbedding, let encoder {
-        let (source, kept) = try sourceEmbedding.forward(
-          input.source, batch: input.batch, lengths: input.sourceLengths, run)
-        let (encoded, saved) = try encoder.forward(
-          source, batch: input.batch, lengths: input.sourceLengths, run)
-        (memory, sourceSaved, encoderSaved) = (encoded, kept, saved)
-      }
-      // Padding stands at the end, where no earlier row sees it; but a pattern may depend on where a sequence ends.
-      let (y, saved) = try decoder.forward(
-        x, memory: memory, batch: input.batch, lengths: input.lengths, memoryLengths: input.sourceLengths,
-        run)
-      return (
-        y, Saved(embedding: embedded, stack: saved, sourceEmbedding: sourceSaved, encoder: encoderSaved)
-      )
+  /// The last hidden states of the main stack, `[batch·length, width]`: the one walk of training, evaluation, decoding and
+  /// tracing.
+  func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, HiddenPullback) {
+    // Padding stands at the end, where no earlier row sees it; but a pattern may depend on where a sequence ends.
+    var run = run.over(batch: input.batch, lengths: input.lengths)
+    let source = try run.memory == nil ? encoded(input, run) : nil
+    if let source { run.memory = source.memory }
+    let (x, embedded) = try embedding.forward(input.tokens, run)
+    let (y, stacked) = try main.forward(x, run)
+    let pullback = { (dy: Tensor) in
+      try embedded(stacked(dy))
+      try source?.pullback()
     }
-    guard let encoder else { preconditionFailure("a model has an encoder or a decoder") }
-    let (y, saved) = try encoder.forward(x, batch: input.batch, lengths: input.lengths, run)
-    return (y, Saved(embedding: embedded, stack: saved, sourceEmbedding: nil, encoder: nil))
+    return (y, pullback)
   }
 
-  func hiddenBackward(_ dy: Tensor, _ saved: Saved, _ run: LayerRun) throws {
-    guard let main = decoder ?? encoder else { preconditionFailure("a model has an encoder or a decoder") }
-    let (dx, dMemory) = try main.backward(dy, saved.stack, run)
-    try embedding.backward(dx, saved.embedding, run)
-    guard let dMemory, let encoder, let kept = saved.encoder, let sourceEmbedding,
-      let source = saved.sourceEmbedding
-    else { return }
-    try sourceEmbedding.backward(try encoder.backward(dMemory, kept, run).x, source, run)
+  /// What cross-attention reads, and the way back from the gradient that it collected; `nil` without an encoder behind a
+  /// decoder.
+  func encoded(_ input: ModelInput, _ run: LayerRun) throws -> (
+    memory: Memory, pullback: () throws -> Void
+  )? {
+    guard let sourceEmbedding, let encoder else { return nil }
+    let run = run.over(batch: input.batch, lengths: input.sourceLengths)
+    let (x, embedded) = try sourceEmbedding.forward(input.source, run)
+    let (rows, stacked) = try encoder.forward(x, run)
+    let memory = Memory(rows, lengths: input.sourceLengths)
+    let pullback = {
+      if let gradient = memory.gradient { try embedded(stacked(gradient)) }
+    }
+    return (memory, pullback)
   }
 
-  /// The last hidden states in evaluation, `[batch, length, width]`.
+  /// The stack whose output is the model's: the decoder, or the encoder where there is none.
+  var main: Stack {
+    guard let stack = decoder ?? encoder else {
+      preconditionFailure("a model has an encoder or a decoder")
+    }
+    return stack
+  }
+
+  /// The last hidden states in evaluation, `[batch, length, width]` (2·width where a reversible stack gives both streams).
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func hiddenStates(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
-    let (h, _) = try hidden(input, layerRun(training: false))
-    return h.reshaped([input.batch, input.length, configuration.width])
+    let (h, _) = try hidden(input, evaluationRun)
+    return h.reshaped([input.batch, input.length, configuration.outputWidth])
   }
 
   /// Logits in evaluation: `[batch, length, vocabulary]`, or `[batch, classes]`.
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func logits(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
-    let run = layerRun(training: false)
+    let run = evaluationRun
     let (h, _) = try hidden(input, run)
     if let classifier {
-      return try classifier.forward(
+      return try classifier.product(
         context.meanRows(h, batch: input.batch, lengths: valid(input)), run)
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
@@ -78,7 +75,7 @@ extension TransformerModel {
   /// The loss in evaluation.
   /// - Throws: what attention throws.
   public func loss(_ input: ModelInput, smoothing: Double = 0) throws -> CrossEntropy {
-    try loss(input, smoothing: smoothing, gradientScale: 0, layerRun(training: false))
+    try loss(input, smoothing: smoothing, gradientScale: 0, evaluationRun)
   }
 
   /// The loss in training; adds the gradients of `factor·mean loss` to the model's gradients.
@@ -105,17 +102,16 @@ extension TransformerModel {
   private func loss(
     _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
   ) throws -> CrossEntropy {
-    let (h, saved) = try hidden(input, run)
+    let (h, pullback) = try hidden(input, run)
     if let classifier {
       let lengths = valid(input)
       let pooled = try context.meanRows(h, batch: input.batch, lengths: lengths)
-      var logits = try classifier.forward(pooled, run)
+      var scored = try classifier.forward(pooled, run)
       let loss = context.crossEntropy(
-        &logits, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
+        &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
       guard gradientScale != 0 else { return loss }
-      let dPooled = try classifier.backward(logits, x: pooled, run)
-      try hiddenBackward(
-        context.meanRowsBackward(dPooled, length: input.length, lengths: lengths), saved, run)
+      try pullback(
+        context.meanRowsBackward(scored.pullback(scored.output), length: input.length, lengths: lengths))
       return loss
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
@@ -139,7 +135,7 @@ extension TransformerModel {
       context.accumulateRows(dh, at: rows, into: &full, at: 0)
       dh = full
     }
-    try hiddenBackward(dh, saved, run)
+    try pullback(dh)
     return loss
   }
 

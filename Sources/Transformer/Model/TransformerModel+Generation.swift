@@ -47,15 +47,6 @@ public struct Generation: Hashable, Sendable {
   public var usedCache: Bool
 }
 
-extension Stack {
-  /// The attention of the self-attention layers.
-  var attention: [LayerAttention] {
-    sublayers.compactMap {
-      if case .attention(let layer) = $0.function, !layer.isCross { layer.attention } else { nil }
-    }
-  }
-}
-
 extension TransformerModel {
   /// Continues a prompt token by token.
   /// - Parameters:
@@ -80,19 +71,14 @@ extension TransformerModel {
       throw ConfigurationError(
         field: "count", value: "\(count)", allowed: "at most \(most) after a prompt of \(prompt.count)")
     }
-    let isCached =
-      try useCache
-      && decoder.attention.allSatisfy { layer in
-        try catalog.unseenKeys(layer.id, settings: layer.settings)(prompt.count) != nil
-      }
-    var state = isCached ? try Decoding(self, decoder: decoder, source: source) : nil
-    var result = Generation(tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: isCached)
+    let state = useCache ? try Decoding(self, decoder: decoder, source: source) : nil
+    var result = Generation(tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: state != nil)
     for step in 0..<count {
       let logits =
         try state?.advance(step == 0 ? prompt : Array(result.tokens.suffix(1)))
         ?? lastLogits(prompt + result.tokens, source: source)
       let next = Int32(sampling.choose(logits, step: step))
-      result.cacheBytes = state?.cacheBytes ?? 0
+      result.cacheBytes = state?.stateBytes ?? 0
       result.peakCacheBytes = max(result.peakCacheBytes, result.cacheBytes)
       if next == stop { break }
       result.tokens.append(next)

@@ -3,7 +3,7 @@ import Basics
 import Settings
 import Tensors
 
-/// A Transformer: decoder, encoder or encoder–decoder, with explicit forward and backward passes.
+/// A Transformer: decoder, encoder or encoder–decoder. Every layer's forward pass carries its way back.
 ///
 /// Parameter names (checkpoints, gradients): `embedding.weight` `[vocabulary, width]`;
 /// `{encoder,decoder}.positions.weight`; for layer l and sublayer s of `attention`, `cross`:
@@ -11,8 +11,9 @@ import Tensors
 /// `{stack}.layers.l.s.norm.{weight,bias}`; for the operands of an attention variant's own
 /// `{stack}.layers.l.attention.{operand}.{weight,bias}`, or `{stack}.layers.l.attention.{operand}` of those that are parameters
 /// themselves; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
-/// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (pre-norm);
-/// `output.weight` `[vocabulary, width]` when not tied; `classifier.{weight,bias}`.
+/// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (not in post-norm stacks);
+/// `output.weight` `[vocabulary, width]` when not tied (2·width for `reversibleOutput: concat`);
+/// `classifier.{weight,bias}`.
 public final class TransformerModel {
   /// The shape.
   public let configuration: ModelConfiguration
@@ -87,17 +88,19 @@ public final class TransformerModel {
       : Stack(
         "decoder", configuration, layers: configuration.effectiveDecoderLayers, isCausal: true,
         hasMemory: !isSingle, attention: attention, operands: operands, in: &layout, buffers: &buffers)
-    let deviation = 1 / Double(configuration.width).squareRoot()
+    let deviation = 1 / Double(configuration.outputWidth).squareRoot()
     outputWeight =
       configuration.classes > 0
       ? nil
       : configuration.tied
         ? embedding.table
         : layout.add(
-          "output.weight", [configuration.vocabulary, configuration.width], .normal(deviation), decays: true)
+          "output.weight", [configuration.vocabulary, configuration.outputWidth], .normal(deviation),
+          decays: true)
     classifier =
       configuration.classes > 0
-      ? Linear("classifier", from: configuration.width, to: configuration.classes, bias: true, in: &layout)
+      ? Linear(
+        "classifier", from: configuration.outputWidth, to: configuration.classes, bias: true, in: &layout)
       : nil
     // Weights as they are drawn, as they are kept, and their gradients: 12 bytes a parameter, before any is drawn.
     if let limit = context.ledger?.limitBytes, layout.count > limit / 12 {
@@ -138,4 +141,7 @@ public final class TransformerModel {
   func layerRun(training: Bool, key: RandomKey = RandomKey(seed: 0)) -> LayerRun {
     LayerRun(state: state, context: context, planner: planner, training: training, key: key)
   }
+
+  /// A walk without dropout and without a way back.
+  var evaluationRun: LayerRun { layerRun(training: false).withoutWayBack }
 }

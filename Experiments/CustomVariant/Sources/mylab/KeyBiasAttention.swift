@@ -25,7 +25,7 @@ struct KeyBiasAttention: SoftmaxVariant {
     }
 
     /// Every later query sees every key.
-    func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
+    func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
   }
 
   static let card = VariantCard(

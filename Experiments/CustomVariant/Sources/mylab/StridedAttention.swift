@@ -27,7 +27,7 @@ struct StridedAttention: PatternVariant {
     }
 
     /// None can be dropped, and earlier rows stay what they were: a decoder may keep its cache.
-    func unseenKeys(of count: Int) -> Range<Int>? { 0..<0 }
+    func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
 
     func validate(for shape: AttentionShape) throws(ConfigurationError) {
       guard shape.isCausal else {
