@@ -69,7 +69,7 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
-      swiftSettings: strict),
+      resources: [.embedInCode("Report/report.css")], swiftSettings: strict),
     .target(
       name: "AttentionLab",
       dependencies: [

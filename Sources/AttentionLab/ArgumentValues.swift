@@ -13,6 +13,7 @@ extension PassKind: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
 extension InstructionSet: ExpressibleByArgument {}
 extension FitSpace: ExpressibleByArgument {}
+extension ColumnPlot.Request.Logarithmic: ExpressibleByArgument {}
 extension IntervalMethod: ExpressibleByArgument {}
 
 extension CSVDialect.Encoding: ExpressibleByArgument {

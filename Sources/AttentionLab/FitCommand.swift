@@ -72,7 +72,7 @@ struct FitCommand: AsyncParsableCommand {
         "\(csv): \(failures[0].group.map { "group \(shown($0)): " } ?? "")\(failures[0].reason)")
     }
     try report(records, failures)
-    if let path = ask.plot { _ = try await FitFigure(records).chart.draw(to: path) }
+    if let path = ask.plot { _ = try await Gnuplot.draw(FitFigure(records).figure, to: path) }
   }
 
   private func request(_ law: FitLaw, _ table: FitTable) throws -> FitTable.Request {

@@ -9,11 +9,12 @@ struct PlotCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plot",
     abstract:
-      "Draw log–log curves with fits and bands; SVG, PNG or PDF, with gnuplot script and data beside.",
+      "Draw curves with fits and bands; SVG, PNG or PDF, with gnuplot script and data beside.",
     discussion: HelpText.page(
       """
       Of measurements.csv a metric is drawn over the length, a panel a pass; of runs.csv the laws, evaluations and
-      curves, each a file. Of any other file --x and --y say what.
+      curves, each a file. Of any other file --x and --y say what; axes are logarithmic, but for a loss over steps,
+      tokens or time, or as --log says. Laws are fitted where both axes are logarithmic.
       """,
       examples: [
         "attnlab plot results/quickstart/measurements.csv",
@@ -51,6 +52,9 @@ struct PlotCommand: AsyncParsableCommand {
   @Option(help: "With --x and --y: a derived column, NAME=FORMULA (repeatable).")
   var define: [String] = []
 
+  @Option(help: "With --x and --y: the axes that are logarithmic.")
+  var log: ColumnPlot.Request.Logarithmic?
+
   @OptionGroup(title: "How the file is written") var reading: CSVReadingOptions
 
   @Option(help: "A title.")
@@ -75,7 +79,7 @@ struct PlotCommand: AsyncParsableCommand {
     if x != nil || y != nil || by != nil {
       guard let x, let y else { throw UsageError("--x and --y: both are needed to draw columns") }
       var request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
-      (request.filter, request.definitions) = (filter, define)
+      (request.filter, request.definitions, request.logarithmic) = (filter, define, log)
       let table = try CSVTable(contentsOf: file, dialect: reading.dialect())
       let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
       written = try await Gnuplot.draw(figure, to: out ?? "\(folder)/\(ColumnPlot.fileName(of: y)).svg")

@@ -21,13 +21,12 @@ import Testing
     let request = ColumnPlot.Request(x: "n", y: bad, by: "who", title: "x \(bad)\ny", fits: true)
     let figure = try ColumnPlot.figure(CSVTable(text: table, file: "t.csv"), request)
     let files = try await Gnuplot.draw(figure, to: folder + "/a.svg")
-    let chart = FitChart(
-      title: bad,
-      panels: [
-        .init(
-          title: bad, xLabel: bad, yLabel: bad, series: [.points(bad, x: [1, 2], y: [3, 4], colour: 0)])
-      ])
-    _ = try await chart.draw(to: folder + "/b.svg")
+    let points = [Figure.Point(x: 1, y: 3), Figure.Point(x: 2, y: 4)]
+    let panel = Figure.Panel(
+      title: bad, x: .init(bad, .linear), y: .init(bad, .linear),
+      curves: [.init(label: escaped(bad), points: points, style: 0)])
+    let column = Figure(title: bad, panels: [panel, panel], arrangement: .column)
+    _ = try await Gnuplot.draw(column, to: folder + "/b.svg")
     #expect(!FileManager.default.fileExists(atPath: folder + "/pwned"))
     #expect(try String(contentsOfFile: files[0], encoding: .utf8).contains("touch"))
   }

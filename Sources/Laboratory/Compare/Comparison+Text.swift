@@ -17,7 +17,7 @@ extension Comparison {
         }
         table.add([line.series.label] + cells)
       }
-      return "\(part.panel.title): \(metric.axis)\n\(table.text)"
+      return "\(part.panel.title): \(metric.quantity)\n\(table.text)"
     }
     return (tables + notes).joined(separator: "\n\n")
   }

@@ -24,19 +24,29 @@ public enum Metric: String, CaseIterable, Sendable {
   /// The time of planning.
   case plan
 
-  /// The name of an axis, with its unit.
-  public var axis: String {
+  /// The quantity in words; its unit stands there where values do not carry it.
+  public var quantity: String {
     switch self {
-    case .time: "time of a pass (seconds)"
+    case .time: "time of a pass"
     case .speed: "speed on needed pairs (GFLOP/s)"
     case .peak: "share of the machine's peak"
-    case .memory: "memory of a pass (bytes)"
-    case .workspace: "workspace of a pass (bytes)"
-    case .process: "memory of the process (bytes)"
-    case .predicted: "memory by the closed form (bytes)"
+    case .memory: "memory of a pass"
+    case .workspace: "workspace of a pass"
+    case .process: "memory of the process"
+    case .predicted: "memory by the closed form"
     case .error: "relative error against full attention"
     case .speedup: "speed-up over the baseline"
-    case .plan: "time of planning (seconds)"
+    case .plan: "time of planning"
+    }
+  }
+
+  /// How an axis of it is divided.
+  var scale: Figure.Scale {
+    switch self {
+    case .time, .plan: .seconds
+    case .memory, .workspace, .process, .predicted: .bytes
+    case .peak: .share
+    case .speed, .error, .speedup: .log
     }
   }
 

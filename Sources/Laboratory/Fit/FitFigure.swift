@@ -11,56 +11,63 @@ public struct FitFigure: Sendable {
   /// The figure of some fits, one colour each.
   public init(_ records: [FitRecord]) { self.records = Array(records.prefix(FitFigure.limit)) }
 
-  /// The chart.
-  public var chart: FitChart {
-    guard let first = records.first else { return FitChart(title: "", panels: []) }
+  /// The panels, one below the other.
+  public var figure: Figure {
+    guard let first = records.first else { return Figure(title: "", panels: []) }
     let title = records.count == 1 ? "\(first.fit.form.name): \(first.fit.form.formula)" : ""
-    switch first.fit.data.columns.count {
-    case 1: return FitChart(title: title, panels: [curves(first.fit), residuals(first.fit)])
-    case 2 where records.count == 1 && first.fit.form.variables == ["N", "D"]:
-      return FitChart(title: title, panels: [isoFLOP(first), frontier(first), residuals(first.fit)])
-    default: return FitChart(title: title, panels: [observed(first.fit), residuals(first.fit)])
-    }
+    let panels =
+      switch first.fit.data.columns.count {
+      case 1: [curves(first.fit), residuals(first.fit)]
+      case 2 where records.count == 1 && first.fit.form.variables == ["N", "D"]:
+        [isoFLOP(first), frontier(first), residuals(first.fit)]
+      default: [observed(first), residuals(first.fit)]
+      }
+    return Figure(title: title, panels: panels, arrangement: .column)
   }
 
-  private func isLog(_ values: [Double]) -> Bool {
-    guard let low = values.min(), let high = values.max() else { return false }
-    return low > 0 && high > 8 * low
+  /// Logarithmic for positive values that span most of a decade.
+  private static func scale(_ values: [Double]) -> Figure.Scale {
+    guard let low = values.min(), let high = values.max() else { return .linear }
+    return low > 0 && high > 8 * low ? .log : .linear
   }
 
-  private static func steps(_ low: Double, _ high: Double, _ count: Int, log isLog: Bool) -> [Double] {
+  private static func steps(_ low: Double, _ high: Double, _ count: Int, _ scale: Figure.Scale) -> [Double] {
     (0...count).map { k in
       let t = Double(k) / Double(count)
-      return isLog ? low * pow(high / low, t) : low + (high - low) * t
+      return scale == .log ? low * pow(high / low, t) : low + (high - low) * t
     }
   }
 
-  private func curves(_ fit: Fit) -> FitChart.Panel {
-    let name = fit.data.names[0]
-    let all = records.flatMap { $0.fit.data.columns[0] }
-    let responses = records.flatMap { $0.fit.data.response }
-    var panel = FitChart.Panel(
-      xLabel: name, yLabel: records[0].responseName, xLog: isLog(all), yLog: isLog(responses), height: 1.4)
-    for (k, record) in records.enumerated() {
+  private static func points(_ x: [Double], _ y: [Double]) -> [Figure.Point] {
+    zip(x, y).map { Figure.Point(x: $0, y: $1) }.sorted { $0.x < $1.x }
+  }
+
+  private static func percent(_ record: FitRecord) -> String {
+    String(format: "%g %%", (record.fit.options.confidence * 1e4).rounded() / 100)
+  }
+
+  private func curves(_ fit: Fit) -> Figure.Panel {
+    let responses = records.flatMap(\.fit.data.response)
+    let across = Figure.Axis(fit.data.names[0], Self.scale(records.flatMap { $0.fit.data.columns[0] }))
+    let upwards = Figure.Axis(records[0].responseName, Self.scale(responses))
+    let floor = upwards.scale == .log ? (responses.min() ?? 1) / 10 : -Double.infinity
+    let drawn = records.enumerated().map { style, record -> Figure.Curve in
       let xs = record.fit.data.columns[0]
-      guard let low = xs.min(), let high = xs.max(), high > low else { continue }
+      var curve = Figure.Curve(
+        label: escaped(record.group ?? "data") + Self.exponent(record.fit),
+        points: Self.points(xs, record.fit.data.response), style: style)
+      guard let low = xs.min(), let high = xs.max(), high > low else { return curve }
       // A little beyond the data, so that the band's opening shows.
       let (from, to) =
-        panel.xLog ? (low / 1.3, high * 2) : (low - 0.05 * (high - low), high + 0.2 * (high - low))
-      let grid = Self.steps(from, to, 160, log: panel.xLog)
-      let band = grid.map { record.selection?.predict(at: [$0]) ?? record.fit.predict(at: [$0]) }
-      let label = (record.group ?? "data") + Self.exponent(record.fit)
-      let floor = panel.yLog ? (responses.min() ?? 1) / 10 : -Double.infinity
-      panel.series.append(
-        .band(
-          records.count == 1
-            ? "\(Int((record.fit.options.confidence * 100).rounded())) % of new measurements" : "",
-          x: grid, low: band.map { max($0.low ?? .nan, floor) }, high: band.map { $0.high ?? .nan }, colour: k
-        ))
-      panel.series.append(.line(records.count == 1 ? "fit" : "", x: grid, y: band.map(\.value), colour: k))
-      panel.series.append(.points(label, x: xs, y: record.fit.data.response, colour: k))
+        across.scale == .log ? (low / 1.3, high * 2) : (low - 0.05 * (high - low), high + 0.2 * (high - low))
+      curve.law = Self.steps(from, to, 160, across.scale).map { x in
+        let found = record.selection?.predict(at: [x]) ?? record.fit.predict(at: [x])
+        return Figure.Point(x: x, y: found.value, low: found.low.map { max($0, floor) }, high: found.high)
+      }
+      if records.count == 1 { curve.bandLabel = "\(Self.percent(record)) of new measurements" }
+      return curve
     }
-    return panel
+    return Figure.Panel(x: across, y: upwards, curves: drawn, height: 1.4)
   }
 
   /// The exponent of a power law, for the legend.
@@ -71,102 +78,113 @@ public struct FitFigure: Sendable {
     return String(format: ", b = %.3f ± %.3f", value, error)
   }
 
-  private func residuals(_ fit: Fit) -> FitChart.Panel {
-    let isLogSpace = fit.options.space == .log
-    let values = records.flatMap { $0.fit.data.columns[0] }
-    var panel = FitChart.Panel(
-      xLabel: fit.data.names[0], yLabel: isLogSpace ? "ln(fit / data)" : "fit − data", xLog: isLog(values),
-      height: 0.7)
-    guard let low = values.min(), let high = values.max() else { return panel }
-    panel.series.append(.line("", x: [low, high], y: [0, 0], colour: 6))
-    for (k, record) in records.enumerated() {
-      panel.series.append(
-        .points(
-          "", x: record.fit.data.columns[0], y: record.fit.residuals, colour: k))
+  private func residuals(_ fit: Fit) -> Figure.Panel {
+    let label = fit.options.space == .log ? "ln(fit / data)" : "fit − data"
+    let drawn = records.enumerated().map { style, record in
+      // The curves above, or the first panel of a joint law, have the names.
+      Figure.Curve(
+        label: "", points: Self.points(record.fit.data.columns[0], record.fit.residuals), style: style)
     }
+    var panel = Figure.Panel(
+      title: "residuals", x: .init(fit.data.names[0], Self.scale(records.flatMap { $0.fit.data.columns[0] })),
+      y: .init(label, .linear), curves: drawn, guide: 0, height: 0.7)
+    panel.joinsPoints = false
     return panel
   }
 
-  private func observed(_ fit: Fit) -> FitChart.Panel {
-    let log = isLog(records.flatMap { $0.fit.data.response })
-    var panel = FitChart.Panel(
-      xLabel: "fitted \(records[0].responseName)", yLabel: records[0].responseName, xLog: log, yLog: log,
-      height: 1.2)
-    for (k, record) in records.enumerated() {
+  /// Data over what the law says of them; on the line they agree.
+  private func observed(_ first: FitRecord) -> Figure.Panel {
+    let scale = Self.scale(records.flatMap(\.fit.data.response))
+    var ends: [Double] = []
+    var drawn = records.enumerated().map { style, record -> Figure.Curve in
       let fitted = record.fit.data.response.indices.map { i in
         record.fit.value(at: record.fit.data.columns.map { $0[i] })
       }
-      panel.series.append(.points(record.group ?? "rows", x: fitted, y: record.fit.data.response, colour: k))
-      if let low = fitted.min(), let high = fitted.max() {
-        panel.series.append(.line("", x: [low, high], y: [low, high], colour: 6))
-      }
+      ends += [fitted.min(), fitted.max()].compactMap(\.self)
+      return Figure.Curve(
+        label: escaped(record.group ?? "rows"), points: Self.points(fitted, record.fit.data.response),
+        style: style)
     }
+    if let low = ends.min(), let high = ends.max(), high > low {
+      drawn.append(
+        Figure.Curve(
+          label: "fit", law: Self.points([low, high], [low, high]), style: Figure.Curve.grey))
+    }
+    var panel = Figure.Panel(
+      x: .init("fitted \(first.responseName)", scale), y: .init(first.responseName, scale), curves: drawn,
+      height: 1.2)
+    panel.joinsPoints = false
     return panel
   }
 
   /// Loss over N along lines of equal compute, with the runs of each budget.
-  private func isoFLOP(_ record: FitRecord) -> FitChart.Panel {
-    var panel = FitChart.Panel(
-      title: "loss along equal compute: runs, parabola (dashed), law with its band", xLabel: "N / parameters",
-      yLabel: record.responseName,
-      xLog: true, height: 1.3)
+  private func isoFLOP(_ record: FitRecord) -> Figure.Panel {
     let k = record.allocation?.flopsPerParameterToken ?? 6
-    let curves = record.isoFLOP?.curves ?? []
-    for (number, curve) in curves.enumerated() {
+    var drawn: [Figure.Curve] = []
+    for (style, curve) in (record.isoFLOP?.curves ?? []).enumerated() {
       let sizes = curve.logParameters.map { exp($0) }
       guard let low = sizes.min(), let high = sizes.max() else { continue }
-      let grid = Self.steps(low / 1.2, high * 1.2, 80, log: true)
-      panel.series.append(
-        .points(String(format: "C = %.2g", curve.budget), x: sizes, y: curve.losses, colour: number))
-      panel.series.append(
-        .line("", x: grid, y: grid.map { curve.value(log($0)) }, colour: number, dashed: true))
-      let law = grid.map { record.fit.predict(at: [$0, curve.budget / k / $0]) }
-      panel.series.append(
-        .band(
-          "", x: grid, low: law.map { $0.curveLow ?? .nan }, high: law.map { $0.curveHigh ?? .nan },
-          colour: number))
-      panel.series.append(.line("", x: grid, y: law.map(\.value), colour: number))
+      let grid = Self.steps(low / 1.2, high * 1.2, 80, .log)
+      let law = grid.map { n in
+        let found = record.fit.predict(at: [n, curve.budget / k / n])
+        return Figure.Point(x: n, y: found.value, low: found.curveLow, high: found.curveHigh)
+      }
+      var parabola = Figure.Curve(
+        label: "", law: grid.map { .init(x: $0, y: curve.value(log($0))) }, style: style)
+      parabola.isDashed = true
+      drawn += [
+        Figure.Curve(
+          label: "C = \(Figure.Scale.number(curve.budget))", points: Self.points(sizes, curve.losses),
+          law: law,
+          style: style), parabola,
+      ]
     }
-    if curves.isEmpty {
-      panel.series.append(
-        .points("runs", x: record.fit.data.columns[0], y: record.fit.data.response, colour: 0))
+    if drawn.isEmpty {
+      drawn = [
+        Figure.Curve(
+          label: "runs", points: Self.points(record.fit.data.columns[0], record.fit.data.response), style: 0)
+      ]
     }
+    var panel = Figure.Panel(
+      title: record.isoFLOP == nil
+        ? "" : "loss along equal compute: runs, parabola (dashed), law with its band",
+      x: .init("N (parameters)", .log), y: .init(record.responseName, .linear), curves: drawn, height: 1.3)
+    panel.joinsPoints = false
     return panel
   }
 
   /// The best size over compute, by the law with its band and by IsoFLOP.
-  private func frontier(_ record: FitRecord) -> FitChart.Panel {
-    var panel = FitChart.Panel(
-      title: "efficient frontier", xLabel: "C / FLOP", yLabel: "best N / parameters", xLog: true, yLog: true)
+  private func frontier(_ record: FitRecord) -> Figure.Panel {
+    var panel = Figure.Panel(
+      title: "efficient frontier", x: .init("C (FLOP)", .log), y: .init("best N (parameters)", .log))
+    panel.joinsPoints = false
     let k = record.allocation?.flopsPerParameterToken ?? 6
     let compute = zip(record.fit.data.columns[0], record.fit.data.columns[1]).map { k * $0 * $1 }
-    guard let low = compute.min(), let high = compute.max() else { return panel }
+    guard let low = compute.min(), let high = compute.max(), low > 0 else { return panel }
     let end = max(high, record.allocation?.budget ?? high)
-    var (xs, ys, lows, highs) = ([Double](), [Double](), [Double](), [Double]())
-    for c in Self.steps(low, end * 2, 40, log: true) {
-      guard let best = try? record.fit.allocation(budget: c, flopsPerParameterToken: k),
-        let from = best.parameters.low, let to = best.parameters.high
-      else { continue }
-      xs.append(c)
-      ys.append(best.parameters.value)
-      lows.append(from)
-      highs.append(to)
+    let law = Self.steps(low, end * 2, 40, .log).compactMap { c -> Figure.Point? in
+      guard let best = try? record.fit.allocation(budget: c, flopsPerParameterToken: k).parameters else {
+        return nil
+      }
+      return Figure.Point(x: c, y: best.value, low: best.low, high: best.high)
     }
-    panel.series.append(.band("95 % of the law", x: xs, low: lows, high: highs, colour: 0))
-    panel.series.append(.line("law", x: xs, y: ys, colour: 0))
+    var curve = Figure.Curve(label: "law", law: law, style: 0)
+    curve.bandLabel = "\(Self.percent(record)) of the law"
+    panel.curves = [curve]
     if let method = record.isoFLOP {
-      panel.series.append(
-        .bars(
-          "IsoFLOP minima", x: method.curves.map(\.budget), y: method.curves.map(\.optimum.value),
-          low: method.curves.map { $0.optimum.low ?? $0.optimum.value },
-          high: method.curves.map { $0.optimum.high ?? $0.optimum.value }, colour: 1))
-      panel.series.append(
-        .line(
-          "IsoFLOP law", x: xs, y: xs.map { method.parametersLaw.value(at: [$0]) }, colour: 1, dashed: true))
+      let minima = method.curves.map {
+        Figure.Point(x: $0.budget, y: $0.optimum.value, low: $0.optimum.low, high: $0.optimum.high)
+      }
+      var line = Figure.Curve(
+        label: "IsoFLOP minima and their law", points: minima,
+        law: law.map { .init(x: $0.x, y: method.parametersLaw.value(at: [$0.x])) }, style: 1)
+      line.isDashed = true
+      panel.curves.append(line)
     }
     if let best = record.allocation {
-      panel.series.append(
-        .points("the budget", x: [best.budget], y: [best.parameters.value], colour: 3))
+      panel.curves.append(
+        Figure.Curve(
+          label: "the budget", points: [.init(x: best.budget, y: best.parameters.value)], style: 3))
     }
     return panel
   }

@@ -19,6 +19,13 @@ public enum ColumnPlot {
     public var title: String
     /// Whether `a·x^b + c` is fitted to each curve.
     public var fits: Bool
+    /// Which axes are logarithmic; `nil`: both, but for a loss over steps, tokens or time of a training.
+    public var logarithmic: Logarithmic?
+
+    /// Axes that are logarithmic.
+    public enum Logarithmic: String, CaseIterable, Sendable {
+      case x, y, both, none
+    }
 
     /// Creates a request.
     public init(x: String, y: String, by: String? = nil, title: String = "", fits: Bool = true) {
@@ -40,13 +47,14 @@ public enum ColumnPlot {
     let x = try columns.quantity(request.x, option: "--x"), y = try columns.quantity(request.y, option: "--y")
     let by = try request.by.map { try columns.quantity($0, option: "--by") }
     let filter = try request.filter.map { try columns.filter($0, option: "--where") }
+    let isLog = logarithmic(request, x: x.label, y: y.label)
     var points: [(group: String, x: Double, y: Double)] = []
     var leftOut: [Int] = []
     for number in table.rows.indices {
       var row = RowValues(columns, row: number)
       if let filter, try !row.passes(filter) { continue }
       guard let across = try row.value(of: x.expression), let up = try row.value(of: y.expression),
-        across > 0, up > 0, across.isFinite, up.isFinite
+        across.isFinite, up.isFinite, across > 0 || !isLog.x, up > 0 || !isLog.y
       else {
         leftOut.append(row.line)
         continue
@@ -56,28 +64,41 @@ public enum ColumnPlot {
     }
     guard !points.isEmpty else {
       throw UsageError(
-        "\(table.file): no row has a positive \(shown(x.label)) and \(shown(y.label)) to draw on log–log axes"
+        "\(table.file): no row has a \(isLog.x ? "positive " : "")\(shown(x.label)) and a "
+          + "\(isLog.y ? "positive " : "")\(shown(y.label)) to draw"
       )
     }
     if !leftOut.isEmpty {
       let list = leftOut.prefix(5).map(String.init).joined(separator: ", ") + (leftOut.count > 5 ? ", …" : "")
       note(
-        "\(leftOut.count) row(s) with an empty cell or a value that is not positive left out: line \(list)")
+        "\(leftOut.count) row(s) with an empty cell\(isLog.x || isLog.y ? " or a value that is not positive" : "") left out: line \(list)"
+      )
     }
     let curves = points.grouped(by: \.group).enumerated().map { style, points in
       let group = points.key
       let sorted = points.elements.map { ($0.x, $0.y) }.sorted { $0.0 < $1.0 }
       let drawn = sorted.map { Figure.Point(x: $0.0, y: $0.1) }
-      guard request.fits else { return Figure.Curve(label: escaped(group), points: drawn, style: style) }
+      guard request.fits, isLog.x, isLog.y else {
+        return Figure.Curve(label: escaped(group), points: drawn, style: style)
+      }
       let growth = Growth(sorted)
       return Figure.Curve(
         label: MeasurementPlot.legend(group, growth, variable: x.label), points: drawn,
         law: MeasurementPlot.law(growth, over: drawn), style: style)
     }
-    return Figure(
-      title: request.title, xLabel: label(x.label), yLabel: label(y.label),
-      xAxis: x.label.hasSuffix("length") || x.label == "n" ? .length : .number, yAxis: axis(y.label),
-      panels: [Figure.Panel(title: "", curves: curves)])
+    let panel = Figure.Panel(
+      x: axis(x.label, isLog: isLog.x), y: axis(y.label, isLog: isLog.y), curves: curves)
+    return Figure(title: request.title, panels: [panel])
+  }
+
+  /// A loss over the course of a training falls fast, then slowly: on logarithmic axes the end, which counts, is a sliver.
+  private static func logarithmic(_ request: Request, x: String, y: String) -> (x: Bool, y: Bool) {
+    if let asked = request.logarithmic {
+      return (asked == .x || asked == .both, asked == .y || asked == .both)
+    }
+    let course = ["step", "steps", "iteration", "epoch", "tokens", "seconds"]
+    let isCurve = course.contains(x.lowercased()) && y.lowercased().contains("loss")
+    return (!isCurve, !isCurve)
   }
 
   /// The name of a file for a column or formula: signs that lead to other folders, or hide the file, become `_`.
@@ -88,18 +109,23 @@ public enum ColumnPlot {
     return name.first == "." || name.first == "-" ? "_" + name.dropFirst() : name
   }
 
-  /// A column's name as an axis: units are in the names of columns.
-  private static func label(_ column: String) -> String {
-    for (suffix, unit) in [
-      ("_bytes", "bytes"), ("seconds", "s"), ("gflops", "GFLOP/s"), ("length", "tokens"),
-    ]
-    where column.contains(suffix) {
-      return "\(column.replacing("_", with: " ")) (\(unit))"
+  /// A column as an axis. Units are in the names of columns; they are said once, at the numbers or in the label.
+  private static func axis(_ column: String, isLog: Bool) -> Figure.Axis {
+    let words = column.replacing("_", with: " ")
+    if isLog {
+      if column.contains("seconds") {
+        return .init(words.replacing("seconds", with: "time").trimmed, .seconds)
+      }
+      if column.hasSuffix("_bytes") { return .init(String(words.dropLast(6)), .bytes) }
+      if column.hasSuffix("length") || column == "n" { return .init("\(words) (tokens)", .length) }
     }
-    return column.replacing("_", with: " ")
-  }
-
-  private static func axis(_ column: String) -> Figure.Axis {
-    column.contains("seconds") ? .seconds : column.hasSuffix("bytes") ? .bytes : .number
+    let units = [("_bytes", "bytes"), ("seconds", "s"), ("gflops", "GFLOP/s"), ("length", "tokens")]
+    guard let (name, unit) = units.first(where: { column.hasSuffix($0.0) }) else {
+      return .init(words, isLog ? .log : .linear)
+    }
+    let rest = String(column.dropLast(name.count)).replacing("_", with: " ").trimmed
+    let plain = ["seconds": "time", "gflops": "speed", "length": "\(rest) length".trimmed][name] ?? rest
+    let quantity = name == "length" || rest.isEmpty ? plain : "\(rest)\(name == "_bytes" ? "" : " " + plain)"
+    return .init("\(quantity) (\(unit))", isLog ? .log : .linear)
   }
 }

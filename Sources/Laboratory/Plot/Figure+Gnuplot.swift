@@ -24,19 +24,24 @@ extension Figure {
     var text = "# \(oneLine(title))\n"
     for panel in panels {
       for curve in panel.curves {
-        text += "# \(oneLine("\(panel.title): \(curve.label)")): x, y, low, high\n"
-        for point in curve.points {
-          text += "\(point.x) \(point.y) \(point.low ?? point.y) \(point.high ?? point.y)\n"
+        for (name, points) in [("points", curve.points), ("law", curve.law)] {
+          text += "# \(oneLine("\(panel.title): \(curve.label)")): \(name): x, y, low, high\n"
+          for point in points.isEmpty ? [Point(x: .nan, y: .nan)] : points {
+            let numbers = [point.x, point.y, point.low ?? point.y, point.high ?? point.y]
+            text += numbers.map { $0.isFinite ? "\($0)" : "NaN" }.joined(separator: " ") + "\n"
+          }
+          text += "\n\n"
         }
-        text += "\n\n# \(oneLine("\(panel.title): \(curve.label)")): law: x, y, low, high\n"
-        for sample in curve.law {
-          text += "\(sample.x) \(sample.y) \(sample.low ?? sample.y) \(sample.high ?? sample.y)\n"
-        }
-        if curve.law.isEmpty { text += "NaN NaN NaN NaN\n" }
-        text += "\n\n"
       }
     }
     return text
+  }
+
+  /// Where a panel stands, in pixels from the left and from above.
+  private struct Frame {
+    var left, right, top, bottom: Double
+    /// Where its legend begins.
+    var legend: Double
   }
 
   /// The gnuplot script.
@@ -44,49 +49,68 @@ extension Figure {
   ///   - output: the picture's file, as the script names it.
   ///   - dataFile: the data's file, as the script names it.
   func script(output: String, dataFile: String, canvas: Canvas) -> String {
-    let rows = panels.map { legendRows($0) }.max() ?? 1
-    let plotHeight = 430
-    let legendHeight = 24 * rows + 14
-    let width = panels.count == 1 ? 860 : 740 * panels.count
-    let height = plotHeight + legendHeight + (title.isEmpty ? 20 : 50)
+    let (frames, width, height) = layout()
     var lines = [
       "# Draw again with: gnuplot \(oneLine(output.split(separator: "/").last.map(String.init) ?? output)).gp",
       Self.terminal(canvas, width: width, height: height), "set output \(quoted(output))",
       "data = \(quoted(dataFile))", "set encoding utf8", "set border 3 lc rgb \"\(Self.ink)\" lw 1",
       "set tics nomirror out textcolor rgb \"\(Self.ink)\"",
-      "set grid xtics ytics lc rgb \"\(Self.gridInk)\" lw 1 dt 1", "set mxtics default", "unset mxtics",
-      axis("x", xAxis), axis("y", yAxis),
-      "set xlabel \(quoted(escaped(xLabel))) textcolor rgb \"\(Self.ink)\"",
-      "set key at screen 0,0 left bottom",
+      "set grid xtics ytics lc rgb \"\(Self.gridInk)\" lw 1 dt 1", "unset mxtics", "unset mytics",
     ]
-    let top = 1 - (title.isEmpty ? 34.0 : 66.0) / Double(height)
-    let bottom = Double(legendHeight + 74) / Double(height)
-    lines.append(
-      "set multiplot title \(quoted(title.isEmpty ? "" : "{/:Bold \(escaped(title))}")) font \",15\" textcolor rgb \"\(Self.ink)\""
-    )
-    for (number, panel) in panels.enumerated() {
-      let share = 1 / Double(panels.count)
-      let left = share * Double(number) + 140 / Double(width)
-      let right = share * Double(number + 1) - 22 / Double(width)
-      lines += [
-        "set lmargin at screen \(left)", "set rmargin at screen \(right)", "set tmargin at screen \(top)",
-        "set bmargin at screen \(bottom)",
-        "set title \(quoted(escaped(panel.title))) font \",13\" offset 0,-0.4 textcolor rgb \"\(Self.ink)\"",
-        number == 0
-          ? "set ylabel \(quoted(escaped(yLabel))) offset -0.5,0 textcolor rgb \"\(Self.ink)\""
-          : "unset ylabel",
-        "set key at screen \(left - 88 / Double(width)),\(Double(legendHeight) / Double(height)) left top"
-          + " maxrows \(legendRows(panel)) Left reverse samplen 2 spacing 1.15 font \",12\" textcolor rgb \"\(Self.ink)\"",
-        range(panel), plot(panel, firstIndex: firstIndex(of: number)),
-      ]
+    let bold = title.isEmpty ? "" : "{/:Bold \(escaped(title))}"
+    lines.append("set multiplot title \(quoted(bold)) font \",15\" textcolor rgb \"\(Self.ink)\"")
+    var index = 0
+    for (panel, frame) in zip(panels, frames) {
+      func x(_ pixels: Double) -> Double { pixels / Double(width) }
+      func y(_ pixels: Double) -> Double { 1 - pixels / Double(height) }
+      // Panels side by side have one label for all.
+      let isFirst = frame.left == frames[0].left
+      let ink = "textcolor rgb \"\(Self.ink)\""
+      lines.append("set lmargin at screen \(x(frame.left))\nset rmargin at screen \(x(frame.right))")
+      lines.append("set tmargin at screen \(y(frame.top))\nset bmargin at screen \(y(frame.bottom))")
+      lines.append("set title \(quoted(escaped(panel.title))) font \",13\" offset 0,-0.4 \(ink)")
+      lines.append("set xlabel \(quoted(escaped(panel.x.label))) \(ink)")
+      lines.append("set ylabel \(quoted(isFirst ? escaped(panel.y.label) : "")) offset -0.5,0 \(ink)")
+      let place = "\(x(frame.left - 88)),\(y(frame.legend)) left top maxrows \(legendRows(panel))"
+      lines.append(
+        "set key at screen \(place) Left reverse samplen 2 spacing 1.15 font \",12\" \(ink)")
+      lines.append(axis("x", panel.x.scale, values: sharing(panel, \.x).flatMap(\.across)))
+      lines.append(axis("y", panel.y.scale, values: sharing(panel, \.y).flatMap(\.upwards)))
+      lines.append(plot(panel, firstIndex: index))
+      index += 2 * panel.curves.count
     }
     lines.append("unset multiplot")
     return lines.joined(separator: "\n") + "\n"
   }
 
-  private func legendRows(_ panel: Panel) -> Int { (panel.curves.count + 1) / 2 }
+  /// Panels side by side share both axes; those one below the other share what lies across.
+  private func sharing(_ panel: Panel, _ axis: KeyPath<Panel, Axis>) -> [Panel] {
+    guard arrangement == .row || axis == \Panel.x else { return [panel] }
+    return panels.filter { $0[keyPath: axis] == panel[keyPath: axis] }
+  }
 
-  private func firstIndex(of panel: Int) -> Int { panels[..<panel].reduce(0) { $0 + 2 * $1.curves.count } }
+  private func layout() -> (frames: [Frame], width: Int, height: Int) {
+    let isRow = arrangement == .row
+    let cell = panels.count == 1 || !isRow ? 860.0 : 740.0
+    let rows = panels.map { legendRows($0) }
+    var top = title.isEmpty ? 34.0 : 66.0
+    var frames: [Frame] = []
+    for (number, panel) in panels.enumerated() {
+      let left = isRow ? cell * Double(number) : 0
+      let bottom = top + (isRow ? 326 : 290 * panel.height)
+      frames.append(
+        Frame(left: left + 140, right: left + cell - 22, top: top, bottom: bottom, legend: bottom + 74))
+      if !isRow { top = bottom + 74 + Double(24 * rows[number]) + 40 }
+    }
+    let below = isRow ? rows.max() ?? 0 : rows.last ?? 0
+    let height = (frames.last?.legend ?? 400) + Double(24 * below) + 14
+    return (frames, Int(isRow ? cell * Double(max(1, panels.count)) : cell), Int(height))
+  }
+
+  private func legendRows(_ panel: Panel) -> Int {
+    let names = panel.curves.flatMap { [$0.label, $0.bandLabel] }.count { !$0.isEmpty }
+    return (names + 1) / 2
+  }
 
   static func terminal(_ canvas: Canvas, width: Int, height: Int) -> String {
     let font = "DejaVu Sans,Helvetica,Arial"
@@ -105,103 +129,75 @@ extension Figure {
     }
   }
 
-  private func axis(_ name: String, _ axis: Axis) -> String {
-    switch axis {
-    case .length:
-      let all = panels.flatMap { $0.curves.flatMap { $0.points.map(\.x) } }
-      let tics = Self.powersOfTwo(from: all.min() ?? 1, to: all.max() ?? 1)
-        .map { "\"\(Self.short($0))\" \($0)" }
-      return "set logscale \(name) 2\nset \(name)tics (\(tics.joined(separator: ", ")))"
-    case .seconds: return "set logscale \(name) 10\nset format \(name) \"%.0s %cs\"\nset micro"
-    case .bytes:
-      let all = panels.flatMap { $0.curves.flatMap { $0.points.map(\.y) } }.filter { $0 > 0 }
-      let tics = Self.powersOfTwo(from: all.min() ?? 1, to: all.max() ?? 1, step: 2)
-        .map {
-          "\"\(Quantity.describe(bytes: Double($0)).replacing(".00", with: "").replacing(".0 ", with: " "))\" \($0)"
-        }
-      return "set logscale \(name) 2\nset \(name)tics (\(tics.joined(separator: ", ")))"
-    case .number: return "set logscale \(name) 10\nset format \(name) \"%g\""
-    case .share: return "set format \(name) \"%.0f %%\""
-    case .plain: return "set format \(name) \"%g\""
+  private func axis(_ name: String, _ scale: Scale, values: [Double]) -> String {
+    let log = scale.base.map { "set logscale \(name) \($0)" } ?? "unset logscale \(name)"
+    guard let range = scale.range(values) else {
+      return "\(log)\nset \(name)range [*:*]\nset \(name)tics autofreq"
     }
-  }
-
-  /// Room around the points, so that none lies on the frame.
-  private func range(_ panel: Panel) -> String {
-    let all = panels.flatMap(\.curves).flatMap(\.points)
-    guard let low = all.map(\.x).min(), let high = all.map(\.x).max() else { return "" }
-    var lines = ["set xrange [\(low / 1.15):\(high * 1.15)]"]
-    if case .share = yAxis {
-      let top = all.map(\.y).max() ?? 1
-      lines.append("set yrange [0:\(max(10, top * 115))]")
-    } else {
-      var ends = all.flatMap { [$0.low ?? $0.y, $0.high ?? $0.y, $0.y] }.filter { $0 > 0 }
-      if case .plain = yAxis, let guide = panel.guide { ends.append(guide) }
-      if let bottom = ends.min(), let top = ends.max() {
-        if case .plain = yAxis {
-          let room = max(0.06 * (top - bottom), 1e-3 * top)
-          lines.append("set yrange [\(bottom - room):\(top + room)]")
-        } else {
-          lines.append("set yrange [\(bottom / 1.6):\(top * 1.6)]")
-        }
-      }
+    // gnuplot takes the text at a tick for a format.
+    let ticks = scale.ticks(in: range).map {
+      "\(quoted(scale.text($0).replacing("%", with: "%%"))) \($0 * scale.factor)"
     }
-    return lines.joined(separator: "\n")
+    return [
+      log, "set \(name)tics (\(ticks.joined(separator: ", ")))",
+      "set \(name)range [\(range.lowerBound * scale.factor):\(range.upperBound * scale.factor)]",
+    ].joined(separator: "\n")
   }
 
   private func plot(_ panel: Panel, firstIndex: Int) -> String {
+    func columns(_ numbers: String) -> String {
+      numbers.split(separator: " ").map { "($\($0)*\(panel.y.scale.factor))" }.joined(separator: ":")
+    }
+    func name(_ label: String) -> String { label.isEmpty ? "notitle" : "title \(quoted(label))" }
     var parts: [String] = []
-    let scale = { if case .share = yAxis { "*100" } else { "" } }()
+    if let guide = panel.guide {
+      parts.append(
+        "\(guide * panel.y.scale.factor) with lines lc rgb \"\(Self.ink)\" lw 1 dt (6,4) notitle")
+    }
     for (number, curve) in panel.curves.enumerated() where !curve.law.isEmpty {
-      let index = firstIndex + 2 * number + 1
+      let data = "data index \(firstIndex + 2 * number + 1) using 1"
       let colour = Self.colours[curve.style % Self.colours.count]
       if curve.law.contains(where: { $0.low != nil && $0.high != nil }) {
         parts.append(
-          "data index \(index) using 1:($3\(scale)):($4\(scale)) with filledcurves fc rgb \"\(colour)\" fs transparent solid 0.16 noborder notitle"
+          "\(data):\(columns("3 4")) with filledcurves fc rgb \"\(colour)\" fs transparent solid 0.16 noborder \(name(curve.bandLabel))"
         )
       }
-      parts.append("data index \(index) using 1:($2\(scale)) with lines lc rgb \"\(colour)\" lw 1.8 notitle")
+      let dash = curve.isDashed ? " dt (6,4)" : ""
+      let own = curve.points.isEmpty ? name(curve.label) : "notitle"
+      parts.append("\(data):\(columns("2")) with lines lc rgb \"\(colour)\" lw 1.8\(dash) \(own)")
     }
-    for (number, curve) in panel.curves.enumerated() {
-      let index = firstIndex + 2 * number
+    for (number, curve) in panel.curves.enumerated() where !curve.points.isEmpty {
+      let data = "data index \(firstIndex + 2 * number) using 1"
       let colour = Self.colours[curve.style % Self.colours.count]
       let shape = Self.shapes[curve.style % Self.shapes.count]
       if curve.points.contains(where: { $0.low != nil }) {
         parts.append(
-          "data index \(index) using 1:($3\(scale)):(0):(($4-$3)\(scale)) with vectors nohead lc rgb \"\(colour)\" lw 1.4 notitle"
+          "\(data):\(columns("3")):(0):(($4-$3)*\(panel.y.scale.factor)) with vectors nohead lc rgb \"\(colour)\" lw 1.4 notitle"
         )
       }
       // Without a law the points are joined, so that the eye can follow them.
-      let how = curve.law.isEmpty ? "linespoints" : "points"
+      let how = curve.law.isEmpty && panel.joinsPoints ? "linespoints" : "points"
       parts.append(
-        "data index \(index) using 1:($2\(scale)) with \(how) lc rgb \"\(colour)\" lw 1.4 pt \(shape) ps 0.85 title \(quoted(curve.label))"
+        "\(data):\(columns("2")) with \(how) lc rgb \"\(colour)\" lw 1.4 pt \(shape) ps 0.85 \(name(curve.label))"
       )
-    }
-    if let guide = panel.guide {
-      parts.insert("\(guide) with lines lc rgb \"\(Self.ink)\" lw 1 dt (6,4) notitle", at: 0)
     }
     return "plot " + parts.joined(separator: ", \\\n  ")
   }
+}
 
-  static func powersOfTwo(from low: Double, to high: Double, step: Int = 1) -> [Int] {
-    var value = 1
-    while Double(value) * 1.01 < low, value < 1 << 60 { value <<= 1 }
-    if Double(value) > low * 1.01, value > 1 { value >>= 1 }
-    var values: [Int] = []
-    while Double(value) <= high * 1.99 {
-      values.append(value)
-      // Above 2^60 there is no such length and no such size.
-      guard value < 1 << 60 else { break }
-      value <<= step
-    }
-    // A dozen labels at most.
-    let skip = max(1, (values.count + 11) / 12)
-    return values.enumerated().filter { $0.offset % skip == 0 }.map(\.element)
-  }
+extension Figure.Panel {
+  /// What must be seen across.
+  fileprivate var across: [Double] { curves.flatMap { ($0.points + $0.law).map(\.x) } }
 
-  private static func short(_ value: Int) -> String {
-    value >= 1 << 20 && value % (1 << 20) == 0
-      ? "\(value >> 20)M" : value >= 1024 && value % 1024 == 0 ? "\(value >> 10)k" : "\(value)"
+  /// What must be seen upwards: marks and lines whole, bars and bands as far as once their height beyond.
+  fileprivate var upwards: [Double] {
+    let all = curves.flatMap { $0.points + $0.law }
+    var solid = all.map(\.y).filter { $0.isFinite && (y.scale.base == nil || $0 > 0) }
+    if let guide { solid.append(guide) }
+    guard let low = solid.min(), let high = solid.max() else { return [] }
+    let wide = all.flatMap { [$0.low, $0.high].compactMap(\.self) }
+    if y.scale.base != nil { return solid + wide.filter { $0 > low * low / high && $0 < high * high / low } }
+    return solid + wide.filter { $0 > 2 * low - high && $0 < 2 * high - low }
   }
 }
 

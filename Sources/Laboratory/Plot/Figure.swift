@@ -1,34 +1,49 @@
-/// A figure: panels of curves over one variable, drawn by gnuplot.
+/// A figure: panels of curves, side by side or one below the other, drawn by gnuplot in the one style of the house.
+///
+/// ```swift
+/// let points = zip(lengths, seconds).map { Figure.Point(x: $0, y: $1) }
+/// let panel = Figure.Panel(
+///   x: .init("sequence length n (tokens)", .length), y: .init("time of a pass", .seconds),
+///   curves: [.init(label: "full", points: points, style: 0)])
+/// let files = try await Gnuplot.draw(Figure(title: "", panels: [panel]), to: "time.svg")
+/// ```
 public struct Figure: Sendable {
   /// Points of one curve, its law, and its name in the legend.
   public struct Curve: Sendable {
-    /// The name in the legend.
+    /// The name in the legend, with gnuplot's mark-up; empty to leave it out.
     public var label: String
     /// The points by rising x.
     public var points: [Point]
     /// The fitted curve with its band, sampled; empty for none.
-    public var law: [Sample]
+    public var law: [Point]
     /// The place in the palette; curves of the same thing in several panels share it.
     public var style: Int
+    /// Whether the law is dashed.
+    public var isDashed = false
+    /// What the band is, in the legend; empty to leave it out.
+    public var bandLabel = ""
 
     /// Creates a curve.
-    public init(label: String, points: [Point], law: [Sample] = [], style: Int) {
+    public init(label: String, points: [Point] = [], law: [Point] = [], style: Int) {
       self.label = label
       self.points = points
       self.law = law
       self.style = style
     }
+
+    /// A style without colour, for guides.
+    public static let grey = 7
   }
 
-  /// A measured point.
+  /// A point that was measured, or one of a fitted curve.
   public struct Point: Sendable {
     /// The variable.
     public let x: Double
     /// The value.
     public let y: Double
-    /// The lower end of its spread, when known.
+    /// The lower end of its spread or band, when known.
     public let low: Double?
-    /// The upper end of its spread, when known.
+    /// The upper end of its spread or band, when known.
     public let high: Double?
 
     /// Creates a point.
@@ -37,79 +52,73 @@ public struct Figure: Sendable {
     }
   }
 
-  /// A point of a fitted curve.
-  public struct Sample: Sendable {
-    /// The variable.
-    public let x: Double
-    /// The law's value.
-    public let y: Double
-    /// The lower end of the band; `nil` when it cannot be given.
-    public let low: Double?
-    /// The upper end of the band.
-    public let high: Double?
-
-    /// Creates a sample.
-    public init(x: Double, y: Double, low: Double?, high: Double?) {
-      (self.x, self.y, self.low, self.high) = (x, y, low, high)
-    }
-  }
-
   /// One pair of axes.
   public struct Panel: Sendable {
     /// The title above it.
     public var title: String
+    /// The axis across.
+    public var x: Axis
+    /// The axis upwards.
+    public var y: Axis
     /// Its curves.
     public var curves: [Curve]
     /// A dashed guide at a y, such as 1 for "as fast as the baseline".
     public var guide: Double?
+    /// Whether points without a law are joined.
+    public var joinsPoints = true
+    /// Its height relative to that of other panels.
+    public var height: Double
 
     /// Creates a panel.
-    public init(title: String, curves: [Curve], guide: Double? = nil) {
+    public init(
+      title: String = "", x: Axis, y: Axis, curves: [Curve] = [], guide: Double? = nil, height: Double = 1
+    ) {
       self.title = title
+      self.x = x
+      self.y = y
       self.curves = curves
       self.guide = guide
+      self.height = height
+    }
+
+    /// Whether nothing can be seen in it.
+    var isEmpty: Bool { !curves.contains { !$0.points.isEmpty || $0.law.contains { $0.y.isFinite } } }
+  }
+
+  /// An axis: what stands along it, and how it is divided.
+  public struct Axis: Hashable, Sendable {
+    /// The quantity, with its unit where the numbers at the ticks do not have it.
+    public var label: String
+    /// How it is divided.
+    public var scale: Scale
+
+    /// Creates an axis.
+    public init(_ label: String, _ scale: Scale) {
+      self.label = label
+      self.scale = scale
     }
   }
 
-  /// How an axis is divided and labelled.
-  public enum Axis: Sendable {
-    /// Lengths: powers of two.
-    case length
-    /// Seconds, with SI prefixes.
-    case seconds
-    /// Bytes, with binary prefixes.
-    case bytes
-    /// A positive number over decades.
-    case number
-    /// A share from 0 to 1, linear, in percent.
-    case share
-    /// A number on a linear axis.
-    case plain
+  /// How panels stand to each other.
+  public enum Arrangement: Sendable {
+    /// Side by side, on the same axes.
+    case row
+    /// One below the other, each on axes of its own.
+    case column
   }
 
   /// The title of the whole.
   public var title: String
-  /// The x axis in words, with its unit.
-  public var xLabel: String
-  /// The y axis in words, with its unit.
-  public var yLabel: String
-  /// How x is divided.
-  public var xAxis: Axis
-  /// How y is divided.
-  public var yAxis: Axis
-  /// The panels, side by side.
+  /// The panels, from the left or from above.
   public var panels: [Panel]
+  /// How they stand.
+  public var arrangement: Arrangement
 
-  /// Creates a figure.
-  public init(
-    title: String, xLabel: String, yLabel: String, xAxis: Axis = .length, yAxis: Axis, panels: [Panel]
-  ) {
+  /// Creates a figure. Panels with nothing in them are left out.
+  public init(title: String, panels: [Panel], arrangement: Arrangement = .row) {
     self.title = title
-    self.xLabel = xLabel
-    self.yLabel = yLabel
-    self.xAxis = xAxis
-    self.yAxis = yAxis
-    self.panels = panels
+    self.panels = panels.filter { !$0.isEmpty }
+    self.arrangement = arrangement
   }
 
   /// Colours that people with any colour vision can tell apart (Okabe and Ito, 2008), darkened for thin lines.

@@ -76,7 +76,7 @@ public enum Gnuplot {
   }
 
   private static func checkContent(_ figure: Figure) throws(UsageError) {
-    guard figure.panels.contains(where: { $0.curves.contains { !$0.points.isEmpty } }) else {
+    guard !figure.panels.isEmpty else {
       throw UsageError("plot: there is no point to draw")
     }
   }

@@ -23,24 +23,16 @@ public enum MeasurementPlot {
     let labels = comparison.parts.flatMap { $0.panel.series.map(\.label) }
     var styles: [String: Int] = [:]
     for label in labels where styles[label] == nil { styles[label] = styles.count }
+    let axes = Set(comparison.parts.map(\.panel.axis.axis))
+    let across = Figure.Axis(axes.count == 1 ? axes.first ?? "" : "length n (tokens)", .length)
+    let upwards = Figure.Axis(metric.quantity, metric.scale)
     let panels = comparison.parts.map { part in
       Figure.Panel(
-        title: part.panel.title,
+        title: part.panel.title, x: across, y: upwards,
         curves: part.lines.compactMap { curve($0, part, metric, style: styles[$0.series.label] ?? 0) },
         guide: metric == .speedup ? 1 : nil)
     }
-    let axis: Figure.Axis =
-      switch metric {
-      case .time, .plan: .seconds
-      case .memory, .workspace, .process, .predicted: .bytes
-      case .peak: .share
-      case .speed, .error, .speedup: .number
-      }
-    let axes = Set(comparison.parts.map(\.panel.axis.axis))
-    return Figure(
-      title: title ?? "", xLabel: axes.count == 1 ? axes.first ?? "" : "length n (tokens)",
-      yLabel: metric.axis, yAxis: axis,
-      panels: panels.filter { !$0.curves.isEmpty })
+    return Figure(title: title ?? "", panels: panels)
   }
 
   private static func curve(
@@ -77,19 +69,19 @@ public enum MeasurementPlot {
   }
 
   /// The law sampled evenly in the logarithm, with the band of the curve.
-  static func law(_ growth: Growth, over points: [Figure.Point]) -> [Figure.Sample] {
+  static func law(_ growth: Growth, over points: [Figure.Point]) -> [Figure.Point] {
     guard let low = points.map(\.x).min(), let high = points.map(\.x).max(), low > 0 else { return [] }
     guard let fit = growth.fit else {
       guard growth.exponent != nil, let y = points.first?.y else { return [] }
       return [
-        Figure.Sample(x: low, y: y, low: nil, high: nil), Figure.Sample(x: high, y: y, low: nil, high: nil),
+        Figure.Point(x: low, y: y, low: nil, high: nil), Figure.Point(x: high, y: y, low: nil, high: nil),
       ]
     }
     let steps = 60
     return (0...steps).map { step in
       let x = low * pow(high / low, Double(step) / Double(steps))
       let prediction = fit.predict(at: [x])
-      return Figure.Sample(
+      return Figure.Point(
         x: x, y: prediction.value, low: prediction.curveLow.flatMap { $0 > 0 ? $0 : nil },
         high: prediction.curveHigh)
     }

@@ -45,10 +45,11 @@ public enum TrainingPlot {
       "parameters": "parameters N", "tokens": "training tokens D", "compute_flops": "training operations C",
     ]
     let figure = Figure(
-      title: "", xLabel: names[column] ?? column, yLabel: "test loss (nats)", xAxis: .number, yAxis: .plain,
+      title: "",
       panels: [
         Figure.Panel(
-          title: "\(law.kind.rawValue)  \(law.series)", curves: curves + extra, guide: law.entropyRate)
+          title: "\(law.kind.rawValue)  \(law.series)", x: .init(names[column] ?? column, .log),
+          y: .init("test loss (nats)", .linear), curves: curves + extra, guide: law.entropyRate)
       ])
     let dashed = law.entropyRate == nil ? "" : " Dashed: the entropy rate of the source."
     return Item(
@@ -72,21 +73,21 @@ public enum TrainingPlot {
     }.sorted { $0.x < $1.x }
   }
 
-  private static func samples(_ fit: Fit, over points: [Figure.Point]) -> [Figure.Sample] {
+  private static func samples(_ fit: Fit, over points: [Figure.Point]) -> [Figure.Point] {
     grid(points).map { x in
       let at = fit.predict(at: [x])
-      return Figure.Sample(x: x, y: at.value, low: at.curveLow, high: at.curveHigh)
+      return Figure.Point(x: x, y: at.value, low: at.curveLow, high: at.curveHigh)
     }
   }
 
   /// The joint law along equal compute, or at equal tokens.
   private static func joint(
     _ law: TrainingLaw, _ fit: Fit, _ rows: [TrainingRow], over points: [Figure.Point]
-  ) -> [Figure.Sample] {
+  ) -> [Figure.Point] {
     guard let k = law.flopsPerParameterToken else { return [] }
     return grid(points).map { n in
       let d = rows[0].computeBudget.map { $0 / k / n } ?? rows[0].tokens.map { Double($0) } ?? .nan
-      return Figure.Sample(x: n, y: fit.value(at: [n, d]), low: nil, high: nil)
+      return Figure.Point(x: n, y: fit.value(at: [n, d]), low: nil, high: nil)
     }
   }
 
@@ -106,8 +107,8 @@ public enum TrainingPlot {
       name: "accuracy",
       caption: "Accuracy on the test split over \(name); bars: 95 % interval, or the range of the seeds.",
       figure: Figure(
-        title: "", xLabel: name, yLabel: "test accuracy", xAxis: .length, yAxis: .share,
-        panels: [Figure.Panel(title: "", curves: curves)]))
+        title: "",
+        panels: [Figure.Panel(x: .init(name, .length), y: .init("test accuracy", .share), curves: curves)]))
   }
 
   /// Validation loss over training tokens, the first seed of every model.
@@ -128,7 +129,10 @@ public enum TrainingPlot {
     return Item(
       name: "curves", caption: "Validation loss over training tokens, the first seed of every model\(rest).",
       figure: Figure(
-        title: "", xLabel: "training tokens", yLabel: "validation loss (nats)", xAxis: .number, yAxis: .plain,
-        panels: [Figure.Panel(title: "", curves: curves)]))
+        title: "",
+        panels: [
+          Figure.Panel(
+            x: .init("training tokens", .linear), y: .init("validation loss (nats)", .linear), curves: curves)
+        ]))
   }
 }
