@@ -8,7 +8,7 @@ import Laboratory
 import Tensors
 
 /// `attnlab apply`: a variant on the user's own arrays.
-struct ApplyCommand: ParsableCommand {
+struct ApplyCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "apply",
     abstract: "Run a variant on NumPy arrays [batch, heads, n, d]; write output, log-sum-exp and gradients.",
@@ -145,6 +145,19 @@ struct ApplyCommand: ParsableCommand {
     show(attention, written)
   }
 
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    for path in [q, k, v, gradOut] { files.read(path) }
+    for pair in inputs { files.read(CommandFiles.path(in: pair)) }
+    for (flag, path) in [("--out", out), ("--lse", lse), ("--dq", dq), ("--dk", dk), ("--dv", dv)] {
+      files.write(path, flag)
+    }
+    for (flag, pairs) in [("--gradient", gradients), ("--export", exports)] {
+      for pair in pairs { files.write(CommandFiles.path(in: pair), flag) }
+    }
+    return files
+  }
+
   private func checkFlags(_ named: NamedFiles) throws {
     try ThreadFlag.check(threads)
     if gradOut == nil && !named.gradients.isEmpty {
@@ -153,9 +166,6 @@ struct ApplyCommand: ParsableCommand {
     if gradOut != nil && named.gradients.isEmpty {
       throw UsageError("--grad-out: give --dq, --dk, --dv or --gradient to say where the gradients go")
     }
-    try OutputFiles.check(
-      [("--out", out), ("--lse", lse)] + named.outputs,
-      inputs: [q, k, v, gradOut] + named.inputs.map(\.path))
   }
 
   /// Finite inputs can still be too large: a score, a sum or a gradient beyond single precision.

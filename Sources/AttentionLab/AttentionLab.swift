@@ -36,12 +36,22 @@ public struct AttentionLab: ParsableCommand {
   /// Runs the program on the process's arguments and ends the process.
   /// - Parameter catalog: the variants that every subcommand sees.
   public static func main(catalog: Catalog) -> Never {
+    StandardOutput.reserve()
+    Interruption.listen()
     Foundation.exit(run(arguments: Array(CommandLine.arguments.dropFirst()), catalog: catalog))
   }
 
-  /// Runs the program and returns its exit code: 0 done, 1 a check failed, 2 wrong usage or bad input, 130 interrupted.
+  /// Runs the program and returns its exit code: 0 done, 1 a check failed, 2 wrong usage, bad input or a result that
+  /// could not be written, 130 interrupted.
   public static func run(arguments: [String], catalog: Catalog) -> Int32 {
     let arguments = FormerFlags.renamed(joiningNegativeNumbers(arguments), catalog)
+    let code = code(of: arguments, catalog: catalog)
+    guard let problem = StandardOutput.takeProblem() else { return code }
+    Terminal.complain("\(name(of: arguments)): standard output: \(problem)")
+    return code == 0 ? 2 : code
+  }
+
+  private static func code(of arguments: [String], catalog: Catalog) -> Int32 {
     do {
       let problem = InstructionSet.environmentProblem ?? BFloat16Choice.environmentProblem
       if let problem { throw UsageError(problem) }
@@ -79,6 +89,7 @@ public struct AttentionLab: ParsableCommand {
 
   private static func execute(_ arguments: [String]) throws {
     var command = try parseAsRoot(arguments)
+    if let command = command as? any FileCommand { try OutputFiles.check(command.files()) }
     guard command is any AsyncParsableCommand else { return try command.run() }
     // A command is no `Sendable` value, so the task parses it again.
     try Blocking.wait { [catalog] in
@@ -107,17 +118,14 @@ public struct AttentionLab: ParsableCommand {
     }
     if error is Interrupted {
       Terminal.complain("attnlab: interrupted; the same command continues")
-      return 130
+      return Interruption.exitCode
     }
     let code = exitCode(for: error)
     if code == .success {
       print(fullMessage(for: error))
       return 0
     }
-    let subcommand = arguments.first.flatMap { word in
-      Subcommands.all.contains { $0._commandName == word } ? " \(word)" : nil
-    }
-    let command = "attnlab\(subcommand ?? "")"
+    let command = name(of: arguments)
     guard code == .validationFailure else {
       Terminal.complain("\(command): \(oneLine(error))")
       return 2
@@ -125,6 +133,13 @@ public struct AttentionLab: ParsableCommand {
     let line = ParserMessage.line(message(for: error))
     Terminal.complain("\(command): \(line.text)\(line.isComplete ? "" : " (see \(command) --help)")")
     return 2
+  }
+
+  /// The program with its subcommand, as messages begin.
+  private static func name(of arguments: [String]) -> String {
+    let subcommand = arguments.prefix(1).first { word in Subcommands.all.contains { $0._commandName == word }
+    }
+    return "attnlab" + (subcommand.map { " \($0)" } ?? "")
   }
 
   private static func oneLine(_ error: any Error) -> String {

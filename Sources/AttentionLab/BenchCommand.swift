@@ -5,7 +5,7 @@ import Laboratory
 import Tensors
 
 /// `attnlab bench`: the performance preset, and every figure beside the limit of this machine.
-struct BenchCommand: AsyncParsableCommand {
+struct BenchCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Run the performance preset: fractions of measured peak and bandwidth.",
@@ -35,8 +35,15 @@ struct BenchCommand: AsyncParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    files.write(RunFolder.resultFiles, in: folder)
+    return files
+  }
+
+  private var folder: String { out ?? "results/performance" }
+
   func run() async throws {
-    let folder = out ?? "results/performance"
     var arguments = ["performance", "--out", folder]
     if let only { arguments += ["--only", only] }
     if fresh { arguments.append("--fresh") }

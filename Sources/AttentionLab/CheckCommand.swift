@@ -5,7 +5,7 @@ import Laboratory
 import Tensors
 
 /// `attnlab check`: the conformance of the variants, ours and added ones.
-struct CheckCommand: ParsableCommand {
+struct CheckCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract:
@@ -45,6 +45,8 @@ struct CheckCommand: ParsableCommand {
 
   @Flag(help: "Print JSON.")
   var json = false
+
+  func files() -> CommandFiles { .none }
 
   func run() throws {
     let catalog = AttentionLab.catalog

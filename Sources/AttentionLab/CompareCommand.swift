@@ -4,7 +4,7 @@ import Foundation
 import Laboratory
 
 /// `attnlab compare`: variants side by side, or two runs against each other.
-struct CompareCommand: AsyncParsableCommand {
+struct CompareCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
     abstract: "Compare variants: time, share of peak, memory, error, speed-up, growth, crossovers.",
@@ -48,6 +48,13 @@ struct CompareCommand: AsyncParsableCommand {
 
   @Flag(help: "Print JSON.")
   var json = false
+
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    for path in csv + [against].compactMap(\.self) { ResultFiles.read(in: path).forEach { files.read($0) } }
+    files.draw(plot, "--plot")
+    return files
+  }
 
   func run() async throws {
     if let first = csv.first, TrainingSummary.isTrainings(first) { return try await compareTrainings() }

@@ -6,7 +6,7 @@ import ScalingLaws
 import Tensors
 
 /// `attnlab doctor`: what this machine has, and what is missing.
-struct DoctorCommand: AsyncParsableCommand {
+struct DoctorCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
     abstract: "Show processor, instruction set, measured peak and bandwidth, tools; say what is missing.",
@@ -25,6 +25,8 @@ struct DoctorCommand: AsyncParsableCommand {
 
   @Flag(help: "Print JSON.")
   var json = false
+
+  func files() -> CommandFiles { .none }
 
   func run() async throws {
     try ThreadFlag.check(threads)

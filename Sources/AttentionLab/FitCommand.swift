@@ -5,7 +5,7 @@ import Laboratory
 import ScalingLaws
 
 /// `attnlab fit`: scaling laws fitted to the columns of a CSV file.
-struct FitCommand: AsyncParsableCommand {
+struct FitCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "fit",
     abstract: "Fit scaling laws to a CSV file: estimates, intervals, warnings, predictions.",
@@ -38,9 +38,16 @@ struct FitCommand: AsyncParsableCommand {
   @OptionGroup(title: "Error model and intervals") var model: FitModelOptions
   @OptionGroup(title: "What is asked of the fit") var ask: FitAskOptions
 
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    files.read(csv)
+    files.write(ask.out, "--out")
+    files.draw(ask.plot, "--plot")
+    return files
+  }
+
   func run() async throws {
     if let plot = ask.plot { try Gnuplot.checkExtension(of: plot) }
-    try OutputFiles.check([("--out", ask.out), ("--plot", ask.plot)], inputs: [csv])
     guard (0...1_000_000).contains(ask.calibrate) else {
       throw UsageError(
         "--calibrate \(ask.calibrate): it takes a number of replications up to 1000000, or 0 for none")

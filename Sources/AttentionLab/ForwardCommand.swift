@@ -9,7 +9,7 @@ import Tensors
 import Transformer
 
 /// `attnlab forward`: a checkpoint on given tokens, for comparison with other frameworks.
-struct ForwardCommand: ParsableCommand {
+struct ForwardCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "forward",
     abstract: "Run a checkpoint on tokens: logits, loss and gradients as files that other programs read.",
@@ -75,12 +75,18 @@ struct ForwardCommand: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    for path in [checkpoint, tokens, source, lengths, sourceLengths, targets] { files.read(path) }
+    for (flag, path) in [("--logits", logits), ("--grads", grads), ("--save", save)] {
+      files.write(path, flag)
+    }
+    return files
+  }
+
   func run() throws {
     try ThreadFlag.check(threads)
     let training = try training()
-    try OutputFiles.check(
-      [("--logits", logits), ("--grads", grads), ("--save", save)],
-      inputs: [checkpoint, tokens, source, lengths, sourceLengths, targets])
     let needsTargets = loss || grads != nil || training != nil
     guard !needsTargets || targets != nil else {
       throw UsageError("--loss, --grads and --steps need --targets")

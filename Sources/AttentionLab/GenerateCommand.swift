@@ -8,7 +8,7 @@ import Tensors
 import Transformer
 
 /// `attnlab generate`: a trained decoder or encoder–decoder continues text or tokens.
-struct GenerateCommand: ParsableCommand {
+struct GenerateCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
     abstract: "Continue text or tokens with a trained model, token by token, with a key-value cache.",
@@ -78,10 +78,16 @@ struct GenerateCommand: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    for path in [checkpoint, tokens, lengths, source, sourceLengths] { files.read(path) }
+    files.write(out, "--out")
+    return files
+  }
+
   func run() throws {
     try ThreadFlag.check(threads)
     try checkNumbers()
-    try OutputFiles.check([("--out", out)], inputs: [checkpoint, tokens, lengths, source, sourceLengths])
     let prompts = try prompts()
     let sources = try source.map { try TokenFile.rows($0, lengths: sourceLengths) }
     guard sources.map({ $0.count == prompts.count }) ?? true else {
@@ -173,7 +179,7 @@ struct GenerateCommand: ParsableCommand {
       }
       // Bytes as they are: a character may be cut in two, or be none.
       let bytes = Array(prompt.utf8) + result.tokens.map { UInt8(clamping: $0) } + Array("\n".utf8)
-      try? FileHandle.standardOutput.write(contentsOf: Data(bytes))
+      StandardOutput.write(bytes)
     }
     let cache =
       usedCache

@@ -8,7 +8,7 @@ import Tasks
 import Transformer
 
 /// `attnlab list`: variants and tasks with their parameters.
-struct ListCommand: ParsableCommand {
+struct ListCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
     abstract:
@@ -31,6 +31,8 @@ struct ListCommand: ParsableCommand {
 
   @Flag(help: "Print JSON.")
   var json = false
+
+  func files() -> CommandFiles { .none }
 
   func run() throws {
     let catalog = AttentionLab.catalog

@@ -8,7 +8,7 @@ import Settings
 import Tensors
 
 /// `attnlab mask`: the pattern of a variant as a picture or an array.
-struct MaskCommand: ParsableCommand {
+struct MaskCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "mask",
     abstract: "Show which keys a variant's queries see: in the terminal, or as .svg, .png or .npy.",
@@ -63,6 +63,14 @@ struct MaskCommand: ParsableCommand {
 
   @Flag(help: "Print the figures as JSON and no picture.")
   var json = false
+
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    for path in [q, k] { files.read(path) }
+    for pair in inputs { files.read(CommandFiles.path(in: pair)) }
+    files.write(out, "--out")
+    return files
+  }
 
   func run() throws {
     let type = try AttentionLab.catalog.type(of: variant)

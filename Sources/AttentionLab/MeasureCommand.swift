@@ -6,7 +6,7 @@ import Settings
 import Tensors
 
 /// `attnlab measure`: one cell, in this process.
-struct MeasureCommand: ParsableCommand {
+struct MeasureCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "measure",
     abstract: "Measure one variant at one shape: time, memory, error against full attention.",
@@ -83,6 +83,12 @@ struct MeasureCommand: ParsableCommand {
 
   @Flag(help: "Print one JSON object whose keys are the columns of measurements.csv.")
   var json = false
+
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    if case .text(let path?) = InputSource(input) { files.read(path) }
+    return files
+  }
 
   func run() throws {
     ParentWatch.begin()

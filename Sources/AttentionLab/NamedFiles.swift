@@ -14,8 +14,6 @@ struct NamedFiles {
   private(set) var gradients: [File] = []
   /// Where exports go.
   private(set) var exports: [File] = []
-  /// Flags and paths of everything that is written.
-  private(set) var outputs: [(flag: String, path: String?)] = []
 
   /// Reads `--in` alone.
   /// - Throws: `UsageError` that says what the variant takes; `ConfigurationError`.
@@ -34,10 +32,9 @@ struct NamedFiles {
   ) throws {
     try self.init(in: command.inputs, of: type, settings)
     let differentiable = declared.filter { !$0.isStandard && $0.hasGradient }.map(\.name)
-    for (flag, name, path) in [
-      ("--dq", Operand.Name.query, command.dq), ("--dk", .key, command.dk), ("--dv", .value, command.dv),
+    for (name, path) in [
+      (Operand.Name.query, command.dq), (.key, command.dk), (.value, command.dv),
     ] {
-      outputs.append((flag, path))
       if let path { gradients.append((name, path)) }
     }
     let others = try NamedFiles.parse(
@@ -46,8 +43,6 @@ struct NamedFiles {
       command.exports, "--export", takes: type.exports.map(\.name), "shows", type.card.id)
     gradients += others
     exports = shown
-    outputs +=
-      others.map { ("--gradient \($0.name)", $0.path) } + shown.map { ("--export \($0.name)", $0.path) }
   }
 
   private static func parse(

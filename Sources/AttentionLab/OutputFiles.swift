@@ -1,48 +1,62 @@
 import Foundation
 import Laboratory
 
-/// The files that a command writes.
+/// The check that no command writes over what it reads, or twice into one file.
 enum OutputFiles {
-  /// Refuses two results that would land in the same file, however the paths are spelt, and a result that would
-  /// replace what is read.
-  /// - Parameters:
-  ///   - outputs: flags and the paths given with them, those that were.
-  ///   - inputs: the files that the command reads.
-  /// - Throws: `UsageError` naming both flags, or the input.
-  static func check(_ outputs: [(flag: String, path: String?)], inputs: [String?]) throws(UsageError) {
-    let read = Dictionary(inputs.compactMap(\.self).map { (place($0), $0) }) { first, _ in first }
-    var seen: [String: String] = [:]
-    for (flag, path) in outputs {
-      guard let path, isReplaceable(path) else { continue }
-      let place = place(path)
+  /// What tells two files apart, however their paths are spelt: links are followed, hard links are one file.
+  private enum Place: Hashable {
+    case file(device: UInt64, number: UInt64)
+    case new(path: String)
+  }
+
+  /// Refuses two results that would land in the same file, and a result that would replace what is read. Standard
+  /// output counts as a result when it goes to a file.
+  /// - Throws: `UsageError` naming both.
+  static func check(_ files: CommandFiles) throws(UsageError) {
+    var read: [Place: CommandFiles.Entry] = [:]
+    for input in files.inputs {
+      if let place = place(of: input.path), read[place] == nil { read[place] = input }
+    }
+    var written: [Place: CommandFiles.Entry] = [:]
+    if let place = placeOfStandardOutput() {
       if let input = read[place] {
-        throw UsageError("\(flag) \(path): this would replace the input \(input); name another file")
+        throw UsageError("standard output goes to the input \(input.path); send it to another file")
       }
-      if let other = seen[place] {
-        throw UsageError("\(flag) \(path): \(other) writes to the same file; two results need two files")
+      written[place] = .init(flag: "", path: "standard output")
+    }
+    for output in files.outputs {
+      guard let place = place(of: output.path) else { continue }
+      if let input = read[place] {
+        throw UsageError("\(output.name): this would replace the input \(input.path); name another file")
       }
-      seen[place] = flag
+      if let other = written[place] {
+        let name = other.flag.isEmpty ? other.path : other.flag
+        throw UsageError("\(output.name): \(name) writes to the same file; two results need two files")
+      }
+      written[place] = output
     }
   }
 
-  /// Devices and pipes take one result after another.
-  private static func isReplaceable(_ path: String) -> Bool {
-    guard
-      let kind = try? FileManager.default.attributesOfItem(atPath: real(path))[.type] as? FileAttributeType
-    else { return true }
-    return kind == .typeRegular || kind == .typeDirectory
-  }
-
-  /// Where a path leads: links followed, of a file that is yet to be made those of its folder.
-  private static func place(_ path: String) -> String {
-    if FileManager.default.fileExists(atPath: path) { return real(path) }
+  /// Where a path leads; `nil` for devices and pipes, which take one result after another.
+  private static func place(of path: String) -> Place? {
+    var status = stat()
+    if stat(path, &status) == 0 { return place(of: status) }
+    // A file that is yet to be made: its folder tells.
     let url = URL(fileURLWithPath: path)
-    return real(url.deletingLastPathComponent().path) + "/" + url.lastPathComponent
+    let folder = url.deletingLastPathComponent().path
+    guard let resolved = realpath(folder, nil) else { return .new(path: url.standardized.path) }
+    defer { free(resolved) }
+    return .new(path: String(cString: resolved) + "/" + url.lastPathComponent)
   }
 
-  private static func real(_ path: String) -> String {
-    guard let resolved = realpath(path, nil) else { return URL(fileURLWithPath: path).standardized.path }
-    defer { free(resolved) }
-    return String(cString: resolved)
+  private static func place(of status: stat) -> Place? {
+    guard status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return .file(
+      device: UInt64(truncatingIfNeeded: status.st_dev), number: UInt64(truncatingIfNeeded: status.st_ino))
+  }
+
+  private static func placeOfStandardOutput() -> Place? {
+    var status = stat()
+    return fstat(STDOUT_FILENO, &status) == 0 ? place(of: status) : nil
   }
 }

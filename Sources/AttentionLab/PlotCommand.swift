@@ -5,7 +5,7 @@ import Foundation
 import Laboratory
 
 /// `attnlab plot`: curves with their laws, from any results file.
-struct PlotCommand: AsyncParsableCommand {
+struct PlotCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "plot",
     abstract:
@@ -66,12 +66,35 @@ struct PlotCommand: AsyncParsableCommand {
   @Flag(help: "Print the files that were written as JSON.")
   var json = false
 
-  func run() async throws {
-    if x == nil, y == nil, by == nil, filter == nil, define.isEmpty, TrainingSummary.isTrainings(csv) {
-      return try await drawTrainings()
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    ResultFiles.read(in: csv).forEach { files.read($0) }
+    if let out {
+      files.draw(out, "--out")
+    } else if drawsTrainings {
+      for name in TrainingPlot.names { files.draw("\(folder)/\(name).svg") }
+    } else {
+      files.draw("\(folder)/\(ColumnPlot.fileName(of: y ?? metric)).svg")
     }
-    let file = TrainingSummary.isTrainings(csv) ? TrainingSummary.file(csv) : ResultFiles.file(csv)
-    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
+    return files
+  }
+
+  /// All figures of trainings, rather than the columns that the user names.
+  private var drawsTrainings: Bool {
+    x == nil && y == nil && by == nil && filter == nil && define.isEmpty && TrainingSummary.isTrainings(csv)
+  }
+
+  /// The table.
+  private var file: String {
+    TrainingSummary.isTrainings(csv) ? TrainingSummary.file(csv) : ResultFiles.file(csv)
+  }
+
+  /// Where pictures go when nothing else is said.
+  private var folder: String { URL(fileURLWithPath: file).deletingLastPathComponent().relativePath }
+
+  func run() async throws {
+    if drawsTrainings { return try await drawTrainings() }
+    let file = file
     let written: [String]
     if filter != nil || !define.isEmpty, x == nil || y == nil {
       throw UsageError("--\(filter == nil ? "define" : "where"): it goes with --x and --y")
@@ -110,8 +133,7 @@ struct PlotCommand: AsyncParsableCommand {
 
   /// All figures that trainings allow, beside the CSV, or the first into `--out`.
   private func drawTrainings() async throws {
-    let file = TrainingSummary.file(csv)
-    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
+    let file = file
     let curves = folder + "/curves.csv"
     let items = TrainingPlot.items(
       TrainingComparison(try ResultFiles.trainings([file])),

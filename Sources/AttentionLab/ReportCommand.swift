@@ -3,7 +3,7 @@ import Basics
 import Laboratory
 
 /// `attnlab report`: a run as one page.
-struct ReportCommand: AsyncParsableCommand {
+struct ReportCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
     abstract: "Write one self-contained HTML page: tables, plots, fits, environment, provenance.",
@@ -24,6 +24,13 @@ struct ReportCommand: AsyncParsableCommand {
 
   @Flag(help: "Print JSON: the page's path.")
   var json = false
+
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    ResultFiles.read(in: folder).forEach { files.read($0) }
+    if let out { files.write(out, "--out") } else { files.write(folder + "/report.html") }
+    return files
+  }
 
   func run() async throws {
     let isTrainings = TrainingSummary.isTrainings(folder)

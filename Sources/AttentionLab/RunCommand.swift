@@ -6,7 +6,7 @@ import Laboratory
 import Tensors
 
 /// `attnlab run`: a preset, from the first cell or from where it was stopped.
-struct RunCommand: AsyncParsableCommand {
+struct RunCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
     abstract: "Run a preset; the same command continues an interrupted run.",
@@ -54,6 +54,18 @@ struct RunCommand: AsyncParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  func files() throws -> CommandFiles {
+    guard !dryRun else { return .none }
+    let preset = try loaded(AttentionLab.catalog)
+    var files = CommandFiles()
+    files.read(preset.file)
+    for path in try preset.inputPaths() { files.read(path) }
+    files.write(RunFolder.resultFiles, in: folder(of: preset))
+    return files
+  }
+
+  private func folder(of preset: Preset) -> String { out ?? "results/\(preset.name)" }
+
   func run() async throws {
     if let summary = try await perform() { print(json ? summary.json.pretty : summary.text) }
   }
@@ -91,15 +103,15 @@ struct RunCommand: AsyncParsableCommand {
       print(json ? forecast.json.pretty : forecast.text)
       return nil
     }
-    let folder = out ?? "results/\(preset.name)"
+    let folder = folder(of: preset)
     if fresh, let kept = try RunFolder.setAside(folder) {
       Terminal.note("kept the earlier results as \(kept)")
     }
     if !LabVersion.isOptimized {
       Terminal.note("warning: a debug build; times mean nothing (swift build -c release)")
     }
-    Interruption.installSignals()
     if !trainings.isEmpty {
+      Interruption.ofProcess.answersBetweenSteps()
       try await TrainingSummary.run(
         TrainingRunner(preset: preset, jobs: trainings, folder: RunFolder(folder), catalog: catalog),
         isJSON: json)
@@ -111,7 +123,10 @@ struct RunCommand: AsyncParsableCommand {
     let runner = Runner(
       preset: preset, cells: cells, folder: folder, program: program, interruption: .ofProcess,
       progress: { [names = CellNames(cells)] in Terminal.note(Self.line($0, names, $1, $2)) })
+    Interruption.ofProcess.answersBetweenSteps()
     let outcome = try await runner.run()
+    // All rows are written; what follows can be made again.
+    try Interruption.ofProcess.endsAtOnce()
     if outcome.repaired > 0 {
       Terminal.note("removed a torn last line (\(outcome.repaired) bytes); its cell was measured again")
     }

@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// The subcommands, in the order in which `attnlab --help` shows them: one line each.
 enum Subcommands {
-  static let all: [any ParsableCommand.Type] = [
+  static let all: [any FileCommand.Type] = [
     ListCommand.self,
     RunCommand.self,
     BenchCommand.self,
@@ -22,5 +22,5 @@ enum Subcommands {
   ]
 
   /// What the program starts itself; no help shows them.
-  static let internals: [any ParsableCommand.Type] = [CellCommand.self]
+  static let internals: [any FileCommand.Type] = [CellCommand.self]
 }

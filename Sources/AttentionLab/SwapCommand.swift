@@ -9,7 +9,7 @@ import Tensors
 import Transformer
 
 /// `attnlab swap`: how far a trained model's outputs move when its attention is replaced.
-struct SwapCommand: ParsableCommand {
+struct SwapCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "swap",
     abstract: "Replace the attention of a trained model and report how far its outputs move.",
@@ -75,9 +75,15 @@ struct SwapCommand: ParsableCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  func files() -> CommandFiles {
+    var files = CommandFiles()
+    for path in [checkpoint, tokens] { files.read(path) }
+    for (flag, path) in [("--logits", logits), ("--hidden", hidden)] { files.write(path, flag) }
+    return files
+  }
+
   func run() throws {
     try ThreadFlag.check(threads)
-    try OutputFiles.check([("--logits", logits), ("--hidden", hidden)], inputs: [checkpoint, tokens])
     let pretrained = try Checkpoint.read(checkpoint, threads: threads)
     let attention = try attention(for: pretrained.model.configuration)
     let input = try input(for: pretrained)

@@ -9,7 +9,7 @@ import Tensors
 import Transformer
 
 /// `attnlab train`: one Transformer on one task.
-struct TrainCommand: ParsableCommand {
+struct TrainCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train a Transformer with any attention variant on a task; the same command resumes.",
@@ -66,6 +66,16 @@ struct TrainCommand: ParsableCommand {
   @Flag(help: "Print the final row, or the times, as JSON.")
   var json = false
 
+  func files() throws -> CommandFiles {
+    var files = CommandFiles()
+    files.read(model, "--model")
+    if case .string(let path)? = try settings().values["task.path"] { files.read(path) }
+    if time == nil { files.write(TrainingRun.resultFiles, in: folder) }
+    return files
+  }
+
+  private var folder: String { checkpoint ?? "results/train-\(task)" }
+
   func run() throws {
     let catalog = AttentionLab.catalog
     try ThreadFlag.check(threads)
@@ -87,16 +97,15 @@ struct TrainCommand: ParsableCommand {
       print(json ? timing.json.pretty : timing.text)
       return
     }
-    let path = checkpoint ?? "results/train-\(task)"
-    // Reading the text or building the model may take long, and there is nothing to save yet.
-    Interruption.installSignals(atOnce: true)
+    let path = folder
     let count = threads ?? Parallel.processorCount
     let peak = MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue)
     var run = try TrainingRun(job, catalog: catalog, threads: count, peakGflops: peak)
     if fresh, let kept = try RunFolder.setAside(path, flag: "--checkpoint") {
       Terminal.note("kept the earlier results as \(kept)")
     }
-    Interruption.answersBetweenSteps()
+    // Until now there was nothing to save.
+    Interruption.ofProcess.answersBetweenSteps()
     let folder = try RunFolder(path, flag: "--checkpoint")
     let file = folder.path + "/checkpoint.safetensors"
     let model = run.trainer.model

@@ -42,6 +42,7 @@ enum TrainingSummary {
   static func run(_ runner: TrainingRunner, isJSON: Bool) async throws {
     let outcome = try await runner.run(
       interruption: .ofProcess, note: { Terminal.note($0) }, progress: { Terminal.progress($0) })
+    try Interruption.ofProcess.endsAtOnce()
     Terminal.clearProgress()
     let folder = runner.folder.path
     if outcome.added == 0 {

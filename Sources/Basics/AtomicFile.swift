@@ -9,7 +9,7 @@
 /// A file that appears whole or not at all: written under a temporary name beside it, flushed to the disk, renamed.
 ///
 /// A symbolic link is followed, so that the file behind it is replaced. What is no file (`/dev/stdout`, a pipe) cannot
-/// be replaced and is written to as it stands.
+/// be replaced and is written to as it stands. A signal that ends the process meanwhile leaves nothing (`Leftovers`).
 public enum AtomicFile {
   /// A file that could not be written.
   public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -47,7 +47,17 @@ public enum AtomicFile {
     let target = destination(path)
     let isFile = target.isFile
     let temporary = isFile ? "\(target.path).\(getpid())\(suffix)" : target.path
-    guard let file = fopen(temporary, "wb") else { throw failure(path) }
+    // What is no file is not created either, and stays when the process ends.
+    let descriptor =
+      isFile ? Leftovers.createFile(temporary) : open(temporary, O_WRONLY | O_TRUNC | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure(path) }
+    defer { if isFile { Leftovers.forget(file: temporary) } }
+    guard let file = fdopen(descriptor, "wb") else {
+      let error = failure(path)
+      close(descriptor)
+      if isFile { unlink(temporary) }
+      throw error
+    }
     let written = body { bytes in
       bytes.isEmpty || fwrite(bytes.baseAddress, 1, bytes.count, file) == bytes.count
     }

@@ -13,6 +13,8 @@ public enum ParentWatch {
     guard let runner = ProcessInfo.processInfo.environment[variable].flatMap({ Int32($0) }) else { return }
     let thread = Thread {
       while getppid() == runner { usleep(200_000) }
+      // What this process started goes with it, if it leads a group of its own.
+      if getpgrp() == getpid() { kill(0, SIGKILL) }
       kill(getpid(), SIGKILL)
     }
     thread.start()

@@ -51,7 +51,7 @@ extension Figure {
   func script(output: String, dataFile: String, canvas: Canvas) -> String {
     let (frames, width, height) = layout()
     var lines = [
-      "# Draw again with: gnuplot \(oneLine(output.split(separator: "/").last.map(String.init) ?? output)).gp",
+      Gnuplot.advice(of: output),
       Self.terminal(canvas, width: width, height: height), "set output \(quoted(output))",
       "data = \(quoted(dataFile))", "set encoding utf8", "set border 3 lc rgb \"\(Self.ink)\" lw 1",
       "set tics nomirror out textcolor rgb \"\(Self.ink)\"",
@@ -199,22 +199,4 @@ extension Figure.Panel {
     if y.scale.base != nil { return solid + wide.filter { $0 > low * low / high && $0 < high * high / low } }
     return solid + wide.filter { $0 > 2 * low - high && $0 < 2 * high - low }
   }
-}
-
-/// Text in gnuplot's single quotes: in double ones it would run what stands between backquotes as a command.
-func quoted(_ text: String) -> String { "'" + oneLine(text).replacing("'", with: "''") + "'" }
-
-/// Text without line breaks and other control characters, which would end a comment or a quotation.
-func oneLine(_ text: String) -> String {
-  String(text.map { $0.isNewline || $0.unicodeScalars.contains { $0.value < 32 } ? " " : $0 })
-}
-
-/// Text in which gnuplot's enhanced mode sees no mark-up.
-func escaped(_ text: String) -> String {
-  var result = ""
-  for character in text {
-    if "_^{}@&~\\".contains(character) { result += "\\" }
-    result.append(character)
-  }
-  return result
 }

@@ -1,13 +1,24 @@
 import Basics
 import Foundation
 import Subprocess
-import SystemPackage
+import Basics
 
 /// Draws figures with the program gnuplot.
+///
+/// gnuplot works in a private folder on files with names of ours, and what it drew is moved to its place: it takes a
+/// file's name that begins with `|` or `<` for a command, so it never sees a name that a user gave.
 public enum Gnuplot {
   /// What to do when it is missing.
   public static let advice =
     "gnuplot is not installed: apt-get install gnuplot-nox (Debian, Ubuntu) or brew install gnuplot"
+
+  /// Makes a script of the names of picture and data, as the script is to call them.
+  typealias Script = (_ output: String, _ data: String, Figure.Canvas) -> String
+
+  /// The files that drawing a picture writes: the picture, its script, its data.
+  public static func files(of picture: String) -> [String] {
+    [picture, picture + ".gp", picture + ".dat"]
+  }
 
   /// Draws a figure to a file, and keeps script and data beside it: `x.svg.gp`, `x.svg.dat`.
   /// - Returns: the files written.
@@ -35,44 +46,41 @@ public enum Gnuplot {
   /// - Throws: `UsageError`.
   public static func checkExtension(of file: String) throws(UsageError) { try canvas(of: file) }
 
-  /// Draws what a script says, given the names of picture and data, and keeps script and data beside the picture.
-  static func draw(
-    to file: String, data: String, script: (_ output: String, _ data: String, Figure.Canvas) -> String
-  ) async throws -> [String] {
+  /// Draws what a script says, and keeps script and data beside the picture; the kept script draws it again.
+  static func draw(to file: String, data: String, script: Script) async throws -> [String] {
     let canvas = try canvas(of: file)
+    let picture = try await picture(data: data, canvas: canvas, script: script)
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
-    let name = URL(fileURLWithPath: file).lastPathComponent
     do {
       try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     } catch {
       throw UsageError("\(folder): the folder cannot be made: \(error.localizedDescription)")
     }
-    try RunFolder.replace(file + ".dat", with: data)
-    // With a folder before it no name is a pipe to a command (`|…`, `<…`).
-    try RunFolder.replace(file + ".gp", with: script("./" + name, "./" + name + ".dat", canvas))
-    try await run(script: name + ".gp", in: folder)
-    guard FileManager.default.fileExists(atPath: file) else {
-      throw UsageError("\(file): gnuplot wrote nothing")
-    }
-    return [file, file + ".gp", file + ".dat"]
+    // With a folder before it no name is a pipe to a command (`|…`, `<…`), also when the user draws again.
+    let name = "./" + URL(fileURLWithPath: file).lastPathComponent
+    let files = files(of: file)
+    try write(picture, to: files[0])
+    try write(Array(script(name, name + ".dat", canvas).utf8), to: files[1])
+    try write(Array(data.utf8), to: files[2])
+    return files
   }
 
   /// The figure as an SVG without background, for a page of its own colours; `nil` when gnuplot is missing.
   static func inlineSVG(_ figure: Figure) async throws -> String? {
     try checkContent(figure)
-    let folder = NSTemporaryDirectory() + "attnlab-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
-    try RunFolder.replace(folder + "/figure.dat", with: figure.data)
-    let script = figure.script(
-      output: "figure.svg", dataFile: "figure.dat", canvas: .svg(isTransparent: true))
-    try RunFolder.replace(folder + "/figure.gp", with: script)
     do {
-      try await run(script: "figure.gp", in: folder)
+      let bytes = try await picture(data: figure.data, canvas: .svg(isTransparent: true)) {
+        figure.script(output: $0, dataFile: $1, canvas: $2)
+      }
+      return String(decoding: bytes, as: UTF8.self)
     } catch let error as UsageError where error.description == advice {
       return nil
     }
-    return try? String(contentsOfFile: folder + "/figure.svg", encoding: .utf8)
+  }
+
+  /// The line that says how a kept script is used, in a shell that reads it literally.
+  static func advice(of output: String) -> String {
+    "# To draw it again, in this folder: gnuplot \(shellQuoted(oneLine(output) + ".gp"))"
   }
 
   private static func checkContent(_ figure: Figure) throws(UsageError) {
@@ -81,18 +89,38 @@ public enum Gnuplot {
     }
   }
 
-  private static func run(script: String, in folder: String) async throws {
-    let result: ExecutionResult<Void, StringOutput<UTF8>, StringOutput<UTF8>>
-    do {
-      result = try await Subprocess.run(
-        .name("gnuplot"), arguments: [script], workingDirectory: FilePath(folder), input: .none,
-        output: .string(limit: 1 << 20), error: .string(limit: 1 << 20))
-    } catch {
-      throw UsageError(advice)
+  /// What gnuplot draws.
+  private static func picture(data: String, canvas: Figure.Canvas, script: Script) async throws -> [UInt8] {
+    let folder: TemporaryFolder
+    do { folder = try TemporaryFolder() } catch { throw UsageError(error.description) }
+    defer { withExtendedLifetime(folder) {} }
+    try write(Array(data.utf8), to: folder.path + "/figure.dat")
+    try write(Array(script("./picture", "./figure.dat", canvas).utf8), to: folder.path + "/figure.gp")
+    try await run(in: folder.path)
+    guard let picture = FileManager.default.contents(atPath: folder.path + "/picture"), !picture.isEmpty
+    else {
+      throw UsageError("gnuplot drew nothing")
     }
-    guard result.terminationStatus == .exited(0) else {
-      let line = result.standardError.split(whereSeparator: \.isNewline).last.map(String.init) ?? "no message"
-      throw UsageError("gnuplot could not draw \(folder)/\(script): \(line.trimmed)")
+    return Array(picture)
+  }
+
+  private static func write(_ bytes: [UInt8], to file: String) throws(UsageError) {
+    do { try AtomicFile.write(bytes, to: file) } catch { throw UsageError(error.description) }
+  }
+
+  private static func run(in folder: String) async throws {
+    let result: ChildProcess.Outcome<Bool>
+    do {
+      // The user's own start-up files are not read: they could change every figure.
+      result = try await ChildProcess.run(.name("gnuplot"), ["-d", "./figure.gp"], in: folder)
+    } catch let error as SubprocessError where error.code == .executableNotFound {
+      throw UsageError(advice)
+    } catch {
+      throw UsageError("gnuplot cannot be run: \(error)")
+    }
+    guard result.status == .exited(0) else {
+      let line = result.errors.split(whereSeparator: \.isNewline).last.map(String.init) ?? "no message"
+      throw UsageError("gnuplot could not draw the figure: \(line.trimmed)")
     }
   }
 }

@@ -129,6 +129,18 @@ public struct Preset: Sendable {
     }
   }
 
+  /// The files and folders of text that its experiments read.
+  /// - Throws: `UsageError` for cells that cannot be.
+  public func inputPaths() throws(UsageError) -> Set<String> {
+    let measured = try cells().compactMap { cell -> String? in
+      if case .text(let path?) = cell.input { path } else { nil }
+    }
+    let trained = trainings.compactMap { job -> String? in
+      if case .string(let path)? = job.taskSettings["path"] { path } else { nil }
+    }
+    return Set(measured + trained)
+  }
+
   /// Whether variants are timed.
   public var hasMeasurements: Bool {
     experiments.contains { if case .measurement = $0.body { true } else { false } }

@@ -6,8 +6,10 @@ public enum MeasurementStatus: String, CaseIterable, Hashable, Sendable {
   case outOfMemory = "out_of_memory"
   /// The time limit was passed.
   case timeout
-  /// The process died.
+  /// The process died of what it did.
   case crashed
+  /// Somebody else ended the process, twice: no result, and measured again by the same command.
+  case killed
   /// The variant's result is not what its oracle defines; no number is given.
   case failedCheck = "failed_check"
   /// The variant does not exist at this shape, or the instruction set is not available here.

@@ -2,11 +2,20 @@ import Foundation
 
 /// Results as users name them: a CSV file, or a folder that holds `measurements.csv`.
 public enum ResultFiles {
+  /// What a folder of results holds that reports and comparisons read.
+  private static let tables = ["measurements.csv", "runs.csv", "curves.csv", "environment.json"]
+
   /// The file of a path.
-  public static func file(_ path: String) -> String {
+  public static func file(_ path: String) -> String { isFolder(path) ? path + "/measurements.csv" : path }
+
+  /// The files that reading a path's results reads.
+  public static func read(in path: String) -> [String] {
+    isFolder(path) ? tables.map { path + "/" + $0 } : [path]
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
     var isFolder: ObjCBool = false
-    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    return exists && isFolder.boolValue ? path + "/measurements.csv" : path
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
   }
 
   /// The rows of several files, one after another, each with the machine that it was made on.

@@ -14,6 +14,10 @@ public final class RunFolder: Sendable {
   public var runs: String { path + "/runs.csv" }
   /// `curves.csv` in the folder.
   public var curves: String { path + "/curves.csv" }
+  /// The files that a run writes under names of its own choice.
+  public static let resultFiles = [
+    "measurements.csv", "runs.csv", "curves.csv", "environment.json", "report.html", "trainings.html",
+  ]
   /// What helps when the results in a folder are another run's.
   static let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"
   /// `environment.json` in the folder.

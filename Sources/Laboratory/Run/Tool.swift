@@ -1,7 +1,5 @@
 import Basics
 import Foundation
-import Subprocess
-import SystemPackage
 import Tasks
 
 /// Other programs that the lab asks: git, gnuplot.
@@ -9,11 +7,9 @@ public enum Tool {
   /// What a program printed, without the last line break; `nil` when it is missing or failed.
   public static func output(_ name: String, _ arguments: [String], in folder: String? = nil) async -> String?
   {
-    let result = try? await Subprocess.run(
-      .name(name), arguments: Arguments(arguments), workingDirectory: folder.map { FilePath($0) },
-      input: .none, output: .string(limit: 1 << 20), error: .string(limit: 1 << 16))
-    guard let result, result.terminationStatus == .exited(0) else { return nil }
-    return result.standardOutput.trimmed
+    let result = try? await ChildProcess.run(.name(name), arguments, in: folder)
+    guard let result, result.status == .exited(0) else { return nil }
+    return result.output.trimmed
   }
 
   /// The commit of the project whose sources are found from these places, with `+` when files differ from it.

@@ -1,7 +1,7 @@
 import Foundation
 import Basics
 
-/// Standard error: progress, warnings, complaints. Results go to standard output by `print`.
+/// Standard error: progress, warnings, complaints. Results go to standard output.
 ///
 /// What is written may quote files and arguments. So no control character in it reaches the terminal, and no line is
 /// longer than `longest`, whatever a message was made of.
@@ -37,5 +37,32 @@ public enum Terminal {
     return visible(kept, keepingLineBreaks: true)
   }
 
-  private static func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  /// A run whose terminal is gone, or whose log fills the disk, goes on: its results are elsewhere.
+  private static func write(_ text: String) { _ = Stream.write(text.utf8, to: STDERR_FILENO) }
+}
+
+/// Bytes into an open descriptor.
+public enum Stream {
+  /// Writes all of the bytes.
+  /// - Returns: 0, or the system's error number: the rest was not written.
+  public static func write(_ bytes: some Sequence<UInt8>, to descriptor: Int32) -> Int32 {
+    let bytes = Array(bytes)
+    var done = 0
+    while done < bytes.count {
+      let count = bytes[done...].withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+      if count >= 0 {
+        done += count
+        continue
+      }
+      switch errno {
+      case EINTR: continue
+      case EAGAIN:
+        // Whoever shares the descriptor made it non-blocking.
+        var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&room, 1, -1)
+      default: return errno
+      }
+    }
+    return 0
+  }
 }

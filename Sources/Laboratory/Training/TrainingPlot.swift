@@ -13,6 +13,9 @@ public enum TrainingPlot {
     public let figure: Figure
   }
 
+  /// The names that figures can have.
+  public static let names = ["accuracy", "curves"] + (1...64).map { "law-\($0)" }
+
   /// The most curves that one picture can hold.
   private static let mostCurves = 12
 

@@ -87,6 +87,11 @@ public struct TrainingRun {
         : "at most about \(most) here: this one \(need) (accumulation cuts a batch into passes)")
   }
 
+  /// The files of one training's folder.
+  public static let resultFiles = [
+    "checkpoint.safetensors", clock("checkpoint.safetensors"), "model.safetensors", "runs.csv", "curves.csv",
+  ]
+
   /// Continues from a checkpoint that `run` wrote.
   /// - Throws: `SafetensorsError` when it belongs to another training.
   public mutating func resume(from checkpoint: String) throws {
