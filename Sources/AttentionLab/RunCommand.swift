@@ -48,6 +48,9 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   @Flag(help: "Start over; the old folder is kept under another name.")
   var fresh = false
 
+  @Flag(help: "Run again what did not end ok; what a limit ended is run again anyway under a larger one.")
+  var retry = false
+
   @Flag(help: "Print the cells with predicted time and memory, and stop.")
   var dryRun = false
 
@@ -113,7 +116,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     if !trainings.isEmpty {
       Interruption.ofProcess.answersBetweenSteps()
       try await TrainingSummary.run(
-        TrainingRunner(preset: preset, jobs: trainings, folder: RunFolder(folder), catalog: catalog),
+        TrainingRunner(
+          preset: preset, jobs: trainings, folder: RunFolder(folder), catalog: catalog, retries: retry),
         isJSON: json)
       if cells.isEmpty { return nil }
     }
@@ -121,7 +125,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       throw UsageError("the program's own path is not known")
     }
     let runner = Runner(
-      preset: preset, cells: cells, folder: folder, program: program, interruption: .ofProcess,
+      preset: preset, cells: cells, folder: folder, program: program, retries: retry,
+      interruption: .ofProcess,
       progress: { [names = CellNames(cells)] in Terminal.note(Self.line($0, names, $1, $2)) })
     Interruption.ofProcess.answersBetweenSteps()
     let outcome = try await runner.run()
@@ -129,6 +134,9 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     try Interruption.ofProcess.endsAtOnce()
     if outcome.repaired > 0 {
       Terminal.note("removed a torn last line (\(outcome.repaired) bytes); its cell was measured again")
+    }
+    if outcome.replaced > 0 {
+      Terminal.note("\(outcome.replaced) cells that had not ended ok were measured again")
     }
     if outcome.added == 0 {
       Terminal.note(

@@ -107,7 +107,8 @@ struct TrainCommand: FileCommand {
     // Until now there was nothing to save.
     Interruption.ofProcess.answersBetweenSteps()
     let folder = try RunFolder(path, flag: "--checkpoint")
-    let file = folder.path + "/checkpoint.safetensors"
+    try folder.checkForOneTraining()
+    let file = folder.path + "/" + TrainingRun.checkpointFile
     let model = run.trainer.model
     let resumes = FileManager.default.fileExists(atPath: file)
     if resumes { try run.resume(from: file) }

@@ -90,14 +90,23 @@ extension EnvironmentRecord {
     return try JSONValue(parsing: text, file: folder.environment)
   }
 
-  /// Makes sure that the rows of a folder, if any, were made on a machine such as this.
-  /// - Throws: `UsageError`.
+  /// Makes sure that the rows of a folder, of which there are some, were made on a machine such as this.
+  /// - Throws: `UsageError`; also when nobody can tell.
   static func checkMachine(of folder: RunFolder) throws(UsageError) {
-    let here = Machine.current.processor
-    guard let other = try read(folder)?["processor"].stringValue, other != here else { return }
+    guard let record = try read(folder) else {
+      throw UsageError(
+        "\(folder.environment): it is missing, so nobody can tell on which machine the rows beside it were made; "
+          + RunFolder.remedy)
+    }
+    guard let differences = Machine.current.differences(from: record) else {
+      throw UsageError(
+        "\(folder.environment): it names no machine, so nobody can tell where the rows beside it were made; "
+          + RunFolder.remedy)
+    }
+    guard let first = differences.first else { return }
     throw UsageError(
-      "\(folder.path): begun on \(other), this is \(here): rows of two machines do not mix; \(RunFolder.remedy)"
-    )
+      "\(folder.path): begun on \(first.there), this is \(first.here): rows of two machines do not mix; "
+        + RunFolder.remedy)
   }
 }
 

@@ -55,6 +55,30 @@ public struct Machine: Hashable, Sendable {
       .compactMap(\.self).joined(separator: ", ")
   }
 
+  /// What an `environment.json` says of its machine that is not so here; `nil` when it names none. What an older
+  /// record leaves out is not compared.
+  func differences(from record: JSONValue) -> [(there: String, here: String)]? {
+    let machine = record["machine"]
+    guard let processor = machine["processor"].stringValue ?? record["processor"].stringValue else {
+      return nil
+    }
+    let names = [
+      (processor, self.processor), (record["processor"].stringValue, self.processor),
+      (machine["architecture"].stringValue, architecture), (machine["system"].stringValue, system),
+    ]
+    var found = names.compactMap { there, here in there.flatMap { $0 == here ? nil : (there: $0, here: here) }
+    }
+    if let count = machine["processors"].numberValue, count != Double(processors) {
+      found.append(("\(Quantity.significant(count, 6)) processors", "\(processors)"))
+    }
+    // The system keeps a little for itself, not always the same.
+    if let bytes = machine["memory_bytes"].numberValue, abs(bytes / Double(memoryBytes) - 1) > 0.01 {
+      let text = [bytes, Double(memoryBytes)].map { Quantity.describe(bytes: $0) }
+      found.append(("a machine with \(text[0]) of memory", "one with \(text[1])"))
+    }
+    return found
+  }
+
   private static func processorName() -> String? {
     #if os(Linux)
       guard let text = try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8) else { return nil }

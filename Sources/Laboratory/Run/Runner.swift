@@ -19,19 +19,23 @@ public struct Runner: Sendable {
   public let timeLimit: Double?
   /// Told of every new row, with its number and how many there are.
   public let progress: @Sendable (MeasurementRow, Int, Int) -> Void
+  /// Whether everything that did not end ok is measured again.
+  public let retries: Bool
   /// What stops the run.
   public let interruption: Interruption
 
   /// Creates a runner.
   /// - Parameter cells: all cells of the preset, or a part of them.
   public init(
-    preset: Preset, cells: [Cell], folder: String, program: String, interruption: Interruption = .init(),
+    preset: Preset, cells: [Cell], folder: String, program: String, retries: Bool = false,
+    interruption: Interruption = .init(),
     progress: @escaping @Sendable (MeasurementRow, Int, Int) -> Void = { _, _, _ in }
   ) {
     self.preset = preset
     self.cells = cells
     self.folder = folder
     self.program = program
+    self.retries = retries
     self.interruption = interruption
     self.progress = progress
     memoryLimit = preset.memoryLimit ?? ProcessMemory.defaultLimit
@@ -42,8 +46,10 @@ public struct Runner: Sendable {
   public struct Outcome: Sendable {
     /// Rows that were there already.
     public let kept: Int
-    /// Rows that were added.
+    /// Rows that were added, or replaced.
     public let added: Int
+    /// Rows that took the place of earlier ones that were no results.
+    public let replaced: Int
     /// Bytes of a torn last line that were removed.
     public let repaired: Int
     /// All rows, as in the file.
@@ -54,14 +60,29 @@ public struct Runner: Sendable {
   /// - Throws: `UsageError` when the folder holds another run, or cannot be written; `Interrupted`.
   public func run() async throws -> Outcome {
     let held = try RunFolder(folder)
+    try held.check(for: preset)
     let repaired = try RowWriter.repair(held.measurements)
-    let existing = try existingRows(held)
+    let found = try existingRows(held)
+    let again = try await obsolete(found, held)
+    let existing = found.filter { !again.contains($0.cellID) }
     let done = Set(existing.map(\.cellID))
     let todo = cells.filter { !done.contains($0.id) }
-    if !todo.isEmpty { try await measure(todo, existing: existing, in: held) }
+    if !todo.isEmpty { try await measure(todo, existing: existing, again, in: held) }
     let all = todo.isEmpty ? existing : try MeasurementRow.read(held.measurements)
     let rows = RowOrigin(beside: held.measurements).filled(all)
-    return Outcome(kept: existing.count, added: todo.count, repaired: repaired, rows: rows)
+    return Outcome(
+      kept: existing.count, added: todo.count, replaced: again.count, repaired: repaired, rows: rows)
+  }
+
+  /// The ids of cells whose rows are no results any more, among those that are asked for.
+  private func obsolete(_ rows: [MeasurementRow], _ held: RunFolder) async throws -> Set<String> {
+    let failed = rows.filter { $0.status != .ok }
+    guard !failed.isEmpty else { return [] }
+    let rule = RetryRule(
+      record: try EnvironmentRecord.read(held), memoryLimit: memoryLimit, timeLimit: timeLimit,
+      commit: await Tool.commit(anchors: [preset.file]), isForced: retries)
+    let again = RowOrigin(beside: held.measurements).filled(failed).filter(rule.measuresAgain)
+    return Set(again.map(\.cellID)).intersection(cells.map(\.id))
   }
 
   /// The rows of an interrupted run, after making sure that they belong to this preset and this machine.
@@ -97,14 +118,16 @@ public struct Runner: Sendable {
     }
   }
 
-  private func measure(_ todo: [Cell], existing: [MeasurementRow], in held: RunFolder) async throws {
+  private func measure(
+    _ todo: [Cell], existing: [MeasurementRow], _ again: Set<String>, in held: RunFolder
+  ) async throws {
     let text = try text(of: todo)
     let peaks = calibrate(todo)
     try await EnvironmentRecord.add(
       preset, text: text, peaks: peaks, bfloat16: todo.lazy.compactMap(\.bfloat16).first,
       memoryLimit: memoryLimit, timeLimit: timeLimit, to: held)
     let sources = TextCorpus.projectFolder(anchors: [preset.file])
-    let writer = try RowWriter(path: held.measurements, of: MeasurementRow.self)
+    var table = try MeasurementTable(path: held.measurements, obsolete: again)
     let commit = await Tool.commit(anchors: [preset.file]) ?? ""
     let process = CellProcess(
       program: program, memoryLimit: memoryLimit, timeLimit: timeLimit, interruption: interruption)
@@ -126,7 +149,7 @@ public struct Runner: Sendable {
         if row.status == .ok { checked.insert(cell.shapeClass) }
       }
       row.commit = commit
-      try writer.append(row)
+      try table.put(row, of: cell)
       progress(row, existing.count + index + 1, existing.count + todo.count)
     }
   }

@@ -89,8 +89,10 @@ public struct TrainingRun {
 
   /// The files of one training's folder.
   public static let resultFiles = [
-    "checkpoint.safetensors", clock("checkpoint.safetensors"), "model.safetensors", "runs.csv", "curves.csv",
+    checkpointFile, clock(checkpointFile), "model.safetensors", "runs.csv", "curves.csv",
   ]
+  /// Where `attnlab train` keeps what it goes on from.
+  public static let checkpointFile = "checkpoint.safetensors"
 
   /// Continues from a checkpoint that `run` wrote.
   /// - Throws: `SafetensorsError` when it belongs to another training.

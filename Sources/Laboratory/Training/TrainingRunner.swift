@@ -16,10 +16,15 @@ public struct TrainingRunner {
   /// The variants that exist.
   public let catalog: Catalog
 
+  private let retries: Bool
+
   /// Creates a runner.
   /// - Parameter jobs: all trainings of the preset, or a part of them; `nil`: all.
-  public init(preset: Preset, jobs: [TrainingJob]? = nil, folder: RunFolder, catalog: Catalog) {
-    (self.preset, self.folder, self.catalog) = (preset, folder, catalog)
+  /// - Parameter retries: trainings that failed are run again.
+  public init(
+    preset: Preset, jobs: [TrainingJob]? = nil, folder: RunFolder, catalog: Catalog, retries: Bool = false
+  ) {
+    (self.preset, self.folder, self.catalog, self.retries) = (preset, folder, catalog, retries)
     self.jobs = jobs ?? preset.trainings
   }
 
@@ -38,12 +43,13 @@ public struct TrainingRunner {
   public func run(
     interruption: Interruption, note: (String) -> Void, progress: (String) -> Void
   ) async throws -> Outcome {
-    let done = try tidy()
+    try folder.check(for: preset)
+    let commit = await Tool.commit(anchors: [preset.file])
+    let done = try tidy(commit)
     let todo = jobs.enumerated().filter { !done.contains($0.element.id) }
     if !todo.isEmpty {
       let peaks = try await record(todo.map(\.element))
-      let commit = await Tool.commit(anchors: [preset.file]) ?? ""
-      try train(todo, peaks, commit, interruption, note, progress)
+      try train(todo, peaks, commit ?? "", interruption, note, progress)
     }
     return Outcome(
       kept: jobs.count - todo.count, added: todo.count,
@@ -53,7 +59,7 @@ public struct TrainingRunner {
   /// Removes what a killed run can leave: torn lines, rows of a training without its final row, and points of a
   /// curve beyond the checkpoint, which will be made again.
   /// - Returns: the ids of finished trainings.
-  private func tidy() throws -> Set<String> {
+  private func tidy(_ commit: String?) throws -> Set<String> {
     for file in [folder.runs, folder.curves] where FileManager.default.fileExists(atPath: file) {
       _ = try RowWriter.repair(file)
       // Nothing but a torn header: the file begins anew.
@@ -62,7 +68,7 @@ public struct TrainingRunner {
       }
     }
     guard FileManager.default.fileExists(atPath: folder.runs) else { return [] }
-    let rows = try TrainingRow.read(folder.runs)
+    let rows = RowOrigin(beside: folder.runs).filled(try TrainingRow.read(folder.runs))
     let all = Set(preset.trainings.map(\.id))
     if let unknown = rows.first(where: { !all.contains($0.runID) }) {
       throw UsageError(
@@ -71,7 +77,9 @@ public struct TrainingRunner {
       )
     }
     try EnvironmentRecord.checkMachine(of: folder)
-    let done = Set(rows.filter(\.isTraining).map(\.runID))
+    let rule = RetryRule(
+      record: nil, memoryLimit: 0, timeLimit: nil, commit: commit, isForced: retries)
+    let done = Set(rows.filter { $0.isTraining && !rule.trainsAgain($0) }.map(\.runID))
     if rows.contains(where: { !done.contains($0.runID) }) {
       let kept = rows.filter { done.contains($0.runID) }
       try RunFolder.replace(
