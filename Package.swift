@@ -135,6 +135,7 @@ let package = Package(
         "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "Laboratory", "Settings",
         "Tensors",
         "attnlab", "attnlab-fakes", "LabTestSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
   ],

@@ -62,7 +62,7 @@ public struct Machine: Hashable, Sendable {
     guard let processor = machine["processor"].stringValue ?? record["processor"].stringValue else {
       return nil
     }
-    let names = [
+    let names: [(String?, String)] = [
       (processor, self.processor), (record["processor"].stringValue, self.processor),
       (machine["architecture"].stringValue, architecture), (machine["system"].stringValue, system),
     ]
