@@ -1,3 +1,5 @@
+import Basics
+
 /// Which rows of earlier sessions are no results any more: what ended them is not so now.
 ///
 /// A limit ended a cell, not the cell itself: under a larger limit it is measured again. So is what failed with other

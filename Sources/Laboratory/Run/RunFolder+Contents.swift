@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// What a folder may hold for whoever writes into it: results of two kinds do not mix.
