@@ -120,7 +120,7 @@ import Testing
       process.arguments = arguments
       process.standardOutput = FileHandle(forWritingAtPath: "/dev/full")
       let errors = scratch("errors")
-      FileManager.default.createFile(atPath: errors, contents: nil)
+      _ = FileManager.default.createFile(atPath: errors, contents: nil)
       process.standardError = FileHandle(forWritingAtPath: errors)
       try process.run()
       process.waitUntilExit()
