@@ -23,14 +23,16 @@ import Testing
   static let lines = [
     Line(
       words: ["apply", "full"],
-      inputs: ["--q", "--k", "--v", "--grad-out", "--rotations", "--global-q", "--global-k", "--global-v"],
-      outputs: ["--out", "--lse", "--dq", "--dk", "--dv", "--buckets", "--key-buckets"]),
-    Line(words: ["mask", "lsh"], inputs: ["--q", "--k", "--rotations"], outputs: ["--out"]),
+      inputs: ["--q", "--k", "--v", "--grad-out", "--in"],
+      outputs: ["--out", "--lse", "--dq", "--dk", "--dv", "--gradient", "--export"]),
+    Line(words: ["mask", "lsh"], inputs: ["--q", "--k", "--in"], outputs: ["--out"]),
     Line(
       words: ["forward"],
       inputs: ["--checkpoint", "--tokens", "--source", "--lengths", "--source-lengths", "--targets"],
       outputs: ["--logits", "--grads", "--save"]),
-    Line(words: ["generate"], inputs: ["--checkpoint", "--tokens", "--source"], outputs: ["--out"]),
+    Line(
+      words: ["generate"],
+      inputs: ["--checkpoint", "--tokens", "--lengths", "--source", "--source-lengths"], outputs: ["--out"]),
     Line(words: ["swap"], inputs: ["--checkpoint", "--tokens"], outputs: ["--logits", "--hidden"]),
     Line(words: ["fit", "--y", "t"], inputs: ["@"], outputs: ["--out", "--plot"], figures: ["--plot"]),
     Line(words: ["plot"], inputs: ["@"], outputs: ["--out"], figures: ["--out"]),
@@ -44,11 +46,13 @@ import Testing
   /// Options whose values are words and numbers, or folders of a run. A new option is to be put here or above.
   static let others: Set<String> = [
     "--attention", "--baseline", "--batch", "--bootstrap", "--bound", "--budget", "--by", "--calibrate",
-    "--cluster", "--confidence", "--count", "--define", "--delta", "--drop-largest", "--extrapolation",
+    "--cluster", "--confidence", "--count", "--define", "--delta", "--drop-largest", "--encoding",
+    "--extrapolation",
     "--fail-above", "--fix", "--flops-per-token", "--form", "--formula", "--head", "--head-dim", "--heads",
     "--input", "--interval", "--isa", "--key-heads", "--key-length", "--key-lengths", "--layers", "--loss",
     "--memory-limit", "--metric", "--n", "--only", "--pass", "--peak-gflops", "--precision", "--predict",
-    "--prompt", "--repeats", "--scale", "--seed", "--set", "--space", "--start", "--starts", "--steps",
+    "--prompt", "--repeats", "--scale", "--seed", "--separator", "--set", "--space", "--start", "--starts",
+    "--steps",
     "--stop", "--temperature", "--threads", "--time", "--time-limit", "--title", "--top-k", "--value-dim",
     "--variant", "--warmup", "--weights", "--where", "--x", "--y",
   ]
@@ -60,7 +64,8 @@ import Testing
     let words =
       line.words
       + (line.inputs + line.outputs).flatMap { flag -> [String] in
-        let value = values[flag] ?? ""
+        let isNamed = ["--in", "--gradient", "--export"].contains(flag)
+        let value = (isNamed ? "name=" : "") + (values[flag] ?? "")
         return flag == "@" ? [value] : [flag, value]
       }
     try AttentionLab.$catalog.withValue(.standard) {
