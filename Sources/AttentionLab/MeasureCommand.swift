@@ -86,7 +86,7 @@ struct MeasureCommand: FileCommand {
 
   func files() -> CommandFiles {
     var files = CommandFiles()
-    if case .text(let path?) = InputSource(input) { files.read(path) }
+    if case .text(let path?) = input { files.read(path) }
     return files
   }
 

@@ -74,7 +74,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
     } else if drawsTrainings {
       for name in TrainingPlot.names { files.draw("\(folder)/\(name).svg") }
     } else {
-      files.draw("\(folder)/\(ColumnPlot.fileName(of: y ?? metric)).svg")
+      files.draw("\(folder)/\(ColumnPlot.fileName(of: y ?? metric.rawValue)).svg")
     }
     return files
   }

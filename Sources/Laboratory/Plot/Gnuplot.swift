@@ -1,7 +1,6 @@
 import Basics
 import Foundation
 import Subprocess
-import Basics
 
 /// Draws figures with the program gnuplot.
 ///
