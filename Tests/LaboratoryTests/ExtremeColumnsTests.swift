@@ -197,7 +197,10 @@ import Testing
   @Test(
     "what does not exist is refused with its place and what is allowed",
     arguments: [
-      ("status", "fine", "one of ok, out_of_memory, timeout, crashed, killed, failed_check, unsupported, error"),
+      (
+        "status", "fine",
+        "one of ok, out_of_memory, timeout, crashed, killed, failed_check, unsupported, error"
+      ),
       ("pass", "sideways", "one of forward, backward, decode"),
       ("precision", "float16", "one of float32, bfloat16"), ("isa", "sse", "one of "),
       ("fraction_of_peak", "7", "a fraction from 0 to 2"),
