@@ -12,15 +12,7 @@
 /// be replaced and is written to as it stands. A signal that ends the process meanwhile leaves nothing (`Leftovers`).
 public enum AtomicFile {
   /// A file that could not be written.
-  public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The file, as the user named it.
-    public let path: String
-    /// What is wrong.
-    public let problem: String
-
-    /// One line: the file, what is wrong.
-    public var description: String { "\(path): \(problem)" }
-  }
+  public typealias Failure = FileFailure
 
   private static let suffix = ".partial"
 

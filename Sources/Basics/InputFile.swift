@@ -12,15 +12,7 @@
 /// `<(program)` can stand where a file can.
 public enum InputFile {
   /// A file that could not be read.
-  public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The file, as the user named it.
-    public let path: String
-    /// What is wrong.
-    public let problem: String
-
-    /// One line: the file, what is wrong.
-    public var description: String { "\(path): \(problem)" }
-  }
+  public typealias Failure = FileFailure
 
   /// What is read of one file at most, where nothing smaller is asked: half of the machine's memory.
   public static let largest = sysconf(Int32(_SC_PHYS_PAGES)) / 2 * sysconf(Int32(_SC_PAGESIZE))

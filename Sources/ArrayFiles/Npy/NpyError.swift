@@ -1,18 +1,4 @@
 import Basics
 
 /// A file that cannot be read or written as a NumPy array.
-public struct NpyError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// The file, as the user named it.
-  public let path: String
-  /// What is wrong, and what is allowed.
-  public let problem: String
-
-  /// Creates the error.
-  public init(path: String, problem: String) {
-    self.path = path
-    self.problem = problem
-  }
-
-  /// One line: the file, what is wrong.
-  public var description: String { "\(path): \(visible(problem))" }
-}
+public typealias NpyError = FileFailure

@@ -158,18 +158,4 @@ public enum SafetensorsType: String, CaseIterable, Hashable, Sendable {
 }
 
 /// A safetensors file that cannot be read, written or used.
-public struct SafetensorsError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// The file, as the user named it.
-  public let path: String
-  /// What is wrong, and what is allowed.
-  public let problem: String
-
-  /// Creates the error.
-  public init(path: String, problem: String) {
-    self.path = path
-    self.problem = problem
-  }
-
-  /// One line: the file, what is wrong.
-  public var description: String { "\(path): \(visible(problem))" }
-}
+public typealias SafetensorsError = FileFailure

@@ -103,7 +103,8 @@ public struct MeasurementPlan: Sendable {
   ) throws(UsageError) -> [Choice] {
     guard let type = catalog.types.first(where: { $0.card.id == id }) else {
       throw UsageError(
-        "\(place): there is no variant \(shown(id)); it takes one of \(Basics.choices(catalog.ids, near: id))")
+        "\(place): there is no variant \(shown(id)); it takes one of \(Basics.choices(catalog.ids, near: id))"
+      )
     }
     let description = VariantDescription(type)
     var combinations: [[String: ParameterValue]] = [[:]]

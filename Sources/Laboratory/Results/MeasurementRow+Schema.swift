@@ -3,7 +3,7 @@ import Tensors
 
 extension MeasurementRow {
   /// The columns of `measurements.csv`. New ones are added at the end.
-  public static let schema: [Field<MeasurementRow>] = question + answer + later
+  public static let schema: [Field<MeasurementRow>] = question + answer + later + originFields
 
   /// What was measured.
   private static let question: [Field<MeasurementRow>] = [
@@ -85,11 +85,5 @@ extension MeasurementRow {
     .optional(
       "state_bytes", \.stateBytes, .amount, .quantity, unit: "bytes",
       "what a decoder keeps of the past, by the closed form"),
-    .field(
-      "machine", \.machine, .text, .shape, phrase: "%", "processor, number of processors, instruction set"),
-    .field("host", \.host, .text, .origin, phrase: "host %", "the name of the computer"),
-    .field(
-      "commit", \.commit, .text, .origin, phrase: "commit %",
-      "the commit of the sources, with + when files differ from it"),
   ]
 }

@@ -15,6 +15,20 @@ public protocol Traceable: Record {
   var source: String { get set }
 }
 
+extension Traceable {
+  /// The columns that say where a row was made: the same in every table, the last ones of the schema.
+  static var originFields: [Field<Self>] {
+    [
+      .field(
+        "machine", \.machine, .text, .shape, phrase: "%", "processor, number of processors, instruction set"),
+      .field("host", \.host, .text, .origin, phrase: "host %", "the name of the computer"),
+      .field(
+        "commit", \.commit, .text, .origin, phrase: "commit %",
+        "the commit of the sources, with + when files differ from it"),
+    ]
+  }
+}
+
 /// What `environment.json` says of the rows beside it, for rows from before they said it themselves.
 struct RowOrigin {
   private let machine: String?

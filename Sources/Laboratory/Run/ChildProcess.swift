@@ -1,7 +1,7 @@
+import Basics
 import Foundation
 import Subprocess
 import SystemPackage
-import Basics
 
 /// Other programs, run to their end: the one place that starts any.
 ///

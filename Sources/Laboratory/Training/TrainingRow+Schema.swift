@@ -2,7 +2,7 @@ import Tensors
 
 extension TrainingRow {
   /// The columns of `runs.csv`. New ones are added at the end.
-  public static let schema: [Field<TrainingRow>] = question + answer + later
+  public static let schema: [Field<TrainingRow>] = question + answer + later + originFields
 
   private static let question: [Field<TrainingRow>] = [
     .field("run_id", \.runID, .text, .record, "a hash of what is trained"),
@@ -83,11 +83,5 @@ extension TrainingRow {
     .optional("predicted_low", \.predictedLow, .real, .quantity, unit: "nats", "lower end of its interval"),
     .optional("predicted_high", \.predictedHigh, .real, .quantity, unit: "nats", "upper end of its interval"),
     .field("predicted_by", \.predictedBy, .text, .record, "the law that said so"),
-    .field(
-      "machine", \.machine, .text, .shape, phrase: "%", "processor, number of processors, instruction set"),
-    .field("host", \.host, .text, .origin, phrase: "host %", "the name of the computer"),
-    .field(
-      "commit", \.commit, .text, .origin, phrase: "commit %",
-      "the commit of the sources, with + when files differ from it"),
   ]
 }
