@@ -96,8 +96,10 @@ import Testing
 
   @Test(
     "a few lines that stand for 10⁹ values are refused, and so is what is nested without end",
-    .timeLimit(.minutes(1)))
+    .timeLimit(.minutes(BodyTime.hangLimit)))
   func bombs() throws {
+    let time = BodyTime()
+    defer { #expect(time.seconds < 60) }
     func level(_ number: Int, _ open: String, _ close: String) -> String {
       "a\(number): &a\(number) \(open)"
         + Array(repeating: "*a\(number - 1)", count: 9).joined(separator: ", ") + close
@@ -162,15 +164,20 @@ import Testing
   ]
 
   @Test(
-    "every number of a preset at its extremes: cells or one line", .timeLimit(.minutes(2)), arguments: [0, 1])
+    "every number of a preset at its extremes: cells or one line", .timeLimit(.minutes(BodyTime.hangLimit)),
+    arguments: [0, 1])
   func extremes(index: Int) throws {
+    let time = BodyTime()
+    defer { #expect(time.seconds < 120) }
     for (extreme, yaml) in Mutator.everyNumberExtreme(in: Self.whole[index]) {
       expectCellsOrLine(yaml, "\(extreme) in\n\(yaml)")
     }
   }
 
-  @Test("1500 mutated presets: cells or one line", .timeLimit(.minutes(2)))
+  @Test("1500 mutated presets: cells or one line", .timeLimit(.minutes(BodyTime.hangLimit)))
   func mutations() throws {
+    let time = BodyTime()
+    defer { #expect(time.seconds < 120) }
     var mutator = Mutator(seed: 46)
     let whole =
       Self.whole + [

@@ -113,9 +113,12 @@ import Testing
   }
 
   @Test(
-    "every number of a config.json at its extremes: a model or one line", .timeLimit(.minutes(2)),
+    "every number of a config.json at its extremes: a model or one line",
+    .timeLimit(.minutes(BodyTime.hangLimit)),
     arguments: families)
   func extremeConfigurations(family: String) throws {
+    let time = BodyTime()
+    defer { #expect(time.seconds < 120) }
     let text = try String(contentsOfFile: "\(fixtures)/\(family)/config.json", encoding: .utf8)
     try withCopy(of: family) { folder in
       for (extreme, text) in Mutator.everyNumberExtreme(in: text) {
@@ -131,8 +134,11 @@ import Testing
   }
 
   @Test(
-    "every number of a checkpoint's metadata at its extremes: a model or one line", .timeLimit(.minutes(2)))
+    "every number of a checkpoint's metadata at its extremes: a model or one line",
+    .timeLimit(.minutes(BodyTime.hangLimit)))
   func extremeMetadata() throws {
+    let time = BodyTime()
+    defer { #expect(time.seconds < 120) }
     try inScratch { path in
       let trainer = try TrainerTests.trainer(["steps": .int(2)])
       _ = try trainer.advance()
