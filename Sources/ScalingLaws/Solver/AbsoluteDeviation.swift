@@ -134,34 +134,10 @@ private struct Vertex {
 
   init?(_ active: [Int], _ r: [Double], _ jacobian: [Double], _ p: Int) {
     self.active = active
-    // Gauss–Jordan on the p active rows, with pivoting and columns scaled to their largest element.
-    var a = active.map { i in (0..<p).map { jacobian[i * p + $0] } }
-    var scale = [Double](repeating: 0, count: p)
-    for k in 0..<p { scale[k] = a.map { abs($0[k]) }.max() ?? 0 }
-    guard scale.allSatisfy({ $0 > 0 }) else { return nil }
-    for i in 0..<p { for k in 0..<p { a[i][k] /= scale[k] } }
-    var inverse = (0..<p).map { i in (0..<p).map { $0 == i ? 1.0 : 0 } }
-    for c in 0..<p {
-      guard let pivot = (c..<p).max(by: { abs(a[$0][c]) < abs(a[$1][c]) }), abs(a[pivot][c]) > 1e-14 else {
-        return nil
-      }
-      a.swapAt(c, pivot)
-      inverse.swapAt(c, pivot)
-      let d = a[c][c]
-      for k in 0..<p {
-        a[c][k] /= d
-        inverse[c][k] /= d
-      }
-      for i in 0..<p where i != c {
-        let f = a[i][c]
-        if f == 0 { continue }
-        for k in 0..<p {
-          a[i][k] -= f * a[c][k]
-          inverse[i][k] -= f * inverse[c][k]
-        }
-      }
-    }
-    directions = (0..<p).map { column in (0..<p).map { inverse[$0][column] / scale[$0] } }
+    var rows = Matrix(size: p)
+    for (row, i) in active.enumerated() { for k in 0..<p { rows[row, k] = jacobian[i * p + k] } }
+    guard let inverse = rows.inverse else { return nil }
+    directions = (0..<p).map { column in (0..<p).map { inverse[$0, column] } }
     var step = [Double](repeating: 0, count: p)
     for (column, i) in active.enumerated() { for k in 0..<p { step[k] -= directions[column][k] * r[i] } }
     self.step = step

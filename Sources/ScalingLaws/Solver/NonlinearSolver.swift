@@ -35,20 +35,18 @@ struct NonlinearSolver {
     var iterations: Int
   }
 
-  /// Errors come back as codes instead of ending the process: set once, before the first call.
-  private static let quiet: Void = attnlab_gsl_return_errors()
-
   /// GSL's version.
   static var libraryVersion: String { String(cString: attnlab_gsl_version()) }
 
   /// Follows one start down; nil when the start itself has no finite value or GSL has no memory.
   func minimise(_ problem: Problem, from start: [Double]) -> Outcome? {
-    _ = NonlinearSolver.quiet
     let n = problem.rows
     let p = problem.parameters
     guard p > 0, n >= p, start.count == p, problem.objective(at: start).isFinite else { return nil }
     let codes = method.codes
-    guard let workspace = attnlab_nlinear_alloc(codes.method, codes.scale, n, p) else { return nil }
+    guard let workspace = GSL.quietly({ attnlab_nlinear_alloc(codes.method, codes.scale, n, p) }) else {
+      return nil
+    }
     defer { gsl_multifit_nlinear_free(workspace) }
 
     let callbacks = Callbacks(problem)
