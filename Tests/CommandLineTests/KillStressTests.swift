@@ -7,7 +7,7 @@ import Testing
 /// Signals at random moments: no row is lost, doubled or torn, no child is left, and the same command continues.
 /// `ATTNLAB_STRESS=40` makes forty rounds of it; the seed of a round is its number.
 @Suite(.serialized) struct KillStressTests {
-  static let rounds = Int(ProcessInfo.processInfo.environment["ATTNLAB_STRESS"] ?? "") ?? 4
+  static let rounds = Int(ProcessInfo.processInfo.environment["ATTNLAB_STRESS"] ?? "") ?? 2
   static let signals = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGKILL]
   let scratch: Scratch
   init() throws { scratch = try Scratch() }
