@@ -22,6 +22,11 @@ import Testing
       usleep(UInt32(200_000 + generator.integer(below: longest)))
       kill(process.processIdentifier, Self.signals[generator.integer(below: Self.signals.count)])
       process.waitUntilExit()
+      #if os(Linux)
+        // A cell looks for its runner five times a second.
+        for _ in 0..<40 where !children(of: process).isEmpty { usleep(50_000) }
+        #expect(children(of: process).isEmpty, "seed \(seed): a cell outlives its run")
+      #endif
     }
     return try program.run(arguments)
   }

@@ -61,16 +61,6 @@ import Testing
   }
 
   #if os(Linux)
-    /// The processes that a run started.
-    private func children(of process: Process) -> [Int32] {
-      let marker = "ATTNLAB_RUNNER=\(process.processIdentifier)\0"
-      let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-      return names.compactMap { Int32($0) }.filter { number in
-        let data = FileManager.default.contents(atPath: "/proc/\(number)/environ") ?? Data()
-        return String(decoding: data, as: UTF8.self).contains(marker)
-      }
-    }
-
     @Test("a cell that somebody kills is run again, and is no out_of_memory", arguments: [SIGKILL, SIGTERM])
     func killedCell(_ signal: Int32) throws {
       let (process, _) = try startRun()
@@ -156,3 +146,15 @@ import Testing
     #expect(rows.count == 9 && Set(rows.map(\.cellID)).count == 9)
   }
 }
+
+#if os(Linux)
+  /// The processes that a run started, by what it told them of itself.
+  func children(of process: Process) -> [Int32] {
+    let marker = "ATTNLAB_RUNNER=\(process.processIdentifier)\0"
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return names.compactMap { Int32($0) }.filter { number in
+      let data = FileManager.default.contents(atPath: "/proc/\(number)/environ") ?? Data()
+      return String(decoding: data, as: UTF8.self).contains(marker)
+    }
+  }
+#endif
