@@ -22,7 +22,7 @@ check: lint bodies build
 	$(ATTNLAB) check
 	ATTNLAB_PROGRAM=$(CURDIR)/$(ATTNLAB) $(SWIFT) test --disable-xctest --filter ExampleTests
 	bash Experiments/instruction-sets/sixteen-lanes.sh
-	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests|TransformerTests'
+	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests|LayersTests|ModelsTests'
 	TSAN_OPTIONS=allocator_may_return_null=1:suppressions=$(CURDIR)/Tests/tsan-suppressions.txt $(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests|GenerationTests|TrainerTests'
 
 bench: build

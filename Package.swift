@@ -12,7 +12,7 @@ let package = Package(
     .library(
       name: "Attention",
       targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
-    .library(name: "Transformer", targets: ["Transformer", "Tasks"]),
+    .library(name: "Models", targets: ["Models", "Layers", "Tasks"]),
     .library(name: "ScalingLaws", targets: ["ScalingLaws"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
@@ -50,9 +50,16 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "Transformer",
+      name: "Layers",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors", "Tasks",
+        "AttentionCore", "Basics", "Settings", "Tensors",
+        .product(name: "RealModule", package: "swift-numerics"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Models",
+      dependencies: [
+        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Settings", "Tasks", "Tensors",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -64,7 +71,7 @@ let package = Package(
       name: "Laboratory",
       dependencies: [
         "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors", "ScalingLaws", "Tasks",
-        "Transformer",
+        "Models",
         .product(name: "Yams", package: "Yams"),
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
@@ -75,7 +82,7 @@ let package = Package(
       dependencies: [
         "Laboratory", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors",
         "ScalingLaws",
-        "Transformer", "Tasks",
+        "Models", "Tasks",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -103,11 +110,17 @@ let package = Package(
       dependencies: ["Attention", "AttentionCore", "Basics", "LabTestSupport", "Settings", "Tensors"],
       swiftSettings: strict),
     .testTarget(
-      name: "TransformerTests",
+      name: "LayersTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Settings", "Tasks",
-        "Tensors",
-        "Transformer",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Settings", "Tensors",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ModelsTests",
+      dependencies: [
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models",
+        "Settings",
+        "Tasks", "Tensors",
       ],
       exclude: ["Fixtures"],
       swiftSettings: strict),

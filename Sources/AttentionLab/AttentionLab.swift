@@ -4,7 +4,7 @@ import Basics
 import Foundation
 import Laboratory
 import Tensors
-import Transformer
+import Models
 
 /// The program `attnlab`: the root of all subcommands.
 ///

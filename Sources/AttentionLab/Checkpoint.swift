@@ -1,7 +1,7 @@
 import AttentionCore
 import Basics
 import Laboratory
-import Transformer
+import Models
 
 /// A checkpoint that a user names: a file of `attnlab train`, or a Hugging Face folder.
 enum Checkpoint {

@@ -6,7 +6,7 @@ import Foundation
 import Laboratory
 import Settings
 import Tensors
-import Transformer
+import Models
 
 /// `attnlab forward`: a checkpoint on given tokens, for comparison with other frameworks.
 struct ForwardCommand: FileCommand {

@@ -5,7 +5,7 @@ import Basics
 import Foundation
 import Laboratory
 import Tensors
-import Transformer
+import Models
 
 /// `attnlab generate`: a trained decoder or encoder–decoder continues text or tokens.
 struct GenerateCommand: FileCommand {

@@ -5,7 +5,7 @@ import Laboratory
 import ScalingLaws
 import Settings
 import Tasks
-import Transformer
+import Models
 
 /// `attnlab list`: variants and tasks with their parameters.
 struct ListCommand: FileCommand {

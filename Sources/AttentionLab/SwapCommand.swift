@@ -6,7 +6,7 @@ import Foundation
 import Laboratory
 import Settings
 import Tensors
-import Transformer
+import Models
 
 /// `attnlab swap`: how far a trained model's outputs move when its attention is replaced.
 struct SwapCommand: FileCommand {

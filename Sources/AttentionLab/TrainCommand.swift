@@ -6,7 +6,7 @@ import Laboratory
 import Settings
 import Tasks
 import Tensors
-import Transformer
+import Models
 
 /// `attnlab train`: one Transformer on one task.
 struct TrainCommand: FileCommand {

@@ -77,3 +77,12 @@ public struct LayerAttention: Hashable, Sendable {
     return parts
   }
 }
+
+extension LayerAttention: CustomStringConvertible {
+  /// As `parse` reads it.
+  public var description: String {
+    guard !settings.isEmpty else { return id }
+    let values = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    return "\(id)(\(values.joined(separator: ", ")))"
+  }
+}

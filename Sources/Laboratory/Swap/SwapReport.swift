@@ -1,5 +1,5 @@
 import Basics
-import Transformer
+import Models
 
 /// What `attnlab swap` says.
 public struct SwapReport {

@@ -1,7 +1,7 @@
 import AttentionCore
 import Basics
 import Tensors
-import Transformer
+import Models
 
 /// How long a training step takes, warm: nothing is evaluated, nothing is written.
 public struct StepTiming: Sendable {

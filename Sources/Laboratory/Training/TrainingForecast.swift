@@ -2,7 +2,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Tensors
-import Transformer
+import Models
 
 /// What trainings will cost, before they are run: a few steps of each are timed.
 public struct TrainingForecast {

@@ -4,7 +4,7 @@ import Foundation
 import Settings
 import Tasks
 import Tensors
-import Transformer
+import Models
 
 /// One training as a preset asks for it.
 public struct TrainingJob: Hashable, Sendable {

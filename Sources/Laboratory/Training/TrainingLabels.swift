@@ -1,4 +1,4 @@
-import Transformer
+import Models
 
 extension TrainingComparison {
   /// Names of trainings: the settings in which they differ, and no others.

@@ -2,7 +2,7 @@ import AttentionCore
 import Foundation
 import Settings
 import Tasks
-import Transformer
+import Models
 
 /// Trainings of a preset: `experiment: training`.
 ///

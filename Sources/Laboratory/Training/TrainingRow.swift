@@ -1,6 +1,6 @@
 import Basics
 import Foundation
-import Transformer
+import Models
 
 /// A row of `runs.csv`: one training, or one further evaluation of it. `TrainingRow+Schema.swift` says what each field
 /// means.

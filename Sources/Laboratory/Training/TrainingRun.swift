@@ -3,7 +3,7 @@ import Foundation
 import Settings
 import Tasks
 import Tensors
-import Transformer
+import Models
 
 /// Carries out one training: steps with progress, curves as they come, the final row.
 public struct TrainingRun {

@@ -3,7 +3,7 @@ import Basics
 import Foundation
 import Settings
 import Tasks
-import Transformer
+import Models
 
 /// The settings of one training by dotted path (`model.width`), and where each was written.
 public struct TrainingSettings: Sendable {

@@ -1,6 +1,6 @@
 import Basics
 import Settings
-import Transformer
+import Models
 
 /// The one number in which lines of a comparison differ, with accuracy over it: hashes, a window, a length; whole numbers, which have an axis.
 struct TrainingSweep {

@@ -1,0 +1,152 @@
+import AttentionCore
+import Tensors
+
+extension AttentionLayer {
+  /// y, with a residual added, and the way back. The gradient of the memory goes to the run's `Memory`.
+  ///
+  /// Rows that continue a sequence find its keys and values in the run's `SequenceStates`, which moves on behind them.
+  package func forward(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    let (merged, pullback) = try attend(x, run)
+    // Nothing holds a view of the state any more: it loses rows in place.
+    if !isCross { try run.decoding?.advance(self, by: x.shape[0]) }
+    let whole = Pullback { dy, residual in
+      try run.context.sum(residual, pullback(output.backward(dy, x: merged, run)))
+    }
+    return (try output.product(merged, adding: residual, run), whole)
+  }
+
+  /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
+  private func attend(_ x: Tensor, _ run: LayerRun) throws -> (merged: Tensor, pullback: Pullback) {
+    let context = run.context, batch = run.batch
+    let length = x.shape[0] / batch
+    let rotary = try rotary(first: run.first, count: length, run)
+    let projected = try input.product(x, run)
+    let query = try query(projected, batch: batch, rotary: rotary, first: run.first, run)
+    let (key, value) = try keyValue(projected, rotary: rotary, run)
+    let shape = try shape(
+      batch: batch, queries: length, keys: key.shape[2],
+      keyLengths: isCross ? run.memory?.lengths : run.lengths)
+    let plan = try run.planner.plan(attention, layer: name, shape: shape)
+    var inputs = Operands(query: query, key: key, value: value)
+    let own = try addOwn(to: &inputs, of: x, plan, rotary: rotary, run)
+    let forward = try plan.attend(inputs, in: context)
+    var merged = try context.empty([x.shape[0], heads * dim])
+    context.mergeHeads(forward.output, into: &merged)
+    guard run.isDifferentiated else { return (merged, .none) }
+    let pullback = Pullback { dMerged, residual in
+      let gradient = try forward.backward(
+        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), in: context)
+      try accumulateLearned(gradient, run)
+      return try context.sum(residual, backward(gradient, x: x, own, rotary: rotary, run))
+    }
+    return (merged, pullback)
+  }
+
+  /// Keys and values of all heads: of the memory, or of the rows behind those that came before them.
+  private func keyValue(
+    _ projected: Tensor, rotary: RotaryTable?, _ run: LayerRun
+  ) throws -> (key: Tensor, value: Tensor) {
+    if let memoryInput, let memory = run.memory {
+      func make() throws -> (key: Tensor, value: Tensor) {
+        try keyValue(memoryInput.product(memory.rows, run), batch: run.batch, rotary: nil, run)
+      }
+      return try run.decoding?.crossed(by: self, make) ?? make()
+    }
+    let (key, value) = try keyValue(
+      projected, column: heads * dim, batch: run.batch, rotary: rotary, first: run.first, run)
+    guard let decoding = run.decoding else { return (key, value) }
+    return (
+      try decoding.append(key, to: .key, of: self, in: run.context),
+      try decoding.append(value, to: .value, of: self, in: run.context)
+    )
+  }
+
+  /// Adds the operands of the variant's own; returns, for every group of them, what backward needs (`nil`: no row reads it).
+  private func addOwn(
+    to inputs: inout Operands, of x: Tensor, _ plan: any AttentionVariant, rotary: RotaryTable?,
+    _ run: LayerRun
+  ) throws -> [ProjectedOperands.Saved?] {
+    for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
+    return try projected.map { group in
+      if let decoding = run.decoding, !group.isOfQueries {
+        try continueKeys(group, decoding, of: x, plan, to: &inputs, rotary: rotary, run)
+        return nil
+      }
+      let rows = group.rows(of: plan)
+      guard rows?.isEmpty != true else { return nil }
+      let (product, saved) = try group.product(x, rows: rows, run)
+      for part in group.parts {
+        inputs[part.operand.name] = try group.operand(
+          part, of: product, layer: self, batch: run.batch, rotary: rotary, first: run.first, run)
+      }
+      return saved
+    }
+  }
+
+  /// Operands of a variant's own that have rows of k and v: the new ones behind those of earlier rows, for as long as a row
+  /// that reads them is still to come.
+  private func continueKeys(
+    _ group: ProjectedOperands, _ decoding: SequenceStates, of x: Tensor, _ plan: any AttentionVariant,
+    to inputs: inout Operands, rotary: RotaryTable?, _ run: LayerRun
+  ) throws {
+    let readers = group.parts.map { lastReader($0.operand.name) }
+    let last = readers.contains(nil) ? Int.max - 1 : readers.compactMap(\.self).max() ?? Int.max - 1
+    guard run.first <= last else { return }
+    let read = min(x.shape[0], last + 1 - run.first)
+    let (product, _) = try group.product(x.narrowed(axis: 0, to: 0..<read), rows: nil, run)
+    let isRead = group.rows(of: plan)?.isEmpty != true
+    for part in group.parts {
+      let new = try group.operand(
+        part, of: product, layer: self, batch: 1, rotary: rotary, first: run.first, run)
+      let all = try decoding.append(new, to: part.operand.name, of: self, in: run.context)
+      guard isRead else { continue }
+      inputs[part.operand.name] = try lengthened(all, to: plan.shape.keyLength, run.context)
+    }
+  }
+
+  /// Rows of zeros behind those that a row sees.
+  private func lengthened(_ x: Tensor, to rows: Int, _ context: ExecutionContext) throws -> Tensor {
+    let axis = x.rank - 2
+    guard x.shape[axis] < rows else { return x }
+    let heads = x.rank == 4 ? x : x.reshaped([1] + x.shape)
+    var buffer = try RowBuffer(heads, ledger: context.ledger)
+    try buffer.append(
+      context.zeros([heads.shape[0], heads.shape[1], rows - heads.shape[2], heads.shape[3]]))
+    return x.rank == 4 ? buffer.rows : buffer.rows.reshaped([1, rows, heads.shape[3]])
+  }
+
+  /// Adds the gradients of operands that are parameters.
+  private func accumulateLearned(_ gradient: Operands, _ run: LayerRun) throws {
+    for (operand, slot) in learned {
+      guard let d = gradient[operand.name] else { preconditionFailure("no gradient of \(operand.name)") }
+      run.context.accumulate(d.reshaped([slot.count]), into: &run.state.gradients, at: slot.offset)
+    }
+  }
+
+  /// The gradient of x from those of the operands; that of the memory goes there.
+  private func backward(
+    _ gradient: Operands, x: Tensor, _ own: [ProjectedOperands.Saved?], rotary: RotaryTable?,
+    _ run: LayerRun
+  ) throws -> Tensor {
+    let context = run.context
+    var dProjected = try context.empty([x.shape[0], input.weight.shape[0]])
+    mergeQuery(gradient.query, into: &dProjected, rotary: rotary, context)
+    if let memoryInput, let memory = run.memory {
+      var dSource = try context.empty([memory.rows.shape[0], memoryInput.weight.shape[0]])
+      mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, context)
+      let dx = try input.backward(dProjected, x: x, run)
+      try memory.add(memoryInput.backward(dSource, x: memory.rows, run), context)
+      return dx
+    }
+    mergeKeyValue(
+      gradient.key, gradient.value, into: &dProjected, column: heads * dim, rotary: rotary, context)
+    var dx = try input.backward(dProjected, x: x, run)
+    for (group, kept) in zip(projected, own) {
+      guard let kept else { continue }
+      try group.backward(gradient, kept, rotary: rotary, into: &dx, run)
+    }
+    return dx
+  }
+}

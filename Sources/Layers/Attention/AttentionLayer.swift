@@ -1,0 +1,103 @@
+import AttentionCore
+import RealModule
+import Settings
+import Tensors
+
+/// Multi-head attention: `y = concat_h(attend(x W_Qᵀ, m W_Kᵀ, m W_Vᵀ)_h)·W_Oᵀ`, m = x, or the memory in cross-attention.
+///
+/// x `[batch·length, width]`; W_Q `[heads·d, width]`, W_K and W_V `[keyHeads·d, width]`, W_O `[width, heads·d]`,
+/// d = width/heads. Any variant of the catalogue computes the middle. RoPE rotates q and k by their positions.
+///
+/// ALiBi adds `−slope_h·(i − j)` to the score. In causal attention `−slope·i` is the same for all keys of a row and
+/// cancels in the softmax, so one more element of q (`slope/scale`) and of k (`j`) gives the bias under any variant.
+package struct AttentionLayer: BranchLayer {
+  package let name: String
+  package let attention: LayerAttention
+  package let heads: Int
+  package let keyHeads: Int
+  package let dim: Int
+  package let isCausal: Bool
+  package let isCross: Bool
+  package let position: LayerConfiguration.Position
+  /// q, k and v of x; in cross-attention q alone.
+  package let input: Linear
+  /// k and v of the memory in cross-attention.
+  package let memoryInput: Linear?
+  package let output: Linear
+  /// What makes the operands of the variant's own that have rows: of q, then of k and v.
+  package let projected: [ProjectedOperands]
+  /// Its parameters: operands that are the same for every input.
+  package let learned: [(operand: Operand, slot: ParameterSlot)]
+  /// The last position whose row reads an operand of the variant's own; `nil`: there is no last one.
+  package let lastReader: @Sendable (Operand.Name) -> Int?
+
+  package init(
+    _ name: String, _ configuration: LayerConfiguration, attention: LayerAttention, isCausal: Bool,
+    isCross: Bool, operands: LayerOperands = .none, gain: Double, in layout: inout ParameterLayout
+  ) {
+    let width = configuration.width, bias = configuration.bias
+    (self.name, self.attention, self.isCausal, self.isCross) = (name, attention, isCausal, isCross)
+    heads = configuration.heads
+    keyHeads = configuration.effectiveKeyHeads
+    dim = configuration.headDim
+    position = isCross ? .none : configuration.position
+    let query = (name: name + ".query", output: heads * dim)
+    let keyValue = [
+      (name: name + ".key", output: keyHeads * dim), (name: name + ".value", output: keyHeads * dim),
+    ]
+    input = Linear(isCross ? [query] : [query] + keyValue, from: width, bias: bias, in: &layout)
+    memoryInput =
+      isCross ? Linear(keyValue, from: configuration.outputWidth, bias: bias, in: &layout) : nil
+    output = Linear(name + ".output", from: heads * dim, to: width, bias: bias, gain: gain, in: &layout)
+    var projected: [ProjectedOperands] = []
+    for ofQueries in [true, false] {
+      let group = ProjectedOperands(
+        operands.declared, ofQueries: ofQueries, layer: name, configuration, copying: input, in: &layout)
+      if let group { projected.append(group) }
+    }
+    self.projected = projected
+    learned = operands.declared.compactMap { operand in
+      guard case .learned(let initial) = operand.source else { return nil }
+      let slot = layout.add(
+        "\(name).\(operand.name)", configuration.extents(of: operand), .init(initial), decays: false)
+      return (operand, slot)
+    }
+    lastReader = operands.lastReader
+  }
+
+  /// The rotation of `count` positions from `first`, for layers that have one.
+  package func rotary(first: Int, count: Int, _ run: LayerRun) throws -> RotaryTable? {
+    switch position {
+    case .rope: try run.rotary(.half, dim: dim, first: first, count: count)
+    case .ropeInterleaved: try run.rotary(.interleaved, dim: dim, first: first, count: count)
+    default: nil
+    }
+  }
+
+  /// The slope of a head: 2^(−8h/H) for a power of two, else those of the next lower power and every other one of the
+  /// next higher (Press et al., 2022).
+  package static func slopes(heads: Int) -> [Float] {
+    func powers(_ count: Int) -> [Double] { (1...count).map { Double.exp2(-8 * Double($0) / Double(count)) } }
+    var lower = 1
+    while lower * 2 <= heads { lower *= 2 }
+    let extra = stride(from: 0, to: 2 * (heads - lower), by: 2).map { powers(2 * lower)[$0] }
+    return (powers(lower) + extra).map { Float($0) }
+  }
+
+  /// The sizes of one call.
+  package func shape(batch: Int, queries: Int, keys: Int, keyLengths: [Int]?) throws -> AttentionShape {
+    try AttentionShape(
+      batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queries, keyLength: keys,
+      headDim: position == .alibi ? dim + 1 : dim, valueDim: dim, isCausal: isCausal, keyLengths: keyLengths,
+      scale: 1 / Double(dim).squareRoot())
+  }
+}
+
+extension LayerRun {
+  /// A rotation table, made once for each length.
+  package func rotary(_ convention: RotaryTable.Convention, dim: Int, first: Int, count: Int) throws
+    -> RotaryTable
+  {
+    try planner.rotary(convention, dim: dim, first: first, count: count)
+  }
+}

@@ -1,0 +1,57 @@
+import AttentionCore
+import Basics
+import Settings
+import Tensors
+
+/// Configured variants by layer and shape: a plan is made once for each shape that occurs.
+package final class AttentionPlanner {
+  private struct Key: Hashable {
+    let layer: String
+    let attention: LayerAttention
+    let shape: AttentionShape
+  }
+
+  package let catalog: Catalog
+  package let key: RandomKey
+  private var plans: [Key: any AttentionVariant] = [:]
+  private struct RotaryKey: Hashable {
+    let convention: RotaryTable.Convention
+    let dim: Int, first: Int, count: Int
+  }
+  private var tables: [RotaryKey: RotaryTable] = [:]
+  package var waves: [[Int]: Tensor] = [:]
+
+  package init(catalog: Catalog, key: RandomKey) {
+    self.catalog = catalog
+    self.key = key
+  }
+
+  /// The variant of a layer at a shape; its random draws depend on the layer's name alone, so they are the same in
+  /// training and evaluation.
+  package func plan(_ attention: LayerAttention, layer: String, shape: AttentionShape)
+    throws(ConfigurationError)
+    -> any AttentionVariant
+  {
+    let entry = Key(layer: layer, attention: attention, shape: shape)
+    if let plan = plans[entry] { return plan }
+    // The model was checked at its longest sequence; this one may end before some of the positions that it names.
+    let settings = try catalog.fitted(attention.id, settings: attention.settings, to: shape)
+    let plan = try catalog.make(attention.id, settings: settings, shape: shape, key: key("attention")(layer))
+    // Padded batches bring a new shape each step: what is kept stays bounded.
+    if plans.count >= 256 { plans.removeAll() }
+    plans[entry] = plan
+    return plan
+  }
+
+  /// A rotation table, made once.
+  package func rotary(
+    _ convention: RotaryTable.Convention, dim: Int, first: Int, count: Int
+  ) throws(MemoryLimitExceeded) -> RotaryTable {
+    let entry = RotaryKey(convention: convention, dim: dim, first: first, count: count)
+    if let table = tables[entry] { return table }
+    let table = try RotaryTable(convention: convention, dim: dim, first: first, count: count)
+    if tables.count >= 64 { tables.removeAll() }
+    tables[entry] = table
+    return table
+  }
+}

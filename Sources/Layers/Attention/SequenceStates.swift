@@ -1,0 +1,49 @@
+import AttentionCore
+import Settings
+import Tensors
+
+/// What the attention layers of a model keep of one sequence that is being generated.
+package final class SequenceStates {
+  /// By layer.
+  private var states: [String: KeyValueState] = [:]
+  /// Keys and values of the memory, by cross-attention layer.
+  private var crossed: [String: (key: Tensor, value: Tensor)] = [:]
+
+  /// The empty states of a stack; `nil` when the attention of a layer can keep nothing, so that every token needs the whole
+  /// sequence.
+  /// - Throws: `ConfigurationError`.
+  package init?(of stack: Stack, in catalog: Catalog) throws(ConfigurationError) {
+    for sublayer in stack.sublayers {
+      guard case .attention(let layer) = sublayer.function, !layer.isCross else { continue }
+      guard let state = try catalog.state(of: layer.attention) else { return nil }
+      states[layer.name] = state
+    }
+  }
+
+  /// Bytes of all states.
+  package var byteCount: Int { states.values.reduce(0) { $0 + $1.byteCount } }
+
+  /// Adds the rows of new positions to the state of a layer; returns all rows that it holds.
+  func append(
+    _ rows: Tensor, to name: Operand.Name, of layer: AttentionLayer, in context: ExecutionContext
+  ) throws -> Tensor {
+    try states[layer.name]?.append(rows, to: name, in: context)
+    guard let all = states[layer.name]?[name] else { preconditionFailure("\(layer.name) has no state") }
+    return all
+  }
+
+  /// Moves the state of a layer on behind new positions.
+  func advance(_ layer: AttentionLayer, by positions: Int) throws {
+    try states[layer.name]?.advance(by: positions)
+  }
+
+  /// Keys and values of the memory, made once.
+  func crossed(
+    by layer: AttentionLayer, _ make: () throws -> (key: Tensor, value: Tensor)
+  ) rethrows -> (key: Tensor, value: Tensor) {
+    if let made = crossed[layer.name] { return made }
+    let made = try make()
+    crossed[layer.name] = made
+    return made
+  }
+}

@@ -1,0 +1,105 @@
+/// What the layers of a model have in common: sizes, norms, wiring, positions. Part of a model's configuration, which declares
+/// the settings.
+public struct LayerConfiguration: Hashable, Sendable {
+  /// What normalises.
+  public enum Norm: String, CaseIterable, Hashable, Sendable {
+    /// LayerNorm (Ba et al., 2016).
+    case layer
+    /// RMSNorm (Zhang and Sennrich, 2019).
+    case rms
+    /// BatchNorm over all tokens of a batch, with running moments for evaluation.
+    case batch
+  }
+  /// How the layers of a stack are wired.
+  public enum Residual: String, CaseIterable, Hashable, Sendable {
+    /// `x + f(norm(x))`, with a norm at the end.
+    case pre
+    /// `norm(x + f(x))`.
+    case post
+    /// Two streams, `y₁ = x₁ + f(norm(x₂))`, `y₂ = x₂ + g(norm(y₁))`, and a norm at the end: backward computes the
+    /// activations again, so that memory does not grow with depth (Reformer).
+    case reversible
+  }
+  /// What a reversible stack gives of its two streams.
+  public enum StreamJoin: String, CaseIterable, Hashable, Sendable {
+    /// `(y₁ + y₂)/2` (lucidrains' code).
+    case mean
+    /// Both beside each other, twice as wide (Hugging Face's code).
+    case concat
+  }
+  /// How positions enter.
+  public enum Position: String, CaseIterable, Hashable, Sendable {
+    /// Added sines and cosines, interleaved, base 10000.
+    case sinusoidal
+    /// An added learned table.
+    case learned
+    /// Rotated q and k, pairs (i, i + d/2).
+    case rope
+    /// Rotated q and k, pairs (2i, 2i + 1).
+    case ropeInterleaved = "rope-interleaved"
+    /// A bias −slope·(i − j) on the scores.
+    case alibi
+    /// Not at all.
+    case none
+  }
+  /// The feed-forward layer.
+  public enum FeedForwardKind: String, CaseIterable, Hashable, Sendable {
+    /// `W₂·max(W₁x, 0)`.
+    case relu
+    /// `W₂·GELU(W₁x)` with the error function.
+    case gelu
+    /// `W₂·GELU(W₁x)` with the tanh form.
+    case geluTanh = "gelu-tanh"
+    /// `W₂·(SiLU(W_g x)∘W_u x)`.
+    case swiglu
+  }
+
+  /// Token ids are below this.
+  public var vocabulary = 256
+  /// The longest sequence that a learned position table covers.
+  public var maximumLength = 1024
+  /// The width of the residual stream, d_model.
+  public var width = 128
+  /// Query heads.
+  public var heads = 4
+  /// Key and value heads; 0: as many as `heads`.
+  public var keyHeads = 0
+  /// The feed-forward layer's inner width; 0: 4·width.
+  public var hidden = 0
+  /// How positions enter.
+  public var position = Position.rope
+  /// The feed-forward layer.
+  public var feedForward = FeedForwardKind.gelu
+  /// What normalises.
+  public var norm = Norm.layer
+  /// How the layers are wired.
+  public var residual = Residual.pre
+  /// What a reversible stack gives of its two streams.
+  public var reversibleOutput = StreamJoin.mean
+  /// Rows that the feed-forward layer computes at a time; 0: all.
+  public var feedForwardChunk = 0
+  /// ε of the norms.
+  public var epsilon = 1e-5
+  /// The share of activations dropped in training.
+  public var dropout = 0.0
+  /// Whether linear layers have biases.
+  public var bias = true
+  /// Whether embeddings are multiplied by √width.
+  public var scaleEmbedding = true
+  /// Whether the embedding's sum is normalised (BERT).
+  public var embeddingNorm = false
+  /// Rows of a token-type table of which row 0 is added to every token (BERT has 2); 0: none.
+  public var tokenTypes = 0
+
+  /// The defaults.
+  public init() {}
+
+  /// The width of a head.
+  public var headDim: Int { width / heads }
+  /// The width of a stack's output.
+  public var outputWidth: Int { residual == .reversible && reversibleOutput == .concat ? 2 * width : width }
+  /// Key heads in force.
+  public var effectiveKeyHeads: Int { keyHeads == 0 ? heads : keyHeads }
+  /// The inner width in force.
+  public var effectiveHidden: Int { hidden == 0 ? 4 * width : hidden }
+}

@@ -1,0 +1,91 @@
+import Basics
+import RealModule
+import Tensors
+
+/// Tokens to vectors: `x_i = norm?(s·E[token_i] + P[i] + T[0])`, `[batch·length, width]`, s = √width or 1.
+///
+/// E `[vocabulary, width]`; P sines and cosines (`P[i, 2k] = sin(i/10000^(2k/width))`, cosine beside it), a learned table
+/// `[maximumLength, width]`, or nothing; T BERT's token-type table. Dropout follows.
+package struct Embedding: Sendable {
+  package let table: ParameterSlot
+  package let positions: ParameterSlot?
+  package let types: ParameterSlot?
+  package let norm: Normalization?
+  package let scale: Float
+  package let isSinusoidal: Bool
+  package let dropout: Double
+  package let name: String
+
+  package init(
+    _ name: String, _ configuration: LayerConfiguration, sharing shared: ParameterSlot?,
+    in layout: inout ParameterLayout, buffers: inout [BufferSlot]
+  ) {
+    let width = configuration.width
+    self.name = name
+    scale = configuration.scaleEmbedding ? Float(width).squareRoot() : 1
+    let deviation = configuration.scaleEmbedding ? 1 / Double(width).squareRoot() : 0.02
+    table =
+      shared
+      ?? layout.add("embedding.weight", [configuration.vocabulary, width], .normal(deviation), decays: true)
+    positions =
+      configuration.position == .learned
+      ? layout.add(name + ".weight", [configuration.maximumLength, width], .normal(0.02), decays: false) : nil
+    types =
+      configuration.tokenTypes > 0
+      ? layout.add(name + ".types.weight", [configuration.tokenTypes, width], .normal(0.02), decays: false)
+      : nil
+    norm =
+      configuration.embeddingNorm
+      ? Normalization(name + ".norm", configuration, in: &layout, buffers: &buffers) : nil
+    isSinusoidal = configuration.position == .sinusoidal
+    dropout = configuration.dropout
+  }
+
+  /// The rows of tokens, `[batch·length, width]`, and the way back, which ends here: tokens have no gradient.
+  package func forward(_ tokens: [Int32], _ run: LayerRun) throws -> (
+    output: Tensor, pullback: (Tensor) throws -> Void
+  ) {
+    let context = run.context
+    let length = tokens.count / run.batch
+    let rows = (0..<tokens.count).map { Int32(run.first + $0 % length) }
+    var x = try context.lookUp(tokens, in: run.weight(table), scale: scale)
+    if let positions { context.accumulate(try context.lookUp(rows, in: run.weight(positions)), into: &x) }
+    if isSinusoidal {
+      let waves = try run.planner.sinusoids(first: run.first, count: length, width: table.shape[1])
+      for sequence in 0..<run.batch { context.accumulate(waves, into: &x, at: sequence * waves.count) }
+    }
+    if let types {
+      let zeros = [Int32](repeating: 0, count: tokens.count)
+      context.accumulate(try context.lookUp(zeros, in: run.weight(types)), into: &x)
+    }
+    let (normal, normalPullback) = try norm.map { try $0.forward(x, run) } ?? (x, Pullback { dy, _ in dy })
+    let pullback = { (dy: Tensor) in
+      let d = try normalPullback(run.dropped(dy, dropout, name))
+      if let types { context.accumulateColumnSums(d, into: &run.state.gradients, at: types.offset) }
+      if let positions {
+        context.accumulateRows(d, at: rows, into: &run.state.gradients, at: positions.offset)
+      }
+      context.accumulateRows(d, at: tokens, scale: scale, into: &run.state.gradients, at: table.offset)
+    }
+    return (try run.dropped(normal, dropout, name), pullback)
+  }
+}
+
+extension AttentionPlanner {
+  /// Sines and cosines of positions `first ..< first + count`, `[count, width]`, made in Double once for each length.
+  package func sinusoids(first: Int, count: Int, width: Int) throws(MemoryLimitExceeded) -> Tensor {
+    let entry = [first, count, width]
+    if let table = waves[entry] { return table }
+    var values: [Float] = []
+    for position in first..<first + count {
+      for column in 0..<width {
+        let angle = Double(position) * Double.pow(10_000, -2 * Double(column / 2) / Double(width))
+        values.append(Float(column % 2 == 0 ? Double.sin(angle) : Double.cos(angle)))
+      }
+    }
+    let table = try Tensor(values, shape: [count, width])
+    if waves.count >= 64 { waves.removeAll() }
+    waves[entry] = table
+    return table
+  }
+}

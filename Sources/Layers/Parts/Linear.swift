@@ -1,0 +1,94 @@
+import Basics
+import Tensors
+
+/// A linear layer: `y = x·Wᵀ + b`, x `[rows, input]`, W `[output, input]`, b `[output]`.
+///
+/// Backward: `dW += dyᵀ·x`, `db += Σ dy`, `dx = dy·W`. 2·rows·input·output operations forward, twice that backward.
+package struct Linear: BranchLayer {
+  package let weight: ParameterSlot
+  package let bias: ParameterSlot?
+
+  /// `x·Wᵀ + b`, with a residual `[rows, output]` added, and the way back.
+  package func forward(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    let y = try product(x, adding: residual, run)
+    return (y, Pullback { dy, residual in try run.context.sum(residual, backward(dy, x: x, run)) })
+  }
+
+  /// `x·Wᵀ + b`, with a residual `[rows, output]` added.
+  package func product(_ x: Tensor, adding residual: Tensor? = nil, _ run: LayerRun) throws -> Tensor {
+    try run.context.matmul(
+      x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, adding: residual)
+  }
+
+  /// `z = x·Wᵀ + b` and `f(z)`.
+  package func forward(
+    _ x: Tensor, activating kind: Activation, _ run: LayerRun
+  ) throws -> (before: Tensor, after: Tensor) {
+    try run.context.matmul(
+      x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, activating: kind)
+  }
+
+  /// The gradient of x; adds those of W and b.
+  package func backward(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws -> Tensor {
+    try accumulateGradients(dy, x: x, run)
+    return try run.context.matmul(dy, .plain, run.weight(weight), .plain)
+  }
+
+  /// The gradient of z where `x = f(z)`: `(dy·W)∘f′(z)`.
+  package func backward(
+    _ dy: Tensor, x: Tensor, timesSlopeOf kind: Activation, at z: Tensor, _ run: LayerRun
+  ) throws -> Tensor {
+    try accumulateGradients(dy, x: x, run)
+    return try run.context.matmul(dy, .plain, run.weight(weight), .plain, timesSlopeOf: kind, at: z)
+  }
+
+  private func accumulateGradients(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws {
+    try run.context.gemm(
+      dy, .transposed, x, .plain, into: &run.state.gradients, at: weight.offset, accumulate: true,
+      rowSumsAt: bias?.offset)
+  }
+
+  /// Declares weight and bias under a name.
+  package init(
+    _ name: String, from input: Int, to output: Int, bias: Bool, gain: Double = 1,
+    in layout: inout ParameterLayout
+  ) {
+    weight = layout.add(
+      name + ".weight", [output, input], .normal(gain / Double(input).squareRoot()), decays: true)
+    self.bias = bias ? layout.add(name + ".bias", [output], .constant(0), decays: false) : nil
+  }
+
+  /// Several layers of one input as one product; the weights are neighbours, then the biases.
+  package init(
+    _ parts: [(name: String, output: Int)], from input: Int, bias: Bool, in layout: inout ParameterLayout
+  ) {
+    self.init(parts.map { ($0.name, $0.output, nil) }, from: input, bias: bias, copying: nil, in: &layout)
+  }
+
+  /// The same, some of which start as copies.
+  /// - Parameters:
+  ///   - parts: with the row of the source's output from which on they are copies; `nil`: they are drawn.
+  ///   - source: a layer of the same input and biases.
+  package init(
+    _ parts: [(name: String, output: Int, row: Int?)], from input: Int, bias: Bool, copying source: Linear?,
+    in layout: inout ParameterLayout
+  ) {
+    func copy(_ slot: ParameterSlot?, _ row: Int?, _ stride: Int) -> ParameterSlot.Initial? {
+      guard let slot, let row else { return nil }
+      return .copy(of: slot.offset + row * stride)
+    }
+    var weights: [ParameterSlot] = [], biases: [ParameterSlot] = []
+    for part in parts {
+      let initial = copy(source?.weight, part.row, input) ?? .normal(1 / Double(input).squareRoot())
+      weights.append(layout.add(part.name + ".weight", [part.output, input], initial, decays: true))
+    }
+    for part in parts where bias {
+      let initial = copy(source?.bias, part.row, 1) ?? .constant(0)
+      biases.append(layout.add(part.name + ".bias", [part.output], initial, decays: false))
+    }
+    weight = layout.fused(weights)
+    self.bias = bias ? layout.fused(biases) : nil
+  }
+}

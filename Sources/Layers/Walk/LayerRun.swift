@@ -1,0 +1,85 @@
+import Basics
+import Tensors
+
+/// One walk through the layers: what every one of them needs.
+package struct LayerRun {
+  package let state: ModelState
+  package let context: ExecutionContext
+  package let planner: AttentionPlanner
+  /// Whether dropout is on and BatchNorm uses the batch's own moments.
+  package let training: Bool
+  /// The root of this step's dropout choices.
+  package let key: RandomKey
+  /// Whether the way back is to be walked; if not, no block keeps that of the one below.
+  package var isDifferentiated = true
+  /// Whether the pass repeats one that was done: what a pass leaves behind (running moments) is left behind once.
+  package var isRepeated = false
+
+  /// Sequences.
+  package var batch = 1
+  /// Real tokens of every sequence; `nil`: all.
+  package var lengths: [Int]?
+  /// The position of the first row of every sequence.
+  package var first = 0
+  /// What cross-attention reads.
+  package var memory: Memory?
+  /// The sequence that the rows continue; `nil`: the rows are whole sequences.
+  package var decoding: SequenceStates?
+  /// Who hears what passes between the layers.
+  package var observer: LayerObserver?
+
+  /// A walk over one model's numbers.
+  package init(
+    state: ModelState, context: ExecutionContext, planner: AttentionPlanner, training: Bool, key: RandomKey
+  ) {
+    (self.state, self.context, self.planner) = (state, context, planner)
+    (self.training, self.key) = (training, key)
+  }
+
+  /// A parameter as a tensor; shares the flat array.
+  package func weight(_ slot: ParameterSlot) -> Tensor {
+    state.weights.narrowed(axis: 0, to: slot.range).reshaped(slot.shape)
+  }
+
+  /// The same walk over other sequences.
+  package func over(batch: Int, lengths: [Int]?) -> LayerRun {
+    var run = self
+    (run.batch, run.lengths) = (batch, lengths)
+    return run
+  }
+
+  /// The same walk without its way back.
+  package var withoutWayBack: LayerRun {
+    var run = self
+    run.isDifferentiated = false
+    return run
+  }
+
+  /// The rows that are no padding, as runs of rows of `[rows, width]`; `nil`: all.
+  package func validRows(of x: Tensor) -> [Range<Int>]? {
+    guard let lengths, batch > 0 else { return nil }
+    let length = x.shape[0] / batch
+    return lengths.enumerated().map { $0 * length..<$0 * length + min($1, length) }
+  }
+
+  /// Whether elements are dropped at all.
+  package func drops(_ probability: Double) -> Bool { training && probability > 0 }
+
+  /// Drops elements in training. The stream has a name, so the way back and a repeated pass make the same choices.
+  package func dropped(_ x: Tensor, _ probability: Double, _ name: String) throws -> Tensor {
+    drops(probability) ? try context.dropout(x, probability: probability, key: key(name)) : x
+  }
+
+  /// Layers on top of each other.
+  package func chain(_ layers: [any Layer], _ x: Tensor) throws -> (output: Tensor, pullback: Pullback) {
+    let pullbacks = PullbackChain()
+    var x = x
+    for layer in layers {
+      let (y, pullback) = try layer.forward(x, self)
+      x = y
+      if isDifferentiated { pullbacks.append(pullback) }
+    }
+    let context = context
+    return (x, Pullback { dy, residual in try context.sum(residual, pullbacks.walk(dy)) })
+  }
+}

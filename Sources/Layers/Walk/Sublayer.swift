@@ -1,0 +1,79 @@
+import Tensors
+
+/// One residual step: `x + drop(f(norm(x)))` (pre) or `norm(x + drop(f(x)))` (post), f attention or feed-forward; in a
+/// reversible stack `a + drop(f(norm(b)))` of two streams a and b.
+package struct Sublayer: Layer {
+  package enum Function: Sendable {
+    case attention(AttentionLayer)
+    case feedForward(FeedForward)
+  }
+
+  package let function: Function
+  /// f as it is run.
+  package let layer: any BranchLayer
+  package let norm: Normalization
+  package let residual: LayerConfiguration.Residual
+  package let dropout: Double
+  /// Names this sublayer's dropout stream.
+  package let name: String
+
+  package init(
+    _ name: String, _ function: Function, norm: Normalization, _ configuration: LayerConfiguration
+  ) {
+    (self.name, self.function, self.norm) = (name, function, norm)
+    (residual, dropout) = (configuration.residual, configuration.dropout)
+    layer =
+      switch function {
+      case .attention(let layer): layer
+      case .feedForward(let layer): Chunked(layer: layer, rows: configuration.feedForwardChunk)
+      }
+  }
+
+  package func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+    guard residual == .post else {
+      let (y, pullback) = try branch(x, adding: x, run)
+      return (y, Pullback { dy, more in try run.context.sum(more, pullback(dy, adding: dy)) })
+    }
+    let (sum, pullback) = try dropped(x, adding: x, run)
+    let (y, normPullback) = try norm.forward(sum, run)
+    let whole = Pullback { dy, more in
+      let d = try normPullback(dy)
+      return try run.context.sum(more, pullback(d, adding: d))
+    }
+    return (y, whole)
+  }
+
+  /// `residual + drop(f(norm(x)))`, and the way back of the branch.
+  package func branch(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    let (entry, normPullback) = try norm.forward(x, run)
+    let (y, pullback) = try dropped(entry, adding: residual, run)
+    return (y, Pullback { dy, residual in try normPullback(pullback(dy), adding: residual) })
+  }
+
+  /// `residual + drop(f(x))`, and the way back of `drop(f(x))`.
+  private func dropped(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    // The last product of f makes the sum, unless somebody wants what comes before it.
+    guard run.drops(dropout) || run.observer != nil else {
+      return try layer.forward(x, adding: residual, run)
+    }
+    let (y, pullback) = try layer.forward(x, run)
+    run.observer?.branch(self, read: x, gave: y)
+    let sum = try run.context.sum(residual, run.dropped(y, dropout, name))
+    return (sum, Pullback { dy, residual in try pullback(run.dropped(dy, dropout, name), adding: residual) })
+  }
+}
+
+/// One block: attention, cross-attention (in the decoder of an encoder–decoder) and feed-forward.
+package struct Block: Layer {
+  package let sublayers: [Sublayer]
+
+  package func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+    let (y, pullback) = try run.chain(sublayers, x)
+    run.observer?.stream(y)
+    return (y, pullback)
+  }
+}

@@ -1,0 +1,150 @@
+import AttentionCore
+import Layers
+import Settings
+import Tensors
+
+/// The shape of a Transformer, declared once for YAML, `--set`, checkpoints and the CSV.
+@dynamicMemberLookup
+public struct ModelConfiguration: ParameterSet {
+  /// Which stacks there are.
+  public enum Kind: String, CaseIterable, Hashable, Sendable {
+    /// Causal blocks (GPT-like).
+    case decoder
+    /// Bidirectional blocks (BERT-like).
+    case encoder
+    /// Bidirectional blocks read the source, causal blocks with cross-attention write the target.
+    case encoderDecoder = "encoder-decoder"
+  }
+
+  /// Which stacks there are.
+  public var kind = Kind.decoder
+  /// What its layers have in common; its settings read as the model's own.
+  public var layer = LayerConfiguration()
+  /// Blocks (of the decoder, where there are two stacks).
+  public var layers = 4
+  /// Blocks of the encoder of an encoder–decoder; 0: as many as `layers`.
+  public var encoderLayers = 0
+  /// The attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
+  public var attention = "full"
+  /// Whether the output uses the embedding's weights.
+  public var tied = true
+  /// Classes of a classification head on the mean of the encoder's outputs; 0: a token at every position.
+  public var classes = 0
+  /// The seed of the initial weights and of the attention patterns.
+  public var seed = 1
+
+  /// The defaults.
+  public init() {}
+
+  /// All parameters, in the order in which they are shown.
+  public static let parameters: [Parameter<ModelConfiguration>] = [
+    .choice("kind", \.kind, help: "which stacks there are"),
+    .integer(
+      "vocabulary", \.layer.vocabulary, in: 2...1_000_000, unit: "tokens", help: "token ids are below this"),
+    .integer(
+      "maximumLength", \.layer.maximumLength, in: 1...4_194_304, unit: "tokens", help: "the longest sequence"),
+    .integer("width", \.layer.width, in: 1...65_536, help: "the width of the residual stream, d_model"),
+    .integer("layers", \.layers, in: 1...1000, help: "blocks (of the decoder, where there are two stacks)"),
+    .integer("encoderLayers", \.encoderLayers, in: 0...1000, help: "blocks of the encoder; 0: as layers"),
+    .integer("heads", \.layer.heads, in: 1...1024, help: "query heads; divides width"),
+    .integer(
+      "keyHeads", \.layer.keyHeads, in: 0...1024, help: "key and value heads; divides heads; 0: as heads"),
+    .integer(
+      "hidden", \.layer.hidden, in: 0...262_144, help: "the feed-forward layer's inner width; 0: 4·width"),
+    .text("attention", \.attention, help: "the layers' attention in turn: sliding-window(left=63) x3, full"),
+    .choice("position", \.layer.position, help: "how positions enter"),
+    .choice("feedForward", \.layer.feedForward, help: "the feed-forward layer"),
+    .choice("norm", \.layer.norm, help: "what normalises"),
+    .choice(
+      "residual", \.layer.residual,
+      help: "norm before or after the residual sum, or two streams whose memory does not grow with depth"),
+    .choice(
+      "reversibleOutput", \.layer.reversibleOutput,
+      help: "what a reversible stack gives of its two streams; concat: twice the width, needs tied=false"),
+    .integer(
+      "feedForwardChunk", \.layer.feedForwardChunk, in: 0...(1 << 30), unit: "rows",
+      help: "rows that feed-forward computes at a time, and again on the way back; 0: all"),
+    .real("epsilon", \.layer.epsilon, in: 0...1, help: "ε of the norms"),
+    .real("dropout", \.layer.dropout, in: 0...0.99, help: "the share of activations dropped in training"),
+    .flag("bias", \.layer.bias, help: "whether linear layers have biases"),
+    .flag("tied", \.tied, help: "whether the output uses the embedding's weights"),
+    .flag("scaleEmbedding", \.layer.scaleEmbedding, help: "whether embeddings are multiplied by √width"),
+    .flag("embeddingNorm", \.layer.embeddingNorm, help: "whether the embedding's sum is normalised (BERT)"),
+    .integer("tokenTypes", \.layer.tokenTypes, in: 0...16, help: "rows of a token-type table (BERT: 2)"),
+    .integer("classes", \.classes, in: 0...100_000, help: "classes of a classification head; 0: none"),
+    .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
+  ]
+
+  /// Names that older files use.
+  public static let formerNames = ["placement": "residual"]
+
+  /// A setting of the layers.
+  public subscript<Value>(dynamicMember path: WritableKeyPath<LayerConfiguration, Value>) -> Value {
+    get { layer[keyPath: path] }
+    set { layer[keyPath: path] = newValue }
+  }
+  /// What follows from settings of the layers.
+  public subscript<Value>(dynamicMember path: KeyPath<LayerConfiguration, Value>) -> Value {
+    layer[keyPath: path]
+  }
+  /// Blocks whose activations a training step keeps until it comes back to them.
+  public var storedBlocks: Int { layer.residual == .reversible ? 1 : layers }
+  /// Encoder blocks in force.
+  public var effectiveEncoderLayers: Int {
+    switch kind {
+    case .decoder: 0
+    case .encoder: layers
+    case .encoderDecoder: encoderLayers == 0 ? layers : encoderLayers
+    }
+  }
+  /// Decoder blocks in force.
+  public var effectiveDecoderLayers: Int { kind == .encoder ? 0 : layers }
+
+  /// Checks what depends on several parameters; nothing is allocated before this passed.
+  /// - Throws: `ConfigurationError`.
+  public func validate(in catalog: Catalog) throws(ConfigurationError) {
+    func require(_ holds: Bool, _ field: String, _ value: some Sendable, _ allowed: String)
+      throws(ConfigurationError)
+    {
+      if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
+    }
+    // A configuration may come from elsewhere than settings: nothing is multiplied before its numbers are in range.
+    for parameter in Self.parameters {
+      var copy = self
+      try parameter.assign(parameter.get(self), to: &copy)
+    }
+    try require(layer.width % layer.heads == 0, "heads", layer.heads, "a divisor of the width \(layer.width)")
+    try require(
+      layer.heads % layer.effectiveKeyHeads == 0, "keyHeads", layer.keyHeads,
+      "a divisor of the \(layer.heads) heads, or 0")
+    let rotary = layer.position == .rope || layer.position == .ropeInterleaved
+    try require(
+      !rotary || layer.headDim % 2 == 0, "position", layer.position.rawValue,
+      "an even head width for RoPE (width/heads is \(layer.headDim))")
+    try require(
+      layer.position != .alibi || kind == .decoder, "position", layer.position.rawValue,
+      "alibi only in a decoder; another here")
+    try require(
+      classes == 0 || kind == .encoder, "classes", classes, "0 unless kind is encoder")
+    try require(
+      layer.outputWidth == layer.width || classes > 0 || !tied, "reversibleOutput",
+      layer.reversibleOutput.rawValue,
+      "mean, or concat with tied=false (concat is twice as wide as the embedding)")
+    for attention in try layerAttention() {
+      let shape = try AttentionShape(
+        queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,
+        headDim: layer.headDim,
+        isCausal: kind != .encoder)
+      // Ranges and names are checked against the longest shape; a plan for it is not built.
+      try catalog.check(attention.id, settings: attention.settings, for: shape)
+    }
+    try checkOperands(in: catalog)
+  }
+
+  /// The attention of every layer, the list repeated as often as needed.
+  /// - Throws: `ConfigurationError`.
+  public func layerAttention() throws(ConfigurationError) -> [LayerAttention] {
+    let pattern = try LayerAttention.parse(attention)
+    return (0..<max(layers, effectiveEncoderLayers)).map { pattern[$0 % pattern.count] }
+  }
+}

@@ -1,0 +1,154 @@
+import RealModule
+import Settings
+import Tensors
+
+/// How far a trained model's outputs move when its attention is replaced and nothing else.
+///
+/// Relative errors are ‖swapped − original‖₂/‖original‖₂ over all tokens. The divergence is
+/// KL(p_original ‖ p_swapped) in nats a token; agreement is the share of tokens whose likeliest prediction stays.
+public struct AttentionSwap: Sendable {
+  /// One block.
+  public struct Layer: Hashable, Sendable {
+    /// The block, from 0.
+    public let layer: Int
+    /// The variant in it after the swap.
+    public let attention: String
+    /// Of the attention sublayer's own output, both fed with what the original model feeds it.
+    public let attentionError: Double
+    /// Of the hidden state after the block, with the swap in all blocks below as well.
+    public let stateError: Double
+  }
+
+  /// The blocks in order.
+  public let layers: [Layer]
+  /// Of the last hidden state, after the last norm.
+  public let finalError: Double
+  /// Of the logits; `nil` when the checkpoint cannot predict.
+  public let logitsError: Double?
+  /// The mean over tokens, in nats.
+  public let divergenceMean: Double?
+  /// The largest of a token, in nats.
+  public let divergenceLargest: Double?
+  /// In 0 … 1.
+  public let agreement: Double?
+  /// The mean loss of next-token prediction before and after, in nats a token; decoders only.
+  public let losses: (original: Double, swapped: Double)?
+  /// The swapped model's hidden states `[layers + 1, batch, length, width]`.
+  public let states: Tensor
+  /// The swapped model's logits `[batch, length, vocabulary]`.
+  public let logits: Tensor?
+
+  /// Runs both models on the same tokens.
+  /// - Parameter attention: the attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
+  /// - Throws: `ConfigurationError`, `SafetensorsError`; what attention throws.
+  public init(_ original: PretrainedModel, attention: String, on input: ModelInput) throws {
+    let swapped = try original.replacingAttention(attention)
+    let before = try original.trace(input), after = try swapped.trace(input)
+    let local = try swapped.attentionOutputs(for: before, input)
+    let valid = AttentionSwap.validRows(input)
+    func error(_ a: Tensor, _ b: Tensor) -> Double {
+      AttentionSwap.relativeError(of: b, from: a, rows: valid)
+    }
+    let names = try swapped.model.configuration.layerAttention()
+    layers = before.attentionOutputs.indices.map { layer in
+      Layer(
+        layer: layer, attention: names[layer].description,
+        attentionError: error(before.attentionOutputs[layer], local[layer]),
+        stateError: error(before.states[layer + 1], after.states[layer + 1]))
+    }
+    finalError = error(before.final, after.final)
+    let batch = input.batch, length = input.length, width = original.model.configuration.width
+    states = try Tensor(
+      after.states.flatMap { $0.array() }, shape: [after.states.count, batch, length, width])
+    guard let p = before.logits, let q = after.logits else {
+      (logitsError, divergenceMean, divergenceLargest, agreement, losses, logits) = (
+        nil, nil, nil, nil, nil, nil
+      )
+      return
+    }
+    logits = q.reshaped([batch, length, original.model.configuration.vocabulary])
+    logitsError = error(p, q)
+    let comparison = PredictionComparison(p, q, rows: valid)
+    divergenceMean = comparison.divergenceMean
+    divergenceLargest = comparison.divergenceLargest
+    agreement = comparison.agreement
+    losses =
+      original.model.configuration.kind == .decoder && length > 1
+      ? (
+        comparison.loss(p, of: input), comparison.loss(q, of: input)
+      ) : nil
+  }
+
+  private static func validRows(_ input: ModelInput) -> [Int] {
+    (0..<input.tokens.count).filter { input.isReal($0) }
+  }
+
+  private static func relativeError(of b: Tensor, from a: Tensor, rows: [Int]) -> Double {
+    let width = a.shape[1]
+    var difference = 0.0, size = 0.0
+    a.withUnsafePointer { a in
+      b.withUnsafePointer { b in
+        for row in rows {
+          for index in row * width..<(row + 1) * width {
+            let x = Double(a[index]), gap = Double(b[index]) - x
+            difference += gap * gap
+            size += x * x
+          }
+        }
+      }
+    }
+    return size == 0 ? (difference == 0 ? 0 : .infinity) : (difference / size).squareRoot()
+  }
+}
+
+/// Two sets of logits `[rows, vocabulary]`, compared row by row in Double.
+struct PredictionComparison {
+  private(set) var divergenceMean = 0.0
+  private(set) var divergenceLargest = 0.0
+  private(set) var agreement = 0.0
+
+  init(_ p: Tensor, _ q: Tensor, rows: [Int]) {
+    let vocabulary = p.shape[1]
+    var agreed = 0
+    p.withUnsafePointer { p in
+      q.withUnsafePointer { q in
+        for row in rows {
+          let a = UnsafeBufferPointer(start: p + row * vocabulary, count: vocabulary)
+          let b = UnsafeBufferPointer(start: q + row * vocabulary, count: vocabulary)
+          let (sumA, bestA) = PredictionComparison.logSumExp(a),
+            (sumB, bestB) = PredictionComparison.logSumExp(b)
+          var divergence = 0.0
+          for token in 0..<vocabulary {
+            let logP = Double(a[token]) - sumA
+            divergence += Double.exp(logP) * (logP - (Double(b[token]) - sumB))
+          }
+          divergenceMean += max(0, divergence) / Double(rows.count)
+          divergenceLargest = max(divergenceLargest, divergence)
+          agreed += bestA == bestB ? 1 : 0
+        }
+      }
+    }
+    agreement = Double(agreed) / Double(rows.count)
+  }
+
+  /// The mean of −log p of every next real token, in nats.
+  func loss(_ logits: Tensor, of input: ModelInput) -> Double {
+    let vocabulary = logits.shape[1], tokens = input.tokens, length = input.length
+    var sum = 0.0, count = 0.0
+    logits.withUnsafePointer { logits in
+      for row in tokens.indices where row % length != length - 1 && input.isReal(row + 1) {
+        let values = UnsafeBufferPointer(start: logits + row * vocabulary, count: vocabulary)
+        sum += PredictionComparison.logSumExp(values).0 - Double(values[Int(tokens[row + 1])])
+        count += 1
+      }
+    }
+    return sum / count
+  }
+
+  private static func logSumExp(_ values: UnsafeBufferPointer<Float>) -> (Double, Int) {
+    var best = 0
+    for index in values.indices where values[index] > values[best] { best = index }
+    let top = Double(values[best])
+    return (top + Double.log(values.reduce(0.0) { $0 + Double.exp(Double($1) - top) }), best)
+  }
+}

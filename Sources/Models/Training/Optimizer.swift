@@ -1,0 +1,127 @@
+import AttentionCore
+import Basics
+import Layers
+import Settings
+import Tensors
+
+/// The moments of AdamW or the momentum of SGD, over a model's flat parameters.
+struct OptimizerState {
+  var first: Tensor
+  var second: Tensor?
+
+  init(_ configuration: TrainingConfiguration, count: Int) throws(MemoryLimitExceeded) {
+    first = try Tensor(zeros: [count])
+    second = configuration.optimizer == .adamw ? try Tensor(zeros: [count]) : nil
+  }
+
+  /// Whether all moments are finite numbers. - Complexity: O(parameters).
+  var isFinite: Bool {
+    [first, second].compactMap(\.self).allSatisfy { moments in
+      moments.withUnsafePointer { values in (0..<moments.count).allSatisfy { values[$0].isFinite } }
+    }
+  }
+
+  /// One step from the model's gradients; returns their norm before clipping. Weight decay touches matrices only.
+  mutating func apply(
+    _ configuration: TrainingConfiguration, step: Int, to model: TransformerModel
+  ) throws -> Double {
+    let norm = try model.gradientNorm()
+    let factor = configuration.clip > 0 && norm > configuration.clip ? configuration.clip / norm : 1
+    // Beyond 2⁶³ a square overflows, and an infinite second moment would stop its weight for ever.
+    guard norm.isFinite, second == nil || norm * factor < 0x1p63 else {
+      throw TrainingDiverged(step: step, what: "gradients or their squares")
+    }
+    let rate = configuration.learningRate(at: step, width: model.configuration.width)
+    let context = model.context
+    for (range, decays) in model.layout.decayRanges {
+      let decay = decays ? configuration.weightDecay : 0
+      if second != nil {
+        // Taken out and put back, so that the buffer has one owner while it is written.
+        guard var moments = second.take() else { continue }
+        context.adamW(
+          &model.state.weights, gradients: model.state.gradients, first: &first, second: &moments,
+          range: range,
+          decay: decay,
+          .init(
+            learningRate: rate, beta1: configuration.beta1, beta2: configuration.beta2,
+            epsilon: configuration.adamEpsilon, step: step, gradientFactor: factor))
+        second = moments
+      } else {
+        context.sgd(
+          &model.state.weights, gradients: model.state.gradients, momentum: &first, range: range,
+          learningRate: rate,
+          momentum: configuration.momentum, decay: decay, gradientFactor: factor)
+      }
+    }
+    return norm
+  }
+}
+
+/// Training whose attention scores, loss, gradients (for AdamW their squares too) or weights are no longer finite.
+public struct TrainingDiverged: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The step at which it was seen; `nil`: after the last.
+  public let step: Int?
+  /// What is not finite: `attention scores`, `gradients`, `weights`, `training loss`.
+  public let what: String
+
+  /// Creates the error.
+  public init(step: Int?, what: String) { (self.step, self.what) = (step, what) }
+
+  /// One line.
+  public var description: String {
+    let place = step.map { " of step \($0)" } ?? " at the end"
+    return "training diverged: the \(what)\(place) \(what.hasSuffix("loss") ? "is" : "are") not finite; "
+      + "a lower learningRate or a clip helps"
+  }
+}
+
+extension TransformerModel {
+  /// One optimiser step from the mean of the gradients of `accumulation` passes.
+  /// - Parameters:
+  ///   - step: its number, from 1; decides the learning rate and the dropout.
+  ///   - input: the rows of a pass; called with `(step − 1)·accumulation + pass`.
+  /// - Returns: the loss over all passes, and the norm of the gradients before clipping.
+  /// - Throws: `TrainingDiverged`; what the task and attention throw.
+  func advance(
+    _ configuration: TrainingConfiguration, step: Int, _ optimizer: inout OptimizerState,
+    input: (Int) throws -> ModelInput
+  ) throws -> (loss: CrossEntropy, gradientNorm: Double) {
+    clearGradients()
+    var loss = CrossEntropy()
+    for pass in 0..<configuration.accumulation {
+      let number = (step - 1) * configuration.accumulation + pass
+      do {
+        loss =
+          loss
+          + (try accumulateGradients(
+            input(number), smoothing: configuration.labelSmoothing,
+            factor: 1 / Double(configuration.accumulation),
+            key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number)))
+      } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
+    }
+    guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "training loss") }
+    return (loss, try optimizer.apply(configuration, step: step, to: self))
+  }
+
+  /// All steps of a training on the same rows, for comparison with other frameworks.
+  /// - Parameter configuration: `accumulation` cuts the rows into as many passes; batches and evaluations are not used.
+  /// - Returns: the mean loss of every step, before it.
+  /// - Throws: `ConfigurationError` when the rows cannot be cut so; `TrainingDiverged`; what attention throws.
+  public func fit(_ input: ModelInput, _ configuration: TrainingConfiguration) throws -> [Double] {
+    let passes = configuration.accumulation
+    guard input.batch % passes == 0 else {
+      throw ConfigurationError(
+        field: "accumulation", value: "\(passes)", allowed: "a divisor of the \(input.batch) rows")
+    }
+    let rows = input.batch / passes
+    var optimizer = try OptimizerState(configuration, count: layout.count)
+    let losses = try (1...configuration.steps).map { step in
+      try advance(configuration, step: step, &optimizer) { number in
+        let first = number % passes * rows
+        return input.rows(first..<first + rows)
+      }.loss.mean
+    }
+    guard isFinite else { throw TrainingDiverged(step: nil, what: "weights") }
+    return losses
+  }
+}

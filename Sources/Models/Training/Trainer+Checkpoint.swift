@@ -1,0 +1,145 @@
+import ArrayFiles
+import AttentionCore
+import Foundation
+import Layers
+import Settings
+import Tasks
+import Tensors
+
+extension Trainer {
+  /// Writes model, moments and counters into one file, whole or not at all.
+  /// - Throws: `SafetensorsError`; `TrainingDiverged` when a weight is not finite: an earlier file stays as it is.
+  public func save(to path: String) throws {
+    guard model.isFinite else { throw TrainingDiverged(step: step, what: "weights") }
+    guard optimizer.isFinite else { throw TrainingDiverged(step: step, what: "moments of the optimiser") }
+    var tensors = model.namedWeights()
+    tensors["optimizer.first"] = optimizer.first
+    if let second = optimizer.second { tensors["optimizer.second"] = second }
+    var metadata = model.metadata
+    for (name, value) in configuration.settings { metadata["training.\(name)"] = "\(value)" }
+    metadata["task"] = task.card.id
+    metadata["task.configuration"] = task.configurationSummary
+    metadata["task.text"] = task.text?.fingerprint
+    metadata["state.step"] = "\(step)"
+    metadata["state.tokens"] = "\(tokens)"
+    metadata["state.bestLoss"] = bits(bestLoss)
+    metadata["state.evaluationsWithoutBetter"] = "\(evaluationsWithoutBetter)"
+    metadata["state.running"] = [bits(running.sum), "\(running.rows)", "\(running.correct)"].joined(
+      separator: " ")
+    metadata["state.evaluations"] = evaluations.map {
+      [
+        "\($0.step)", "\($0.tokens)", bits($0.trainLoss), bits($0.validationLoss),
+        bits($0.validationAccuracy),
+      ]
+      .joined(separator: " ")
+    }.joined(separator: ";")
+    try Safetensors(tensors: tensors, metadata: metadata).write(to: path)
+  }
+
+  /// Continues from a file that `save` wrote.
+  /// - Throws: `SafetensorsError` when it belongs to another model, task, text or training; nothing is changed then.
+  public func resume(from path: String) throws {
+    let file = try Safetensors(contentsOf: path)
+    let metadata = try ModelConfiguration.current(file.metadata, in: model.catalog)
+    var expected = model.metadata
+    let free: Set = configuration.schedule == .cosine ? [] : ["steps"]
+    for (name, value) in configuration.settings where !free.contains(name) {
+      expected["training.\(name)"] = "\(value)"
+    }
+    expected["task"] = task.card.id
+    expected["task.configuration"] = task.configurationSummary
+    // A setting that an older file does not name had the meaning of today's default.
+    let defaults = ModelConfiguration().settings
+    for (name, value) in expected.sorted(by: { $0.key < $1.key })
+    where (metadata[name] ?? defaults[name.hasPrefix("model.") ? String(name.dropFirst(6)) : ""]?.description)
+      != value
+    {
+      throw SafetensorsError(
+        path: path,
+        problem: "the checkpoint has \(name) = \(metadata[name] ?? "nothing"); this run has \(value)")
+    }
+    // Files of before texts were marked have no mark.
+    if let text = task.text, let mark = metadata["task.text"], mark != text.fingerprint {
+      throw SafetensorsError(
+        path: path,
+        problem: "the checkpoint was trained on another text: \(text.path) has changed since "
+          + "(hash \(mark), now \(text.fingerprint)); training on would mix the two")
+    }
+    func state(_ name: String) throws -> String {
+      guard let text = metadata["state.\(name)"] else {
+        throw SafetensorsError(
+          path: path, problem: "no state.\(name): the file is a model without its training")
+      }
+      return text
+    }
+    func number(_ name: String) throws -> Int {
+      let text = try state(name)
+      guard let value = Int(text), Trainer.counts.contains(value) else {
+        throw SafetensorsError(
+          path: path,
+          problem: "state.\(name) is \(text); a whole number from 0 to \(Trainer.counts.upperBound) expected")
+      }
+      return value
+    }
+    let moments = [model.layout.count]
+    let first = try file.finiteTensor("optimizer.first", shape: moments, path: path)
+    let second =
+      optimizer.second == nil ? nil : try file.finiteTensor("optimizer.second", shape: moments, path: path)
+    let counters = (
+      step: try number("step"), tokens: try number("tokens"), without: try number("evaluationsWithoutBetter"),
+      best: real(try state("bestLoss")), running: try state("running").split(separator: " ").map(String.init),
+      evaluations: try state("evaluations").split(separator: ";")
+    )
+    guard counters.running.count == 3, let rows = Int(counters.running[1]), Trainer.counts.contains(rows),
+      let correct = Int(counters.running[2]), (0...rows).contains(correct)
+    else {
+      throw SafetensorsError(path: path, problem: "state.running is torn")
+    }
+    let evaluations = try counters.evaluations.map { line in
+      let parts = line.split(separator: " ").map(String.init)
+      guard parts.count == 5, let step = Int(parts[0]), let tokens = Int(parts[1]),
+        Trainer.counts.contains(step), Trainer.counts.contains(tokens)
+      else { throw SafetensorsError(path: path, problem: "state.evaluations is torn") }
+      return Evaluation(
+        step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
+        validationAccuracy: real(parts[4]))
+    }
+    try model.setWeights(file, path: path)
+    optimizer.first = first
+    optimizer.second = second
+    (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
+    bestLoss = counters.best
+    running = CrossEntropy(sum: real(counters.running[0]), rows: rows, correct: correct)
+    self.evaluations = evaluations
+  }
+
+  /// What a counter of steps, tokens or rows can come to; sums of two such numbers are whole numbers still.
+  static let counts = 0...(1 << 53)
+
+  /// A number as its bits: a decimal form could round.
+  private func bits(_ value: Double) -> String { String(value.bitPattern, radix: 16) }
+  private func real(_ text: String) -> Double {
+    UInt64(text, radix: 16).map { Double(bitPattern: $0) } ?? .nan
+  }
+}
+
+extension TransformerModel {
+  /// Writes the model alone, for other programs and `attnlab forward`.
+  /// - Throws: `SafetensorsError`; `TrainingDiverged` when a weight is not finite: an earlier file stays as it is.
+  public func save(to path: String) throws {
+    guard isFinite else { throw TrainingDiverged(step: nil, what: "weights") }
+    try Safetensors(tensors: namedWeights(), metadata: metadata).write(to: path)
+  }
+
+  /// Reads a model, or the model of a training checkpoint.
+  /// - Throws: `SafetensorsError`, `ConfigurationError`.
+  public convenience init(
+    contentsOf path: String, catalog: Catalog, context: ExecutionContext = .recycling()
+  ) throws {
+    let file = try Safetensors(contentsOf: path).renamed(path: path, CheckpointNames.withoutWrappers)
+    let configuration = try ModelConfiguration(metadata: file.metadata, path: path, in: catalog)
+    try self.init(configuration, catalog: catalog, context: context) { layout, buffers in
+      try layout.values(in: file, buffers, configuration, path: path)
+    }
+  }
+}

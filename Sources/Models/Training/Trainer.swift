@@ -1,0 +1,212 @@
+import AttentionCore
+import Basics
+import Layers
+import Settings
+import Tasks
+import Tensors
+
+/// Trains a model on a task: steps, evaluations, early stop, checkpoints that resume to the same bits.
+///
+/// Everything random is a function of (seed, step): batch number `step·accumulation + pass` of the training split, dropout
+/// from the key of the pass. A resumed run therefore equals an uninterrupted one bit for bit.
+public final class Trainer {
+  /// The model.
+  public let model: TransformerModel
+  /// Where examples come from.
+  public let task: any SequenceTask
+  /// How it is trained.
+  public let configuration: TrainingConfiguration
+  /// Optimiser steps done.
+  public internal(set) var step = 0
+  /// Tokens read in training (targets' side), padding included.
+  public internal(set) var tokens = 0
+  /// The lowest validation loss so far.
+  public internal(set) var bestLoss = Double.infinity
+  /// Evaluations since then.
+  public internal(set) var evaluationsWithoutBetter = 0
+  /// The evaluations of this run, resumed ones included.
+  public internal(set) var evaluations: [Evaluation] = []
+  var optimizer: OptimizerState
+
+  /// One evaluation.
+  public struct Evaluation: Hashable, Sendable {
+    /// Steps done.
+    public var step: Int
+    /// Tokens read.
+    public var tokens: Int
+    /// The mean training loss since the last evaluation, nats a labelled position.
+    public var trainLoss: Double
+    /// The validation loss, nats a labelled position.
+    public var validationLoss: Double
+    /// The share of labelled validation positions that were right.
+    public var validationAccuracy: Double
+  }
+
+  /// One step.
+  public struct StepReport: Hashable, Sendable {
+    /// Its number, from 1.
+    public var step: Int
+    /// The training loss, nats a labelled position.
+    public var loss: Double
+    /// The norm of the gradients before clipping.
+    public var gradientNorm: Double
+    /// The learning rate.
+    public var learningRate: Double
+    /// Tokens read in it.
+    public var tokens: Int
+    /// The evaluation after it, if there was one.
+    public var evaluation: Evaluation?
+  }
+
+  /// Pairs a model with a task.
+  /// - Throws: `ConfigurationError` when they do not fit, before any time is spent.
+  public init(model: TransformerModel, task: any SequenceTask, configuration: TrainingConfiguration) throws {
+    try Trainer.check(model.configuration, for: task)
+    self.model = model
+    self.task = task
+    self.configuration = configuration
+    optimizer = try OptimizerState(configuration, count: model.layout.count)
+  }
+
+  /// The sizes that a task asks of a model: vocabulary (one more for a masked language model's mask token), classes,
+  /// length.
+  public static func fit(_ model: ModelConfiguration, to task: any SequenceTask) -> ModelConfiguration {
+    var model = model
+    let isMasked = model.kind == .encoder && task.kind == .languageModel
+    model.vocabulary = max(2, task.vocabularySize + (isMasked ? 1 : 0))
+    model.classes = task.kind == .classification ? task.classCount : 0
+    model.maximumLength = max(task.length, task.sourceLength, 1)
+    return model
+  }
+
+  /// Makes sure that a model can learn a task; a larger vocabulary or length than the task's is allowed.
+  /// - Throws: `ConfigurationError`.
+  public static func check(
+    _ model: ModelConfiguration, for task: any SequenceTask
+  ) throws(ConfigurationError) {
+    let needed = fit(model, to: task)
+    let stacks: [ModelConfiguration.Kind] =
+      switch task.kind {
+      case .languageModel: [.decoder, .encoder]
+      case .classification: [.encoder]
+      case .sequenceToSequence: [.encoderDecoder]
+      }
+    guard stacks.contains(model.kind) else {
+      throw ConfigurationError(
+        field: "kind", value: model.kind.rawValue,
+        allowed: stacks.map(\.rawValue).joined(separator: " or ") + " for the task \(task.card.id)")
+    }
+    guard model.vocabulary >= needed.vocabulary else {
+      throw ConfigurationError(
+        field: "vocabulary", value: "\(model.vocabulary)",
+        allowed: "at least \(needed.vocabulary) for the task \(task.card.id)")
+    }
+    guard model.classes == needed.classes else {
+      throw ConfigurationError(
+        field: "classes", value: "\(model.classes)", allowed: "\(needed.classes) for the task \(task.card.id)"
+      )
+    }
+    // Other positions reach as far as they are asked to: a trained model may be evaluated at greater lengths.
+    guard model.position != .learned || model.maximumLength >= needed.maximumLength else {
+      throw ConfigurationError(
+        field: "maximumLength", value: "\(model.maximumLength)",
+        allowed: "at least \(needed.maximumLength) for the task \(task.card.id)")
+    }
+  }
+
+  /// One optimiser step, with the evaluation that is due after it.
+  /// - Throws: `TrainingDiverged`; what the task and attention throw.
+  public func advance() throws -> StepReport {
+    let before = tokens
+    let (loss, norm) = try model.advance(configuration, step: step + 1, &optimizer) { number in
+      let input = try input(.train, index: number)
+      tokens += input.tokens.count
+      return input
+    }
+    step += 1
+    running = running + loss
+    var report = StepReport(
+      step: step, loss: loss.mean, gradientNorm: norm,
+      learningRate: configuration.learningRate(at: step, width: model.configuration.width),
+      tokens: tokens - before,
+      evaluation: nil)
+    let isDue = configuration.evaluateEvery > 0 && step % configuration.evaluateEvery == 0
+    if isDue || step == configuration.steps { report.evaluation = try evaluateNow() }
+    return report
+  }
+
+  /// Training losses since the last evaluation.
+  var running = CrossEntropy()
+
+  private func evaluateNow() throws -> Evaluation {
+    let loss = try evaluate(.validation, batches: configuration.evaluationBatches)
+    guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "validation loss") }
+    let evaluation = Evaluation(
+      step: step, tokens: tokens, trainLoss: running.mean, validationLoss: loss.mean,
+      validationAccuracy: loss.accuracy)
+    running = CrossEntropy()
+    evaluations.append(evaluation)
+    if loss.mean < bestLoss {
+      bestLoss = loss.mean
+      evaluationsWithoutBetter = 0
+    } else {
+      evaluationsWithoutBetter += 1
+    }
+    return evaluation
+  }
+
+  /// The loss of the first batches of a split.
+  /// - Throws: `TrainingDiverged` when scores overflow; what the task and attention throw.
+  public func evaluate(_ split: Split, batches: Int) throws -> CrossEntropy {
+    var total = CrossEntropy()
+    do {
+      for index in 0..<batches { total = total + (try model.loss(try input(split, index: index))) }
+    } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
+    return total
+  }
+
+  /// Whether all steps are done or the validation loss has not fallen for `patience` evaluations.
+  public var isFinished: Bool {
+    step >= configuration.steps
+      || (configuration.patience > 0 && evaluationsWithoutBetter >= configuration.patience)
+  }
+
+  /// Where the training batches of a seed begin: 2³² apart up to seed 4095, from there on 2²⁴ apart, so that the number of
+  /// an example, batches times rows, stays within 62 bits. Seeds 2²⁰ apart from 4096 on meet again.
+  static func firstBatch(seed: Int) -> Int {
+    seed < 4096 ? seed << 32 : 4096 << 32 + (seed & 0xF_FFFF) << 24
+  }
+
+  func input(_ split: Split, index: Int) throws -> ModelInput {
+    // Seeds read different stretches of the training split; validation and test are the same for all.
+    let first = split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0
+    let batch = try task.batch(split: split, index: first + index, batchSize: configuration.batch)
+    let input = ModelInput(batch)
+    guard model.configuration.kind == .encoder, task.kind == .languageModel else { return input }
+    let key = RandomKey(seed: UInt64(configuration.seed))("mask")(split.rawValue)(index)
+    return input.masked(maskToken: Int32(model.configuration.vocabulary - 1), key: key)
+  }
+}
+
+extension ModelInput {
+  /// Masked language modelling (Devlin et al., 2019): 15 % of the tokens are to be restored; of these 80 % read the mask
+  /// token, 10 % a random token, 10 % themselves. Padding is neither chosen nor does it take a draw.
+  func masked(maskToken: Int32, key: RandomKey) -> ModelInput {
+    var random = key.generator()
+    var result = self
+    for place in tokens.indices {
+      guard isReal(place), random.uniform() < 0.15 else {
+        result.targets[place] = TaskBatch.ignored
+        continue
+      }
+      result.targets[place] = tokens[place]
+      let choice = random.uniform()
+      if choice < 0.8 {
+        result.tokens[place] = maskToken
+      } else if choice < 0.9 {
+        result.tokens[place] = Int32(random.integer(below: Int(maskToken)))
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,131 @@
+import ArrayFiles
+import AttentionCore
+import Basics
+import Foundation
+import Layers
+import Settings
+import Tensors
+
+extension TransformerModel {
+  /// All parameters and buffers by name.
+  public func namedWeights() -> [String: Tensor] { named(state.weights, withBuffers: true) }
+
+  /// All gradients by name.
+  public func namedGradients() -> [String: Tensor] { named(state.gradients, withBuffers: false) }
+
+  private func named(_ flat: Tensor, withBuffers: Bool) -> [String: Tensor] {
+    var result: [String: Tensor] = [:]
+    for slot in layout.slots {
+      result[slot.name] = flat.narrowed(axis: 0, to: slot.range).reshaped(slot.shape)
+    }
+    if withBuffers {
+      for buffer in buffers {
+        let values = Array(state.buffers[buffer.offset..<buffer.offset + buffer.count])
+        if let tensor = try? Tensor(values, shape: [buffer.count]) { result[buffer.name] = tensor }
+      }
+    }
+    return result
+  }
+
+  /// Replaces all parameters and buffers.
+  /// - Throws: `SafetensorsError` for a missing or unknown name, another shape, or a weight that is not finite; nothing
+  ///   is changed then.
+  public func setWeights(_ file: Safetensors, path: String) throws {
+    let values = try layout.values(in: file, buffers, configuration, path: path)
+    state.weights = values.weights
+    state.buffers = values.buffers
+  }
+
+  /// Whether all weights and buffers are finite numbers.
+  /// - Complexity: O(parameters).
+  public var isFinite: Bool {
+    state.buffers.allSatisfy(\.isFinite)
+      && state.weights.withUnsafePointer { values in (0..<layout.count).allSatisfy { values[$0].isFinite } }
+  }
+
+  /// The configuration as text by name: the metadata `model.<name>` of a checkpoint.
+  public var metadata: [String: String] {
+    var result = ["format": "attnlab"]
+    for (name, value) in configuration.settings { result["model.\(name)"] = "\(value)" }
+    return result
+  }
+}
+
+extension ModelConfiguration {
+  /// A checkpoint's metadata by today's names of settings.
+  static func renamed(metadata: [String: String]) -> [String: String] {
+    let old = Dictionary(uniqueKeysWithValues: formerNames.map { ("model.\($0)", "model.\($1)") })
+    return Dictionary(metadata.map { (old[$0.key] ?? $0.key, $0.value) }) { _, later in later }
+  }
+
+  /// Reads the metadata of a checkpoint.
+  /// - Throws: `SafetensorsError`, `ConfigurationError`.
+  public init(metadata: [String: String], path: String, in catalog: Catalog) throws {
+    guard metadata["format"] == "attnlab" else {
+      throw SafetensorsError(
+        path: path, problem: "no attnlab checkpoint (its metadata has no format = attnlab)")
+    }
+    try self.init(settings: ModelConfiguration.settings(of: metadata), in: catalog)
+  }
+
+  private static func settings(of metadata: [String: String]) -> [String: ParameterValue] {
+    var settings: [String: ParameterValue] = [:]
+    for (name, text) in metadata where name.hasPrefix("model.") {
+      settings[String(name.dropFirst(6))] =
+        name == "model.attention" ? .string(text) : ParameterValue(parsing: text)
+    }
+    return settings
+  }
+
+  /// The metadata of a checkpoint in today's names.
+  /// - Throws: `ConfigurationError`.
+  static func current(_ metadata: [String: String], in catalog: Catalog) throws -> [String: String] {
+    let metadata = renamed(metadata: metadata)
+    let former = catalog.formerModelSettings.filter { metadata["model.\($0)"] != nil }
+    guard !former.isEmpty else { return metadata }
+    var current = metadata
+    let settings = try catalog.withoutFormerSettings(settings(of: metadata))
+    current["model.attention"] = settings["attention"].map { "\($0)" }
+    for name in former { current["model.\(name)"] = nil }
+    return current
+  }
+}
+
+extension ParameterLayout {
+  /// The parameters and buffers of a file of this program, in the order of the layout.
+  ///
+  /// Moments of an optimiser, a copy of tied output weights, and tensors of types that no weight has are passed over.
+  /// - Throws: `SafetensorsError`; every shape is compared before anything is allocated.
+  func values(
+    in file: Safetensors, _ buffers: [BufferSlot], _ configuration: ModelConfiguration, path: String
+  ) throws -> (weights: Tensor, buffers: [Float]) {
+    let known = Set(slots.map(\.name) + buffers.map(\.name))
+    for name in file.tensors.keys.sorted() where !known.contains(name) && file.arrays[name] == nil {
+      if CheckpointNames.isIdle(name, in: configuration) { continue }
+      throw SafetensorsError(
+        path: path,
+        problem:
+          "\(shown(name)) is no parameter of this model\(suggestion(near: name, among: known.sorted()))")
+    }
+    for slot in slots { _ = try file.tensor(slot.name, shape: slot.shape, path: path) }
+    var weights = try Tensor(zeros: [count])
+    for slot in slots {
+      try weights.set(slot, to: file.finiteTensor(slot.name, shape: slot.shape, path: path))
+    }
+    var values: [Float] = []
+    for buffer in buffers {
+      values += try file.finiteTensor(buffer.name, shape: [buffer.count], path: path).array()
+    }
+    return (weights, values)
+  }
+}
+
+extension Tensor {
+  /// Copies a parameter's values to its place in a flat array.
+  mutating func set(_ slot: ParameterSlot, to values: Tensor) {
+    let values = values.contiguous()
+    values.withUnsafePointer { source in
+      withUnsafeMutablePointer { ($0 + slot.offset).update(from: source, count: slot.count) }
+    }
+  }
+}

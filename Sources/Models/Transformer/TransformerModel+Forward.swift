@@ -1,0 +1,151 @@
+import Basics
+import Layers
+import Tensors
+
+extension TransformerModel {
+  /// The way back from the last hidden states to all parameters.
+  typealias HiddenPullback = (Tensor) throws -> Void
+
+  /// The last hidden states of the main stack, `[batch·length, width]`: the one walk of training, evaluation, decoding and
+  /// tracing.
+  func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, HiddenPullback) {
+    // Padding stands at the end, where no earlier row sees it; but a pattern may depend on where a sequence ends.
+    var run = run.over(batch: input.batch, lengths: input.lengths)
+    let source = try run.memory == nil ? encoded(input, run) : nil
+    if let source { run.memory = source.memory }
+    let (x, embedded) = try embedding.forward(input.tokens, run)
+    let (y, stacked) = try main.forward(x, run)
+    let pullback = { (dy: Tensor) in
+      try embedded(stacked(dy))
+      try source?.pullback()
+    }
+    return (y, pullback)
+  }
+
+  /// What cross-attention reads, and the way back from the gradient that it collected; `nil` without an encoder behind a
+  /// decoder.
+  func encoded(_ input: ModelInput, _ run: LayerRun) throws -> (
+    memory: Memory, pullback: () throws -> Void
+  )? {
+    guard let sourceEmbedding, let encoder else { return nil }
+    let run = run.over(batch: input.batch, lengths: input.sourceLengths)
+    let (x, embedded) = try sourceEmbedding.forward(input.source, run)
+    let (rows, stacked) = try encoder.forward(x, run)
+    let memory = Memory(rows, lengths: input.sourceLengths)
+    let pullback = {
+      if let gradient = memory.gradient { try embedded(stacked(gradient)) }
+    }
+    return (memory, pullback)
+  }
+
+  /// The stack whose output is the model's: the decoder, or the encoder where there is none.
+  var main: Stack {
+    guard let stack = decoder ?? encoder else {
+      preconditionFailure("a model has an encoder or a decoder")
+    }
+    return stack
+  }
+
+  /// The last hidden states in evaluation, `[batch, length, width]` (2·width where a reversible stack gives both streams).
+  /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
+  public func hiddenStates(_ input: ModelInput) throws -> Tensor {
+    try input.validate(for: configuration)
+    let (h, _) = try hidden(input, evaluationRun)
+    return h.reshaped([input.batch, input.length, configuration.outputWidth])
+  }
+
+  /// Logits in evaluation: `[batch, length, vocabulary]`, or `[batch, classes]`.
+  /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
+  public func logits(_ input: ModelInput) throws -> Tensor {
+    try input.validate(for: configuration)
+    let run = evaluationRun
+    let (h, _) = try hidden(input, run)
+    if let classifier {
+      return try classifier.product(
+        context.meanRows(h, batch: input.batch, lengths: valid(input)), run)
+    }
+    guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
+    return try context.matmul(h, .plain, run.weight(outputWeight), .transposed)
+      .reshaped([input.batch, input.length, configuration.vocabulary])
+  }
+
+  func valid(_ input: ModelInput) -> [Int] {
+    input.lengths ?? [Int](repeating: input.length, count: input.batch)
+  }
+
+  /// The loss in evaluation.
+  /// - Throws: what attention throws.
+  public func loss(_ input: ModelInput, smoothing: Double = 0) throws -> CrossEntropy {
+    try loss(input, smoothing: smoothing, gradientScale: 0, evaluationRun)
+  }
+
+  /// The loss in training; adds the gradients of `factor·mean loss` to the model's gradients.
+  /// - Parameters:
+  ///   - key: the root of this step's dropout choices.
+  ///   - training: false: gradients as in evaluation, without dropout.
+  /// - Throws: what attention throws.
+  public func accumulateGradients(
+    _ input: ModelInput, smoothing: Double = 0, factor: Double = 1, key: RandomKey, training: Bool = true
+  ) throws -> CrossEntropy {
+    let counted = scoredTargets(input).count { $0 >= 0 }
+    guard counted > 0 else { return CrossEntropy() }
+    return try loss(
+      input, smoothing: smoothing, gradientScale: factor / Double(counted),
+      layerRun(training: training, key: key)
+    )
+  }
+
+  /// The targets that count: none in padding. Those of a classifier are of whole sequences.
+  private func scoredTargets(_ input: ModelInput) -> [Int32] {
+    classifier == nil ? input.scoredTargets : input.targets
+  }
+
+  private func loss(
+    _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
+  ) throws -> CrossEntropy {
+    let (h, pullback) = try hidden(input, run)
+    if let classifier {
+      let lengths = valid(input)
+      let pooled = try context.meanRows(h, batch: input.batch, lengths: lengths)
+      var scored = try classifier.forward(pooled, run)
+      let loss = context.crossEntropy(
+        &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
+      guard gradientScale != 0 else { return loss }
+      try pullback(
+        context.meanRowsBackward(scored.pullback(scored.output), length: input.length, lengths: lengths))
+      return loss
+    }
+    guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
+    // Only labelled rows get logits: recall tasks label a few positions of many.
+    let scored = scoredTargets(input)
+    let rows = scored.indices.filter { scored[$0] >= 0 }.map { Int32($0) }
+    guard !rows.isEmpty else { return CrossEntropy() }
+    let isDense = rows.count == scored.count
+    let chosen = isDense ? h : try context.lookUp(rows, in: h)
+    let targets = isDense ? scored : rows.map { scored[Int($0)] }
+    let weight = run.weight(outputWeight)
+    var logits = try context.matmul(chosen, .plain, weight, .transposed)
+    let loss = context.crossEntropy(
+      &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
+    guard gradientScale != 0 else { return loss }
+    try context.gemm(
+      logits, .transposed, chosen, .plain, into: &state.gradients, at: outputWeight.offset, accumulate: true)
+    var dh = try context.matmul(logits, .plain, weight, .plain)
+    if !isDense {
+      var full = try context.zeros(h.shape)
+      context.accumulateRows(dh, at: rows, into: &full, at: 0)
+      dh = full
+    }
+    try pullback(dh)
+    return loss
+  }
+
+  /// Sets all gradients to 0.
+  public func clearGradients() {
+    let count = state.gradients.count
+    state.gradients.withUnsafeMutablePointer { $0.update(repeating: 0, count: count) }
+  }
+
+  /// The root of the sum of squares of all gradients.
+  public func gradientNorm() throws -> Double { try context.sumOfSquares(state.gradients).squareRoot() }
+}

@@ -1,0 +1,148 @@
+import AttentionCore
+import Basics
+import Layers
+import Settings
+import Tensors
+
+/// A Transformer: decoder, encoder or encoder–decoder. Every layer's forward pass carries its way back.
+///
+/// Parameter names (checkpoints, gradients): `embedding.weight` `[vocabulary, width]`;
+/// `{encoder,decoder}.positions.weight`; for layer l and sublayer s of `attention`, `cross`:
+/// `{stack}.layers.l.s.{query,key,value,output}.{weight,bias}` (weights `[output, input]`) and
+/// `{stack}.layers.l.s.norm.{weight,bias}`; for the operands of an attention variant's own
+/// `{stack}.layers.l.attention.{operand}.{weight,bias}`, or `{stack}.layers.l.attention.{operand}` of those that are parameters
+/// themselves; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
+/// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (not in post-norm stacks);
+/// `output.weight` `[vocabulary, width]` when not tied (2·width for `reversibleOutput: concat`);
+/// `classifier.{weight,bias}`.
+public final class TransformerModel {
+  /// The shape.
+  public let configuration: ModelConfiguration
+  /// All parameters by name.
+  public let layout: ParameterLayout
+  /// What is saved but not trained.
+  public let buffers: [BufferSlot]
+  /// Where operations run.
+  public var context: ExecutionContext
+  /// The variants that its layers may use.
+  public let catalog: Catalog
+
+  let state: ModelState
+  let planner: AttentionPlanner
+  let embedding: Embedding
+  let sourceEmbedding: Embedding?
+  let encoder: Stack?
+  let decoder: Stack?
+  let outputWeight: ParameterSlot?
+  let classifier: Linear?
+
+  /// Builds a model with initial weights.
+  /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`.
+  public convenience init(
+    _ configuration: ModelConfiguration, catalog: Catalog, context: ExecutionContext = .recycling()
+  ) throws {
+    try self.init(configuration, catalog: catalog, context: context) { layout, buffers in
+      let key = RandomKey(seed: UInt64(configuration.seed))("weights")
+      return (
+        try layout.initialValues(key: key),
+        buffers.flatMap { [Float](repeating: $0.initial, count: $0.count) }
+      )
+    }
+  }
+
+  /// Builds a model around weights.
+  /// - Parameter weights: makes the flat array of parameters and that of buffers. It is called once the layout is known
+  ///   and before anything is allocated, so that a file's shapes can be compared with it.
+  /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`; what `weights` throws.
+  init(
+    _ configuration: ModelConfiguration, catalog: Catalog, context: ExecutionContext,
+    weights: (ParameterLayout, [BufferSlot]) throws -> (weights: Tensor, buffers: [Float])
+  ) throws {
+    try configuration.validate(in: catalog)
+    self.configuration = configuration
+    self.catalog = catalog
+    self.context = context
+    let key = RandomKey(seed: UInt64(configuration.seed))
+    planner = AttentionPlanner(catalog: catalog, key: key)
+    var layout = ParameterLayout()
+    var buffers: [BufferSlot] = []
+    let attention = try configuration.layerAttention()
+    let operands = try attention.map { layer throws(ConfigurationError) in try catalog.operands(of: layer) }
+    let isSingle = configuration.kind != .encoderDecoder
+    let main = configuration.kind == .encoder ? "encoder" : "decoder"
+    embedding = Embedding(
+      "\(main).positions", configuration.layer, sharing: nil, in: &layout, buffers: &buffers)
+    sourceEmbedding =
+      isSingle
+      ? nil
+      : Embedding(
+        "encoder.positions", configuration.layer, sharing: embedding.table, in: &layout, buffers: &buffers)
+    encoder =
+      configuration.effectiveEncoderLayers == 0
+      ? nil
+      : Stack(
+        "encoder", configuration.layer, layers: configuration.effectiveEncoderLayers, isCausal: false,
+        hasMemory: false, attention: attention, operands: operands, in: &layout, buffers: &buffers)
+    decoder =
+      configuration.effectiveDecoderLayers == 0
+      ? nil
+      : Stack(
+        "decoder", configuration.layer, layers: configuration.effectiveDecoderLayers, isCausal: true,
+        hasMemory: !isSingle, attention: attention, operands: operands, in: &layout, buffers: &buffers)
+    let deviation = 1 / Double(configuration.outputWidth).squareRoot()
+    outputWeight =
+      configuration.classes > 0
+      ? nil
+      : configuration.tied
+        ? embedding.table
+        : layout.add(
+          "output.weight", [configuration.vocabulary, configuration.outputWidth], .normal(deviation),
+          decays: true)
+    classifier =
+      configuration.classes > 0
+      ? Linear(
+        "classifier", from: configuration.outputWidth, to: configuration.classes, bias: true, in: &layout)
+      : nil
+    // Weights as they are drawn, as they are kept, and their gradients: 12 bytes a parameter, before any is drawn.
+    if let limit = context.ledger?.limitBytes, layout.count > limit / 12 {
+      throw ConfigurationError(
+        field: "model", value: "\(layout.count) parameters",
+        allowed:
+          "at most \(limit / 12) in the memory of this machine; width, hidden, layers and vocabulary decide")
+    }
+    self.layout = layout
+    self.buffers = buffers
+    let values = try weights(layout, buffers)
+    state = try ModelState(weights: values.weights, buffers: values.buffers)
+  }
+
+  /// The same weights with other attention in its layers: how a trained model fares under another variant.
+  ///
+  /// Parameters of a variant's own stay where a layer still has them, are left out where it has none any more, and start as in
+  /// a fresh model where it had none before.
+  /// - Throws: `ConfigurationError`.
+  public func replacingAttention(_ attention: String) throws -> TransformerModel {
+    let model = try TransformerModel(
+      configuration.replacingAttention(attention, in: catalog), catalog: catalog, context: context)
+    model.state.weights = try model.layout.values(
+      from: layout, state.weights, fresh: model.state.weights)
+    model.state.buffers = state.buffers
+    return model
+  }
+
+  /// Parameters in all.
+  public var parameterCount: Int { layout.count }
+
+  /// Parameters without embedding and position tables: the N of scaling laws (Kaplan et al., 2020).
+  public var nonEmbeddingParameterCount: Int {
+    layout.slots.filter { !$0.name.hasSuffix("embedding.weight") && !$0.name.contains(".positions.") }
+      .reduce(0) { $0 + $1.count }
+  }
+
+  func layerRun(training: Bool, key: RandomKey = RandomKey(seed: 0)) -> LayerRun {
+    LayerRun(state: state, context: context, planner: planner, training: training, key: key)
+  }
+
+  /// A walk without dropout and without a way back.
+  var evaluationRun: LayerRun { layerRun(training: false).withoutWayBack }
+}

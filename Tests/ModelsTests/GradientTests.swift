@@ -1,0 +1,211 @@
+import Attention
+import AttentionCore
+import Basics
+import Foundation
+import Settings
+import Tensors
+import Testing
+
+@testable import Layers
+@testable import Models
+
+/// Finite differences for every layer: along a random direction of each parameter, the loss changes as its gradient says.
+@Suite struct GradientTests {
+  static let tiny: [String: ParameterValue] = [
+    "vocabulary": .int(11), "width": .int(12), "layers": .int(2), "heads": .int(2), "hidden": .int(10),
+    "maximumLength": .int(8), "seed": .int(3),
+  ]
+
+  static func configuration(_ changes: [String: ParameterValue]) throws -> ModelConfiguration {
+    try ModelConfiguration(settings: tiny.merging(changes) { $1 }, in: .standard)
+  }
+
+  static func input(_ configuration: ModelConfiguration, batch: Int = 3, length: Int = 7) -> ModelInput {
+    var random = RandomKey(seed: 9).generator()
+    func tokens(_ count: Int) -> [Int32] {
+      (0..<count).map { _ in Int32(random.integer(below: configuration.vocabulary)) }
+    }
+    var input = ModelInput(batch: batch, tokens: tokens(batch * length))
+    input.targets =
+      configuration.classes > 0
+      ? (0..<batch).map { Int32($0 % configuration.classes) }
+      : (0..<batch * length).map { $0 % 4 == 1 ? -100 : Int32(($0 * 5) % configuration.vocabulary) }
+    if configuration.kind == .encoderDecoder {
+      input.source = tokens(batch * 5)
+      input.sourceLengths = [5, 3, 4]
+    }
+    if configuration.kind == .encoder { input.lengths = [7, 4, 6] }
+    return input
+  }
+
+  static let cases: [[String: ParameterValue]] = [
+    ["attention": .string("key-bias(width=3), full")],
+    [
+      "attention": .string("key-bias"), "position": .string("alibi"), "keyHeads": .int(1),
+      "bias": .bool(false),
+    ],
+    [:],
+    [
+      "position": .string("sinusoidal"), "norm": .string("rms"), "feedForward": .string("swiglu"),
+      "keyHeads": .int(1),
+    ],
+    [
+      "position": .string("learned"), "residual": .string("post"), "feedForward": .string("relu"),
+      "tied": .bool(false),
+    ],
+    ["position": .string("rope-interleaved"), "feedForward": .string("gelu-tanh"), "bias": .bool(false)],
+    ["position": .string("alibi"), "scaleEmbedding": .bool(false)],
+    ["position": .string("none"), "norm": .string("batch")],
+    ["kind": .string("encoder"), "classes": .int(4), "position": .string("learned")],
+    [
+      "kind": .string("encoder"), "residual": .string("post"), "embeddingNorm": .bool(true),
+      "tokenTypes": .int(2),
+      "position": .string("learned"),
+    ],
+    ["kind": .string("encoder-decoder"), "encoderLayers": .int(1), "position": .string("sinusoidal")],
+    ["attention": .string("sliding-window(left=2), full"), "dropout": .double(0.2)],
+    ["residual": .string("reversible"), "dropout": .double(0.2), "position": .string("learned")],
+    [
+      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "tied": .bool(false),
+      "norm": .string("rms"), "feedForward": .string("swiglu"), "feedForwardChunk": .int(4),
+    ],
+    [
+      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "kind": .string("encoder"),
+      "classes": .int(4), "norm": .string("batch"), "position": .string("learned"),
+    ],
+    [
+      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "tied": .bool(false),
+      "kind": .string("encoder-decoder"), "encoderLayers": .int(1), "position": .string("sinusoidal"),
+    ],
+    ["feedForwardChunk": .int(5), "feedForward": .string("relu")],
+    ["attention": .string("local-global(left=2, globalTokens=3)"), "globalProjections": .string("separate")],
+    [
+      "attention": .string("local-global(left=1, globalTokens=0, globalPositions=[1 4])"),
+      "globalProjections": .string("separate"), "position": .string("alibi"), "keyHeads": .int(1),
+      "dropout": .double(0.2),
+    ],
+    [
+      "attention": .string("local-global(left=1, right=1, globalPositions=[3])"), "kind": .string("encoder"),
+      "globalProjections": .string("separate"), "classes": .int(4), "keyHeads": .int(1), "bias": .bool(false),
+    ],
+    [
+      "attention": .string("local-global(left=1, right=1), full"), "kind": .string("encoder-decoder"),
+      "globalProjections": .string("separate"), "encoderLayers": .int(1), "position": .string("sinusoidal"),
+    ],
+  ]
+
+  @Test(arguments: cases)
+  func finiteDifferences(_ changes: [String: ParameterValue]) throws {
+    let configuration = try Self.configuration(changes)
+    let model = try TransformerModel(
+      configuration, catalog: .standard + [KeyBiasAttention.self], context: .recycling(threads: 1))
+    let input = Self.input(configuration)
+    let key = RandomKey(seed: 21)
+    func loss() throws -> Double {
+      // A pass in training mode: the same key gives the same dropout.
+      try model.accumulateGradients(input, smoothing: 0.1, key: key).mean
+    }
+    // Norm gains and biases start at constants that could hide an error: move everything off its start.
+    let noise = try Tensor.normal([model.layout.count], key: key("noise"), standardDeviation: 0.1)
+    model.context.accumulate(noise, into: &model.state.weights)
+    model.clearGradients()
+    _ = try loss()
+    let gradients = model.state.gradients.array()
+    let weights = model.state.weights.array()
+    for slot in model.layout.slots {
+      let part = gradients[slot.range].map(Double.init)
+      let norm = part.map { $0 * $0 }.reduce(0, +).squareRoot()
+      // Half along the gradient, half at random: a wrong sign or scale of any element shows.
+      var random = key("direction")(slot.name).generator()
+      var direction = part.map {
+        (norm > 0 ? $0 / norm : 0) + 0.5 * random.normal() / Double(slot.count).squareRoot()
+      }
+      let size = direction.map { $0 * $0 }.reduce(0, +).squareRoot()
+      direction = direction.map { $0 / size }
+      func moved(_ step: Double) throws -> Double {
+        var changed = weights
+        for (place, index) in slot.range.enumerated() { changed[index] += Float(step * direction[place]) }
+        model.state.weights = try Tensor(changed, shape: [changed.count])
+        return try loss()
+      }
+      let step = 4e-3
+      // Fourth-order central difference.
+      let numeric =
+        (8 * (try moved(step) - moved(-step)) - (try moved(2 * step) - moved(-2 * step))) / (12 * step)
+      let analytic = zip(part, direction).map(*).reduce(0, +)
+      #expect(
+        abs(numeric - analytic) <= 0.01 * abs(analytic) + 4e-4,
+        "\(slot.name): \(analytic) by backward, \(numeric) by differences")
+      model.state.weights = try Tensor(weights, shape: [weights.count])
+    }
+  }
+
+  @Test(arguments: ["decoder", "encoder"])
+  func evaluationHasGradientsOfItsOwn(_ kind: String) throws {
+    // BatchNorm by its running moments: they are constants, through which nothing flows back.
+    let configuration = try Self.configuration([
+      "norm": .string("batch"), "kind": .string(kind), "position": .string("learned"),
+    ])
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
+    let input = Self.input(configuration)
+    for _ in 0..<3 { _ = try model.accumulateGradients(input, key: RandomKey(seed: 2)) }
+    model.clearGradients()
+    _ = try model.accumulateGradients(input, key: RandomKey(seed: 2), training: false)
+    let gradients = model.state.gradients.array(), weights = model.state.weights.array()
+    for slot in model.layout.slots {
+      let part = gradients[slot.range].map(Double.init)
+      let norm = part.map { $0 * $0 }.reduce(0, +).squareRoot()
+      func moved(_ step: Double) throws -> Double {
+        var changed = weights
+        for (place, index) in slot.range.enumerated() where norm > 0 {
+          changed[index] += Float(step * part[place] / norm)
+        }
+        model.state.weights = try Tensor(changed, shape: [changed.count])
+        return try model.loss(input).mean
+      }
+      let step = 4e-3
+      let numeric =
+        (8 * (try moved(step) - moved(-step)) - (try moved(2 * step) - moved(-2 * step))) / (12 * step)
+      // Float32 losses near 2.4 differ by 3e-7; over 4e-3 that is 1e-4.
+      #expect(
+        abs(numeric - norm) <= 0.01 * norm + 4e-4,
+        "\(slot.name): \(norm) by backward, \(numeric) by differences")
+      model.state.weights = try Tensor(weights, shape: [weights.count])
+    }
+  }
+
+  @Test func laterTokensDoNotChangeEarlierLogits() throws {
+    for position in ["rope", "alibi", "learned", "sinusoidal"] {
+      let configuration = try Self.configuration(["position": .string(position)])
+      let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
+      var input = Self.input(configuration, batch: 1)
+      let before = try model.logits(input).array()
+      input.tokens[6] = (input.tokens[6] + 1) % 11
+      let after = try model.logits(input).array()
+      #expect(Array(before[..<(6 * 11)]) == Array(after[..<(6 * 11)]))
+      #expect(before[66...] != after[66...])
+    }
+  }
+
+  @Test func paddingDoesNotChangeAnEncoder() throws {
+    let configuration = try Self.configuration(["kind": .string("encoder"), "classes": .int(3)])
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
+    var input = Self.input(configuration)
+    let before = try model.logits(input).array()
+    input.tokens[7 + 5] = (input.tokens[7 + 5] + 1) % 11  // behind the 4 real tokens of row 1
+    #expect(try model.logits(input).array() == before)
+  }
+
+  @Test func dropoutIsOffInEvaluation() throws {
+    let configuration = try Self.configuration(["dropout": .double(0.5)])
+    let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
+    let input = Self.input(configuration)
+    let first = try model.loss(input), second = try model.loss(input)
+    let key = RandomKey(seed: 4)
+    let trained = try model.accumulateGradients(input, key: key),
+      other = try model.accumulateGradients(input, key: key(1))
+    #expect(first == second)
+    #expect(trained.sum != first.sum)
+    #expect(trained.sum != other.sum)
+  }
+}

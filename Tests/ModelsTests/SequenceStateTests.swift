@@ -1,0 +1,84 @@
+import Attention
+import AttentionCore
+import Basics
+import Settings
+import Tensors
+import Testing
+
+@testable import Layers
+@testable import Models
+
+/// The cache of a decoder, what leaves it and the bytes of a measurement follow from one declaration of the variant.
+@Suite struct SequenceStateTests {
+  static let lines = [
+    "full", "full-materialized", "sliding-window(left=3)", "sliding-window(left=2, dilation=3, sinks=2)",
+    "sliding-window(left=0)", "chunked(chunk=4)", "chunked(chunk=5, before=1, overlap=3)",
+    "local-global(left=3, globalTokens=2)", "local-global(left=2, globalTokens=1, globalPositions=[6])",
+    "local-global(left=2, globalTokens=6, projections=separate)",
+    "local-global(left=1, globalTokens=0, globalPositions=[9], projections=separate)",
+    "local-global(left=2, globalTokens=20, projections=separate)",
+  ]
+
+  @Test("state_bytes is what a decoder holds after as many tokens", arguments: lines, [1, 2])
+  func bytesOfAMeasurement(_ line: String, _ keyHeads: Int) throws {
+    var settings = GenerationTests.base
+    settings.merge(["attention": .string(line), "layers": .int(1), "keyHeads": .int(keyHeads)]) { $1 }
+    let model = try TransformerModel(
+      ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
+    let decoder = try #require(model.decoder)
+    let attention = try #require(try model.configuration.layerAttention().first)
+    let state = try #require(try Decoding(model, decoder: decoder, source: []))
+    // A prompt, then token by token: what is dropped at once and what is dropped row by row leave the same.
+    for count in 7...30 {
+      _ = try state.advance(count == 7 ? [1, 2, 3, 4, 5, 6, 7] : [Int32(count % 13)])
+      // A shape that ends before a global position knows nothing of it.
+      guard count >= 10 || !line.contains("globalPositions") else { continue }
+      let shape = try AttentionShape(
+        queryHeads: 2, keyHeads: keyHeads, queryLength: count, headDim: 8, isCausal: true)
+      let plan = try Catalog.standard.make(
+        attention.id,
+        settings: Catalog.standard.fitted(attention.id, settings: attention.settings, to: shape),
+        shape: shape, key: RandomKey(seed: 1))
+      #expect(Double(state.stateBytes) == plan.cost(of: .decode).stateBytes, "after \(count)")
+      #expect(plan.cost(of: .forward).stateBytes == plan.cost(of: .decode).stateBytes)
+    }
+  }
+
+  @Test func rowsLeaveInPlaceAndInOrder() throws {
+    struct Window: VariantConfiguration {
+      static let parameters: [Parameter<Self>] = []
+      func evictableKeys(of count: Int) -> Range<Int>? { 1..<max(1, count - 2) }
+      func lastReader(of operand: Operand.Name) -> Int? { operand == "short" ? 4 : nil }
+    }
+    func rows(_ values: [Float]) throws -> Tensor { try Tensor(values, shape: [1, 1, values.count, 1]) }
+    let context = ExecutionContext(threads: 1)
+    var state = KeyValueState(Window())
+    for position in 0..<7 {
+      for name: Operand.Name in ["key", "value", "long", "short"] where name != "short" || position <= 4 {
+        try state.append(rows([Float(position)]), to: name, in: context)
+      }
+      try state.advance(by: 1)
+      let held = (0...position).filter { $0 == 0 || $0 >= position - 1 }.map { Float($0) }
+      for name: Operand.Name in ["key", "value", "long"] { #expect(state[name]?.array() == held) }
+      let short = position < 4 ? (0...position).map { Float($0) } : nil
+      #expect(state["short"]?.array() == short)
+      #expect(state.byteCount == 4 * (3 * held.count + (short?.count ?? 0)))
+    }
+    #expect(state.count == 7)
+  }
+
+  @Test func operandsWithoutHeadsComeBackWithoutThem() throws {
+    struct Plain: VariantConfiguration {
+      static let parameters: [Parameter<Self>] = []
+      func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
+    }
+    var state = KeyValueState(Plain())
+    let context = ExecutionContext(threads: 1)
+    for _ in 0..<2 {
+      try state.append(Tensor([1, 2, 3, 4], shape: [1, 2, 2]), to: "index", in: context)
+      try state.advance(by: 2)
+    }
+    #expect(state["index"]?.shape == [1, 4, 2])
+    #expect(state["index"]?.array() == [1, 2, 3, 4, 1, 2, 3, 4])
+  }
+}
