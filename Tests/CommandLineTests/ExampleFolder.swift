@@ -72,7 +72,7 @@ struct ExampleFolder {
 
   /// Checkpoints of one step, and the fixtures of Hugging Face's models.
   private func models() throws {
-    let fixtures = Self.package + "/Tests/TransformerTests/Fixtures"
+    let fixtures = Self.package + "/Tests/ModelsTests/Fixtures"
     for (name, fixture) in [("gpt2", "gpt2"), ("bert-base-uncased", "bert")] {
       try FileManager.default.copyItem(atPath: "\(fixtures)/\(fixture)", toPath: scratch(name))
     }

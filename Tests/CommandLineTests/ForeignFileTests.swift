@@ -8,7 +8,7 @@ import Testing
 /// under a limit of the system.
 @Suite struct ForeignFileTests {
   private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("TransformerTests/Fixtures").path
+    .deletingLastPathComponent().appendingPathComponent("ModelsTests/Fixtures").path
   let scratch: Scratch
 
   init() throws { scratch = try Scratch() }
