@@ -41,7 +41,7 @@ struct BenchTable {
   /// The figures of one row.
   struct Figures {
     var fractionOfLimit: Double?
-    /// The share of the peak on the pairs that the tiles visit, needed or not.
+    /// The fraction of the peak on the pairs that the tiles execute, needed or not.
     var fractionVisited: Double?
     /// How many times as fast as float32 a bfloat16 row is.
     var timesFloat32: Double?

@@ -7,7 +7,7 @@ import Laboratory
 struct CompareCommand: AsyncParsableCommand, FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
-    abstract: "Compare variants: time, share of peak, memory, error, speed-up, growth, crossovers.",
+    abstract: "Compare variants: time, fraction of peak, memory, error, speed-up, growth, crossovers.",
     discussion: HelpText.page(
       """
       Without --metric: all metrics at one length, the laws over the lengths, and what could not be measured.

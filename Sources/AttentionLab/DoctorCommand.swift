@@ -73,7 +73,7 @@ struct DoctorCommand: AsyncParsableCommand, FileCommand {
       (
         "bfloat16 peak",
         pairs.map { Quantity.significant($0, 3) + " GFLOP/s on \(threads) threads" }
-          ?? "no instructions for it: rows are widened to float32"
+          ?? "no instructions for it: rows are up-converted to float32"
       ),
       ("bfloat16 road", "\(choice.road): \(choice.reason)"),
       ("last-level cache", Quantity.describe(bytes: Double(LastLevelCache.bytes))),

@@ -32,7 +32,7 @@ struct FitLawOptions: ParsableArguments {
   @Option(help: "Parameters to hold: c=0.")
   var fix: String?
 
-  @Option(help: "How many starts are followed.")
+  @Option(help: "Width of the multi-start search: how many starting points are followed.")
   var starts = 12
 
   @Flag(help: "Follow the given start alone.")

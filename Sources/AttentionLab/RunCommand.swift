@@ -164,7 +164,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     guard let most = shares.max() else { return nil }
     return
       "\(shares.count) rows are faster than the measured peak (up to \(Quantity.significant(100 * most, 3)) % of it):"
-      + " other work kept the machine busy when it was measured; their shares of peak mean nothing, --fresh starts over"
+      + " other work kept the machine busy when it was measured; their fractions of peak mean nothing, --fresh starts over"
   }
 
   private func loaded(_ catalog: Catalog) throws -> Preset {

@@ -2,8 +2,8 @@
 #include "common.h"
 
 #define KERNELS16(X)                                                                                                  \
-  X(void, round16, (uint16_t *target, const float *source, int64_t count))                                            \
-  X(void, widen16, (float *target, const uint16_t *source, int64_t count))                                            \
+  X(void, downconvert16, (uint16_t *target, const float *source, int64_t count))                                            \
+  X(void, upconvert16, (float *target, const uint16_t *source, int64_t count))                                            \
   X(size_t, forward16_bytes, (int32_t head_dim, int32_t value_dim))                                                   \
   X(void, forward16_begin, (void *scratch, const attn_head16 *head, attn_list rows))                                  \
   X(void, forward16_run, (void *scratch, const attn_run *run))                                                        \
@@ -40,12 +40,12 @@ static inline const kernel16_table *table(int32_t isa) {
   return &tables[isa >= 0 && isa < (int32_t)(sizeof tables / sizeof *tables) ? isa : 0];
 }
 
-void attn_round16(int32_t isa, uint16_t *target, const float *source, int64_t count) {
-  table(isa)->round16(target, source, count);
+void attn_downconvert16(int32_t isa, uint16_t *target, const float *source, int64_t count) {
+  table(isa)->downconvert16(target, source, count);
 }
 
-void attn_widen16(int32_t isa, float *target, const uint16_t *source, int64_t count) {
-  table(isa)->widen16(target, source, count);
+void attn_upconvert16(int32_t isa, float *target, const uint16_t *source, int64_t count) {
+  table(isa)->upconvert16(target, source, count);
 }
 
 size_t attn_forward16_bytes(int32_t isa, int32_t head_dim, int32_t value_dim) {

@@ -9,7 +9,7 @@
   X(void, forward_run, (void *scratch, const attn_run *run))                                                          \
   X(void, forward_end,                                                                                                \
     (void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge))               \
-  X(void, merge_row, (float *output, float *lse, const float *part, float part_lse, int32_t value_dim))               \
+  X(void, merge_row, (float *output, float *lse, const float *partial, float partial_lse, int32_t value_dim))               \
   X(void, backward_begin, (void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows))      \
   X(void, backward_run, (void *scratch, const attn_run *run))                                                         \
   X(void, backward_flush, (void *scratch))                                                                            \
@@ -120,33 +120,33 @@ void attn_backward16_prefetch(const attn_head16 *head, const attn_gradient *grad
   prefetch_keys(KEY_BYTES(head, (int32_t)sizeof(uint16_t)), gradient, keys);
 }
 
-static inline void stream_row(const void *row, int32_t bytes) {
+static inline void warm_row(const void *row, int32_t bytes) {
   for (int32_t at = 0; at < bytes; at += 64) (void)*((const volatile char *)row + at);
 }
 
-void attn_stream_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes) {
+void attn_warm_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes) {
   for (int32_t t = 0; t < rows.count; t++)
-    stream_row((const char *)base + (ptrdiff_t)attn_row(&rows, t) * stride, bytes);
+    warm_row((const char *)base + (ptrdiff_t)attn_row(&rows, t) * stride, bytes);
 }
 
-static void stream_gradients(float *const *blocks, attn_list keys, int32_t dim) {
+static void warm_gradients(float *const *blocks, attn_list keys, int32_t dim) {
   for (int32_t t = 0; t < keys.count; t++)
-    stream_row(attn_gradient_row(blocks, attn_row(&keys, t), dim), dim * (int32_t)sizeof(float));
+    warm_row(attn_gradient_row(blocks, attn_row(&keys, t), dim), dim * (int32_t)sizeof(float));
 }
 
-static void stream_keys(key_bytes from, const attn_gradient *gradient, attn_list keys) {
-  attn_stream_rows(from.key, from.key_step, keys, from.key_bytes);
-  attn_stream_rows(from.value, from.value_step, keys, from.value_bytes);
-  stream_gradients(gradient->key_gradient, keys, from.head_dim);
-  stream_gradients(gradient->value_gradient, keys, from.value_dim);
+static void warm_keys(key_bytes from, const attn_gradient *gradient, attn_list keys) {
+  attn_warm_rows(from.key, from.key_step, keys, from.key_bytes);
+  attn_warm_rows(from.value, from.value_step, keys, from.value_bytes);
+  warm_gradients(gradient->key_gradient, keys, from.head_dim);
+  warm_gradients(gradient->value_gradient, keys, from.value_dim);
 }
 
-void attn_backward_stream(const attn_head *head, const attn_gradient *gradient, attn_list keys) {
-  stream_keys(KEY_BYTES(head, (int32_t)sizeof(float)), gradient, keys);
+void attn_backward_warm(const attn_head *head, const attn_gradient *gradient, attn_list keys) {
+  warm_keys(KEY_BYTES(head, (int32_t)sizeof(float)), gradient, keys);
 }
 
-void attn_backward16_stream(const attn_head16 *head, const attn_gradient *gradient, attn_list keys) {
-  stream_keys(KEY_BYTES(head, (int32_t)sizeof(uint16_t)), gradient, keys);
+void attn_backward16_warm(const attn_head16 *head, const attn_gradient *gradient, attn_list keys) {
+  warm_keys(KEY_BYTES(head, (int32_t)sizeof(uint16_t)), gradient, keys);
 }
 
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {
@@ -164,8 +164,8 @@ void attn_forward_end(
   table(isa)->forward_end(scratch, output, output_stride, lse, in_place, merge);
 }
 
-void attn_merge_row(int32_t isa, float *output, float *lse, const float *part, float part_lse, int32_t value_dim) {
-  table(isa)->merge_row(output, lse, part, part_lse, value_dim);
+void attn_merge_row(int32_t isa, float *output, float *lse, const float *partial, float partial_lse, int32_t value_dim) {
+  table(isa)->merge_row(output, lse, partial, partial_lse, value_dim);
 }
 
 void attn_backward_begin(

@@ -83,7 +83,7 @@ extension Fit {
     }
     let point = try FitData(
       columns: zip(data.names, x).map { ($0, [$1]) }, response: [1], rowWord: "prediction")
-    if let objection = form.objection(to: point) { throw FitError(.badOption, objection) }
+    if let problem = form.domainError(on: point) { throw FitError(.badOption, problem) }
     return predict(at: x)
   }
 

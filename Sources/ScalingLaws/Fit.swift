@@ -55,9 +55,9 @@ public struct Fit: Sendable {
   public let aicc: Double?
   /// The Bayesian criterion.
   public let bic: Double
-  /// Starts that were followed.
+  /// Starting points that the multi-start search followed.
   public let starts: Int
-  /// Starts that ended in the best minimum.
+  /// Those of them that ended in the best minimum.
   public let startsAtBest: Int
   /// Different minima among the starts that converged.
   public let distinctMinima: Int

@@ -53,7 +53,7 @@ public struct FitOptions: Sendable {
   public var interval: IntervalMethod?
   /// The probability of intervals.
   public var confidence = 0.95
-  /// How many of the ranked starts are followed to their minimum.
+  /// The width of the multi-start search: how many of the ranked starting points are followed to their minimum.
   public var starts = 12
   /// Start values by parameter name; the others come from the form.
   public var start: [String: Double] = [:]

@@ -10,8 +10,8 @@ import Basics
 /// let meeting = crossover(of: fit, and: other)                  // where the two curves meet
 /// ```
 ///
-/// A fit starts from many points, says how many of them reached the best minimum, and calls itself converged
-/// only when the step still to go is a vanishing part of a standard error.
+/// A fit is a multi-start search: it starts from many points, says how many of them reached the best minimum, and calls
+/// itself converged only when the step still to go is a vanishing part of a standard error.
 public struct Fitter: Sendable {
   /// The law.
   public let form: any ScalingForm
@@ -78,7 +78,7 @@ public struct Fitter: Sendable {
         "\(form.name) has \(free) free parameter(s) and needs at least \(free + 2) rows; there are \(data.count)"
       )
     }
-    if let objection = form.objection(to: data) { throw FitError(.badData, objection) }
+    if let problem = form.domainError(on: data) { throw FitError(.badData, problem) }
     if options.space == .log, let bad = data.response.firstIndex(where: { $0 <= 0 }) {
       throw FitError(
         .badData,

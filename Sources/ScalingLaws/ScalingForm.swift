@@ -114,10 +114,10 @@ public protocol ScalingForm: Sendable {
   func evaluate(_ theta: [Double], at x: [Double], gradient: inout [Double]) -> Double
   /// The values at all rows, and when `gradient` is not empty ∂f/∂θ, `[rows, parameters]` in row order.
   func evaluate(_ theta: [Double], on columns: Columns, values: inout [Double], gradient: inout [Double])
-  /// Starting points, best guesses first or in any order; the default is the grid with variable projection.
+  /// Starting points of the multi-start search, best guesses first or in any order; the default is the grid with variable projection.
   func starts(for data: FitData, space: FitSpace) -> [[Double]]
-  /// Why these columns cannot be fitted (a negative size under a power), or nil.
-  func objection(to data: FitData) -> String?
+  /// The domain error of columns that cannot be fitted (a negative size under a power), or nil.
+  func domainError(on data: FitData) -> String?
 }
 
 extension ScalingForm {
@@ -144,8 +144,8 @@ extension ScalingForm {
     projectedStarts(form: self, data: data, space: space, grids: parameters.map(\.grid))
   }
 
-  /// Nothing to object to.
-  public func objection(to data: FitData) -> String? { nil }
+  /// None.
+  public func domainError(on data: FitData) -> String? { nil }
 
   /// The value at one row.
   public func value(_ theta: [Double], at x: [Double]) -> Double {
@@ -153,8 +153,8 @@ extension ScalingForm {
     return evaluate(theta, at: x, gradient: &gradient)
   }
 
-  /// The row that is not positive in one of the variables, as an objection; for forms with powers of them.
-  func objectionToNonPositive(_ data: FitData, law: String) -> String? {
+  /// The row that is not positive in one of the variables, as a domain error; for forms with powers of them.
+  func domainErrorOfNonPositive(_ data: FitData, law: String) -> String? {
     for (name, column) in zip(data.names, data.columns) {
       if let bad = column.firstIndex(where: { $0 <= 0 }) {
         return

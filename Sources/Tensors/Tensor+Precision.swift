@@ -39,7 +39,7 @@ extension Tensor {
     case (.float32, .bfloat16):
       let isa = InstructionSet.default.code
       withUnsafePointer { source in
-        forEachRun { attn_round16(isa, copy.patterns + $0, source + $1, Int64($2)) }
+        forEachRun { attn_downconvert16(isa, copy.patterns + $0, source + $1, Int64($2)) }
       }
     }
     return Tensor(storage: copy, offset: 0, shape: shape, strides: Tensor.rowMajorStrides(shape))
@@ -52,7 +52,8 @@ extension Tensor {
       withUnsafePointer { source in forEachRun { (target + $0).initialize(from: source + $1, count: $2) } }
     case .bfloat16:
       let isa = InstructionSet.default.code
-      withUnsafePatterns { source in forEachRun { attn_widen16(isa, target + $0, source + $1, Int64($2)) } }
+      withUnsafePatterns { source in forEachRun { attn_upconvert16(isa, target + $0, source + $1, Int64($2)) }
+      }
     }
   }
 

@@ -42,7 +42,7 @@ struct Plant: AttentionVariant {
       }
     }
     return Cost(
-      flops: 0, neededPairs: Double(pairs), visitedPairs: Double(pairs), workspaceBytes: 0,
+      flops: 0, neededPairs: Double(pairs), executedPairs: Double(pairs), workspaceBytes: 0,
       inputOutputBytes: 0,
       stateBytes: 0)
   }
@@ -174,7 +174,7 @@ struct PlantedPattern: PatternVariant {
 
   func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int { 1 }
   func cost(of pass: PassKind) -> Cost {
-    Cost(flops: 0, neededPairs: 0, visitedPairs: 0, workspaceBytes: 0, inputOutputBytes: 0, stateBytes: 0)
+    Cost(flops: 0, neededPairs: 0, executedPairs: 0, workspaceBytes: 0, inputOutputBytes: 0, stateBytes: 0)
   }
   func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     throw CancellationRequested()

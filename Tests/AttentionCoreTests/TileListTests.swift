@@ -56,7 +56,7 @@ import Testing
     for tile in list.tiles {
       visited += list.segments(of: tile).reduce(0) { $0 + Int($1.count) } * Int(tile.count)
     }
-    #expect(list.visitedPairs == Double(visited))
+    #expect(list.executedPairs == Double(visited))
   }
 
   @Test("quotients round down and up for negative numbers too")

@@ -8,14 +8,14 @@ import Testing
 
 /// The engine on bfloat16 q, k and v against the naive Double loop on the same rounded values.
 @Suite struct BFloat16Tests {
-  /// An instruction set, with products of bfloat16 pairs or widening.
+  /// An instruction set, with products of bfloat16 pairs or up-converting.
   struct Path: CustomTestStringConvertible, Sendable {
     let set: InstructionSet
     let isPaired: Bool
 
-    var testDescription: String { isPaired ? "\(set) in pairs" : "\(set) widening" }
+    var testDescription: String { isPaired ? "\(set) in pairs" : "\(set) up-converting" }
 
-    /// Weights rounded to 8 bits are off by 1.7e-3 root mean square, and 2⁻⁸ at most; widened ones not at all.
+    /// Weights rounded to 8 bits are off by 1.7e-3 root mean square, and 2⁻⁸ at most; up-converted ones not at all.
     var tolerance: Double { isPaired ? 0x1p-8 : EngineTests.tolerance }
 
     func context(_ threads: Int = 2) -> ExecutionContext {
@@ -83,9 +83,9 @@ import Testing
   }
 
   @Test(
-    "backward has the bits of inputs that were widened before", arguments: Path.all,
+    "backward has the bits of inputs that were up-converted before", arguments: Path.all,
     Array(1...12).map(UInt64.init))
-  func widenedBits(path: Path, seed: UInt64) throws {
+  func upconvertedBits(path: Path, seed: UInt64) throws {
     // Every fourth is dense, and long enough for several panels.
     let dense = try AttentionShape(
       queryHeads: 2, keyHeads: 1, queryLength: 300, keyLength: 210 + Int(seed) * 10, headDim: 24, valueDim: 40
@@ -245,14 +245,15 @@ import Testing
     #expect(Double(ledger.currentBytes) == 2 * inputs)
     let variant = try wide.make(settings: [:], shape: shape, key: RandomKey(seed: 1))
     let forward = try variant.forward(stored, in: ExecutionContext(threads: 1, ledger: ledger))
-    // Backward keeps no widened copy: gradients and the closed form of its workspace are all.
+    // Backward keeps no up-converted copy: gradients and the closed form of its workspace are all.
     ledger.resetPeak()
     let before = ledger.currentBytes
     _ = try forward.backward(drawn.outputGradient, in: ExecutionContext(threads: 1, ledger: ledger))
     let found = Double(ledger.peakBytes - before)
     let expected = try 4 * inputs + cost(.bfloat16, .backward).workspaceBytes
     #expect(abs(found - expected) < 0.02 * expected, "\(found) bytes, not \(expected)")
-    #expect(expected - 4 * inputs < 0.6 * 4 * inputs, "widened copies would be as large as the gradients")
+    #expect(
+      expected - 4 * inputs < 0.6 * 4 * inputs, "up-converted copies would be as large as the gradients")
     #expect(ledger.currentBytes == before)
   }
 

@@ -75,7 +75,7 @@ import Testing
   func bits(test: Case) throws {
     let engine = EngineCase(shape: test.shape, list: test.list())
     let plan = BackwardPlan(pattern: engine.pattern, shape: test.shape)
-    #expect(plan.pipeline != nil && plan.copyCount == 0)
+    #expect(plan.pipeline != nil && plan.accumulatorCount == 0)
     let inputs = try EngineInputs(test.shape, seed: 5)
     let expected = NaiveResult(engine, inputs, scale: 0.3)
     let (one, _) = try backward(engine, inputs, threads: 1)
@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  @Test("keyBlocks of 192 keys: the dense reference, and the same bits", arguments: [false, true])
+  @Test("KV blocks of 192 keys: the dense reference, and the same bits", arguments: [false, true])
   func longRows(causal: Bool) throws {
     let shape = try AttentionShape(queryLength: 2100, headDim: 8, isCausal: causal)
     let inputs = try EngineInputs(shape, seed: 6)
@@ -109,7 +109,7 @@ import Testing
     }
   }
 
-  @Test("stripes hold every tile once, the last first, for any number of threads")
+  @Test("row stripes hold every tile once, the last first, for any number of threads")
   func stripes() throws {
     let shape = try AttentionShape(
       queryHeads: 6, keyHeads: 3, queryLength: 3000, keyLength: 3000, headDim: 64)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Attention
 
-/// Few rows against many keys: the narrow kernels, parts along the keys, heads that share a pass over the cache.
+/// Few rows against many keys: the GEMV kernels, KV splits, heads that share a pass over the cache.
 @Suite struct EngineDecodeTests {
   @Test("one row of several heads on a key head", arguments: InstructionSet.available, [1, 3, 4, 8, 12])
   func groupedDecode(isa: InstructionSet, group: Int) throws {
@@ -52,7 +52,7 @@ import Testing
     var list = TileList()
     list.addTile(start: 0, count: rows, segments: [.init(start: 0, count: 5000)])
     let plan = ForwardPlan(pattern: TilePattern(shared: list), shape: shape)
-    #expect(plan.lists[0].waves[0].splits.map(\.parts) == [3])
+    #expect(plan.lists[0].phases[0].splitTiles.map(\.kvSplits) == [3])
     try EngineTests.check(EngineCase(shape: shape, list: list), in: ExecutionContext(threads: 2))
   }
 

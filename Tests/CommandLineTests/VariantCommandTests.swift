@@ -166,7 +166,7 @@ import Testing
         └────────┘
         chunked chunk=2 before=0 after=0 overlap=0 circular=false
         4 queries × 4 keys, 1 head: density 50 %
-        2 tiles, 2 runs of keys, 88 bytes; 1.00 pairs visited for one that counts
+        2 tiles, 2 runs of keys, 88 bytes; 1.00 pairs executed for one that counts
 
         """)
     let svg = try attnlab("mask", "full", "--n", "9", "--causal", "--out", "p.svg")

@@ -50,7 +50,7 @@ extension Fake {
     let sizes = [shape.queryShape, shape.keyShape, shape.valueShape, shape.outputShape, shape.lseShape]
     let elements = sizes.reduce(0) { $0 + $1.reduce(1, *) }
     return Cost(
-      flops: 4 * pairs * Double(shape.headDim), neededPairs: pairs, visitedPairs: pairs, workspaceBytes: 0,
+      flops: 4 * pairs * Double(shape.headDim), neededPairs: pairs, executedPairs: pairs, workspaceBytes: 0,
       inputOutputBytes: Double(4 * elements), stateBytes: 0)
   }
 

@@ -76,7 +76,7 @@ extension BackwardPass {
             pending[keyBlock] = 0
           }
           feed.next(.max, in: list, tables) { run in
-            if isFirst, plan.sharesKeyBlocks { stream(head, &gradient, run.pointee.keys) }
+            if isFirst, plan.sharesKeyBlocks { warm(head, &gradient, run.pointee.keys) }
             add(run, to: scratch(position))
           }
           flush(scratch(position))

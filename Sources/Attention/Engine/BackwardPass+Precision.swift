@@ -14,7 +14,7 @@ extension Engine {
   }
 }
 
-/// The kernels of a backward tile, by the precision of the inputs. bfloat16 rows are widened when their turn comes; products
+/// The kernels of a backward tile, by the precision of the inputs. bfloat16 rows are up-converted as they are read; products
 /// are those of float32.
 extension BackwardPass {
   var isa: Int32 { context.instructionSet.code }
@@ -33,19 +33,19 @@ extension BackwardPass {
     }
   }
 
-  /// Asks for the keys, values and gradients of a run that comes after others.
-  func ask(_ head: KernelHead, _ gradient: inout attn_gradient, _ keys: attn_list) {
+  /// Prefetches the keys, values and gradients of a run that comes after others.
+  func prefetch(_ head: KernelHead, _ gradient: inout attn_gradient, _ keys: attn_list) {
     switch head {
     case .float32(var head): attn_backward_prefetch(&head, &gradient, keys)
     case .bfloat16(var head): attn_backward16_prefetch(&head, &gradient, keys)
     }
   }
 
-  /// Reads them in the order of memory.
-  func stream(_ head: KernelHead, _ gradient: inout attn_gradient, _ keys: attn_list) {
+  /// Warms the cache with them, sequentially.
+  func warm(_ head: KernelHead, _ gradient: inout attn_gradient, _ keys: attn_list) {
     switch head {
-    case .float32(var head): attn_backward_stream(&head, &gradient, keys)
-    case .bfloat16(var head): attn_backward16_stream(&head, &gradient, keys)
+    case .float32(var head): attn_backward_warm(&head, &gradient, keys)
+    case .bfloat16(var head): attn_backward16_warm(&head, &gradient, keys)
     }
   }
 

@@ -4,39 +4,39 @@ import CKernels
 import Tensors
 
 extension BackwardPass {
-  /// Runs the units of a plan, wave by wave, and adds up what they have in copies.
+  /// Runs the units of a plan, phase by phase, and reduces their privatised accumulators and partial results.
   func runUnits() throws {
     let threads = min(context.threads, max(1, plan.units.count))
     let scratch = scratchFloats
-    let blocks = plan.units.first?.copies.count ?? 0
+    let blocks = plan.units.first?.accumulators.count ?? 0
     let pending = FirstTouchFlags(count: plan.units.count * blocks)
     defer { pending.release() }
     var space = try Tensor(uninitialized: [threads, plan.group, scratch], ledger: context.ledger)
     try space.withUnsafeMutablePointer { base throws in
       let region = Region(base: base)
-      @Sendable func run(_ index: Int, _ worker: Int, wave: Int) throws {
+      @Sendable func run(_ index: Int, _ worker: Int, phase: Int) throws {
         let unit = plan.units[index], own = worker * plan.group * scratch
         let marks = pending.marks(from: index * blocks)
-        if wave == 0 { mark(unit, in: marks) }
+        if phase == 0 { mark(unit, in: marks) }
         try withTarget(of: unit) { target throws in
-          try self.run(unit.waves[wave], adds: wave > 0, to: target, marks) {
+          try self.run(unit.phases[phase], adds: phase > 0, to: target, marks) {
             region.scratch(own + $0 * scratch)
           }
-          if wave == plan.waveCount - 1 {
+          if phase == plan.phaseCount - 1 {
             for number in 0..<blocks where marks[number] != 0 { clear(number, of: target, marks) }
           }
         }
       }
-      // A head that is one unit goes through its waves while its rows are in the cache.
+      // A head that is one unit goes through its phases while its rows are in the cache.
       let isAlone = plan.unitsPerHead == 1
-      for waves in isAlone ? [0..<plan.waveCount] : (0..<plan.waveCount).map({ $0..<$0 + 1 }) {
+      for phases in isAlone ? [0..<plan.phaseCount] : (0..<plan.phaseCount).map({ $0..<$0 + 1 }) {
         try Parallel.forEach(count: plan.units.count, threads: threads) { index, worker in
-          for wave in waves { try run(index, worker, wave: wave) }
+          for phase in phases { try run(index, worker, phase: phase) }
         }
       }
     }
-    addCopies()
-    addParts()
+    reduceAccumulators()
+    reducePartials()
   }
 
   /// Clears a block of the gradients of keys and values.
@@ -89,7 +89,7 @@ extension BackwardPass {
     }
   }
 
-  /// Asks for the rows that a tile reads at its beginning, while others are computed.
+  /// Prefetches the rows that a tile reads at its beginning, while others are computed.
   private func prefetch(_ element: BackwardPlan.Element, batch: Int) {
     let head = Int(element.head), list = pattern.list(batch: batch, head: head)
     list.withTables { tables in
@@ -124,11 +124,11 @@ extension BackwardPass {
         let first = feeds.firstIndex { !$0.isDone }
         for position in feeds.indices where !feeds[position].isDone {
           feeds[position].next(
-            size, in: list, tables, ahead: { ask(head, &gradient, $0) }
+            size, in: list, tables, ahead: { prefetch(head, &gradient, $0) }
           ) { run in
             prepare(run.pointee.keys, in: target, pending)
             if run.pointee.keys.index != nil || (plan.sharesKeyBlocks && position == first) {
-              stream(head, &gradient, run.pointee.keys)
+              warm(head, &gradient, run.pointee.keys)
             }
             add(run, to: scratch(position))
           }
@@ -136,17 +136,18 @@ extension BackwardPass {
         }
       }
       for (position, element) in elements.enumerated() {
-        if element.slot < 0 {
+        if element.partial < 0 {
           end(
             scratch(position), gradient.query_gradient, stride: queryGradient.rowStride, inPlace: true,
             adds: adds)
           continue
         }
         end(
-          scratch(position), slots.at(Int(element.slot) * slotFloats), stride: shape.headDim, inPlace: false,
+          scratch(position), partials.at(Int(element.partial) * partialFloats), stride: shape.headDim,
+          inPlace: false,
           adds: false)
-        // The parts of a tile are added at the end; until then its rows are zeros for later waves to add to.
-        if element.part == 0, !adds { clearRows(of: list, list.tiles[Int(element.tile)], gradient) }
+        // Partial results are added at the end; until then the tile's rows are zeros for later phases to add to.
+        if element.split == 0, !adds { clearRows(of: list, list.tiles[Int(element.tile)], gradient) }
       }
     }
   }
@@ -154,9 +155,9 @@ extension BackwardPass {
   private func feed(_ element: BackwardPlan.Element, _ tile: TileList.QueryTile, in list: TileList)
     -> KeyBlockIterator
   {
-    if element.slot < 0 { return KeyBlockIterator(tile) }
+    if element.partial < 0 { return KeyBlockIterator(tile) }
     return KeyBlockIterator(
-      tile, in: list, part: Int(element.part), of: Int(element.parts), keys: list.keyCount(of: tile))
+      tile, in: list, split: Int(element.split), of: Int(element.splits), keys: list.keyCount(of: tile))
   }
 
   private func clearRows(of list: TileList, _ tile: TileList.QueryTile, _ gradient: attn_gradient) {
@@ -169,7 +170,7 @@ extension BackwardPass {
   /// Marks the blocks that a unit clears.
   private func mark(_ unit: BackwardPlan.Unit, in marks: UnsafeMutablePointer<UInt8>) {
     for number in unit.owned { marks[Int(number)] = 1 }
-    for (number, copy) in unit.copies.enumerated() where copy >= 0 { marks[number] = 1 }
+    for (number, own) in unit.accumulators.enumerated() where own >= 0 { marks[number] = 1 }
   }
 
   /// Calls `body` with where a unit adds the gradients of keys and values.
@@ -178,12 +179,12 @@ extension BackwardPass {
   ) throws {
     var key: [UnsafeMutablePointer<Float>] = []
     var value: [UnsafeMutablePointer<Float>] = []
-    key.reserveCapacity(unit.copies.count)
-    value.reserveCapacity(unit.copies.count)
-    for (number, copy) in unit.copies.enumerated() {
-      if copy >= 0 {
-        key.append(copies.at(Int(copy) * copyFloats))
-        value.append(copies.at(Int(copy) * copyFloats + BackwardPlan.blockKeys * shape.headDim))
+    key.reserveCapacity(unit.accumulators.count)
+    value.reserveCapacity(unit.accumulators.count)
+    for (number, own) in unit.accumulators.enumerated() {
+      if own >= 0 {
+        key.append(accumulators.at(Int(own) * accumulatorFloats))
+        value.append(accumulators.at(Int(own) * accumulatorFloats + BackwardPlan.blockKeys * shape.headDim))
       } else {
         key.append(
           block(keyGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.headDim))
@@ -199,9 +200,9 @@ extension BackwardPass {
     }
   }
 
-  /// Adds the private copies of key blocks to the results, in the order of units.
-  private func addCopies() {
-    guard plan.copyCount > 0 else { return }
+  /// Adds the privatised accumulators of key blocks to the results, in the order of units.
+  private func reduceAccumulators() {
+    guard plan.accumulatorCount > 0 else { return }
     let heads = plan.units.count / plan.unitsPerHead
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
     Parallel.forEach(count: heads * blocks, threads: context.threads) { index, _ in
@@ -209,28 +210,28 @@ extension BackwardPass {
       let keys = min(BackwardPlan.blockKeys, shape.keyLength - number * BackwardPlan.blockKeys)
       for unitIndex in headIndex * plan.unitsPerHead..<(headIndex + 1) * plan.unitsPerHead {
         let unit = plan.units[unitIndex]
-        guard unit.copies[number] >= 0 else { continue }
-        let copy = copies.at(Int(unit.copies[number]) * copyFloats)
+        guard unit.accumulators[number] >= 0 else { continue }
+        let own = accumulators.at(Int(unit.accumulators[number]) * accumulatorFloats)
         attn_add(
-          isa, block(keyGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.headDim), copy,
+          isa, block(keyGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.headDim), own,
           Int64(keys * shape.headDim))
         attn_add(
           isa, block(valueGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.valueDim),
-          copy + BackwardPlan.blockKeys * shape.headDim, Int64(keys * shape.valueDim))
+          own + BackwardPlan.blockKeys * shape.headDim, Int64(keys * shape.valueDim))
       }
     }
   }
 
-  /// Adds the query gradients of the parts of split tiles, in order.
-  private func addParts() {
-    for (batch, element) in plan.parts {
+  /// Adds the partial query gradients of split tiles, in order.
+  private func reducePartials() {
+    for (batch, element) in plan.partials {
       let list = pattern.list(batch: batch, head: Int(element.head))
       let tile = list.tiles[Int(element.tile)]
       let rows = queryGradient.head(batch, Int(element.head))
-      let slot = slots.at(Int(element.slot) * slotFloats)
+      let partial = partials.at(Int(element.partial) * partialFloats)
       for t in 0..<Int(tile.count) {
         attn_add(
-          isa, rows + list.row(tile, t) * queryGradient.rowStride, slot + t * shape.headDim,
+          isa, rows + list.row(tile, t) * queryGradient.rowStride, partial + t * shape.headDim,
           Int64(shape.headDim))
       }
     }

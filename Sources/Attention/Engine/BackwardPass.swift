@@ -13,10 +13,10 @@ struct BackwardPass: Sendable {
   let query: InputRows, key: InputRows, value: InputRows
   let outputGradient: Rows, output: Rows, lse: Rows
   let queryGradient: Rows, keyGradient: Rows, valueGradient: Rows
-  let copies: Region, slots: Region
+  let accumulators: Region, partials: Region
 
-  var copyFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
-  var slotFloats: Int { Int(ATTN_LANES) * shape.headDim }
+  var accumulatorFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
+  var partialFloats: Int { Int(ATTN_LANES) * shape.headDim }
 
   var scratchFloats: Int {
     (Engine.backwardScratchBytes(shape, in: context) + 63) / 64 * 16

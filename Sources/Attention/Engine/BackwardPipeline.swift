@@ -11,7 +11,7 @@ import CKernels
 ///
 /// The gradient of a key is thus the sum over tiles in descending order, and that of a query the sum over KV blocks in
 /// ascending order, whatever the stripes: they are cut to suit the number of threads, and the bits stay the same. (Blocks
-/// of keys end with the KV block for that.) No gradient has a private copy. Up to `min(stripes, blocks)` threads work on one
+/// of keys end with the KV block for that.) No gradient is privatised. Up to `min(stripes, blocks)` threads work on one
 /// head; `w` of them wait `w − 1` KV blocks at the beginning, where stripes begin at the same key.
 struct BackwardPipeline: Sendable {
   /// Tiles of one query head, and the KV blocks in which they have keys.
@@ -31,9 +31,9 @@ struct BackwardPipeline: Sendable {
   /// Tiles of all query heads that share a key head, at most.
   private let tileCount: Int
 
-  /// The pipeline of a pattern whose rows see many of the keys; `nil` where private copies of a few blocks, or splitting few
-  /// tiles along their keys, serve better.
-  init?(pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves]) {
+  /// The pipeline of a pattern whose rows see many of the keys; `nil` where privatised accumulators of a few blocks, or KV
+  /// splits of few tiles, serve better.
+  init?(pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases]) {
     // Short ones where there are few: threads begin a KV block apart.
     keyBlockSize = min(BackwardPlan.keyBlockSize(shape), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
     keyBlockCount = (shape.keyLength + keyBlockSize - 1) / keyBlockSize
@@ -43,7 +43,7 @@ struct BackwardPipeline: Sendable {
     let enoughTiles = tileCount * groups >= 8 || shape.keyLength <= 2 * rows
     let enoughKeyBlocks = keyBlockCount * groups >= 8 || rows <= 2 * shape.keyLength
     guard tileCount > 0, enoughTiles, enoughKeyBlocks, !pattern.gathersKeys,
-      waves.allSatisfy({ $0.count <= 1 }),
+      phases.allSatisfy({ $0.count <= 1 }),
       isDense(pattern, costs, shape)
     else { return nil }
   }
@@ -56,7 +56,7 @@ struct BackwardPipeline: Sendable {
       guard list.segments.count <= 16 * list.tiles.count else { return false }
       var lanes = 0.0
       var keys = 0.0
-      var visits = 0
+      var executed = 0
       for (number, tile) in list.tiles.enumerated() {
         lanes += TileCosts.lanes(Int(tile.count))
         keys += Double(cost.keys[number])
@@ -64,11 +64,11 @@ struct BackwardPipeline: Sendable {
         for segment in list.segments(of: tile) {
           let first = Int(segment.start) / keyBlockSize
           let last = (Int(segment.start) + (Int(segment.count) - 1) * Int(segment.stride)) / keyBlockSize
-          visits += max(0, last + 1 - max(first, end))
+          executed += max(0, last + 1 - max(first, end))
           end = max(end, last + 1)
         }
       }
-      return cost.total >= enough * lanes && keys >= 0.5 * Double(visits * keyBlockSize)
+      return cost.total >= enough * lanes && keys >= 0.5 * Double(executed * keyBlockSize)
     }
   }
 

@@ -7,25 +7,25 @@ import Tensors
 /// Where rows see many of the keys, the work is a `BackwardPipeline`, and every gradient is added to in place.
 ///
 /// Elsewhere the tiles of all query heads that share a key head are divided, in order, into *units* of equal cost. A unit
-/// adds to the gradients of keys and values in blocks of 64 rows: directly in the result where it is the first to touch
-/// the block, else in a private copy; copies are added in the order of units. So memory beyond the results is the overlap
-/// of the units only: next to nothing for local patterns, `(units − 1) · n · (headDim + valueDim)` where every unit
-/// meets keys from everywhere.
+/// adds to the gradients of keys and values in blocks of 64 rows. *Owner computes*: the first unit to touch a block adds to
+/// the result itself. Every later one has a *privatised accumulator* for it; these are added in the order of units. So memory
+/// beyond the results is the overlap of the units only: next to nothing for local patterns,
+/// `(units − 1) · n · (headDim + valueDim)` where every unit meets keys from everywhere.
 struct BackwardPlan: Sendable {
-  /// A tile, or a part of one that is split along its keys.
+  /// A tile, or a KV split of one.
   struct Element: Sendable {
     var head: Int32, tile: Int32
-    var part: Int32 = 0, parts: Int32 = 1
-    /// The slot of the part's query gradient; −1 for whole tiles.
-    var slot: Int32 = -1
+    var split: Int32 = 0, splits: Int32 = 1
+    /// The number of the KV split's partial query gradient; −1 for whole tiles.
+    var partial: Int32 = -1
   }
   /// A share of the work of a (batch, key head), done by one worker at a time.
   struct Unit: Sendable {
     var batch: Int, keyHead: Int
-    /// Elements of every wave, in order.
-    var waves: [[Element]]
-    /// For every 64-key block: its private copy, or −1 when the unit adds to the result itself.
-    var copies: [Int32]
+    /// Elements of every phase, in order.
+    var phases: [[Element]]
+    /// For every 64-key block: its privatised accumulator, or −1 when the unit adds to the result itself.
+    var accumulators: [Int32]
     /// Blocks of the result that this unit clears before it adds to them, or at its end.
     var owned: [Int32]
   }
@@ -33,40 +33,40 @@ struct BackwardPlan: Sendable {
   /// How a dense pass goes, which has no units.
   let pipeline: BackwardPipeline?
   let units: [Unit]
-  let waveCount: Int
-  /// Private copies of key blocks, over all units.
-  let copyCount: Int
-  /// Parts of split tiles, in order, by slot.
-  let parts: [(batch: Int, element: Element)]
+  let phaseCount: Int
+  /// Privatised accumulators of key blocks, over all units.
+  let accumulatorCount: Int
+  /// KV splits, whose partial query gradients are added in this order.
+  let partials: [(batch: Int, element: Element)]
   let unitsPerHead: Int
   /// Tiles that share KV blocks, at most.
   let group: Int
   /// Whether rows see so many keys that a KV block comes from far away, for the first tile of a group.
   let sharesKeyBlocks: Bool
-  /// Whether every row of q is in a tile of the first wave, which writes what later ones add to.
+  /// Whether every row of q is in a tile of the first phase, which writes what later ones add to.
   let firstCoversAllRows: Bool
 
   init(pattern: TilePattern, shape: AttentionShape) {
     let costs = pattern.lists.map(TileCosts.init)
-    let waves = pattern.lists.map { TileWaves($0, queryLength: shape.queryLength) }
-    firstCoversAllRows = waves.allSatisfy(\.firstCoversAllRows)
+    let phases = pattern.lists.map { TilePhases($0, queryLength: shape.queryLength) }
+    firstCoversAllRows = phases.allSatisfy(\.firstCoversAllRows)
     sharesKeyBlocks = ForwardPlan.hasLongRows(pattern, costs)
     let limit = sharesKeyBlocks ? BackwardPlan.groupLimit : BackwardPlan.localGroup
-    if let pipeline = BackwardPipeline(pattern: pattern, shape: shape, costs: costs, waves: waves) {
+    if let pipeline = BackwardPipeline(pattern: pattern, shape: shape, costs: costs, phases: phases) {
       self.pipeline = pipeline
       group = pipeline.stripeTiles(limit: limit, heads: shape.batch * shape.keyHeads, threads: 1)
-      (units, unitsPerHead, waveCount, copyCount, parts) = ([], 0, 1, 0, [])
+      (units, unitsPerHead, phaseCount, accumulatorCount, partials) = ([], 0, 1, 0, [])
       return
     }
     pipeline = nil
     let fewest = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
-    let builder = Builder.widest(pattern: pattern, shape: shape, costs: costs, waves: waves, fewest: fewest)
+    let builder = Builder.widest(pattern: pattern, shape: shape, costs: costs, phases: phases, fewest: fewest)
     unitsPerHead = builder.unitsPerHead
     units = builder.units
-    waveCount = builder.waveCount
-    copyCount = builder.copyCount
-    parts = builder.parts
-    group = max(1, min(limit, units.reduce(0) { max($0, $1.waves.map(\.count).max() ?? 0) }))
+    phaseCount = builder.phaseCount
+    accumulatorCount = builder.accumulatorCount
+    partials = builder.partials
+    group = max(1, min(limit, units.reduce(0) { max($0, $1.phases.map(\.count).max() ?? 0) }))
   }
 
   /// Units of every (batch, key head), at least: as many at every length but the shortest, so that workspace is proportional
@@ -101,16 +101,16 @@ extension TilePattern {
 
 extension BackwardPlan {
   private struct Builder {
-    let waveCount: Int
+    let phaseCount: Int
     let unitsPerHead: Int
     var units: [Unit] = []
-    var copyCount = 0
-    var parts: [(batch: Int, element: Element)] = []
+    var accumulatorCount = 0
+    var partials: [(batch: Int, element: Element)] = []
 
-    /// As many units as 64 threads want, or half of that, and so on, as long as their copies hold no more than an eighth of
-    /// the gradients; else `fewest`, whatever their copies.
+    /// As many units as 64 threads want, or half of that, and so on, as long as their accumulators hold no more than an eighth of
+    /// the gradients; else `fewest`, whatever their accumulators.
     static func widest(
-      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves], fewest: Int
+      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases], fewest: Int
     ) -> Builder {
       let heads = shape.batch * shape.keyHeads
       let blocks = blockCount(keyLength: shape.keyLength)
@@ -118,24 +118,26 @@ extension BackwardPlan {
       var count = pattern.gathersKeys ? fewest : max(fewest, min((64 + heads - 1) / heads, blocks))
       while count > fewest {
         let builder = Builder(
-          pattern: pattern, shape: shape, costs: costs, waves: waves, unitsPerHead: count,
-          copyLimit: heads * blocks / 8)
+          pattern: pattern, shape: shape, costs: costs, phases: phases, unitsPerHead: count,
+          accumulatorLimit: heads * blocks / 8)
         if let builder { return builder }
         count /= 2
       }
       let builder = Builder(
-        pattern: pattern, shape: shape, costs: costs, waves: waves, unitsPerHead: fewest, copyLimit: .max)
-      guard let builder else { preconditionFailure("a plan without a limit of copies is always made") }
+        pattern: pattern, shape: shape, costs: costs, phases: phases, unitsPerHead: fewest,
+        accumulatorLimit: .max)
+      guard let builder else { preconditionFailure("a plan without a limit of accumulators is always made") }
       return builder
     }
 
-    /// Makes the units of all heads; `nil` when they need more than `copyLimit` copies of blocks.
+    /// Makes the units of all heads; `nil` when they need more than `accumulatorLimit` privatised accumulators.
     private init?(
-      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], waves: [TileWaves], unitsPerHead: Int,
-      copyLimit: Int
+      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases],
+      unitsPerHead: Int,
+      accumulatorLimit: Int
     ) {
       self.unitsPerHead = unitsPerHead
-      waveCount = max(1, waves.map(\.count).max() ?? 1)
+      phaseCount = max(1, phases.map(\.count).max() ?? 1)
       var total = 0.0
       for batch in 0..<shape.batch {
         for head in 0..<shape.queryHeads { total += costs[pattern.index(batch: batch, head: head)].total }
@@ -143,19 +145,19 @@ extension BackwardPlan {
       for batch in 0..<shape.batch {
         for keyHead in 0..<shape.keyHeads {
           addHead(
-            batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, waves: waves,
+            batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, phases: phases,
             passTotal: total)
-          if copyCount > copyLimit { return nil }
+          if accumulatorCount > accumulatorLimit { return nil }
         }
       }
     }
 
     private mutating func addHead(
       batch: Int, keyHead: Int, pattern: TilePattern, shape: AttentionShape, costs: [TileCosts],
-      waves: [TileWaves], passTotal: Double
+      phases: [TilePhases], passTotal: Double
     ) {
       let unitCount = unitsPerHead
-      var elements: [(element: Element, cost: Double, wave: Int, place: Double)] = []
+      var elements: [(element: Element, cost: Double, phase: Int, place: Double)] = []
       for member in 0..<shape.groupSize {
         let head = keyHead * shape.groupSize + member
         let index = pattern.index(batch: batch, head: head)
@@ -163,45 +165,45 @@ extension BackwardPlan {
         let tiles = Double(max(1, list.tiles.count))
         for tile in list.tiles.indices {
           let cost = costs[index].cost(tile)
-          let count = ForwardPlan.parts(keys: costs[index].keys[tile], cost: cost, passTotal: passTotal)
-          let wave = waves[index].wave(tile)
+          let count = ForwardPlan.kvSplits(keys: costs[index].keys[tile], cost: cost, passTotal: passTotal)
+          let phase = phases[index].phase(tile)
           if count == 1 {
             let element = Element(head: Int32(head), tile: Int32(tile))
-            elements.append((element, cost, wave, Double(member) + Double(tile) / tiles))
+            elements.append((element, cost, phase, Double(member) + Double(tile) / tiles))
             continue
           }
-          // A part sits among the tiles near its keys, so that its unit's blocks are those that it touches anyway.
-          for part in 0..<count {
+          // A KV split sits among the tiles near its keys, so that its unit's blocks are those that it touches anyway.
+          for split in 0..<count {
             let element = Element(
-              head: Int32(head), tile: Int32(tile), part: Int32(part), parts: Int32(count),
-              slot: Int32(parts.count))
-            parts.append((batch, element))
-            let place = Double(member) + (Double(part) + 0.5) / Double(count)
-            elements.append((element, cost / Double(count), wave, place))
+              head: Int32(head), tile: Int32(tile), split: Int32(split), splits: Int32(count),
+              partial: Int32(partials.count))
+            partials.append((batch, element))
+            let place = Double(member) + (Double(split) + 0.5) / Double(count)
+            elements.append((element, cost / Double(count), phase, place))
           }
         }
       }
       let inOrder = zip(elements, elements.dropFirst()).allSatisfy { $0.place <= $1.place }
-      if !inOrder { elements.sort { ($0.place, $0.element.slot) < ($1.place, $1.element.slot) } }
+      if !inOrder { elements.sort { ($0.place, $0.element.partial) < ($1.place, $1.element.partial) } }
       let total = elements.reduce(0) { $0 + $1.cost }
       let first = units.count
       let blocks = blockCount(keyLength: shape.keyLength)
       for _ in 0..<unitCount {
         units.append(
           Unit(
-            batch: batch, keyHead: keyHead, waves: Array(repeating: [], count: waveCount),
-            copies: Array(repeating: -1, count: blocks), owned: []))
+            batch: batch, keyHead: keyHead, phases: Array(repeating: [], count: phaseCount),
+            accumulators: Array(repeating: -1, count: blocks), owned: []))
       }
       var sum = 0.0
-      for (element, cost, wave, _) in elements {
+      for (element, cost, phase, _) in elements {
         let share = total > 0 ? Int((sum + cost / 2) / total * Double(unitCount)) : 0
-        units[first + min(unitCount - 1, share)].waves[wave].append(element)
+        units[first + min(unitCount - 1, share)].phases[phase].append(element)
         sum += cost
       }
       assignBlocks(first..<first + unitCount, blocks: blocks, pattern: pattern)
     }
 
-    /// Gives every block an owner, and a private copy to every later unit that touches it.
+    /// Gives every block an owner, and a privatised accumulator to every later unit that touches it.
     private mutating func assignBlocks(_ range: Range<Int>, blocks: Int, pattern: TilePattern) {
       if range.count == 1 {
         units[range.lowerBound].owned = (0..<Int32(blocks)).map { $0 }
@@ -214,8 +216,8 @@ extension BackwardPlan {
           if owner[block] < 0 {
             owner[block] = index
           } else {
-            units[index].copies[block] = Int32(copyCount)
-            copyCount += 1
+            units[index].accumulators[block] = Int32(accumulatorCount)
+            accumulatorCount += 1
           }
         }
       }
@@ -225,7 +227,7 @@ extension BackwardPlan {
     private func touchedBlocks(_ unit: Unit, blocks: Int, pattern: TilePattern) -> [Bool] {
       var touched = [Bool](repeating: false, count: blocks)
       var dense = 0..<0
-      for element in unit.waves.joined() {
+      for element in unit.phases.joined() {
         let list = pattern.list(batch: unit.batch, head: Int(element.head))
         let tile = list.tiles[Int(element.tile)]
         for number in Int(tile.firstSegment)..<Int(tile.firstSegment + tile.segmentCount) {

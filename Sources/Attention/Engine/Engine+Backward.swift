@@ -7,13 +7,13 @@ extension Engine {
   ///
   /// With `P = exp(scale·QKᵀ − lse)` on the listed pairs and `D = rowsum(dO ∘ O)`:
   /// `dV = Pᵀ dO`, `dS = P ∘ (dO Vᵀ − D)`, `dQ = scale · dS K`, `dK = scale · dSᵀ Q`. P is recomputed, not stored.
-  /// Rows of bfloat16 inputs are widened when their turn comes, and all five products are those of float32: the bits are
-  /// those of inputs that were widened before.
+  /// Rows of bfloat16 inputs are up-converted as they are read, and all five products are those of float32: the bits are
+  /// those of inputs that were up-converted before.
   /// - Parameters:
   ///   - outputGradient: of the shape of the output; last axis contiguous.
   ///   - output: the forward result (any output that has `lse` as its log-sum-exp over all keys of the row).
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  /// - Complexity: O(pairs visited · (headDim + valueDim)); memory: see `BackwardPlan`.
+  /// - Complexity: O(executed pairs · (headDim + valueDim)); memory: see `BackwardPlan`.
   public static func backward(
     outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor, lse: Tensor,
     shape: AttentionShape, scale: Double, pattern: TilePattern, in context: ExecutionContext
@@ -31,17 +31,17 @@ extension Engine {
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
     var valueGradient = try Tensor(uninitialized: shape.valueShape, ledger: context.ledger)
-    var copies = try Tensor(
-      uninitialized: [plan.copyCount, BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)],
+    var accumulators = try Tensor(
+      uninitialized: [plan.accumulatorCount, BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)],
       ledger: context.ledger)
-    var slots = try Tensor(
-      uninitialized: [plan.parts.count, Int(ATTN_LANES) * shape.headDim], ledger: context.ledger)
+    var partials = try Tensor(
+      uninitialized: [plan.partials.count, Int(ATTN_LANES) * shape.headDim], ledger: context.ledger)
     let strides = (queryGradient.strides, keyGradient.strides, valueGradient.strides)
     try queryGradient.withUnsafeMutablePointer { dq throws in
       try keyGradient.withUnsafeMutablePointer { dk throws in
         try valueGradient.withUnsafeMutablePointer { dv throws in
-          try copies.withUnsafeMutablePointer { copyBase throws in
-            try slots.withUnsafeMutablePointer { slotBase throws in
+          try accumulators.withUnsafeMutablePointer { accumulatorBase throws in
+            try partials.withUnsafeMutablePointer { partialBase throws in
               try withReading([query, key, value, outputGradient, output, lse]) { inputs throws in
                 func rows(_ index: Int, _ tensor: Tensor) -> Rows {
                   Rows(reading: inputs[index].assumingMemoryBound(to: Float.self), tensor)
@@ -52,7 +52,7 @@ extension Engine {
                   value: InputRows(inputs[2], value), outputGradient: rows(3, outputGradient),
                   output: rows(4, output), lse: rows(5, lse), queryGradient: Rows(dq, strides: strides.0),
                   keyGradient: Rows(dk, strides: strides.1), valueGradient: Rows(dv, strides: strides.2),
-                  copies: Region(base: copyBase), slots: Region(base: slotBase))
+                  accumulators: Region(base: accumulatorBase), partials: Region(base: partialBase))
                 try pass.run()
                 pass.addVastRows(vastRows)
               }

@@ -6,7 +6,7 @@ extension Engine {
   /// The closed-form cost of a pass over a pattern: workspace is that of one thread, with the best instruction set.
   /// - Parameters:
   ///   - operands: what the variant reads.
-  ///   - neededPairs: what the definition asks for, over batch and query heads.
+  ///   - neededPairs: what the definition needs, over batch and query heads.
   ///   - stateBytes: what a decoder must keep a sequence.
   /// - Complexity: O(tiles + segments).
   public static func cost(
@@ -15,15 +15,15 @@ extension Engine {
   ) -> Cost {
     Cost(
       of: pass, shape: shape, operands: operands, neededPairs: neededPairs,
-      visitedPairs: visitedPairs(shape: shape, pattern: pattern),
+      executedPairs: executedPairs(shape: shape, pattern: pattern),
       workspaceBytes: pass == .backward
         ? backwardWorkspace(shape: shape, pattern: pattern)
         : forwardWorkspace(shape: shape, pattern: pattern), stateBytes: stateBytes)
   }
 
-  /// Pairs that the tiles visit, over batch and query heads.
-  public static func visitedPairs(shape: AttentionShape, pattern: TilePattern) -> Double {
-    let perList = pattern.lists.map(\.visitedPairs)
+  /// Pairs that the tiles execute, over batch and query heads.
+  public static func executedPairs(shape: AttentionShape, pattern: TilePattern) -> Double {
+    let perList = pattern.lists.map(\.executedPairs)
     var sum = 0.0
     for batch in 0..<shape.batch {
       for head in 0..<shape.queryHeads { sum += perList[pattern.index(batch: batch, head: head)] }
@@ -31,7 +31,7 @@ extension Engine {
     return sum
   }
 
-  /// The scratch of one thread over tiles that share no panels.
+  /// The scratch of one thread over tiles that share no KV blocks.
   static func scratchBytes(_ shape: AttentionShape, backward: Bool) -> Int {
     let context = ExecutionContext(threads: 1)
     return backward
@@ -42,16 +42,16 @@ extension Engine {
   private static func forwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
     let schedule = forwardSchedule(of: pattern, for: shape)
     let tile = Double(forwardScratchBytes(shape, in: ExecutionContext(threads: 1)))
-    let parts = schedule.works.map(\.parts.count).max() ?? 0
+    let partials = schedule.works.map(\.kvSplits.count).max() ?? 0
     return tile * Double(schedule.plan.tilesAtOnce)
-      + Double(parts * Int(ATTN_LANES) * (shape.valueDim + 1) * 4)
+      + Double(partials * Int(ATTN_LANES) * (shape.valueDim + 1) * 4)
   }
 
   private static func backwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
     let plan = backwardPlan(of: pattern, for: shape)
     let tile = Double(backwardScratchBytes(shape, in: ExecutionContext(threads: 1)))
-    let copy = BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)
-    return tile * Double(plan.group) + 4 * Double(plan.copyCount * copy)
-      + 4 * Double(plan.parts.count * Int(ATTN_LANES) * shape.headDim)
+    let accumulator = BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)
+    return tile * Double(plan.group) + 4 * Double(plan.accumulatorCount * accumulator)
+      + 4 * Double(plan.partials.count * Int(ATTN_LANES) * shape.headDim)
   }
 }

@@ -24,9 +24,9 @@ extension Engine {
                 query: InputRows(queryBase, query), key: InputRows(keyBase, key),
                 value: InputRows(valueBase, value), output: Rows(outputBase, strides: outputStrides),
                 lse: Rows(lseBase, strides: lseStrides))
-              if schedule.plan.waveCount > 1 { pass.clearRowsOfSeveralTiles() }
-              if !(try pass.runChained()) {
-                for wave in schedule.works.indices { try pass.run(wave: wave) }
+              if schedule.plan.phaseCount > 1 { pass.clearRowsOfSeveralTiles() }
+              if !(try pass.runQueued()) {
+                for phase in schedule.works.indices { try pass.run(phase: phase) }
               }
               pass.recomputeVastRows()
             }
@@ -40,8 +40,8 @@ extension Engine {
 /// One forward pass: the plan and where everything lies.
 struct ForwardPass: Sendable {
   let plan: ForwardPlan
-  /// The work of every wave.
-  let works: [WaveWork]
+  /// The work of every phase.
+  let works: [PhaseWork]
   let shape: AttentionShape
   let scale: Double
   let context: ExecutionContext
@@ -53,18 +53,19 @@ struct ForwardPass: Sendable {
   /// Floats of scratch that one tile needs.
   var scratchFloats: Int { (Engine.forwardScratchBytes(shape, in: context) + 63) / 64 * 16 }
 
-  /// Keys that the tiles of a group compute before they move on: what K and V may fill of the second-level cache.
-  private var panelKeys: Int {
+  /// Keys of a KV block, which the tiles of a group compute before they move on: what K and V may fill of the second-level
+  /// cache.
+  private var kvBlockKeys: Int {
     let fitting = (256 << 10) / (shape.precision.byteCount * (shape.headDim + shape.valueDim))
     return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
   }
 
-  /// Marks rows that later waves may be the first to reach, so that these find "nothing yet" there: LSE −∞.
+  /// Marks rows that later phases may be the first to reach, so that these find "nothing yet" there: LSE −∞.
   func clearRowsOfSeveralTiles() {
     for batch in 0..<shape.batch {
       for head in 0..<shape.queryHeads {
         let index = plan.pattern.index(batch: batch, head: head)
-        guard plan.lists[index].waves.count > 1 else { continue }
+        guard plan.lists[index].phases.count > 1 else { continue }
         let list = plan.pattern.lists[index]
         let rows = lse.head(batch, head)
         for tile in list.tiles { for t in 0..<Int(tile.count) { rows[list.row(tile, t)] = -.infinity } }
@@ -72,36 +73,37 @@ struct ForwardPass: Sendable {
     }
   }
 
-  func run(wave: Int) throws {
-    let work = works[wave]
+  func run(phase: Int) throws {
+    let work = works[phase]
     let threads = min(context.threads, max(1, work.itemCount))
     let scratch = scratchFloats
-    let slotFloats = Int(ATTN_LANES) * (shape.valueDim + 1)
+    let partialFloats = Int(ATTN_LANES) * (shape.valueDim + 1)
     var scratchSpace = try Tensor(
       uninitialized: [threads, plan.tilesAtOnce, scratch], ledger: context.ledger)
-    var slotSpace = try Tensor(uninitialized: [work.parts.count, slotFloats], ledger: context.ledger)
+    var partialSpace = try Tensor(
+      uninitialized: [work.kvSplits.count, partialFloats], ledger: context.ledger)
     try scratchSpace.withUnsafeMutablePointer { scratchBase throws in
-      try slotSpace.withUnsafeMutablePointer { slotBase throws in
+      try partialSpace.withUnsafeMutablePointer { partialBase throws in
         let scratchRegion = Region(base: scratchBase)
-        let slots = Region(base: slotBase)
+        let partials = Region(base: partialBase)
         try Parallel.forEach(count: work.itemCount, threads: threads) { index, worker in
           try context.checkCancellation()
           let own = worker * plan.tilesAtOnce * scratch
-          if index < work.parts.count {
-            part(work.parts[index], scratchRegion.scratch(own), slots.at(index * slotFloats))
+          if index < work.kvSplits.count {
+            partial(work.kvSplits[index], scratchRegion.scratch(own), partials.at(index * partialFloats))
           } else {
-            tiles(work.group(index - work.parts.count), merge: wave > 0) {
+            tiles(work.group(index - work.kvSplits.count), merge: phase > 0) {
               scratchRegion.scratch(own + $0 * scratch)
             }
           }
         }
-        join(work.parts, slots, slotFloats: slotFloats, merge: wave > 0)
+        reduce(work.kvSplits, partials, partialFloats: partialFloats, merge: phase > 0)
       }
     }
   }
 
-  /// Computes the tiles of a group: together, panel by panel of keys, where they share long runs of keys, else in turn.
-  func tiles(_ group: WaveWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer) {
+  /// Computes the tiles of a group: together, KV block by KV block, where they share long runs of keys, else one by one.
+  func tiles(_ group: PhaseWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer) {
     if plan.sharesKeyBlocks { return together(group, merge: merge, scratch: scratch) }
     for position in 0..<group.count {
       var single = group
@@ -111,10 +113,10 @@ struct ForwardPass: Sendable {
     }
   }
 
-  /// Asks for the output rows of a tile, to be written at its end, and for the rows that the tile after it reads and whose
+  /// Prefetches the output rows of a tile, to be written at its end, and the rows that the tile after it reads and whose
   /// order the processor cannot foresee: queries, gathered keys and values, and of those a constant step apart the last
   /// segment, which is what a band has not read before.
-  private func prefetch(_ group: WaveWork.Group, next: Int?) {
+  private func prefetch(_ group: PhaseWork.Group, next: Int?) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     list.withTables { tables in
       output.prefetch(
@@ -134,23 +136,23 @@ struct ForwardPass: Sendable {
     }
   }
 
-  /// Whether a tile that shares its keys with no other had better read a panel of them before it computes: not when its
-  /// rows are computed one by one, which keeps the order of memory.
-  private func reads(_ tile: TileList.QueryTile) -> Bool { tile.count > ATTN_NARROW || tile.stride == 0 }
+  /// Whether a tile that shares its keys with no other had better warm the cache with a KV block of them before it computes:
+  /// not when its rows are computed one by one, which reads memory in order anyway.
+  private func warms(_ tile: TileList.QueryTile) -> Bool { tile.count > ATTN_GEMV_ROWS || tile.stride == 0 }
 
   /// Reads keys and values in the order of memory.
-  private func stream(_ keys: attn_list, _ batch: Int, _ head: Int) {
+  private func warm(_ keys: attn_list, _ batch: Int, _ head: Int) {
     let keyHead = shape.keyHead(of: head)
-    key.stream(batch, keyHead, keys, dim: shape.headDim)
-    value.stream(batch, keyHead, keys, dim: shape.valueDim)
+    key.warm(batch, keyHead, keys, dim: shape.headDim)
+    value.warm(batch, keyHead, keys, dim: shape.valueDim)
   }
 
   private func together(
-    _ group: WaveWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer
+    _ group: PhaseWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
-    let panel = panelKeys
-    let isAlone = plan.sharesKeyBlocks && group.count == 1 && reads(list.tiles[group.tile(0)])
+    let blockKeys = kvBlockKeys
+    let isAlone = plan.sharesKeyBlocks && group.count == 1 && warms(list.tiles[group.tile(0)])
     list.withTables { tables in
       var feeds = (0..<group.count).map { KeyBlockIterator(list.tiles[group.tile($0)]) }
       for position in 0..<group.count {
@@ -160,8 +162,8 @@ struct ForwardPass: Sendable {
       while open > 0 {
         open = 0
         for position in 0..<group.count where !feeds[position].isDone {
-          feeds[position].next(panel, in: list, tables) {
-            if isAlone { stream($0.pointee.keys, group.batch, group.head) }
+          feeds[position].next(blockKeys, in: list, tables) {
+            if isAlone { warm($0.pointee.keys, group.batch, group.head) }
             add($0, to: scratch(position))
           }
           open += feeds[position].isDone ? 0 : 1
@@ -175,42 +177,42 @@ struct ForwardPass: Sendable {
     }
   }
 
-  /// Computes a part of a split tile into its slot: output rows, then their LSE.
-  private func part(
-    _ part: WaveWork.Part, _ scratch: UnsafeMutableRawPointer, _ slot: UnsafeMutablePointer<Float>
+  /// Computes the partial result of a KV split: output rows, then their LSE.
+  private func partial(
+    _ split: PhaseWork.KVSplit, _ scratch: UnsafeMutableRawPointer, _ result: UnsafeMutablePointer<Float>
   ) {
-    let list = plan.pattern.list(batch: part.batch, head: part.head)
-    let tile = list.tiles[part.tile]
+    let list = plan.pattern.list(batch: split.batch, head: split.head)
+    let tile = list.tiles[split.tile]
     list.withTables { tables in
-      var feed = KeyBlockIterator(tile, in: list, part: part.part, of: part.parts, keys: part.keys)
-      begin(scratch, part.batch, part.head, tables.rows(tile))
-      let streams = reads(tile), limit = streams ? panelKeys : .max
+      var feed = KeyBlockIterator(tile, in: list, split: split.index, of: split.count, keys: split.keys)
+      begin(scratch, split.batch, split.head, tables.rows(tile))
+      let isWarmed = warms(tile), limit = isWarmed ? kvBlockKeys : .max
       while !feed.isDone {
         feed.next(limit, in: list, tables) {
-          if streams { stream($0.pointee.keys, part.batch, part.head) }
+          if isWarmed { warm($0.pointee.keys, split.batch, split.head) }
           add($0, to: scratch)
         }
       }
       end(
-        scratch, output: slot, stride: shape.valueDim, lse: slot + Int(ATTN_LANES) * shape.valueDim,
+        scratch, output: result, stride: shape.valueDim, lse: result + Int(ATTN_LANES) * shape.valueDim,
         inPlace: false, merge: false)
     }
   }
 
-  /// Combines the parts of split tiles, in order.
-  private func join(_ parts: [WaveWork.Part], _ slots: Region, slotFloats: Int, merge: Bool) {
-    for (index, part) in parts.enumerated() {
-      let list = plan.pattern.list(batch: part.batch, head: part.head)
-      let tile = list.tiles[part.tile]
-      let slot = slots.at(index * slotFloats)
-      let lseRows = lse.head(part.batch, part.head)
-      let outputRows = output.head(part.batch, part.head)
+  /// LSE reduction: combines the partial results of every split tile, in order.
+  private func reduce(_ splits: [PhaseWork.KVSplit], _ partials: Region, partialFloats: Int, merge: Bool) {
+    for (index, split) in splits.enumerated() {
+      let list = plan.pattern.list(batch: split.batch, head: split.head)
+      let tile = list.tiles[split.tile]
+      let partial = partials.at(index * partialFloats)
+      let lseRows = lse.head(split.batch, split.head)
+      let outputRows = output.head(split.batch, split.head)
       for t in 0..<Int(tile.count) {
         let row = list.row(tile, t)
         let target = outputRows + row * output.rowStride
-        let source = slot + t * shape.valueDim
-        let sourceLSE = slot[Int(ATTN_LANES) * shape.valueDim + t]
-        if part.part == 0 && !merge {
+        let source = partial + t * shape.valueDim
+        let sourceLSE = partial[Int(ATTN_LANES) * shape.valueDim + t]
+        if split.index == 0 && !merge {
           target.update(from: source, count: shape.valueDim)
           lseRows[row] = sourceLSE
         } else {

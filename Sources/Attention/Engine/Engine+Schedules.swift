@@ -1,9 +1,9 @@
 import AttentionCore
 
-/// What a forward pass does: the plan, the work of every wave, and how one query row a head is done otherwise.
+/// What a forward pass does: the plan, the work of every phase, and how one query row a head is done otherwise.
 struct ForwardSchedule: Schedule {
   let plan: ForwardPlan
-  let works: [WaveWork]
+  let works: [PhaseWork]
   /// Where the heads of a group become the rows of one tile.
   let decode: SharedDecode?
 
@@ -11,7 +11,7 @@ struct ForwardSchedule: Schedule {
     decode = SharedDecode(shape: shape, pattern: pattern)
     let plan = ForwardPlan(pattern: pattern, shape: shape)
     self.plan = plan
-    works = (0..<plan.waveCount).map { WaveWork(plan: plan, shape: shape, wave: $0) }
+    works = (0..<plan.phaseCount).map { PhaseWork(plan: plan, shape: shape, phase: $0) }
   }
 
   var byteCount: Int {
@@ -38,9 +38,9 @@ extension Engine {
 extension ForwardPlan {
   var byteCount: Int {
     lists.reduce(0) { sum, list in
-      list.waves.reduce(sum) {
+      list.phases.reduce(sum) {
         $0 + ($1.tiles?.count ?? 0) * MemoryLayout<Int32>.stride
-          + $1.splits.count * MemoryLayout<Split>.stride
+          + $1.splitTiles.count * MemoryLayout<SplitTile>.stride
       }
     }
   }
@@ -50,9 +50,9 @@ extension BackwardPlan: Schedule {
   var byteCount: Int {
     let index = MemoryLayout<Int32>.stride, element = MemoryLayout<Element>.stride
     let inUnits = units.reduce(0) { sum, unit in
-      sum + (unit.copies.count + unit.owned.count) * index
-        + unit.waves.reduce(0) { $0 + $1.count * element }
+      sum + (unit.accumulators.count + unit.owned.count) * index
+        + unit.phases.reduce(0) { $0 + $1.count * element }
     }
-    return inUnits + parts.count * (element + MemoryLayout<Int>.stride)
+    return inUnits + partials.count * (element + MemoryLayout<Int>.stride)
   }
 }

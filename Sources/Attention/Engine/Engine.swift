@@ -10,11 +10,12 @@ import Tensors
 /// the unit of work; its rows are vector lanes (`CKernels/template/forward.h`). Nothing of size n² exists, and nothing
 /// of size n beside outputs: the workspace of `forward` is a scratch of a few hundred KiB a thread.
 ///
-/// q, k and v may be bfloat16. Products then are of bfloat16 numbers, sums of float32: with AVX512-BF16, weights are rounded
-/// to bfloat16 once, and the output is divided by the sum of the rounded weights, so that equal values come out exact; LSE
-/// is that of the unrounded ones. Elsewhere a block of keys and values is widened and weights stay float32.
+/// q, k and v may be bfloat16. Products then are of bfloat16 numbers, sums of float32: with AVX512-BF16, weights are
+/// down-converted to bfloat16 once, and the output is divided by the sum of the down-converted weights, so that equal values
+/// come out exact; LSE is that of the float32 ones. Elsewhere a block of keys and values is up-converted and weights stay
+/// float32.
 ///
-/// What is split, and in which order parts are added, depends on the shape and the pattern alone, so results have the
+/// What is split, and in which order partial results are added, depends on the shape and the pattern alone, so results have the
 /// same bits for any number of threads.
 public enum Engine {
   /// Computes output and log-sum-exp; rows that no tile covers get output 0 and LSE −∞.
@@ -24,7 +25,7 @@ public enum Engine {
   ///   - value: `[batch, keyHeads, keyLength, valueDim]`.
   ///   - scale: the factor on q·k.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  /// - Complexity: O(pairs visited · (headDim + valueDim)).
+  /// - Complexity: O(executed pairs · (headDim + valueDim)).
   public static func forward(
     query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, pattern: TilePattern,
     in context: ExecutionContext
@@ -73,7 +74,7 @@ public enum Engine {
 /// Where one tensor's rows lie, so that parallel loops can reach them.
 ///
 /// `@unchecked Sendable` because a pointer is not: the engine keeps the tensor alive for the whole loop, only reads
-/// inputs, and writes outputs in disjoint rows (waves, units and slots in the plans see to that).
+/// inputs, and writes outputs in disjoint rows (phases, units and partial results in the plans see to that).
 struct Rows: @unchecked Sendable {
   let base: UnsafeMutablePointer<Float>
   let batchStride: Int, headStride: Int, rowStride: Int
@@ -99,7 +100,7 @@ struct Rows: @unchecked Sendable {
 
 /// A block of memory that workers divide between them; the tensor that owns it counts it in the ledger.
 ///
-/// `@unchecked Sendable` for the reason given at `Rows`: every worker, slot or unit has its own part.
+/// `@unchecked Sendable` for the reason given at `Rows`: every worker, partial result or unit has its own part.
 struct Region: @unchecked Sendable {
   let base: UnsafeMutablePointer<Float>
 

@@ -20,7 +20,7 @@ struct InputRows: @unchecked Sendable {
   /// Row 0 of a (batch, head).
   func head(_ batch: Int, _ head: Int) -> UnsafeRawPointer { base + (batch * batchBytes + head * headBytes) }
 
-  /// One element of a row, widened.
+  /// One element of a row, up-converted.
   func element(_ batch: Int, _ head: Int, _ row: Int, _ at: Int) -> Double {
     let address = self.head(batch, head) + (row * rowStride + at) * elementBytes
     return elementBytes == MemoryLayout<Float>.stride
@@ -28,22 +28,22 @@ struct InputRows: @unchecked Sendable {
       : Double(BrainPrecision.float(address.load(as: UInt16.self)))
   }
 
-  /// Asks for the first `dim` elements of rows before their turn, to the second-level cache.
+  /// Prefetches the first `dim` elements of rows to the second-level cache.
   func prefetch(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
     attn_prefetch_rows(
       self.head(batch, head), Int64(rowStride * elementBytes), rows, Int32(dim * elementBytes), 0)
   }
 
   /// Reads them in the order of memory.
-  func stream(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
-    attn_stream_rows(
+  func warm(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
+    attn_warm_rows(
       self.head(batch, head), Int64(rowStride * elementBytes), rows, Int32(dim * elementBytes))
   }
 }
 
 extension ExecutionContext {
   /// The number by which `CKernels` knows the instructions for bfloat16: AVX512-BF16 where the processor has it and it is the
-  /// road taken, else the instruction set itself, which widens.
+  /// road taken, else the instruction set itself, which up-converts.
   var codeForBFloat16: Int32 {
     guard instructionSet.hasBFloat16Products else { return instructionSet.code }
     let road = bfloat16Road ?? BFloat16Choice.here.road

@@ -3,28 +3,28 @@ import Tensors
 
 /// What a forward pass does in which order: fixed by pattern and shape, never by the number of threads.
 ///
-/// Tiles go in *waves*: within a wave no two tiles of a (batch, head) share a row, so they may run at once; a later
-/// wave combines its rows with what is there by log-sum-exp. Most patterns have one wave; LSH has one a round.
-/// Tiles that would keep one thread busy while others wait (global rows) are split along the keys; the parts meet by
-/// LSE after the wave.
+/// Tiles go in *conflict-free phases*: within a phase no two tiles of a (batch, head) share a row, so they may run at once; a
+/// later phase combines its rows with what is there by log-sum-exp. Most patterns have one phase; LSH has one a round.
+/// Tiles that would keep one thread busy while others wait (rows that see all keys) are cut into KV splits, whose partial
+/// results an LSE reduction combines after the phase.
 struct ForwardPlan: Sendable {
-  /// A tile that is split, and into how many parts.
-  struct Split: Sendable {
+  /// A tile that is cut along its keys.
+  struct SplitTile: Sendable {
     var tile: Int32
-    var parts: Int32
+    var kvSplits: Int32
   }
   /// Tiles of one list that may run at once.
-  struct Wave: Sendable {
+  struct Phase: Sendable {
     /// The tiles that run whole, longest first; `nil`: all tiles of the list in their own order.
     var tiles: [Int32]?
     var tileCount: Int
-    var splits: [Split] = []
+    var splitTiles: [SplitTile] = []
 
     func tile(_ position: Int) -> Int { tiles.map { Int($0[position]) } ?? position }
   }
-  /// The waves of one list.
+  /// The phases of one list.
   struct ListPlan: Sendable {
-    var waves: [Wave]
+    var phases: [Phase]
     var coversAllRows: Bool
   }
 
@@ -38,14 +38,14 @@ struct ForwardPlan: Sendable {
   var tilesAtOnce: Int { sharesKeyBlocks ? group : 1 }
 
   var coversAllRows: Bool { lists.allSatisfy(\.coversAllRows) }
-  var waveCount: Int { lists.map(\.waves.count).max() ?? 0 }
+  var phaseCount: Int { lists.map(\.phases.count).max() ?? 0 }
   /// Whether the rows of tiles are scattered, so that tiles that run at once write to the same lines of the LSE.
   var scattersRows: Bool { pattern.lists.contains { $0.tiles.first?.stride == 0 } }
 
-  /// The work of a whole pass is dealt in parts of at most about 1/64.
+  /// The work of a whole pass is dealt in pieces of at most about 1/64.
   static let grain = 64.0
-  /// Keys of a split tile's part, at least.
-  static let partKeys = 2048
+  /// Keys of a KV split, at least.
+  static let splitKeys = 2048
   /// Up to so many keys a row, tiles run one after the other: their keys stay in the cache anyway.
   static let localKeys = 1024
   /// The most tiles that share KV blocks.
@@ -107,78 +107,79 @@ struct TileCosts: Sendable {
 
 extension ForwardPlan.ListPlan {
   init(list: TileList, costs: TileCosts, passTotal: Double, queryLength: Int) {
-    let waveOf = TileWaves(list, queryLength: queryLength)
-    coversAllRows = waveOf.coversAllRows
+    let phaseOf = TilePhases(list, queryLength: queryLength)
+    coversAllRows = phaseOf.coversAllRows
     let mean = costs.total / Double(max(1, list.tiles.count))
     let uneven = costs.highest > 1.5 * mean
-    if waveOf.count <= 1 && !uneven {
-      waves = list.tiles.isEmpty ? [] : [.init(tiles: nil, tileCount: list.tiles.count)]
+    if phaseOf.count <= 1 && !uneven {
+      phases = list.tiles.isEmpty ? [] : [.init(tiles: nil, tileCount: list.tiles.count)]
       // Few, equal tiles may still be too long for one thread each.
-      let parts = ForwardPlan.parts(keys: costs.keys.first ?? 0, cost: costs.highest, passTotal: passTotal)
-      guard parts > 1 else { return }
+      let splits = ForwardPlan.kvSplits(
+        keys: costs.keys.first ?? 0, cost: costs.highest, passTotal: passTotal)
+      guard splits > 1 else { return }
     }
-    var waves = (0..<max(1, waveOf.count)).map { _ in ForwardPlan.Wave(tiles: [], tileCount: 0) }
+    var phases = (0..<max(1, phaseOf.count)).map { _ in ForwardPlan.Phase(tiles: [], tileCount: 0) }
     for tile in list.tiles.indices {
-      let wave = waveOf.wave(tile)
-      let parts = ForwardPlan.parts(keys: costs.keys[tile], cost: costs.cost(tile), passTotal: passTotal)
-      if parts > 1 {
-        waves[wave].splits.append(.init(tile: Int32(tile), parts: Int32(parts)))
+      let phase = phaseOf.phase(tile)
+      let splits = ForwardPlan.kvSplits(keys: costs.keys[tile], cost: costs.cost(tile), passTotal: passTotal)
+      if splits > 1 {
+        phases[phase].splitTiles.append(.init(tile: Int32(tile), kvSplits: Int32(splits)))
       } else {
-        waves[wave].tiles?.append(Int32(tile))
+        phases[phase].tiles?.append(Int32(tile))
       }
     }
-    for index in waves.indices {
-      waves[index].tiles?.sort { (costs.cost(Int($0)), $1) > (costs.cost(Int($1)), $0) }
-      waves[index].tileCount = waves[index].tiles?.count ?? 0
+    for index in phases.indices {
+      phases[index].tiles?.sort { (costs.cost(Int($0)), $1) > (costs.cost(Int($1)), $0) }
+      phases[index].tileCount = phases[index].tiles?.count ?? 0
     }
-    self.waves = waves
+    self.phases = phases
   }
 }
 
 extension ForwardPlan {
-  /// How many parts a tile is split into: enough that none is more than a grain of the pass, each long enough to pay.
-  static func parts(keys: Int32, cost: Double, passTotal: Double) -> Int {
+  /// How many KV splits a tile is cut into: enough that none is more than a grain of the pass, each long enough to pay.
+  static func kvSplits(keys: Int32, cost: Double, passTotal: Double) -> Int {
     guard passTotal > 0 else { return 1 }
-    let byLength = (Int(keys) + partKeys - 1) / partKeys
+    let byLength = (Int(keys) + splitKeys - 1) / splitKeys
     return max(1, min(64, byLength, Int((cost * grain / passTotal).rounded(.up))))
   }
 }
 
-/// The wave of every tile: one more than the last earlier tile that shares a row with it.
-struct TileWaves: Sendable {
+/// The phase of every tile: one more than the last earlier tile that shares a row with it.
+struct TilePhases: Sendable {
   let count: Int
   let coversAllRows: Bool
-  /// Whether the tiles of the first wave do.
+  /// Whether the tiles of the first phase do.
   let firstCoversAllRows: Bool
-  private let waves: [Int32]?
+  private let phases: [Int32]?
 
   init(_ list: TileList, queryLength: Int) {
-    if let covered = TileWaves.ascendingRows(list) {
+    if let covered = TilePhases.ascendingRows(list) {
       count = list.tiles.isEmpty ? 0 : 1
       coversAllRows = covered == queryLength
       firstCoversAllRows = coversAllRows
-      waves = nil
+      phases = nil
       return
     }
     var next = [Int32](repeating: 0, count: queryLength)
-    var waves = [Int32](repeating: 0, count: list.tiles.count)
+    var phases = [Int32](repeating: 0, count: list.tiles.count)
     var highest: Int32 = 0
     var first = 0
     for (index, tile) in list.tiles.enumerated() {
-      var wave: Int32 = 0
-      for t in 0..<Int(tile.count) { wave = max(wave, next[list.row(tile, t)]) }
-      for t in 0..<Int(tile.count) { next[list.row(tile, t)] = wave + 1 }
-      waves[index] = wave
-      if wave == 0 { first += Int(tile.count) }
-      highest = max(highest, wave)
+      var phase: Int32 = 0
+      for t in 0..<Int(tile.count) { phase = max(phase, next[list.row(tile, t)]) }
+      for t in 0..<Int(tile.count) { next[list.row(tile, t)] = phase + 1 }
+      phases[index] = phase
+      if phase == 0 { first += Int(tile.count) }
+      highest = max(highest, phase)
     }
     count = Int(highest) + 1
     coversAllRows = !next.contains(0)
     firstCoversAllRows = first == queryLength
-    self.waves = waves
+    self.phases = phases
   }
 
-  func wave(_ tile: Int) -> Int { waves.map { Int($0[tile]) } ?? 0 }
+  func phase(_ tile: Int) -> Int { phases.map { Int($0[tile]) } ?? 0 }
 
   /// The rows covered when tiles are runs of rows in ascending order, which needs no table to see; else `nil`.
   private static func ascendingRows(_ list: TileList) -> Int? {

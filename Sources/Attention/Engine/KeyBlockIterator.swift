@@ -19,11 +19,11 @@ struct KeyBlockIterator {
     left = .max
   }
 
-  /// The part `part` of `parts` of a tile that has `keys` keys.
-  init(_ tile: TileList.QueryTile, in list: TileList, part: Int, of parts: Int, keys: Int) {
+  /// The KV split `split` of `count` of a tile that has `keys` keys.
+  init(_ tile: TileList.QueryTile, in list: TileList, split: Int, of count: Int, keys: Int) {
     self.init(tile)
-    let from = keys * part / parts
-    left = keys * (part + 1) / parts - from
+    let from = keys * split / count
+    left = keys * (split + 1) / count - from
     var skip = from
     while segment < lastSegment, skip >= Int(list.segments[segment].count) {
       skip -= Int(list.segments[segment].count)

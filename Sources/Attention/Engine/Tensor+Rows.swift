@@ -11,7 +11,7 @@ extension Rows {
     rowStride = strides[2]
   }
 
-  /// Asks for the first `dim` floats of rows before their turn: to be written, or to be read after other work.
+  /// Prefetches the first `dim` floats of rows: to be written, or to be read after other work.
   func prefetch(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int, writes: Bool = false) {
     let float = MemoryLayout<Float>.stride
     attn_prefetch_rows(

@@ -13,7 +13,7 @@ import Tensors
 /// Rows with scores so large that their log-sum-exp in single precision no longer tells how its keys are weighted.
 ///
 /// At `|LSE| = 2¹⁶` a unit in the last place is 2⁻⁷, and `exp(score − LSE)` off by as much; at 2²⁴ it means nothing. The
-/// forward pass works with differences from the row's maximum and needs no LSE until parts of a row are put together;
+/// forward pass works with differences from the row's maximum and needs no LSE until partial results of a row are combined;
 /// the backward pass recomputes every weight from it. There such rows are computed one by one in Double, from their own
 /// maximum.
 /// - Complexity: O(keys · (headDim + valueDim)) a row, without vectors.
@@ -82,7 +82,7 @@ struct VastRows {
 }
 
 extension InputRows {
-  /// A row, widened.
+  /// A row, up-converted.
   func doubles(_ batch: Int, _ head: Int, _ row: Int, count: Int) -> [Double] {
     (0..<count).map { element(batch, head, row, $0) }
   }
@@ -94,12 +94,12 @@ extension InputRows {
 }
 
 extension ForwardPlan {
-  /// Whether some rows are put together from parts by their log-sum-exp.
-  var merges: Bool { waveCount > 1 || lists.contains { $0.waves.contains { !$0.splits.isEmpty } } }
+  /// Whether some rows are combined from partial results by their log-sum-exp.
+  var merges: Bool { phaseCount > 1 || lists.contains { $0.phases.contains { !$0.splitTiles.isEmpty } } }
 }
 
 extension ForwardPass {
-  /// Computes rows anew that were put together from parts by a log-sum-exp too large for it.
+  /// Computes rows anew that were combined from partial results by a log-sum-exp too large for it.
   func recomputeVastRows() {
     guard plan.merges else { return }
     let vast = VastRows(

@@ -40,7 +40,7 @@ public struct FullMaterialized: AttentionVariant {
     self.shape = shape
   }
 
-  /// bfloat16 is widened: the n×n matrices and all arithmetic are float32.
+  /// bfloat16 is up-converted: the n×n matrices and all arithmetic are float32.
   public static var precisions: [Precision] { Precision.allCases }
 
   /// No plan.
@@ -74,8 +74,8 @@ public struct FullMaterialized: AttentionVariant {
       shape: shape, multiplicity: { _, _, query, key in shape.isFuture(query: query, key: key) ? 0 : 1 })
   }
 
-  /// Needed pairs as for `full`; all pairs are visited, and two matrices of them stored (backward: two more are live).
-  /// Two inputs are packed beside them, and bfloat16 inputs widened.
+  /// Needed pairs as for `full`; all pairs are executed, and two matrices of them stored (backward: two more are live).
+  /// Two inputs are packed beside them, and bfloat16 inputs up-converted.
   public func cost(of pass: PassKind) -> Cost {
     let needed =
       Double(shape.queryHeads)
@@ -91,7 +91,7 @@ public struct FullMaterialized: AttentionVariant {
       : shape.keyHeads * shape.keyLength
     let packed = Double(shape.batch * rows * (shape.headDim + shape.valueDim))
     return Cost(
-      of: pass, shape: shape, neededPairs: needed, visitedPairs: matrix,
-      workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.widenedBytes, stateBytes: stateBytes)
+      of: pass, shape: shape, neededPairs: needed, executedPairs: matrix,
+      workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.upconvertedBytes, stateBytes: stateBytes)
   }
 }

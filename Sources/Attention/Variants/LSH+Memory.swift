@@ -11,7 +11,7 @@ extension LSH {
     // A shared query–key is computed in float32, whatever it is stored in.
     let computed = configuration.sharedQueryKey ? shape.with(precision: .float32) : shape
     var bytes = tableBytes(pass) + Double(Engine.scratchBytes(computed, backward: pass == .backward))
-    bytes += widenedBytes
+    bytes += upconvertedBytes
     if configuration.sharedQueryKey {
       bytes += rows * Double(shape.headDim) * float
       if shape.groupSize > 1 { bytes += rows * Double(shape.valueDim) * float }
@@ -33,7 +33,7 @@ extension LSH {
   /// Float32 copies that live beside all else: of q and v with a shared query–key, which does not read k. Values that are
   /// repeated for every query head anyway are counted there. Copies to be hashed alone are given back before the output
   /// exists, which takes as much.
-  private var widenedBytes: Double {
+  private var upconvertedBytes: Double {
     guard configuration.sharedQueryKey, shape.precision != .float32 else { return 0 }
     func bytes(_ shape: [Int]) -> Double { shape.reduce(4) { $0 * Double($1) } }
     return bytes(shape.queryShape) + (shape.groupSize == 1 ? bytes(shape.valueShape) : 0)

@@ -158,7 +158,7 @@ public struct LSH: SoftmaxVariant {
   /// The factor on q·k: 1 with a shared query–key unless the shape gives one.
   public var scale: Double { configuration.sharedQueryKey ? shape.scale ?? 1 : shape.effectiveScale }
 
-  /// bfloat16 rows are hashed in float32. A shared query–key is widened for the rest too: its keys, q/‖q‖, are no inputs, and
+  /// bfloat16 rows are hashed in float32. A shared query–key is up-converted for the rest too: its keys, q/‖q‖, are no inputs, and
   /// rounding them would be a second rounding.
   public static var precisions: [Precision] { Precision.allCases }
 
@@ -183,7 +183,7 @@ public struct LSH: SoftmaxVariant {
 
   /// The pass of a shared query–key: all of k's gradient goes to q.
   private func shared(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
-    let query = try widened(inputs.query, in: context)
+    let query = try upconverted(inputs.query, in: context)
     var hashed = inputs
     (hashed.query, hashed.key) = (query, query)
     let pattern = try pattern(for: hashed, in: context)
@@ -197,7 +197,7 @@ public struct LSH: SoftmaxVariant {
       query: query, key: keys, value: values, shape: sharedShape, scale: scale,
       count: { selfCount(batch: $0, head: $1, row: $2, in: pattern) }, output: &output, lse: &lse)
     return Forward(output: output, lse: lse) { [output, lse] outputGradient, context in
-      let query = try widened(inputs.query, in: context)
+      let query = try upconverted(inputs.query, in: context)
       let values = try spreadValues(inputs, in: context)
       var gradient = try Engine.backward(
         outputGradient: outputGradient, query: query, key: keys, value: values, output: output, lse: lse,
@@ -218,11 +218,11 @@ public struct LSH: SoftmaxVariant {
 
   /// The values of every query head.
   private func spreadValues(_ inputs: Operands, in context: ExecutionContext) throws -> Tensor {
-    try widened(inputs.value, in: context).repeatingHeads(shape.groupSize, ledger: context.ledger)
+    try upconverted(inputs.value, in: context).repeatingHeads(shape.groupSize, ledger: context.ledger)
   }
 
   /// The rows in float32.
-  private func widened(_ rows: Tensor, in context: ExecutionContext) throws -> Tensor {
+  private func upconverted(_ rows: Tensor, in context: ExecutionContext) throws -> Tensor {
     rows.precision == .float32 ? rows : try rows.converted(to: .float32, ledger: context.ledger)
   }
 
@@ -238,7 +238,7 @@ public struct LSH: SoftmaxVariant {
 
   /// The expected cost: what a query sees if all chunks (or buckets) are full; the sort and the hashes are extra.
   public func cost(of pass: PassKind) -> Cost {
-    var visited = 0.0, hashed = 0.0
+    var executed = 0.0, hashed = 0.0
     for (batch, valid) in shape.validKeyCounts.enumerated() {
       let set = rotations[batch]
       let rows = Double(shape.queryHeads * (configuration.sharedQueryKey ? valid : shape.queryLength))
@@ -246,11 +246,11 @@ public struct LSH: SoftmaxVariant {
       let perRound =
         configuration.sharedQueryKey
         ? min(Double(valid), chunks * Double(configuration.chunk)) : Double(valid) / Double(set.bucketCount)
-      visited += rows * perRound * Double(configuration.hashes)
+      executed += rows * perRound * Double(configuration.hashes)
       hashed += rows * Double(set.hashes * (set.firstHalf + set.secondHalf))
     }
     var cost = Cost(
-      of: pass, shape: shape, neededPairs: shape.isCausal ? visited / 2 : visited, visitedPairs: visited,
+      of: pass, shape: shape, neededPairs: shape.isCausal ? executed / 2 : executed, executedPairs: executed,
       workspaceBytes: workspaceBytes(pass), stateBytes: stateBytes)
     if pass != .backward { cost.flops += 2 * hashed * Double(shape.headDim) }
     return cost

@@ -105,9 +105,9 @@ extension Conformance {
     instructionSets.flatMap { set in
       var context = ExecutionContext(threads: 2, instructionSet: set)
       guard precision == .bfloat16, set.hasBFloat16Products else { return [("\(set)", context)] }
-      var widening = context
-      (context.bfloat16Road, widening.bfloat16Road) = (.products, .upconvert)
-      return [("\(set) in pairs", context), ("\(set) widening", widening)]
+      var upconverting = context
+      (context.bfloat16Road, upconverting.bfloat16Road) = (.products, .upconvert)
+      return [("\(set) in pairs", context), ("\(set) up-converting", upconverting)]
     }
   }
 

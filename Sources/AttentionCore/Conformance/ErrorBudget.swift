@@ -14,7 +14,8 @@
 /// bfloat16 inputs change none of this, for the reference computes from the same rounded values. Where weights are rounded
 /// too, each is off by at most `w = 2⁻⁸` of itself and so is their sum, by which the output is divided: `ε_o` grows by `2w`,
 /// and with it what the gradients take from the output, `D`. Weights that backward recomputes are not rounded, so that
-/// `dV` keeps its bound. Processors without bfloat16 products widen, round no weights and stay below the float32 bound.
+/// `dV` keeps its bound. Processors without bfloat16 products up-convert, leave weights in float32 and
+/// stay below the float32 bound.
 ///
 /// All are multiplied by `safety`, for the tail of the probabilistic bound.
 public struct ErrorBudget: Hashable, Sendable {

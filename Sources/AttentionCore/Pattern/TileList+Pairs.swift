@@ -34,7 +34,7 @@ extension TileList {
   }
 
   /// Calls `body(row, key)` for every pair that counts, once for every time that it counts; key padding is not applied.
-  /// - Complexity: O(visited pairs): for pictures and checks, not for fast paths.
+  /// - Complexity: O(executed pairs): for pictures and checks, not for fast paths.
   public func forEachPair(queryOffset: Int, _ body: (_ row: Int, _ key: Int) -> Void) {
     for tile in tiles {
       let rows = rows(of: tile)
@@ -50,7 +50,7 @@ extension TileList {
   }
 
   /// The number of pairs that count, keys from `validKeys` on left out.
-  /// - Complexity: O(segments) for full segments, O(segments · rows) for bands over strided keys, O(visited pairs) only
+  /// - Complexity: O(segments) for full segments, O(segments · rows) for bands over strided keys, O(executed pairs) only
   ///   where keys are gathered under a mask.
   public func neededPairs(queryOffset: Int, validKeys: Int) -> Double {
     var sum = 0.0

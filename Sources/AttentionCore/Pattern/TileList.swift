@@ -3,7 +3,7 @@
 /// A query tile is up to `TileList.lanes` query rows; each of its segments is a run of keys with a mask. Rows and keys
 /// may be strided (dilated patterns) or gathered through an index table (scattered global tokens, hashed buckets), so
 /// tiles fit the pattern at token granularity. Rows that appear in several tiles get one softmax over all of them:
-/// the engine merges the parts by their log-sum-exp; a key that appears twice counts twice (multiplicity 2).
+/// the engine merges their partial results by log-sum-exp; a key that appears twice counts twice (multiplicity 2).
 ///
 /// Causality is part of the list; key padding is not: the engine cuts keys `j ≥ keyLengths[b]`.
 /// - Complexity: memory is O(tiles + segments + index table + bit rows), never O(n²).
@@ -124,9 +124,9 @@ public struct TileList: Sendable, Hashable {
       + bits.count * MemoryLayout<UInt64>.stride
   }
 
-  /// Pairs that the tiles visit: rows times keys, summed.
+  /// Pairs that the tiles execute: rows times keys, summed.
   /// - Complexity: O(segments).
-  public var visitedPairs: Double {
+  public var executedPairs: Double {
     var sum = 0.0
     for tile in tiles {
       for index in 0..<Int(tile.segmentCount) {

@@ -14,8 +14,8 @@ public struct Cost: Hashable, Sendable {
   public var flops: Double
   /// Query–key pairs that the definition needs, over batch and query heads.
   public var neededPairs: Double
-  /// Pairs that the tiles visit, `≥ neededPairs`; the quotient is the tile waste.
-  public var visitedPairs: Double
+  /// Pairs that the tiles execute, `≥ neededPairs`; the quotient is the padding overhead.
+  public var executedPairs: Double
   /// Bytes allocated beyond inputs, outputs and LSE.
   public var workspaceBytes: Double
   /// Bytes of inputs, outputs and LSE.
@@ -25,13 +25,13 @@ public struct Cost: Hashable, Sendable {
 
   /// Creates a cost.
   public init(
-    flops: Double, neededPairs: Double, visitedPairs: Double, workspaceBytes: Double,
+    flops: Double, neededPairs: Double, executedPairs: Double, workspaceBytes: Double,
     inputOutputBytes: Double,
     stateBytes: Double
   ) {
     self.flops = flops
     self.neededPairs = neededPairs
-    self.visitedPairs = visitedPairs
+    self.executedPairs = executedPairs
     self.workspaceBytes = workspaceBytes
     self.inputOutputBytes = inputOutputBytes
     self.stateBytes = stateBytes
@@ -44,20 +44,20 @@ public struct Cost: Hashable, Sendable {
   /// sees.
   /// - Parameters:
   ///   - operands: what is read; q, k and v are counted in any case.
-  ///   - neededPairs: what the definition asks for, over batch and query heads.
-  ///   - visitedPairs: what the tiles visit.
+  ///   - neededPairs: what the definition needs, over batch and query heads.
+  ///   - executedPairs: what the tiles execute.
   ///   - workspaceBytes: what is allocated beyond inputs and results.
   ///   - stateBytes: what a decoder must keep a sequence (`AttentionVariant.stateBytes`).
   public init(
     of pass: PassKind, shape: AttentionShape, operands: [Operand] = Operand.standard, neededPairs: Double,
-    visitedPairs: Double, workspaceBytes: Double, stateBytes: Double
+    executedPairs: Double, workspaceBytes: Double, stateBytes: Double
   ) {
     let (headDim, valueDim) = (Double(shape.headDim), Double(shape.valueDim))
     let fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1
     let perPair = pass == .backward ? 3 * headDim + 2 * valueDim : headDim + valueDim
     self.init(
       flops: 2 * perPair * neededPairs * fraction, neededPairs: neededPairs * fraction,
-      visitedPairs: visitedPairs * fraction, workspaceBytes: workspaceBytes,
+      executedPairs: executedPairs * fraction, workspaceBytes: workspaceBytes,
       inputOutputBytes: Cost.inputOutputBytes(of: pass, shape: shape, operands: operands),
       stateBytes: stateBytes)
   }

@@ -133,5 +133,5 @@ extension AttentionShape {
   }
 
   /// Bytes of the float32 copies that a pass makes of bfloat16 inputs when it computes from float32; 0 of float32 ones.
-  public var widenedBytes: Double { precision == .float32 ? 0 : 2 * inputBytes }
+  public var upconvertedBytes: Double { precision == .float32 ? 0 : 2 * inputBytes }
 }

@@ -30,22 +30,22 @@ struct PatternFigures {
 
   private struct Tiles {
     let count: Int, segments: Int, bytes: Int
-    let visited: Double
+    let executed: Double
   }
 
   private var tiles: Tiles? {
     get throws {
       guard let pattern = try pattern else { return nil }
-      var (count, segments, visited) = (0, 0, 0.0)
+      var (count, segments, executed) = (0, 0, 0.0)
       for batch in 0..<counts.batch {
         for head in 0..<counts.heads {
           let list = pattern.list(batch: batch, head: head)
           count += list.tiles.count
           segments += list.segments.count
-          visited += list.visitedPairs
+          executed += list.executedPairs
         }
       }
-      return Tiles(count: count, segments: segments, bytes: pattern.byteCount, visited: visited)
+      return Tiles(count: count, segments: segments, bytes: pattern.byteCount, executed: executed)
     }
   }
 
@@ -60,10 +60,10 @@ struct PatternFigures {
           + "\(counts.isShared && counts.heads > 1 ? ", all alike" : ""): density \(Self.percent(counts.density))",
       ]
       if let tiles = try tiles {
-        let waste = counts.pairs > 0 ? tiles.visited / counts.pairs : 1
+        let waste = counts.pairs > 0 ? tiles.executed / counts.pairs : 1
         lines.append(
           "\(tiles.count) tiles, \(tiles.segments) runs of keys, \(tiles.bytes) bytes; "
-            + "\(String(format: "%.2f", waste)) pairs visited for one that counts")
+            + "\(String(format: "%.2f", waste)) pairs executed for one that counts")
       }
       return lines.joined(separator: "\n")
     }
@@ -82,7 +82,7 @@ struct PatternFigures {
         "heads": .int(counts.heads),
         "causal": .bool(shape.isCausal), "pairs": .double(counts.pairs), "density": .double(counts.density),
         "tiles": .number(tiles?.count), "segments": .number(tiles?.segments),
-        "visited_pairs": .number(tiles?.visited), "plan_bytes": .number(tiles?.bytes),
+        "visited_pairs": .number(tiles?.executed), "plan_bytes": .number(tiles?.bytes),
       ])
     }
   }

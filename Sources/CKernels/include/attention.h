@@ -9,8 +9,9 @@
 #define ATTN_LANES 64
 /// The most keys that are computed at once.
 #define ATTN_BLOCK 96
-/// Tiles of at most so many rows, unless these are gathered, are computed row by row, with lanes along the head dimension.
-#define ATTN_NARROW 12
+/// Tiles of at most so many rows, unless these are gathered, take the decode (GEMV) path: row by row, with lanes along the
+/// head dimension.
+#define ATTN_GEMV_ROWS 12
 
 /// What a mask of a run of keys is.
 enum { ATTN_FULL = 0, ATTN_BAND = 1, ATTN_NOT_SELF = 2, ATTN_BITS = 3 };
@@ -48,12 +49,12 @@ typedef struct {
   float *_Nonnull const *_Nonnull value_gradient;
 } attn_gradient;
 
-/// Asks for the first `bytes` of rows, `stride` bytes apart, before their turn: to the first-level cache if they will be
-/// written (`writes`), else to the second, since other work comes first.
+/// Prefetches the first `bytes` of rows, `stride` bytes apart: to the first-level cache if they will be written (`writes`),
+/// else to the second, since other work comes first.
 void attn_prefetch_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes, int32_t writes);
-/// Reads the first `bytes` of rows, `stride` bytes apart, a line after the other: so they come to the cache at the rate of
-/// memory, which the order in which a tile reads them does not reach.
-void attn_stream_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes);
+/// Sequential cache warm-up: reads the first `bytes` of rows, `stride` bytes apart, a line after the other, so that they come
+/// at the rate of memory, which the order in which a tile reads them does not reach.
+void attn_warm_rows(const void *base, int64_t stride, attn_list rows, int32_t bytes);
 
 /// Bytes of scratch, 64-byte aligned, that a tile's forward or backward pass needs.
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward);
@@ -68,16 +69,16 @@ void attn_forward_run(int32_t isa, void *scratch, const attn_run *run);
 void attn_forward_end(
     int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge);
 
-/// Combines a row and its LSE with another part's: o, lse ← softmax-weighted mean, log-sum-exp.
-void attn_merge_row(int32_t isa, float *output, float *lse, const float *part, float part_lse, int32_t value_dim);
+/// Combines a row and its LSE with a partial result's: o, lse ← softmax-weighted mean, log-sum-exp.
+void attn_merge_row(int32_t isa, float *output, float *lse, const float *partial, float partial_lse, int32_t value_dim);
 
 /// Starts a tile of the backward pass: packs Qᵀ, dOᵀ, and rows of Q and dO, and D = rowsum(dO ∘ O).
 void attn_backward_begin(
     int32_t isa, void *scratch, const attn_head *head, const attn_gradient *gradient, attn_list rows);
-/// Asks for the keys, the values and their gradients' rows of a run that comes after others, to the second-level cache.
+/// Prefetches the keys, the values and their gradients' rows of a run that comes after others, to the second-level cache.
 void attn_backward_prefetch(const attn_head *head, const attn_gradient *gradient, attn_list keys);
-/// Reads them, line by line (`attn_stream_rows`).
-void attn_backward_stream(const attn_head *head, const attn_gradient *gradient, attn_list keys);
+/// Warms the cache with them (`attn_warm_rows`).
+void attn_backward_warm(const attn_head *head, const attn_gradient *gradient, attn_list keys);
 /// Adds keys: gradients of keys and values are added through the block tables.
 void attn_backward_run(int32_t isa, void *scratch, const attn_run *run);
 /// Computes the keys that wait for a block to be full.

@@ -14,13 +14,13 @@ typedef struct {
   float scale;
 } attn_head16;
 
-/// Instruction set 3, for the functions of this header alone: avx512 with AVX512-BF16. All others widen to float32.
+/// Instruction set 3, for the functions of this header alone: avx512 with AVX512-BF16. All others up-convert to float32.
 enum { ATTN_AVX512_BF16 = 3 };
 
-/// target[i] ← source[i] rounded to nearest, ties to even; a NaN stays one.
-void attn_round16(int32_t isa, uint16_t *target, const float *source, int64_t count);
+/// target[i] ← source[i], down-converted: rounded to nearest, ties to even; a NaN stays one.
+void attn_downconvert16(int32_t isa, uint16_t *target, const float *source, int64_t count);
 /// target[i] ← source[i], exactly.
-void attn_widen16(int32_t isa, float *target, const uint16_t *source, int64_t count);
+void attn_upconvert16(int32_t isa, float *target, const uint16_t *source, int64_t count);
 
 /// As attn_forward_…, for bfloat16 q, k and v; outputs and LSE are float32.
 size_t attn_forward16_bytes(int32_t isa, int32_t head_dim, int32_t value_dim);
@@ -35,7 +35,7 @@ size_t attn_backward16_bytes(int32_t isa, int32_t head_dim, int32_t value_dim);
 void attn_backward16_begin(
     int32_t isa, void *scratch, const attn_head16 *head, const attn_gradient *gradient, attn_list rows);
 void attn_backward16_prefetch(const attn_head16 *head, const attn_gradient *gradient, attn_list keys);
-void attn_backward16_stream(const attn_head16 *head, const attn_gradient *gradient, attn_list keys);
+void attn_backward16_warm(const attn_head16 *head, const attn_gradient *gradient, attn_list keys);
 void attn_backward16_run(int32_t isa, void *scratch, const attn_run *run);
 void attn_backward16_flush(int32_t isa, void *scratch);
 void attn_backward16_end(

@@ -1,26 +1,26 @@
 // One query tile, forward, with q, k and v in bfloat16. Where the processor multiplies pairs of bfloat16 the tile is
-// computed as in forward.h with pairs in place of numbers (bfloat16_dot.h); elsewhere the rows of a block are widened and the
-// float32 tile does the rest. Tiles of a few rows, which are bound by reading K and V, widen in registers (narrow.h).
+// computed as in forward.h with pairs in place of numbers (bfloat16_dot.h); elsewhere the rows of a block are up-converted and the
+// float32 tile does the rest. Tiles of a few rows, which are bound by reading K and V, are up-converted in registers (gemv.h).
 
-void KERNEL(widen16)(float *target, const uint16_t *source, int64_t count) {
+void KERNEL(upconvert16)(float *target, const uint16_t *source, int64_t count) {
   int64_t i = 0;
-  for (; i + VL <= count; i += VL) store(target + i, KERNEL(widen)(*(const vh *)(source + i)));
-  if (i < count) store_part(target + i, KERNEL(widen)(KERNEL(load16_part)(source + i, (int)(count - i))), (int)(count - i));
+  for (; i + VL <= count; i += VL) store(target + i, KERNEL(upconvert)(*(const vh *)(source + i)));
+  if (i < count) store_part(target + i, KERNEL(upconvert)(KERNEL(load16_part)(source + i, (int)(count - i))), (int)(count - i));
 }
 
 /// To nearest, ties to even; a NaN becomes the quiet NaN of its upper half.
-INLINE vh KERNEL(narrow)(vf x) {
+INLINE vh KERNEL(downconvert)(vf x) {
   vw bits = (vw)x;
   vw rounded = (bits + (0x7FFFu + (bits >> 16 & 1u))) >> 16;
   vw quiet = bits >> 16 | 0x40u;
   return __builtin_convertvector(x == x ? rounded : quiet, vh);
 }
 
-void KERNEL(round16)(uint16_t *target, const float *source, int64_t count) {
+void KERNEL(downconvert16)(uint16_t *target, const float *source, int64_t count) {
   int64_t i = 0;
-  for (; i + VL <= count; i += VL) *(vh *)(target + i) = KERNEL(narrow)(load(source + i));
+  for (; i + VL <= count; i += VL) *(vh *)(target + i) = KERNEL(downconvert)(load(source + i));
   if (i == count) return;
-  vh x = KERNEL(narrow)(load_part(source + i, (int)(count - i)));
+  vh x = KERNEL(downconvert)(load_part(source + i, (int)(count - i)));
   memcpy(target + i, &x, (size_t)(count - i) * sizeof(uint16_t));
 }
 
@@ -30,7 +30,7 @@ typedef struct {
   forward_tile *tile;
   /// The rows of the waiting keys.
   const uint16_t *keys[ATTN_BLOCK], *values[ATTN_BLOCK];
-  /// Widened rows, padded: of the tile's queries at first, then of a block's keys and values.
+  /// Up-converted rows, padded: of the tile's queries at first, then of a block's keys and values.
   float *wide;
 #if ISA_BF16
   /// Whether the tile is computed in pairs, and what its scores are multiplied by: |scale|·log2 e.
@@ -38,7 +38,7 @@ typedef struct {
   float factor;
   /// Pairs: Qᵀ [strip][dims/2][lane], Pᵀ [keys/2][lane], V and a column of ones [keys/2][value dim + 1, padded].
   uint32_t *qt, *pt, *vt;
-  /// The rounded weights' sums.
+  /// The down-converted weights' sums.
   float sum[ATTN_LANES];
 #endif
 } KERNEL(forward_tile16);
@@ -67,20 +67,20 @@ INLINE attn_head KERNEL(wide_head)(const attn_head16 *head, const float *wide) {
       .query_offset = head->query_offset, .scale = head->scale};
 }
 
-/// Widens the queries of a tile, for `wide_head`.
-INLINE void KERNEL(widen_queries)(float *wide, const attn_head16 *head, attn_list rows) {
+/// Up-converts the queries of a tile, for `wide_head`.
+INLINE void KERNEL(upconvert_queries)(float *wide, const attn_head16 *head, attn_list rows) {
   const ptrdiff_t padded = ROUND_UP(head->head_dim, VL);
   for (int i = 0; i < rows.count; i++)
-    KERNEL(widen16)(wide + i * padded, head->query + attn_row(&rows, i) * head->query_stride, head->head_dim);
+    KERNEL(upconvert16)(wide + i * padded, head->query + attn_row(&rows, i) * head->query_stride, head->head_dim);
 }
 
-/// Widens the keys and values of a block, padded, and lets the block point to them.
-INLINE void KERNEL(widen_block)(attn_block *block, const attn_head16 *head, float *wide) {
+/// Up-converts the keys and values of a block, padded, and lets the block point to them.
+INLINE void KERNEL(upconvert_block)(attn_block *block, const attn_head16 *head, float *wide) {
   const ptrdiff_t dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
   float *const values = wide + ATTN_BLOCK * dk;
   for (int t = 0; t < block->count; t++) {
-    KERNEL(widen16)(wide + t * dk, head->key + block->key[t] * head->key_stride, head->head_dim);
-    KERNEL(widen16)(values + t * dv, head->value + block->key[t] * head->value_stride, head->value_dim);
+    KERNEL(upconvert16)(wide + t * dk, head->key + block->key[t] * head->key_stride, head->head_dim);
+    KERNEL(upconvert16)(values + t * dv, head->value + block->key[t] * head->value_stride, head->value_dim);
     block->keys[t] = wide + t * dk;
     block->values[t] = values + t * dv;
   }
@@ -94,12 +94,12 @@ void KERNEL(forward16_begin)(void *scratch, const attn_head16 *head, attn_list r
   own->wide = (float *)(base + ALIGNED(KERNEL(forward_bytes)(head->head_dim, head->value_dim)));
   attn_head wide = KERNEL(wide_head)(head, own->wide);
 #if ISA_BF16
-  own->paired = rows.count > ATTN_NARROW || rows.index;
-  // Pairs take the place of widened rows.
+  own->paired = rows.count > ATTN_GEMV_ROWS || rows.index;
+  // Pairs take the place of up-converted rows.
   if (own->paired) wide.head_dim = 0;
 #endif
-  if (wide.head_dim > 0) KERNEL(widen_queries)(own->wide, head, rows);
-  // Gathered rows stay gathered, in the order of the widened ones.
+  if (wide.head_dim > 0) KERNEL(upconvert_queries)(own->wide, head, rows);
+  // Gathered rows stay gathered, in the order of the up-converted ones.
   int32_t order[ATTN_LANES];
   for (int i = 0; i < rows.count; i++) order[i] = i;
   const attn_list packed = {.index = rows.index ? order : 0, .start = 0, .stride = 1, .count = rows.count};
@@ -121,28 +121,28 @@ static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *ow
     return;
   }
 #endif
-  if (own->tile->narrow) {
-    const narrow_source keys = {.rows = (const void *const *)own->keys};
-    const narrow_source values = {.rows = (const void *const *)own->values};
-    KERNEL(narrow_keys)(1, 0, own->tile, &keys, &values, block->count);
+  if (own->tile->gemv) {
+    const gemv_source keys = {.rows = (const void *const *)own->keys};
+    const gemv_source values = {.rows = (const void *const *)own->values};
+    KERNEL(gemv_keys)(1, 0, own->tile, &keys, &values, block->count);
     block->count = block->pieces = 0;
     return;
   }
-  KERNEL(widen_block)(block, &own->head, own->wide);
+  KERNEL(upconvert_block)(block, &own->head, own->wide);
   KERNEL(forward_flush)(own->tile);
 }
 
-static __attribute__((noinline)) void KERNEL(narrow_run16)(forward_tile16 *own, const attn_run *run) {
+static __attribute__((noinline)) void KERNEL(gemv_run16)(forward_tile16 *own, const attn_run *run) {
   const attn_head16 *head = &own->head;
-  KERNEL(narrow_run)(
+  KERNEL(gemv_run)(
       1, own->tile, run, head->key, head->key_stride * (ptrdiff_t)sizeof(uint16_t), head->value,
       head->value_stride * (ptrdiff_t)sizeof(uint16_t));
 }
 
 void KERNEL(forward16_run)(void *scratch, const attn_run *run) {
   forward_tile16 *own = scratch;
-  if (KERNEL(narrow_direct)(own->tile, run)) {
-    KERNEL(narrow_run16)(own, run);
+  if (KERNEL(gemv_direct)(own->tile, run)) {
+    KERNEL(gemv_run16)(own, run);
     return;
   }
   attn_block *block = &own->tile->block;

@@ -1,10 +1,10 @@
-// One query tile, backward, with q, k and v in bfloat16: the rows of the tile and of a block of keys are widened when their
-// turn comes, and the float32 tile (backward.h) does the rest. The bits are those of inputs that were widened before.
+// One query tile, backward, with q, k and v in bfloat16: the rows of the tile and of a block of keys are up-converted
+// as they are read, and the float32 tile (backward.h) does the rest. The bits are those of inputs that were up-converted before.
 
 typedef struct {
   attn_head16 head;
   backward_tile *tile;
-  /// Widened rows, padded: of the tile's queries at first, then of a block's keys and values.
+  /// Up-converted rows, padded: of the tile's queries at first, then of a block's keys and values.
   float *wide;
 } KERNEL(backward_tile16);
 #define backward_tile16 KERNEL(backward_tile16)
@@ -23,7 +23,7 @@ void KERNEL(backward16_begin)(
   own->tile = (backward_tile *)base;
   own->wide = (float *)(base + ALIGNED(KERNEL(backward_bytes)(head->head_dim, head->value_dim)));
   const attn_head wide = KERNEL(wide_head)(head, own->wide);
-  KERNEL(widen_queries)(own->wide, head, rows);
+  KERNEL(upconvert_queries)(own->wide, head, rows);
   int32_t order[ATTN_LANES];
   for (int i = 0; i < rows.count; i++) order[i] = i;
   KERNEL(backward_start)(own->tile, &wide, gradient, rows, order);
@@ -31,7 +31,7 @@ void KERNEL(backward16_begin)(
 
 void KERNEL(backward16_flush)(void *scratch) {
   backward_tile16 *own = scratch;
-  KERNEL(widen_block)(&own->tile->block, &own->head, own->wide);
+  KERNEL(upconvert_block)(&own->tile->block, &own->head, own->wide);
   KERNEL(backward_flush)(own->tile);
 }
 

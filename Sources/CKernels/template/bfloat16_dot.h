@@ -170,7 +170,7 @@ static __attribute__((noinline)) void KERNEL(pairs_flush)(forward_tile16 *own) {
   tile->block.count = tile->block.pieces = 0;
 }
 
-/// Oᵀ was summed with rounded weights: the float32 tile is to divide it by their sum, not by that of the exact ones.
+/// Oᵀ was summed with down-converted weights: the float32 tile is to divide it by their sum, not by that of the exact ones.
 static void KERNEL(pairs_end)(forward_tile16 *own) {
   forward_tile *tile = own->tile;
   const int width = tile->nv * VL, dim = own->head.value_dim;

@@ -1,5 +1,5 @@
 // Vertical softmax of raw scores: softmax.h with the scale folded in (s·factor takes the place of s at no instruction
-// more) and weights rounded to pairs of keys. `l`, and so the LSE, is the sum of the weights before rounding.
+// more) and weights down-converted to pairs of keys. `l`, and so the LSE, is the sum of the weights before that.
 
 /// The exponentials of `rows` keys × nv vectors; a last key without a partner gets 0 for one.
 INLINE void KERNEL(exponentials16)(
@@ -47,7 +47,7 @@ static __attribute__((noinline)) void KERNEL(huge16)(
     }
 }
 
-/// Scores → pairs of weights, for `count` keys of one strip; updates m, l, the rounded weights' sum and Oᵀ. `masked`: −∞
+/// Scores → pairs of weights, for `count` keys of one strip; updates m, l, the down-converted weights' sum and Oᵀ. `masked`: −∞
 /// may occur.
 INLINE void KERNEL(softmax16_nv)(
     const int nv, float *s, uint32_t *pt, int count, float factor, float *m, float *l, float *rounded,

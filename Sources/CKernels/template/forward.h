@@ -12,7 +12,7 @@ typedef struct {
   int32_t rows, lanes, nv, strips;
   /// Whether it is computed row by row. Gathered rows are not, however few: how many share a tile depends on the data, and what
   /// a row gets must not depend on later rows.
-  int32_t narrow;
+  int32_t gemv;
   int32_t row[ATTN_LANES], position[ATTN_LANES];
   /// The lowest and the highest position of every strip's rows.
   int32_t low[MAX_STRIPS], high[MAX_STRIPS];
@@ -102,7 +102,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   forward_tile *tile = scratch;
   tile->head = *head;
   tile->rows = rows.count;
-  tile->narrow = rows.count <= ATTN_NARROW && !rows.index;
+  tile->gemv = rows.count <= ATTN_GEMV_ROWS && !rows.index;
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   tile->block.capacity = KERNEL(block_keys)(rows, tile->strips, head->head_dim);
@@ -118,7 +118,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   }
   memset(tile->ot, 0, sizeof(float) * (size_t)tile->lanes * ROUND_UP(head->value_dim, VL));
   const float factor = (float)(head->scale * 1.4426950408889634);
-  if (tile->narrow) {
+  if (tile->gemv) {
     const int padded = ROUND_UP(head->head_dim, VL);
     for (int i = 0; i < tile->rows; i++)
       for (int d = 0; d < padded; d++)
@@ -155,12 +155,12 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
   KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, s);
 }
 
-#include "narrow.h"
+#include "gemv.h"
 
 static __attribute__((noinline)) void KERNEL(forward_flush)(forward_tile *tile) {
   if (tile->block.count == 0) return;
   const int masked = attn_block_masked(&tile->block);
-  if (tile->narrow) KERNEL(narrow_flush)(tile);
+  if (tile->gemv) KERNEL(gemv_flush)(tile);
   else for (int strip = 0; strip < tile->strips; strip++) {
     switch (tile->nv) {
     case 1: KERNEL(forward_strip)(MR1, 1, tile, strip, masked); break;
@@ -176,8 +176,8 @@ static __attribute__((noinline)) void KERNEL(forward_flush)(forward_tile *tile) 
 
 void KERNEL(forward_run)(void *scratch, const attn_run *run) {
   forward_tile *tile = scratch;
-  if (KERNEL(narrow_direct)(tile, run)) {
-    KERNEL(narrow_run32)(tile, run);
+  if (KERNEL(gemv_direct)(tile, run)) {
+    KERNEL(gemv_run32)(tile, run);
     return;
   }
   for (int32_t t = 0; t < run->keys.count;) {
@@ -214,7 +214,7 @@ void KERNEL(forward_end)(
   const int dim = tile->head.value_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
   float inverse[ATTN_LANES], keep[ATTN_LANES];
   KERNEL(finish_rows)(tile, lse, in_place, merge, inverse, keep);
-  if (tile->narrow) {
+  if (tile->gemv) {
     for (int i = 0; i < tile->rows; i++) {
       float *row = output + (ptrdiff_t)(in_place ? tile->row[i] : i) * output_stride;
       for (int d = 0; d < dim; d++)
@@ -242,16 +242,16 @@ void KERNEL(forward_end)(
   }
 }
 
-void KERNEL(merge_row)(float *output, float *lse, const float *part, float part_lse, int32_t value_dim) {
-  if (part_lse == -__builtin_inff()) return;
-  float a = 0, b = 1, both = part_lse;
+void KERNEL(merge_row)(float *output, float *lse, const float *partial, float partial_lse, int32_t value_dim) {
+  if (partial_lse == -__builtin_inff()) return;
+  float a = 0, b = 1, both = partial_lse;
   if (*lse != -__builtin_inff()) {
-    float high = *lse > part_lse ? *lse : part_lse;
-    a = expf(*lse - high), b = expf(part_lse - high);
+    float high = *lse > partial_lse ? *lse : partial_lse;
+    a = expf(*lse - high), b = expf(partial_lse - high);
     float sum = a + b;
     both = high + logf(sum);
     a /= sum, b /= sum;
   }
-  for (int i = 0; i < value_dim; i++) output[i] = a * (a != 0 ? output[i] : 0) + b * (b != 0 ? part[i] : 0);
+  for (int i = 0; i < value_dim; i++) output[i] = a * (a != 0 ? output[i] : 0) + b * (b != 0 ? partial[i] : 0);
   *lse = both;
 }

@@ -83,7 +83,7 @@ typedef uint32_t KERNEL(vw) __attribute__((ext_vector_type(VL)));
 #define vw KERNEL(vw)
 
 /// Exact.
-INLINE vf KERNEL(widen)(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
+INLINE vf KERNEL(upconvert)(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
 
 INLINE vh KERNEL(load16_part)(const uint16_t *p, int count) {
   vh x = (vh)(uint16_t)0;

@@ -78,7 +78,7 @@ public struct Measurement: Sendable {
     let cost = variant.cost(of: cell.pass)
     row.flops = cost.flops
     row.density = cost.density(of: shape)
-    if cost.neededPairs > 0 { row.tileWaste = cost.visitedPairs / cost.neededPairs }
+    if cost.neededPairs > 0 { row.tileWaste = cost.executedPairs / cost.neededPairs }
     row.predictedBytes = cost.workspaceBytes + cost.inputOutputBytes
     row.stateBytes = cost.stateBytes
     try budget(cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")

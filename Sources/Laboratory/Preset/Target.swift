@@ -16,7 +16,7 @@ public struct Target: Sendable {
   public enum Figure: String, CaseIterable, Sendable {
     /// The share of the multiply-add peak on needed pairs; when decoding, of the rate of reading as many bytes.
     case fractionOfLimit = "fraction_of_limit"
-    /// The share of the peak on the pairs that the tiles visit, needed or not.
+    /// The fraction of the peak on the pairs that the tiles execute, needed or not.
     case fractionVisited = "fraction_visited"
     /// How many times as fast as the float32 row of the same cell.
     case timesFloat32 = "times_float32"

@@ -75,7 +75,7 @@ extension MeasurementRow {
       "peak of the ledger during the pass: inputs, results and workspace"),
     .optional(
       "tile_waste", \.tileWaste, .amount, .quantity,
-      "pairs that the tiles visit ÷ pairs that the definition needs"),
+      "pairs that the tiles execute ÷ pairs that the definition needs"),
     .field(
       "precision", \.precision, .choice, .contender, phrase: "%",
       "how q, k and v are stored; float32 where a file does not say"),

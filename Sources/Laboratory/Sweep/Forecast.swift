@@ -21,7 +21,7 @@ public struct Forecast: Sendable {
   public let lines: [Line]
   private let gflops: Double
 
-  /// The share of the peak that a pass is assumed to reach.
+  /// The fraction of the peak that a pass is assumed to reach.
   private static let assumedShare = 0.4
   /// Starting a process, reading text, making inputs and comparing sampled rows.
   private static let overheadSeconds = 0.15
@@ -53,8 +53,8 @@ public struct Forecast: Sendable {
         cell.variant, settings: cell.settings, shape: shape, key: RandomKey(seed: cell.seed))
       let cost = variant.cost(of: cell.pass)
       let bytes = cost.workspaceBytes + cost.inputOutputBytes
-      // Tiles are computed whole, so what is visited sets the time.
-      let waste = cost.neededPairs > 0 ? max(1, cost.visitedPairs / cost.neededPairs) : 1
+      // Tiles are computed whole, so what is executed sets the time.
+      let waste = cost.neededPairs > 0 ? max(1, cost.executedPairs / cost.neededPairs) : 1
       let pass = cost.flops * waste / (gflops * 1e9)
       let timed = min(Double(cell.repeats) * pass, max(cell.budgetSeconds, 3 * pass))
       let seconds = overheadSeconds + Double(max(1, cell.warmup)) * pass + timed

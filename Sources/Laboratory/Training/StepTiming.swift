@@ -22,7 +22,7 @@ public struct StepTiming: Sendable {
   public func seconds(_ quantile: Double) -> Double { Quantiles.of(seconds, quantile) }
   /// Tokens a second at the median.
   public var tokensPerSecond: Double { Double(tokens) / seconds(0.5) }
-  /// The share of the peak at the median.
+  /// The fraction of the peak at the median.
   public var fractionOfPeak: Double? { peak.map { operations / seconds(0.5) / $0 } }
 
   /// Names and values, as in the tables of results.

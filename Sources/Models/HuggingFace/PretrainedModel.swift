@@ -80,15 +80,15 @@ public struct PretrainedModel {
     head = try MaskedLanguageHead(stored, configuration, path: path, used: &used)
     unused = stored.allNames.filter { !used.contains($0) }
     // A real tensor that nobody knows belongs to a model that is not this one; others are buffers.
-    let strangers = unused.filter {
+    let unknown = unused.filter {
       stored.tensors[$0] != nil && stored.arrays[$0] == nil && !configuration.isIdle($0)
     }
-    guard strangers.isEmpty else {
+    guard unknown.isEmpty else {
       throw SafetensorsError(
         path: path,
-        problem: "\(strangers[0]) is no tensor of a \(configuration.family.rawValue) model of "
+        problem: "\(unknown[0]) is no tensor of a \(configuration.family.rawValue) model of "
           + "\(configuration.model.layers) layers"
-          + (strangers.count > 1 ? " (and \(strangers.count - 1) more)" : ""))
+          + (unknown.count > 1 ? " (and \(unknown.count - 1) more)" : ""))
     }
     ignored = CheckpointNames.notes(on: unused, in: stored).map { name in
       let differs =

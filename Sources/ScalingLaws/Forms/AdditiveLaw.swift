@@ -51,7 +51,7 @@ public struct AdditiveLaw: ScalingForm {
   }
 
   /// Sizes must be positive.
-  public func objection(to data: FitData) -> String? { objectionToNonPositive(data, law: formula) }
+  public func domainError(on data: FitData) -> String? { domainErrorOfNonPositive(data, law: formula) }
 }
 
 /// The additive law with A = N₀^a and so on, linear in A, B, Γ and L₀: where its starts come from.

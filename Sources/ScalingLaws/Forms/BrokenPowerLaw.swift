@@ -50,5 +50,5 @@ public struct BrokenPowerLaw: ScalingForm {
   }
 
   /// x must be positive.
-  public func objection(to data: FitData) -> String? { objectionToNonPositive(data, law: formula) }
+  public func domainError(on data: FitData) -> String? { domainErrorOfNonPositive(data, law: formula) }
 }

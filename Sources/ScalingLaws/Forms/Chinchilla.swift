@@ -55,5 +55,5 @@ public struct Chinchilla: ScalingForm {
   }
 
   /// Sizes must be positive.
-  public func objection(to data: FitData) -> String? { objectionToNonPositive(data, law: formula) }
+  public func domainError(on data: FitData) -> String? { domainErrorOfNonPositive(data, law: formula) }
 }

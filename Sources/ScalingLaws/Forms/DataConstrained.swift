@@ -72,7 +72,7 @@ public struct DataConstrained: ScalingForm {
   }
 
   /// Sizes must be positive.
-  public func objection(to data: FitData) -> String? { objectionToNonPositive(data, law: "the law") }
+  public func domainError(on data: FitData) -> String? { domainErrorOfNonPositive(data, law: "the law") }
 }
 
 /// The data-constrained law with N′ = N: where its starts come from.

@@ -64,5 +64,5 @@ public struct KaplanJoint: ScalingForm {
   }
 
   /// Sizes must be positive.
-  public func objection(to data: FitData) -> String? { objectionToNonPositive(data, law: formula) }
+  public func domainError(on data: FitData) -> String? { domainErrorOfNonPositive(data, law: formula) }
 }

@@ -56,7 +56,7 @@ public struct LinearCombination: ScalingForm {
   }
 
   /// x must be positive for n log n.
-  public func objection(to data: FitData) -> String? {
-    name == "nlogn" ? objectionToNonPositive(data, law: formula) : nil
+  public func domainError(on data: FitData) -> String? {
+    name == "nlogn" ? domainErrorOfNonPositive(data, law: formula) : nil
   }
 }

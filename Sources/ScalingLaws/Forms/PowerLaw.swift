@@ -36,7 +36,7 @@ public struct PowerLaw: ScalingForm {
     }
   }
   /// x must be positive.
-  public func objection(to data: FitData) -> String? { objectionToNonPositive(data, law: formula) }
+  public func domainError(on data: FitData) -> String? { domainErrorOfNonPositive(data, law: formula) }
 }
 
 /// y = a·x^b + c, or with `decays` y = a·x^−b + c with c ≥ 0 (an irreducible loss).
@@ -93,5 +93,5 @@ public struct PowerLawOffset: ScalingForm {
     }
   }
   /// x must be positive.
-  public func objection(to data: FitData) -> String? { objectionToNonPositive(data, law: formula) }
+  public func domainError(on data: FitData) -> String? { domainErrorOfNonPositive(data, law: formula) }
 }

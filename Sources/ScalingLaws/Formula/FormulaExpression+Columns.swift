@@ -20,7 +20,7 @@ extension FormulaExpression {
       expression = try FormulaExpression(parsing: text, columns: columns)
     } catch {
       guard !text.contains(where: { "()[]{}*/^+-<>=!&|'\"".contains($0) }) else { throw error }
-      throw FitError(.badOption, columns.objection(to: text))
+      throw FitError(.badOption, columns.complaint(about: text))
     }
     try expression.check(columns, within: text)
     guard !expression.hasText else {
@@ -59,7 +59,7 @@ extension FormulaExpression {
     let hint = meant.max { $0.count < $1.count }.map {
       "; the column \(shown($0)) is written {\(shown($0))} here"
     }
-    throw FitError(.badOption, columns.objection(to: unknown) + (hint ?? ""))
+    throw FitError(.badOption, columns.complaint(about: unknown) + (hint ?? ""))
   }
 
   /// Whether a text in quotes occurs.
@@ -116,7 +116,7 @@ extension [String] {
   }
 
   /// What is wrong with a name that is none of these columns.
-  func objection(to name: String) -> String {
+  func complaint(about name: String) -> String {
     "no column \(shown(name)); there are \(choices(self, near: name, limit: 20))"
   }
 

@@ -188,7 +188,7 @@ private struct FormulaParser {
     guard let columns else { return name }
     if let column = columns.column(named: name) { return column }
     position = start
-    throw problem("\(columns.objection(to: name)): braces hold the name of a column")
+    throw problem("\(columns.complaint(about: name)): braces hold the name of a column")
   }
 
   private mutating func quoted(_ end: Character) throws(FitError) -> String {

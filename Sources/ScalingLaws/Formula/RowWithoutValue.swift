@@ -1,7 +1,7 @@
 import Basics
 
 extension ScalingForm {
-  /// The first row on which the law has no value, as an objection that names it; nil when every row has one somewhere.
+  /// The first row on which the law has no value, as a domain error that names it; nil when every row has one somewhere.
   ///
   /// Asked when no start gave a usable value on all rows: a row that has none at any of many points in the domains of
   /// the parameters, as a·√x at negative x, is the reason. Complexity O(rows) evaluations.

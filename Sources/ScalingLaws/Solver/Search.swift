@@ -1,6 +1,6 @@
 import Basics
 
-/// The search for the best minimum: ranked starts, each followed down, minima told apart.
+/// The multi-start search for the best minimum: ranked starting points, each followed down, minima told apart.
 struct Search {
   let form: any ScalingForm
   let options: FitOptions

@@ -10,9 +10,9 @@ import CKernels
 
 /// How a forward pass multiplies bfloat16 inputs.
 public enum BFloat16Road: String, CaseIterable, Hashable, Sendable, CustomStringConvertible {
-  /// By dot products of bfloat16 pairs (AVX512-BF16); weights are rounded to bfloat16.
+  /// By dot products of bfloat16 pairs (AVX512-BF16); weights are down-converted to bfloat16.
   case products
-  /// By float32 products of up-converted rows; weights are not rounded.
+  /// By float32 products of up-converted rows; weights stay float32.
   case upconvert
 
   /// The name that `ATTNLAB_BF16` uses.

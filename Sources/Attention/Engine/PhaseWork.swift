@@ -1,23 +1,23 @@
 import AttentionCore
 
-/// The work of one wave over all (batch, head): parts of split tiles first, then groups of whole tiles.
-struct WaveWork: Sendable {
-  /// A part of a split tile.
-  struct Part: Sendable {
-    var batch: Int, head: Int, tile: Int, part: Int, parts: Int, keys: Int
+/// The work of one conflict-free phase over all (batch, head): KV splits first, then groups of whole tiles.
+struct PhaseWork: Sendable {
+  /// One of the `count` KV splits of a tile that has `keys` keys.
+  struct KVSplit: Sendable {
+    var batch: Int, head: Int, tile: Int, index: Int, count: Int, keys: Int
   }
   /// Tiles that one worker takes at once.
   struct Group: Sendable {
     var batch: Int, head: Int
-    var wave: ForwardPlan.Wave
+    var phase: ForwardPlan.Phase
     var first: Int, count: Int
 
-    func tile(_ position: Int) -> Int { wave.tile(first + position) }
+    func tile(_ position: Int) -> Int { phase.tile(first + position) }
   }
 
-  let parts: [Part]
+  let kvSplits: [KVSplit]
   let itemCount: Int
-  private let waves: [ForwardPlan.Wave?]
+  private let phases: [ForwardPlan.Phase?]
   private let groupStarts: [Int]
   private let groupSize: Int
   private let heads: Int
@@ -25,34 +25,34 @@ struct WaveWork: Sendable {
 
   /// Bytes that it holds besides the plan.
   var byteCount: Int {
-    parts.count * MemoryLayout<Part>.stride + groupStarts.count * MemoryLayout<Int>.stride
+    kvSplits.count * MemoryLayout<KVSplit>.stride + groupStarts.count * MemoryLayout<Int>.stride
   }
 
-  init(plan: ForwardPlan, shape: AttentionShape, wave: Int) {
+  init(plan: ForwardPlan, shape: AttentionShape, phase: Int) {
     heads = shape.queryHeads
     pattern = plan.pattern
     groupSize = plan.group
-    waves = plan.lists.map { wave < $0.waves.count ? $0.waves[wave] : nil }
-    var parts: [Part] = []
+    phases = plan.lists.map { phase < $0.phases.count ? $0.phases[phase] : nil }
+    var kvSplits: [KVSplit] = []
     var starts = [0]
     for index in 0..<shape.batch * shape.queryHeads {
       let (batch, head) = (index / shape.queryHeads, index % shape.queryHeads)
       let listIndex = pattern.index(batch: batch, head: head)
       let list = pattern.lists[listIndex]
-      for split in waves[listIndex]?.splits ?? [] {
-        let keys = list.keyCount(of: list.tiles[Int(split.tile)])
-        for part in 0..<Int(split.parts) {
-          parts.append(
-            Part(
-              batch: batch, head: head, tile: Int(split.tile), part: part, parts: Int(split.parts), keys: keys
-            ))
+      for tile in phases[listIndex]?.splitTiles ?? [] {
+        let keys = list.keyCount(of: list.tiles[Int(tile.tile)])
+        for index in 0..<Int(tile.kvSplits) {
+          kvSplits.append(
+            KVSplit(
+              batch: batch, head: head, tile: Int(tile.tile), index: index, count: Int(tile.kvSplits),
+              keys: keys))
         }
       }
-      starts.append(starts[index] + ((waves[listIndex]?.tileCount ?? 0) + groupSize - 1) / groupSize)
+      starts.append(starts[index] + ((phases[listIndex]?.tileCount ?? 0) + groupSize - 1) / groupSize)
     }
-    self.parts = parts
+    self.kvSplits = kvSplits
     groupStarts = starts
-    itemCount = parts.count + (starts.last ?? 0)
+    itemCount = kvSplits.count + (starts.last ?? 0)
   }
 
   /// The numbers of the groups of a (batch, head), counted together.
@@ -67,15 +67,15 @@ struct WaveWork: Sendable {
       if groupStarts[middle] <= number { low = middle } else { high = middle }
     }
     let (batch, head) = (low / heads, low % heads)
-    let wave = waves[pattern.index(batch: batch, head: head)] ?? ForwardPlan.Wave(tiles: [], tileCount: 0)
+    let phase = phases[pattern.index(batch: batch, head: head)] ?? ForwardPlan.Phase(tiles: [], tileCount: 0)
     let first = (number - groupStarts[low]) * groupSize
     return Group(
-      batch: batch, head: head, wave: wave, first: first, count: min(groupSize, wave.tileCount - first))
+      batch: batch, head: head, phase: phase, first: first, count: min(groupSize, phase.tileCount - first))
   }
 }
 
 extension TileList {
-  /// The keys that a tile visits.
+  /// The keys that a tile executes.
   func keyCount(of tile: QueryTile) -> Int {
     let first = Int(tile.firstSegment)
     return segments[first..<first + Int(tile.segmentCount)].reduce(0) { $0 + Int($1.count) }

@@ -1,32 +1,33 @@
-// Tiles of up to ATTN_NARROW rows that are not gathered (decoding, single global rows): lanes run along the head dimension
-// instead, so that a row costs what it is and the pass is bound by reading K and V once. Q is [row][dim], O is [row][dim], both padded.
-// Runs of keys without a mask are read where they lie, NARROW_KEYS at a time and without a list of pointers; `half`: in bfloat16,
-// widened in registers.
+// The decode (GEMV) path: tiles of up to ATTN_GEMV_ROWS rows that are not gathered (decoding, single rows that see all keys).
+// Lanes run along the head dimension instead, so that a row costs what it is and the pass is bound by reading K and V once.
+// Q is [row][dim], O is [row][dim], both padded.
+// Runs of keys without a mask are read where they lie, GEMV_KEYS at a time and without a list of pointers; `half`: in bfloat16,
+// up-converted in registers.
 
 /// Keys of a run that are computed at once.
-#define NARROW_KEYS 512
-_Static_assert(ATTN_NARROW * NARROW_KEYS <= ATTN_LANES * ATTN_BLOCK, "scores of all rows fit the tile's scratch");
+#define GEMV_KEYS 512
+_Static_assert(ATTN_GEMV_ROWS * GEMV_KEYS <= ATTN_LANES * ATTN_BLOCK, "scores of all rows fit the tile's scratch");
 /// Keys whose values stay in the first-level cache while several rows use them.
-#define NARROW_VALUES 16
+#define GEMV_VALUES 16
 
 /// Rows of keys or values: `stride` bytes apart, or where `rows` points when a call says that they are not direct.
 typedef struct {
   const char *base;
   ptrdiff_t stride;
   const void *const *rows;
-} KERNEL(narrow_source);
-#define narrow_source KERNEL(narrow_source)
+} KERNEL(gemv_source);
+#define gemv_source KERNEL(gemv_source)
 
-INLINE const void *KERNEL(narrow_row)(const int direct, const narrow_source *source, int t) {
+INLINE const void *KERNEL(gemv_row)(const int direct, const gemv_source *source, int t) {
   return direct ? source->base + t * source->stride : source->rows[t];
 }
 
 /// VL elements of a row from its d-th on, or its last `part`.
-INLINE vf KERNEL(narrow_load)(const int half, const void *row, int d) {
-  return half ? KERNEL(widen)(*(const vh *)((const uint16_t *)row + d)) : load((const float *)row + d);
+INLINE vf KERNEL(gemv_load)(const int half, const void *row, int d) {
+  return half ? KERNEL(upconvert)(*(const vh *)((const uint16_t *)row + d)) : load((const float *)row + d);
 }
-INLINE vf KERNEL(narrow_load_part)(const int half, const void *row, int d, int part) {
-  return half ? KERNEL(widen)(KERNEL(load16_part)((const uint16_t *)row + d, part))
+INLINE vf KERNEL(gemv_load_part)(const int half, const void *row, int d, int part) {
+  return half ? KERNEL(upconvert)(KERNEL(load16_part)((const uint16_t *)row + d, part))
               : load_part((const float *)row + d, part);
 }
 
@@ -50,7 +51,7 @@ INLINE vf KERNEL(sum_each)(vf *x) {
 }
 
 /// Σ of every x[row·keys + key]'s lanes to s[row·s_stride + key], VL sums in all; NaN where a sum is not finite.
-INLINE void KERNEL(narrow_sums)(const int nr, float *s, int s_stride, vf *x) {
+INLINE void KERNEL(gemv_sums)(const int nr, float *s, int s_stride, vf *x) {
   const int keys = VL / nr;
   const vf scores = KERNEL(finite_or_nan)(KERNEL(sum_each)(x));
   if (nr == 1) {
@@ -63,91 +64,91 @@ INLINE void KERNEL(narrow_sums)(const int nr, float *s, int s_stride, vf *x) {
 }
 
 /// Scores of nr rows against VL/nr keys from the t-th on: s[row·s_stride + key]. Keys beyond the last repeat it. Key by
-/// key: memory is read in order, and memory that is asked for in any other order comes at half the rate.
-INLINE void KERNEL(narrow_stream)(
+/// key: memory is read in order; in any other order it comes at half the rate.
+INLINE void KERNEL(gemv_stream)(
     const int half, const int direct, const int nr, float *s, int s_stride, const float *q, int q_stride,
-    const narrow_source *source, int t, int count, int head_dim) {
-  const int keys = VL / nr, whole = head_dim / VL * VL, part = head_dim - whole, turns = nr == 1 ? 2 : 1;
+    const gemv_source *source, int t, int count, int head_dim) {
+  const int keys = VL / nr, whole = head_dim / VL * VL, part = head_dim - whole, chains = nr == 1 ? 2 : 1;
   vf x[VL];
   UNROLL for (int i = 0; i < keys; i++) {
-    const void *k = KERNEL(narrow_row)(direct, source, t + i < count ? t + i : count - 1);
+    const void *k = KERNEL(gemv_row)(direct, source, t + i < count ? t + i : count - 1);
     vf sum[4];
-    UNROLL for (int r = 0; r < nr * turns; r++) sum[r] = (vf)0.0f;
+    UNROLL for (int r = 0; r < nr * chains; r++) sum[r] = (vf)0.0f;
     int d = 0;
-    for (; d + turns * VL <= whole; d += turns * VL)
-      UNROLL for (int turn = 0; turn < turns; turn++) {
-        const vf key = KERNEL(narrow_load)(half, k, d + turn * VL);
+    for (; d + chains * VL <= whole; d += chains * VL)
+      UNROLL for (int chain = 0; chain < chains; chain++) {
+        const vf key = KERNEL(gemv_load)(half, k, d + chain * VL);
         UNROLL for (int r = 0; r < nr; r++)
-          sum[r * turns + turn] = vfma(key, load(q + r * q_stride + d + turn * VL), sum[r * turns + turn]);
+          sum[r * chains + chain] = vfma(key, load(q + r * q_stride + d + chain * VL), sum[r * chains + chain]);
       }
     if (d < whole) {
-      const vf key = KERNEL(narrow_load)(half, k, d);
-      UNROLL for (int r = 0; r < nr; r++) sum[r * turns] = vfma(key, load(q + r * q_stride + d), sum[r * turns]);
+      const vf key = KERNEL(gemv_load)(half, k, d);
+      UNROLL for (int r = 0; r < nr; r++) sum[r * chains] = vfma(key, load(q + r * q_stride + d), sum[r * chains]);
     }
     if (part) {
-      const vf key = KERNEL(narrow_load_part)(half, k, whole, part);
+      const vf key = KERNEL(gemv_load_part)(half, k, whole, part);
       UNROLL for (int r = 0; r < nr; r++)
-        sum[r * turns] = vfma(key, load(q + r * q_stride + whole), sum[r * turns]);
+        sum[r * chains] = vfma(key, load(q + r * q_stride + whole), sum[r * chains]);
     }
-    UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = turns == 2 ? sum[2 * r] + sum[2 * r + 1] : sum[r];
+    UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = chains == 2 ? sum[2 * r] + sum[2 * r + 1] : sum[r];
   }
-  KERNEL(narrow_sums)(nr, s + t, s_stride, x);
+  KERNEL(gemv_sums)(nr, s + t, s_stride, x);
 }
 
-/// The same for keys in the first-level cache: a vector of each key in turn, which needs fewer loads.
-INLINE void KERNEL(narrow_dots)(
+/// The same for keys in the first-level cache: a vector of one key after the other, which needs fewer loads.
+INLINE void KERNEL(gemv_dots)(
     const int half, const int direct, const int nr, float *s, int s_stride, const float *q, int q_stride,
-    const narrow_source *source, int t, int count, int head_dim) {
+    const gemv_source *source, int t, int count, int head_dim) {
   const int keys = VL / nr, whole = head_dim / VL * VL, part = head_dim - whole;
   vf x[VL];
   const void *k[VL];
   UNROLL for (int i = 0; i < keys; i++)
-    k[i] = KERNEL(narrow_row)(direct, source, t + i < count ? t + i : count - 1);
+    k[i] = KERNEL(gemv_row)(direct, source, t + i < count ? t + i : count - 1);
   UNROLL for (int i = 0; i < VL; i++) x[i] = (vf)0.0f;
   for (int d = 0; d < whole; d += VL) {
     vf row[4];
     UNROLL for (int r = 0; r < nr; r++) row[r] = load(q + r * q_stride + d);
     UNROLL for (int i = 0; i < keys; i++) {
-      const vf key = KERNEL(narrow_load)(half, k[i], d);
+      const vf key = KERNEL(gemv_load)(half, k[i], d);
       UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = vfma(key, row[r], x[r * keys + i]);
     }
   }
   if (part)
     UNROLL for (int i = 0; i < keys; i++) {
-      const vf key = KERNEL(narrow_load_part)(half, k[i], whole, part);
+      const vf key = KERNEL(gemv_load_part)(half, k[i], whole, part);
       UNROLL for (int r = 0; r < nr; r++) x[r * keys + i] = vfma(key, load(q + r * q_stride + whole), x[r * keys + i]);
     }
-  KERNEL(narrow_sums)(nr, s + t, s_stride, x);
+  KERNEL(gemv_sums)(nr, s + t, s_stride, x);
 }
 
 /// Scores of all rows, a few keys at a time, which stay in the first-level cache from row to row: the first rows read
 /// them in the order of memory.
-INLINE void KERNEL(narrow_scores)(
-    const int half, const int direct, float *s, int s_stride, const float *q, int rows, const narrow_source *keys,
+INLINE void KERNEL(gemv_scores)(
+    const int half, const int direct, float *s, int s_stride, const float *q, int rows, const gemv_source *keys,
     int count, const int head_dim) {
   const int stride = ROUND_UP(head_dim, VL);
   for (int t = 0; t < count; t += VL) {
     int row = rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
     if (row == 4)
       UNROLL for (int part = 0; part < VL; part += VL / 4)
-        KERNEL(narrow_stream)(half, direct, 4, s, s_stride, q, stride, keys, t + part, count, head_dim);
+        KERNEL(gemv_stream)(half, direct, 4, s, s_stride, q, stride, keys, t + part, count, head_dim);
     else if (row == 2)
       UNROLL for (int part = 0; part < VL; part += VL / 2)
-        KERNEL(narrow_stream)(half, direct, 2, s, s_stride, q, stride, keys, t + part, count, head_dim);
+        KERNEL(gemv_stream)(half, direct, 2, s, s_stride, q, stride, keys, t + part, count, head_dim);
     else
-      KERNEL(narrow_stream)(half, direct, 1, s, s_stride, q, stride, keys, t, count, head_dim);
+      KERNEL(gemv_stream)(half, direct, 1, s, s_stride, q, stride, keys, t, count, head_dim);
     for (; row + 2 <= rows; row += 2)
       UNROLL for (int part = 0; part < VL; part += VL / 2)
-        KERNEL(narrow_dots)(
+        KERNEL(gemv_dots)(
             half, direct, 2, s + row * s_stride, s_stride, q + row * stride, stride, keys, t + part, count, head_dim);
     if (row < rows)
-      KERNEL(narrow_stream)(
+      KERNEL(gemv_stream)(
           half, direct, 1, s + row * s_stride, s_stride, q + row * stride, stride, keys, t, count, head_dim);
   }
 }
 
 /// Masked pairs of one row to −∞.
-INLINE void KERNEL(narrow_mask)(float *s, const attn_block *block, int lane, int32_t position) {
+INLINE void KERNEL(gemv_mask)(float *s, const attn_block *block, int lane, int32_t position) {
   for (int i = 0; i < block->pieces; i++) {
     const attn_piece *piece = &block->piece[i];
     if (piece->mask == ATTN_FULL) continue;
@@ -162,7 +163,7 @@ INLINE void KERNEL(narrow_mask)(float *s, const attn_block *block, int lane, int
 }
 
 /// Scores → weights of one row; updates its reference and sum and scales its output.
-INLINE void KERNEL(narrow_softmax)(float *s, int count, float *m, float *l, float *o, int value_dim) {
+INLINE void KERNEL(gemv_softmax)(float *s, int count, float *m, float *l, float *o, int value_dim) {
   const int padded = ROUND_UP(count, VL);
   for (int t = count; t < padded; t++) s[t] = MASKED;
   vf top = load(s);
@@ -190,35 +191,35 @@ INLINE void KERNEL(narrow_softmax)(float *s, int count, float *m, float *l, floa
   *l += total;
 }
 
-/// o[row][d ..] += Σ_t p[row][t] · V[t][d ..] for nr rows and nv vectors of columns; `turns` sums a column, for neighbours
+/// o[row][d ..] += Σ_t p[row][t] · V[t][d ..] for nr rows and nv vectors of columns; `chains` sums a column, for neighbours
 /// in time, hide the latency where rows and columns are few.
-INLINE void KERNEL(narrow_columns)(
-    const int half, const int direct, const int nr, const int nv, const int turns, float *o, int o_stride,
-    const float *p, int p_stride, const narrow_source *values, int first, int last, int d) {
+INLINE void KERNEL(gemv_columns)(
+    const int half, const int direct, const int nr, const int nv, const int chains, float *o, int o_stride,
+    const float *p, int p_stride, const gemv_source *values, int first, int last, int d) {
   vf c[16];
   const int sums = nr * nv;
-  UNROLL for (int i = 0; i < sums * turns; i++) c[i] = (vf)0.0f;
+  UNROLL for (int i = 0; i < sums * chains; i++) c[i] = (vf)0.0f;
   int t = first;
-  for (; t + turns <= last; t += turns)
-    UNROLL for (int turn = 0; turn < turns; turn++) {
-      const void *row = KERNEL(narrow_row)(direct, values, t + turn);
+  for (; t + chains <= last; t += chains)
+    UNROLL for (int chain = 0; chain < chains; chain++) {
+      const void *row = KERNEL(gemv_row)(direct, values, t + chain);
       vf x[8];
-      UNROLL for (int v = 0; v < nv; v++) x[v] = KERNEL(narrow_load)(half, row, d + v * VL);
+      UNROLL for (int v = 0; v < nv; v++) x[v] = KERNEL(gemv_load)(half, row, d + v * VL);
       UNROLL for (int r = 0; r < nr; r++) {
-        const vf weight = splat(p[r * p_stride + t + turn]);
+        const vf weight = splat(p[r * p_stride + t + chain]);
         UNROLL for (int v = 0; v < nv; v++) {
-          const int at = turn * sums + r * nv + v;
+          const int at = chain * sums + r * nv + v;
           c[at] = vfma(weight, x[v], c[at]);
         }
       }
     }
   for (; t < last; t++) {
-    const void *row = KERNEL(narrow_row)(direct, values, t);
+    const void *row = KERNEL(gemv_row)(direct, values, t);
     UNROLL for (int r = 0; r < nr; r++)
       UNROLL for (int v = 0; v < nv; v++)
-        c[r * nv + v] = vfma(splat(p[r * p_stride + t]), KERNEL(narrow_load)(half, row, d + v * VL), c[r * nv + v]);
+        c[r * nv + v] = vfma(splat(p[r * p_stride + t]), KERNEL(gemv_load)(half, row, d + v * VL), c[r * nv + v]);
   }
-  UNROLL for (int turn = 1; turn < turns; turn++) UNROLL for (int i = 0; i < sums; i++) c[i] += c[turn * sums + i];
+  UNROLL for (int chain = 1; chain < chains; chain++) UNROLL for (int i = 0; i < sums; i++) c[i] += c[chain * sums + i];
   UNROLL for (int r = 0; r < nr; r++)
     UNROLL for (int v = 0; v < nv; v++) {
       float *at = o + r * o_stride + d + v * VL;
@@ -227,96 +228,96 @@ INLINE void KERNEL(narrow_columns)(
 }
 
 /// The weighted values of nr rows.
-INLINE void KERNEL(narrow_values)(
+INLINE void KERNEL(gemv_values)(
     const int half, const int direct, const int nr, float *o, const float *p, int p_stride,
-    const narrow_source *values, int first, int last, int value_dim) {
+    const gemv_source *values, int first, int last, int value_dim) {
   const int whole = value_dim / VL * VL, stride = ROUND_UP(value_dim, VL);
   int d = 0;
   if (nr == 1)
     for (; d + 8 * VL <= whole; d += 8 * VL)
-      KERNEL(narrow_columns)(half, direct, nr, 8, 1, o, stride, p, p_stride, values, first, last, d);
+      KERNEL(gemv_columns)(half, direct, nr, 8, 1, o, stride, p, p_stride, values, first, last, d);
   for (; d + 4 * VL <= whole; d += 4 * VL)
-    KERNEL(narrow_columns)(
+    KERNEL(gemv_columns)(
         half, direct, nr, 4, nr == 1 ? 2 : 1, o, stride, p, p_stride, values, first, last, d);
   for (; d + VL <= whole; d += VL)
-    KERNEL(narrow_columns)(half, direct, nr, 1, nr == 1 ? 4 : 2, o, stride, p, p_stride, values, first, last, d);
+    KERNEL(gemv_columns)(half, direct, nr, 1, nr == 1 ? 4 : 2, o, stride, p, p_stride, values, first, last, d);
   if (d == value_dim) return;
   UNROLL for (int r = 0; r < nr; r++) {
     vf c = (vf)0.0f;
     for (int t = first; t < last; t++)
       c = vfma(
           splat(p[r * p_stride + t]),
-          KERNEL(narrow_load_part)(half, KERNEL(narrow_row)(direct, values, t), d, value_dim - d), c);
+          KERNEL(gemv_load_part)(half, KERNEL(gemv_row)(direct, values, t), d, value_dim - d), c);
     store(o + r * stride + d, load(o + r * stride + d) + c);
   }
 }
 
 /// Adds `count` keys to all rows of the tile.
-INLINE void KERNEL(narrow_keys)(
-    const int half, const int direct, forward_tile *tile, const narrow_source *keys, const narrow_source *values,
+INLINE void KERNEL(gemv_keys)(
+    const int half, const int direct, forward_tile *tile, const gemv_source *keys, const gemv_source *values,
     int count) {
   const attn_head *head = &tile->head;
   const int dv = ROUND_UP(head->value_dim, VL), rows = tile->rows, value_dim = head->value_dim;
-  const int s_stride = direct ? NARROW_KEYS : ATTN_BLOCK;
+  const int s_stride = direct ? GEMV_KEYS : ATTN_BLOCK;
   const int masked = !direct && attn_block_masked(&tile->block);
   float *s = tile->s;
   // Head sizes that are constants leave a row of q in registers.
-  if (direct && head->head_dim == 64) KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 64);
-  else if (direct && head->head_dim == 128) KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 128);
-  else KERNEL(narrow_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim);
+  if (direct && head->head_dim == 64) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 64);
+  else if (direct && head->head_dim == 128) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 128);
+  else KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim);
   for (int row = 0; row < rows; row++) {
     float *x = s + row * s_stride;
-    if (masked) KERNEL(narrow_mask)(x, &tile->block, row, tile->position[row]);
-    KERNEL(narrow_softmax)(x, count, tile->m + row, tile->l + row, tile->ot + row * dv, value_dim);
+    if (masked) KERNEL(gemv_mask)(x, &tile->block, row, tile->position[row]);
+    KERNEL(gemv_softmax)(x, count, tile->m + row, tile->l + row, tile->ot + row * dv, value_dim);
   }
-  const int step = rows > 2 ? NARROW_VALUES : count;
+  const int step = rows > 2 ? GEMV_VALUES : count;
   for (int first = 0; first < count; first += step) {
     const int last = count - first < step ? count : first + step;
-    KERNEL(narrow_values)(half, direct, 1, tile->ot, s, s_stride, values, first, last, value_dim);
+    KERNEL(gemv_values)(half, direct, 1, tile->ot, s, s_stride, values, first, last, value_dim);
     int row = 1;
 #if ISA_REGISTERS >= 32
     for (; row + 4 <= rows; row += 4)
-      KERNEL(narrow_values)(
+      KERNEL(gemv_values)(
           half, direct, 4, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
 #endif
     for (; row + 2 <= rows; row += 2)
-      KERNEL(narrow_values)(
+      KERNEL(gemv_values)(
           half, direct, 2, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
     if (row < rows)
-      KERNEL(narrow_values)(
+      KERNEL(gemv_values)(
           half, direct, 1, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
   }
 }
 
-static __attribute__((noinline)) void KERNEL(narrow_flush)(forward_tile *tile) {
-  const narrow_source keys = {.rows = (const void *const *)tile->block.keys};
-  const narrow_source values = {.rows = (const void *const *)tile->block.values};
-  KERNEL(narrow_keys)(0, 0, tile, &keys, &values, tile->block.count);
+static __attribute__((noinline)) void KERNEL(gemv_flush)(forward_tile *tile) {
+  const gemv_source keys = {.rows = (const void *const *)tile->block.keys};
+  const gemv_source values = {.rows = (const void *const *)tile->block.values};
+  KERNEL(gemv_keys)(0, 0, tile, &keys, &values, tile->block.count);
 }
 
 /// Whether a run needs no list of pointers: every pair counts, and its rows are equally far apart.
-INLINE int KERNEL(narrow_direct)(const forward_tile *tile, const attn_run *run) {
-  return tile->narrow && run->mask == ATTN_FULL && run->keys.index == NULL;
+INLINE int KERNEL(gemv_direct)(const forward_tile *tile, const attn_run *run) {
+  return tile->gemv && run->mask == ATTN_FULL && run->keys.index == NULL;
 }
 
 /// Adds such a run of keys and values from row 0 of the head on; strides in bytes.
-INLINE void KERNEL(narrow_run)(
+INLINE void KERNEL(gemv_run)(
     const int half, forward_tile *tile, const attn_run *run, const void *key, ptrdiff_t key_stride, const void *value,
     ptrdiff_t value_stride) {
   const ptrdiff_t step = run->keys.stride, start = run->keys.start, limit = tile->head.key_limit;
   const ptrdiff_t reach = start < limit ? (limit - start - 1) / step + 1 : 0;
   const ptrdiff_t count = run->keys.count < reach ? run->keys.count : reach;
-  for (ptrdiff_t t = 0; t < count; t += NARROW_KEYS) {
+  for (ptrdiff_t t = 0; t < count; t += GEMV_KEYS) {
     const ptrdiff_t first = start + t * step;
-    const narrow_source keys = {.base = (const char *)key + first * key_stride, .stride = step * key_stride};
-    const narrow_source values = {.base = (const char *)value + first * value_stride, .stride = step * value_stride};
-    KERNEL(narrow_keys)(half, 1, tile, &keys, &values, (int)(count - t < NARROW_KEYS ? count - t : NARROW_KEYS));
+    const gemv_source keys = {.base = (const char *)key + first * key_stride, .stride = step * key_stride};
+    const gemv_source values = {.base = (const char *)value + first * value_stride, .stride = step * value_stride};
+    KERNEL(gemv_keys)(half, 1, tile, &keys, &values, (int)(count - t < GEMV_KEYS ? count - t : GEMV_KEYS));
   }
 }
 
-static __attribute__((noinline)) void KERNEL(narrow_run32)(forward_tile *tile, const attn_run *run) {
+static __attribute__((noinline)) void KERNEL(gemv_run32)(forward_tile *tile, const attn_run *run) {
   const attn_head *head = &tile->head;
-  KERNEL(narrow_run)(
+  KERNEL(gemv_run)(
       0, tile, run, head->key, head->key_stride * (ptrdiff_t)sizeof(float), head->value,
       head->value_stride * (ptrdiff_t)sizeof(float));
 }

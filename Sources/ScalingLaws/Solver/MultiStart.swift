@@ -1,7 +1,7 @@
 import Basics
 
-/// Starting points by variable projection: every combination of the nonlinear grids, and for each the linear
-/// parameters solved for by weighted least squares (relative errors in log space), kept inside their domains.
+/// Starting points of a multi-start search by variable projection: every combination of the nonlinear grids, and for each
+/// the linear parameters solved for by weighted least squares (relative errors in log space), kept inside their domains.
 ///
 /// At most 300 rows, evenly through the data, and 3000 combinations are looked at.
 func projectedStarts(form: any ScalingForm, data: FitData, space: FitSpace, grids: [[Double]]) -> [[Double]] {
