@@ -57,8 +57,10 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
-    if let first = csv.first, TrainingSummary.isTrainings(first) { return try await compareTrainings() }
     let dialect = try reading.dialect()
+    if let first = csv.first, TrainingSummary.isTrainings(first, dialect: dialect) {
+      return try await compareTrainings(dialect)
+    }
     let rows = try ResultFiles.rows(csv, dialect: dialect)
     let pass = try Self.pass(pass, in: rows)
     guard let against else {
@@ -83,7 +85,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
     }
   }
 
-  private func compareTrainings() async throws {
+  private func compareTrainings(_ dialect: CSVDialect) async throws {
     let given: [(String, Bool)] = [
       ("--metric", metric != nil), ("--pass", pass != nil), ("--n", n != nil), ("--against", against != nil),
       ("--fail-above", failAbove != nil), ("--plot", plot != nil),
@@ -92,7 +94,8 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
       throw UsageError(
         "\(option): it is for measurements; \(csv[0]) holds trainings (see attnlab plot, attnlab fit)")
     }
-    let comparison = TrainingComparison(try ResultFiles.trainings(csv.map(TrainingSummary.file)))
+    let comparison = TrainingComparison(
+      try ResultFiles.trainings(csv.map(TrainingSummary.file), dialect: dialect))
     print(json ? comparison.json.pretty : comparison.text)
   }
 

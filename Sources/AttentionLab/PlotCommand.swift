@@ -66,35 +66,47 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
   @Flag(help: "Print the files that were written as JSON.")
   var json = false
 
-  func files() -> CommandFiles {
+  func files() throws -> CommandFiles {
     var files = CommandFiles()
     ResultFiles.read(in: csv).forEach { files.read($0) }
     if let out {
       files.draw(out, "--out")
-    } else if drawsTrainings {
-      for name in TrainingPlot.names { files.draw("\(folder)/\(name).svg") }
+    } else if try drawsTrainings {
+      for name in TrainingPlot.names { files.draw("\(try folder)/\(name).svg") }
     } else {
-      files.draw("\(folder)/\(ColumnPlot.fileName(of: y ?? metric.rawValue)).svg")
+      files.draw("\(try folder)/\(ColumnPlot.fileName(of: y ?? metric.rawValue)).svg")
     }
     return files
   }
 
   /// All figures of trainings, rather than the columns that the user names.
   private var drawsTrainings: Bool {
-    x == nil && y == nil && by == nil && filter == nil && define.isEmpty && TrainingSummary.isTrainings(csv)
+    get throws {
+      try x == nil && y == nil && by == nil && filter == nil && define.isEmpty && holdsTrainings
+    }
+  }
+
+  private var holdsTrainings: Bool {
+    get throws { try TrainingSummary.isTrainings(csv, dialect: reading.dialect()) }
   }
 
   /// The table.
   private var file: String {
-    TrainingSummary.isTrainings(csv) ? TrainingSummary.file(csv) : ResultFiles.file(csv)
+    get throws { try holdsTrainings ? TrainingSummary.file(csv) : ResultFiles.file(csv) }
   }
 
-  /// Where pictures go when nothing else is said.
-  private var folder: String { URL(fileURLWithPath: file).deletingLastPathComponent().relativePath }
+  /// Where pictures go when nothing else is said: beside the file, or, of a pipe, into the working folder.
+  private var folder: String {
+    get throws {
+      let file = try file
+      return InputFile.isPipe(file)
+        ? "." : URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
+    }
+  }
 
   func run() async throws {
-    if drawsTrainings { return try await drawTrainings() }
-    let file = file
+    if try drawsTrainings { return try await drawTrainings() }
+    let file = try file, folder = try folder
     let written: [String]
     if filter != nil || !define.isEmpty, x == nil || y == nil {
       throw UsageError("--\(filter == nil ? "define" : "where"): it goes with --x and --y")
@@ -133,10 +145,10 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
 
   /// All figures that trainings allow, beside the CSV, or the first into `--out`.
   private func drawTrainings() async throws {
-    let file = file
+    let file = try file, folder = try folder
     let curves = folder + "/curves.csv"
     let items = TrainingPlot.items(
-      TrainingComparison(try ResultFiles.trainings([file])),
+      TrainingComparison(try ResultFiles.trainings([file], dialect: reading.dialect())),
       curves: FileManager.default.fileExists(atPath: curves) ? try CurveRow.read(curves) : nil)
     guard let first = items.first else {
       throw UsageError("\(file): no law and no curve to draw; --x and --y draw any two columns")

@@ -18,7 +18,7 @@ struct TrainCommand: FileCommand {
       The example on mqar learns to recall: an accuracy above 0.9 in some seconds of two cores.
 
       model.yaml has the sections task, model and training, such as {model: {width: 256, layers: 6}}. Ctrl-C saves; the
-      checkpoint folder holds checkpoint.safetensors, model.safetensors, runs.csv and curves.csv.
+      checkpoint folder holds checkpoint.safetensors, model.safetensors, runs.csv, curves.csv and environment.json.
       """,
       examples: [
         "attnlab train text --steps 300",
@@ -127,6 +127,10 @@ struct TrainCommand: FileCommand {
     {
       Terminal.note("\(path) is finished; --fresh trains again")
       return
+    }
+    let text = run.trainer.task.text
+    try Blocking.wait { [job] in
+      try await EnvironmentRecord.add(job, text: text, threads: count, peakGflops: peak, to: folder)
     }
     try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id, isAlone: true)
     let curves = try RowWriter(path: folder.curves, of: CurveRow.self)

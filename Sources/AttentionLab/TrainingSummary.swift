@@ -5,7 +5,7 @@ import Laboratory
 /// What `attnlab run` and `attnlab compare` say of trainings.
 enum TrainingSummary {
   /// Whether a file, or the one in a folder, holds trainings.
-  static func isTrainings(_ path: String) -> Bool {
+  static func isTrainings(_ path: String, dialect: CSVDialect = CSVDialect()) -> Bool {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return false }
     let files = FileManager.default
@@ -13,7 +13,8 @@ enum TrainingSummary {
       return files.fileExists(atPath: path + "/runs.csv")
         && !files.fileExists(atPath: path + "/measurements.csv")
     }
-    return (try? CSVTable(contentsOf: path)).map { TrainingRow.isHeader($0.header) } ?? false
+    return (try? CSVTable(contentsOf: path, dialect: dialect)).map { TrainingRow.isHeader($0.header) }
+      ?? false
   }
 
   /// The `runs.csv` of a path.

@@ -6,10 +6,13 @@
   import Darwin
 #endif
 
+import Synchronization
+
 /// Reads what a user names: a file, a pipe or a terminal, whole and up to a limit.
 ///
 /// A device such as `/dev/zero` has no end and is refused. A pipe is read until it ends or passes the limit, so that
-/// `<(program)` can stand where a file can.
+/// `<(program)` can stand where a file can. What a pipe gave is kept: a command that looks at a table to see what it is,
+/// and then reads it, finds it again.
 public enum InputFile {
   /// A file that could not be read.
   public typealias Failure = FileFailure
@@ -25,10 +28,40 @@ public enum InputFile {
   ///   `limit`.
   /// - Complexity: O(bytes read).
   public static func bytes(_ path: String, atMost limit: Int = largest) throws(Failure) -> [UInt8] {
+    let pipe = Pipe(path)
+    if let pipe, let kept = pipes.withLock({ $0[pipe] }) {
+      guard kept.count <= limit else { throw tooLong(path, limit) }
+      return kept
+    }
     let (found, isCut) = try start(of: path, limit: limit)
     guard !isCut else { throw tooLong(path, limit) }
+    if let pipe { pipes.withLock { $0[pipe] = found } }
     return found
   }
+
+  /// A pipe or a terminal, which gives its bytes once.
+  private struct Pipe: Hashable {
+    let device: UInt64
+    let number: UInt64
+
+    /// `nil`: there is nothing, or a file, which can be read again.
+    init?(_ path: String) {
+      var status = stat()
+      guard stat(path, &status) == 0 else { return nil }
+      switch status.st_mode & S_IFMT {
+      case S_IFIFO, S_IFSOCK, S_IFCHR: break
+      default: return nil
+      }
+      (device, number) = (
+        UInt64(truncatingIfNeeded: status.st_dev), UInt64(truncatingIfNeeded: status.st_ino)
+      )
+    }
+  }
+
+  /// Whether a path leads to a pipe or a terminal, beside which there are no other files.
+  public static func isPipe(_ path: String) -> Bool { Pipe(path) != nil }
+
+  private static let pipes = Mutex<[Pipe: [UInt8]]>([:])
 
   /// The first bytes of a file.
   /// - Parameter isEnough: called with what has been read so far, the first 64 KiB at first; `nil`: all are wanted.

@@ -16,15 +16,22 @@ public func suggestion(near text: String, among names: [String]) -> String {
   nearestName(to: text, among: names).map { " (did you mean \(shown($0))?)" } ?? ""
 }
 
-/// The name with the smallest edit distance, when it is close enough to be a slip of the pen.
+/// The name with the smallest edit distance, when it is close enough to be a slip of the pen; else the only name that
+/// begins with the text, or the only one that holds it, as `shared` means `sharedQueryKey`.
 public func nearestName(to text: String, among names: [String]) -> String? {
   // The distance takes time in proportion to both lengths, and no slip of the pen is that long.
   guard text.utf8.count <= 200 else { return nil }
   let best = names.filter { $0.utf8.count <= 400 }.map {
     ($0, editDistance(text.lowercased(), $0.lowercased()))
   }.min { $0.1 < $1.1 }
-  guard let best, best.1 <= max(2, text.count / 2) else { return nil }
-  return best.0
+  if let best, best.1 <= max(2, text.count / 2) { return best.0 }
+  let word = text.lowercased()
+  guard word.count >= 3 else { return nil }
+  for isMeant in [{ $0.hasPrefix(word) }, { $0.contains(word) }] as [(String) -> Bool] {
+    let meant = names.filter { isMeant($0.lowercased()) }
+    if meant.count == 1 { return meant[0] }
+  }
+  return nil
 }
 
 private func editDistance(_ first: String, _ second: String) -> Int {

@@ -1,3 +1,5 @@
+import Basics
+
 /// A setting that is out of range, unknown, or does not fit the shape.
 public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The setting, by the name that a user types.
@@ -14,6 +16,8 @@ public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvert
     self.allowed = allowed
   }
 
-  /// One line: what, the value, what is allowed.
-  public var description: String { "\(field): \(value) is not allowed; it takes \(allowed)" }
+  /// One line: what, the value, what is allowed. Field and value may be a user's text, of any length and content.
+  public var description: String {
+    "\(shown(field)): \(shown(value, limit: 160)) is not allowed; it takes \(visible(allowed))"
+  }
 }

@@ -10,6 +10,13 @@ struct NearestNameTests {
       ("lft", ["left", "right"], "left, right (did you mean left?)"),
       ("LEFT", ["left", "right"], "left, right (did you mean left?)"),
       ("dilation", ["left", "right"], "left, right"), ("x", [], ""),
+      ("shared", ["hashes", "sharedQueryKey"], "hashes, sharedQueryKey (did you mean sharedQueryKey?)"),
+      ("querykey", ["chunk", "sharedQueryKey"], "chunk, sharedQueryKey (did you mean sharedQueryKey?)"),
+      (
+        "head", ["keyHeads", "headDim", "valueHeads"], "keyHeads, headDim, valueHeads (did you mean headDim?)"
+      ),
+      ("rate", ["learningRate", "dropoutRate"], "learningRate, dropoutRate"),
+      ("ed", ["sharedQueryKey"], "sharedQueryKey"),
       ("a\u{1B}[2", ["a\u{1B}[2J"], "a\\u{1B}[2J (did you mean a\\u{1B}[2J?)"),
     ])
   func answer(text: String, names: [String], expected: String) {

@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Testing
 
@@ -70,7 +71,7 @@ import Testing
     let name = try #require(words.firstIndex(of: "--separator").map { words[$0 + 1] })
     let dialect = try CSVDialect(
       separator: name, decimalComma: words.contains("--decimal-comma"), encoding: .utf8)
-    let table = try CSVTable(data: Data(text.utf8), file: "t.csv", dialect: dialect)
+    let table = try CSVTable(bytes: Array(text.utf8), file: "t.csv", dialect: dialect)
     #expect(table.header.count == 2)
     #expect(try table.numbers(table.header[1]).allSatisfy { $0 != nil })
   }
@@ -87,14 +88,31 @@ import Testing
     let text = "Größe,t\n1,2\n"
     let wide = try #require(text.data(using: .utf16)), western = try #require(text.data(using: .isoLatin1))
     #expect(throws: UsageError("t.csv: this is UTF-16 text; --encoding utf-16 reads it")) {
-      try CSVTable(data: wide, file: "t.csv")
+      try CSVTable(bytes: Array(wide), file: "t.csv")
     }
     #expect(throws: UsageError("t.csv:1: not UTF-8; --encoding latin1 reads Western European text")) {
-      try CSVTable(data: western, file: "t.csv")
+      try CSVTable(bytes: Array(western), file: "t.csv")
     }
     for (data, name) in [(wide, CSVDialect.Encoding.utf16), (western, .latin1)] {
       let dialect = try CSVDialect(separator: nil, decimalComma: false, encoding: name)
-      #expect(try CSVTable(data: data, file: "t.csv", dialect: dialect).header == ["Größe", "t"])
+      #expect(try CSVTable(bytes: Array(data), file: "t.csv", dialect: dialect).header == ["Größe", "t"])
+    }
+  }
+
+  @Test("Bytes that are no text are not taken for text of another encoding")
+  func noText() throws {
+    var generator = SplitMix64(seed: 5)
+    for length in [40, 400, 4000] {
+      // No zero byte and no quote, which have messages of their own, and a line that no encoding makes sense of.
+      let random = (0..<length).map { _ in UInt8.random(in: 1...255, using: &generator) }
+      let bytes =
+        Array("a,b\n".utf8) + random.filter { ![0x22, 0x0A, 0x0D, 0x2C].contains($0) } + [0x2C, 0x31, 0x0A]
+      let error = #expect(throws: UsageError.self) { try CSVTable(bytes: bytes, file: "t.csv") }
+      #expect(error?.description == "t.csv:2: not UTF-8: this is no text")
+    }
+    for text in ["name\nMüller\nStraße, klein\n", "°C;µm\n1;2\n"] {
+      let western = Array(try #require(text.data(using: .isoLatin1)))
+      #expect(CSVDialect.isWindows1252(western))
     }
   }
 
@@ -107,7 +125,7 @@ import Testing
     ])
   func decimalCommas(cell: String, expected: String) throws {
     let dialect = try CSVDialect(separator: "semicolon", decimalComma: true, encoding: .utf8)
-    let table = try CSVTable(data: Data("a;b\n1;\(cell)\n".utf8), file: "t.csv", dialect: dialect)
+    let table = try CSVTable(bytes: Array("a;b\n1;\(cell)\n".utf8), file: "t.csv", dialect: dialect)
     #expect(table.rows[0][1] == expected)
   }
 

@@ -134,7 +134,7 @@ import Testing
     #expect(try MeasurementRow.read(json: row.json.pretty).fields == row.fields)
     let broken = try CSVTable(
       text: "variant,pass,query_length,status,seconds_median\nfull,forward,many,ok,1\n", file: "m.csv")
-    #expect(throws: UsageError("m.csv:2: column query_length: many is not a whole number of at least 0")) {
+    #expect(throws: UsageError("m.csv:2: column query_length: many is not a whole number of at least 1")) {
       try MeasurementRow.read(broken)
     }
   }

@@ -8,7 +8,8 @@ import Testing
 @Suite struct ExtremeColumnsTests {
   private static let extremes = [
     "nan", "-inf", "1e19", "1e308", "-1e308", "5e-324", "1e-300", "1e60", "9223372036854775807",
-    "-9223372036854775808", "9007199254740992", "9007199254740993", "18446744073709551615", "0", "-1", "1e15",
+    "-9223372036854775808", "", "0x1p3", "infinity", "9007199254740992", "9007199254740993",
+    "18446744073709551615", "0", "-1", "1e15",
     "true", "x", "a;b=;=c", String(repeating: "9", count: 400), "\u{1B}[31m",
   ]
   /// What a text may be tells little of numbers.
@@ -221,7 +222,7 @@ import Testing
     arguments: [
       ("status", "done", "one of ok, error"), ("evaluation", "best", "one of test, changed"),
       ("test_accuracy", "1.5", "a fraction from 0 to 1"), ("test_count", "1e19", "a whole number of at most"),
-      ("parameters", "nan", "a whole number of at least 0"), ("held_out", "perhaps", "true or false"),
+      ("parameters", "nan", "a whole number of at least 1"), ("held_out", "perhaps", "true or false"),
     ])
   func trainingRefusals(_ column: String, _ value: String, _ allowed: String) throws {
     let table = try Self.changed(Self.trainings(), column, value, only: 2)

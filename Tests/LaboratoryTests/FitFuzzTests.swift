@@ -117,7 +117,7 @@ import Testing
         for encoding in CSVDialect.Encoding.allCases {
           let dialect = try CSVDialect(
             separator: separator, decimalComma: source.below(2) == 0, encoding: encoding)
-          guard let table = try? CSVTable(data: Data(bytes), file: "t.csv", dialect: dialect) else {
+          guard let table = try? CSVTable(bytes: bytes, file: "t.csv", dialect: dialect) else {
             continue
           }
           #expect(table.rows.allSatisfy { $0.count == table.header.count })

@@ -194,7 +194,13 @@ import Testing
   func olderTablesGrow() throws {
     let path = NSTemporaryDirectory() + "attnlab-\(UUID().uuidString).csv"
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let old = "variant,pass,query_length,status,seconds_median,note\nfull,forward,8,ok,0.5,mine\n"
+    let header = "variant,pass,query_length,status,seconds_median,note"
+    try Data("\(header)\nfull,forward,8,ok,0.5,mine\n".utf8).write(to: URL(fileURLWithPath: path))
+    // What every row needs cannot be added to rows that are there.
+    let error = #expect(throws: UsageError.self) { _ = try RowWriter(path: path, of: MeasurementRow.self) }
+    #expect(error?.description.contains("no column batch, which every row needs") == true)
+    let shape = ",batch,query_heads,key_heads,key_length,head_dim,value_dim,causal,threads"
+    let old = "\(header)\(shape)\nfull,forward,8,ok,0.5,mine,1,1,1,8,64,64,false,2\n"
     try Data(old.utf8).write(to: URL(fileURLWithPath: path))
     try RowWriter(path: path, of: MeasurementRow.self).append(Self.row("lsh", 16))
     let rows = try MeasurementRow.read(path)

@@ -9,6 +9,8 @@ import Testing
   private static let row: MeasurementRow = {
     var row = MeasurementRow()
     (row.variant, row.pass, row.status, row.queryLength) = ("full", .forward, .ok, 256)
+    (row.batch, row.queryHeads, row.keyHeads, row.keyLength) = (1, 1, 1, 256)
+    (row.headDim, row.valueDim, row.causal, row.threads) = (64, 64, false, 2)
     (row.secondsMedian, row.secondsP20, row.secondsP80) = (0.01, 0.009, 0.012)
     (row.errorOracleRel, row.commit) = (1.5e-7, "0123456789abcdef")
     return row
@@ -44,11 +46,11 @@ import Testing
     ("seconds_median", "nan", "nan is not a number above 0"),
     ("seconds_median", "0", "0 is not a number above 0"),
     ("seconds_median", "inf", "inf is not a number above 0"),
-    ("seconds_median", "", "a row whose status is ok has a time"),
+    ("seconds_median", "", "the cell is empty; it takes a number above 0"),
     ("seconds_p20", "-0.5", "-0.5 is not a number above 0"),
     ("error_rel", "-1", "-1 is not a number of at least 0"),
     ("gflops", "inf", "inf is not a number of at least 0"),
-    ("query_length", "-4", "-4 is not a whole number of at least 0"),
+    ("query_length", "-4", "-4 is not a whole number of at least 1"),
     ("memory_bytes", "1.5", "1.5 is not a whole number of at least 0"),
   ])
   func impossibleValues(_ column: String, _ value: String, _ expected: String) throws {
@@ -68,6 +70,7 @@ import Testing
     let header = CSVTable.line(TrainingRow.columns)
     var training = TrainingRow()
     (training.runID, training.commit) = ("a", "0123456789")
+    (training.task, training.seed, training.status, training.evaluation) = ("mqar", 1, .error, .test)
     let row = CSVTable.line(training.fields)
     func write(_ text: String) throws { try Data(text.utf8).write(to: URL(fileURLWithPath: path)) }
     try write(header + row)

@@ -18,8 +18,8 @@ import Testing
   static let cases: [(String, ParameterValue)] = [
     ("64", .int(64)), (" -3 ", .int(-3)), ("1e-3", .double(0.001)), (".5", .double(0.5)),
     ("true", .bool(true)), ("False", .bool(false)), ("TRUE", .bool(true)), ("google", .string("google")),
-    ("yes", .string("yes")), ("null", .string("none")), ("~", .string("none")), ("1e3", .double(1000)),
-    ("1E+3", .double(1000)), ("1.", .double(1)), ("0x10", .int(16)), ("0o17", .int(15)), ("007", .int(7)),
+    ("yes", .string("yes")), ("null", .string("none")), ("~", .string("none")), ("1e3", .int(1000)),
+    ("1E+3", .int(1000)), ("1.", .int(1)), ("0x10", .int(16)), ("0o17", .int(15)), ("007", .int(7)),
     ("+5", .int(5)), ("0b1", .string("0b1")), ("1_000", .string("1_000")), ("0x1p3", .string("0x1p3")),
     ("0x-1", .string("0x-1")), (".", .string(".")), ("1e", .string("1e")), (".inf", .string(".inf")),
     ("[1, 2]", .list([1, 2])), ("[1 2]", .list([1, 2])), ("1,2", .list([1, 2])), ("[]", .list([])),

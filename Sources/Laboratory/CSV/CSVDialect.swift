@@ -64,8 +64,7 @@ public struct CSVDialect: Sendable, Equatable {
 
   /// The bytes of a file as UTF-8 without byte-order mark.
   /// - Throws: `UsageError` that says what was found and which option reads it.
-  func text(_ data: Data, file: String) throws(UsageError) -> [UInt8] {
-    let bytes = [UInt8](data)
+  func text(_ bytes: [UInt8], file: String) throws(UsageError) -> [UInt8] {
     let hasWideMark = bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
     switch encoding {
     case .utf8:
@@ -74,17 +73,32 @@ public struct CSVDialect: Sendable, Equatable {
       }
       return bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes.dropFirst(3)) : bytes
     case .utf16:
-      guard hasWideMark, let text = String(data: data, encoding: .utf16) else {
+      guard hasWideMark, let text = String(data: Data(bytes), encoding: .utf16) else {
         throw UsageError(
           "\(file): this is no UTF-16 text with a byte-order mark; leave --encoding utf-16 out")
       }
       return Array(text.utf8)
     case .latin1:
       guard
-        let text = String(data: data, encoding: .windowsCP1252) ?? String(data: data, encoding: .isoLatin1)
+        let text = String(data: Data(bytes), encoding: .windowsCP1252)
+          ?? String(data: Data(bytes), encoding: .isoLatin1)
       else { throw UsageError("\(file): this is no text in Windows-1252") }
       return Array(text.utf8)
     }
+  }
+
+  /// Whether bytes may be text in Windows-1252: no control characters but those of lines and tabs, none of the five bytes
+  /// without a meaning, and mostly ASCII, as every table is.
+  static func isWindows1252(_ bytes: [UInt8]) -> Bool {
+    var foreign = 0
+    for byte in bytes.prefix(1 << 20) {
+      switch byte {
+      case 0x09, 0x0A, 0x0C, 0x0D, 0x20..<0x7F: continue
+      case 0..<0x20, 0x7F, 0x81, 0x8D, 0x8F, 0x90, 0x9D: return false
+      default: foreign += 1
+      }
+    }
+    return 2 * foreign < min(bytes.count, 1 << 20)
   }
 
   // MARK: - What was found

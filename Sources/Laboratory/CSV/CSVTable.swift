@@ -1,6 +1,7 @@
 import Foundation
 import Basics
 import ScalingLaws
+import Settings
 
 /// A table read from CSV, strictly: RFC 4180, one header, every row as long as the header but for empty fields.
 ///
@@ -20,27 +21,29 @@ public struct CSVTable: Sendable {
   /// Whether the last line ends as all others do; one that does not may have been cut off within its last field.
   public let isWhole: Bool
 
-  /// Reads a file.
+  /// Reads a file or a pipe.
   /// - Throws: `UsageError` naming the file and the line.
   public init(contentsOf path: String, dialect: CSVDialect = CSVDialect()) throws(UsageError) {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw UsageError(
-        FileManager.default.fileExists(atPath: path)
-          ? "\(path): cannot be read as a file" : "\(path): no such file")
+    guard FileManager.default.fileExists(atPath: path) else { throw UsageError("\(path): no such file") }
+    let bytes: [UInt8]
+    do throws(FileFailure) {
+      bytes = try InputFile.bytes(path)
+    } catch {
+      throw UsageError(error.description)
     }
-    try self.init(data: data, file: path, dialect: dialect)
+    try self.init(bytes: bytes, file: path, dialect: dialect)
   }
 
   /// Reads text.
   /// - Throws: `UsageError` naming the file and the line.
   public init(text: String, file: String) throws(UsageError) {
-    try self.init(data: Data(text.utf8), file: file)
+    try self.init(bytes: Array(text.utf8), file: file)
   }
 
   /// Reads bytes.
   /// - Throws: `UsageError` naming the file and the line, or saying which option reads such a file.
-  public init(data: Data, file: String, dialect: CSVDialect = CSVDialect()) throws(UsageError) {
-    let bytes = try dialect.text(data, file: file)
+  public init(bytes: [UInt8], file: String, dialect: CSVDialect = CSVDialect()) throws(UsageError) {
+    let bytes = try dialect.text(bytes, file: file)
     try dialect.check(bytes, file: file)
     var scanner = CSVScanner(bytes: bytes, file: file, dialect: dialect)
     guard let first = try scanner.next() else {
@@ -124,7 +127,7 @@ public struct CSVTable: Sendable {
       let text = row[index]
       if text.isEmpty {
         values.append(nil)
-      } else if let value = Double(text) {
+      } else if let value = Self.number(text) {
         values.append(value)
       } else {
         throw UsageError("\(file):\(line): column \(shown(column)): \(shown(text)) is not a number")
@@ -132,6 +135,9 @@ public struct CSVTable: Sendable {
     }
     return values
   }
+
+  /// The number that a cell is, spaces around it aside; `nil` of anything else. Numbers are written as everywhere else.
+  static func number(_ cell: String) -> Double? { CoreScalar(cell.trimmed).number }
 
   /// A field as RFC 4180 writes it: quoted when it holds a comma, a quote or a line break.
   public static func quote(_ field: String) -> String {
@@ -239,7 +245,10 @@ private struct CSVScanner {
     // A number is read up to a zero byte, and what follows would be lost.
     guard !bytes.contains(0) else { throw UsageError("\(file):\(line): a zero byte: this is no text") }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw UsageError("\(file):\(line): not UTF-8; --encoding latin1 reads Western European text")
+      let hint =
+        CSVDialect.isWindows1252(self.bytes)
+        ? "; --encoding latin1 reads Western European text" : ": this is no text"
+      throw UsageError("\(file):\(line): not UTF-8\(hint)")
     }
     return text
   }

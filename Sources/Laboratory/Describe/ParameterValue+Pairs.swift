@@ -8,10 +8,10 @@ extension ParameterValue {
     var settings: [String: ParameterValue] = [:]
     for pair in pairs {
       guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
-        throw UsageError("--set \(pair): write it as name=value, such as --set left=64")
+        throw UsageError("--set \(shown(pair)): write it as name=value, such as --set left=64")
       }
       let name = String(pair[..<equals]).trimmed
-      guard settings[name] == nil else { throw UsageError("--set \(name): given twice") }
+      guard settings[name] == nil else { throw UsageError("--set \(shown(name)): given twice") }
       settings[name] = ParameterValue(parsing: String(pair[pair.index(after: equals)...]))
     }
     return settings

@@ -1,10 +1,11 @@
 import Basics
-import Foundation
+import Settings
 
 /// What the fields of a column hold: how a table, a flag or a process border writes such a value, and which values exist.
 ///
 /// Every number is bounded, so that no arithmetic on what a user edited overflows: whole numbers to 2⁵³, which every
 /// reader of JSON keeps, others to 10⁶⁰, whose fourth power is a number still. What would not be read is not written.
+/// Numbers and truth values are written as everywhere else: `CoreScalar` reads them.
 public struct ColumnKind<Value: Sendable>: Sendable {
   /// A text read: the value, or what would have been allowed.
   enum Reading {
@@ -20,6 +21,9 @@ public struct ColumnKind<Value: Sendable>: Sendable {
   let words: [String]
   let read: @Sendable (String) -> Reading
   let write: @Sendable (Value) -> JSONValue
+
+  /// Whether its values are texts, which a user may quote.
+  var isOfWords: Bool { type == "text" || type == "one of a list" }
 
   init(
     _ type: String, _ allowed: String, words: [String] = [],
@@ -73,9 +77,10 @@ extension ColumnKind where Value == Int {
     ColumnKind(
       "whole number", "a whole number of at least \(least)",
       read: { text in
-        guard let value = whole(text), value >= least else {
+        let scalar = CoreScalar(text)
+        guard let value = scalar.whole, value >= least else {
           // What is too large to be held is too large to be allowed.
-          let isHuge = Double(text).map { $0.isFinite && $0 > Double(ColumnBounds.whole) } ?? false
+          let isHuge = scalar.number.map { $0.isFinite && $0 > Double(ColumnBounds.whole) } ?? false
           return .refused(
             isHuge
               ? "a whole number of at most \(ColumnBounds.whole)" : "a whole number of at least \(least)")
@@ -93,25 +98,25 @@ extension ColumnKind where Value == Int {
     return ColumnKind(
       "whole number", allowed,
       read: { text in
-        Int(text).flatMap { range.contains($0) ? .value($0) : nil } ?? .refused(allowed)
+        CoreScalar(text).whole.flatMap { range.contains($0) ? .value($0) : nil } ?? .refused(allowed)
       }, write: { .int($0) })
   }
 
   /// Any whole number that fits; seeds of trainings may be negative.
   static let anyInteger = ColumnKind(
-    "whole number", "a whole number", read: { Int($0).map { .value($0) } ?? .refused("a whole number") },
-    write: { .int($0) })
-
-  private static func whole(_ text: String) -> Int? {
-    Int(text) ?? Double(text).flatMap { Int(exactly: $0) }
-  }
+    "whole number", "a whole number",
+    read: { CoreScalar($0).whole.map { .value($0) } ?? .refused("a whole number") }, write: { .int($0) })
 }
 
 extension ColumnKind where Value == UInt64 {
   /// A seed.
   static let seed = ColumnKind(
     "whole number", "a whole number",
-    read: { UInt64($0).map { .value($0) } ?? .refused("a whole number") },
+    // Seeds have one bit more than other whole numbers.
+    read: { text in
+      (UInt64(text) ?? CoreScalar(text).whole.flatMap { UInt64(exactly: $0) }).map { .value($0) }
+        ?? .refused("a whole number")
+    },
     write: { $0 <= UInt64(Int.max) ? .int(Int($0)) : .string("\($0)") })
 }
 
@@ -125,13 +130,19 @@ extension ColumnKind where Value == Double {
   /// A number of either sign and any size: what a fit found, which nothing here computes with.
   static let finite = ColumnKind(
     "number", "a finite number",
-    read: { text in Double(text).flatMap { $0.isFinite ? .value($0) : nil } ?? .refused("a finite number") },
+    read: { text in
+      CoreScalar(text).number.flatMap { $0.isFinite ? .value($0) : nil } ?? .refused("a finite number")
+    },
     write: { .double($0) })
   /// A part of a whole.
   static let fraction = range("a fraction from 0 to 1", 0...1)
   /// A rate as a fraction of a measured peak, which is too low when other work ran beside its measurement; more than
   /// twice the peak says nothing.
   static let fractionOfPeak = range("a fraction from 0 to \(Int(mostOfPeak))", 0...mostOfPeak)
+  /// Needed pairs for each pair that there is: above 1 only where pairs count several times, as with rounds of hashing.
+  static let density = range("a number from 0 to \(Int(mostOccurrences))", 0...mostOccurrences)
+  /// How often a pair may count at most.
+  static let mostOccurrences = 1024.0
   /// The largest fraction of a measured peak that is kept.
   static let mostOfPeak = 2.0
 
@@ -139,7 +150,9 @@ extension ColumnKind where Value == Double {
     ColumnKind(
       "number", allowed,
       read: { text in
-        guard let value = Double(text), value.isFinite, value >= least else { return .refused(allowed) }
+        guard let value = CoreScalar(text).number, value.isFinite, value >= least else {
+          return .refused(allowed)
+        }
         guard value <= ColumnBounds.number else {
           return .refused("a number of at most \(ColumnBounds.number)")
         }
@@ -151,7 +164,7 @@ extension ColumnKind where Value == Double {
     ColumnKind(
       "number", allowed,
       read: { text in
-        Double(text).flatMap { range.contains($0) ? .value($0) : nil } ?? .refused(allowed)
+        CoreScalar(text).number.flatMap { range.contains($0) ? .value($0) : nil } ?? .refused(allowed)
       }, write: { range.contains($0) ? .double($0) : .null })
   }
 }
@@ -161,11 +174,7 @@ extension ColumnKind where Value == Bool {
   static let flag = ColumnKind(
     "true or false", "true or false",
     read: { text in
-      switch text.lowercased() {
-      case "true", "1": .value(true)
-      case "false", "0": .value(false)
-      default: .refused("true or false")
-      }
+      if case .bool(let flag) = CoreScalar(text) { .value(flag) } else { .refused("true or false") }
     }, write: { .bool($0) })
 }
 

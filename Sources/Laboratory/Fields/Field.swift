@@ -19,6 +19,17 @@ public enum FieldRole: String, Sendable {
   public var isIdentity: Bool { self != .quantity && self != .record }
 }
 
+/// Whether a row has a value in a field. A table that lacks the column as a whole is read; only fields that the first
+/// tables had may be needed, so that a column which an older table gets can be empty in its rows.
+public enum FieldNeed: String, Sendable {
+  /// Always.
+  case always
+  /// When the row is done.
+  case whenDone
+  /// An empty cell says that there is none.
+  case never
+}
+
 /// A field of a cell or a row, declared once: the column of the CSV, the key of JSON and YAML, the flag, `attnlab list
 /// columns`, labels and the identity of rows derive from the declaration.
 public struct Field<Root: Sendable>: Sendable {
@@ -34,6 +45,8 @@ public struct Field<Root: Sendable>: Sendable {
   public let help: String
   /// What it says of a row.
   public let role: FieldRole
+  /// Whether a row has a value in it.
+  public private(set) var need = FieldNeed.never
   /// How presets name it, and `--set`; `nil`: presets cannot set it. The flag of `attnlab measure` is the same in
   /// kebab-case.
   let key: String?
@@ -54,6 +67,18 @@ public struct Field<Root: Sendable>: Sendable {
   /// Reads a value of YAML, paths in it relative to a folder.
   typealias Parse = @Sendable (_ node: PresetNode, _ folder: String) throws(UsageError) -> Change<Root>
 
+  /// The same field, which no row lacks.
+  var required: Field { needed(.always) }
+
+  /// The same field, which no row lacks that is done.
+  var requiredWhenDone: Field { needed(.whenDone) }
+
+  private func needed(_ need: FieldNeed) -> Field {
+    var field = self
+    field.need = need
+    return field
+  }
+
   /// The words of a row in labels; empty when there is no value.
   func words(_ root: Root) -> String {
     let value = text(root)
@@ -67,7 +92,7 @@ public struct Field<Root: Sendable>: Sendable {
   public var json: JSONValue {
     .object([
       "name": .string(name), "type": .string(type), "unit": .string(unit), "allowed": .string(allowed),
-      "identity": .bool(role.isIdentity), "meaning": .string(help),
+      "identity": .bool(role.isIdentity), "required": .string(need.rawValue), "meaning": .string(help),
     ])
   }
 }
@@ -121,7 +146,12 @@ extension Field {
     self.init(
       name: name, type: kind.type, allowed: kind.allowed, unit: unit, help: help, role: role, key: key,
       phrase: phrase ?? "\(name.replacing("_", with: " ")) %", get: get, text: text, set: set,
-      setJSON: { root, value in value.field.isEmpty ? nil : set(&root, value.field) }, parse: parse)
+      setJSON: { root, value in
+        switch value {
+        case .array, .object: kind.allowed
+        default: set(&root, value.field)
+        }
+      }, parse: parse)
   }
 
   /// YAML's reading of a kind: a plain scalar.
@@ -150,29 +180,14 @@ extension JSONValue {
 }
 
 extension FieldKind where Value: Sendable {
-  /// The kind of a column, as YAML writes it: words get the nearest one suggested.
+  /// The kind of a column, as YAML writes it: words get the nearest one suggested, and a quoted number is a text.
   init(_ kind: ColumnKind<Value>) {
     self.init(kind.allowed, words: kind.words) { node in
-      guard let text = node.word(for: kind.type) else { return nil }
+      guard case .scalar(let text, let isQuoted) = node.content, kind.isOfWords || !isQuoted else {
+        return nil
+      }
       if case .value(let value) = kind.read(text) { return value }
       return nil
-    }
-  }
-}
-
-extension PresetNode {
-  /// A scalar as a column of a type would write it: `1000` of `1e3` and `0x3E8`, `true` of `True`; text as it is.
-  /// `nil`: a list, a mapping, or a word that means nothing of that type, such as a quoted number.
-  fileprivate func word(for type: String) -> String? {
-    guard let text, let scalar else { return nil }
-    switch (type, scalar) {
-    case ("true or false", .bool(let flag)): return "\(flag)"
-    case ("whole number", .int), ("whole number", .double):
-      // Seeds have one bit more than other whole numbers.
-      return scalar.whole.map { "\($0)" } ?? (UInt64(text) == nil ? nil : text)
-    case ("number", .int), ("number", .double): return scalar.number.map { "\($0)" }
-    case ("true or false", _), ("whole number", _), ("number", _): return nil
-    default: return text
     }
   }
 }

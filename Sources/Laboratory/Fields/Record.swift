@@ -7,9 +7,8 @@ public protocol Record: Sendable {
   init()
   /// The declared fields, in the order of the columns; new ones are added at the end.
   static var schema: [Field<Self>] { get }
-  /// Says what no single field can: that a row which is done has a time.
-  /// - Returns: the column and what is wrong; `nil`: nothing is.
-  var objection: (column: String, text: String)? { get }
+  /// Whether what the row says of itself is that all went well; some fields are needed only then.
+  var isDone: Bool { get }
 }
 
 extension Record {
@@ -19,8 +18,8 @@ extension Record {
   /// The fields that tell rows apart.
   static var identity: [Field<Self>] { schema.filter(\.role.isIdentity) }
 
-  /// Nothing is wrong.
-  public var objection: (column: String, text: String)? { nil }
+  /// It says nothing of the kind.
+  public var isDone: Bool { false }
 
   /// The fields as a CSV writes them, in the order of the columns; an absent value is an empty field.
   public var fields: [String] { Self.schema.map { $0.text(self) } }
@@ -40,31 +39,46 @@ extension Record {
     Self.schema.first { $0.name == column }?.text(self) ?? ""
   }
 
-  /// Reads named fields; columns that are missing stay empty, columns that are not ours are ignored.
+  /// Reads named fields; columns that are missing keep their defaults, columns that are not ours are ignored.
   /// - Throws: `UsageError` with the place, the column, the value and what is allowed.
   public init(_ field: (String) -> String?, place: String) throws(UsageError) {
     self.init()
+    var empty: [Field<Self>] = []
     for column in Self.schema {
-      guard let text = field(column.name), !text.isEmpty else { continue }
-      if let allowed = column.set(&self, text) {
+      guard let text = field(column.name) else { continue }
+      if text.isEmpty {
+        empty.append(column)
+      } else if let allowed = column.set(&self, text) {
         throw UsageError("\(place): column \(column.name): \(shown(text)) is not \(allowed)")
       }
     }
-    if let objection { throw UsageError("\(place): column \(objection.column): \(objection.text)") }
+    if let missing = needed(of: empty) {
+      throw UsageError("\(place): column \(missing.name): the cell is empty; it takes \(missing.allowed)")
+    }
   }
 
-  /// Reads an object whose keys are the columns; keys that are not ours are ignored.
+  /// The first of some fields without a value that the row needs.
+  private func needed(of fields: [Field<Self>]) -> Field<Self>? {
+    fields.first { $0.need == .always || ($0.need == .whenDone && isDone) }
+  }
+
+  /// Reads an object whose keys are the columns; keys that are not ours are ignored. A program of this version wrote it,
+  /// so a needed key that is missing is refused as one without a value is.
   /// - Throws: `UsageError` with the place, the key, the value and what is allowed.
   public init(json: JSONValue, place: String) throws(UsageError) {
     self.init()
+    var empty: [Field<Self>] = []
     for column in Self.schema {
       let value = json[column.name]
-      guard value != .null else { continue }
-      if let allowed = column.setJSON(&self, value) {
+      if value == .null || value == .string("") {
+        empty.append(column)
+      } else if let allowed = column.setJSON(&self, value) {
         throw UsageError("\(place): \(column.name): \(shown(value.compact)) is not \(allowed)")
       }
     }
-    if let objection { throw UsageError("\(place): \(objection.column): \(objection.text)") }
+    if let missing = needed(of: empty) {
+      throw UsageError("\(place): \(missing.name): there is no value; it takes \(missing.allowed)")
+    }
   }
 
   /// Reads all rows of a table.

@@ -1,16 +1,11 @@
-import Foundation
+import Basics
 
 extension FitRecord {
   /// Writes `fits.csv` at once: a reader never sees half a file.
   /// - Throws: `UsageError` when it cannot be written.
   public static func write(_ records: [FitRecord], to path: String) throws(UsageError) {
     let text = ([FitRow.columns] + records.flatMap(\.rows).map(\.fields)).map(CSVTable.line).joined()
-    do {
-      try FileManager.default.createDirectory(
-        at: URL(fileURLWithPath: path).deletingLastPathComponent(), withIntermediateDirectories: true)
-    } catch {
-      throw UsageError("\(path): cannot be written: \(error.localizedDescription)")
-    }
+    do throws(FileFailure) { try Folder.create(of: path) } catch { throw UsageError(error.description) }
     try RunFolder.replace(path, with: text)
   }
 }

@@ -59,26 +59,28 @@ public struct FitRow: Record, Hashable {
 
   private static let fit: [Field<FitRow>] = [
     .field("group", \.group, .text, .contender, "the value of the column that splits the rows"),
-    .field("form", \.form, .text, .contender, "the form; see attnlab list"),
-    .field("formula", \.formula, .text, .contender, "the formula"),
-    .field("loss", \.loss, .text, .contender, "squares, huber or absolute"),
+    .field("form", \.form, .text, .contender, "the form; see attnlab list").required,
+    .field("formula", \.formula, .text, .contender, "the formula").required,
+    .field("loss", \.loss, .text, .contender, "squares, huber or absolute").required,
     .optional("delta", \.delta, .finite, .contender, "where Huber's loss turns linear"),
-    .field("space", \.space, .text, .contender, "log: relative errors; raw: absolute ones"),
-    .optional("rows_used", \.rowsUsed, .count(), .record, unit: "rows", "rows in the fit"),
-    .optional("rows_dropped", \.rowsDropped, .count(), .record, unit: "rows", "rows left out on request"),
+    .field("space", \.space, .text, .contender, "log: relative errors; raw: absolute ones").required,
+    .optional("rows_used", \.rowsUsed, .count(from: 1), .record, unit: "rows", "rows in the fit").required,
+    .optional("rows_dropped", \.rowsDropped, .count(), .record, unit: "rows", "rows left out on request")
+      .required,
     .optional("objective", \.objective, .finite, .quantity, "the summed loss in the chosen space"),
     .optional("rss", \.rss, .finite, .quantity, "the sum of squared residuals"),
     .optional("aicc", \.aicc, .finite, .quantity, "Akaike's criterion for small samples"),
     .optional("bic", \.bic, .finite, .quantity, "Bayes' criterion"),
     .optional("condition_number", \.conditionNumber, .finite, .quantity, "of the scaled Jacobian"),
-    .optional("starts", \.starts, .count(), .record, "starting points"),
-    .optional("starts_at_best", \.startsAtBest, .count(), .record, "those that ended at the best minimum"),
-    .optional("distinct_minima", \.distinctMinima, .count(), .record, "minima found"),
-    .optional("converged", \.converged, .flag, .record, "whether the best start converged"),
+    .optional("starts", \.starts, .count(from: 1), .record, "starting points").required,
+    .optional("starts_at_best", \.startsAtBest, .count(), .record, "those that ended at the best minimum")
+      .required,
+    .optional("distinct_minima", \.distinctMinima, .count(), .record, "minima found").required,
+    .optional("converged", \.converged, .flag, .record, "whether the best start converged").required,
   ]
 
   private static let estimate: [Field<FitRow>] = [
-    .field("parameter", \.parameter, .text, .contender, "the parameter"),
+    .field("parameter", \.parameter, .text, .contender, "the parameter").required,
     .optional("value", \.value, .finite, .quantity, "its estimate; empty when it is not identified"),
     .optional("standard_error", \.standardError, .finite, .quantity, "of the estimate"),
     .optional("low", \.low, .finite, .quantity, "lower end of its 95 % interval"),

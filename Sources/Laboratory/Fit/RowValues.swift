@@ -30,8 +30,7 @@ struct RowValues {
 
   private func cell(_ column: Int, _ name: String) throws -> Double? {
     let text = table.table.rows[row][column]
-    let number = Double(text) ?? Double(text.trimmed)
-    if let number, number.isFinite { return number }
+    if let number = CSVTable.number(text), number.isFinite { return number }
     if text.trimmed.isEmpty { return nil }
     let hint = CSVDialect.isWithComma(text) ? "; --decimal-comma reads decimal commas" : ""
     throw UsageError("\(place): column \(shown(name)): '\(shown(text))' is not a finite number\(hint)")

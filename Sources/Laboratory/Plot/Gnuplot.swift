@@ -49,12 +49,7 @@ public enum Gnuplot {
   static func draw(to file: String, data: String, script: Script) async throws -> [String] {
     let canvas = try canvas(of: file)
     let picture = try await picture(data: data, canvas: canvas, script: script)
-    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw UsageError("\(folder): the folder cannot be made: \(error.localizedDescription)")
-    }
+    do throws(FileFailure) { try Folder.create(of: file) } catch { throw UsageError(error.description) }
     // With a folder before it no name is a pipe to a command (`|…`, `<…`), also when the user draws again.
     let name = "./" + URL(fileURLWithPath: file).lastPathComponent
     let files = files(of: file)
@@ -115,11 +110,11 @@ public enum Gnuplot {
     } catch let error as SubprocessError where error.code == .executableNotFound {
       throw UsageError(advice)
     } catch {
-      throw UsageError("gnuplot cannot be run: \(error)")
+      throw UsageError("gnuplot cannot be run: \(ChildProcess.reason(error))")
     }
     guard result.status == .exited(0) else {
       let line = result.errors.split(whereSeparator: \.isNewline).last.map(String.init) ?? "no message"
-      throw UsageError("gnuplot could not draw the figure: \(line.trimmed)")
+      throw UsageError("gnuplot could not draw the figure: \(shown(line.trimmed, limit: 400))")
     }
   }
 }

@@ -79,7 +79,8 @@ public struct MeasurementPlan: Sendable {
         let settings = entries[0].value
         guard let fields = settings.entries else {
           throw settings.error(
-            "\(entries[0].key): \(settings.summary) is not allowed; it takes settings such as {name: value}")
+            "\(shown(entries[0].key)): \(settings.summary) is not allowed; it takes settings such as {name: value}"
+          )
         }
         try choices.append(
           contentsOf: expand(entries[0].key, settings: fields, at: entries[0].place, catalog))
@@ -118,7 +119,7 @@ public struct MeasurementPlan: Sendable {
       combinations = []
       for node in nodes {
         guard let value = ParameterValue(node) else {
-          throw node.error("\(id): \(entry.key): \(node.summary) is not a value or a list of values")
+          throw node.error("\(id): \(shown(entry.key)): \(node.summary) is not a value or a list of values")
         }
         do throws(ConfigurationError) {
           try description.check([entry.key: value])

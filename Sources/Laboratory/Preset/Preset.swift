@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Foundation
 
 /// What a run is to do: read from YAML, checked as a whole before anything starts.
@@ -103,7 +104,7 @@ public struct Preset: Sendable {
         throw element.error("an experiment needs a name")
       }
       guard !found.contains(where: { $0.name == name }) else {
-        throw element.error("two experiments are named \(name)")
+        throw element.error("two experiments are named \(shown(name))")
       }
       found.append(Experiment(name: name, body: try Preset.body(element, defaults: shared, context: context)))
     }
@@ -147,7 +148,7 @@ public struct Preset: Sendable {
   }
 
   private static func apply(_ flag: String, to root: inout PresetNode) throws(UsageError) {
-    let place = "--set \(flag)"
+    let place = "--set \(shown(flag))"
     guard let equals = flag.firstIndex(of: "=") else {
       throw UsageError("\(place): write it as path=value, such as n=1024 or input.text=notes.txt")
     }

@@ -19,7 +19,7 @@ extension PresetNode {
     }
     if let index = experiments.firstIndex(where: { $0["name"]?.text == first }) {
       guard path.count > 1 else {
-        throw UsageError("\(flag): \(first) is an experiment; name one of its fields")
+        throw UsageError("\(flag): \(shown(first)) is an experiment; name one of its fields")
       }
       try experiments[index].assign(path.dropFirst(), value, flag: flag)
     } else {

@@ -1,3 +1,4 @@
+import Basics
 import Yams
 
 extension PresetNode {
@@ -22,7 +23,7 @@ extension PresetNode {
     } catch let error as UsageError {
       throw error
     } catch {
-      throw UsageError("\(place(1)): \(error)")
+      throw UsageError("\(place(1)): \(shown("\(error)", limit: 160))")
     }
   }
 
@@ -46,7 +47,7 @@ extension PresetNode {
     switch error {
     case .duplicatedKeysInMapping(let keys, let context):
       return UsageError(
-        "\(place(context.mark.line)): key \(keys.sorted().joined(separator: ", ")) appears twice")
+        "\(place(context.mark.line)): key \(shown(list: keys.sorted())) appears twice")
     case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
       .composer(let context, let problem, let mark, _):
       let lines = yaml.split(separator: "\n", omittingEmptySubsequences: false)
@@ -56,11 +57,11 @@ extension PresetNode {
         return UsageError("\(place(mark.line)): a tab indents this line; YAML is indented with spaces")
       }
       let detail = [problem, context?.text].compactMap(\.self).joined(separator: " ")
-      return UsageError("\(place(mark.line)): not valid YAML: \(detail)")
+      return UsageError("\(place(mark.line)): not valid YAML: \(shown(detail, limit: 160))")
     case .reader(let problem, _, _, _):
-      return UsageError("\(place(1)): not valid YAML: \(problem)")
+      return UsageError("\(place(1)): not valid YAML: \(shown(problem, limit: 160))")
     default:
-      return UsageError("\(place(1)): not valid YAML: \(error)")
+      return UsageError("\(place(1)): not valid YAML: \(shown("\(error)", limit: 160))")
     }
   }
 }
@@ -120,7 +121,7 @@ private struct YAMLReader {
         continue
       }
       guard names.insert(word.string).inserted else {
-        throw UsageError("\(place(keyLine)): key \(word.string) appears twice")
+        throw UsageError("\(place(keyLine)): key \(shown(word.string)) appears twice")
       }
       own.append(PresetNode.Entry(key: word.string, place: place(keyLine), value: node))
     }

@@ -1,3 +1,4 @@
+import Basics
 import Settings
 
 /// A piece of a preset that knows where it was written: the tree that all reading is done from.
@@ -56,13 +57,15 @@ extension PresetNode {
   /// The elements of a list, or the node alone: a sweep is a list where a value could stand.
   public var alternatives: [PresetNode] { elements ?? [self] }
 
-  /// The node as a user would write it on one line.
-  public var summary: String {
+  /// The node as a user would write it on one line, as a message shows it: bounded, with nothing that a terminal obeys.
+  public var summary: String { shown(written, limit: 120) }
+
+  private var written: String {
     switch content {
     case .scalar(let text, let isQuoted): isQuoted ? "\"\(text)\"" : text.isEmpty ? "nothing" : text
-    case .list(let nodes): "[" + nodes.map(\.summary).joined(separator: ", ") + "]"
+    case .list(let nodes): "[" + nodes.map(\.written).joined(separator: ", ") + "]"
     case .mapping(let entries):
-      "{" + entries.map { "\($0.key): \($0.value.summary)" }.joined(separator: ", ") + "}"
+      "{" + entries.map { "\($0.key): \($0.value.written)" }.joined(separator: ", ") + "}"
     }
   }
 

@@ -9,20 +9,28 @@ extension MeasurementRow {
   private static let question: [Field<MeasurementRow>] = [
     .field("preset", \.preset, .text, .contender, phrase: "%", "the preset; empty for a single measurement"),
     .field("experiment", \.experiment, .text, .contender, phrase: "%", "the experiment of the preset"),
-    .field("variant", \.variant, .text, .contender, phrase: "%", "the variant's id, or a peer's name"),
+    .field("variant", \.variant, .text, .contender, phrase: "%", "the variant's id, or a peer's name")
+      .required,
     .field(
       "configuration", \.configuration, .text, .contender, phrase: "%",
       "name=value of all settings of the variant, separated by ;"),
-    .optional("pass", \.pass, .choice, .shape, phrase: "%", "what is timed"),
-    .optional("batch", \.batch, .count(), .shape, unit: "sequences", phrase: "batch %", "sequences"),
-    .optional("query_heads", \.queryHeads, .count(), .shape, phrase: "% heads", "heads of q"),
-    .optional("key_heads", \.keyHeads, .count(), .shape, phrase: "% key heads", "heads of k and v"),
-    .optional("query_length", \.queryLength, .count(), .length, unit: "tokens", "rows of q"),
-    .optional("key_length", \.keyLength, .count(), .length, unit: "tokens", "rows of k and v"),
-    .optional("head_dim", \.headDim, .count(), .shape, phrase: "head dim %", "last axis of q and k"),
-    .optional("value_dim", \.valueDim, .count(), .shape, phrase: "value dim %", "last axis of v"),
-    .optional("causal", \.causal, .flag, .shape, phrase: "causal", "whether a query sees only its past"),
-    .optional("threads", \.threads, .count(), .shape, phrase: "% threads", "threads of the pass"),
+    .optional("pass", \.pass, .choice, .shape, phrase: "%", "what is timed").required,
+    .optional("batch", \.batch, .count(from: 1), .shape, unit: "sequences", phrase: "batch %", "sequences")
+      .required,
+    .optional("query_heads", \.queryHeads, .count(from: 1), .shape, phrase: "% heads", "heads of q").required,
+    .optional("key_heads", \.keyHeads, .count(from: 1), .shape, phrase: "% key heads", "heads of k and v")
+      .required,
+    .optional("query_length", \.queryLength, .count(from: 1), .length, unit: "tokens", "rows of q").required,
+    .optional("key_length", \.keyLength, .count(from: 1), .length, unit: "tokens", "rows of k and v")
+      .required,
+    .optional("head_dim", \.headDim, .count(from: 1), .shape, phrase: "head dim %", "last axis of q and k")
+      .required,
+    .optional("value_dim", \.valueDim, .count(from: 1), .shape, phrase: "value dim %", "last axis of v")
+      .required,
+    .optional("causal", \.causal, .flag, .shape, phrase: "causal", "whether a query sees only its past")
+      .required,
+    .optional("threads", \.threads, .count(from: 1), .shape, phrase: "% threads", "threads of the pass")
+      .required,
     .field(
       "isa", \.isa, .words(InstructionSet.allCases.map(\.rawValue)), .contender, phrase: "%",
       "the instruction set of the kernels"),
@@ -32,10 +40,11 @@ extension MeasurementRow {
 
   /// How it went, and what was found.
   private static let answer: [Field<MeasurementRow>] = [
-    .optional("status", \.status, .choice, .record, "how it ended"),
+    .optional("status", \.status, .choice, .record, "how it ended").required,
     .field("reason", \.reason, .text, .record, "why it ended so when it is not ok, in one line"),
     .optional("repeats", \.repeats, .count(), .record, unit: "passes", "timed passes"),
-    .optional("seconds_median", \.secondsMedian, .duration, .quantity, unit: "s", "median time of a pass"),
+    .optional("seconds_median", \.secondsMedian, .duration, .quantity, unit: "s", "median time of a pass")
+      .requiredWhenDone,
     .optional("seconds_p20", \.secondsP20, .duration, .quantity, unit: "s", "20th percentile of the times"),
     .optional("seconds_p80", \.secondsP80, .duration, .quantity, unit: "s", "80th percentile of the times"),
     .optional(
@@ -46,7 +55,7 @@ extension MeasurementRow {
       "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .quantity,
       "gflops ÷ the multiply-add peak measured in the same run with the same threads and instruction set; "
         + "empty when it exceeds 2, where the peak cannot be right"),
-    .optional("density", \.density, .amount, .quantity, "needed pairs ÷ all pairs, with multiplicity"),
+    .optional("density", \.density, .density, .quantity, "needed pairs ÷ all pairs, with multiplicity"),
     .optional(
       "plan_seconds", \.planSeconds, .amount, .quantity, unit: "s",
       "time to configure the variant: tile lists, rotations"),

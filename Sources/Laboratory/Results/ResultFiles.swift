@@ -30,7 +30,9 @@ public enum ResultFiles {
 
   /// The trainings of several files, likewise.
   /// - Throws: `UsageError` for a file that cannot be read or holds no rows.
-  public static func trainings(_ files: [String]) throws(UsageError) -> [TrainingRow] {
-    try TrainingRow.gather(files) { path throws(UsageError) in try TrainingRow.read(path) }
+  public static func trainings(
+    _ files: [String], dialect: CSVDialect = CSVDialect()
+  ) throws(UsageError) -> [TrainingRow] {
+    try TrainingRow.gather(files) { path throws(UsageError) in try TrainingRow.read(path, dialect: dialect) }
   }
 }

@@ -61,7 +61,7 @@ struct CellProcess {
     } catch let error as SubprocessError {
       interruption.watch(nil)
       row = MeasurementRow(cell)
-      row.fail(.error, "the process could not be run: \(error)")
+      row.fail(.error, "the process could not be run: \(ChildProcess.reason(error))")
     }
     if interruption.isRequested { throw Interrupted() }
     // Names that only the runner knows.

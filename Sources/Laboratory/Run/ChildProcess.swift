@@ -52,6 +52,18 @@ enum ChildProcess {
       errors: result.standardError, watcher: watcher)
   }
 
+  /// Why a program could not be run, in few words.
+  static func reason(_ error: any Error) -> String {
+    guard let error = error as? SubprocessError else { return shown("\(error)", limit: 160) }
+    switch error.code {
+    case .executableNotFound: return "it was not found, or may not be executed"
+    case .outputLimitExceeded: return "it printed more than \(outputLimit) bytes"
+    default:
+      return error.underlyingError.map { String(cString: strerror($0.rawValue)) }
+        ?? "the system does not say why"
+    }
+  }
+
   /// Runs a program that nobody watches.
   /// - Throws: as above.
   static func run(

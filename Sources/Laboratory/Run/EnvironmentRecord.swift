@@ -16,14 +16,18 @@ public struct EnvironmentRecord: Sendable {
     public let precision: Precision
     /// Multiply-add peak in GFLOP/s.
     public let gflops: Double
-    /// Bandwidth of reading memory in GB/s.
-    public let bandwidth: Double
+    /// Bandwidth of reading memory in GB/s; `nil`: it was not measured.
+    public let bandwidth: Double?
   }
 
   /// One start of the run; a run that was interrupted has several.
   public struct Session: Sendable {
     /// When it began.
     public let startedAt: String
+    /// The computer: a training may go on on another one.
+    public var host = Machine.current.host
+    /// The kind of machine.
+    public var machine = Machine.current.kind
     /// The commit of the sources, `+` when changed since.
     public let commit: String?
     /// Measured peaks.
@@ -36,8 +40,41 @@ public struct EnvironmentRecord: Sendable {
     public let timeLimit: Double?
   }
 
-  /// The preset.
-  public let preset: Preset
+  /// What the results are of, as text that makes them again.
+  public struct Subject: Sendable {
+    /// The preset's name; `nil` of `attnlab train`.
+    public let preset: String?
+    /// The preset's file, as records name it.
+    public let file: String?
+    /// The preset's text, or the settings of a training.
+    public let text: String
+    /// Where the sources may be looked for.
+    let anchors: [String]
+
+    /// A preset.
+    public init(_ preset: Preset) {
+      (self.preset, file, text, anchors) = (preset.name, preset.shortFile, preset.source, [preset.file])
+    }
+
+    /// One training: its settings by path, a line each, as YAML of a preset's point.
+    public init(_ job: TrainingJob) {
+      let settings = job.settings.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }
+      (preset, file, anchors) = (nil, nil, [])
+      text = "task.id: \(job.task)\n" + settings.joined()
+    }
+
+    fileprivate var members: [JSONValue.Member] {
+      let name = preset == nil ? "training" : "preset"
+      return [
+        .init(key: "preset", value: .text(preset)), .init(key: "preset_file", value: .text(file)),
+        .init(key: name + "_hash", value: .string(Fingerprint.of(text))),
+        .init(key: name + "_text", value: .string(text)),
+      ]
+    }
+  }
+
+  /// What the results are of.
+  public let subject: Subject
   /// The text in use; its name and hash are kept, not the folder where it lay.
   public let text: TextCorpus?
   /// All sessions, the present one last; earlier ones as they were read.
@@ -50,9 +87,7 @@ public struct EnvironmentRecord: Sendable {
   /// The record as JSON.
   public var json: JSONValue {
     let best = session.peaks.filter { $0.precision == .float32 }.max { $0.gflops < $1.gflops }
-    return .object([
-      "preset": .string(preset.name), "preset_file": .string(preset.shortFile),
-      "preset_hash": .string(Fingerprint.of(preset.source)), "preset_text": .string(preset.source),
+    let rest: [JSONValue.Member] = JSONValue.object([
       "machine": Machine.current.json, "processor": .string(Machine.current.processor),
       "isa": .string(InstructionSet.default.rawValue), "peak_gflops": .number(best?.gflops),
       "bandwidth_gb_per_s": .number(best?.bandwidth), "commit": .text(session.commit),
@@ -63,7 +98,8 @@ public struct EnvironmentRecord: Sendable {
         ])
       } ?? .null,
       "sessions": .array(earlierSessions + [session.json]),
-    ])
+    ]).members
+    return .object(subject.members + rest)
   }
 }
 
@@ -71,16 +107,31 @@ extension EnvironmentRecord {
   /// Adds a session to the `environment.json` of a folder, or begins it.
   /// - Throws: `UsageError` when it cannot be read or written.
   static func add(
-    _ preset: Preset, text: TextCorpus?, peaks: [Peak], bfloat16: BFloat16Choice? = nil, memoryLimit: Int,
+    _ subject: Subject, text: TextCorpus?, peaks: [Peak], bfloat16: BFloat16Choice? = nil, memoryLimit: Int,
     timeLimit: Double?, to folder: RunFolder
   ) async throws {
     let session = Session(
-      startedAt: Timestamp.now(), commit: await Tool.commit(anchors: [preset.file]), peaks: peaks,
+      startedAt: Timestamp.now(), commit: await Tool.commit(anchors: subject.anchors), peaks: peaks,
       bfloat16: bfloat16, memoryLimit: memoryLimit, timeLimit: timeLimit)
     let record = EnvironmentRecord(
-      preset: preset, text: text, earlierSessions: try read(folder)?["sessions"].arrayValue ?? [],
+      subject: subject, text: text, earlierSessions: try read(folder)?["sessions"].arrayValue ?? [],
       session: session, versions: await Versions.all())
     try RunFolder.replace(folder.environment, with: record.json.pretty + "\n")
+  }
+
+  /// Adds a session of one training.
+  /// - Throws: `UsageError` when the record cannot be read or written.
+  public static func add(
+    _ job: TrainingJob, text: TextCorpus?, threads: Int, peakGflops: Double?, to folder: RunFolder
+  ) async throws {
+    let peak = peakGflops.map {
+      Peak(
+        threads: threads, instructionSet: InstructionSet.default.rawValue, precision: .float32, gflops: $0,
+        bandwidth: nil)
+    }
+    try await add(
+      Subject(job), text: text, peaks: [peak].compactMap(\.self), memoryLimit: ProcessMemory.machineBytes,
+      timeLimit: nil, to: folder)
   }
 
   /// The `environment.json` of a folder; `nil` when there is none.
@@ -114,13 +165,14 @@ extension EnvironmentRecord.Session {
   /// The session as JSON.
   var json: JSONValue {
     .object([
-      "started_at": .string(startedAt), "commit": .text(commit),
+      "started_at": .string(startedAt), "host": .string(host), "machine": .string(machine),
+      "commit": .text(commit),
       "peaks": .array(
         peaks.map {
           .object([
             "threads": .int($0.threads), "isa": .string($0.instructionSet),
             "precision": .string($0.precision.rawValue), "peak_gflops": .double($0.gflops),
-            "bandwidth_gb_per_s": .double($0.bandwidth),
+            "bandwidth_gb_per_s": .number($0.bandwidth),
           ])
         }),
       "bfloat16": bfloat16?.json ?? .null,

@@ -16,7 +16,7 @@ public struct RowWriter: ~Copyable {
   /// Opens a table of records to append to. A table from before some columns were added gets them, empty in its rows.
   /// - Throws: `UsageError` when it cannot be read or written.
   public init<Row: Record>(path: String, of row: Row.Type) throws(UsageError) {
-    try self.init(path: path, columns: Row.columns, foreign: try Self.extend(path, to: Row.columns))
+    try self.init(path: path, columns: Row.columns, foreign: try Self.extend(path, to: Row.self))
   }
 
   private init(path: String, columns: [String], foreign: Int) throws(UsageError) {
@@ -36,9 +36,15 @@ public struct RowWriter: ~Copyable {
 
   /// Gives a table the columns that it lacks.
   /// - Returns: how many columns at its end are not among these.
-  private static func extend(_ path: String, to columns: [String]) throws(UsageError) -> Int {
+  /// - Throws: `UsageError`; also when rows would lack what no row may.
+  private static func extend<Row: Record>(_ path: String, to row: Row.Type) throws(UsageError) -> Int {
+    let columns = Row.columns
     guard FileManager.default.contents(atPath: path)?.isEmpty == false else { return 0 }
     let table = try CSVTable(contentsOf: path)
+    if let needed = Row.schema.first(where: { $0.need == .always && !table.header.contains($0.name) }) {
+      throw UsageError(
+        "\(path): no column \(needed.name), which every row needs: this is no table of this program")
+    }
     let foreign = table.header.filter { !columns.contains($0) }
     let header = columns + foreign
     guard table.header != header else { return foreign.count }

@@ -28,11 +28,7 @@ public final class RunFolder: Sendable {
   /// - Throws: `UsageError` when it cannot be created or another run holds it.
   public init(_ path: String, flag: String = "--out") throws(UsageError) {
     self.path = path
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw UsageError("\(path): the folder cannot be made: \(error.localizedDescription)")
-    }
+    do throws(FileFailure) { try Folder.create(path) } catch { throw UsageError(error.description) }
     // The lock lives with the open file: the system drops it when this process ends, however it ends; and a cell's
     // process does not inherit it.
     let file = path + "/.lock"
@@ -70,10 +66,10 @@ public final class RunFolder: Sendable {
     defer { withExtendedLifetime(held) {} }
     var number = 1
     while FileManager.default.fileExists(atPath: "\(path).\(number)") { number += 1 }
-    do {
-      try FileManager.default.moveItem(atPath: path, toPath: "\(path).\(number)")
+    do throws(FileFailure) {
+      try Folder.rename(path, to: "\(path).\(number)")
     } catch {
-      throw UsageError("\(path): cannot be renamed: \(error.localizedDescription)")
+      throw UsageError(error.description)
     }
     return "\(path).\(number)"
   }

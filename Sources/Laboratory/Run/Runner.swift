@@ -124,7 +124,7 @@ public struct Runner: Sendable {
     let text = try text(of: todo)
     let peaks = calibrate(todo)
     try await EnvironmentRecord.add(
-      preset, text: text, peaks: peaks, bfloat16: todo.lazy.compactMap(\.bfloat16).first,
+      .init(preset), text: text, peaks: peaks, bfloat16: todo.lazy.compactMap(\.bfloat16).first,
       memoryLimit: memoryLimit, timeLimit: timeLimit, to: held)
     let sources = TextCorpus.projectFolder(anchors: [preset.file])
     var table = try MeasurementTable(path: held.measurements, obsolete: again)

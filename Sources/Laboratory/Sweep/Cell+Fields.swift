@@ -9,11 +9,14 @@ extension Cell: Record {
 
   /// What a cell is, in the order of its id: presets, `--set`, the flags of `attnlab measure`, the columns of the same
   /// name and the JSON that a cell's process gets derive from it.
-  public static let schema: [Field<Cell>] = place + shape + means
+  public static let schema: [Field<Cell>] = place + (what + shape + means).map(\.required)
 
   private static let place: [Field<Cell>] = [
     .field("preset", \.preset, .text, .record, "the preset"),
     .field("experiment", \.experiment, .text, .contender, phrase: "%", "the experiment of the preset"),
+  ]
+
+  private static let what: [Field<Cell>] = [
     .field("variant", \.variant, .text, .contender, phrase: "%", "the variant; see attnlab list"),
     .settings,
     .field("pass", \.pass, .choice, .shape, key: "pass", phrase: "%", "what is timed"),

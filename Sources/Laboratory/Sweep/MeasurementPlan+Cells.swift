@@ -12,7 +12,7 @@ extension MeasurementPlan {
     let count = sweeps.reduce(Double(choices.count)) { $0 * Double($1.changes.count) }
     guard count <= Double(Self.mostCells) else {
       throw UsageError(
-        "experiment \(name): its lists make \(Quantity.significant(count, 3)) cells; at most "
+        "experiment \(shown(name)): its lists make \(Quantity.significant(count, 3)) cells; at most "
           + "\(Self.mostCells) are allowed")
     }
     var base = Cell()
@@ -31,7 +31,7 @@ extension MeasurementPlan {
     for index in cells.indices { cells[index].complete(given: given) }
     if let odd = cells.first(where: { $0.heads % $0.keyHeads != 0 }) {
       throw UsageError(
-        "experiment \(name): key_heads \(odd.keyHeads) is no divisor of heads \(odd.heads)")
+        "experiment \(shown(name)): key_heads \(odd.keyHeads) is no divisor of heads \(odd.heads)")
     }
     // What two values come to can be one cell: `threads: [2, all]` on two processors, lengths of the query when decoding.
     var seen: Set<String> = []

@@ -1,4 +1,5 @@
 import Foundation
+import Settings
 
 /// `curves.csv`, rid of what a killed training leaves in it.
 public enum CurveFile {
@@ -15,7 +16,7 @@ public enum CurveFile {
     let table = try CSVTable(contentsOf: file)
     let training = try table.index(of: "run_id"), at = try table.index(of: "step")
     var kept = table.rows.filter { row in
-      (!isAlone && row[training] != id) || (Int(row[at]) ?? 0) <= step
+      (!isAlone && row[training] != id) || (CoreScalar(row[at]).whole ?? 0) <= step
     }
     if isAlone { for row in kept.indices { kept[row][training] = id } }
     guard kept != table.rows else { return }

@@ -28,10 +28,10 @@ public struct CurveRow: Record, Hashable {
 
   /// The columns, in order.
   public static let schema: [Field<CurveRow>] = [
-    .field("run_id", \.runID, .text, .contender, "the training, as in runs.csv"),
+    .field("run_id", \.runID, .text, .contender, "the training, as in runs.csv").required,
     .field("experiment", \.experiment, .text, .contender, "the experiment of the preset"),
-    .optional("step", \.step, .count(), .length, unit: "steps", "optimiser steps so far"),
-    .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens so far"),
+    .optional("step", \.step, .count(), .length, unit: "steps", "optimiser steps so far").required,
+    .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens so far").required,
     .optional(
       "compute_flops", \.computeFlops, .amount, .quantity, unit: "operations",
       "counted training operations so far"),

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Foundation
 import Settings
 import Tasks
@@ -29,7 +30,8 @@ public struct TrainingPlan: Sendable {
         let path = "\(section).\(entry.key)"
         let values = try TrainingPlan.values(entry.value, path)
         guard bases.count * values.count <= TrainingPlan.mostJobs else {
-          throw entry.value.error("\(path): the lists make more than \(TrainingPlan.mostJobs) trainings")
+          throw entry.value.error(
+            "\(shown(path)): the lists make more than \(TrainingPlan.mostJobs) trainings")
         }
         bases = bases.flatMap { base in values.map { base.merging([path: $0]) { $1 } } }
       }
@@ -68,7 +70,8 @@ public struct TrainingPlan: Sendable {
     try add(points ?? [[:]], heldOut: false)
     try add(heldOut ?? [], heldOut: true)
     if let twice = Dictionary(grouping: jobs, by: \.id).values.first(where: { $0.count > 1 }) {
-      throw UsageError("\(place): points: \(TrainingRunner.label(twice[0], among: jobs)) appears twice")
+      throw UsageError(
+        "\(place): points: \(shown(TrainingRunner.label(twice[0], among: jobs))) appears twice")
     }
     for job in jobs {
       let model: ModelConfiguration
@@ -130,7 +133,7 @@ public struct TrainingPlan: Sendable {
   ) throws(UsageError) -> TrainingJob {
     func noPath(_ path: String) -> UsageError {
       UsageError(
-        "\(place): \(field)\(path) is no path; write task.NAME, model.NAME or training.NAME"
+        "\(place): \(field)\(shown(path)) is no path; write task.NAME, model.NAME or training.NAME"
           + TrainingSettings.suggestion(for: path))
     }
     guard case .string(let id)? = settings["task.id"] else {
@@ -155,12 +158,14 @@ public struct TrainingPlan: Sendable {
   }
 
   static func values(_ node: PresetNode, _ path: String) throws(UsageError) -> [ParameterValue] {
-    guard !node.alternatives.isEmpty else { throw node.error("\(path): an empty list; it takes values") }
+    guard !node.alternatives.isEmpty else {
+      throw node.error("\(shown(path)): an empty list; it takes values")
+    }
     var values: [ParameterValue] = []
     for element in node.alternatives {
       guard case .scalar(let text, let isQuoted) = element.content else {
         throw element.error(
-          "\(path): \(element.summary) is not allowed; it takes a value or a list of values")
+          "\(shown(path)): \(element.summary) is not allowed; it takes a value or a list of values")
       }
       // The grammar of attention lines has commas of its own.
       let isText = isQuoted || path.hasSuffix("attention") || path.hasSuffix("path") || path == "task.id"

@@ -5,33 +5,38 @@ extension TrainingRow {
   public static let schema: [Field<TrainingRow>] = question + answer + later + originFields
 
   private static let question: [Field<TrainingRow>] = [
-    .field("run_id", \.runID, .text, .record, "a hash of what is trained"),
+    .field("run_id", \.runID, .text, .record, "a hash of what is trained").required,
     .field("experiment", \.experiment, .text, .contender, phrase: "%", "the experiment of the preset"),
-    .field("task", \.task, .text, .contender, phrase: "%", "the task; see attnlab list"),
+    .field("task", \.task, .text, .contender, phrase: "%", "the task; see attnlab list").required,
     .field(
       "task_configuration", \.taskConfiguration, .text, .contender, "name=value of the task, separated by ;"),
-    .field("attention", \.attention, .text, .contender, phrase: "%", "the attention of the layers in turn"),
+    .field("attention", \.attention, .text, .contender, phrase: "%", "the attention of the layers in turn")
+      .requiredWhenDone,
     .field(
       "model_configuration", \.modelConfiguration, .text, .contender,
-      "name=value of the model, separated by ;"),
+      "name=value of the model, separated by ;"
+    ).requiredWhenDone,
     .field(
       "training_configuration", \.trainingConfiguration, .text, .contender,
-      "name=value of the training, separated by ;"),
-    .optional("seed", \.seed, .anyInteger, .contender, "the seed of weights, batches and dropout"),
-    .optional("status", \.status, .choice, .record, "how it ended"),
+      "name=value of the training, separated by ;"
+    ).requiredWhenDone,
+    .optional("seed", \.seed, .anyInteger, .contender, "the seed of weights, batches and dropout").required,
+    .optional("status", \.status, .choice, .record, "how it ended").required,
     .field("reason", \.reason, .text, .record, "why it ended so when it is not ok, in one line"),
   ]
 
   private static let answer: [Field<TrainingRow>] = [
-    .optional("parameters", \.parameters, .count(), .quantity, "trainable parameters N"),
+    .optional("parameters", \.parameters, .count(from: 1), .quantity, "trainable parameters N")
+      .requiredWhenDone,
     .optional(
       "parameters_non_embedding", \.parametersNonEmbedding, .count(), .quantity,
-      "those outside the embedding tables"),
+      "those outside the embedding tables"
+    ).requiredWhenDone,
     .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens D"),
     .optional(
       "compute_flops", \.computeFlops, .amount, .quantity, unit: "operations",
       "counted training operations C, forward and backward"),
-    .optional("steps", \.steps, .count(), .quantity, unit: "steps", "optimiser steps"),
+    .optional("steps", \.steps, .count(), .quantity, unit: "steps", "optimiser steps").requiredWhenDone,
     .optional("train_loss", \.trainLoss, .real, .quantity, unit: "nats", "loss on the last training batches"),
     .optional("validation_loss", \.validationLoss, .real, .quantity, unit: "nats", "at the last evaluation"),
     .optional("validation_accuracy", \.validationAccuracy, .fraction, .quantity, "at the last evaluation"),
@@ -47,13 +52,16 @@ extension TrainingRow {
       "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .quantity,
       "counted operations a second ÷ the measured multiply-add peak; empty when it exceeds 2, where the peak "
         + "cannot be right"),
-    .optional("threads", \.threads, .count(), .contender, phrase: "% threads", "threads"),
+    .optional("threads", \.threads, .count(from: 1), .contender, phrase: "% threads", "threads")
+      .requiredWhenDone,
     .field(
       "isa", \.isa, .words(InstructionSet.allCases.map(\.rawValue)), .contender, phrase: "%",
-      "the instruction set of the kernels"),
+      "the instruction set of the kernels"
+    ).requiredWhenDone,
     .optional(
       "evaluation", \.evaluation, .choice, .contender, phrase: "%",
-      "test: the training's own row; changed: the model under other conditions"),
+      "test: the training's own row; changed: the model under other conditions"
+    ).required,
     .field(
       "evaluation_attention", \.evaluationAttention, .text, .contender, phrase: "%",
       "the attention of a changed evaluation"),

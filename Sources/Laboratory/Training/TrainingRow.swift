@@ -117,8 +117,10 @@ public struct TrainingRow: Traceable, Hashable {
 
   /// Reads the rows of a file; columns that an older file lacks are empty.
   /// - Throws: `UsageError` when it is no `runs.csv`, or a field has the wrong type.
-  public static func read(_ path: String) throws(UsageError) -> [TrainingRow] {
-    let table = try CSVTable(contentsOf: path)
+  public static func read(
+    _ path: String, dialect: CSVDialect = CSVDialect()
+  ) throws(UsageError) -> [TrainingRow] {
+    let table = try CSVTable(contentsOf: path, dialect: dialect)
     guard isHeader(table.header) else {
       throw UsageError("\(path): no runs.csv of this program: it has no run_id and evaluation")
     }
@@ -139,6 +141,9 @@ public struct TrainingRow: Traceable, Hashable {
   public static func isHeader(_ header: [String]) -> Bool {
     header.contains("run_id") && header.contains("evaluation")
   }
+
+  /// Whether it was trained.
+  public var isDone: Bool { status == .ok }
 
   /// Whether it is the training's own row, not a further evaluation.
   var isTraining: Bool { evaluation == .test }

@@ -100,7 +100,7 @@ public struct TrainingRunner {
     }
     let text = try jobs.first.flatMap { try $0.resolved(catalog: catalog).task.text }
     try await EnvironmentRecord.add(
-      preset, text: text, peaks: peaks, memoryLimit: preset.memoryLimit ?? ProcessMemory.machineBytes,
+      .init(preset), text: text, peaks: peaks, memoryLimit: preset.memoryLimit ?? ProcessMemory.machineBytes,
       timeLimit: preset.timeLimit, to: folder)
     return Dictionary(peaks.map { ($0.threads, $0.gflops) }) { first, _ in first }
   }

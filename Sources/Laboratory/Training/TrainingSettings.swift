@@ -46,7 +46,9 @@ public struct TrainingSettings: Sendable {
       for entry in entries {
         let path = "\(section.key).\(entry.key)"
         let values = try TrainingPlan.values(entry.value, path)
-        guard values.count == 1 else { throw entry.value.error("\(path): one value is expected, not a list") }
+        guard values.count == 1 else {
+          throw entry.value.error("\(shown(path)): one value is expected, not a list")
+        }
         set(path, values[0], at: entry.place)
       }
     }

@@ -37,7 +37,7 @@ struct TrainingSweep {
   private static func numbers(_ line: TrainingComparison.Line) -> [String: Double] {
     let row = line.rows[0]
     let task = TrainingRow.settings(row.isTraining ? row.taskConfiguration : row.evaluationTask)
-    var numbers = task.compactMapValues { Double($0) }
+    var numbers = task.compactMapValues { CoreScalar($0).number }
     let attention = row.isTraining ? row.attention : row.evaluationAttention
     if let layers = try? LayerAttention.parse(attention), layers.count == 1 {
       for (key, value) in layers[0].settings { numbers[key] = Double("\(value)") }
