@@ -4,12 +4,13 @@
 #   make check        formatting, declared imports, bodies that are slow to type-check, conformance of every variant on every
 #                     instruction set that the machine has, the logic of those that it has not, the examples of help pages
 #                     and documents with the optimised program, sanitizers
+#   make custom       the package Experiments/CustomVariant: every subcommand with a variant from outside
 #   make bench        the performance preset: fractions of measured peak
 
 SWIFT ?= swift
 ATTNLAB = .build/release/attnlab
 
-.PHONY: quickstart test check bench build setup format lint bodies
+.PHONY: quickstart test check custom bench build setup format lint bodies
 
 quickstart: build
 	@$(ATTNLAB) run quickstart
@@ -18,12 +19,15 @@ quickstart: build
 test: setup
 	$(SWIFT) test --disable-xctest
 
-check: lint bodies build
+check: lint bodies build custom
 	$(ATTNLAB) check
 	ATTNLAB_PROGRAM=$(CURDIR)/$(ATTNLAB) $(SWIFT) test --disable-xctest --filter ExampleTests
 	bash Experiments/instruction-sets/sixteen-lanes.sh
 	ASAN_OPTIONS=allocator_may_return_null=1 $(SWIFT) test --disable-xctest --sanitize=address --filter 'Tensors|AttentionCore|AttentionTests|LayersTests|ModelsTests'
 	TSAN_OPTIONS=allocator_may_return_null=1:suppressions=$(CURDIR)/Tests/tsan-suppressions.txt $(SWIFT) test --disable-xctest --sanitize=thread --filter 'Tensors|AttentionTests|GenerationTests|TrainerTests'
+
+custom: setup
+	bash Experiments/CustomVariant/check.sh
 
 bench: build
 	$(ATTNLAB) bench
@@ -35,10 +39,10 @@ setup:
 	@bash .ci/install
 
 format:
-	$(SWIFT) format -i -r Package.swift Sources Tests
+	$(SWIFT) format -i -r Package.swift Sources Tests Experiments
 
 lint: setup
-	$(SWIFT) format lint --strict -r Package.swift Sources Tests
+	$(SWIFT) format lint --strict -r Package.swift Sources Tests Experiments
 	$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
 
 # One expression without a type took 116 s to type-check, a third of a first build: a body of over a second is an error.

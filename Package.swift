@@ -137,18 +137,28 @@ let package = Package(
         "Settings", "Tensors",
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "AttentionLabTests",
+      dependencies: [
+        "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Laboratory",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
     // The program with variants that crash, dawdle, eat memory or lie: what a run must survive.
     .executableTarget(
       name: "attnlab-fakes",
       dependencies: ["AttentionLab", "AttentionCore", "Basics", "Settings", "Tensors"],
       path: "Tests/FakeLab", swiftSettings: strict),
+    // The program of Experiments/CustomVariant under another name: the tests run its every subcommand.
+    .executableTarget(
+      name: "attnlab-custom", dependencies: ["Attention", "AttentionCore", "AttentionLab", "Tensors"],
+      path: "Experiments/CustomVariant/Sources/mylab", swiftSettings: strict),
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
         "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "Laboratory", "Settings",
         "Tensors",
-        "attnlab", "attnlab-fakes", "LabTestSupport",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "attnlab", "attnlab-fakes", "attnlab-custom", "LabTestSupport",
       ],
       swiftSettings: strict),
   ],

@@ -3,8 +3,8 @@ import AttentionCore
 import Basics
 import Foundation
 import Laboratory
-import Tensors
 import Models
+import Tensors
 
 /// The program `attnlab`: the root of all subcommands.
 ///

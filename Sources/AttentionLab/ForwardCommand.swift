@@ -4,9 +4,9 @@ import AttentionCore
 import Basics
 import Foundation
 import Laboratory
+import Models
 import Settings
 import Tensors
-import Models
 
 /// `attnlab forward`: a checkpoint on given tokens, for comparison with other frameworks.
 struct ForwardCommand: FileCommand {

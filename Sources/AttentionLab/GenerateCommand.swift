@@ -4,8 +4,8 @@ import AttentionCore
 import Basics
 import Foundation
 import Laboratory
-import Tensors
 import Models
+import Tensors
 
 /// `attnlab generate`: a trained decoder or encoder–decoder continues text or tokens.
 struct GenerateCommand: FileCommand {

@@ -2,10 +2,10 @@ import ArgumentParser
 import AttentionCore
 import Basics
 import Laboratory
+import Models
 import ScalingLaws
 import Settings
 import Tasks
-import Models
 
 /// `attnlab list`: variants and tasks with their parameters.
 struct ListCommand: FileCommand {

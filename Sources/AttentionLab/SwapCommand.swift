@@ -4,9 +4,9 @@ import AttentionCore
 import Basics
 import Foundation
 import Laboratory
+import Models
 import Settings
 import Tensors
-import Models
 
 /// `attnlab swap`: how far a trained model's outputs move when its attention is replaced.
 struct SwapCommand: FileCommand {

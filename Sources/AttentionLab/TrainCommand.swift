@@ -3,10 +3,10 @@ import AttentionCore
 import Basics
 import Foundation
 import Laboratory
+import Models
 import Settings
 import Tasks
 import Tensors
-import Models
 
 /// `attnlab train`: one Transformer on one task.
 struct TrainCommand: FileCommand {

@@ -76,10 +76,4 @@ import Testing
     let result = try BuiltProgram.fakes.run("---completion", "check", "--", "positional@0", "0", "0")
     #expect(result.output.split(separator: "\n").count > 8, "\(result.output)")
   }
-
-  @Test("A message of the parser that is read no more is shown as it stands")
-  func otherMessages() {
-    #expect(ParserMessage.line("Unknown option '--x'\nmore").text == "Unknown option '--x'")
-    #expect(ParserMessage.line("The value 'x' is invalid for '--n <n>'").isComplete == false)
-  }
 }

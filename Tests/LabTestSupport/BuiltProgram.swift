@@ -6,6 +6,8 @@ public enum BuiltProgram: String {
   case attnlab
   /// The program with variants that crash, dawdle, eat memory or lie.
   case fakes = "attnlab-fakes"
+  /// The program of `Experiments/CustomVariant`.
+  case custom = "attnlab-custom"
 
   /// What a run of it left.
   public struct Result: Sendable {
@@ -76,7 +78,8 @@ public enum BuiltProgram: String {
     try Self.start(absolutePath, arguments, in: folder, environment: environment, scratch: scratch)
   }
 
-  private var absolutePath: String { URL(fileURLWithPath: path).standardizedFileURL.path }
+  /// The program's file from the root on.
+  public var absolutePath: String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
   private static func start(
     _ program: String, _ arguments: [String], in folder: String?, environment: [String: String],
