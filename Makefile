@@ -5,12 +5,14 @@
 #                     instruction set that the machine has, the logic of those that it has not, the examples of help pages
 #                     and documents with the optimised program, sanitizers
 #   make custom       the package Experiments/CustomVariant: every subcommand with a variant from outside
+#   make docs         the documentation by docc, a warning being an error; part of make lint
+#   make pages        the tables and pictures of the documentation, written anew from what is declared
 #   make bench        the performance preset: fractions of measured peak
 
 SWIFT ?= swift
 ATTNLAB = .build/release/attnlab
 
-.PHONY: quickstart test check custom bench build setup format lint bodies
+.PHONY: quickstart test check custom bench build setup format lint bodies docs pages
 
 quickstart: build
 	@$(ATTNLAB) run quickstart
@@ -44,6 +46,14 @@ format:
 lint: setup
 	$(SWIFT) format lint --strict -r Package.swift Sources Tests Experiments
 	$(SWIFT) build --build-tests --explicit-target-dependency-import-check error
+	bash .ci/documentation
+
+docs: setup
+	@$(SWIFT) build
+	bash .ci/documentation
+
+pages: setup
+	ATTNLAB_WRITE_PAGES=1 $(SWIFT) test --disable-xctest --filter 'DocumentationTests|ExampleTests/catalogue'
 
 # One expression without a type took 116 s to type-check, a third of a first build: a body of over a second is an error.
 bodies: setup

@@ -21,6 +21,7 @@ struct ListCommand: FileCommand {
         "attnlab list model",
         "attnlab list training",
         "attnlab list columns --json",
+        "attnlab list lsh --markdown",
         "attnlab list --json",
       ]))
 
@@ -32,43 +33,26 @@ struct ListCommand: FileCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
+  @Flag(help: "Print the tables as Markdown, as the documentation has them.")
+  var markdown = false
+
   func files() -> CommandFiles { .none }
 
   func run() throws {
+    if json && markdown { throw UsageError("--markdown: it goes without --json") }
     let catalog = AttentionLab.catalog
     let tasks = TaskCatalog.standard
     if variant == Self.columns, !catalog.ids.contains(Self.columns) {
-      print(json ? ResultTables.json.pretty : ResultTables.text)
-      return
-    }
-    if let variant, let (title, parameters) = Self.sections[variant], !catalog.ids.contains(variant) {
       print(
-        json
-          ? JSONValue.object(["id": .string(variant), "parameters": .array(parameters.map(\.json))]).pretty
-          : Self.page(["\(variant): \(title)"], parameters))
-      return
-    }
-    if let variant, !catalog.ids.contains(variant), tasks.ids.contains(variant) {
-      let description = TaskDescription(try tasks.type(of: variant))
-      let page = Self.page(
-        [
-          description.card.id + ": " + description.card.title, "", description.card.idea,
-          description.card.paper,
-        ],
-        description.parameters)
-      print(json ? description.json.pretty : page)
+        json ? ResultTables.json.pretty : markdown ? ResultTables.markdown : ResultTables.text)
       return
     }
     if let variant {
-      let ids = catalog.ids + tasks.ids + Self.topics
-      guard catalog.ids.contains(variant) else {
-        throw ConfigurationError(
-          field: "variant or task", value: shown(variant), allowed: "one of \(choices(ids, near: variant))")
-      }
-      let description = VariantDescription(try catalog.type(of: variant))
-      print(json ? description.json.pretty : Self.page(description))
+      let page = try ListPage.named(variant, of: catalog, also: Self.topics)
+      print(json ? page.json.pretty : markdown ? page.markdown : page.text)
       return
     }
+    if markdown { throw UsageError("--markdown: it needs the name of one thing, such as sliding-window") }
     let all = catalog.types.map(VariantDescription.init)
     if json {
       print(
@@ -116,54 +100,5 @@ struct ListCommand: FileCommand {
   private static let columns = "columns"
 
   /// What is described besides variants and tasks.
-  static var topics: [String] { sections.keys.sorted() + [columns] }
-
-  /// What attnlab train takes besides a task, by the section of a model.yaml or the path of --set.
-  private static let sections = [
-    "model": (
-      "the shape of a Transformer", VariantDescription.ParameterDescription.all(of: ModelConfiguration.self)
-    ),
-    "training": (
-      "how it is trained", VariantDescription.ParameterDescription.all(of: TrainingConfiguration.self)
-    ),
-  ]
-
-  private static func page(_ description: VariantDescription) -> String {
-    let card = description.card
-    var lines = page(
-      [card.id + ": " + card.title, "", card.idea, card.equation, card.paper], description.parameters)
-    if !description.operands.isEmpty {
-      var table = TextTable(["operand (--in)", "axes", "in a layer", "meaning"])
-      for operand in description.operands {
-        let axes = operand.axes.map(\.description).joined(separator: ", ")
-        table.add([operand.name.description, "[\(axes)]", operand.source.description, operand.help])
-      }
-      lines += "\n\n" + table.text
-    }
-    if !description.exports.isEmpty {
-      var table = TextTable(["export (--export)", "meaning"])
-      for export in description.exports { table.add([export.name.description, export.help]) }
-      lines += "\n\n" + table.text
-    }
-    return lines
-  }
-
-  private static func page(
-    _ heading: [String], _ parameters: [VariantDescription.ParameterDescription]
-  ) -> String {
-    var lines = heading
-    if parameters.isEmpty {
-      lines += ["", "no parameters"]
-    } else {
-      var table = TextTable(["parameter", "default", "unit", "allowed", "meaning"])
-      for parameter in parameters {
-        table.add([
-          parameter.name, parameter.defaultValue.description, parameter.unit, parameter.allowed,
-          parameter.help,
-        ])
-      }
-      lines += ["", table.text]
-    }
-    return lines.joined(separator: "\n")
-  }
+  static var topics: [String] { ListPage.sections.keys.sorted() + [columns] }
 }

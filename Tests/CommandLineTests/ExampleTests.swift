@@ -47,13 +47,13 @@ import Testing
 
   /// The code blocks of a document.
   static func blocks(of document: String) throws -> String {
-    let text = try String(contentsOfFile: "\(ExampleFolder.package)/\(document)", encoding: .utf8)
+    let text = try Documents.text(of: document)
     return text.components(separatedBy: "```").enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
       .joined(separator: "\n")
   }
 
-  private func run(_ examples: [String], of place: String) throws {
-    let folder = try ExampleFolder()
+  private func run(_ examples: [String], of place: String, in folder: ExampleFolder? = nil) throws {
+    let folder = try folder ?? ExampleFolder()
     for example in examples {
       let flat = example.replacingOccurrences(of: "\\\n", with: "")
       let addition = Self.reductions.first { flat.hasPrefix($0.start) }?.addition ?? ""
@@ -80,9 +80,36 @@ import Testing
 
   @Test("commands in documents", arguments: ["README.md", "Experiments/README.md"])
   func documents(file: String) throws {
-    let examples = Self.examples(in: try Self.blocks(of: file))
+    let examples = Self.examples(in: try Self.blocks(of: "\(ExampleFolder.package)/\(file)"))
     #expect(!examples.isEmpty)
     try run(examples, of: file)
+  }
+
+  @Test("commands in the catalogue run, and draw the pictures of its pages", arguments: Documents.folders)
+  func catalogue(part: String) throws {
+    let folder = try ExampleFolder()
+    for page in try Documents.pages(in: part) {
+      try run(Self.examples(in: try Self.blocks(of: page)), of: page, in: folder)
+      try compareDrawings(of: page, in: folder)
+    }
+  }
+
+  /// A page's picture is what its command draws; gnuplot's differ from version to version and are not compared.
+  private func compareDrawings(of page: String, in folder: ExampleFolder) throws {
+    let place = URL(fileURLWithPath: page).deletingLastPathComponent().path
+    for name in try Documents.links(in: page) where name.hasSuffix(".svg") {
+      let drawn = folder.scratch(name)
+      guard FileManager.default.fileExists(atPath: drawn) else {
+        Issue.record("\(page): no command of the page draws \(name)")
+        continue
+      }
+      let text = try Documents.text(of: drawn)
+      if Documents.writesPages {
+        try text.write(toFile: "\(place)/\(name)", atomically: true, encoding: .utf8)
+      } else if !text.contains("gnuplot") {
+        #expect(text == (try? Documents.text(of: "\(place)/\(name)")), "\(page): \(name); run make pages")
+      }
+    }
   }
 
   /// The program is an optimised one in `make check`, where this takes some seconds; in a debug build it would take minutes.

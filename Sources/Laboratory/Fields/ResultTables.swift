@@ -59,10 +59,20 @@ public enum ResultTables {
 
   /// The tables for people.
   public static var text: String {
-    all.map { table in
-      var grid = TextTable(["column", "type", "unit", "meaning"])
-      for column in table.columns { grid.add([column.name, column.type, column.unit, column.help]) }
-      return "\(table.name): a row is \(table.row)\n\(grid.text)"
-    }.joined(separator: "\n\n")
+    all.map { "\($0.name): a row is \($0.row)\n\($0.grid.text)" }.joined(separator: "\n\n")
+  }
+
+  /// The tables for a document, each under its name.
+  public static var markdown: String {
+    all.map { "`\($0.name)`: a row is \($0.row).\n\n\($0.grid.markdown(code: [0]))" }
+      .joined(separator: "\n\n")
+  }
+}
+
+extension ResultTables.Table {
+  fileprivate var grid: TextTable {
+    var grid = TextTable(["column", "type", "unit", "meaning"])
+    for column in columns { grid.add([column.name, column.type, column.unit, column.help]) }
+    return grid
   }
 }

@@ -1,4 +1,5 @@
 import Basics
+import Foundation
 
 /// A table of text with aligned columns; numbers to the right, words to the left. Control characters, which a
 /// cell may have from a file, are written out.
@@ -30,6 +31,19 @@ public struct TextTable: Sendable {
       }
       return cells.joined(separator: "  ").trimmingSuffix(" ")
     }.joined(separator: "\n")
+  }
+
+  /// The table in Markdown. The cells of the columns in `code`, whose words are typed as they stand, are set as code.
+  public func markdown(code: Set<Int> = []) -> String {
+    func line(_ cells: [String]) -> String { "| \(cells.joined(separator: " | ")) |" }
+    let body = rows.map { row in
+      line(
+        row.indices.map { column in
+          let cell = row[column].replacingOccurrences(of: "|", with: "\\|")
+          return code.contains(column) && !cell.isEmpty ? "`\(cell)`" : cell
+        })
+    }
+    return ([line(header), line(header.map { _ in "---" })] + body).joined(separator: "\n")
   }
 }
 

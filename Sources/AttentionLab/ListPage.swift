@@ -1,0 +1,98 @@
+import AttentionCore
+import Basics
+import Laboratory
+import Models
+import Settings
+import Tasks
+
+/// What `attnlab list NAME` shows of a variant, a task, a model or a training: a heading and what is declared, as tables.
+///
+/// The pages of the documentation have the same tables, as Markdown; a test compares them.
+struct ListPage {
+  /// Title, idea, equation and source, a line each.
+  var heading: [String]
+  /// Settings, operands and exports; those that there are none of are missing.
+  var tables: [TextTable] = []
+  /// The same declarations for scripts.
+  var json: JSONValue
+
+  /// The page for people.
+  var text: String {
+    (heading + ["", tables.isEmpty ? "no parameters" : tables.map(\.text).joined(separator: "\n\n")])
+      .joined(separator: "\n")
+  }
+
+  /// The tables alone, for a document that has headings of its own.
+  var markdown: String {
+    tables.isEmpty ? "No settings." : tables.map { $0.markdown(code: [0, 1]) }.joined(separator: "\n\n")
+  }
+
+  /// The page of a variant.
+  init(_ description: VariantDescription) {
+    let card = description.card
+    heading = [card.id + ": " + card.title, "", card.idea, card.equation, card.paper]
+    json = description.json
+    addSettings(description.parameters)
+    if !description.operands.isEmpty {
+      var table = TextTable(["operand (--in)", "axes", "in a layer", "meaning"])
+      for operand in description.operands {
+        let axes = operand.axes.map(\.description).joined(separator: ", ")
+        table.add([operand.name.description, "[\(axes)]", operand.source.description, operand.help])
+      }
+      tables.append(table)
+    }
+    if !description.exports.isEmpty {
+      var table = TextTable(["export (--export)", "meaning"])
+      for export in description.exports { table.add([export.name.description, export.help]) }
+      tables.append(table)
+    }
+  }
+
+  /// The page of a task.
+  init(_ description: TaskDescription) {
+    let card = description.card
+    heading = [card.id + ": " + card.title, "", card.idea, card.paper]
+    json = description.json
+    addSettings(description.parameters)
+  }
+
+  /// The page of a set of settings that is neither a variant's nor a task's.
+  init<Set: ParameterSet>(_ id: String, _ title: String, _ type: Set.Type) {
+    let parameters = VariantDescription.ParameterDescription.all(of: type)
+    heading = ["\(id): \(title)"]
+    json = .object(["id": .string(id), "parameters": .array(parameters.map(\.json))])
+    addSettings(parameters)
+  }
+
+  private mutating func addSettings(_ parameters: [VariantDescription.ParameterDescription]) {
+    guard !parameters.isEmpty else { return }
+    var table = TextTable(["parameter", "default", "unit", "allowed", "meaning"])
+    for parameter in parameters {
+      table.add([
+        parameter.name, parameter.defaultValue.description, parameter.unit, parameter.allowed,
+        parameter.help,
+      ])
+    }
+    tables.append(table)
+  }
+}
+
+extension ListPage {
+  /// What `attnlab train` takes besides a task, by the section of a model.yaml or the path of --set.
+  static let sections = [
+    "model": ListPage("model", "the shape of a Transformer", ModelConfiguration.self),
+    "training": ListPage("training", "how it is trained", TrainingConfiguration.self),
+  ]
+
+  /// The page of a name: a variant before all others, which a user's own catalogue may name as it likes.
+  /// - Throws: `ConfigurationError` for a name that there is not, with the nearest.
+  static func named(_ name: String, of catalog: Catalog, also topics: [String]) throws -> ListPage {
+    let tasks = TaskCatalog.standard
+    if catalog.ids.contains(name) { return ListPage(VariantDescription(try catalog.type(of: name))) }
+    if let section = sections[name] { return section }
+    if tasks.ids.contains(name) { return ListPage(TaskDescription(try tasks.type(of: name))) }
+    throw ConfigurationError(
+      field: "variant or task", value: shown(name),
+      allowed: "one of \(choices(catalog.ids + tasks.ids + topics, near: name))")
+  }
+}
