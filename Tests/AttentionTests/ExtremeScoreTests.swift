@@ -76,7 +76,7 @@ import Testing
     }
   }
 
-  @Test("∞ − ∞ is no score either", arguments: Path.all)
+  @Test("∞ − ∞ is no score", arguments: Path.all)
   func notANumber(_ path: Path) throws {
     let shape = try AttentionShape(queryLength: 20, keyLength: 20, headDim: 2, scale: 1)
     var keys = [Float](repeating: 1, count: 40)
@@ -84,6 +84,12 @@ import Testing
     let inputs = Operands(
       query: try Tensor([Float](repeating: 0x1p60, count: 40), shape: [1, 1, 20, 2]),
       key: try Tensor(keys, shape: [1, 1, 20, 2]), value: try Tensor(zeros: [1, 1, 20, 2]))
+    // The variant that stores its scores computes such a row anew: the sum is 0.
+    guard path.variant == "full" else {
+      let forward = try path.forward(inputs, shape)
+      #expect(forward.output.array().allSatisfy { $0 == 0 } && forward.lse.array().allSatisfy(\.isFinite))
+      return
+    }
     let error = #expect(throws: ScoreOverflow.self) { try path.forward(inputs, shape) }
     #expect(error?.key == 5)
   }
@@ -109,6 +115,116 @@ import Testing
       let inputs = try Self.inputs([Float](repeating: 1, count: rows), keys, values)
       #expect(
         try path.forward(inputs, Self.shape(rows, 3)).output.array() == [Float](repeating: 1, count: rows))
+    }
+  }
+
+  @Test(
+    "what the scale makes small need not be held before: 10²⁰ · −10²⁰ · 10⁻³⁸", arguments: Path.all,
+    [1, 3, 40])
+  func scaledDown(_ path: Path, _ rows: Int) throws {
+    let inputs = try Self.inputs([Float](repeating: 1e20, count: rows), [-1e20, -2e20], [1, 5])
+    var shape = try Self.shape(rows, 2)
+    shape.scale = 1e-38
+    let forward = try path.forward(inputs, shape)
+    #expect(forward.output.array() == [Float](repeating: 1, count: rows))
+    let near: Float = path.precision == .bfloat16 ? 2 : 1e-3
+    for lse in forward.lse.array() { #expect(abs(lse + 100) < near, "\(lse)") }
+    let gradient = try forward.backward(
+      Tensor([Float](repeating: 1, count: rows), shape: [1, 1, rows, 1]),
+      in: ExecutionContext(threads: 1, instructionSet: path.set))
+    #expect(gradient.value.array()[0] == Float(rows))
+    let finite = gradient.query.array() + gradient.key.array()
+    #expect(finite.count { $0.isFinite } == rows + 2)
+  }
+
+  @Test(
+    "a sum that passes what single precision holds and comes back", arguments: InstructionSet.available,
+    [1, 40])
+  func cancelled(_ set: InstructionSet, _ rows: Int) throws {
+    let big: Float = 1.5e19,
+      shape = try AttentionShape(queryLength: rows, keyLength: 2, headDim: 4, valueDim: 1, scale: 1)
+    let inputs = Operands(
+      query: try Tensor([Float](repeating: big, count: 4 * rows), shape: [1, 1, rows, 4]),
+      key: try Tensor([big, big, -big, -big, 0, 0, 0, 0], shape: [1, 1, 2, 4]),
+      value: try Tensor([1, 5], shape: [1, 1, 2, 1]))
+    // The variant that stores its scores has them; others may refuse the row, in one line, or be right.
+    for id in ["full-materialized", "full"] {
+      let variant = try Catalog.standard.make(id, shape: shape, key: RandomKey(seed: 1))
+      let context = ExecutionContext(threads: 2, instructionSet: set)
+      do {
+        let forward = try variant.attend(inputs, in: context)
+        #expect(forward.output.array().allSatisfy { abs($0 - 3) < 1e-6 }, "\(id)")
+        #expect(forward.lse.array().allSatisfy { abs($0 - 0.693147) < 1e-6 }, "\(id)")
+      } catch let error as ScoreOverflow {
+        #expect(id == "full", "\(error)")
+        #expect(error.description.contains("is a sum of products that single precision does not hold"))
+      }
+    }
+  }
+
+  @Test("a padded query whose scores overflow is nobody's result", arguments: Catalog.standard.ids)
+  func paddedQuery(_ id: String) throws {
+    let shape = try AttentionShape(queryLength: 40, headDim: 8, keyLengths: [33])
+    var inputs = try LSHTests.inputs(shape)
+    let settings: [String: ParameterValue] = id == "lsh" ? ["sharedQueryKey": .bool(false)] : [:]
+    let variant = try Catalog.standard.make(id, settings: settings, shape: shape, key: RandomKey(seed: 1))
+    let gradientOfOutput = try LSHTests.inputs(shape).value
+    func run() throws -> (Forward, Operands) {
+      let forward = try variant.attend(inputs, in: ExecutionContext(threads: 2))
+      return (forward, try forward.backward(gradientOfOutput, in: ExecutionContext(threads: 2)))
+    }
+    // Rows of padding have a gradient of their own only where they are computed.
+    for row in 33..<40 { for t in 0..<8 { inputs.query[0, 0, row, t] = 0 } }
+    let clean = try run()
+    for value in [Float.greatestFiniteMagnitude, .infinity, .nan] {
+      for row in 33..<40 { for t in 0..<8 { inputs.query[0, 0, row, t] = value } }
+      let (forward, gradient) = try run()
+      let outputs = forward.output.array(), sums = forward.lse.array()
+      #expect(Array(outputs[..<(33 * 8)]) == Array(clean.0.output.array()[..<(33 * 8)]))
+      #expect(Array(sums[..<33]) == Array(clean.0.lse.array()[..<33]))
+      for row in 33..<40 where sums[row] == -.infinity {
+        #expect(outputs[row * 8..<row * 8 + 8].allSatisfy { $0 == 0 })
+      }
+      #expect(!sums.contains { $0.isNaN } && !outputs.contains { !$0.isFinite })
+      for name in [Operand.Name.query, .key, .value] {
+        #expect(gradient[name]?.array().contains { !$0.isFinite } == false, "\(name)")
+      }
+      #expect(gradient.query.array()[(33 * 8)...].allSatisfy { $0 == 0 } || sums[33] > -.infinity)
+    }
+    // A row that is no padding is refused as before.
+    for t in 0..<8 { inputs.query[0, 0, 32, t] = .greatestFiniteMagnitude }
+    for row in 0..<40 { for t in 0..<8 { inputs.key[0, 0, row, t] = 10 } }
+    let error = #expect(throws: ScoreOverflow.self) {
+      try variant.attend(inputs, in: ExecutionContext(threads: 2))
+    }
+    #expect(error?.query == 32)
+  }
+
+  @Test("values of 3·10³⁸ have a mean", arguments: Catalog.standard.ids, Precision.allCases)
+  func vastValues(_ id: String, _ precision: Precision) throws {
+    let shape = try AttentionShape(queryLength: 40, headDim: 8).with(precision: precision)
+    let plain = try LSHTests.inputs(shape)
+    let values = plain.value.array().enumerated().map { place, x in
+      place % 8 == 0 ? (x < 0 ? -1 : 1) * (2e38 + 1e38 * min(1, x.magnitude)) : place % 8 == 1 ? 1e-30 * x : x
+    }
+    let inputs = try Operands(
+      query: plain.query, key: plain.key, value: Tensor(values, shape: shape.valueShape)
+    ).converted(to: precision)
+    let settings: [String: ParameterValue] = id == "lsh" ? ["sharedQueryKey": .bool(false)] : [:]
+    let variant = try Catalog.standard.make(id, settings: settings, shape: shape, key: RandomKey(seed: 1))
+    let context = ExecutionContext(threads: 2)
+    let first = try variant.attend(inputs, in: context)
+    let forward = try variant.attendVastValues(inputs, after: first, in: context)
+    let exact = try variant.definition(of: inputs).forward(DefinitionInputs(inputs))
+    let output = forward.output.array(), near = precision == .bfloat16 ? 0.02 : 1e-4
+    for (place, (found, right)) in zip(output, exact.output).enumerated() {
+      #expect(
+        abs(Double(found) - right) <= near * exact.outputMagnitude[place], "\(place): \(found), \(right)")
+    }
+    let ones = try Tensor([Float](repeating: 1e-30, count: 320), shape: shape.outputShape)
+    let gradient = try forward.backward(ones, in: context)
+    for name in [Operand.Name.query, .key, .value] {
+      #expect(gradient[name]?.array().contains { !$0.isFinite } == false, "\(name)")
     }
   }
 

@@ -12,6 +12,8 @@ struct ExtremeCase: Sendable {
     case hugeScores = "huge scores"
     /// Queries of norm 7·10¹⁹, whose squares overflow, under a scale that makes ordinary scores of them.
     case hugeNorms = "huge norms"
+    /// Queries and keys whose products overflow, under a scale that makes ordinary scores of them.
+    case hugeProducts = "huge products"
     /// Queries of norm 3·10⁻²⁴, whose squares vanish, likewise.
     case tinyNorms = "tiny norms"
     /// Most scores beyond the largest single, of either sign.
@@ -53,6 +55,7 @@ struct ExtremeCase: Sendable {
     switch kind {
     case .hugeNegativeScores, .hugeScores, .overflowOfOneKey, .maskedOverflow: 0.25
     case .hugeNorms: 0x1p-66
+    case .hugeProducts: 0x1p-125
     case .tinyNorms: 0x1p78
     case .overflow: 1e30
     case .zeroWeights: 1
@@ -79,6 +82,9 @@ struct ExtremeCase: Sendable {
       for index in query.indices { query[index] *= 0x1p53 }
       for index in keys.indices { keys[index] *= 0x1p53 }
     case .hugeNorms: for index in query.indices { query[index] *= 0x1p64 }
+    case .hugeProducts:
+      for index in query.indices { query[index] *= 0x1p64 }
+      for index in keys.indices { keys[index] *= 0x1p62 }
     case .tinyNorms: for index in query.indices { query[index] *= 0x1p-80 }
     case .overflow: for index in query.indices { query[index] *= 0x1p40 }
     case .overflowOfOneKey:

@@ -133,14 +133,6 @@ extension AttentionVariant {
   /// What it reads at this shape: the operands of which some row is read.
   public var operandsRead: [Operand] { operands.filter { rows(of: $0.name) != [] } }
 
-  /// Computes output and LSE: what everybody but the variant itself calls.
-  /// - Throws: `ScoreOverflow` where a row's log-sum-exp is NaN or +∞; what the variant throws.
-  public func attend(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
-    let result = try forward(inputs, in: context)
-    try refuseOverflow(result.lse, inputs)
-    return result
-  }
-
   /// What it reads under settings.
   /// - Throws: `ConfigurationError`.
   public static func operands(settings: [String: ParameterValue]) throws(ConfigurationError) -> [Operand] {

@@ -27,25 +27,23 @@ public struct ScoreOverflow: Error, Hashable, Sendable, CustomStringConvertible 
 }
 
 extension AttentionVariant {
-  /// Refuses a result with a row whose log-sum-exp is neither finite nor −∞.
-  /// - Throws: `ScoreOverflow` naming the first such row and the first key to blame.
-  /// - Complexity: O(rows); with an overflow, O(inputs).
-  func refuseOverflow(_ lse: Tensor, _ inputs: Operands) throws {
-    let rows = lse.isContiguous ? lse : lse.contiguous()
-    let found = rows.withUnsafePointer { lse in
-      (0..<rows.count).first { !(lse[$0] < .infinity) }
-    }
-    guard let index = found else { return }
+  /// The refusal of a row, as a place in the log-sum-exp, that names the first key to blame.
+  /// - Returns: `ScoreOverflow`, or what the definition throws.
+  /// - Complexity: O(inputs).
+  func overflow(_ index: Int, _ inputs: Operands) -> any Error {
     let head = index / shape.queryLength % shape.queryHeads
     let (batch, query) = (index / shape.queryLength / shape.queryHeads, index % shape.queryLength)
-    let pairs = try definition(of: inputs).pairs(
-      of: DefinitionRow(batch: batch, head: head, query: query), DefinitionInputs(inputs, lazily: true))
+    let pairs: [DefinitionPair]
+    do {
+      pairs = try definition(of: inputs).pairs(
+        of: DefinitionRow(batch: batch, head: head, query: query), DefinitionInputs(inputs, lazily: true))
+    } catch { return error }
     // The products are added before they are scaled, or after, and one after the other: any of these may overflow.
     let scale = min(1, shape.effectiveScale.magnitude)
     let blamed =
       pairs.first { !($0.score.magnitude <= ScoreOverflow.limit) }
       ?? pairs.first { !($0.magnitude <= ScoreOverflow.limit * scale) }
-    throw ScoreOverflow(
+    return ScoreOverflow(
       batch: batch, head: head, query: query, key: blamed?.key, score: blamed?.score ?? 0)
   }
 }

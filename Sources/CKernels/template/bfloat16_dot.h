@@ -24,24 +24,37 @@ INLINE uint32_t KERNEL(read_pair)(const uint16_t *p) {
   return x;
 }
 
-/// Packs Qᵀ as pairs of dims: [strip][dim/2][lane]. The sign of the scale goes here, its size to the exponentials, so
-/// that q stays what it was.
+/// x·2^exponent, exponent ≤ 0; what becomes subnormal counts as 0 in the products, so it is 0 here.
+INLINE uint32_t KERNEL(shifted16)(uint32_t x, int exponent) {
+  const int own = x >> 7 & 0xFF;
+  if (own == 0xFF) return x;
+  return own + exponent > 0 ? x - ((uint32_t)-exponent << 7) : x & 0x8000;
+}
+
+/// Packs Qᵀ as pairs of dims: [strip][dim/2][lane]. The sign of the scale and its power of two, where that is below 1, go
+/// here, which leaves q's digits what they were; the rest goes to the exponentials. So what the scale makes small need
+/// not be held before.
 static void KERNEL(pairs_begin)(forward_tile16 *own) {
   const attn_head16 *head = &own->head;
   const forward_tile *tile = own->tile;
   own->qt = (uint32_t *)own->wide;
   own->pt = own->qt + (ptrdiff_t)tile->lanes * ROUND_UP(HALF(head->head_dim), VL);
   own->vt = own->pt + (ptrdiff_t)ATTN_LANES * HALF(ATTN_BLOCK);
-  own->factor = (float)(fabs((double)head->scale) * 1.4426950408889634);
+  int exponent = 0;
+  frexp(fabs((double)head->scale), &exponent);
+  if (head->scale == 0 || exponent > 0) exponent = 0;
+  own->factor = (float)(ldexp(fabs((double)head->scale), -exponent) * 1.4426950408889634);
   memset(own->sum, 0, sizeof own->sum);
   const uint32_t sign = head->scale < 0 ? 0x80008000u : 0;
   const int width = tile->nv * VL, dim = head->head_dim, half = HALF(dim);
   for (int lane = 0; lane < tile->lanes; lane++) {
     uint32_t *strip = own->qt + (ptrdiff_t)(lane / width) * width * half + lane % width;
     const uint16_t *q = head->query + (ptrdiff_t)tile->row[lane] * head->query_stride;
-    for (int d = 0; d < half; d++)
-      strip[(ptrdiff_t)d * width] =
-          lane >= tile->rows ? 0 : (2 * d + 1 < dim ? KERNEL(read_pair)(q + 2 * d) : q[2 * d]) ^ sign;
+    for (int d = 0; d < half; d++) {
+      uint32_t x = lane >= tile->rows ? 0 : (2 * d + 1 < dim ? KERNEL(read_pair)(q + 2 * d) : q[2 * d]) ^ sign;
+      if (exponent < 0) x = KERNEL(shifted16)(x & 0xFFFF, exponent) | KERNEL(shifted16)(x >> 16, exponent) << 16;
+      strip[(ptrdiff_t)d * width] = x;
+    }
   }
 }
 
