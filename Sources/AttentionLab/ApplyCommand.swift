@@ -118,7 +118,10 @@ struct ApplyCommand: FileCommand {
       instructionSet: try InstructionSet.available(isa) ?? .default)
     let gradient = try gradOut.map { try outputGradient($0, arrays.shape) }
     var written: [(String, NpyArray)] = []
-    let forward = try attention.attend(inputs, in: context)
+    var forward = try attention.attend(inputs, in: context)
+    if forward.output.array().contains(where: { !$0.isFinite }) {
+      forward = try attention.attendVastValues(inputs, after: forward, in: context)
+    }
     try Self.requireFinite(forward.output, "output")
     // A row that sees no key has the log-sum-exp −∞.
     try Self.requireFinite(forward.lse, "log-sum-exp", allowing: -.infinity)

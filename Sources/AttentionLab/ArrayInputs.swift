@@ -126,7 +126,7 @@ struct ArrayInputs {
       Int($0.trimmed)
     }
     guard !numbers.contains(nil) else {
-      throw UsageError("\(flag) \(text): it takes whole numbers separated by commas, such as 100,64")
+      throw UsageError("\(flag) \(shown(text)): it takes whole numbers separated by commas, such as 100,64")
     }
     return numbers.compactMap(\.self)
   }

@@ -5,19 +5,19 @@ import Models
 
 /// A checkpoint that a user names: a file of `attnlab train`, or a Hugging Face folder.
 enum Checkpoint {
-  /// Reads it, and says once what of it is not used.
-  /// - Throws: `SafetensorsError`, `ConfigurationError`.
-  static func read(_ path: String, threads: Int?) throws -> PretrainedModel {
+  /// Reads it, does with it what `body` says, and says once what of the file was not used. Of a call that is refused the
+  /// refusal is all that is said.
+  /// - Throws: `SafetensorsError`, `ConfigurationError`; what `body` throws.
+  static func use(_ path: String, threads: Int?, _ body: (PretrainedModel) throws -> Void) throws {
     let pretrained = try PretrainedModel(
       contentsOf: path, catalog: AttentionLab.catalog,
       context: .limited(threads: threads ?? Parallel.processorCount))
+    try body(pretrained)
     let ignored = pretrained.ignored
-    if !ignored.isEmpty {
-      let some = ignored.prefix(5).joined(separator: ", ") + (ignored.count > 5 ? ", …" : "")
-      Terminal.note(
-        "\(path): \(ignored.count) tensor\(ignored.count == 1 ? "" : "s") of the file not used: \(some)")
-    }
-    return pretrained
+    guard !ignored.isEmpty else { return }
+    let some = ignored.prefix(5).map { shown($0) }.joined(separator: ", ") + (ignored.count > 5 ? ", …" : "")
+    Terminal.note(
+      "\(path): \(ignored.count) tensor\(ignored.count == 1 ? "" : "s") of the file not used: \(some)")
   }
 }
 

@@ -3,6 +3,7 @@ import Basics
 import Foundation
 import Laboratory
 import ScalingLaws
+import Settings
 
 /// The law, its variables and where it starts.
 struct FitLawOptions: ParsableArguments {
@@ -89,7 +90,7 @@ struct FitLawOptions: ParsableArguments {
       let name = Self.name(&rest, names)
       let end = rest.firstIndex(of: ",") ?? rest.endIndex
       guard let name, !name.isEmpty,
-        let value = Double(rest[..<end].filter { !$0.isWhitespace }), value.isFinite
+        let value = CoreScalar(rest[..<end].filter { !$0.isWhitespace }).number, value.isFinite
       else {
         let part = start[..<(start.firstIndex(of: ",") ?? start.endIndex)]
         throw UsageError("\(option) \(shown(part)): write NAME=NUMBER, several with commas between")
@@ -127,8 +128,8 @@ struct FitLawOptions: ParsableArguments {
     for part in (bound ?? "").split(separator: ",") {
       let sides = part.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " } }
       let ends = sides.count == 2 ? sides[1].components(separatedBy: "..") : []
-      let low = ends.first.flatMap { Double($0) }
-      let high = ends.last.flatMap { Double($0) }
+      let low = ends.first.flatMap { CoreScalar($0).number }
+      let high = ends.last.flatMap { CoreScalar($0).number }
       let isRead =
         ends.count == 2 && low?.isFinite != false && high?.isFinite != false
         && (low != nil || ends[0].isEmpty) && (high != nil || ends[1].isEmpty)
@@ -141,7 +142,9 @@ struct FitLawOptions: ParsableArguments {
       case (let low?, nil): domains[sides[0]] = .atLeast(low)
       case (nil, let high?): domains[sides[0]] = .atMost(high)
       case (let low?, let high?):
-        guard low < high else { throw UsageError("--bound \(part): the low end is not below the high one") }
+        guard low < high else {
+          throw UsageError("--bound \(shown(part)): the low end is not below the high one")
+        }
         domains[sides[0]] = .within(low, high)
       case (nil, nil): domains[sides[0]] = .real
       }

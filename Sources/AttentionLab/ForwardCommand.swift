@@ -95,11 +95,16 @@ struct ForwardCommand: FileCommand {
       throw UsageError("nothing to do: give --logits, --loss, --grads or --steps")
     }
     let input = try input()
-    let pretrained = try Checkpoint.read(checkpoint, threads: threads)
+    try Checkpoint.use(checkpoint, threads: threads) { try answer($0, input, training) }
+  }
+
+  private func answer(
+    _ pretrained: PretrainedModel, _ input: ModelInput, _ training: TrainingConfiguration?
+  ) throws {
     let model = pretrained.model
     try check(input, for: pretrained, isTrained: grads != nil || training != nil)
     if let logits { try NpyArray(pretrained.logits(input)).write(to: logits) }
-    guard needsTargets else { return }
+    guard targets != nil, loss || grads != nil || training != nil else { return }
     model.clearGradients()
     let found =
       pretrained.hasGradients

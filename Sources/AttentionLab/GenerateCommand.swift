@@ -93,7 +93,12 @@ struct GenerateCommand: FileCommand {
     guard sources.map({ $0.count == prompts.count }) ?? true else {
       throw UsageError("--source has \(sources?.count ?? 0) rows; there are \(prompts.count) to continue")
     }
-    let pretrained = try Checkpoint.read(checkpoint, threads: threads)
+    try Checkpoint.use(checkpoint, threads: threads) { try generate(with: $0, prompts, sources) }
+  }
+
+  private func generate(
+    with pretrained: PretrainedModel, _ prompts: [[Int32]], _ sources: [[Int32]]?
+  ) throws {
     guard pretrained.generates else {
       throw UsageError(
         "\(checkpoint): a model of kind \(pretrained.model.configuration.kind.rawValue) does not generate; "

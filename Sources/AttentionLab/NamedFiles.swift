@@ -52,16 +52,16 @@ struct NamedFiles {
     for pair in pairs {
       guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex,
         pair.index(after: equals) != pair.endIndex
-      else { throw UsageError("\(flag) \(pair): write it as NAME=file.npy") }
+      else { throw UsageError("\(flag) \(shown(pair)): write it as NAME=file.npy") }
       let name = Operand.Name(String(pair[..<equals]).trimmed)
       let texts = names.map(\.description)
       guard names.contains(name) else {
         throw UsageError(
-          "\(flag) \(name): \(variant) \(verb) nothing of that name here; it takes "
+          "\(flag) \(shown("\(name)")): \(variant) \(verb) nothing of that name here; it takes "
             + (texts.isEmpty ? "none" : choices(texts, near: name.description)))
       }
       guard !files.contains(where: { $0.name == name }) else {
-        throw UsageError("\(flag) \(name): given twice")
+        throw UsageError("\(flag) \(shown("\(name)")): given twice")
       }
       files.append((name, String(pair[pair.index(after: equals)...])))
     }

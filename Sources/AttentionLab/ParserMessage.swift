@@ -11,7 +11,7 @@ enum ParserMessage {
     let found = #/The value '(.*)' is invalid for '(?:(-[^ ]*) )?<(.*)>'\. Please provide one of (.*)/#
       .dotMatchesNewlines()
     guard let match = message.wholeMatch(of: found) else {
-      return (visible(message.split(whereSeparator: \.isNewline).first ?? "wrong usage"), false)
+      return (shown(message.split(whereSeparator: \.isNewline).first ?? "wrong usage", limit: 600), false)
     }
     let (_, value, flag, name, list) = match.output
     let allowed = choices(words(String(list)), near: String(value))

@@ -172,13 +172,13 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     var preset = try Preset(file: PresetFinder.file(preset), sets: flags, catalog: catalog)
     if let memoryLimit {
       guard let bytes = Quantity.bytes(memoryLimit) else {
-        throw UsageError("--memory-limit \(memoryLimit): it takes \(Quantity.bytesAllowed)")
+        throw UsageError("--memory-limit \(shown(memoryLimit)): it takes \(Quantity.bytesAllowed)")
       }
       preset.memoryLimit = bytes
     }
     if let timeLimit {
       guard let seconds = Quantity.seconds(timeLimit) else {
-        throw UsageError("--time-limit \(timeLimit): it takes \(Quantity.secondsAllowed)")
+        throw UsageError("--time-limit \(shown(timeLimit)): it takes \(Quantity.secondsAllowed)")
       }
       preset.timeLimit = seconds
     }
@@ -212,7 +212,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   private func check(_ wanted: Set<String>, among present: Set<String>) throws {
     guard let id = wanted.subtracting(present).min() else { return }
     throw UsageError(
-      "--only \(id): the preset has no such variant; it has \(present.sorted().joined(separator: ", "))")
+      "--only \(shown(id)): the preset has no such variant; it has \(present.sorted().joined(separator: ", "))"
+    )
   }
 
   /// A row as progress.

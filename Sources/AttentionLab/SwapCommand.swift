@@ -84,7 +84,10 @@ struct SwapCommand: FileCommand {
 
   func run() throws {
     try ThreadFlag.check(threads)
-    let pretrained = try Checkpoint.read(checkpoint, threads: threads)
+    try Checkpoint.use(checkpoint, threads: threads) { try swap($0) }
+  }
+
+  private func swap(_ pretrained: PretrainedModel) throws {
     let attention = try attention(for: pretrained.model.configuration)
     let input = try input(for: pretrained)
     if logits != nil, !pretrained.predicts {

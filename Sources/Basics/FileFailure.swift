@@ -12,5 +12,5 @@ public struct FileFailure: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   /// One line: the file, what is wrong.
-  public var description: String { "\(path): \(visible(problem))" }
+  public var description: String { "\(shown(path, limit: 400)): \(visible(problem))" }
 }

@@ -17,7 +17,7 @@ extension Safetensors {
     } catch let error as InputFile.Failure {
       throw SafetensorsError(path: path, problem: error.problem)
     } catch {
-      throw SafetensorsError(path: path, problem: "cannot be read: \(error.localizedDescription)")
+      throw SafetensorsError(path: path, problem: "cannot be read: the system refuses")
     }
     try self.init(data: data, path: path, ledger: ledger)
   }

@@ -24,7 +24,9 @@ public struct CSVTable: Sendable {
   /// Reads a file or a pipe.
   /// - Throws: `UsageError` naming the file and the line.
   public init(contentsOf path: String, dialect: CSVDialect = CSVDialect()) throws(UsageError) {
-    guard FileManager.default.fileExists(atPath: path) else { throw UsageError("\(path): no such file") }
+    guard FileManager.default.fileExists(atPath: path) else {
+      throw UsageError("\(shown(path, limit: 400)): no such file")
+    }
     let bytes: [UInt8]
     do throws(FileFailure) {
       bytes = try InputFile.bytes(path)

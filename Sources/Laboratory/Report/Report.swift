@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 /// The report of a run: one HTML page that needs nothing else.
@@ -16,7 +17,8 @@ public struct Report: Sendable {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
       throw UsageError(
-        "\(folder): no such folder; give one that attnlab run wrote, such as results/quickstart")
+        "\(shown(folder, limit: 400)): no such folder; give one that attnlab run wrote, such as results/quickstart"
+      )
     }
     let file = folder + "/measurements.csv"
     guard FileManager.default.fileExists(atPath: file) else {

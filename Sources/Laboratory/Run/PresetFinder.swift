@@ -10,7 +10,9 @@ public enum PresetFinder {
   /// - Throws: `UsageError` with the nearest name that exists.
   public static func file(_ name: String) throws(UsageError) -> String {
     if name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
-      guard FileManager.default.fileExists(atPath: name) else { throw UsageError("\(name): no such file") }
+      guard FileManager.default.fileExists(atPath: name) else {
+        throw UsageError("\(shown(name, limit: 400)): no such file")
+      }
       return name
     }
     let all = files()
