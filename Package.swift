@@ -68,21 +68,49 @@ let package = Package(
       dependencies: ["Basics", "CGSL", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
     .target(
-      name: "Laboratory",
+      name: "Processes",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors", "ScalingLaws", "Tasks",
-        "Models",
-        .product(name: "Yams", package: "Yams"),
-        .product(name: "SystemPackage", package: "swift-system"),
+        "Basics", .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
-      resources: [.embedInCode("Report/report.css")], swiftSettings: strict),
+      swiftSettings: strict),
+    .target(
+      name: "Figures",
+      dependencies: ["Basics", "Processes", .product(name: "Subprocess", package: "swift-subprocess")],
+      resources: [.embedInCode("report.css")], swiftSettings: strict),
+    .target(
+      name: "Records", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],
+      swiftSettings: strict),
+    .target(
+      name: "Presets",
+      dependencies: [
+        "AttentionCore", "Basics", "Figures", "Processes", "Records", "ScalingLaws", "Settings", "Tasks",
+        "Tensors", .product(name: "Yams", package: "Yams"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Analysis", dependencies: ["AttentionCore", "Basics", "Figures", "Records", "ScalingLaws"],
+      swiftSettings: strict),
+    .target(
+      name: "Measuring",
+      dependencies: [
+        "Analysis", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Records", "Settings",
+        "Tasks", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Trainings",
+      dependencies: [
+        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Records",
+        "Models", "ScalingLaws", "Settings", "Tasks", "Tensors",
+      ],
+      swiftSettings: strict),
     .target(
       name: "AttentionLab",
       dependencies: [
-        "Laboratory", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Settings", "Tensors",
-        "ScalingLaws",
-        "Models", "Tasks",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Presets",
+        "Processes", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors", "Trainings", "Models",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -130,17 +158,51 @@ let package = Package(
     .testTarget(
       name: "ScalingLawsTests", dependencies: ["Basics", "CGSL", "LabTestSupport", "ScalingLaws"],
       swiftSettings: strict),
+    .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: strict),
     .testTarget(
-      name: "LaboratoryTests",
+      name: "RecordsTests", dependencies: ["Basics", "LabTestSupport", "Records"], swiftSettings: strict),
+    .testTarget(
+      name: "FiguresTests",
+      dependencies: ["Basics", "Figures", "LabTestSupport"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PresetsTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Laboratory", "ScalingLaws",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Records",
+        "Settings", "Trainings",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "AnalysisTests",
+      dependencies: [
+        "Analysis", "Basics", "Figures", "LabTestSupport", "Presets", "Processes", "Records", "ScalingLaws",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "MeasuringTests",
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Records",
         "Settings", "Tensors",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "TrainingsTests",
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Presets", "Processes", "Records",
+        "ScalingLaws", "Settings", "Trainings",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ResultsTests",
+      dependencies: [
+        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Presets", "Records",
+        "Tensors", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "AttentionLabTests",
       dependencies: [
-        "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Laboratory",
+        "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Records", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -156,8 +218,8 @@ let package = Package(
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "Laboratory", "Settings",
-        "Tensors",
+        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "Measuring", "Presets",
+        "Processes", "Records", "Settings", "Tensors", "Trainings",
         "attnlab", "attnlab-fakes", "attnlab-custom", "LabTestSupport",
       ],
       swiftSettings: strict),

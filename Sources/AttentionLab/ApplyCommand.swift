@@ -4,7 +4,6 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Tensors
 
 /// `attnlab apply`: a variant on the user's own arrays.

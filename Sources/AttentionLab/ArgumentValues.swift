@@ -1,6 +1,10 @@
+import Analysis
+import Basics
+import Measuring
+import Presets
+import Records
 import ArgumentParser
 import AttentionCore
-import Laboratory
 import ScalingLaws
 import Settings
 import Tasks

@@ -3,7 +3,6 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Tensors
 
 /// Arrays from the user's `.npy` files, checked against each other before anything is computed.

@@ -2,8 +2,9 @@ import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Models
+import Presets
+import Processes
 import Tensors
 
 /// The program `attnlab`: the root of all subcommands.

@@ -1,6 +1,7 @@
+import Measuring
+import Records
 import Basics
 import Foundation
-import Laboratory
 import Tensors
 
 /// The figures of the performance preset beside their targets.

@@ -1,5 +1,6 @@
+import Basics
+import Records
 import ArgumentParser
-import Laboratory
 
 /// How a CSV file of another program is written.
 struct CSVReadingOptions: ParsableArguments {

@@ -1,5 +1,6 @@
+import Measuring
+import Processes
 import ArgumentParser
-import Laboratory
 
 /// `attnlab cell JSON`: what a run starts for every cell, in a process of its own. It prints the row, whatever became of
 /// it.

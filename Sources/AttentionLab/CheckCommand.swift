@@ -1,7 +1,6 @@
 import ArgumentParser
 import AttentionCore
 import Basics
-import Laboratory
 import Tensors
 
 /// `attnlab check`: the conformance of the variants, ours and added ones.

@@ -1,6 +1,6 @@
+import Processes
 import AttentionCore
 import Basics
-import Laboratory
 import Models
 
 /// A checkpoint that a user names: a file of `attnlab train`, or a Hugging Face folder.

@@ -1,6 +1,6 @@
+import Figures
 import ArgumentParser
 import Foundation
-import Laboratory
 
 /// A subcommand: what it does with files it declares, so that one check speaks for all of them.
 protocol FileCommand: ParsableCommand {

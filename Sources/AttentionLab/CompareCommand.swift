@@ -1,7 +1,11 @@
+import Analysis
+import Basics
+import Processes
+import Records
+import Trainings
 import ArgumentParser
 import AttentionCore
 import Foundation
-import Laboratory
 
 /// `attnlab compare`: variants side by side, or two runs against each other.
 struct CompareCommand: AsyncParsableCommand, FileCommand {

@@ -1,7 +1,6 @@
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 
 /// A conformance report for a terminal: the worst check of every kind, and every failure in full.
 struct ConformancePage {

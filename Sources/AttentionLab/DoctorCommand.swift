@@ -1,7 +1,9 @@
+import Figures
+import Presets
+import Records
 import ArgumentParser
 import AttentionCore
 import Basics
-import Laboratory
 import ScalingLaws
 import Tensors
 

@@ -1,7 +1,10 @@
+import Analysis
+import Figures
+import Processes
+import Records
 import ArgumentParser
 import Basics
 import Foundation
-import Laboratory
 import ScalingLaws
 
 /// `attnlab fit`: scaling laws fitted to the columns of a CSV file.

@@ -1,7 +1,7 @@
+import Analysis
 import ArgumentParser
 import Basics
 import Foundation
-import Laboratory
 import ScalingLaws
 import Settings
 

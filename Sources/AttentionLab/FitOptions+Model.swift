@@ -1,5 +1,5 @@
+import Analysis
 import ArgumentParser
-import Laboratory
 import Basics
 import ScalingLaws
 

@@ -1,5 +1,5 @@
+import Analysis
 import Foundation
-import Laboratory
 import Basics
 import ScalingLaws
 

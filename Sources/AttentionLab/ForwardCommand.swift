@@ -3,7 +3,6 @@ import ArrayFiles
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Models
 import Settings
 import Tensors

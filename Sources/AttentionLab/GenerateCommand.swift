@@ -3,8 +3,8 @@ import ArrayFiles
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Models
+import Processes
 import Tensors
 
 /// `attnlab generate`: a trained decoder or encoder–decoder continues text or tokens.

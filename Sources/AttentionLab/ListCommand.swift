@@ -1,8 +1,9 @@
 import ArgumentParser
 import AttentionCore
 import Basics
-import Laboratory
 import Models
+import Presets
+import Records
 import ScalingLaws
 import Settings
 import Tasks

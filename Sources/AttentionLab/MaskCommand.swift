@@ -3,7 +3,6 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Settings
 import Tensors
 

@@ -1,7 +1,11 @@
+import Basics
+import Measuring
+import Presets
+import Processes
+import Records
 import ArgumentParser
 import AttentionCore
 import Foundation
-import Laboratory
 import Settings
 import Tensors
 

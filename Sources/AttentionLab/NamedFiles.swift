@@ -1,6 +1,5 @@
 import AttentionCore
 import Basics
-import Laboratory
 
 /// Files that a user names by operand or export: `NAME=file.npy`.
 struct NamedFiles {

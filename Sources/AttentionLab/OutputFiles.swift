@@ -1,5 +1,5 @@
+import Basics
 import Foundation
-import Laboratory
 
 /// The check that no command writes over what it reads, or twice into one file.
 enum OutputFiles {

@@ -1,8 +1,12 @@
+import Analysis
+import Figures
+import Processes
+import Records
+import Trainings
 import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 
 /// `attnlab plot`: curves with their laws, from any results file.
 struct PlotCommand: AsyncParsableCommand, FileCommand {

@@ -1,6 +1,9 @@
+import Measuring
+import Processes
+import Records
+import Trainings
 import ArgumentParser
 import Basics
-import Laboratory
 
 /// `attnlab report`: a run as one page.
 struct ReportCommand: AsyncParsableCommand, FileCommand {

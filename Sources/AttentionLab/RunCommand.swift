@@ -1,8 +1,13 @@
+import Analysis
+import Measuring
+import Presets
+import Processes
+import Records
+import Trainings
 import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Tensors
 
 /// `attnlab run`: a preset, from the first cell or from where it was stopped.
@@ -62,7 +67,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     let preset = try loaded(AttentionLab.catalog)
     var files = CommandFiles()
     files.read(preset.file)
-    for path in try preset.inputPaths() { files.read(path) }
+    for path in try preset.measuredPaths() + preset.trainedPaths { files.read(path) }
     files.write(RunFolder.resultFiles, in: folder(of: preset))
     return files
   }
@@ -169,7 +174,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
 
   private func loaded(_ catalog: Catalog) throws -> Preset {
     let flags = sets + (threads.map { ["threads=\($0)"] } ?? [])
-    var preset = try Preset(file: PresetFinder.file(preset), sets: flags, catalog: catalog)
+    var preset = try Preset(file: PresetFinder.file(preset), sets: flags, catalog: catalog, kinds: .standard)
     if let memoryLimit {
       guard let bytes = Quantity.bytes(memoryLimit) else {
         throw UsageError("--memory-limit \(shown(memoryLimit)): it takes \(Quantity.bytesAllowed)")

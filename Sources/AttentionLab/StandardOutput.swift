@@ -1,5 +1,5 @@
+import Processes
 import Foundation
-import Laboratory
 import Synchronization
 import Basics
 
@@ -13,7 +13,7 @@ enum StandardOutput {
   /// A reader that has gone away (`attnlab list | head -1`) ends the program as it ends others: by SIGPIPE, without a word.
   static func write(_ bytes: some Sequence<UInt8>) {
     guard problem.withLock({ $0 }) == nil else { return }
-    switch Stream.write(bytes, to: STDOUT_FILENO) {
+    switch Descriptor.write(bytes, to: STDOUT_FILENO) {
     case 0: return
     case EPIPE: Leftovers.clear(then: endByPipe)
     case let code: problem.withLock { $0 = String(cString: strerror(code)) }

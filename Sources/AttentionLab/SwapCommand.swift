@@ -3,8 +3,8 @@ import ArrayFiles
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Models
+import Presets
 import Settings
 import Tensors
 

@@ -1,4 +1,4 @@
-import Laboratory
+import Basics
 
 /// `--threads`, as several subcommands take it.
 enum ThreadFlag {

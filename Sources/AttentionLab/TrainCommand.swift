@@ -2,11 +2,14 @@ import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Models
+import Presets
+import Processes
+import Records
 import Settings
 import Tasks
 import Tensors
+import Trainings
 
 /// `attnlab train`: one Transformer on one task.
 struct TrainCommand: FileCommand {

@@ -1,6 +1,8 @@
+import Processes
+import Records
+import Trainings
 import Basics
 import Foundation
-import Laboratory
 
 /// What `attnlab run` and `attnlab compare` say of trainings.
 enum TrainingSummary {

@@ -1,6 +1,5 @@
 import AttentionCore
 import Basics
-import Laboratory
 import Settings
 import Tensors
 

@@ -1,7 +1,9 @@
+import Basics
+import Presets
+import Records
 import Attention
 import AttentionCore
 import Foundation
-import Laboratory
 import Testing
 
 @testable import AttentionLab
@@ -23,7 +25,7 @@ import Testing
   private static func preset() throws -> Preset {
     let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .appendingPathComponent("../../Experiments/performance.yaml").standardized.path
-    return try Preset(file: file, catalog: .standard)
+    return try Preset(file: file, catalog: .standard, kinds: .standard)
   }
 
   @Test("every cell of the preset has the target that the preset states for it, and no target is idle")
@@ -89,7 +91,7 @@ import Testing
   func wrongTargets(target: String, line: String) {
     let yaml = "experiments:\n  - name: a\n    n: 8\n    variants: full\n    targets:\n      - \(target)\n"
     let error = #expect(throws: UsageError.self) {
-      try Preset(yaml: yaml, file: "p.yaml", catalog: .standard)
+      try Preset(yaml: yaml, file: "p.yaml", catalog: .standard, kinds: .standard)
     }
     #expect(error?.description.hasPrefix("p.yaml:6: " + line) == true, "\(error?.description ?? "")")
   }

@@ -1,5 +1,4 @@
 import Basics
-import Laboratory
 import Testing
 
 @testable import AttentionLab

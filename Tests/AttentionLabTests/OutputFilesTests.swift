@@ -1,8 +1,8 @@
+import Basics
 import ArgumentParser
 import Attention
 import Foundation
 import LabTestSupport
-import Laboratory
 import Testing
 
 @testable import AttentionLab

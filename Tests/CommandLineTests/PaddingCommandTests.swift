@@ -2,7 +2,6 @@ import ArrayFiles
 import Basics
 import Foundation
 import LabTestSupport
-import Laboratory
 import Tensors
 import Testing
 

@@ -2,7 +2,6 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
-import Laboratory
 import Tensors
 
 /// The figures beside a pattern's picture: density, tiles, waste.

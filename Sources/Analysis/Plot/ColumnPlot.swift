@@ -1,0 +1,133 @@
+import Figures
+import Records
+import Basics
+import ScalingLaws
+
+/// Figures of any results file: one column over another, a curve a value of a third.
+public enum ColumnPlot {
+  /// What is drawn from a table.
+  public struct Request: Sendable {
+    /// The variable: a column or a formula over columns.
+    public var x: String
+    /// The value: a column or a formula over columns.
+    public var y: String
+    /// What tells curves apart: a column or a formula over columns.
+    public var by: String?
+    /// The rows to keep; all when nil.
+    public var filter: String?
+    /// Derived columns, `NAME=FORMULA`.
+    public var definitions: [String] = []
+    /// The title.
+    public var title: String
+    /// Whether `a·x^b + c` is fitted to each curve.
+    public var fits: Bool
+    /// Which axes are logarithmic; `nil`: both, but for a loss over steps, tokens or time of a training.
+    public var logarithmic: Logarithmic?
+
+    /// Axes that are logarithmic.
+    public enum Logarithmic: String, CaseIterable, Sendable {
+      case x, y, both, none
+    }
+
+    /// Creates a request.
+    public init(x: String, y: String, by: String? = nil, title: String = "", fits: Bool = true) {
+      self.x = x
+      self.y = y
+      self.by = by
+      self.title = title
+      self.fits = fits
+    }
+  }
+
+  /// The figure of a table.
+  /// - Parameter note: told which lines are left out, because a cell is empty or a value has no logarithm.
+  /// - Throws: `UsageError` for a column that does not exist or a cell that is no finite number.
+  public static func figure(
+    _ table: CSVTable, _ request: Request, note: (String) -> Void = { _ in }
+  ) throws -> Figure {
+    let columns = try FitTable(table, definitions: request.definitions)
+    let x = try columns.quantity(request.x, option: "--x"), y = try columns.quantity(request.y, option: "--y")
+    let by = try request.by.map { try columns.quantity($0, option: "--by") }
+    let filter = try request.filter.map { try columns.filter($0, option: "--where") }
+    let isLog = logarithmic(request, x: x.label, y: y.label)
+    var points: [(group: String, x: Double, y: Double)] = []
+    var leftOut: [Int] = []
+    for number in table.rows.indices {
+      var row = RowValues(columns, row: number)
+      if let filter, try !row.passes(filter) { continue }
+      guard let across = try row.value(of: x.expression), let up = try row.value(of: y.expression),
+        across.isFinite, up.isFinite, across > 0 || !isLog.x, up > 0 || !isLog.y
+      else {
+        leftOut.append(row.line)
+        continue
+      }
+      let group = try by.map { try row.text(of: $0.expression) } ?? y.label
+      points.append((group, across, up))
+    }
+    guard !points.isEmpty else {
+      throw UsageError(
+        "\(table.file): no row has a \(isLog.x ? "positive " : "")\(shown(x.label)) and a "
+          + "\(isLog.y ? "positive " : "")\(shown(y.label)) to draw"
+      )
+    }
+    if !leftOut.isEmpty {
+      let list = leftOut.prefix(5).map(String.init).joined(separator: ", ") + (leftOut.count > 5 ? ", …" : "")
+      note(
+        "\(leftOut.count) row(s) with an empty cell\(isLog.x || isLog.y ? " or a value that is not positive" : "") left out: line \(list)"
+      )
+    }
+    let curves = points.grouped(by: \.group).enumerated().map { style, points in
+      let group = points.key
+      let sorted = points.elements.map { ($0.x, $0.y) }.sorted { $0.0 < $1.0 }
+      let drawn = sorted.map { Figure.Point(x: $0.0, y: $0.1) }
+      guard request.fits, isLog.x, isLog.y else {
+        return Figure.Curve(label: escaped(group), points: drawn, style: style)
+      }
+      let growth = Growth(sorted)
+      return Figure.Curve(
+        label: MeasurementPlot.legend(group, growth, variable: x.label), points: drawn,
+        law: MeasurementPlot.law(growth, over: drawn), style: style)
+    }
+    let panel = Figure.Panel(
+      x: axis(x.label, isLog: isLog.x), y: axis(y.label, isLog: isLog.y), curves: curves)
+    return Figure(title: request.title, panels: [panel])
+  }
+
+  /// A loss over the course of a training falls fast, then slowly: on logarithmic axes the end, which counts, is a sliver.
+  private static func logarithmic(_ request: Request, x: String, y: String) -> (x: Bool, y: Bool) {
+    if let asked = request.logarithmic {
+      return (asked == .x || asked == .both, asked == .y || asked == .both)
+    }
+    let course = ["step", "steps", "iteration", "epoch", "tokens", "seconds"]
+    let isCurve = course.contains(x.lowercased()) && y.lowercased().contains("loss")
+    return (!isCurve, !isCurve)
+  }
+
+  /// The name of a file for a column or formula: signs that lead to other folders, or hide the file, become `_`.
+  public static func fileName(of text: String) -> String {
+    let name = text.trimmed.prefix(80).map { c in
+      c.isLetter || c.isNumber || "._- +=,()".contains(c) ? String(c) : "_"
+    }.joined()
+    return name.first == "." || name.first == "-" ? "_" + name.dropFirst() : name
+  }
+
+  /// A column as an axis. Units are in the names of columns; they are said once, at the numbers or in the label.
+  private static func axis(_ column: String, isLog: Bool) -> Figure.Axis {
+    let words = column.replacing("_", with: " ")
+    if isLog {
+      if column.contains("seconds") {
+        return .init(words.replacing("seconds", with: "time").trimmed, .seconds)
+      }
+      if column.hasSuffix("_bytes") { return .init(String(words.dropLast(6)), .bytes) }
+      if column.hasSuffix("length") || column == "n" { return .init("\(words) (tokens)", .length) }
+    }
+    let units = [("_bytes", "bytes"), ("seconds", "s"), ("gflops", "GFLOP/s"), ("length", "tokens")]
+    guard let (name, unit) = units.first(where: { column.hasSuffix($0.0) }) else {
+      return .init(words, isLog ? .log : .linear)
+    }
+    let rest = String(column.dropLast(name.count)).replacing("_", with: " ").trimmed
+    let plain = ["seconds": "time", "gflops": "speed", "length": "\(rest) length".trimmed][name] ?? rest
+    let quantity = name == "length" || rest.isEmpty ? plain : "\(rest)\(name == "_bytes" ? "" : " " + plain)"
+    return .init("\(quantity) (\(unit))", isLog ? .log : .linear)
+  }
+}

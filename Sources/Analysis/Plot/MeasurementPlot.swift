@@ -1,0 +1,91 @@
+import Basics
+import Figures
+import Foundation
+import ScalingLaws
+
+/// Figures of measurements.
+public enum MeasurementPlot {
+  /// Draws a metric over the length, a panel a pass and shape.
+  /// - Returns: the files written.
+  /// - Throws: `UsageError`.
+  public static func draw(
+    _ comparison: Comparison, _ metric: Metric, to file: String, title: String? = nil, fits: Bool = true
+  ) async throws -> [String] {
+    var figure = figure(comparison, metric, title: title)
+    if !fits {
+      for panel in figure.panels.indices {
+        for curve in figure.panels[panel].curves.indices { figure.panels[panel].curves[curve].law = [] }
+      }
+    }
+    return try await Gnuplot.draw(figure, to: file)
+  }
+
+  /// The figure of a metric.
+  package static func figure(_ comparison: Comparison, _ metric: Metric, title: String? = nil) -> Figure {
+    let labels = comparison.parts.flatMap { $0.panel.series.map(\.label) }
+    var styles: [String: Int] = [:]
+    for label in labels where styles[label] == nil { styles[label] = styles.count }
+    let axes = Set(comparison.parts.map(\.panel.axis.axis))
+    let across = Figure.Axis(axes.count == 1 ? axes.first ?? "" : "length n (tokens)", .length)
+    let upwards = Figure.Axis(metric.quantity, metric.scale)
+    let panels = comparison.parts.map { part in
+      Figure.Panel(
+        title: part.panel.title, x: across, y: upwards,
+        curves: part.lines.compactMap { curve($0, part, metric, style: styles[$0.series.label] ?? 0) },
+        guide: metric == .speedup ? 1 : nil)
+    }
+    return Figure(title: title ?? "", panels: panels)
+  }
+
+  private static func curve(
+    _ line: Comparison.Line, _ part: Comparison.Part, _ metric: Metric, style: Int
+  ) -> Figure.Curve? {
+    let series = line.series
+    let points = series.rows.compactMap { row -> Figure.Point? in
+      guard let length = series.axis.length(of: row), length > 0 else { return nil }
+      let base = line.baselineSeconds(at: length)
+      guard let y = metric.value(row, baselineSeconds: base), y > 0, y.isFinite else { return nil }
+      let hasSpread = metric == .time
+      return Figure.Point(
+        x: Double(length), y: y, low: hasSpread ? row.secondsP20 : nil, high: hasSpread ? row.secondsP80 : nil
+      )
+    }
+    guard !points.isEmpty else { return nil }
+    guard metric.isScaling else {
+      return Figure.Curve(label: escaped(series.label), points: points, style: style)
+    }
+    let growth = metric == .time ? line.time : series.growth(metric)
+    let shown = metric == .memory ? line.memory : growth
+    return Figure.Curve(
+      label: legend(series.label, shown), points: points, law: law(growth, over: points), style: style)
+  }
+
+  /// `full  ∝ n^{1.98 ± 0.03}`.
+  static func legend(_ label: String, _ growth: Growth, variable: String = "n") -> String {
+    guard let exponent = growth.exponent else { return escaped(label) }
+    var spread = ""
+    if let low = exponent.low, let high = exponent.high, high > low {
+      spread = " ± \(Growth.decimals(max(high - exponent.value, exponent.value - low)))"
+    }
+    return "\(escaped(label)):  \(escaped(variable))^{\(Growth.decimals(exponent.value))\(spread)}"
+  }
+
+  /// The law sampled evenly in the logarithm, with the band of the curve.
+  static func law(_ growth: Growth, over points: [Figure.Point]) -> [Figure.Point] {
+    guard let low = points.map(\.x).min(), let high = points.map(\.x).max(), low > 0 else { return [] }
+    guard let fit = growth.fit else {
+      guard growth.exponent != nil, let y = points.first?.y else { return [] }
+      return [
+        Figure.Point(x: low, y: y, low: nil, high: nil), Figure.Point(x: high, y: y, low: nil, high: nil),
+      ]
+    }
+    let steps = 60
+    return (0...steps).map { step in
+      let x = low * pow(high / low, Double(step) / Double(steps))
+      let prediction = fit.predict(at: [x])
+      return Figure.Point(
+        x: x, y: prediction.value, low: prediction.curveLow.flatMap { $0 > 0 ? $0 : nil },
+        high: prediction.curveHigh)
+    }
+  }
+}

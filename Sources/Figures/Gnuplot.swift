@@ -1,0 +1,121 @@
+import Processes
+import Basics
+import Foundation
+import Subprocess
+
+/// Draws figures with the program gnuplot.
+///
+/// gnuplot works in a private folder on files with names of ours, and what it drew is moved to its place: it takes a
+/// file's name that begins with `|` or `<` for a command, so it never sees a name that a user gave.
+public enum Gnuplot {
+  /// What to do when it is missing.
+  public static let advice =
+    "gnuplot is not installed: apt-get install gnuplot-nox (Debian, Ubuntu) or brew install gnuplot"
+
+  /// Makes a script of the names of picture and data, as the script is to call them.
+  typealias Script = (_ output: String, _ data: String, Figure.Canvas) -> String
+
+  /// The files that drawing a picture writes: the picture, its script, its data.
+  public static func files(of picture: String) -> [String] {
+    [picture, picture + ".gp", picture + ".dat"]
+  }
+
+  /// Draws a figure to a file, and keeps script and data beside it: `x.svg.gp`, `x.svg.dat`.
+  /// - Returns: the files written.
+  /// - Throws: `UsageError` for another extension than svg, png or pdf, a missing gnuplot, or a file that cannot be
+  ///   written.
+  public static func draw(_ figure: Figure, to file: String) async throws -> [String] {
+    try checkExtension(of: file)
+    try checkContent(figure)
+    return try await draw(to: file, data: figure.data) { output, data, canvas in
+      figure.script(output: output, dataFile: data, canvas: canvas)
+    }
+  }
+
+  /// What a file is drawn on, by its extension.
+  /// - Throws: `UsageError`.
+  @discardableResult
+  static func canvas(of file: String) throws(UsageError) -> Figure.Canvas {
+    guard let canvas = Figure.Canvas(file: file) else {
+      throw UsageError("--plot \(file): the extension must be svg, png or pdf")
+    }
+    return canvas
+  }
+
+  /// Refuses a file name that no picture can have, before any work is done for it.
+  /// - Throws: `UsageError`.
+  public static func checkExtension(of file: String) throws(UsageError) { try canvas(of: file) }
+
+  /// Draws what a script says, and keeps script and data beside the picture; the kept script draws it again.
+  static func draw(to file: String, data: String, script: Script) async throws -> [String] {
+    let canvas = try canvas(of: file)
+    let picture = try await picture(data: data, canvas: canvas, script: script)
+    do throws(FileFailure) { try Folder.create(of: file) } catch { throw UsageError(error.description) }
+    // With a folder before it no name is a pipe to a command (`|…`, `<…`), also when the user draws again.
+    let name = "./" + URL(fileURLWithPath: file).lastPathComponent
+    let files = files(of: file)
+    try write(picture, to: files[0])
+    try write(Array(script(name, name + ".dat", canvas).utf8), to: files[1])
+    try write(Array(data.utf8), to: files[2])
+    return files
+  }
+
+  /// The figure as an SVG without background, for a page of its own colours; `nil` when gnuplot is missing.
+  package static func inlineSVG(_ figure: Figure) async throws -> String? {
+    try checkContent(figure)
+    do {
+      let bytes = try await picture(data: figure.data, canvas: .svg(isTransparent: true)) {
+        figure.script(output: $0, dataFile: $1, canvas: $2)
+      }
+      return String(decoding: bytes, as: UTF8.self)
+    } catch let error as UsageError where error.description == advice {
+      return nil
+    }
+  }
+
+  /// The line that says how a kept script is used, in a shell that reads it literally.
+  static func advice(of output: String) -> String {
+    "# To draw it again, in this folder: gnuplot \(shellQuoted(oneLine(output) + ".gp"))"
+  }
+
+  private static func checkContent(_ figure: Figure) throws(UsageError) {
+    guard !figure.panels.isEmpty else {
+      throw UsageError("plot: there is no point to draw")
+    }
+  }
+
+  /// What gnuplot draws.
+  private static func picture(data: String, canvas: Figure.Canvas, script: Script) async throws -> [UInt8] {
+    let folder: TemporaryFolder
+    do { folder = try TemporaryFolder() } catch { throw UsageError(error.description) }
+    defer { withExtendedLifetime(folder) {} }
+    try write(Array(data.utf8), to: folder.path + "/figure.dat")
+    try write(Array(script("./picture", "./figure.dat", canvas).utf8), to: folder.path + "/figure.gp")
+    try await run(in: folder.path)
+    guard let picture = FileManager.default.contents(atPath: folder.path + "/picture"), !picture.isEmpty
+    else {
+      throw UsageError("gnuplot drew nothing")
+    }
+    return Array(picture)
+  }
+
+  private static func write(_ bytes: [UInt8], to file: String) throws(UsageError) {
+    do { try AtomicFile.write(bytes, to: file) } catch { throw UsageError(error.description) }
+  }
+
+  private static func run(in folder: String) async throws {
+    let result: ChildProcess.Outcome<Bool>
+    do {
+      // The user's own start-up files are not read: they could change every figure.
+      result = try await ChildProcess.run(.name("gnuplot"), ["-d", "./figure.gp"], in: folder)
+    } catch let error as SubprocessError where error.code == .executableNotFound {
+      throw UsageError(advice)
+    } catch {
+      throw UsageError("gnuplot cannot be run: \(ChildProcess.reason(error))")
+    }
+    guard result.status == .exited(0) else {
+      let line = result.errors.split(whereSeparator: \.isNewline).last.map(String.init) ?? "no message"
+      throw UsageError("gnuplot could not draw the figure: \(shown(line.trimmed, limit: 400))")
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import Analysis
+import Figures
+import Records
+import Basics
+import Foundation
+
+extension Report {
+  /// What the numbers say, in sentences.
+  func findings() -> [String] {
+    comparison.parts.flatMap { part -> [String] in
+      guard let length = part.length, let base = part.baseline, let reference = base.row(at: length),
+        let seconds = reference.secondsMedian
+      else { return [] }
+      var sentences: [String] = []
+      let others = part.panel.series.filter { $0.label != base.label }
+      let faster = others.compactMap { series -> (Panel.Series, MeasurementRow, Double)? in
+        guard let row = series.row(at: length), let mine = row.secondsMedian else { return nil }
+        return (series, row, seconds / mine)
+      }.sorted { $0.2 > $1.2 }
+      if let (series, row, ratio) = faster.first, ratio > 1 {
+        sentences.append(
+          "\(part.panel.title), n = \(length): the fastest is \(series.label), \(Quantity.significant(ratio, 3)) times as fast as \(base.label)"
+            + (row.errorRel.map { ", with a relative error of \(Quantity.significant($0, 2))" } ?? "") + ".")
+      }
+      let close = faster.filter { ($0.1.errorRel ?? 1) < 0.99 && $0.2 > 1 && ($0.1.errorRel ?? 1) > 1e-3 }
+        .min { ($0.1.errorRel ?? 1) < ($1.1.errorRel ?? 1) }
+      if let (series, row, ratio) = close, series.label != faster.first?.0.label {
+        sentences.append(
+          "\(part.panel.title): of the faster ones \(series.label) comes closest to \(base.label): error \(Quantity.significant(row.errorRel ?? 0, 2)), \(Quantity.significant(ratio, 3)) times as fast."
+        )
+      }
+      let large = others.compactMap { series -> (Panel.Series, Double)? in
+        guard let mine = series.row(at: length)?.memoryBytes, let theirs = reference.memoryBytes else {
+          return nil
+        }
+        return (series, Double(mine) / Double(theirs))
+      }.max { $0.1 < $1.1 }
+      if let (series, ratio) = large, ratio > 1.5,
+        let line = part.lines.first(where: { $0.series.label == series.label })
+      {
+        sentences.append(
+          "\(part.panel.title): \(series.label) needs \(Quantity.significant(ratio, 3)) times the memory of \(base.label)"
+            + (line.memory.exponent.map { "; its memory grows as n^\(Growth.decimals($0.value))" } ?? "")
+            + ".")
+      }
+      return sentences
+    }
+  }
+
+  func tables() -> String {
+    var text = comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
+    for part in comparison.parts {
+      text += "<h2>\(html(part.panel.title))</h2>\n"
+      if let length = part.length {
+        text += HTML.table(
+          Comparison.sideHeader, Comparison.sideCells(part, at: length),
+          caption:
+            "n = \(length). Spread: half of the 20th to 80th percentile. Memory: the ledger's peak; process: its own high-water mark; error and speed-up: against \(part.baseline?.label ?? "full")."
+        )
+      }
+      if part.panel.lengths.count > 1 {
+        let rows = part.panel.series.map { series in
+          [series.label] + part.panel.lengths.map { Metric.time.describe(series.row(at: $0)?.secondsMedian) }
+        }
+        text += HTML.table(["median time"] + part.panel.lengths.map { "n = \($0)" }, rows)
+      }
+    }
+    return text
+  }
+
+  func laws() -> String {
+    var text =
+      "<h2>Laws</h2>\n<p>Fits of a·n^b + c with relative errors; b with its 95 % interval. A crossover is where the"
+      + " fitted curves of a variant and of \(html(comparison.baselineName)) meet, with the interval in which they cannot be told apart.</p>\n"
+    for part in comparison.parts where part.panel.lengths.count > 1 {
+      let rows = part.lines.map { [$0.series.label, $0.time.text, $0.memory.text, $0.crossover.text] }
+      text += HTML.table(
+        ["variant", "time ∝ n^b", "memory ∝ n^b", "against \(comparison.baselineName)"], rows,
+        caption: part.panel.title)
+    }
+    return text
+  }
+
+  func failures() -> String {
+    let failed = comparison.parts.flatMap { $0.panel.failures }
+    guard !failed.isEmpty else { return "" }
+    let names = CellNames(rows)
+    let lines = failed.map { [names[$0], $0["status"], $0.reason] }
+    return "<h2>Not measured</h2>\n" + HTML.table(["cell", "status", "reason"], lines)
+  }
+
+  func allRows() -> String {
+    let kept = ["variant", "configuration", "pass", "query_length", "key_length", "status"]
+    let hidden = ["reason", "cell_id", "started_at", "preset"]
+    // What tells rows apart is shown, and what was found; what is the same everywhere is said above.
+    let columns = MeasurementRow.schema.filter { field in
+      if kept.contains(field.name) { return true }
+      if hidden.contains(field.name) { return false }
+      let values = Set(rows.map(field.text))
+      return field.role.isIdentity ? values.count > 1 : values != [""]
+    }
+    let all = rows.map { row in columns.map { Self.cell($0.get(row)) } }
+    return HTML.folded("All \(rows.count) rows", HTML.table(columns.map(\.name), all))
+  }
+
+  private static func cell(_ value: JSONValue) -> String {
+    switch value {
+    case .double(let number): Quantity.significant(number, 4)
+    case .string(let text): text
+    case .null: ""
+    default: value.compact
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import Records
+import AttentionCore
+import Basics
+import Foundation
+
+/// Finds presets by name: in `Experiments/` of the working folder, of the folders above it, and of those above the
+/// program.
+public enum PresetFinder {
+  /// The file of a preset.
+  /// - Parameter name: a path that ends in .yaml or .yml, or a name.
+  /// - Throws: `UsageError` with the nearest name that exists.
+  public static func file(_ name: String) throws(UsageError) -> String {
+    if name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
+      guard FileManager.default.fileExists(atPath: name) else {
+        throw UsageError("\(shown(name, limit: 400)): no such file")
+      }
+      return name
+    }
+    let all = files()
+    if let found = all.first(where: { self.name(of: $0) == name }) { return found }
+    let names = all.map(self.name(of:))
+    let known =
+      names.isEmpty ? "no Experiments folder was found" : "it takes one of \(choices(names, near: name))"
+    throw UsageError("there is no preset \(shown(name)); \(known), or the path of a .yaml file")
+  }
+
+  /// The files of all presets, by name.
+  public static func files() -> [String] {
+    var found: [String: String] = [:]
+    for folder in folders() {
+      let entries = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      for entry in entries where entry.hasSuffix(".yaml") || entry.hasSuffix(".yml") {
+        let path = folder + "/" + entry
+        if found[name(of: path)] == nil { found[name(of: path)] = path }
+      }
+    }
+    return found.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  /// The name of the preset in a file.
+  public static func name(of file: String) -> String {
+    URL(fileURLWithPath: file).deletingPathExtension().lastPathComponent
+  }
+
+  /// The title in a preset's file; empty when it has none or cannot be read.
+  public static func title(of file: String) -> String {
+    guard let text = try? InputFile.text(file),
+      let node = try? PresetNode.parse(text, place: { "\(file):\($0)" })
+    else { return "" }
+    return node["title"]?.text ?? ""
+  }
+
+  private static func folders() -> [String] {
+    let working = FileManager.default.currentDirectoryPath
+    var folders: [String] = []
+    for start in [working, Bundle.main.executablePath ?? ""] where !start.isEmpty {
+      var url = URL(fileURLWithPath: start).standardizedFileURL.resolvingSymlinksInPath()
+      while true {
+        let folder = url.appendingPathComponent("Experiments").path
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue,
+          !folders.contains(folder)
+        {
+          folders.append(folder)
+        }
+        if url.path == "/" { break }
+        url.deleteLastPathComponent()
+      }
+    }
+    // Shown as the user would type it.
+    return folders.map { $0.hasPrefix(working + "/") ? String($0.dropFirst(working.count + 1)) : $0 }
+  }
+}

@@ -1,0 +1,39 @@
+import Records
+import Basics
+import Foundation
+
+/// What a folder may hold for whoever writes into it: results of two kinds do not mix.
+extension RunFolder {
+  /// Where `attnlab train` keeps what it goes on from.
+  public static let checkpoint = "checkpoint.safetensors"
+
+  /// Refuses a folder with results that a preset cannot have made.
+  /// - Throws: `UsageError`.
+  package func check(for preset: Preset) throws(UsageError) {
+    let own = preset.kinds.types.filter { kind in preset.experiments.contains { $0.kind.id == kind.id } }
+    for kind in preset.kinds.types where !own.contains(where: { $0.id == kind.id }) {
+      let file = path + "/" + kind.table
+      guard hasContent(file) else { continue }
+      let others = own.map { $0.results }.joined(separator: " and ")
+      throw UsageError(
+        "\(file): \(kind.results) of another run; \(preset.file) has \(others) only; \(Self.remedy)")
+    }
+    if hasContent(path + "/" + Self.checkpoint) {
+      throw UsageError("\(path): it holds a training of attnlab train; \(Self.remedy)")
+    }
+  }
+
+  /// Refuses a folder in which `attnlab run` keeps its results.
+  /// - Throws: `UsageError`.
+  public func checkForOneTraining() throws(UsageError) {
+    let preset = try EnvironmentRecord.read(self)?["preset"].stringValue
+    guard preset != nil || hasContent(measurements) else { return }
+    throw UsageError(
+      "\(path): it holds results of attnlab run\(preset.map { " \($0)" } ?? ""); --checkpoint writes elsewhere"
+    )
+  }
+
+  private func hasContent(_ file: String) -> Bool {
+    FileManager.default.contents(atPath: file)?.isEmpty == false
+  }
+}

@@ -1,0 +1,82 @@
+import Basics
+import Foundation
+import Tensors
+
+/// The folder of a run, held by one process at a time.
+public final class RunFolder: Sendable {
+  /// The path.
+  public let path: String
+  private let lock: Int32
+
+  /// `measurements.csv` in the folder.
+  public var measurements: String { path + "/measurements.csv" }
+  /// `runs.csv` in the folder.
+  public var runs: String { path + "/runs.csv" }
+  /// `curves.csv` in the folder.
+  public var curves: String { path + "/curves.csv" }
+  /// The files that a run writes under names of its own choice.
+  public static let resultFiles = [
+    "measurements.csv", "runs.csv", "curves.csv", "environment.json", "report.html", "trainings.html",
+  ]
+  /// What helps when the results in a folder are another run's.
+  package static let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"
+  /// `environment.json` in the folder.
+  public var environment: String { path + "/environment.json" }
+
+  /// Creates the folder when needed and takes hold of it.
+  /// - Parameter flag: how the user chooses another one.
+  /// - Throws: `UsageError` when it cannot be created or another run holds it.
+  public init(_ path: String, flag: String = "--out") throws(UsageError) {
+    self.path = path
+    do throws(FileFailure) { try Folder.create(path) } catch { throw UsageError(error.description) }
+    // The lock lives with the open file: the system drops it when this process ends, however it ends; and a cell's
+    // process does not inherit it.
+    let file = path + "/.lock"
+    lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    guard lock >= 0 else { throw UsageError("\(file): \(String(cString: strerror(errno)))") }
+    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+      close(lock)
+      throw UsageError("\(path): another run is writing here; wait for it, or choose a folder with \(flag)")
+    }
+    removeHalfWrittenFiles()
+  }
+
+  /// What `AtomicFile` was writing when an earlier run was killed is of no use.
+  private func removeHalfWrittenFiles() {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    for name in names where AtomicFile.isAbandoned(name) {
+      try? FileManager.default.removeItem(atPath: path + "/" + name)
+    }
+  }
+
+  deinit {
+    if lock >= 0 { close(lock) }
+  }
+
+  /// Keeps the results of an earlier run under another name: `<path>.1`, `<path>.2`, ….
+  /// - Returns: the new name, or `nil` when there was nothing to keep.
+  /// - Throws: `UsageError` when the folder is in use or cannot be renamed.
+  public static func setAside(_ path: String, flag: String = "--out") throws(UsageError) -> String? {
+    let results = ["measurements.csv", "runs.csv", "curves.csv"]
+    guard results.contains(where: { FileManager.default.fileExists(atPath: path + "/" + $0) }) else {
+      return nil
+    }
+    // Taking hold of it first: a folder that a run is writing to is not moved.
+    let held = try RunFolder(path, flag: flag)
+    defer { withExtendedLifetime(held) {} }
+    var number = 1
+    while FileManager.default.fileExists(atPath: "\(path).\(number)") { number += 1 }
+    do throws(FileFailure) {
+      try Folder.rename(path, to: "\(path).\(number)")
+    } catch {
+      throw UsageError(error.description)
+    }
+    return "\(path).\(number)"
+  }
+
+  /// Replaces a file in one step, so that nobody ever reads half of it.
+  /// - Throws: `UsageError` when it cannot be written.
+  public static func replace(_ file: String, with text: String) throws(UsageError) {
+    do { try AtomicFile.write(Array(text.utf8), to: file) } catch { throw UsageError(error.description) }
+  }
+}

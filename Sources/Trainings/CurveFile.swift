@@ -1,0 +1,27 @@
+import Basics
+import Records
+import Foundation
+import Settings
+
+/// `curves.csv`, rid of what a killed training leaves in it.
+public enum CurveFile {
+  /// Removes a torn last line and the points of a training after a step: it goes on from there and makes them again.
+  /// - Parameter isAlone: the file is this training's own; points under another id are its too, from when it was to have
+  ///   fewer steps.
+  /// - Throws: `UsageError` when the file cannot be read or written.
+  public static func cut(
+    _ file: String, after step: Int, of id: String, isAlone: Bool = false
+  ) throws(UsageError) {
+    guard FileManager.default.fileExists(atPath: file) else { return }
+    _ = try RowWriter.repair(file)
+    guard FileManager.default.contents(atPath: file)?.isEmpty == false else { return }
+    let table = try CSVTable(contentsOf: file)
+    let training = try table.index(of: "run_id"), at = try table.index(of: "step")
+    var kept = table.rows.filter { row in
+      (!isAlone && row[training] != id) || (CoreScalar(row[at]).whole ?? 0) <= step
+    }
+    if isAlone { for row in kept.indices { kept[row][training] = id } }
+    guard kept != table.rows else { return }
+    try RunFolder.replace(file, with: ([table.header] + kept).map(CSVTable.line).joined())
+  }
+}

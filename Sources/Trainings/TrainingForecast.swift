@@ -1,0 +1,95 @@
+import AttentionCore
+import Basics
+import Foundation
+import Tensors
+import Models
+
+/// What trainings will cost, before they are run: a few steps of each are timed.
+public struct TrainingForecast {
+  /// One training's prediction.
+  public struct Line: Sendable {
+    /// The training.
+    public let job: TrainingJob
+    /// Trainable parameters.
+    public let parameters: Int
+    /// Optimiser steps.
+    public let steps: Int
+    /// Counted operations of all steps.
+    public let operations: Double
+    /// Seconds of all steps and evaluations, by those that were timed.
+    public let seconds: Double
+    /// Bytes of weights, gradients and the optimiser's moments, and of one layer's attention.
+    public let bytes: Double
+  }
+
+  /// All trainings.
+  public let lines: [Line]
+
+  /// Builds every model, times a few of its steps, and keeps nothing of them.
+  /// - Throws: `ConfigurationError`; what tasks and attention throw.
+  public init(_ jobs: [TrainingJob], catalog: Catalog) throws {
+    lines = try jobs.map { job in
+      let threads = job.threads ?? Parallel.processorCount
+      let run = try TrainingRun(job, catalog: catalog, threads: threads)
+      let (trainer, clock) = (run.trainer, ContinuousClock())
+      let configuration = trainer.configuration
+      // The first step makes buffers and plans.
+      _ = try trainer.advance()
+      var done = 0.0, spent = 0.0
+      while spent < 0.05, done < 20, !trainer.isFinished {
+        let start = clock.now
+        guard try trainer.advance().evaluation == nil else { break }
+        spent += (clock.now - start).seconds
+        done += 1
+      }
+      let start = clock.now
+      _ = try trainer.evaluate(.validation, batches: 1)
+      let batch = (clock.now - start).seconds
+      let step = done > 0 ? spent / done : 3 * batch
+      let every = configuration.evaluateEvery
+      let evaluations = 2 + (every > 0 ? (configuration.steps - 1) / every : 0)
+      let extra = job.evaluations.reduce(0) { $0 + $1.batches }
+      return Line(
+        job: job, parameters: trainer.model.parameterCount, steps: configuration.steps,
+        operations: run.operations,
+        seconds: step * Double(configuration.steps)
+          + batch * (Double(evaluations) * Double(configuration.evaluationBatches) + Double(extra)),
+        bytes: 16 * Double(trainer.model.parameterCount) + run.attentionBytes)
+    }
+  }
+
+  /// A line a training, and the sum.
+  public var text: String {
+    var table = TextTable(["training", "parameters", "steps", "operations", "time", "memory", ""])
+    for line in lines {
+      table.add([
+        TrainingRunner.label(line.job, among: lines.map(\.job)), "\(line.parameters)", "\(line.steps)",
+        Quantity.significant(line.operations, 3), "~" + Quantity.describe(seconds: line.seconds),
+        Quantity.describe(bytes: line.bytes), line.job.isHeldOut ? "held out" : "",
+      ])
+    }
+    let operations = lines.reduce(0) { $0 + $1.operations }
+    return table.text
+      + "\n\(lines.count) trainings, \(Quantity.significant(operations, 3)) operations, about "
+      + "\(Quantity.describe(seconds: lines.reduce(0) { $0 + $1.seconds })) (a few steps of each were timed; memory: "
+      + "weights, gradients, moments, one layer's attention)"
+  }
+
+  /// The same as JSON.
+  public var json: JSONValue {
+    .object([
+      "trainings": .array(
+        lines.map {
+          .object([
+            "run_id": .string($0.job.id), "experiment": .string($0.job.experiment),
+            "task": .string($0.job.task),
+            "label": .string(TrainingRunner.label($0.job, among: lines.map(\.job))),
+            "held_out": .bool($0.job.isHeldOut), "parameters": .int($0.parameters), "steps": .int($0.steps),
+            "operations": .double($0.operations), "predicted_seconds": .double($0.seconds),
+            "predicted_bytes": .double($0.bytes),
+          ])
+        }),
+      "seconds": .double(lines.reduce(0) { $0 + $1.seconds }),
+    ])
+  }
+}

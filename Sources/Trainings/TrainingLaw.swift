@@ -1,0 +1,156 @@
+import Records
+import Basics
+import Foundation
+import ScalingLaws
+
+/// A scaling law fitted to the trainings of a `runs.csv`: L(N), L(D), L(C) or L(N, D).
+///
+/// Which laws there are follows from the design: five sizes at one number of tokens allow L(N), five numbers of tokens
+/// at one size L(D), five budgets L(C) of the best size at each, sizes and tokens that both vary L(N, D). The loss is
+/// that of the test split; where the source's own law is known, what that law scores on the same examples, less the
+/// entropy rate, is taken off: it is the luck of the sample, shared by all rows, and not the model's.
+public struct TrainingLaw: Sendable {
+  /// What varies.
+  public enum Kind: String, Sendable {
+    /// Loss over parameters at one number of tokens.
+    case parameters = "L(N)"
+    /// Loss over tokens at one size.
+    case data = "L(D)"
+    /// The best loss over training operations.
+    case compute = "L(C)"
+    /// Loss over parameters and tokens.
+    case joint = "L(N, D)"
+
+    /// The variables: columns, and their values in a row.
+    var variables: [(column: String, value: @Sendable (TrainingRow) -> Double?)] {
+      switch self {
+      case .parameters: [("parameters", { $0.parameters.map { Double($0) } })]
+      case .data: [("tokens", { $0.tokens.map { Double($0) } })]
+      case .compute: [("compute_flops", { $0.computeFlops })]
+      case .joint: Kind.parameters.variables + Kind.data.variables
+      }
+    }
+    var columns: [String] { variables.map(\.column) }
+    var form: any ScalingForm { self == .joint ? Chinchilla() : PowerLawOffset(decays: true) }
+    /// The parameter that is the irreducible loss.
+    var floor: String { self == .joint ? "E" : "c" }
+  }
+
+  /// What varies.
+  public let kind: Kind
+  /// The experiment and attention that it is about, where there are several.
+  public let series: String
+  /// What is held: `D = 819200 tokens`.
+  public let condition: String
+  /// The rows in the fit.
+  public let rows: [TrainingRow]
+  /// The fit, or why there is none.
+  public let fit: Result<Fit, FitError>
+  /// The rows as `attnlab fit --where` names them.
+  let filter: String
+
+  /// The source's entropy rate, where it is known.
+  public var entropyRate: Double? { rows.first?.entropyRate }
+
+  /// The response: the test loss, without the luck of the sample where that is known.
+  static func response(_ row: TrainingRow) -> Double? {
+    guard let loss = row.testLoss else { return nil }
+    guard let rate = row.entropyRate, let optimum = row.optimalLoss else { return loss }
+    return loss - optimum + rate
+  }
+
+  /// The response as `attnlab fit --y` takes it.
+  var responseText: String {
+    rows.allSatisfy { $0.optimalLoss != nil }
+      ? "test_loss - optimal_loss + entropy_rate" : "test_loss"
+  }
+
+  /// The command that fits the same law to the same rows.
+  public func command(file: String) -> String {
+    "attnlab fit \(file) --x \(kind.columns.joined(separator: ",")) --y '\(responseText)'"
+      + " --form \(kind.form.name) --where \"\(filter)\""
+  }
+
+  init(_ kind: Kind, series: String, condition: String, rows: [TrainingRow], filter: String) {
+    (self.kind, self.series, self.condition, self.rows, self.filter) = (kind, series, condition, rows, filter)
+    do throws(FitError) {
+      let data = try FitData(
+        columns: kind.variables.map { column, value in (column, rows.map { value($0) ?? .nan }) },
+        response: rows.map { Self.response($0) ?? .nan })
+      fit = .success(try Fitter(kind.form).fit(data))
+    } catch {
+      fit = .failure(error)
+    }
+  }
+
+  /// All laws that the rows allow.
+  public static func all(in rows: [TrainingRow]) -> [TrainingLaw] {
+    let usable = rows.filter { $0.isTraining && !$0.isHeldOut && $0.status == .ok }
+    let series = grouped(usable) {
+      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine].joined(separator: "\u{1F}")
+    }
+    let machines = Set(usable.map(\.machine)), experiments = Set(usable.map(\.experiment))
+    return series.flatMap { rows in
+      var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
+      var name = ""
+      if series.count > 1 {
+        let (experiment, attention, machine) = (rows[0].experiment, rows[0].attention, rows[0].machine)
+        filter += " && attention == '\(attention)'"
+        if experiments.count > 1 { filter += " && experiment == '\(experiment)'" }
+        if machines.count > 1 { filter += " && machine == '\(machine)'" }
+        name = [experiment, attention, machines.count > 1 ? machine : ""].filter { !$0.isEmpty }
+          .joined(separator: ": ")
+      }
+      return laws(of: rows, name, filter)
+    }
+  }
+
+  private static func laws(of rows: [TrainingRow], _ name: String, _ filter: String) -> [TrainingLaw] {
+    let byTokens = grouped(rows) { $0["tokens"] }
+    let bySize = grouped(rows) { $0["parameters"] }
+    var laws: [TrainingLaw] = []
+    let budgets = grouped(rows.filter { $0.computeBudget != nil }) { $0["compute_budget"] }
+    if budgets.count >= 5, bySize.count > 1 {
+      let best = budgets.flatMap(bestSize)
+      let names = best.map { "run_id == '\($0.runID)'" }.joined(separator: " || ")
+      laws.append(
+        TrainingLaw(
+          .compute, series: name, condition: "best size at each of \(budgets.count) budgets", rows: best,
+          filter: "evaluation == 'test' && (\(names))"))
+    }
+    // A slice of a joint design has the floor of its one size or one number of tokens: the joint law says it better.
+    if byTokens.count >= 3, bySize.count >= 3, rows.count >= 8 {
+      laws.append(
+        TrainingLaw(
+          .joint, series: name, condition: "all \(rows.count) trainings", rows: rows, filter: filter))
+      return laws
+    }
+    for own in byTokens where Set(own.map(\.parameters)).count >= 5 {
+      let tokens = own[0]["tokens"]
+      laws.append(
+        TrainingLaw(
+          .parameters, series: name, condition: "D = \(count(tokens)) tokens", rows: own,
+          filter: filter + (byTokens.count > 1 ? " && tokens == \(tokens)" : "")))
+    }
+    for own in bySize where Set(own.map(\.tokens)).count >= 5 {
+      let size = own[0]["parameters"]
+      laws.append(
+        TrainingLaw(
+          .data, series: name, condition: "N = \(count(size)) parameters", rows: own,
+          filter: filter + (bySize.count > 1 ? " && parameters == \(size)" : "")))
+    }
+    return laws
+  }
+
+  /// The trainings of the size whose mean loss over seeds is lowest.
+  private static func bestSize(_ rows: [TrainingRow]) -> [TrainingRow] {
+    func mean(_ rows: [TrainingRow]) -> Double {
+      rows.reduce(0) { $0 + (response($1) ?? .infinity) } / Double(rows.count)
+    }
+    return grouped(rows) { $0["parameters"] }.min { mean($0) < mean($1) } ?? []
+  }
+
+  private static func count(_ text: String) -> String {
+    Double(text).map { $0 < 1e6 ? Quantity.whole($0) : Quantity.significant($0, 3) } ?? text
+  }
+}

@@ -1,0 +1,144 @@
+import Basics
+import Figures
+import Records
+import Foundation
+import ScalingLaws
+
+/// Figures of trainings: the laws, what evaluations change, and the curves.
+public enum TrainingPlot {
+  /// A figure with what it shows.
+  public struct Item: Sendable {
+    /// Its file's name without extension.
+    public let name: String
+    /// What it shows.
+    public let caption: String
+    /// The figure.
+    public let figure: Figure
+  }
+
+  /// The names that figures can have.
+  public static let names = ["accuracy", "curves"] + (1...64).map { "law-\($0)" }
+
+  /// The most curves that one picture can hold.
+  private static let mostCurves = 12
+
+  /// All figures that the results allow.
+  /// - Parameter curves: the rows of `curves.csv`, when there is one.
+  public static func items(_ comparison: TrainingComparison, curves: [CurveRow]?) -> [Item] {
+    comparison.laws.enumerated().compactMap { number, law in self.law(law, number, comparison) }
+      + [swept(comparison), curves.flatMap { learning(comparison, $0) }].compactMap(\.self)
+  }
+
+  /// The points of a law with its curve; of L(N, D) a curve for each budget or number of tokens.
+  private static func law(_ law: TrainingLaw, _ number: Int, _ comparison: TrainingComparison) -> Item? {
+    guard case .success(let fit) = law.fit else { return nil }
+    let isJoint = law.kind == .joint
+    let groups =
+      isJoint
+      ? grouped(law.rows) { $0.computeBudget == nil ? $0["tokens"] : $0["compute_budget"] } : [law.rows]
+    let (column, variable) = law.kind.variables[0]
+    let held = isJoint ? [] : points(comparison.heldOut.map(\.row), variable)
+    let curves = groups.prefix(mostCurves).enumerated().map { style, rows in
+      let points = points(rows, variable)
+      return Figure.Curve(
+        label: isJoint ? label(rows[0]) : "trainings in the fit", points: points,
+        law: isJoint
+          ? joint(law, fit, rows, over: points)
+          : samples(fit, over: (points + held).sorted { $0.x < $1.x }), style: style)
+    }
+    let extra = held.isEmpty ? [] : [Figure.Curve(label: "held out", points: held, style: 9)]
+    let names = [
+      "parameters": "parameters N", "tokens": "training tokens D", "compute_flops": "training operations C",
+    ]
+    let figure = Figure(
+      title: "",
+      panels: [
+        Figure.Panel(
+          title: "\(law.kind.rawValue)  \(law.series)", x: .init(names[column] ?? column, .log),
+          y: .init("test loss (nats)", .linear), curves: curves + extra, guide: law.entropyRate)
+      ])
+    let dashed = law.entropyRate == nil ? "" : " Dashed: the entropy rate of the source."
+    return Item(
+      name: "law-\(number + 1)",
+      caption:
+        "\(law.kind.rawValue), \(law.condition). Points: trainings; lines: the fitted law\(isJoint ? "" : " with the 95 % band of the curve").\(dashed)",
+      figure: figure)
+  }
+
+  private static func label(_ row: TrainingRow) -> String {
+    if let budget = row.computeBudget { return "C = \(Quantity.significant(budget, 3))" }
+    return "D = \(Quantity.significant(Double(row.tokens ?? 0), 3))"
+  }
+
+  private static func points(
+    _ rows: [TrainingRow], _ variable: (TrainingRow) -> Double?
+  ) -> [Figure.Point] {
+    rows.compactMap { row -> Figure.Point? in
+      guard let x = variable(row), let y = TrainingLaw.response(row) else { return nil }
+      return Figure.Point(x: x, y: y)
+    }.sorted { $0.x < $1.x }
+  }
+
+  private static func samples(_ fit: Fit, over points: [Figure.Point]) -> [Figure.Point] {
+    grid(points).map { x in
+      let at = fit.predict(at: [x])
+      return Figure.Point(x: x, y: at.value, low: at.curveLow, high: at.curveHigh)
+    }
+  }
+
+  /// The joint law along equal compute, or at equal tokens.
+  private static func joint(
+    _ law: TrainingLaw, _ fit: Fit, _ rows: [TrainingRow], over points: [Figure.Point]
+  ) -> [Figure.Point] {
+    guard let k = law.flopsPerParameterToken else { return [] }
+    return grid(points).map { n in
+      let d = rows[0].computeBudget.map { $0 / k / n } ?? rows[0].tokens.map { Double($0) } ?? .nan
+      return Figure.Point(x: n, y: fit.value(at: [n, d]), low: nil, high: nil)
+    }
+  }
+
+  private static func grid(_ points: [Figure.Point]) -> [Double] {
+    guard let low = points.first?.x, let high = points.last?.x, low > 0, high > low else { return [] }
+    return (0...60).map { low * pow(high / low, Double($0) / 60) }
+  }
+
+  /// Accuracy over the one number in which evaluations, or models, differ: hashes, a window, a length.
+  private static func swept(_ comparison: TrainingComparison) -> Item? {
+    let sweep = TrainingSweep(comparison)
+    guard let name = sweep.name, !sweep.curves.isEmpty else { return nil }
+    let curves = sweep.curves.prefix(mostCurves).enumerated().map { style, curve in
+      Figure.Curve(label: escaped(curve.label), points: curve.points, style: style)
+    }
+    return Item(
+      name: "accuracy",
+      caption: "Accuracy on the test split over \(name); bars: 95 % interval, or the range of the seeds.",
+      figure: Figure(
+        title: "",
+        panels: [Figure.Panel(x: .init(name, .length), y: .init("test accuracy", .share), curves: curves)]))
+  }
+
+  /// Validation loss over training tokens, the first seed of every model.
+  private static func learning(_ comparison: TrainingComparison, _ rows: [CurveRow]) -> Item? {
+    var points: [String: [Figure.Point]] = [:]
+    for row in rows {
+      guard let x = row.tokens, let y = row.validationLoss, x > 0 else { continue }
+      points[row.runID, default: []].append(Figure.Point(x: Double(x), y: y))
+    }
+    let lines = comparison.lines.filter {
+      $0.rows[0].isTraining && (points[$0.rows[0].runID]?.count ?? 0) > 2
+    }
+    guard !lines.isEmpty else { return nil }
+    let curves = lines.prefix(mostCurves).enumerated().map { style, line in
+      Figure.Curve(label: escaped(line.label), points: points[line.rows[0].runID] ?? [], style: style)
+    }
+    let rest = lines.count > mostCurves ? " (the first \(mostCurves) of \(lines.count))" : ""
+    return Item(
+      name: "curves", caption: "Validation loss over training tokens, the first seed of every model\(rest).",
+      figure: Figure(
+        title: "",
+        panels: [
+          Figure.Panel(
+            x: .init("training tokens", .linear), y: .init("validation loss (nats)", .linear), curves: curves)
+        ]))
+  }
+}

@@ -1,0 +1,276 @@
+import Basics
+import Processes
+import Records
+import AttentionCore
+import Foundation
+import Settings
+import Tasks
+import Tensors
+import Models
+
+/// Carries out one training: steps with progress, curves as they come, the final row.
+public struct TrainingRun {
+  /// What is trained.
+  public let job: TrainingJob
+  /// The trainer, at its start or resumed.
+  public let trainer: Trainer
+  /// Threads in use.
+  public let threads: Int
+  private let operationsPerStep: Double
+  let attentionBytes: Double
+  private let peakGflops: Double?
+  /// Seconds of earlier sessions of the same training.
+  private var secondsBefore = 0.0
+
+  /// Operations of all steps.
+  public var operations: Double { operationsPerStep * Double(trainer.configuration.steps) }
+
+  /// Where a training stands.
+  public struct Progress: Sendable {
+    /// The step.
+    public let step: Int
+    /// Steps in all.
+    public let steps: Int
+    /// The training loss of the step.
+    public let loss: Double
+    /// Tokens a second since the start of this session.
+    public let tokensPerSecond: Double
+    /// The share of the machine's peak, where that is known.
+    public let fractionOfPeak: Double?
+    /// Seconds that are left at this pace.
+    public let secondsLeft: Double
+    /// The evaluation of this step, if there was one.
+    public let evaluation: Trainer.Evaluation?
+  }
+
+  /// Builds task, model and trainer.
+  /// - Parameter peakGflops: what fractions are fractions of: the machine's peak with these threads.
+  /// - Throws: `ConfigurationError` and others before any time is spent.
+  public init(_ job: TrainingJob, catalog: Catalog, threads: Int, peakGflops: Double? = nil) throws {
+    self.job = job
+    self.threads = threads
+    self.peakGflops = peakGflops
+    var (task, model, training) = try job.resolved(catalog: catalog)
+    try Self.checkMemory(model, task: task, batch: training.batch)
+    let network = try TransformerModel(model, catalog: catalog, context: .limited(threads: threads))
+    let probe = ModelInput(try task.batch(split: .train, index: 0, batchSize: training.batch))
+    operationsPerStep = try network.trainingOperations(probe) * Double(training.accumulation)
+    attentionBytes = try network.attentionBytes(probe, pass: .backward)
+    if let compute = job.compute {
+      let steps = max(1, (compute / operationsPerStep).rounded())
+      guard steps <= Self.mostSteps else {
+        throw ConfigurationError(
+          field: "compute", value: "\(compute)",
+          allowed: "at most \(Quantity.significant(Self.mostSteps * operationsPerStep, 3)) for this model, "
+            + "\(Quantity.significant(Self.mostSteps, 3)) steps")
+      }
+      training.steps = Int(steps)
+    }
+    trainer = try Trainer(model: network, task: task, configuration: training)
+  }
+
+  /// Steps that a budget of operations may come to; more is a slip of the pen.
+  private static let mostSteps = 1e12
+
+  /// Refuses a batch that cannot fit before any of it is made: tokens, and for every token what the layers keep for the
+  /// backward pass and the probabilities of the vocabulary, float32, at the least.
+  private static func checkMemory(_ model: ModelConfiguration, task: any SequenceTask, batch: Int) throws {
+    let tokens = Double(batch) * Double(task.length + task.sourceLength)
+    let classes = model.classes > 0 ? 0 : model.vocabulary
+    let bytes = 4 * tokens * (Double(classes) + Double(model.storedBlocks) * 8 * Double(model.width) + 4)
+    let limit = Double(ProcessMemory.defaultLimit)
+    guard bytes > limit else { return }
+    let most = Int(Double(batch) * limit / bytes)
+    let need =
+      "needs \(Quantity.describe(bytes: bytes)) or more, \(Quantity.describe(bytes: limit)) are allowed"
+    throw ConfigurationError(
+      field: "batch", value: "\(batch)",
+      allowed: most < 1
+        ? "no batch at all here: not one row of this model and length fits (this batch \(need))"
+        : "at most about \(most) here: this one \(need) (accumulation cuts a batch into passes)")
+  }
+
+  /// The files of one training's folder.
+  public static let resultFiles = [
+    checkpointFile, clock(checkpointFile), "model.safetensors", "runs.csv", "curves.csv",
+    "environment.json",
+  ]
+  /// Where `attnlab train` keeps what it goes on from.
+  public static let checkpointFile = RunFolder.checkpoint
+
+  /// Continues from a checkpoint that `run` wrote.
+  /// - Throws: `SafetensorsError` when it belongs to another training.
+  public mutating func resume(from checkpoint: String) throws {
+    try trainer.resume(from: checkpoint)
+    secondsBefore =
+      (try? String(contentsOfFile: Self.clock(checkpoint), encoding: .utf8)).flatMap(Double.init) ?? 0
+  }
+
+  /// The file beside a checkpoint that says how long the training has taken so far.
+  static func clock(_ checkpoint: String) -> String { checkpoint + ".seconds" }
+
+  private func save(to checkpoint: String, after seconds: Double) throws {
+    try trainer.save(to: checkpoint)
+    try RunFolder.replace(Self.clock(checkpoint), with: "\(secondsBefore + seconds)")
+  }
+
+  /// Trains until the end, early stop, or a request to stop.
+  /// - Parameters:
+  ///   - checkpoint: a file written twice a minute, every `checkpointEvery` steps, and when interrupted.
+  ///   - curve: called with every row of `curves.csv`.
+  /// - Returns: the row of `runs.csv`.
+  /// - Throws: `Interrupted` after saving; `TrainingDiverged`; what tasks and attention throw.
+  public func run(
+    checkpoint: String? = nil, interruption: Interruption, curve: (CurveRow) throws -> Void,
+    progress: (Progress) -> Void
+  ) throws -> TrainingRow {
+    let started = Date(), clock = ContinuousClock(), start = clock.now
+    var pace = Pace(), saved = start
+    while !trainer.isFinished {
+      if interruption.isRequested {
+        if let checkpoint { try save(to: checkpoint, after: (clock.now - start).seconds) }
+        throw Interrupted()
+      }
+      let before = clock.now
+      let report = try trainer.advance()
+      pace.add(tokens: report.tokens, seconds: (clock.now - before).seconds, report.evaluation != nil)
+      let elapsed = (clock.now - start).seconds
+      progress(
+        Progress(
+          step: trainer.step, steps: trainer.configuration.steps, loss: report.loss,
+          tokensPerSecond: pace.tokensPerSecond, fractionOfPeak: fractionOfPeak(pace),
+          secondsLeft: elapsed / Double(pace.steps) * Double(trainer.configuration.steps - trainer.step),
+          evaluation: report.evaluation))
+      if let point = curvePoint(report, seconds: secondsBefore + elapsed) { try curve(point) }
+      guard let checkpoint else { continue }
+      let every = trainer.configuration.checkpointEvery
+      let isDue = every > 0 && trainer.step % every == 0
+      if isDue || trainer.isFinished || (clock.now - saved).seconds > 30 {
+        try save(to: checkpoint, after: (clock.now - start).seconds)
+        saved = clock.now
+      }
+    }
+    return try row(pace, seconds: secondsBefore + (clock.now - start).seconds, started: started)
+  }
+
+  private func curvePoint(_ report: Trainer.StepReport, seconds: Double) -> CurveRow? {
+    guard let evaluation = report.evaluation else { return nil }
+    var row = CurveRow()
+    (row.runID, row.experiment) = (job.id, job.experiment)
+    (row.step, row.tokens) = (evaluation.step, evaluation.tokens)
+    row.computeFlops = operationsPerStep * Double(evaluation.step)
+    (row.learningRate, row.gradientNorm) = (report.learningRate, report.gradientNorm)
+    (row.trainLoss, row.validationLoss) = (evaluation.trainLoss, evaluation.validationLoss)
+    (row.validationAccuracy, row.seconds) = (evaluation.validationAccuracy, seconds)
+    return row
+  }
+
+  private func fractionOfPeak(_ pace: Pace) -> Double? {
+    let tokensPerStep = Double(trainer.tokens) / Double(max(1, trainer.step))
+    return peakGflops.map { pace.tokensPerSecond / tokensPerStep * operationsPerStep / ($0 * 1e9) }
+  }
+
+  private func row(_ pace: Pace, seconds: Double, started: Date) throws -> TrainingRow {
+    let test = try trainer.evaluate(.test, batches: trainer.configuration.evaluationBatches)
+    guard test.sum.isFinite else { throw TrainingDiverged(step: trainer.step, what: "test loss") }
+    var row = identity(started: started)
+    let last = trainer.evaluations.last
+    row.status = .ok
+    (row.tokens, row.steps) = (trainer.tokens, trainer.step)
+    (row.computeFlops, row.computeBudget) = (operationsPerStep * Double(trainer.step), job.compute)
+    (row.trainLoss, row.validationLoss) = (last?.trainLoss, last?.validationLoss)
+    row.validationAccuracy = last?.validationAccuracy
+    row.note(test)
+    row.optimalLoss = try optimalLoss()
+    (row.seconds, row.attentionBytes) = (seconds, attentionBytes)
+    // A training that was finished already has no pace of its own.
+    if pace.steps > 0 {
+      (row.tokensPerSecond, row.fractionOfPeak) = (pace.tokensPerSecond, fractionOfPeak(pace))
+    }
+    return row
+  }
+
+  /// The true law's loss on the very examples of the test, where the task knows it.
+  private func optimalLoss() throws -> Double? {
+    guard trainer.model.configuration.kind == .decoder, trainer.task.entropyRate != nil else { return nil }
+    var sum = 0.0, count = 0
+    for index in 0..<trainer.configuration.evaluationBatches {
+      let batch = try trainer.task.batch(
+        split: .test, index: index, batchSize: trainer.configuration.batch)
+      guard let loss = trainer.task.optimalLoss(on: batch) else { return nil }
+      sum += loss * Double(batch.scoredCount)
+      count += batch.scoredCount
+    }
+    return sum / Double(count)
+  }
+
+  /// What a row says before anything is trained.
+  func identity(started: Date) -> TrainingRow {
+    let model = trainer.model
+    var row = TrainingRow(job, started: started)
+    row.taskConfiguration = trainer.task.configurationSummary
+    row.attention = model.configuration.attention
+    row.modelConfiguration = model.configuration.summary
+    row.trainingConfiguration = trainer.configuration.summary
+    row.parameters = model.parameterCount
+    row.parametersNonEmbedding = model.nonEmbeddingParameterCount
+    row.entropyRate = trainer.task.entropyRate
+    (row.threads, row.isa) = (threads, InstructionSet.default.rawValue)
+    return row
+  }
+
+  /// The trained model under other conditions: a row each, with the test loss and accuracy.
+  /// - Throws: `ConfigurationError`; what tasks and attention throw.
+  public func evaluate(catalog: Catalog) throws -> [TrainingRow] {
+    try job.evaluations.map { evaluation in
+      let started = Date()
+      let model = try evaluation.attention.map { try trainer.model.replacingAttention($0) } ?? trainer.model
+      var other = job
+      other.taskSettings.merge(evaluation.taskSettings) { $1 }
+      let task = try TaskCatalog.standard.make(
+        other.task, settings: other.taskSettings, key: TrainingJob.taskKey)
+      let judge = try Trainer(model: model, task: task, configuration: trainer.configuration)
+      let probe = ModelInput(
+        try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
+      var row = identity(started: started)
+      row.note(try judge.evaluate(.test, batches: evaluation.batches))
+      row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
+      (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
+      row.evaluationAttention = model.configuration.attention
+      row.evaluationTask = task.configurationSummary
+      return row
+    }
+  }
+}
+
+extension TrainingRow {
+  /// A row that knows what is to be trained and where, and nothing else yet.
+  init(_ job: TrainingJob, started: Date) {
+    self.init()
+    (runID, experiment, task, seed) = (job.id, job.experiment, job.task, job.seed)
+    (evaluation, isHeldOut, startedAt) = (.test, job.isHeldOut, started.formatted(.iso8601))
+    (machine, host) = (Machine.current.kind, Machine.current.host)
+  }
+
+  fileprivate mutating func note(_ test: CrossEntropy) {
+    (testLoss, testAccuracy, testCount) = (test.mean, test.accuracy, test.rows)
+  }
+}
+
+/// How fast a session trains. Steps that end with an evaluation are not counted, unless there are no others.
+private struct Pace {
+  private(set) var steps = 0
+  private var plain = (tokens: 0, seconds: 0.0)
+  private var all = (tokens: 0, seconds: 0.0)
+
+  mutating func add(tokens: Int, seconds: Double, _ evaluated: Bool) {
+    steps += 1
+    all = (all.tokens + tokens, all.seconds + seconds)
+    if !evaluated { plain = (plain.tokens + tokens, plain.seconds + seconds) }
+  }
+
+  var tokensPerSecond: Double {
+    let counted = plain.tokens > 0 ? plain : all
+    return counted.seconds > 0 ? Double(counted.tokens) / counted.seconds : 0
+  }
+}

@@ -1,0 +1,87 @@
+import Records
+import AttentionCore
+import Basics
+import Foundation
+import Settings
+import Tasks
+import Models
+
+/// The settings of one training by dotted path (`model.width`), and where each was written.
+public struct TrainingSettings: Sendable {
+  /// The values by path.
+  public private(set) var values: [String: ParameterValue] = [:]
+  private var places: [String: String] = [:]
+
+  /// No settings.
+  public init() {}
+
+  /// Reads the sections task, model and training of a YAML file.
+  /// - Throws: `UsageError` with file and line.
+  public init(file: String) throws(UsageError) {
+    let text: String
+    do throws(InputFile.Failure) {
+      text = try InputFile.text(file)
+    } catch {
+      throw UsageError(error.description)
+    }
+    guard let root = try PresetNode.parse(text, place: { "\(file):\($0)" }) else {
+      throw UsageError("\(file): empty; it takes the sections \(Self.sectionNames)")
+    }
+    guard let sections = root.entries else {
+      throw root.error("\(root.summary) stands where the sections \(Self.sectionNames) are expected")
+    }
+    for section in sections {
+      guard Self.sections.contains(section.key) else {
+        throw UsageError(
+          "\(section.place): \(shown(section.key)): unknown; known are the sections \(Self.sectionNames)"
+            + Basics.suggestion(near: section.key, among: Self.sections))
+      }
+      if section.key == "task", let id = section.value.text {
+        set("task.id", .string(id), at: section.place)
+        continue
+      }
+      guard let entries = section.value.entries else {
+        throw section.value.error(
+          "\(section.key): \(section.value.summary) is not allowed; it takes a mapping of settings")
+      }
+      for entry in entries {
+        let path = "\(section.key).\(entry.key)"
+        let values = try TrainingPlan.values(entry.value, path)
+        guard values.count == 1 else {
+          throw entry.value.error("\(shown(path)): one value is expected, not a list")
+        }
+        set(path, values[0], at: entry.place)
+      }
+    }
+  }
+
+  /// Sets a value; `place` says where it was written, `nil`: on the command line.
+  public mutating func set(_ path: String, _ value: ParameterValue, at place: String? = nil) {
+    values[path] = value
+    places[path] = place
+  }
+
+  /// Where a setting was written, when that is a file.
+  public func place(of path: String) -> String? { places[path] }
+
+  /// An error about a setting, with the place where it was written in front.
+  public func located(_ error: ConfigurationError) -> any Error {
+    let paths = Self.sections.map { "\($0).\(error.field)" }
+    guard let place = paths.lazy.compactMap({ places[$0] }).first else { return error }
+    return UsageError("\(place): \(error)")
+  }
+
+  static let sections = ["task", "model", "training"]
+  private static let sectionNames = "task, model and training"
+
+  /// What a path that names no section may have meant; empty when nothing is near.
+  static func suggestion(for path: String) -> String {
+    let parts = path.split(separator: ".", maxSplits: 1)
+    var known =
+      ModelConfiguration.parameters.map { "model.\($0.name)" }
+      + TrainingConfiguration.parameters.map { "training.\($0.name)" }
+    // Each task has parameters of its own.
+    if parts.count == 2 { known.append("task.\(parts[1])") }
+    return Basics.suggestion(near: known.first { $0.hasSuffix(".\(path)") } ?? path, among: known)
+  }
+}

@@ -1,0 +1,7 @@
+import Presets
+import Trainings
+
+extension ExperimentCatalog {
+  /// The kinds that these tests are about.
+  static let standard = ExperimentCatalog([TrainingExperiment.self])
+}

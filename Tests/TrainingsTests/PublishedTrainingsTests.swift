@@ -1,0 +1,77 @@
+@testable import Records
+@testable import Trainings
+import AttentionCore
+import Basics
+import Foundation
+import ScalingLaws
+import Testing
+
+/// The fits that `Experiments/README.md` states come from the committed `runs.csv`, and nothing committed names a place
+/// on the machine that made it.
+@Suite struct PublishedTrainingsTests {
+  private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("results/published").path
+
+  /// A documented parameter with its interval, to the four digits that are documented.
+  struct Documented: Sendable, CustomTestStringConvertible {
+    let preset: String, law: TrainingLaw.Kind, parameter: String
+    let value: Double, low: Double, high: Double
+    var testDescription: String { "\(preset) \(law.rawValue) \(parameter)" }
+  }
+
+  static let documented = [
+    Documented(
+      preset: "scaling-parameters", law: .parameters, parameter: "c", value: 1.399, low: 1.395, high: 1.402),
+    Documented(
+      preset: "scaling-parameters", law: .parameters, parameter: "b", value: 1.637, low: 1.431, high: 1.853),
+    Documented(preset: "scaling-data", law: .data, parameter: "c", value: 1.422, low: 1.420, high: 1.424),
+    Documented(preset: "scaling-data", law: .data, parameter: "b", value: 0.8488, low: 0.6754, high: 1.030),
+    Documented(
+      preset: "scaling-compute", law: .compute, parameter: "c", value: 1.397, low: 1.395, high: 1.399),
+    Documented(
+      preset: "scaling-compute", law: .compute, parameter: "b", value: 0.5958, low: 0.5250, high: 0.6684),
+    Documented(preset: "scaling-compute", law: .joint, parameter: "E", value: 1.391, low: 1.387, high: 1.395),
+    Documented(
+      preset: "scaling-compute", law: .joint, parameter: "alpha", value: 1.417, low: 1.115, high: 1.748),
+    Documented(
+      preset: "scaling-compute", law: .joint, parameter: "beta", value: 0.6781, low: 0.5717, high: 0.7887),
+  ]
+
+  @Test(arguments: documented)
+  func theDocumentedFitsComeFromTheCommittedRows(_ expected: Documented) throws {
+    let laws = TrainingLaw.all(in: try TrainingRow.read("\(Self.folder)/\(expected.preset)/runs.csv"))
+    let fit = try #require(laws.first { $0.kind == expected.law }).fit.get()
+    let found = try #require(fit.parameters[expected.parameter])
+    for (a, b) in [(found.value, expected.value), (found.low, expected.low), (found.high, expected.high)] {
+      let value = try #require(a)
+      #expect(abs(value / b - 1) < 1e-3, "\(value), documented \(b)")
+    }
+  }
+
+  /// What was predicted before it was made stands in the row, and the found loss lies in the interval.
+  @Test(arguments: ["scaling-parameters", "scaling-data", "scaling-compute"])
+  func heldOutTrainingsWerePredicted(_ preset: String) throws {
+    let held = try TrainingRow.read("\(Self.folder)/\(preset)/runs.csv").filter(\.isHeldOut)
+    #expect(!held.isEmpty)
+    for row in held {
+      let low = try #require(row.predictedLow), high = try #require(row.predictedHigh)
+      let found = try #require(TrainingLaw.response(row))
+      #expect(low <= found && found <= high, "\(low) … \(high): \(found)")
+    }
+  }
+
+  @Test(arguments: [
+    "scaling-parameters", "scaling-data", "scaling-compute", "variants-text", "mqar-window", "lsh-hashes",
+    "passkey-length",
+  ])
+  func theRecordIsTheProgramsOwnAndNamesNoPlace(_ preset: String) throws {
+    let file = "\(Self.folder)/\(preset)/environment.json"
+    let text = try String(contentsOfFile: file, encoding: .utf8)
+    let record = try JSONValue(parsing: text, file: file)
+    #expect(record["preset"].stringValue == preset)
+    #expect(record["preset_hash"].stringValue == Fingerprint.of(record["preset_text"].stringValue ?? ""))
+    #expect((record["machine"]["processors"].numberValue ?? 0) >= 1)
+    #expect(record["sessions"].arrayValue.allSatisfy { $0["commit"].stringValue?.count ?? 0 >= 40 })
+    for place in ["\"/", "/home", "/root", "/tmp", "/Users"] { #expect(!text.contains(place), "\(place)") }
+  }
+}

@@ -1,0 +1,167 @@
+@testable import Presets
+@testable import Processes
+@testable import Records
+@testable import Trainings
+import Attention
+import AttentionCore
+import Basics
+import Foundation
+import LabTestSupport
+import Settings
+import Testing
+
+/// Presets of kind training: sweeps, refusals, rows, and going on where they stopped.
+@Suite struct TrainingTests {
+  static let yaml = """
+    title: small
+    experiment: training
+    seed: [1, 2]
+    task: {id: induction, length: 8, vocabulary: 6}
+    model: {width: 8, layers: 1, heads: 2, hidden: 8}
+    training: {steps: 2, batch: 2, warmup: 0, evaluationBatches: 1}
+    points:
+      - {model.attention: full}
+      - {model.attention: "sliding-window(left=2), full", model.layers: 2}
+    evaluate:
+      - {attention: ["sliding-window(left=1)"], batches: 1}
+    """
+
+  @Test func sweepsAndPointsMultiply() throws {
+    let jobs = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings
+    #expect(jobs.count == 4)
+    #expect(jobs.map(\.seed) == [1, 2, 1, 2])
+    #expect(jobs[2].modelSettings["attention"] == .string("sliding-window(left=2), full"))
+    #expect(Set(jobs.map(\.id)).count == 4)
+    #expect(jobs[0].evaluations.count == 1)
+  }
+
+  @Test(arguments: [
+    ("id: induction", "id: inducton", "did you mean induction?"),
+    ("heads: 2", "heads: 3", "heads: 3 is not allowed; it takes a divisor of the width 8"),
+    ("steps: 2", "stepz: 2", "did you mean steps?"),
+    ("model.layers: 2", "layers: 2", "layers is no path"),
+    ("experiment: training", "experiment: trainin", "did you mean training?"),
+    ("left=1", "lft=1", "did you mean left?"),
+    (
+      "batches: 1}", "batches: 1, task: {vocabulary: 32}}",
+      "evaluate: vocabulary: 6 is not allowed; it takes at least 32"
+    ),
+    ("seed: [1, 2]", "seeds: 3", "(did you mean seed?)"),
+  ])
+  func refusals(_ text: String, _ other: String, _ expected: String) {
+    let yaml = Self.yaml.replacingOccurrences(of: text, with: other)
+    let error = #expect(throws: UsageError.self) {
+      try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
+    }
+    #expect(error?.description.contains(expected) == true, "\(error?.description ?? "")")
+    #expect(error?.description.hasPrefix("small.yaml:") == true, "\(error?.description ?? "")")
+  }
+
+  @Test(arguments: [1e26, 1e300]) func aBudgetThatNobodyHasIsRefused(compute: Double) throws {
+    var job = try #require(
+      try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings.first)
+    job.compute = compute
+    let error = #expect(throws: ConfigurationError.self) {
+      try TrainingRun(job, catalog: .standard, threads: 1)
+    }
+    #expect(error?.field == "compute")
+  }
+
+  @Test func listsThatMakeTooManyTrainingsAreRefused() {
+    let widths = (1...120).map { "\(8 * $0)" }.joined(separator: ", ")
+    let yaml = Self.yaml.replacingOccurrences(of: "width: 8", with: "width: [\(widths)]")
+      .replacingOccurrences(of: "steps: 2", with: "steps: [\(widths)]")
+    let error = #expect(throws: UsageError.self) {
+      try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
+    }
+    #expect(error?.description.contains("more than 10000 trainings") == true)
+  }
+
+  @Test func aFurtherEvaluationMayHaveNoGlobalRows() throws {
+    let yaml = Self.yaml.replacingOccurrences(
+      of: "model.attention: full",
+      with: "model.attention: local-global(left=2), model.globalProjections: separate")
+    let job = try #require(
+      try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings.first)
+    let run = try TrainingRun(job, catalog: .standard, threads: 1)
+    #expect(
+      run.trainer.model.configuration.attention == "local-global(left=2, projections=separate)")
+    let rows = try run.evaluate(catalog: .standard)
+    #expect(rows.map { $0["evaluation_attention"] } == ["sliding-window(left=1)"])
+    #expect(rows.allSatisfy { ($0.testLoss ?? 0) > 0 })
+  }
+
+  @Test func finishedTrainingsAreNotRunAgain() async throws {
+    let scratch = try Scratch(), path = scratch("run")
+    let preset = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
+    func run(_ count: Int) async throws -> [Int] {
+      let runner = TrainingRunner(
+        preset: preset, jobs: Array(preset.trainings.prefix(count)), folder: try RunFolder(path),
+        catalog: .standard)
+      let outcome = try await runner.run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+      return [outcome.kept, outcome.added]
+    }
+    #expect(try await run(1) == [0, 1])
+    let before = try CSVTable(contentsOf: path + "/runs.csv")
+    #expect(before.rows.count == 2)
+    #expect(try before.strings("status") == ["ok", "ok"])
+    #expect(try before.strings("evaluation") == ["changed", "test"])
+    #expect(try before.numbers("test_loss").allSatisfy { $0.map { $0 > 0 } ?? false })
+    // A torn line, and a row of a training that was killed before its own: both go, and the training is made again.
+    let torn = before.rows[0].map { $0 == before.rows[0][0] ? preset.trainings[1].id : $0 }
+    let text = try String(contentsOfFile: path + "/runs.csv", encoding: .utf8)
+    try Data((text + CSVTable.line(torn) + "torn,li").utf8).write(
+      to: URL(fileURLWithPath: path + "/runs.csv"))
+    #expect(try await run(2) == [1, 1])
+    #expect(try CSVTable(contentsOf: path + "/runs.csv").rows.count == 4)
+    #expect(try await run(2) == [2, 0])
+    #expect(try CSVTable(contentsOf: path + "/curves.csv").rows.count == 2)
+    let record = try JSONValue(
+      parsing: String(contentsOfFile: path + "/environment.json", encoding: .utf8), file: "environment.json")
+    #expect(record["preset"].stringValue == "small")
+    #expect(record["sessions"].arrayValue.count == 2)
+    #expect((record["peak_gflops"].numberValue ?? 0) > 0)
+    // Another preset does not write into the folder.
+    let other = try Preset(
+      yaml: Self.yaml.replacingOccurrences(of: "steps: 2", with: "steps: 3"), file: "small.yaml",
+      catalog: .standard, kinds: .standard)
+    await #expect(throws: UsageError.self) {
+      try await TrainingRunner(preset: other, folder: RunFolder(path), catalog: .standard)
+        .run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+    }
+  }
+
+  @Test func anInterruptedTrainingIsSavedAndGoesOn() throws {
+    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
+    let job = try #require(
+      try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings.first)
+    let stop = Interruption()
+    let first = try TrainingRun(job, catalog: .standard, threads: 1)
+    #expect(throws: Interrupted.self) {
+      _ = try first.run(checkpoint: path, interruption: stop) { _ in
+      } progress: { _ in
+        stop.request()
+      }
+    }
+    var second = try TrainingRun(job, catalog: .standard, threads: 1)
+    try second.resume(from: path)
+    #expect(second.trainer.step == 1)
+    let row = try second.run(checkpoint: path, interruption: Interruption()) { _ in
+    } progress: { _ in
+    }
+    let whole = try TrainingRun(job, catalog: .standard, threads: 1)
+      .run(interruption: Interruption()) { _ in
+      } progress: { _ in
+      }
+    #expect(row.testLoss != nil && row.testLoss == whole.testLoss)
+    #expect(row.validationLoss == whole.validationLoss)
+  }
+
+  @Test func aBudgetOfOperationsSetsTheSteps() throws {
+    var job = try #require(
+      try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings.first)
+    let step = try TrainingRun(job, catalog: .standard, threads: 1).operations / 2
+    job.compute = 5 * step
+    #expect(try TrainingRun(job, catalog: .standard, threads: 1).trainer.configuration.steps == 5)
+  }
+}
