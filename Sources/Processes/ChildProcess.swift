@@ -53,7 +53,7 @@ package enum ChildProcess {
   }
 
   /// Why a program could not be run, in few words.
-  static func reason(_ error: any Error) -> String {
+  package static func reason(_ error: any Error) -> String {
     guard let error = error as? SubprocessError else { return shown("\(error)", limit: 160) }
     switch error.code {
     case .executableNotFound: return "it was not found, or may not be executed"

@@ -138,7 +138,7 @@ public struct CSVTable: Sendable {
   }
 
   /// The number that a cell is, spaces around it aside; `nil` of anything else. Numbers are written as everywhere else.
-  static func number(_ cell: String) -> Double? { CoreScalar(cell.trimmed).number }
+  package static func number(_ cell: String) -> Double? { CoreScalar(cell.trimmed).number }
 
   /// A field as RFC 4180 writes it: quoted when it holds a comma, a quote or a line break.
   public static func quote(_ field: String) -> String {

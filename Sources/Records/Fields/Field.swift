@@ -80,10 +80,10 @@ public struct Field<Root: Sendable>: Sendable {
     @Sendable (_ node: PresetNode, _ folder: String) throws(UsageError) -> Change<Root>
 
   /// The same field, which no row lacks.
-  var required: Field { needed(.always) }
+  package var required: Field { needed(.always) }
 
   /// The same field, which no row lacks that is done.
-  var requiredWhenDone: Field { needed(.whenDone) }
+  package var requiredWhenDone: Field { needed(.whenDone) }
 
   private func needed(_ need: FieldNeed) -> Field {
     var field = self
