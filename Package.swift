@@ -202,7 +202,7 @@ let package = Package(
     .testTarget(
       name: "AttentionLabTests",
       dependencies: [
-        "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Records", "Trainings",
+        "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Presets", "Records",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -218,9 +218,8 @@ let package = Package(
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "Measuring", "Presets",
-        "Processes", "Records", "Settings", "Tensors", "Trainings",
-        "attnlab", "attnlab-fakes", "attnlab-custom", "LabTestSupport",
+        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Records",
+        "Tensors", "attnlab", "attnlab-fakes", "attnlab-custom",
       ],
       swiftSettings: strict),
   ],

@@ -1,10 +1,10 @@
 import Analysis
+import ArgumentParser
+import AttentionCore
 import Basics
 import Measuring
 import Presets
 import Records
-import ArgumentParser
-import AttentionCore
 import ScalingLaws
 import Settings
 import Tasks

@@ -1,7 +1,7 @@
-import Records
 import ArgumentParser
 import Attention
 import Basics
+import Records
 import Tensors
 
 /// `attnlab bench`: the performance preset, and every figure beside the limit of this machine.

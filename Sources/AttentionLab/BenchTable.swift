@@ -1,7 +1,7 @@
-import Measuring
-import Records
 import Basics
 import Foundation
+import Measuring
+import Records
 import Tensors
 
 /// The figures of the performance preset beside their targets.

@@ -1,5 +1,5 @@
-import Presets
 import Dispatch
+import Presets
 import Synchronization
 
 /// The bridge from the synchronous `main` to asynchronous subcommands.

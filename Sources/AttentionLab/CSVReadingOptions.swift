@@ -1,6 +1,6 @@
+import ArgumentParser
 import Basics
 import Records
-import ArgumentParser
 
 /// How a CSV file of another program is written.
 struct CSVReadingOptions: ParsableArguments {

@@ -1,6 +1,6 @@
+import ArgumentParser
 import Measuring
 import Processes
-import ArgumentParser
 
 /// `attnlab cell JSON`: what a run starts for every cell, in a process of its own. It prints the row, whatever became of
 /// it.

@@ -1,7 +1,7 @@
-import Processes
 import AttentionCore
 import Basics
 import Models
+import Processes
 
 /// A checkpoint that a user names: a file of `attnlab train`, or a Hugging Face folder.
 enum Checkpoint {

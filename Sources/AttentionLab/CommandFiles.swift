@@ -1,5 +1,5 @@
-import Figures
 import ArgumentParser
+import Figures
 import Foundation
 
 /// A subcommand: what it does with files it declares, so that one check speaks for all of them.

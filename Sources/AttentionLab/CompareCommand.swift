@@ -1,11 +1,11 @@
 import Analysis
+import ArgumentParser
+import AttentionCore
 import Basics
+import Foundation
 import Processes
 import Records
 import Trainings
-import ArgumentParser
-import AttentionCore
-import Foundation
 
 /// `attnlab compare`: variants side by side, or two runs against each other.
 struct CompareCommand: AsyncParsableCommand, FileCommand {

@@ -1,9 +1,9 @@
-import Figures
-import Presets
-import Records
 import ArgumentParser
 import AttentionCore
 import Basics
+import Figures
+import Presets
+import Records
 import ScalingLaws
 import Tensors
 

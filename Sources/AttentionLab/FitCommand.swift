@@ -1,10 +1,10 @@
 import Analysis
-import Figures
-import Processes
-import Records
 import ArgumentParser
 import Basics
+import Figures
 import Foundation
+import Processes
+import Records
 import ScalingLaws
 
 /// `attnlab fit`: scaling laws fitted to the columns of a CSV file.

@@ -1,6 +1,6 @@
 import Analysis
-import Foundation
 import Basics
+import Foundation
 import ScalingLaws
 
 /// What `attnlab fit` prints for people.

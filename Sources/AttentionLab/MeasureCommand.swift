@@ -1,11 +1,11 @@
+import ArgumentParser
+import AttentionCore
 import Basics
+import Foundation
 import Measuring
 import Presets
 import Processes
 import Records
-import ArgumentParser
-import AttentionCore
-import Foundation
 import Settings
 import Tensors
 

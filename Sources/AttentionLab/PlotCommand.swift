@@ -1,12 +1,12 @@
 import Analysis
-import Figures
-import Processes
-import Records
-import Trainings
 import ArgumentParser
 import AttentionCore
 import Basics
+import Figures
 import Foundation
+import Processes
+import Records
+import Trainings
 
 /// `attnlab plot`: curves with their laws, from any results file.
 struct PlotCommand: AsyncParsableCommand, FileCommand {

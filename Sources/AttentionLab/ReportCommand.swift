@@ -1,9 +1,9 @@
+import ArgumentParser
+import Basics
 import Measuring
 import Processes
 import Records
 import Trainings
-import ArgumentParser
-import Basics
 
 /// `attnlab report`: a run as one page.
 struct ReportCommand: AsyncParsableCommand, FileCommand {

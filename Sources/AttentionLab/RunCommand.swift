@@ -1,14 +1,14 @@
 import Analysis
-import Measuring
-import Presets
-import Processes
-import Records
-import Trainings
 import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
+import Measuring
+import Presets
+import Processes
+import Records
 import Tensors
+import Trainings
 
 /// `attnlab run`: a preset, from the first cell or from where it was stopped.
 struct RunCommand: AsyncParsableCommand, FileCommand {

@@ -1,7 +1,7 @@
-import Processes
-import Foundation
-import Synchronization
 import Basics
+import Foundation
+import Processes
+import Synchronization
 
 /// Standard output, where results go: what cannot be written there is an error like any other.
 enum StandardOutput {

@@ -1,5 +1,5 @@
-import Basics
 import ArrayFiles
+import Basics
 import Tensors
 
 /// Whole numbers in `.npy` files: token ids, targets, lengths.

@@ -1,8 +1,8 @@
+import Basics
+import Foundation
 import Processes
 import Records
 import Trainings
-import Basics
-import Foundation
 
 /// What `attnlab run` and `attnlab compare` say of trainings.
 enum TrainingSummary {

@@ -1,6 +1,6 @@
-import Processes
 import Basics
 import Foundation
+import Processes
 import Subprocess
 
 /// Draws figures with the program gnuplot.

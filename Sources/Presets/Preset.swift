@@ -1,8 +1,7 @@
-import Basics
-import Records
 import AttentionCore
 import Basics
 import Foundation
+import Records
 
 /// What a run is to do: read from YAML, checked as a whole before anything starts.
 public struct Preset: Sendable {

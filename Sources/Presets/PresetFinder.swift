@@ -1,7 +1,7 @@
-import Records
 import AttentionCore
 import Basics
 import Foundation
+import Records
 
 /// Finds presets by name: in `Experiments/` of the working folder, of the folders above it, and of those above the
 /// program.

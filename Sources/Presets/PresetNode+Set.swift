@@ -1,6 +1,6 @@
-import Records
 import AttentionCore
 import Basics
+import Records
 
 extension PresetNode {
   /// Stores a value at a path such as `n`, `input.text`, `lengths.n` or `variants.sliding-window.left`.

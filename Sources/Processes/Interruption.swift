@@ -1,6 +1,6 @@
+import Basics
 import Foundation
 import Synchronization
-import Basics
 
 /// The signals by which users, terminals and schedulers end a program, and what it makes of them.
 ///

@@ -1,5 +1,5 @@
-import Foundation
 import Basics
+import Foundation
 
 /// Standard error: progress, warnings, complaints. Results go to standard output.
 ///

@@ -1,6 +1,6 @@
 import Basics
-import Records
 import Foundation
+import Records
 import Settings
 
 /// `curves.csv`, rid of what a killed training leaves in it.

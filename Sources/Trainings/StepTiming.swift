@@ -1,8 +1,8 @@
-import Presets
 import AttentionCore
 import Basics
-import Tensors
 import Models
+import Presets
+import Tensors
 
 /// How long a training step takes, warm: nothing is evaluated, nothing is written.
 public struct StepTiming: Sendable {

@@ -1,6 +1,6 @@
-import Records
 import Basics
 import Foundation
+import Records
 
 /// Trainings side by side: a line a model, variant and evaluation, over its seeds; and the laws that they allow.
 public struct TrainingComparison: Sendable {

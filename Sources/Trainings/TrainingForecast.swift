@@ -1,8 +1,8 @@
 import AttentionCore
 import Basics
 import Foundation
-import Tensors
 import Models
+import Tensors
 
 /// What trainings will cost, before they are run: a few steps of each are timed.
 public struct TrainingForecast {

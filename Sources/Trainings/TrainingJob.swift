@@ -1,10 +1,10 @@
 import AttentionCore
 import Basics
 import Foundation
+import Models
 import Settings
 import Tasks
 import Tensors
-import Models
 
 /// One training as a preset asks for it.
 public struct TrainingJob: Hashable, Sendable {

@@ -1,6 +1,6 @@
 import Basics
-import Records
 import Models
+import Records
 
 extension TrainingComparison {
   /// Names of trainings: the settings in which they differ, and no others.

@@ -1,6 +1,6 @@
 import Analysis
-import Records
 import Basics
+import Records
 import ScalingLaws
 
 extension TrainingLaw {

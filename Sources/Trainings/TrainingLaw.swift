@@ -1,6 +1,6 @@
-import Records
 import Basics
 import Foundation
+import Records
 import ScalingLaws
 
 /// A scaling law fitted to the trainings of a `runs.csv`: L(N), L(D), L(C) or L(N, D).

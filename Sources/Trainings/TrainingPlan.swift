@@ -1,11 +1,10 @@
-import Basics
-import Records
 import AttentionCore
 import Basics
 import Foundation
+import Models
+import Records
 import Settings
 import Tasks
-import Models
 
 /// Trainings of a preset: `experiment: training`.
 ///

@@ -1,7 +1,7 @@
 import Basics
 import Figures
-import Records
 import Foundation
+import Records
 import ScalingLaws
 
 /// Figures of trainings: the laws, what evaluations change, and the curves.

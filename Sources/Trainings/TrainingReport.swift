@@ -1,8 +1,8 @@
+import Basics
 import Figures
+import Foundation
 import Presets
 import Records
-import Basics
-import Foundation
 
 /// The report of trainings: one HTML page that needs nothing else, and the pictures as files of their own.
 public struct TrainingReport: Sendable {

@@ -1,5 +1,5 @@
-import Records
 import Models
+import Records
 
 extension TrainingRow {
   /// `name=value` pairs of a configuration.

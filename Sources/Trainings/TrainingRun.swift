@@ -1,12 +1,12 @@
+import AttentionCore
 import Basics
+import Foundation
+import Models
 import Processes
 import Records
-import AttentionCore
-import Foundation
 import Settings
 import Tasks
 import Tensors
-import Models
 
 /// Carries out one training: steps with progress, curves as they come, the final row.
 public struct TrainingRun {

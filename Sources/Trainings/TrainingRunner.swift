@@ -1,10 +1,10 @@
-import Presets
-import Processes
-import Records
 import ArrayFiles
 import AttentionCore
 import Basics
 import Foundation
+import Presets
+import Processes
+import Records
 import Tensors
 
 /// Runs the trainings of a preset: a row of `runs.csv` as soon as it is known; finished ones are not run again, and

@@ -1,10 +1,10 @@
-import Records
 import AttentionCore
 import Basics
 import Foundation
+import Models
+import Records
 import Settings
 import Tasks
-import Models
 
 /// The settings of one training by dotted path (`model.width`), and where each was written.
 public struct TrainingSettings: Sendable {

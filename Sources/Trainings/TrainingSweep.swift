@@ -1,8 +1,8 @@
-import Figures
-import Records
 import Basics
-import Settings
+import Figures
 import Models
+import Records
+import Settings
 
 /// The one number in which lines of a comparison differ, with accuracy over it: hashes, a window, a length; whole numbers, which have an axis.
 struct TrainingSweep {

@@ -1,7 +1,8 @@
+import Testing
+
 @testable import Analysis
 @testable import Figures
 @testable import Records
-import Testing
 
 /// One column of a file over another.
 @Suite struct ColumnPlotTests {

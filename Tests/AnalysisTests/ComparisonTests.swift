@@ -1,9 +1,9 @@
 import Analysis
 import Basics
-import Presets
-import Records
 import Foundation
 import LabTestSupport
+import Presets
+import Records
 import Testing
 
 @Suite struct ComparisonTests {

@@ -1,9 +1,10 @@
-@testable import Analysis
-@testable import Records
 import Basics
 import Foundation
 import ScalingLaws
 import Testing
+
+@testable import Analysis
+@testable import Records
 
 /// Texts that nobody writes: every one ends in a value or in an error, soon and in bounded memory.
 @Suite("Fuzzed formulas and tables") struct FitFuzzTests {

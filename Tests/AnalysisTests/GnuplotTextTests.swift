@@ -1,12 +1,13 @@
-@testable import Analysis
 import Basics
+import Foundation
+import LabTestSupport
+import Testing
+
+@testable import Analysis
 @testable import Figures
 @testable import Presets
 @testable import Processes
 @testable import Records
-import Foundation
-import LabTestSupport
-import Testing
 
 /// Text from files and flags is text in a gnuplot script, whatever it looks like.
 @Suite struct GnuplotTextTests {

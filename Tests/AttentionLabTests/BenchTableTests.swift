@@ -1,9 +1,9 @@
-import Basics
-import Presets
-import Records
 import Attention
 import AttentionCore
+import Basics
 import Foundation
+import Presets
+import Records
 import Testing
 
 @testable import AttentionLab

@@ -1,6 +1,6 @@
-import Basics
 import ArgumentParser
 import Attention
+import Basics
 import Foundation
 import LabTestSupport
 import Testing

@@ -1,7 +1,7 @@
-import Records
 import Basics
 import Foundation
 import LabTestSupport
+import Records
 import Testing
 
 /// Signals at random moments: no row is lost, doubled or torn, no child is left, and the same command continues.

@@ -1,6 +1,6 @@
-import Records
 import Foundation
 import LabTestSupport
+import Records
 import Testing
 
 /// What a run that goes on takes over, measures again, and refuses.

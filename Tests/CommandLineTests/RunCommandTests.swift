@@ -1,7 +1,7 @@
 import Basics
-import Records
 import Foundation
 import LabTestSupport
+import Records
 import Testing
 
 /// Runs of the program with misbehaving variants: every status, interruption, continuation.

@@ -1,6 +1,6 @@
-import Records
 import Foundation
 import LabTestSupport
+import Records
 import Testing
 
 /// What signals make of commands, runs and their children; what cannot be written.

@@ -1,6 +1,6 @@
-import Records
 import Foundation
 import LabTestSupport
+import Records
 import Testing
 
 /// What a training that was killed, or whose text has changed, leaves and finds.

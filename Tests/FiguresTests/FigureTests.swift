@@ -1,8 +1,9 @@
 import Basics
-@testable import Figures
 import Foundation
 import LabTestSupport
 import Testing
+
+@testable import Figures
 
 /// One engine draws every figure: measurements, trainings, columns and fits.
 @Suite struct FigureTests {

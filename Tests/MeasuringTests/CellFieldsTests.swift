@@ -1,9 +1,10 @@
+import Attention
 import Basics
+import Testing
+
 @testable import Measuring
 @testable import Presets
 @testable import Records
-import Attention
-import Testing
 
 /// The fields of a cell and what derives from them.
 @Suite struct CellFieldsTests {

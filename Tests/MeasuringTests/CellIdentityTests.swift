@@ -1,6 +1,6 @@
-import Measuring
 import AttentionCore
 import Foundation
+import Measuring
 import Settings
 import Tensors
 import Testing

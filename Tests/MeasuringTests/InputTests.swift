@@ -1,8 +1,8 @@
-import Basics
-import Measuring
 import AttentionCore
+import Basics
 import Foundation
 import LabTestSupport
+import Measuring
 import Tensors
 import Testing
 

@@ -6,8 +6,8 @@ import Tensors
 import Testing
 
 @testable import Layers
-@testable import Tasks
 @testable import Models
+@testable import Tasks
 
 /// Padding is nothing to a model: not to logits, losses, gradients or running moments, whatever its attention and its norm.
 @Suite struct PaddingTests {

@@ -1,8 +1,8 @@
-import Presets
 import Attention
 import AttentionCore
 import Basics
 import Foundation
+import Presets
 import Settings
 import Testing
 

@@ -1,10 +1,10 @@
-import Presets
-import Records
 import Attention
 import AttentionCore
 import Basics
 import Foundation
 import LabTestSupport
+import Presets
+import Records
 import Settings
 import Testing
 

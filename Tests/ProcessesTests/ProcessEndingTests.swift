@@ -1,6 +1,7 @@
-@testable import Processes
 import Foundation
 import Testing
+
+@testable import Processes
 
 /// What is said of a process that this program did not end itself: only what is known.
 @Suite struct ProcessEndingTests {

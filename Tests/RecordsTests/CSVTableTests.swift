@@ -1,7 +1,8 @@
 import Basics
-@testable import Records
 import Foundation
 import Testing
+
+@testable import Records
 
 @Suite struct CSVTableTests {
   @Test func readsQuotedFieldsAndBothLineBreaks() throws {

@@ -1,6 +1,7 @@
-@testable import Records
 import Foundation
 import Testing
+
+@testable import Records
 
 /// Declarations and what derives from them.
 @Suite struct DeclaredColumnsTests {

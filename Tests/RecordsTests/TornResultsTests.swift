@@ -1,8 +1,9 @@
 import Basics
-@testable import Records
 import Foundation
 import LabTestSupport
 import Testing
+
+@testable import Records
 
 /// Results that were cut off, or that no measurement can have given.
 @Suite struct TornResultsTests {

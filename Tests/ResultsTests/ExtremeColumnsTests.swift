@@ -1,11 +1,12 @@
-@testable import Analysis
 import Basics
+import Foundation
+import Testing
+
+@testable import Analysis
 @testable import Figures
 @testable import Measuring
 @testable import Records
 @testable import Trainings
-import Foundation
-import Testing
 
 /// Every column of every table set to extremes, and read by everything that reads tables: nothing traps, and what is
 /// refused is refused with its place.

@@ -1,12 +1,13 @@
+import Attention
+import AttentionCore
+import Foundation
+import Testing
+
 @testable import Analysis
 @testable import Measuring
 @testable import Presets
 @testable import Records
 @testable import Trainings
-import Attention
-import AttentionCore
-import Foundation
-import Testing
 
 /// The committed measurements: they read, they equal themselves, and their cells keep their names.
 @Suite struct PublishedMeasurementsTests {

@@ -1,9 +1,10 @@
-@testable import Measuring
-@testable import Presets
-@testable import Records
 import Basics
 import Foundation
 import Testing
+
+@testable import Measuring
+@testable import Presets
+@testable import Records
 
 /// Cells that a row needs, emptied one by one, in every table and in the JSON of a cell.
 @Suite struct RequiredCellsTests {

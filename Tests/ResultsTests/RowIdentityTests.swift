@@ -1,13 +1,14 @@
-@testable import Analysis
-import Basics
-@testable import Presets
-@testable import Records
-@testable import Trainings
 import Attention
 import AttentionCore
+import Basics
 import Foundation
 import Tensors
 import Testing
+
+@testable import Analysis
+@testable import Presets
+@testable import Records
+@testable import Trainings
 
 /// One declared identity of a row: for pairing, grouping, labels, titles and progress.
 @Suite struct RowIdentityTests {

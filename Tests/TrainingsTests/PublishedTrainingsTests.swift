@@ -1,10 +1,11 @@
-@testable import Records
-@testable import Trainings
 import AttentionCore
 import Basics
 import Foundation
 import ScalingLaws
 import Testing
+
+@testable import Records
+@testable import Trainings
 
 /// The fits that `Experiments/README.md` states come from the committed `runs.csv`, and nothing committed names a place
 /// on the machine that made it.

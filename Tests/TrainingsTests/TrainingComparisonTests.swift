@@ -1,10 +1,11 @@
-@testable import Presets
-@testable import Records
-@testable import Trainings
 import Attention
 import AttentionCore
 import Foundation
 import Testing
+
+@testable import Presets
+@testable import Records
+@testable import Trainings
 
 /// What trainings say together: labels, spreads, laws, and predictions of those that were held out.
 @Suite struct TrainingComparisonTests {

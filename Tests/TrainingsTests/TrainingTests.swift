@@ -1,7 +1,3 @@
-@testable import Presets
-@testable import Processes
-@testable import Records
-@testable import Trainings
 import Attention
 import AttentionCore
 import Basics
@@ -9,6 +5,11 @@ import Foundation
 import LabTestSupport
 import Settings
 import Testing
+
+@testable import Presets
+@testable import Processes
+@testable import Records
+@testable import Trainings
 
 /// Presets of kind training: sweeps, refusals, rows, and going on where they stopped.
 @Suite struct TrainingTests {

@@ -1,6 +1,6 @@
+import AttentionCore
 import Basics
 import Records
-import AttentionCore
 import ScalingLaws
 
 /// Variants side by side: at one length, over the lengths, and where one overtakes another.

@@ -1,5 +1,5 @@
-import Records
 import AttentionCore
+import Records
 
 /// Which length series run along: whichever varies. Titles tell the other.
 public enum LengthAxis: Hashable, Sendable {

@@ -1,7 +1,7 @@
-import Figures
-import Records
 import AttentionCore
 import Basics
+import Figures
+import Records
 
 /// A quantity of a measurement that can be compared and plotted.
 public enum Metric: String, CaseIterable, Sendable {

@@ -1,6 +1,6 @@
-import Records
 import AttentionCore
 import Basics
+import Records
 
 /// Rows that may be compared: the same pass at the same shape but for the length, with the same threads on one machine.
 public struct Panel: Sendable {

@@ -1,6 +1,6 @@
-import Records
 import AttentionCore
 import Basics
+import Records
 
 /// Two runs of the same cells against each other.
 public struct Regression: Sendable {

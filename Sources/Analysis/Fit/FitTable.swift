@@ -1,5 +1,5 @@
-import Records
 import Basics
+import Records
 import ScalingLaws
 
 /// The rows of a CSV file as fits and plots need them: filtered, with derived columns, split into groups.

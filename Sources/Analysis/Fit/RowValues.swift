@@ -1,5 +1,5 @@
-import Records
 import Basics
+import Records
 import ScalingLaws
 
 /// The cells of one row as numbers and texts. Each derived column is computed once, however often others use it.

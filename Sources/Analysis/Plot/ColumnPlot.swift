@@ -1,6 +1,6 @@
+import Basics
 import Figures
 import Records
-import Basics
 import ScalingLaws
 
 /// Figures of any results file: one column over another, a curve a value of a third.

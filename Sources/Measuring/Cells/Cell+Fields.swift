@@ -1,6 +1,6 @@
-import Records
 import AttentionCore
 import Basics
+import Records
 import Settings
 import Tensors
 

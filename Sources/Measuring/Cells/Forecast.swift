@@ -1,8 +1,8 @@
-import Presets
-import Records
 import AttentionCore
 import Basics
 import Foundation
+import Presets
+import Records
 import Tensors
 
 /// What a run would cost, from closed forms alone: for `--dry-run`.

@@ -1,7 +1,7 @@
-import Presets
-import Records
 import AttentionCore
 import Basics
+import Presets
+import Records
 import Settings
 import Tensors
 

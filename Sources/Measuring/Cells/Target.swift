@@ -1,8 +1,8 @@
+import AttentionCore
+import Basics
 import Figures
 import Presets
 import Records
-import AttentionCore
-import Basics
 import Tensors
 
 /// What rows of a measurement are to reach: an entry of the field `targets` of an experiment.

@@ -1,7 +1,7 @@
-import Records
 import AttentionCore
 import Basics
 import Foundation
+import Records
 import Settings
 import Tensors
 

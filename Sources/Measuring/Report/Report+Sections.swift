@@ -1,8 +1,8 @@
 import Analysis
-import Figures
-import Records
 import Basics
+import Figures
 import Foundation
+import Records
 
 extension Report {
   /// What the numbers say, in sentences.

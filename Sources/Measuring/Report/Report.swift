@@ -1,9 +1,9 @@
 import Analysis
 import Basics
 import Figures
+import Foundation
 import Presets
 import Records
-import Foundation
 
 /// The report of a run: one HTML page that needs nothing else.
 public struct Report: Sendable {

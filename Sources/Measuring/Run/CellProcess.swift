@@ -1,10 +1,10 @@
+import AttentionCore
+import Basics
+import Foundation
 import Processes
 import Records
-import AttentionCore
-import Foundation
 import Subprocess
 import SystemPackage
-import Basics
 
 /// Runs one cell in a process of its own, and watches its memory and its time.
 struct CellProcess {

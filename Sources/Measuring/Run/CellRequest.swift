@@ -1,6 +1,6 @@
-import Records
 import AttentionCore
 import Basics
+import Records
 
 /// What a process is asked to measure: a cell and the means, as the JSON that travels to it.
 public struct CellRequest: Hashable, Sendable {

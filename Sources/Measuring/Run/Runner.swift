@@ -1,9 +1,9 @@
+import AttentionCore
 import Basics
+import Foundation
 import Presets
 import Processes
 import Records
-import AttentionCore
-import Foundation
 import Tasks
 import Tensors
 

@@ -1,7 +1,7 @@
-import Figures
-import Records
 import Basics
+import Figures
 import Foundation
+import Records
 
 /// Where results come from, for the end of a report: machine, versions, text, preset.
 package struct Provenance {

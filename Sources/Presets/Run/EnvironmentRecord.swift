@@ -1,6 +1,6 @@
-import Records
 import Basics
 import Foundation
+import Records
 import Settings
 import Tasks
 import Tensors

@@ -1,5 +1,5 @@
-import Records
 import Basics
+import Records
 
 /// Which rows of earlier sessions are no results any more: what ended them is not so now.
 ///

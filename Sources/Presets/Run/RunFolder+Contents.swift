@@ -1,6 +1,6 @@
-import Records
 import Basics
 import Foundation
+import Records
 
 /// What a folder may hold for whoever writes into it: results of two kinds do not mix.
 extension RunFolder {

@@ -1,6 +1,6 @@
-import Processes
 import Basics
 import Foundation
+import Processes
 import Tasks
 
 /// Other programs that the lab asks: git, gnuplot.

@@ -1,5 +1,5 @@
-import Foundation
 import Basics
+import Foundation
 
 /// How a CSV file of another program is written: what stands between fields, decimal commas, the encoding.
 public struct CSVDialect: Sendable, Equatable {

@@ -1,5 +1,5 @@
-import Foundation
 import Basics
+import Foundation
 import Settings
 
 /// A table read from CSV, strictly: RFC 4180, one header, every row as long as the header but for empty fields.
