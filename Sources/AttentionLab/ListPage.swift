@@ -1,7 +1,7 @@
 import AttentionCore
 import Basics
-import Laboratory
 import Models
+import Presets
 import Settings
 import Tasks
 
