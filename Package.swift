@@ -16,6 +16,9 @@ let package = Package(
     .library(name: "ScalingLaws", targets: ["ScalingLaws"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
+  traits: [
+    .trait(name: "MPI", description: "One sequence over several processes; needs Open MPI (libopenmpi-dev)")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -27,6 +30,8 @@ let package = Package(
     // MARK: - C and system
     .systemLibrary(
       name: "CGSL", pkgConfig: "gsl", providers: [.apt(["libgsl-dev"]), .brew(["gsl"])]),
+    .systemLibrary(
+      name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
     .target(name: "CKernels"),
 
     // MARK: - Libraries
@@ -42,6 +47,13 @@ let package = Package(
     .target(name: "AttentionCore", dependencies: ["Basics", "Settings", "Tensors"], swiftSettings: strict),
     .target(
       name: "Attention", dependencies: ["AttentionCore", "Basics", "CKernels", "Settings", "Tensors"],
+      swiftSettings: strict),
+    .target(
+      name: "Ranks",
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "Settings", "Tensors",
+        .target(name: "CMPI", condition: .when(traits: ["MPI"])),
+      ],
       swiftSettings: strict),
     .target(
       name: "Tasks",
@@ -94,7 +106,8 @@ let package = Package(
     .target(
       name: "Measuring",
       dependencies: [
-        "Analysis", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Records", "Settings",
+        "Analysis", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Ranks", "Records",
+        "Settings",
         "Tasks", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
@@ -136,6 +149,21 @@ let package = Package(
     .testTarget(
       name: "AttentionTests",
       dependencies: ["Attention", "AttentionCore", "Basics", "LabTestSupport", "Settings", "Tensors"],
+      swiftSettings: strict),
+    // Attention over ranks with its inputs and its judge, for tests on threads and for a program that mpirun starts.
+    .target(
+      name: "RankCases",
+      dependencies: ["Attention", "AttentionCore", "Basics", "Ranks", "Settings", "Tensors"],
+      path: "Tests/RankCases", swiftSettings: strict),
+    .executableTarget(
+      name: "attnlab-ranks",
+      dependencies: ["Attention", "AttentionCore", "Basics", "RankCases", "Ranks", "Settings", "Tensors"],
+      path: "Tests/RankLab", exclude: ["mpi.sh"], swiftSettings: strict),
+    .testTarget(
+      name: "RanksTests",
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "RankCases", "Ranks", "Settings", "Tensors",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "LayersTests",
@@ -181,8 +209,8 @@ let package = Package(
     .testTarget(
       name: "MeasuringTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Records",
-        "Settings", "Tensors",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Ranks",
+        "Records", "Settings", "Tensors",
       ],
       swiftSettings: strict),
     .testTarget(

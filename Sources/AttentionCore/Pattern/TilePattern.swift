@@ -70,8 +70,11 @@ public struct TilePattern: Sendable, Hashable {
   /// keep each other alive.
   public var withoutSchedules: TilePattern { TilePattern(listsOf: self) }
 
-  private init(listsOf pattern: TilePattern) {
-    lists = pattern.lists
+  private init(listsOf pattern: TilePattern) { self.init(pattern, lists: pattern.lists) }
+
+  /// Other lists in the places of a pattern's.
+  init(_ pattern: TilePattern, lists: [TileList]) {
+    self.lists = lists
     (perBatch, perHead, starts) = (pattern.perBatch, pattern.perHead, pattern.starts)
   }
 

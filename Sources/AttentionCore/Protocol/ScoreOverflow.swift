@@ -15,6 +15,11 @@ public struct ScoreOverflow: Error, Hashable, Sendable, CustomStringConvertible 
   /// The score in Double.
   public let score: Double
 
+  /// Names the first such row.
+  public init(batch: Int, head: Int, query: Int, key: Int?, score: Double) {
+    (self.batch, self.head, self.query, self.key, self.score) = (batch, head, query, key, score)
+  }
+
   /// One line.
   public var description: String {
     let place = "of query \(query)\(key.map { " and key \($0)" } ?? "") (batch \(batch), head \(head))"
