@@ -8,7 +8,8 @@ import Tensors
 /// `S = scale·Q·Kᵀ`, `W = softmax(S)`, `O = W·V`; backward `dW = dO·Vᵀ`, `dS = W∘(dW − rowsum(W∘dW))`, `dQ = scale·dS·K`,
 /// `dK = scale·dSᵀ·Q`, `dV = Wᵀ·dO`. The products are those of the linear layers: the right side is packed once a head, a
 /// block of rows (at most 96) is the unit of work, and every sum has a fixed order, so the bits do not depend on the
-/// number of threads. The scale is in q before any product, as in the engine: what it makes small need not be held before.
+/// number of threads. A row whose sums in single
+/// precision are no numbers is computed again in Double: what the scale makes small need not be held before it.
 /// - Complexity: O(n²·d) time whatever the mask, O(n²) memory.
 struct DenseAttention: Sendable {
   let shape: AttentionShape
@@ -26,24 +27,6 @@ struct DenseAttention: Sendable {
     return shape.isCausal ? max(0, min(valid, row + shape.queryOffset + 1)) : valid
   }
 
-  /// scale·q.
-  private func scaled(_ query: Tensor) throws(MemoryLimitExceeded) -> Tensor {
-    var result = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
-    let dim = shape.headDim, scale = scale
-    query.withReadRows { source in
-      result.withRows { target in
-        Parallel.forEach(count: shape.batch * shape.queryHeads, threads: context.threads) { index, _ in
-          let (batch, head) = (index / shape.queryHeads, index % shape.queryHeads)
-          for row in 0..<shape.queryLength {
-            let from = source.row(batch, head, row), to = target.row(batch, head, row)
-            for t in 0..<dim { to[t] = scale * from[t] }
-          }
-        }
-      }
-    }
-    return result
-  }
-
   /// The scores of a row one by one in Double, where their sums in single precision were no numbers: a sum may pass what
   /// single precision holds and come back.
   private func scores(
@@ -53,7 +36,8 @@ struct DenseAttention: Sendable {
     for key in 0..<count {
       let row = keys.row(batch, keyHead, key)
       let sum = (0..<shape.headDim).reduce(0.0) { $0 + Double(query[$1]) * Double(row[$1]) }
-      target[key] = sum.magnitude < ScoreOverflow.limit ? Float(sum) : .nan
+      let score = Double(scale) * sum
+      target[key] = score.magnitude < ScoreOverflow.limit ? Float(score) : .nan
     }
   }
 
@@ -64,7 +48,7 @@ struct DenseAttention: Sendable {
     var weights = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
     var output = try Tensor(uninitialized: shape.outputShape, ledger: context.ledger)
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
-    let (query, key, value) = (try scaled(inputs.query), inputs.key, inputs.value)
+    let (query, key, value) = (inputs.query, inputs.key, inputs.value)
     try scores.withRows { scores throws in
       try weights.withRows { weights throws in
         try output.withRows { output throws in
@@ -94,8 +78,9 @@ struct DenseAttention: Sendable {
     ) { batch, head, block, keys, values, scratch in
       let keyHead = shape.keyHead(of: head)
       let scoreRows = scores.head(batch, head), weightRows = weights.head(batch, head)
-      GemmJob(scorePlan, a: query.head(batch, head), strides: (query.rowStride, 1), c: scoreRows)
-        .run(block, packedB: keys.head(batch, keyHead), scratch: scratch)
+      GemmJob(
+        scorePlan, a: query.head(batch, head), strides: (query.rowStride, 1), c: scoreRows, scale: scale
+      ).run(block, packedB: keys.head(batch, keyHead), scratch: scratch)
       for row in rows(of: block, scorePlan) {
         let count = visibleKeys(batch, row), own = scoreRows + row * scores.rowStride
         func softmax() -> Float {
@@ -121,7 +106,7 @@ struct DenseAttention: Sendable {
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
     var valueGradient = try Tensor(uninitialized: shape.valueShape, ledger: context.ledger)
-    let (query, key, value) = (try scaled(inputs.query), inputs.key, inputs.value)
+    let (query, key, value) = (inputs.query, inputs.key, inputs.value)
     try scoreGradient.withRows { scores throws in
       try weights.withReadRows { weights throws in
         try outputGradient.withReadRows { output throws in
@@ -188,7 +173,7 @@ struct DenseAttention: Sendable {
         let head = keyHead * shape.groupSize + member
         GemmJob(
           keyPlan, a: scores.head(batch, head), strides: (1, scores.rowStride), c: keys.head(batch, keyHead),
-          accumulates: member > 0
+          scale: scale, accumulates: member > 0
         ).run(block, packedB: queries.head(batch, head), scratch: scratch)
         GemmJob(
           valuePlan, a: weights.head(batch, head), strides: (1, weights.rowStride),

@@ -75,7 +75,7 @@ public struct FullMaterialized: AttentionVariant {
   }
 
   /// Needed pairs as for `full`; all pairs are executed, and two matrices of them stored (backward: two more are live).
-  /// Two inputs are packed beside them, q is scaled in a copy, and bfloat16 inputs are up-converted.
+  /// Two inputs are packed beside them, and bfloat16 inputs up-converted.
   public func cost(of pass: PassKind) -> Cost {
     let needed =
       Double(shape.queryHeads)
@@ -90,9 +90,8 @@ public struct FullMaterialized: AttentionVariant {
       ? max(shape.keyHeads * shape.keyLength, shape.queryHeads * shape.queryLength)
       : shape.keyHeads * shape.keyLength
     let packed = Double(shape.batch * rows * (shape.headDim + shape.valueDim))
-    let scaled = Double(shape.queryShape.reduce(1, *))
     return Cost(
       of: pass, shape: shape, neededPairs: needed, executedPairs: matrix,
-      workspaceBytes: 2 * 4 * matrix + 4 * (packed + scaled) + shape.upconvertedBytes, stateBytes: stateBytes)
+      workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.upconvertedBytes, stateBytes: stateBytes)
   }
 }
