@@ -64,7 +64,10 @@ public enum InputFile {
   private static let pipes = Mutex<[Pipe: [UInt8]]>([:])
 
   /// The first bytes of a file.
-  /// - Parameter isEnough: called with what has been read so far, the first 64 KiB at first; `nil`: all are wanted.
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - limit: the most bytes that are read.
+  ///   - isEnough: called with what has been read so far, the first 64 KiB at first; `nil`: all are wanted.
   /// - Returns: at most `limit` bytes, and whether there may be more.
   /// - Throws: `Failure` when there is nothing, it cannot be read, or it is a folder or a device.
   public static func start(

@@ -15,7 +15,9 @@ public struct JSONError: Error, Hashable, Sendable, CustomStringConvertible {
 
 extension JSONValue {
   /// Reads a text strictly: UTF-8, no name twice in an object, only white space after the value.
-  /// - Parameter maximumDepth: the deepest nesting that is read.
+  /// - Parameters:
+  ///   - bytes: the text.
+  ///   - maximumDepth: the deepest nesting that is read.
   /// - Throws: `JSONError`.
   /// - Complexity: O(bytes).
   public init(parsing bytes: [UInt8], maximumDepth: Int = 256) throws(JSONError) {

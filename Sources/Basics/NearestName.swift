@@ -5,7 +5,10 @@
 /// choices(["left", "right", "sinks"], near: "lft")  // left, right, sinks (did you mean left?)
 /// choices(["left", "right"], near: "dilation")      // left, right
 /// ```
-/// - Parameter limit: how many names are shown at most.
+/// - Parameters:
+///   - names: what there is.
+///   - text: what was given.
+///   - limit: how many names are shown at most.
 /// - Complexity: O(names · length²).
 public func choices(_ names: [String], near text: String, limit: Int = 50) -> String {
   shown(list: names, limit: limit) + suggestion(near: text, among: names)

@@ -5,7 +5,9 @@
 /// shown("a\u{1B}[2Jb")                      // a\u{1B}[2Jb, written out
 /// shown(String(repeating: "x", count: 500)) // xxxx…xx (500 characters)
 /// ```
-/// - Parameter limit: how many Unicode scalars of the text are shown at most.
+/// - Parameters:
+///   - text: what a user or a file says.
+///   - limit: how many Unicode scalars of the text are shown at most.
 /// - Complexity: O(text).
 public func shown(_ text: some StringProtocol, limit: Int = 80) -> String {
   let scalars = String(text).unicodeScalars
@@ -27,7 +29,9 @@ public func shown(list names: [String], limit: Int = 20) -> String {
 /// The same text with its control and format characters written out as in a Swift literal: `\n`, `\u{1B}`.
 ///
 /// Format characters (zero-width, right-to-left overrides) make a terminal show another text than stands in the file.
-/// - Parameter keepingLineBreaks: whether `\n` stays, for text of several lines.
+/// - Parameters:
+///   - text: what a user or a file says.
+///   - keepingLineBreaks: whether `\n` stays, for text of several lines.
 public func visible(_ text: some StringProtocol, keepingLineBreaks: Bool = false) -> String {
   guard text.unicodeScalars.contains(where: { isHidden($0) && !(keepingLineBreaks && $0 == "\n") }) else {
     return String(text)

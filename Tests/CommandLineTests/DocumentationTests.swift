@@ -90,6 +90,20 @@ enum Documents {
       .map(\.element).joined()
   }
 
+  /// A preset that a page shows.
+  struct Preset: Sendable {
+    let page: String
+    let text: String
+  }
+
+  /// The presets of the catalogue's pages, but for those with a variant of another package.
+  static func presets() throws -> [Preset] {
+    try pages().flatMap { page in
+      try text(of: page).matches(of: /```yaml\n(.*?)```/.dotMatchesNewlines())
+        .map { Preset(page: page, text: String($0.output.1)) }
+    }.filter { !$0.text.contains("strided") }
+  }
+
   /// The files that a document links to, relative to its folder; not pages of the web, nor of the catalogue, which docc
   /// resolves.
   static func links(in file: String) throws -> [String] {

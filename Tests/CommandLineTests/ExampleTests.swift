@@ -94,6 +94,17 @@ import Testing
     }
   }
 
+  @Test("presets in documents are presets", arguments: try Documents.presets())
+  func presets(preset: Documents.Preset) throws {
+    let scratch = try Scratch()
+    _ = try scratch.write("preset.yaml", preset.text)
+    let small =
+      preset.text.contains("experiment: training") ? "--set training.batch=1 --set model.width=8" : ""
+    let result = try BuiltProgram.attnlab.shell(
+      "attnlab run preset.yaml --dry-run \(small)", in: scratch.path)
+    #expect(result.code == 0, "\(preset.page): \(result.errors)")
+  }
+
   /// A page's picture is what its command draws; gnuplot's differ from version to version and are not compared.
   private func compareDrawings(of page: String, in folder: ExampleFolder) throws {
     let place = URL(fileURLWithPath: page).deletingLastPathComponent().path

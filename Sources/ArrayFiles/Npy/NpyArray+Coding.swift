@@ -2,7 +2,9 @@ import Tensors
 
 extension NpyArray {
   /// Reads the bytes of a file.
-  /// - Parameter path: the name for error texts.
+  /// - Parameters:
+  ///   - file: the bytes.
+  ///   - path: the name for error texts.
   /// - Throws: `NpyError`.
   public init(bytes file: [UInt8], path: String) throws(NpyError) {
     let (header, start) = try NpyHeader.parse(file, path: path)

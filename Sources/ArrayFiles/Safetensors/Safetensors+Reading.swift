@@ -23,7 +23,10 @@ extension Safetensors {
   }
 
   /// Reads the bytes of a file.
-  /// - Parameter path: the name for error texts.
+  /// - Parameters:
+  ///   - data: the bytes.
+  ///   - path: the name for error texts.
+  ///   - ledger: counts the tensors; `nil`: nothing counts them.
   /// - Throws: `SafetensorsError`, `MemoryLimitExceeded`.
   public init(data: Data, path: String, ledger: MemoryLedger? = nil) throws {
     let length = try SafetensorsHeader.length(data.prefix(8), fileSize: data.count, path: path)

@@ -62,7 +62,10 @@ public struct Safetensors: Sendable {
   }
 
   /// The tensor of a name, of an expected shape.
-  /// - Parameter path: the file, for error texts.
+  /// - Parameters:
+  ///   - name: the tensor's name in the file.
+  ///   - shape: what it must be.
+  ///   - path: the file, for error texts.
   /// - Throws: `SafetensorsError` that names what is missing or both shapes.
   public func tensor(_ name: String, shape: [Int], path: String) throws(SafetensorsError) -> Tensor {
     if let type = foreignType(of: name) {

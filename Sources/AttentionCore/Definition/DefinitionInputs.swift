@@ -20,7 +20,9 @@ public struct DefinitionInputs: Sendable {
   }
 
   /// Up-converts operands.
-  /// - Parameter lazily: only when their turn comes, and then a head at a time.
+  /// - Parameters:
+  ///   - inputs: what the variant reads.
+  ///   - lazily: only when their turn comes, and then a head at a time.
   public init(_ inputs: Operands, lazily: Bool = false) {
     arrays = [:]
     for name in inputs.names {

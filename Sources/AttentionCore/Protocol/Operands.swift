@@ -73,7 +73,10 @@ public struct Operands: Sendable {
   }
 
   /// All tensors in a precision; those that have it already, and are left as they lie, are shared.
-  /// - Parameter declared: which of the others are stored in the shape's precision; they are converted too.
+  /// - Parameters:
+  ///   - precision: what they are stored in.
+  ///   - declared: which of the others are stored in the shape's precision; they are converted too.
+  ///   - ledger: counts the copies; `nil`: nothing counts them.
   /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
   /// - Complexity: O(element count).
   public func converted(

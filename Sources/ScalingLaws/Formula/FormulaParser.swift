@@ -7,8 +7,10 @@ extension FormulaExpression {
   /// `Function`, `min`, `max`, `pi`; for row filters also `< <= > >= == != && || !` and text in quotes. Powers
   /// bind to the right and tighter than a sign: −x^2 is −(x^2).
   ///
-  /// - Parameter columns: the columns of the data, when there are any. A name in braces is one of them or a mistake,
-  ///   and a column named `pi` is that column.
+  /// - Parameters:
+  ///   - text: the formula.
+  ///   - columns: the columns of the data, when there are any. A name in braces is one of them or a mistake,
+  ///     and a column named `pi` is that column.
   /// - Throws: `FitError` whose line names the column of the mistake.
   public init(parsing text: String, columns: [String]? = nil) throws(FitError) {
     var parser = try FormulaParser(text, columns: columns)

@@ -14,7 +14,10 @@ public struct Crossover: Sendable, Equatable {
 
 /// The meeting point of two curves nearest to their data, or nil when they do not meet in the range.
 ///
-/// - Parameter range: where to look; from 1/16 of the smallest to 16 times the largest x of the data by default.
+/// - Parameters:
+///   - first: a fit of one variable.
+///   - second: a fit of the same variable.
+///   - range: where to look; from 1/16 of the smallest to 16 times the largest x of the data by default.
 public func crossover(of first: Fit, and second: Fit, in range: ClosedRange<Double>? = nil) -> Crossover? {
   let all = crossovers(of: first, and: second, in: range)
   return all.min { ($0.extrapolation, $0.x) < ($1.extrapolation, $1.x) }

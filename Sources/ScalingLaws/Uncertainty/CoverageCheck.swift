@@ -31,9 +31,13 @@ public struct CoverageCheck: Sendable {
   /// Replicates a design.
   ///
   /// - Parameters:
+  ///   - form: the law.
   ///   - theta: the truth.
   ///   - design: the rows; responses are replaced.
   ///   - noise: the standard deviation of the normal noise, of ln y in log space.
+  ///   - options: how each replication is fitted.
+  ///   - replications: how many there are.
+  ///   - seed: of the noise.
   /// - Complexity: one fit, with its intervals, per replication, on all cores.
   public init(
     form: any ScalingForm, theta: [Double], design: FitData, noise: Double, options: FitOptions,
