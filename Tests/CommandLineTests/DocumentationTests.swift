@@ -48,6 +48,27 @@ import Testing
     }
   }
 
+  /// The modules page and the README name every folder of Sources and no other; a module imports only those above it.
+  @Test func thePictureOfTheModulesIsTrue() throws {
+    let sources = ExampleFolder.package + "/Sources"
+    let folders = try FileManager.default.contentsOfDirectory(atPath: sources).sorted()
+    let page = try Documents.text(of: Documents.catalogue + "/Reference/modules.md")
+    let modules = page.matches(of: /\n\| `(\w+)` \|/).map { String($0.output.1) }
+    #expect(modules.sorted() == folders)
+    let readme = try Documents.text(of: ExampleFolder.package + "/README.md")
+    for folder in folders { #expect(readme.contains("\(folder)/ "), "README.md: \(folder)/") }
+    for (place, module) in modules.enumerated() {
+      let files = try FileManager.default.subpathsOfDirectory(atPath: "\(sources)/\(module)")
+      for file in files where file.hasSuffix(".swift") {
+        let imported = try Documents.text(of: "\(sources)/\(module)/\(file)")
+          .matches(of: /(?m)^(?:@\w+ |public )*import (\w+)/).map { String($0.output.1) }
+        for name in imported where folders.contains(name) {
+          #expect(modules[..<place].contains(name), "\(module)/\(file) imports \(name), which stands below")
+        }
+      }
+    }
+  }
+
   @Test func theReadmeIsShort() throws {
     let lines = try Documents.text(of: ExampleFolder.package + "/README.md").split(
       separator: "\n", omittingEmptySubsequences: false)
