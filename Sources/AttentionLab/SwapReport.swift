@@ -10,7 +10,12 @@ public struct SwapReport {
   let tokens: String
 
   /// Creates a report.
-  /// - Parameter tokens: where the tokens came from.
+  /// - Parameters:
+  ///   - swap: both models' outputs.
+  ///   - pretrained: the model as it was read.
+  ///   - checkpoint: where it was read.
+  ///   - input: the tokens.
+  ///   - tokens: where the tokens came from.
   public init(
     swap: AttentionSwap, pretrained: PretrainedModel, checkpoint: String, input: ModelInput, tokens: String
   ) {

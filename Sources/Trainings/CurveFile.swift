@@ -6,8 +6,12 @@ import Settings
 /// `curves.csv`, rid of what a killed training leaves in it.
 public enum CurveFile {
   /// Removes a torn last line and the points of a training after a step: it goes on from there and makes them again.
-  /// - Parameter isAlone: the file is this training's own; points under another id are its too, from when it was to have
-  ///   fewer steps.
+  /// - Parameters:
+  ///   - file: a `curves.csv`.
+  ///   - step: the last that is kept.
+  ///   - id: the training.
+  ///   - isAlone: the file is this training's own; points under another id are its too, from when it was to have
+  ///     fewer steps.
   /// - Throws: `UsageError` when the file cannot be read or written.
   public static func cut(
     _ file: String, after step: Int, of id: String, isAlone: Bool = false

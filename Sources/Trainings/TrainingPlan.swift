@@ -126,6 +126,7 @@ public struct TrainingPlan: Sendable {
 
   /// The training that dotted paths describe.
   /// - Parameters:
+  ///   - settings: values by dotted path, such as `model.width`.
   ///   - place: where they stand, in words.
   ///   - field: the field of a preset that lists them, with a colon.
   /// - Throws: `UsageError`.

@@ -23,7 +23,9 @@ public enum TrainingPlot {
   private static let mostCurves = 12
 
   /// All figures that the results allow.
-  /// - Parameter curves: the rows of `curves.csv`, when there is one.
+  /// - Parameters:
+  ///   - comparison: the trainings and their laws.
+  ///   - curves: the rows of `curves.csv`, when there is one.
   public static func items(_ comparison: TrainingComparison, curves: [CurveRow]?) -> [Item] {
     comparison.laws.enumerated().compactMap { number, law in self.law(law, number, comparison) }
       + [swept(comparison), curves.flatMap { learning(comparison, $0) }].compactMap(\.self)

@@ -44,7 +44,11 @@ public struct TrainingRun {
   }
 
   /// Builds task, model and trainer.
-  /// - Parameter peakGflops: what fractions are fractions of: the machine's peak with these threads.
+  /// - Parameters:
+  ///   - job: what is trained.
+  ///   - catalog: the attention variants that it may name.
+  ///   - threads: how many work on it; no result depends on them.
+  ///   - peakGflops: what fractions are fractions of: the machine's peak with these threads.
   /// - Throws: `ConfigurationError` and others before any time is spent.
   public init(_ job: TrainingJob, catalog: Catalog, threads: Int, peakGflops: Double? = nil) throws {
     self.job = job
@@ -117,7 +121,9 @@ public struct TrainingRun {
   /// Trains until the end, early stop, or a request to stop.
   /// - Parameters:
   ///   - checkpoint: a file written twice a minute, every `checkpointEvery` steps, and when interrupted.
+  ///   - interruption: asks the training to stop.
   ///   - curve: called with every row of `curves.csv`.
+  ///   - progress: called after every step.
   /// - Returns: the row of `runs.csv`.
   /// - Throws: `Interrupted` after saving; `TrainingDiverged`; what tasks and attention throw.
   public func run(

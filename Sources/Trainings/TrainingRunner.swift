@@ -22,8 +22,12 @@ public struct TrainingRunner {
   private let retries: Bool
 
   /// Creates a runner.
-  /// - Parameter jobs: all trainings of the preset, or a part of them; `nil`: all.
-  /// - Parameter retries: trainings that failed are run again.
+  /// - Parameters:
+  ///   - preset: what is run.
+  ///   - jobs: all trainings of the preset, or a part of them; `nil`: all.
+  ///   - folder: where rows and checkpoints go.
+  ///   - catalog: the attention variants that it may name.
+  ///   - retries: trainings that failed are run again.
   public init(
     preset: Preset, jobs: [TrainingJob]? = nil, folder: RunFolder, catalog: Catalog, retries: Bool = false
   ) {

@@ -62,6 +62,7 @@ public struct Comparison: Sendable {
 
   /// Compares rows.
   /// - Parameters:
+  ///   - rows: of one file or of several.
   ///   - baseline: the variant that others are measured by.
   ///   - pass: only this pass; `nil`: all.
   ///   - length: where the table compares; `nil`: the largest length that most variants reached.

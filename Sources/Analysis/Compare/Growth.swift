@@ -14,8 +14,10 @@ public struct Growth: Sendable {
   /// Fits `a·n^b + c` with relative errors; `a·n^b` when there are only four lengths.
   ///
   /// The offset takes up what does not depend on the length: starting threads, fixed scratch.
-  /// - Parameter offsetOnlyIfSeen: whether the offset is left out unless it is positive and an F-test at 5 % asks for
-  ///   it, as of bytes: a constant part of them cannot be negative.
+  /// - Parameters:
+  ///   - points: lengths and what was measured at them.
+  ///   - offsetOnlyIfSeen: whether the offset is left out unless it is positive and an F-test at 5 % asks for
+  ///     it, as of bytes: a constant part of them cannot be negative.
   public init(_ points: some Sequence<(Double, Double)>, offsetOnlyIfSeen: Bool = false) {
     let points = points.filter { $0.0 > 0 && $0.1 > 0 && $0.0.isFinite && $0.1.isFinite }
     if points.count >= 2, let first = points.first, points.allSatisfy({ $0.1 == first.1 }) {

@@ -96,7 +96,9 @@ public struct Panel: Sendable {
   // MARK: - Sorting rows
 
   /// Sorts rows into panels, in the order in which they appear.
-  /// - Parameter pass: only this pass; `nil`: all.
+  /// - Parameters:
+  ///   - rows: of one file or of several.
+  ///   - pass: only this pass; `nil`: all.
   public static func panels(of rows: [MeasurementRow], pass: PassKind? = nil) -> [Panel] {
     let rows = rows.filter { pass == nil || $0.pass == pass }
     let shapes = grouped(rows) { $0.key(shape) }

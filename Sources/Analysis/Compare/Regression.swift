@@ -33,6 +33,9 @@ public struct Regression: Sendable {
 
   /// Pairs rows by what they measured.
   /// - Parameters:
+  ///   - new: rows of now.
+  ///   - old: rows to compare with.
+  ///   - metric: what is compared.
   ///   - pass: only this pass; `nil`: all.
   ///   - length: only this length; `nil`: all.
   /// - Throws: `UsageError` when no cell is in both, or the metric cannot be compared this way.

@@ -35,7 +35,9 @@ public struct FitTable: Sendable {
   private static let mostDefinitions = 100
 
   /// A file's rows.
-  /// - Parameter definitions: `NAME=FORMULA`, over columns and earlier names.
+  /// - Parameters:
+  ///   - table: the file.
+  ///   - definitions: `NAME=FORMULA`, over columns and earlier names.
   /// - Throws: `UsageError`.
   public init(_ table: CSVTable, definitions: [String] = []) throws {
     self.table = table

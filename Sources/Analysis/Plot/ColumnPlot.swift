@@ -40,7 +40,10 @@ public enum ColumnPlot {
   }
 
   /// The figure of a table.
-  /// - Parameter note: told which lines are left out, because a cell is empty or a value has no logarithm.
+  /// - Parameters:
+  ///   - table: the file.
+  ///   - request: what is drawn over what.
+  ///   - note: told which lines are left out, because a cell is empty or a value has no logarithm.
   /// - Throws: `UsageError` for a column that does not exist or a cell that is no finite number.
   public static func figure(
     _ table: CSVTable, _ request: Request, note: (String) -> Void = { _ in }

@@ -29,7 +29,14 @@ public struct Runner: Sendable {
   public let interruption: Interruption
 
   /// Creates a runner.
-  /// - Parameter cells: all cells of the preset, or a part of them.
+  /// - Parameters:
+  ///   - preset: what is run.
+  ///   - cells: all cells of the preset, or a part of them.
+  ///   - folder: where rows go.
+  ///   - program: this program: a cell is a process of it.
+  ///   - retries: whether cells that did not end ok are measured again.
+  ///   - interruption: asks the run to stop.
+  ///   - progress: called after a row, with the number of rows done and of all.
   public init(
     preset: Preset, cells: [Cell], folder: String, program: String, retries: Bool = false,
     interruption: Interruption = .init(),

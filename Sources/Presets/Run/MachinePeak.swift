@@ -3,7 +3,10 @@ import Tensors
 /// The machine's limits, measured at the start of every session: what fractions are fractions of.
 public enum MachinePeak {
   /// Measures the limits of a number of threads; `nil` when the instruction set is not available here.
-  /// - Parameter seconds: about how long it may take.
+  /// - Parameters:
+  ///   - threads: how many work at once.
+  ///   - instructionSet: the name of one.
+  ///   - seconds: about how long it may take.
   public static func measure(threads: Int, instructionSet: String, seconds: Double = 1) -> MachineLimits? {
     guard let set = InstructionSet(rawValue: instructionSet), InstructionSet.available.contains(set) else {
       return nil

@@ -24,7 +24,9 @@ public final class RunFolder: Sendable {
   public var environment: String { path + "/environment.json" }
 
   /// Creates the folder when needed and takes hold of it.
-  /// - Parameter flag: how the user chooses another one.
+  /// - Parameters:
+  ///   - path: the folder.
+  ///   - flag: how the user chooses another one.
   /// - Throws: `UsageError` when it cannot be created or another run holds it.
   public init(_ path: String, flag: String = "--out") throws(UsageError) {
     self.path = path
