@@ -11,20 +11,24 @@ import Tasks
 struct ListPage {
   /// Title, idea, equation and source, a line each.
   var heading: [String]
-  /// Settings, operands and exports; those that there are none of are missing.
-  var tables: [TextTable] = []
+  /// Settings, operands and exports, with the columns whose words are typed as they stand; those that there are none of
+  /// are missing.
+  var tables: [(table: TextTable, code: Set<Int>)] = []
   /// The same declarations for scripts.
   var json: JSONValue
 
   /// The page for people.
   var text: String {
-    (heading + ["", tables.isEmpty ? "no parameters" : tables.map(\.text).joined(separator: "\n\n")])
-      .joined(separator: "\n")
+    (heading + [
+      "", tables.isEmpty ? "no parameters" : tables.map { $0.table.text }.joined(separator: "\n\n"),
+    ])
+    .joined(separator: "\n")
   }
 
   /// The tables alone, for a document that has headings of its own.
   var markdown: String {
-    tables.isEmpty ? "No settings." : tables.map { $0.markdown(code: [0, 1]) }.joined(separator: "\n\n")
+    tables.isEmpty
+      ? "No settings." : tables.map { $0.table.markdown(code: $0.code) }.joined(separator: "\n\n")
   }
 
   /// The page of a variant.
@@ -39,12 +43,12 @@ struct ListPage {
         let axes = operand.axes.map(\.description).joined(separator: ", ")
         table.add([operand.name.description, "[\(axes)]", operand.source.description, operand.help])
       }
-      tables.append(table)
+      tables.append((table, [0, 1]))
     }
     if !description.exports.isEmpty {
       var table = TextTable(["export (--export)", "meaning"])
       for export in description.exports { table.add([export.name.description, export.help]) }
-      tables.append(table)
+      tables.append((table, [0]))
     }
   }
 
@@ -73,7 +77,7 @@ struct ListPage {
         parameter.help,
       ])
     }
-    tables.append(table)
+    tables.append((table, [0, 1]))
   }
 }
 
