@@ -53,7 +53,9 @@ import Testing
     let sources = ExampleFolder.package + "/Sources"
     let folders = try FileManager.default.contentsOfDirectory(atPath: sources).sorted()
     let page = try Documents.text(of: Documents.catalogue + "/Reference/modules.md")
-    let modules = page.matches(of: /\n\| `(\w+)` \|/).map { String($0.output.1) }
+    let modules = page.matches(of: /\n\| (`[^|]*`) \|/).flatMap { row in
+      row.output.1.split(separator: ", ").map { $0.filter { $0 != "`" } }
+    }
     #expect(modules.sorted() == folders)
     let readme = try Documents.text(of: ExampleFolder.package + "/README.md")
     for folder in folders { #expect(readme.contains("\(folder)/ "), "README.md: \(folder)/") }
