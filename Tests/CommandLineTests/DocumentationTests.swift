@@ -54,7 +54,7 @@ import Testing
     let folders = try FileManager.default.contentsOfDirectory(atPath: sources).sorted()
     let page = try Documents.text(of: Documents.catalogue + "/Reference/modules.md")
     let modules = page.matches(of: /\n\| (`[^|]*`) \|/).flatMap { row in
-      row.output.1.split(separator: ", ").map { $0.filter { $0 != "`" } }
+      row.output.1.split(separator: ", ").map { $0.trimmingCharacters(in: ["`"]) }
     }
     #expect(modules.sorted() == folders)
     let readme = try Documents.text(of: ExampleFolder.package + "/README.md")
