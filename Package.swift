@@ -58,7 +58,8 @@ let package = Package(
     .target(
       name: "Tasks",
       dependencies: [
-        "Basics", "Settings", "Tensors", .product(name: "RealModule", package: "swift-numerics"),
+        "ArrayFiles", "Basics", "Settings", "Tensors",
+        .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
     .target(

@@ -6,5 +6,6 @@ extension Catalog {
     FullAttention.self, FullMaterialized.self, SlidingWindow.self, LocalGlobal.self, RandomSparse.self,
     LSH.self,
     ChunkedAttention.self,
+    GraphAttention.self,
   ])
 }

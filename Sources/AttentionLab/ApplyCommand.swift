@@ -34,8 +34,8 @@ struct ApplyCommand: FileCommand {
   @Option(help: "k, [batch, key heads, keys, d]; not needed by variants that do not read it.")
   var k: String?
 
-  @Option(help: "v, [batch, key heads, keys, value dim].")
-  var v: String
+  @Option(help: "v, [batch, key heads, keys, value dim]; not needed by variants that do not read it.")
+  var v: String?
 
   @Option(help: "Where the output goes, [batch, heads, n, value dim].")
   var out: String
@@ -105,8 +105,11 @@ struct ApplyCommand: FileCommand {
     if k == nil, named.declared.contains(where: { $0.name == .key }) {
       throw UsageError("--k: \(variant) needs it")
     }
+    if v == nil, named.declared.contains(where: { $0.name == .value }) {
+      throw UsageError("--v: \(variant) needs it")
+    }
     let arrays = try ArrayInputs(
-      query: q, key: k, value: v, isCausal: causal, scale: scale,
+      query: q, key: k, value: v ?? k ?? q, isCausal: causal, scale: scale,
       keyLengths: try ArrayInputs.numbers(keyLengths, "--key-lengths"),
       precision: precision)
     let attention = try type.make(

@@ -54,6 +54,10 @@ struct ArrayInputs {
         }
         continue
       }
+      if operand.source == .edges {
+        result.graphs[operand.name] = try EdgeFile.edges(path)
+        continue
+      }
       let array = try NpyArray(contentsOf: path)
       guard array.type.isReal else {
         throw UsageError("\(path): \(operand.name) holds \(array.type.title); it takes real numbers")

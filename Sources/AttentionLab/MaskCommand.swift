@@ -1,4 +1,5 @@
 import ArgumentParser
+import ArrayFiles
 import Attention
 import AttentionCore
 import Basics
@@ -20,6 +21,7 @@ struct MaskCommand: FileCommand {
         "attnlab mask sliding-window --n 48 --causal --set left=8 --set sinks=2",
         "attnlab mask random-sparse --n 1024 --heads 4 --out pattern.svg",
         "attnlab mask lsh --q q.npy --set buckets=16 --out pattern.npy",
+        "attnlab mask graph --n 34 --in edges=friends.csv --out pattern.svg",
       ]))
 
   @Argument(help: "The variant; see attnlab list.", completion: .variants)
@@ -79,7 +81,7 @@ struct MaskCommand: FileCommand {
     let (shape, arrays) = try shapeAndArrays(type, named)
     let attention = try type.make(
       settings: settings, shape: shape, key: VariantSettings.key(seed: seed))
-    let inputs = try arrays?.inputs(of: attention, named.inputs)
+    let inputs = try arrays?.inputs(of: attention, named.inputs) ?? graphs(of: attention, named)
     let total = shape.batch * shape.queryHeads * shape.queryLength * shape.keyLength
     guard total <= PatternCounts.limit else {
       throw UsageError(
@@ -114,7 +116,10 @@ struct MaskCommand: FileCommand {
     _ type: any AttentionVariant.Type, _ named: NamedFiles
   ) throws -> (AttentionShape, ArrayInputs?) {
     guard let q else {
-      if let first = named.inputs.first { throw UsageError("--in \(first.name): it goes with --q") }
+      let graphs = named.declared.filter { $0.source == .edges }.map(\.name)
+      if let first = named.inputs.first(where: { !graphs.contains($0.name) }) {
+        throw UsageError("--in \(first.name): it goes with --q")
+      }
       if k != nil { throw UsageError("--k: it goes with --q") }
       if type.card.dependsOnData {
         throw UsageError("--q: the pattern of \(variant) depends on the data; give q (and k) as .npy files")
@@ -135,6 +140,15 @@ struct MaskCommand: FileCommand {
       if let given, given != actual { throw UsageError("\(flag) \(given): the arrays have \(actual) rows") }
     }
     return (arrays.shape, arrays)
+  }
+
+  /// Given edges decide a pattern alone, whatever the rows are.
+  private func graphs(of attention: any AttentionVariant, _ named: NamedFiles) throws -> Operands? {
+    guard !named.inputs.isEmpty else { return nil }
+    var inputs = try PatternCounts.zeros(attention.shape)
+    for (name, path) in named.inputs { inputs.graphs[name] = try EdgeFile.edges(path) }
+    _ = try attention.reading(inputs.graphs)
+    return inputs
   }
 
   private func write(

@@ -56,6 +56,8 @@ public struct LayerConfiguration: Hashable, Sendable {
 
   /// Token ids are below this.
   public var vocabulary = 256
+  /// Numbers that describe a row in place of a token; 0: rows are tokens.
+  public var features = 0
   /// The longest sequence that a learned position table covers.
   public var maximumLength = 1024
   /// The width of the residual stream, d_model.

@@ -77,15 +77,23 @@ public struct TrainingJob: Hashable, Sendable {
     if settings["kind"] == nil {
       switch task.kind {
       case .languageModel: settings["kind"] = .string("decoder")
-      case .classification: settings["kind"] = .string("encoder")
+      case .classification, .nodeClassification: settings["kind"] = .string("encoder")
       case .sequenceToSequence: settings["kind"] = .string("encoder-decoder")
       }
+    }
+    if task.kind == .nodeClassification {
+      // Nodes have no order, and their classes are no tokens.
+      let own: [(String, ParameterValue)] = [
+        ("position", .string("none")), ("tied", .bool(false)), ("attention", .string("graph")),
+      ]
+      for (name, value) in own where settings[name] == nil { settings[name] = value }
     }
     if settings["seed"] == nil { settings["seed"] = .int(seed) }
     let model = try TrainingJob.fit(settings, to: task, catalog)
     try model.validate(in: catalog)
     var training = trainingSettings
     if training["seed"] == nil { training["seed"] = .int(seed) }
+    if training["batch"] == nil, task.batchCount(of: .train) != nil { training["batch"] = .int(1) }
     return (task, model, try TrainingConfiguration(settings: training))
   }
 }

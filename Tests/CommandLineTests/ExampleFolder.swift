@@ -14,6 +14,11 @@ struct ExampleFolder {
 
   init() throws {
     scratch = try Scratch()
+    _ = try scratch.write("friends.csv", "source,target\n0,1\n1,0\n33,32\n")
+    let nodes = 0..<40
+    _ = try scratch.write("edges.csv", nodes.map { "\($0),\(($0 + 2) % 40)\n" }.joined())
+    _ = try scratch.write("features.csv", nodes.map { "\($0 % 2),1\n" }.joined())
+    _ = try scratch.write("labels.csv", nodes.map { "\($0 % 2)\n" }.joined())
     try arrays()
     try tables()
     try models()

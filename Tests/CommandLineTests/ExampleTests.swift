@@ -20,7 +20,8 @@ import Testing
       "--time 1 --set model.layers=1 --set training.batch=1"
     ),
     ("attnlab train text", "--steps 1 --set model.layers=1 --set training.batch=1"),
-    ("attnlab train mqar", "--steps 1 --set training.evaluationBatches=1"),
+    ("attnlab train block-graph", "--steps 1 --set task.nodes=60"),
+    ("attnlab train graph-files", "--steps 1"), ("attnlab train mqar", "--steps 1 --set training.evaluationBatches=1"),
     ("attnlab train listops", ""), ("attnlab generate --checkpoint gpt2", "--count 2"),
     ("attnlab generate --checkpoint results/train-text", "--count 2"),
     ("attnlab generate", "--count 2"), ("attnlab fit", ""), ("attnlab", ""),

@@ -54,7 +54,8 @@ extension Conformance {
       let inputs = try item.inputs(key("inputs"), of: variant)
       let definition = try variant.definition(of: inputs)
       checks.append(try definitionDifferences(variant, definition, inputs, subject))
-      if !variant.card.dependsOnData {
+      // Float32 needs steps so long that each crosses kinks.
+      if !variant.card.dependsOnData, !definition.hasKinks {
         checks.append(try variantDifferences(variant, definition, inputs, subject))
       }
     }

@@ -24,11 +24,16 @@ public protocol Definition: Sendable {
   /// Whether the gradient of an operand's row comes from the query row of the same number alone, so that a few rows of it can
   /// be found without all others.
   func hasRowwiseGradient(of operand: Operand.Name) -> Bool
+  /// Whether the output has kinks along the way of its inputs, such as those of a leaky ReLU.
+  var hasKinks: Bool { get }
   /// How far a float32 implementation may be from it, with scores of this magnitude and so many keys a row.
   func budget(scoreMagnitude: Double, mostKeys: Int) -> ErrorBudget
 }
 
 extension Definition {
+  /// None.
+  public var hasKinks: Bool { false }
+
   /// Output and LSE of all rows.
   public func forward(_ inputs: DefinitionInputs) -> DefinitionResult {
     forward(inputs, rows: shape.definitionRows)

@@ -112,6 +112,12 @@ struct DefinitionReader {
           pairs[index].score += factor * product.sum
           pairs[index].magnitude += factor.magnitude * product.magnitude
         }
+      case .transformed(let transform):
+        for index in pairs.indices {
+          let value = self.value(of: transform, row, pairs[index].key)
+          pairs[index].score += value.score
+          pairs[index].magnitude += value.magnitude
+        }
       case .constant(let number):
         for index in pairs.indices {
           let bias = number(pairs[index].key)

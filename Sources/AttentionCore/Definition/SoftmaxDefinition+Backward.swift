@@ -45,6 +45,13 @@ extension SoftmaxDefinition {
       gradient.add(to: name, at: place, weights[index], dO)
       gradient.addMagnitude(to: name, at: place, weights[index], dO)
     }
+    for case .transformed(let transform) in terms(row) {
+      for index in pairs.indices {
+        reader.addGradient(
+          of: transform, row, pairs[index].key, weights[index] * (products[index].sum - mean),
+          weights[index] * (products[index].magnitude + meanMagnitude), into: &gradient)
+      }
+    }
     for case .product(let a, let b, let factor) in terms(row) {
       let (left, right) = (reader.rows(of: a, row), reader.rows(of: b, row))
       for index in pairs.indices {

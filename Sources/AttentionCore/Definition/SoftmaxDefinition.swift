@@ -21,6 +21,8 @@ public struct SoftmaxDefinition: Definition {
     /// `factor · a·b`, each an operand's (or a derived one's) row: that of the query row where it has rows of q, that of the
     /// key where it has rows of k, that of the head where it has neither.
     case product(Operand.Name, Operand.Name, factor: Double)
+    /// A sum of operands' rows, or of their products, through a function that is not linear.
+    case transformed(ScoreTransform)
     /// A number by key row, such as ALiBi's.
     case constant(@Sendable (_ key: Int) -> Double)
   }
@@ -62,6 +64,13 @@ public struct SoftmaxDefinition: Definition {
   /// A gradient of keys that are made of queries comes from all rows.
   public func hasRowwiseGradient(of operand: Operand.Name) -> Bool {
     declared[operand]?.axes.contains(.queries) == true && !normalized.values.contains(operand)
+  }
+
+  /// Those of a leaky ReLU in the scores.
+  public var hasKinks: Bool {
+    terms(DefinitionRow(batch: 0, head: 0, query: 0)).contains { term in
+      if case .transformed(let transform) = term { transform.hasKinks } else { false }
+    }
   }
 
   /// The bounds of float32.

@@ -28,6 +28,10 @@ public protocol AttentionVariant: Sendable {
   /// - Throws: `ConfigurationError` when the configuration does not fit the shape.
   init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey) throws(ConfigurationError)
 
+  /// The variant with the graphs that the inputs bring: what follows from them alone (its cost, its plan) is that of these.
+  /// - Throws: `ConfigurationError` when they do not fit the shape.
+  func reading(_ graphs: [Operand.Name: EdgeList]) throws(ConfigurationError) -> Self
+
   /// Works out what a pass needs besides its inputs, before anybody waits for the pass. `make` does so for forward passes;
   /// whoever means to time a backward pass asks for it first.
   func prepare(for pass: PassKind)
@@ -98,6 +102,9 @@ extension AttentionVariant {
 
   /// None.
   public static var formerNames: [FormerName] { [] }
+
+  /// Itself: it reads none.
+  public func reading(_ graphs: [Operand.Name: EdgeList]) throws(ConfigurationError) -> Self { self }
 
   /// Nothing.
   public func prepare(for pass: PassKind) {}

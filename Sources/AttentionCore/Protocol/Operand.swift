@@ -71,13 +71,16 @@ public struct Operand: Hashable, Sendable {
     case learned(Initial)
     /// Data, which has no gradient; a variant goes on without it when it is `isOptional`.
     case given
+    /// The edges of a graph, `[edges, 2]` pairs of a row of k (the source) and a row of q (the target); they have no gradient.
+    /// `Operands.graphs` holds them.
+    case edges
 
     /// Where a layer has it from, in a word.
     public var description: String {
       switch self {
       case .projected: "projected"
       case .learned: "learned"
-      case .given: "given"
+      case .given, .edges: "given"
       }
     }
   }
@@ -136,7 +139,7 @@ public struct Operand: Hashable, Sendable {
   public var isStandard: Bool { [.query, .key, .value].contains(name) }
 
   /// Whether a loss has a gradient with respect to it.
-  public var hasGradient: Bool { source != .given }
+  public var hasGradient: Bool { source != .given && source != .edges }
 
   /// The extents at a shape; −1 where any number will do.
   public func extents(at shape: AttentionShape) -> [Int] {

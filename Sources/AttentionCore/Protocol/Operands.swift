@@ -10,6 +10,8 @@ public struct Operands: Sendable {
   public var value: Tensor
   /// All others.
   public private(set) var others: [Operand.Name: Tensor]
+  /// Edges, by the name of the operand.
+  public var graphs: [Operand.Name: EdgeList] = [:]
 
   /// Gathers tensors.
   public init(query: Tensor, key: Tensor, value: Tensor, others: [Operand.Name: Tensor] = [:]) {

@@ -57,7 +57,7 @@ struct PatternCounts {
     return counts
   }
 
-  private static func zeros(_ shape: AttentionShape) throws -> Operands {
+  static func zeros(_ shape: AttentionShape) throws -> Operands {
     Operands(
       query: try Tensor(zeros: shape.queryShape), key: try Tensor(zeros: shape.keyShape),
       value: try Tensor(zeros: shape.valueShape))

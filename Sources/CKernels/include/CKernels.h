@@ -7,6 +7,7 @@
 #include "elementwise.h"
 #include "gemm.h"
 #include "dense.h"
+#include "edges.h"
 #include "squares.h"
 
 #pragma clang assume_nonnull begin

@@ -21,6 +21,8 @@
 
 #include "dense.h"
 
+#include "edges.h"
+
 #include "bfloat16.h"
 
 #include "bfloat16_backward.h"

@@ -69,6 +69,7 @@ extension AttentionLayer {
     _ run: LayerRun
   ) throws -> [ProjectedOperands.Saved?] {
     for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
+    for name in graphs { inputs.graphs[name] = run.graph }
     return try projected.map { group in
       if let decoding = run.decoding, !group.isOfQueries {
         try continueKeys(group, decoding, of: x, plan, to: &inputs, rotary: rotary, run)

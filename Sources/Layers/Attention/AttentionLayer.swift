@@ -28,6 +28,8 @@ package struct AttentionLayer: BranchLayer {
   package let projected: [ProjectedOperands]
   /// Its parameters: operands that are the same for every input.
   package let learned: [(operand: Operand, slot: ParameterSlot)]
+  /// The names under which the variant reads a graph.
+  package let graphs: [Operand.Name]
   /// The last position whose row reads an operand of the variant's own; `nil`: there is no last one.
   package let lastReader: @Sendable (Operand.Name) -> Int?
 
@@ -62,6 +64,7 @@ package struct AttentionLayer: BranchLayer {
         "\(name).\(operand.name)", configuration.extents(of: operand), .init(initial), decays: false)
       return (operand, slot)
     }
+    graphs = operands.declared.filter { $0.source == .edges }.map(\.name)
     lastReader = operands.lastReader
   }
 

@@ -2,12 +2,16 @@ import Basics
 import RealModule
 import Tensors
 
-/// Tokens to vectors: `x_i = norm?(s·E[token_i] + P[i] + T[0])`, `[batch·length, width]`, s = √width or 1.
+/// Tokens to vectors: `x_i = norm?(s·E[token_i] + P[i] + T[0])`, `[batch·length, width]`, s = √width or 1. Rows that are
+/// described by numbers have `W f_i + b` in the place of `s·E[token_i]`.
 ///
 /// E `[vocabulary, width]`; P sines and cosines (`P[i, 2k] = sin(i/10000^(2k/width))`, cosine beside it), a learned table
 /// `[maximumLength, width]`, or nothing; T BERT's token-type table. Dropout follows.
 package struct Embedding: Sendable {
-  package let table: ParameterSlot
+  /// `nil`: rows are described by numbers.
+  package let table: ParameterSlot?
+  package let features: Linear?
+  let width: Int
   package let positions: ParameterSlot?
   package let types: ParameterSlot?
   package let norm: Normalization?
@@ -21,12 +25,18 @@ package struct Embedding: Sendable {
     in layout: inout ParameterLayout, buffers: inout [BufferSlot]
   ) {
     let width = configuration.width
-    self.name = name
+    (self.name, self.width) = (name, width)
     scale = configuration.scaleEmbedding ? Float(width).squareRoot() : 1
     let deviation = configuration.scaleEmbedding ? 1 / Double(width).squareRoot() : 0.02
+    features =
+      configuration.features > 0
+      ? Linear("embedding.features", from: configuration.features, to: width, bias: true, in: &layout) : nil
     table =
-      shared
-      ?? layout.add("embedding.weight", [configuration.vocabulary, width], .normal(deviation), decays: true)
+      configuration.features > 0
+      ? nil
+      : shared
+        ?? layout.add(
+          "embedding.weight", [configuration.vocabulary, width], .normal(deviation), decays: true)
     positions =
       configuration.position == .learned
       ? layout.add(name + ".weight", [configuration.maximumLength, width], .normal(0.02), decays: false) : nil
@@ -42,16 +52,24 @@ package struct Embedding: Sendable {
   }
 
   /// The rows of tokens, `[batch·length, width]`, and the way back, which ends here: tokens have no gradient.
-  package func forward(_ tokens: [Int32], _ run: LayerRun) throws -> (
+  /// - Parameter described: what describes the rows, `[batch·length, features]`; `nil`: their tokens do.
+  package func forward(_ tokens: [Int32], describedBy described: Tensor? = nil, _ run: LayerRun) throws -> (
     output: Tensor, pullback: (Tensor) throws -> Void
   ) {
     let context = run.context
     let length = tokens.count / run.batch
     let rows = (0..<tokens.count).map { Int32(run.first + $0 % length) }
-    var x = try context.lookUp(tokens, in: run.weight(table), scale: scale)
+    var x: Tensor
+    if let features, let described {
+      x = try features.product(described, run)
+    } else if let table {
+      x = try context.lookUp(tokens, in: run.weight(table), scale: scale)
+    } else {
+      preconditionFailure("the model reads features, and none came")
+    }
     if let positions { context.accumulate(try context.lookUp(rows, in: run.weight(positions)), into: &x) }
     if isSinusoidal {
-      let waves = try run.planner.sinusoids(first: run.first, count: length, width: table.shape[1])
+      let waves = try run.planner.sinusoids(first: run.first, count: length, width: width)
       for sequence in 0..<run.batch { context.accumulate(waves, into: &x, at: sequence * waves.count) }
     }
     if let types {
@@ -65,7 +83,11 @@ package struct Embedding: Sendable {
       if let positions {
         context.accumulateRows(d, at: rows, into: &run.state.gradients, at: positions.offset)
       }
-      context.accumulateRows(d, at: tokens, scale: scale, into: &run.state.gradients, at: table.offset)
+      if let features, let described {
+        try features.accumulateGradients(d, x: described, run)
+      } else if let table {
+        context.accumulateRows(d, at: tokens, scale: scale, into: &run.state.gradients, at: table.offset)
+      }
     }
     return (try run.dropped(normal, dropout, name), pullback)
   }

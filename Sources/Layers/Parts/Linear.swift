@@ -44,7 +44,8 @@ package struct Linear: BranchLayer {
     return try run.context.matmul(dy, .plain, run.weight(weight), .plain, timesSlopeOf: kind, at: z)
   }
 
-  private func accumulateGradients(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws {
+  /// Adds the gradients of W and b.
+  package func accumulateGradients(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws {
     try run.context.gemm(
       dy, .transposed, x, .plain, into: &run.state.gradients, at: weight.offset, accumulate: true,
       rowSumsAt: bias?.offset)

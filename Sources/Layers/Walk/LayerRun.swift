@@ -21,6 +21,8 @@ package struct LayerRun {
   package var lengths: [Int]?
   /// The position of the first row of every sequence.
   package var first = 0
+  /// Which rows send to which, for attention on a graph; `nil`: the variant draws its own.
+  package var graph: EdgeList?
   /// What cross-attention reads.
   package var memory: Memory?
   /// The sequence that the rows continue; `nil`: the rows are whole sequences.

@@ -43,6 +43,9 @@ public struct ModelConfiguration: ParameterSet {
       "vocabulary", \.layer.vocabulary, in: 2...1_000_000, unit: "tokens", help: "token ids are below this"),
     .integer(
       "maximumLength", \.layer.maximumLength, in: 1...4_194_304, unit: "tokens", help: "the longest sequence"),
+    .integer(
+      "features", \.layer.features, in: 0...1_000_000,
+      help: "numbers that describe a row in place of a token (nodes of a graph); 0: tokens"),
     .integer("width", \.layer.width, in: 1...65_536, help: "the width of the residual stream, d_model"),
     .integer("layers", \.layers, in: 1...1000, help: "blocks (of the decoder, where there are two stacks)"),
     .integer("encoderLayers", \.encoderLayers, in: 0...1000, help: "blocks of the encoder; 0: as layers"),
@@ -124,6 +127,9 @@ public struct ModelConfiguration: ParameterSet {
     try require(
       layer.position != .alibi || kind == .decoder, "position", layer.position.rawValue,
       "alibi only in a decoder; another here")
+    try require(
+      layer.features == 0 || (kind == .encoder && !tied), "features", layer.features,
+      "0 unless kind is encoder and tied is false")
     try require(
       classes == 0 || kind == .encoder, "classes", classes, "0 unless kind is encoder")
     try require(

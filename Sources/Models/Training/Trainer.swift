@@ -62,6 +62,11 @@ public final class Trainer {
   /// - Throws: `ConfigurationError` when they do not fit, before any time is spent.
   public init(model: TransformerModel, task: any SequenceTask, configuration: TrainingConfiguration) throws {
     try Trainer.check(model.configuration, for: task)
+    guard task.batchCount(of: .train) == nil || configuration.batch == 1 else {
+      throw ConfigurationError(
+        field: "batch", value: "\(configuration.batch)",
+        allowed: "1 for the task \(task.card.id), whose graph is one")
+    }
     self.model = model
     self.task = task
     self.configuration = configuration
@@ -75,6 +80,7 @@ public final class Trainer {
     let isMasked = model.kind == .encoder && task.kind == .languageModel
     model.vocabulary = max(2, task.vocabularySize + (isMasked ? 1 : 0))
     model.classes = task.kind == .classification ? task.classCount : 0
+    model.features = task.featureWidth
     model.maximumLength = max(task.length, task.sourceLength, 1)
     return model
   }
@@ -88,13 +94,18 @@ public final class Trainer {
     let stacks: [ModelConfiguration.Kind] =
       switch task.kind {
       case .languageModel: [.decoder, .encoder]
-      case .classification: [.encoder]
+      case .classification, .nodeClassification: [.encoder]
       case .sequenceToSequence: [.encoderDecoder]
       }
     guard stacks.contains(model.kind) else {
       throw ConfigurationError(
         field: "kind", value: model.kind.rawValue,
         allowed: stacks.map(\.rawValue).joined(separator: " or ") + " for the task \(task.card.id)")
+    }
+    guard model.features == needed.features else {
+      throw ConfigurationError(
+        field: "features", value: "\(model.features)",
+        allowed: "\(needed.features) for the task \(task.card.id)")
     }
     guard model.vocabulary >= needed.vocabulary else {
       throw ConfigurationError(
@@ -160,7 +171,9 @@ public final class Trainer {
   public func evaluate(_ split: Split, batches: Int) throws -> CrossEntropy {
     var total = CrossEntropy()
     do {
-      for index in 0..<batches { total = total + (try model.loss(try input(split, index: index))) }
+      for index in 0..<min(batches, task.batchCount(of: split) ?? batches) {
+        total = total + (try model.loss(try input(split, index: index)))
+      }
     } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     return total
   }

@@ -1,5 +1,6 @@
 import Settings
 import Tasks
+import Tensors
 
 /// What a model reads in one pass, and what it is to say.
 public struct ModelInput: Hashable, Sendable {
@@ -15,6 +16,11 @@ public struct ModelInput: Hashable, Sendable {
   public var source: [Int32]
   /// Real tokens of every source; `nil`: all.
   public var sourceLengths: [Int]?
+
+  /// What describes every row in place of its token, `[batch·length, features]`.
+  public var features: FeatureRows?
+  /// Which rows send to which, in every sequence alike.
+  public var graph: EdgeList?
 
   /// Tokens a sequence.
   public var length: Int { batch == 0 ? 0 : tokens.count / batch }
@@ -51,7 +57,14 @@ public struct ModelInput: Hashable, Sendable {
     return ModelInput(
       batch: range.count, tokens: part(tokens), targets: part(targets),
       lengths: lengths.map { Array($0[range]) },
-      source: part(source), sourceLengths: sourceLengths.map { Array($0[range]) })
+      source: part(source), sourceLengths: sourceLengths.map { Array($0[range]) }
+    ).describing(range == 0..<batch ? features : nil, graph)
+  }
+
+  private func describing(_ features: FeatureRows?, _ graph: EdgeList?) -> ModelInput {
+    var result = self
+    (result.features, result.graph) = (features, graph)
+    return result
   }
 
   /// The rows of a task.
@@ -62,6 +75,7 @@ public struct ModelInput: Hashable, Sendable {
       targets: task.kind == .classification ? task.labels : task.targets,
       lengths: ragged(task.lengths, task.length), source: task.source,
       sourceLengths: task.source.isEmpty ? nil : ragged(task.sourceLengths, task.sourceLength))
+    (features, graph) = (task.features, task.graph)
   }
 
   /// Checks tokens and sizes against a model before any time is spent.
@@ -73,6 +87,11 @@ public struct ModelInput: Hashable, Sendable {
     guard batch >= 1, !tokens.isEmpty else { throw fail("tokens", "an empty array", "at least one token") }
     guard tokens.count % batch == 0, source.count % batch == 0 else {
       throw fail("tokens", "\(tokens.count) in \(batch) rows", "rows of equal length")
+    }
+    guard (features?.width ?? 0) == model.features, features.map({ $0.count == tokens.count }) ?? true else {
+      throw fail(
+        "features", features.map { "\($0.values.shape)" } ?? "nothing",
+        model.features == 0 ? "tokens alone" : "[\(tokens.count), \(model.features)] for this model")
     }
     for (name, values) in [("tokens", tokens), ("source", source)] {
       if let place = values.firstIndex(where: { $0 < 0 || $0 >= model.vocabulary }) {

@@ -54,7 +54,11 @@ extension TransformerModel {
         guard case .attention(let layer) = sublayer.function else { return nil }
         let shape = try layer.shape(
           batch: input.batch, queries: length, keys: layer.isCross ? memory : length, keyLengths: nil)
-        return (layer, try planner.plan(layer.attention, layer: layer.name, shape: shape))
+        let plan = try planner.plan(layer.attention, layer: layer.name, shape: shape)
+        guard let graph = input.graph else { return (layer, plan) }
+        return (
+          layer, try plan.reading(Dictionary(uniqueKeysWithValues: layer.graphs.map { ($0, graph) }))
+        )
       }
     }
     let main = try plans(decoder ?? encoder, length: input.length, memory: sourceLength)

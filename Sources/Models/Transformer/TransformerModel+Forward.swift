@@ -13,7 +13,8 @@ extension TransformerModel {
     var run = run.over(batch: input.batch, lengths: input.lengths)
     let source = try run.memory == nil ? encoded(input, run) : nil
     if let source { run.memory = source.memory }
-    let (x, embedded) = try embedding.forward(input.tokens, run)
+    run.graph = input.graph
+    let (x, embedded) = try embedding.forward(input.tokens, describedBy: input.features?.values, run)
     let (y, stacked) = try main.forward(x, run)
     let pullback = { (dy: Tensor) in
       try embedded(stacked(dy))

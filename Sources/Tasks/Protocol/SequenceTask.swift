@@ -27,6 +27,10 @@ public protocol SequenceTask: Sendable {
   var length: Int { get }
   /// Columns of `TaskBatch.source`; 0 unless `kind` is `.sequenceToSequence`.
   var sourceLength: Int { get }
+  /// Numbers that describe a row in place of a token; 0: rows are tokens.
+  var featureWidth: Int { get }
+  /// The number of different batches of a split; `nil`: there is no end of them.
+  func batchCount(of split: Split) -> Int?
   /// Number of classes; 0 unless `kind` is `.classification`.
   var classCount: Int { get }
   /// The least mean loss that any model can reach, in nats per scored token, where it is known exactly.
@@ -46,6 +50,10 @@ public protocol SequenceTask: Sendable {
 extension SequenceTask {
   /// No source.
   public var sourceLength: Int { 0 }
+  /// Rows are tokens.
+  public var featureWidth: Int { 0 }
+  /// There is no end of them.
+  public func batchCount(of split: Split) -> Int? { nil }
   /// No classes.
   public var classCount: Int { 0 }
   /// Not known.
@@ -86,6 +94,8 @@ public enum TaskKind: String, CaseIterable, Hashable, Sendable {
   case languageModel = "language-model"
   /// A class for the whole sequence.
   case classification
+  /// A class for every row of a graph; classes are the vocabulary, targets stand at the rows that are scored.
+  case nodeClassification = "node-classification"
   /// A sequence from another.
   case sequenceToSequence = "sequence-to-sequence"
 }

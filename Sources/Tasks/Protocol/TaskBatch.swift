@@ -1,4 +1,5 @@
 import Basics
+import Tensors
 
 /// Examples as rows of tokens, row-major, ready for a model.
 public struct TaskBatch: Hashable, Sendable {
@@ -29,6 +30,11 @@ public struct TaskBatch: Hashable, Sendable {
   public let vocabularySize: Int
   /// Labels are below this.
   public let classCount: Int
+
+  /// What describes every row in place of its token.
+  public let features: FeatureRows?
+  /// Which rows send to which.
+  public let graph: EdgeList?
 
   /// The number of targets, or labels, that are scored.
   public var scoredCount: Int {
@@ -70,6 +76,19 @@ public struct TaskBatch: Hashable, Sendable {
       ? examples.flatMap { padded($0.source, to: sourceLength, with: 0) } : []
     sourceLengths = task.kind == .sequenceToSequence ? examples.map(\.source.count) : []
     labels = task.kind == .classification ? examples.map(\.label) : []
+    (features, graph) = (nil, nil)
+  }
+
+  /// A whole graph.
+  /// - Parameter targets: the class of every node, or `ignored`.
+  init(_ nodes: NodeGraph, targets: [Int32]) {
+    kind = .nodeClassification
+    (batchSize, length, lengths) = (1, targets.count, [targets.count])
+    inputs = [Int32](repeating: 0, count: targets.count)
+    self.targets = targets
+    (source, sourceLength, sourceLengths, labels) = ([], 0, [], [])
+    (vocabularySize, classCount) = (nodes.classCount, 0)
+    (features, graph) = (nodes.features, nodes.edges)
   }
 }
 

@@ -42,5 +42,7 @@ extension TaskCatalog {
     InductionHeads.self,
     Duplication.self,
     Reversal.self,
+    BlockGraph.self,
+    GraphFiles.self,
   ])
 }
