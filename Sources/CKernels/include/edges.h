@@ -36,7 +36,8 @@ float attn_edges_forward(
     int32_t isa, const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count, float *scratch,
     float *output);
 
-/// Of one target: its weights p, ∂L/∂(score before its factor) of its edges, ∂L/∂q; adds to ∂L/∂vector.
+/// Of one target: its weights p, of its edges what attn_edges_source multiplies rows by (∂L/∂score times the factor, where rows
+/// do not have it), ∂L/∂q; adds to ∂L/∂vector.
 void attn_edges_target(
     int32_t isa, const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count,
     const float *output_gradient, float *weights, float *slopes, float *query_gradient,

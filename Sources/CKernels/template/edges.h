@@ -11,15 +11,24 @@ INLINE void KERNEL(edge_prefetch)(const float *row, int dim) {
 INLINE vf KERNEL(leaky)(vf x, vf slope) { return x > 0.0f ? x : x * slope; }
 INLINE float KERNEL(leaky1)(float x, float slope) { return x > 0 ? x : x * slope; }
 
-/// Adds the terms of a score to `sum`: zeros behind the end of a row add nothing.
+/// What rows are multiplied by before their products are added: a scale below 1 may bring back what would overflow.
+INLINE float KERNEL(edge_gain)(const attn_edges *g) {
+  return g->kind == ATTN_EDGE_DOT && fabsf(g->scale) <= 1 ? g->scale : 1;
+}
+/// What is left of the factor on the score.
+INLINE float KERNEL(edge_factor)(const attn_edges *g) {
+  return g->kind == ATTN_EDGE_DOT && fabsf(g->scale) <= 1 ? 1 : g->scale;
+}
+
+/// Adds the terms of a score to `sum`: zeros behind the end of a row add nothing. Of a product `a` is the gain.
 INLINE vf KERNEL(edge_terms)(const int kind, vf q, vf k, vf a, vf slope, vf sum) {
-  if (kind == ATTN_EDGE_DOT) return vfma(q, k, sum);
+  if (kind == ATTN_EDGE_DOT) return vfma(q * a, k, sum);
   return vfma(a, kind == ATTN_EDGE_LEAKY ? KERNEL(leaky)(q + k, slope) : vtanh1(q + k), sum);
 }
 
-/// ∂score/∂q = ∂score/∂k of a sum; for a product the other factor.
+/// ∂score/∂q = ∂score/∂k of a sum; for a product the other factor times the gain `a`.
 INLINE vf KERNEL(edge_slope)(const int kind, vf q, vf k, vf a, vf slope, const int of_query) {
-  if (kind == ATTN_EDGE_DOT) return of_query ? k : q;
+  if (kind == ATTN_EDGE_DOT) return (of_query ? k : q) * a;
   const vf x = q + k;
   if (kind == ATTN_EDGE_LEAKY) return x > 0.0f ? a : a * slope;
   const vf y = vtanh1(x);
@@ -49,7 +58,7 @@ INLINE void KERNEL(edge_sum_scores)(
     const int kind, const attn_edges *g, int64_t target, const int32_t *sources, int32_t count, float *scores) {
   const float *q = g->query + target * g->query_stride, *a = g->vector;
   const int dim = g->head_dim, whole = dim / VL * VL, rest = dim - whole;
-  const vf slope = splat(g->slope), zero = splat(0);
+  const vf slope = splat(g->slope), zero = splat(0), gain = splat(KERNEL(edge_gain)(g));
   for (int32_t e = 0; e < count; e++) {
     if (e + EDGES_AHEAD < count)
       KERNEL(edge_prefetch)(g->key + sources[e + EDGES_AHEAD] * g->key_stride, dim);
@@ -57,12 +66,12 @@ INLINE void KERNEL(edge_sum_scores)(
     vf sum = zero;
     for (int t = 0; t < whole; t += VL)
       sum = KERNEL(edge_terms)(
-          kind, load(q + t), load(k + t), kind == ATTN_EDGE_DOT ? zero : load(a + t), slope, sum);
+          kind, load(q + t), load(k + t), kind == ATTN_EDGE_DOT ? gain : load(a + t), slope, sum);
     if (rest)
       sum = KERNEL(edge_terms)(
           kind, load_part(q + whole, rest), load_part(k + whole, rest),
-          kind == ATTN_EDGE_DOT ? zero : load_part(a + whole, rest), slope, sum);
-    scores[e] = g->scale * vsum(sum);
+          kind == ATTN_EDGE_DOT ? gain : load_part(a + whole, rest), slope, sum);
+    scores[e] = KERNEL(edge_factor)(g) * vsum(sum);
   }
 }
 
@@ -100,7 +109,7 @@ INLINE void KERNEL(edge_target_sums)(
     float *dq, float *dvector) {
   const float *q = g->query + target * g->query_stride, *a = g->vector;
   const int dim = g->head_dim;
-  const vf slope = splat(g->slope), zero = splat(0);
+  const vf slope = splat(g->slope), gain = splat(KERNEL(edge_gain)(g));
   for (int32_t e = 0; e < count; e++) {
     if (e + EDGES_AHEAD < count)
       KERNEL(edge_prefetch)(g->key + sources[e + EDGES_AHEAD] * g->key_stride, dim);
@@ -110,7 +119,7 @@ INLINE void KERNEL(edge_target_sums)(
     for (int t = 0; t < dim; t += VL) {
       const int n = dim - t < VL ? dim - t : VL, part = n < VL;
       const vf x = part ? load_part(q + t, n) : load(q + t), y = part ? load_part(k + t, n) : load(k + t);
-      const vf w = kind == ATTN_EDGE_DOT ? zero : part ? load_part(a + t, n) : load(a + t);
+      const vf w = kind == ATTN_EDGE_DOT ? gain : part ? load_part(a + t, n) : load(a + t);
       const vf d = KERNEL(edge_slope)(kind, x, y, w, slope, 1);
       if (part) store_part(dq + t, vfma(s, d, load_part(dq + t, n)), n);
       else store(dq + t, vfma(s, d, load(dq + t)));
@@ -137,7 +146,7 @@ void KERNEL(edges_target)(
             ? 0 : KERNEL(edge_dot)(output_gradient, g->value + sources[e] * g->value_stride, g->value_dim);
   }
   KERNEL(dense_softmax_gradient)(slopes, weights, count, count);
-  for (int32_t e = 0; e < count; e++) slopes[e] *= g->scale;
+  for (int32_t e = 0; e < count; e++) slopes[e] *= KERNEL(edge_factor)(g);
   switch (g->kind) {
   case ATTN_EDGE_DOT:
     KERNEL(edge_target_sums)(ATTN_EDGE_DOT, g, target, sources, count, slopes, dq, dvector);
@@ -163,7 +172,7 @@ INLINE void KERNEL(edge_source_sums)(
     const float *slopes, float *dk) {
   const float *k = g->key + source * g->key_stride, *a = g->vector;
   const int dim = g->head_dim;
-  const vf slope = splat(g->slope), zero = splat(0);
+  const vf slope = splat(g->slope), gain = splat(KERNEL(edge_gain)(g));
   for (int32_t e = 0; e < count; e++) {
     if (e + EDGES_AHEAD < count)
       KERNEL(edge_prefetch)(g->query + targets[e + EDGES_AHEAD] * g->query_stride, dim);
@@ -173,7 +182,7 @@ INLINE void KERNEL(edge_source_sums)(
     for (int t = 0; t < dim; t += VL) {
       const int n = dim - t < VL ? dim - t : VL, part = n < VL;
       const vf x = part ? load_part(q + t, n) : load(q + t), y = part ? load_part(k + t, n) : load(k + t);
-      const vf w = kind == ATTN_EDGE_DOT ? zero : part ? load_part(a + t, n) : load(a + t);
+      const vf w = kind == ATTN_EDGE_DOT ? gain : part ? load_part(a + t, n) : load(a + t);
       const vf d = KERNEL(edge_slope)(kind, x, y, w, slope, 0);
       if (part) store_part(dk + t, vfma(splat(own), d, load_part(dk + t, n)), n);
       else store(dk + t, vfma(splat(own), d, load(dk + t)));
