@@ -25,10 +25,15 @@ import Testing
     return try TransformerModel(Trainer.fit(configuration, to: task), catalog: .standard)
   }
 
-  @Test("gradients are difference quotients of the loss", arguments: ["dot", "additive"])
-  func gradients(score: String) throws {
+  @Test(
+    "gradients are difference quotients of the loss",
+    arguments: [
+      "score=dot", "score=additive", "score=dot, output=concat, sharedMap=true", "score=dot, output=mean",
+      "score=dot, message=key, output=mean, sharedMap=true",
+    ])
+  func gradients(settings: String) throws {
     let task = try TaskCatalog.standard.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
-    let model = try model("graph(score=\(score))", task)
+    let model = try model("graph(\(settings))", task)
     let input = ModelInput(try task.batch(split: .train, index: 0, batchSize: 1))
     model.clearGradients()
     _ = try model.accumulateGradients(input, key: RandomKey(seed: 1), training: false)

@@ -16,6 +16,8 @@ public protocol VariantConfiguration: ParameterSet {
   /// What is left must give these queries the same output as a sequence of its own. `nil`: an earlier row's output depends on how
   /// many follow, so nothing computed for it can be kept.
   func evictableKeys(of count: Int) -> Range<Int>?
+  /// How a layer is wired around it.
+  var wiring: LayerWiring { get }
   /// For a shorter sequence than it was made for: without what that does not have, such as positions behind its end.
   func fitted(to shape: AttentionShape) -> Self
 }
@@ -26,6 +28,9 @@ extension VariantConfiguration {
 
   /// Nothing to check.
   public func validate(for shape: AttentionShape) throws(ConfigurationError) {}
+
+  /// As in a Transformer.
+  public var wiring: LayerWiring { LayerWiring() }
 
   /// There is no last one.
   public func lastReader(of operand: Operand.Name) -> Int? { nil }

@@ -12,9 +12,9 @@ extension AttentionLayer {
     // Nothing holds a view of the state any more: it loses rows in place.
     if !isCross { try run.decoding?.advance(self, by: x.shape[0]) }
     let whole = Pullback { dy, residual in
-      try run.context.sum(residual, pullback(output.backward(dy, x: merged, run)))
+      try run.context.sum(residual, pullback(backwardOfHeads(dy, merged, run)))
     }
-    return (try output.product(merged, adding: residual, run), whole)
+    return (try joined(merged, adding: residual, run), whole)
   }
 
   /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
@@ -55,7 +55,7 @@ extension AttentionLayer {
       return try run.decoding?.crossed(by: self, make) ?? make()
     }
     let (key, value) = try keyValue(
-      projected, column: heads * dim, batch: run.batch, rotary: rotary, first: run.first, run)
+      projected, column: keyColumn, batch: run.batch, rotary: rotary, first: run.first, run)
     guard let decoding = run.decoding else { return (key, value) }
     return (
       try decoding.append(key, to: .key, of: self, in: run.context),
@@ -133,7 +133,7 @@ extension AttentionLayer {
   ) throws -> Tensor {
     let context = run.context
     var dProjected = try context.empty([x.shape[0], input.weight.shape[0]])
-    mergeQuery(gradient.query, into: &dProjected, rotary: rotary, context)
+    if !wiring.queryIsKey { mergeQuery(gradient.query, into: &dProjected, rotary: rotary, context) }
     if let memoryInput, let memory = run.memory {
       var dSource = try context.empty([memory.rows.shape[0], memoryInput.weight.shape[0]])
       mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, context)
@@ -141,8 +141,8 @@ extension AttentionLayer {
       try memory.add(memoryInput.backward(dSource, x: memory.rows, run), context)
       return dx
     }
-    mergeKeyValue(
-      gradient.key, gradient.value, into: &dProjected, column: heads * dim, rotary: rotary, context)
+    let dKey = try wiring.queryIsKey ? context.add(gradient.query, gradient.key) : gradient.key
+    mergeKeyValue(dKey, gradient.value, into: &dProjected, column: keyColumn, rotary: rotary, context)
     var dx = try input.backward(dProjected, x: x, run)
     for (group, kept) in zip(projected, own) {
       guard let kept else { continue }

@@ -20,6 +20,10 @@ extension AttentionLayer {
     let context = run.context
     let key = try context.splitHeads(
       x, column: column, batch: batch, heads: keyHeads, dim: dim, rotary: rotary)
+    guard wiring.makesValue else {
+      let rows = try extended(key, isQuery: false, first: first, run)
+      return (rows, key)
+    }
     let value = try context.splitHeads(
       x, column: column + keyHeads * dim, batch: batch, heads: keyHeads, dim: dim)
     return (try extended(key, isQuery: false, first: first, run), value)
@@ -38,7 +42,7 @@ extension AttentionLayer {
   ) {
     context.mergeHeads(
       dKey.narrowed(axis: 3, to: 0..<dim), into: &d, column: column, rotary: rotary, inverse: true)
-    context.mergeHeads(dValue, into: &d, column: column + keyHeads * dim)
+    if wiring.makesValue { context.mergeHeads(dValue, into: &d, column: column + keyHeads * dim) }
   }
 
   /// Adds the ALiBi element to q or k when the layer has that encoding.

@@ -19,11 +19,15 @@ package struct AttentionLayer: BranchLayer {
   package let isCausal: Bool
   package let isCross: Bool
   package let position: LayerConfiguration.Position
-  /// q, k and v of x; in cross-attention q alone.
+  /// What makes rows, and what becomes of heads.
+  package let wiring: LayerWiring
+  /// q, k and v of x, as far as the wiring has them; in cross-attention q alone.
   package let input: Linear
   /// k and v of the memory in cross-attention.
   package let memoryInput: Linear?
-  package let output: Linear
+  /// The map of the heads' outputs; `nil`: there is a bias alone.
+  package let output: Linear?
+  package let bias: ParameterSlot?
   /// What makes the operands of the variant's own that have rows: of q, then of k and v.
   package let projected: [ProjectedOperands]
   /// Its parameters: operands that are the same for every input.
@@ -41,16 +45,24 @@ package struct AttentionLayer: BranchLayer {
     (self.name, self.attention, self.isCausal, self.isCross) = (name, attention, isCausal, isCross)
     heads = configuration.heads
     keyHeads = configuration.effectiveKeyHeads
-    dim = configuration.headDim
+    wiring = operands.wiring
+    dim = wiring.output == .mean ? width : configuration.headDim
     position = isCross ? .none : configuration.position
     let query = (name: name + ".query", output: heads * dim)
     let keyValue = [
       (name: name + ".key", output: keyHeads * dim), (name: name + ".value", output: keyHeads * dim),
     ]
-    input = Linear(isCross ? [query] : [query] + keyValue, from: width, bias: bias, in: &layout)
+    let own = (wiring.queryIsKey ? [] : [query]) + (wiring.makesValue ? keyValue : [keyValue[0]])
+    input = Linear(isCross ? [query] : own, from: width, bias: bias, in: &layout)
     memoryInput =
       isCross ? Linear(keyValue, from: configuration.outputWidth, bias: bias, in: &layout) : nil
-    output = Linear(name + ".output", from: heads * dim, to: width, bias: bias, gain: gain, in: &layout)
+    if wiring.output == .projected {
+      output = Linear(name + ".output", from: heads * dim, to: width, bias: bias, gain: gain, in: &layout)
+      self.bias = nil
+    } else {
+      output = nil
+      self.bias = bias ? layout.add(name + ".bias", [width], .constant(0), decays: false) : nil
+    }
     var projected: [ProjectedOperands] = []
     for ofQueries in [true, false] {
       let group = ProjectedOperands(
@@ -58,15 +70,20 @@ package struct AttentionLayer: BranchLayer {
       if let group { projected.append(group) }
     }
     self.projected = projected
+    let headDim = dim
     learned = operands.declared.compactMap { operand in
       guard case .learned(let initial) = operand.source else { return nil }
       let slot = layout.add(
-        "\(name).\(operand.name)", configuration.extents(of: operand), .init(initial), decays: false)
+        "\(name).\(operand.name)", configuration.extents(of: operand, headDim: headDim), .init(initial),
+        decays: false)
       return (operand, slot)
     }
     graphs = operands.declared.filter { $0.source == .edges }.map(\.name)
     lastReader = operands.lastReader
   }
+
+  /// The column of a product at which k begins.
+  var keyColumn: Int { wiring.queryIsKey ? 0 : heads * dim }
 
   /// The rotation of `count` positions from `first`, for layers that have one.
   package func rotary(first: Int, count: Int, _ run: LayerRun) throws -> RotaryTable? {

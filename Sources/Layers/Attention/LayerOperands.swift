@@ -6,11 +6,13 @@ import Tensors
 package struct LayerOperands: Sendable {
   /// Its own operands, as declared.
   package let declared: [Operand]
+  /// How the layer is wired.
+  package let wiring: LayerWiring
   /// The last position whose row reads an operand; `nil`: there is no last one.
   package let lastReader: @Sendable (Operand.Name) -> Int?
 
   /// Nothing.
-  package static let none = LayerOperands(declared: []) { _ in nil }
+  package static let none = LayerOperands(declared: [], wiring: LayerWiring()) { _ in nil }
 }
 
 extension Catalog {
@@ -20,7 +22,7 @@ extension Catalog {
     func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> LayerOperands {
       let configuration = try V.Configuration(settings: layer.settings)
       let own = V.operands(configuration).filter { !$0.isStandard }
-      return LayerOperands(declared: own) { configuration.lastReader(of: $0) }
+      return LayerOperands(declared: own, wiring: configuration.wiring) { configuration.lastReader(of: $0) }
     }
     let type = try self.type(of: layer.id)
     return try open(type)
@@ -170,7 +172,8 @@ extension ExecutionContext {
 
 extension LayerConfiguration {
   /// The extents of an operand that a layer learns.
-  func extents(of operand: Operand) -> [Int] {
+  /// - Parameter headDim: the width of a head.
+  func extents(of operand: Operand, headDim: Int) -> [Int] {
     operand.axes.map { axis in
       switch axis {
       case .queryHeads: heads

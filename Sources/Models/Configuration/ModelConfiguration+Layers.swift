@@ -7,7 +7,13 @@ extension ModelConfiguration {
   /// - Throws: `ConfigurationError`.
   func checkOperands(in catalog: Catalog) throws(ConfigurationError) {
     for layer in try layerAttention() {
-      for operand in try catalog.operands(of: layer).declared {
+      let operands = try catalog.operands(of: layer)
+      guard !operands.wiring.queryIsKey || self.layer.effectiveKeyHeads == self.layer.heads else {
+        throw ConfigurationError(
+          field: "keyHeads", value: "\(self.layer.keyHeads)",
+          allowed: "0 with \(layer.id), where one map makes q and k")
+      }
+      for operand in operands.declared {
         if operand.source == .given, !operand.isOptional {
           throw ConfigurationError(
             field: "attention", value: layer.id,

@@ -14,7 +14,7 @@ extension TransformerModel {
         case .feedForward(let layer):
           return total + 2 * Double(tokens) * Double(layer.inner.weight.count + layer.outer.weight.count)
         case .attention(let layer):
-          let own = Double(tokens) * Double(layer.input.weight.count + layer.output.weight.count)
+          let own = Double(tokens) * Double(layer.input.weight.count + (layer.output?.weight.count ?? 0))
           return total + 2 * (own + Double(memoryTokens) * Double(layer.memoryInput?.weight.count ?? 0))
         }
       }

@@ -58,6 +58,10 @@ public struct GraphAttention: AttentionVariant {
     public var selfLoops = true
     /// What an edge that stands several times counts.
     public var duplicates = Duplicates.keep
+    /// What becomes of the heads' outputs in a layer.
+    public var output = LayerWiring.Output.projected
+    /// Whether one map makes q and k in a layer.
+    public var sharedMap = false
     /// The mean number of sources of a target in the graph that is drawn when none is given.
     public var degree = 16
 
@@ -73,6 +77,10 @@ public struct GraphAttention: AttentionVariant {
       .real("slope", \.slope, in: -1...1, help: "The slope of the leaky ReLU below 0 (gat, gatv2)"),
       .flag("selfLoops", \.selfLoops, help: "Whether every row has exactly one edge from its own position"),
       .choice("duplicates", \.duplicates, help: "What an edge that stands several times counts"),
+      .choice(
+        "output", \.output,
+        help: "In a layer: the heads' outputs through a map, or side by side or their mean with a bias (GAT)"),
+      .flag("sharedMap", \.sharedMap, help: "In a layer: whether one map makes q and k (GAT as published)"),
       .integer(
         "degree", \.degree, in: 0...(1 << 20), unit: "edges",
         help: "The mean number of sources of a target in the graph that is drawn when none is given"),
@@ -93,6 +101,11 @@ public struct GraphAttention: AttentionVariant {
         sample { ($0.score, $0.message, $0.degree) = (.dot, .key, 8) },
       ]
     }()
+
+    /// A layer makes no v that nobody reads.
+    public var wiring: LayerWiring {
+      LayerWiring(output: output, queryIsKey: sharedMap, makesValue: !sendsKey)
+    }
 
     /// Whether the message is k.
     var sendsKey: Bool {

@@ -1,0 +1,24 @@
+/// How a layer is wired around a variant: what makes its rows, and what becomes of its heads.
+public struct LayerWiring: Hashable, Sendable {
+  /// What becomes of the heads' outputs.
+  public enum Output: String, CaseIterable, Hashable, Sendable {
+    /// Side by side, through a linear map with a bias: a Transformer's layer.
+    case projected
+    /// Side by side, plus a bias (GAT).
+    case concat
+    /// Their mean, plus a bias; every head is as wide as the layer (the last layer of GAT).
+    case mean
+  }
+
+  /// What becomes of the heads' outputs.
+  public var output: Output
+  /// Whether the rows of q are those of k: one map makes both.
+  public var queryIsKey: Bool
+  /// Whether rows of v are made; else nobody reads them.
+  public var makesValue: Bool
+
+  /// A Transformer's layer where nothing else is said.
+  public init(output: Output = .projected, queryIsKey: Bool = false, makesValue: Bool = true) {
+    (self.output, self.queryIsKey, self.makesValue) = (output, queryIsKey, makesValue)
+  }
+}
