@@ -210,7 +210,8 @@ let package = Package(
     .testTarget(
       name: "MeasuringTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Ranks",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes",
+        "Ranks",
         "Records", "Settings", "Tensors",
       ],
       swiftSettings: strict),
