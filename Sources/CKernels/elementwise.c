@@ -6,6 +6,8 @@
   X(row_deactivate, (const float *x, const float *dy, float *dx, ptrdiff_t n, int kind)) \
   X(row_swiglu, (const float *x, float *y, ptrdiff_t rows, ptrdiff_t h)) \
   X(row_swiglu_back, (const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t h)) \
+  X(row_gru, (const float *x, const float *h, const float *before, float *gates, float *after, ptrdiff_t rows, ptrdiff_t n)) \
+  X(row_gru_back, (const float *h, const float *before, const float *gates, const float *dafter, float *dx, float *dh, float *dbefore, ptrdiff_t rows, ptrdiff_t n)) \
   X(row_norm, (const float *x, const float *gain, const float *shift, float *y, float *mean, float *rstd, ptrdiff_t rows, ptrdiff_t dim, float epsilon, int centred)) \
   X(row_norm_back, (const float *x, const float *gain, const float *mean, const float *rstd, const float *dy, const float *add, float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim, int centred)) \
   X(row_colsum, (const float *x, float *out, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t ld)) \
@@ -47,6 +49,16 @@ void attn_swiglu(int32_t isa, const float *x, float *y, ptrdiff_t rows, ptrdiff_
 void attn_swiglu_backward(
     int32_t isa, const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t hidden) {
   CALL(isa, swiglu_back, x, dy, dx, rows, hidden);
+}
+void attn_gru(
+    int32_t isa, const float *x, const float *h, const float *before, float *gates, float *after, ptrdiff_t rows,
+    ptrdiff_t n) {
+  CALL(isa, gru, x, h, before, gates, after, rows, n);
+}
+void attn_gru_backward(
+    int32_t isa, const float *h, const float *before, const float *gates, const float *dafter, float *dx, float *dh,
+    float *dbefore, ptrdiff_t rows, ptrdiff_t n) {
+  CALL(isa, gru_back, h, before, gates, dafter, dx, dh, dbefore, rows, n);
 }
 void attn_norm(
     int32_t isa, int32_t centred, const float *x, const float *gain, const float *shift, float *y, float *mean,

@@ -17,7 +17,11 @@ import Testing
   ]
 
   static func configuration(_ changes: [String: ParameterValue]) throws -> ModelConfiguration {
-    try ModelConfiguration(settings: tiny.merging(changes) { $1 }, in: .standard)
+    var settings = tiny
+    if changes["hierarchy"] != nil {
+      settings.merge(["kind": .string("encoder"), "classes": .int(4)]) { $1 }
+    }
+    return try ModelConfiguration(settings: settings.merging(changes) { $1 }, in: .standard)
   }
 
   static func input(_ configuration: ModelConfiguration, batch: Int = 3, length: Int = 7) -> ModelInput {
@@ -91,6 +95,32 @@ import Testing
     [
       "attention": .string("local-global(left=1, right=1), full"), "kind": .string("encoder-decoder"),
       "globalProjections": .string("separate"), "encoderLayers": .int(1), "position": .string("sinusoidal"),
+    ],
+    [
+      "hierarchy": .string("han"), "segmentLength": .int(3), "separator": .int(2),
+      "position": .string("learned"),
+    ],
+    [
+      "hierarchy": .string("han"), "hanEncoder": .string("blocks"), "segmentLength": .int(2),
+      "segmentLayers": .int(1), "position": .string("rope"), "dropout": .double(0.2),
+    ],
+    [
+      "hierarchy": .string("hat"), "segmentLength": .int(3), "position": .string("learned"),
+      "pooling": .string("segments"), "embeddingNorm": .bool(true),
+    ],
+    [
+      "hierarchy": .string("hat"), "segmentLength": .int(2), "segmentLayers": .int(1),
+      "residual": .string("post"),
+      "position": .string("sinusoidal"), "pooling": .string("attention"), "dropout": .double(0.2),
+      "attention": .string("sliding-window(left=1, right=1), full"),
+    ],
+    [
+      "hierarchy": .string("hat"), "separator": .int(4), "classes": .int(0), "position": .string("none"),
+      "norm": .string("batch"), "tied": .bool(false),
+    ],
+    ["kind": .string("encoder"), "classes": .int(4), "pooling": .string("first")],
+    [
+      "kind": .string("encoder"), "classes": .int(4), "pooling": .string("attention"), "norm": .string("rms"),
     ],
   ]
 

@@ -55,7 +55,8 @@ import Testing
       ["kind": .string("encoder"), "position": .string("learned"), "layers": .int(3)],
     ])
   func gradientsAreThoseOfTheStoredStack(_ changes: [String: ParameterValue]) throws {
-    let model = try Self.model(changes), stack = model.main, context = model.context
+    let model = try Self.model(changes), context = model.context
+    let stack = try #require(model.decoder ?? model.encoder)
     let key = RandomKey(seed: 8)
     let noise = try Tensor.normal([model.layout.count], key: key("noise"), standardDeviation: 0.1)
     context.accumulate(noise, into: &model.state.weights)

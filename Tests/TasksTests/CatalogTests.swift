@@ -8,6 +8,8 @@ import Testing
 /// Small settings under which every task of the catalogue runs in a moment.
 let smallSettings: [String: [String: ParameterValue]] = [
   "text": ["length": .int(32)],
+  "labelled-text": ["length": .int(300)],
+  "evidence": ["sentences": .int(5), "words": .int(6)],
   "mqar": ["length": .int(32), "vocabulary": .int(64), "pairs": .int(4)],
   "copying": ["tokens": .int(6), "blanks": .int(9)],
   "markov": ["length": .int(24), "vocabulary": .int(8)],

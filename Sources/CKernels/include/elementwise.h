@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// y = f(x). kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU.
+/// y = f(x). kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU, 4 tanh.
 void attn_activate(int32_t isa, int32_t kind, const float *x, float *y, ptrdiff_t n);
 /// dx = dy·f′(x).
 void attn_activate_backward(int32_t isa, int32_t kind, const float *x, const float *dy, float *dx, ptrdiff_t n);
@@ -13,6 +13,16 @@ void attn_swiglu(int32_t isa, const float *x, float *y, ptrdiff_t rows, ptrdiff_
 /// The gradient of gate | up.
 void attn_swiglu_backward(
     int32_t isa, const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t hidden);
+
+/// A step of a gated recurrent unit. x, h [rows][3·n]: what input and state give to r | z | n; gates [rows][3·n] = r | z | n;
+/// after = (1 − z)·n + z·before [rows][n].
+void attn_gru(
+    int32_t isa, const float *x, const float *h, const float *before, float *gates, float *after, ptrdiff_t rows,
+    ptrdiff_t n);
+/// The gradients of x, h and before.
+void attn_gru_backward(
+    int32_t isa, const float *h, const float *before, const float *gates, const float *dafter, float *dx, float *dh,
+    float *dbefore, ptrdiff_t rows, ptrdiff_t n);
 
 /// y = (x − mean)·rstd·gain + shift a row; centred 0: mean is 0 (RMSNorm). shift may be null.
 void attn_norm(

@@ -17,6 +17,8 @@
 
 #include "elementwise.h"
 
+#include "recurrent.h"
+
 #include "hash.h"
 
 #include "dense.h"

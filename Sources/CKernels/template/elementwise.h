@@ -66,7 +66,7 @@ INLINE vf verf(vf x) {
 }
 
 
-/// One activation on a vector. kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU.
+/// One activation on a vector. kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU, 4 tanh.
 INLINE vf KERNEL(act)(vf x, int kind) {
   if (kind == 0) return vmax(x, splat(0));
   if (kind == 1) return splat(0.5f) * x * (splat(1) + verf(x * splat(0.70710678118654752f)));
@@ -74,6 +74,7 @@ INLINE vf KERNEL(act)(vf x, int kind) {
     vf u = splat(0.7978845608028654f) * vfma(splat(0.044715f) * x * x, x, x);
     return splat(0.5f) * x * (splat(1) + vtanh1(u));
   }
+  if (kind == 4) return vtanh1(x);
   return x / (splat(1) + vexp1(-x));
 }
 
@@ -96,6 +97,10 @@ INLINE vf KERNEL(slope)(vf x, int kind) {
     vf du = splat(0.7978845608028654f) * vfma(splat(3 * 0.044715f) * x, x, splat(1));
     return splat(0.5f) * (splat(1) + t) + splat(0.5f) * x * (splat(1) - t * t) * du;
   }
+  if (kind == 4) {
+    vf t = vtanh1(x);
+    return splat(1) - t * t;
+  }
   vf s = splat(1) / (splat(1) + vexp1(-x));
   return s * (splat(1) + x * (splat(1) - s));
 }
@@ -116,6 +121,7 @@ void KERNEL(row_activate)(const float *x, float *y, ptrdiff_t n, int kind) {
   if (kind == 0) KERNEL(activate1)(x, y, n, 0);
   else if (kind == 1) KERNEL(activate1)(x, y, n, 1);
   else if (kind == 2) KERNEL(activate1)(x, y, n, 2);
+  else if (kind == 4) KERNEL(activate1)(x, y, n, 4);
   else KERNEL(activate1)(x, y, n, 3);
 }
 
@@ -127,6 +133,7 @@ void KERNEL(row_deactivate)(const float *x, const float *dy, float *dx, ptrdiff_
   if (kind == 0) KERNEL(deactivate1)(x, dy, dx, n, 0);
   else if (kind == 1) KERNEL(deactivate1)(x, dy, dx, n, 1);
   else if (kind == 2) KERNEL(deactivate1)(x, dy, dx, n, 2);
+  else if (kind == 4) KERNEL(deactivate1)(x, dy, dx, n, 4);
   else KERNEL(deactivate1)(x, dy, dx, n, 3);
 }
 

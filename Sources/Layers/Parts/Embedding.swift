@@ -58,7 +58,7 @@ package struct Embedding: Sendable {
   ) {
     let context = run.context
     let length = tokens.count / run.batch
-    let rows = (0..<tokens.count).map { Int32(run.first + $0 % length) }
+    let rows = run.positions ?? (0..<tokens.count).map { Int32(run.first + $0 % length) }
     var x: Tensor
     if let features, let described {
       x = try features.product(described, run)
@@ -68,7 +68,10 @@ package struct Embedding: Sendable {
       preconditionFailure("the model reads features, and none came")
     }
     if let positions { context.accumulate(try context.lookUp(rows, in: run.weight(positions)), into: &x) }
-    if isSinusoidal {
+    if isSinusoidal, run.positions != nil {
+      let waves = try run.planner.sinusoids(first: 0, count: Int(rows.max() ?? 0) + 1, width: width)
+      context.accumulate(try context.lookUp(rows, in: waves), into: &x)
+    } else if isSinusoidal {
       let waves = try run.planner.sinusoids(first: run.first, count: length, width: width)
       for sequence in 0..<run.batch { context.accumulate(waves, into: &x, at: sequence * waves.count) }
     }

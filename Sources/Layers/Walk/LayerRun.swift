@@ -23,6 +23,10 @@ package struct LayerRun {
   package var first = 0
   /// Which rows send to which, for attention on a graph; `nil`: the variant draws its own.
   package var graph: EdgeList?
+  /// The positions of all rows; `nil`: those of every sequence count from its first row.
+  package var positions: [Int32]?
+  /// Where documents are cut, for layers that read them in segments.
+  package var cut: DocumentCut?
   /// What cross-attention reads.
   package var memory: Memory?
   /// The sequence that the rows continue; `nil`: the rows are whole sequences.

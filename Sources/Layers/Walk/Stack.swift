@@ -2,7 +2,7 @@ import Settings
 import Tensors
 
 /// Blocks on top of each other, with a norm at the end unless every sublayer ends with one.
-package struct Stack: Layer {
+package struct Stack: Trunk {
   package let blocks: [Block]
   package let residual: LayerConfiguration.Residual
   /// What a reversible stack gives of its two streams.
@@ -14,8 +14,8 @@ package struct Stack: Layer {
 
   package init(
     _ name: String, _ configuration: LayerConfiguration, layers: Int, isCausal: Bool, hasMemory: Bool,
-    attention: [LayerAttention], operands: [LayerOperands], in layout: inout ParameterLayout,
-    buffers: inout [BufferSlot]
+    attention: [LayerAttention], operands: [LayerOperands], hasFinalNorm: Bool = true,
+    in layout: inout ParameterLayout, buffers: inout [BufferSlot]
   ) {
     residual = configuration.residual
     join = configuration.reversibleOutput
@@ -50,7 +50,7 @@ package struct Stack: Layer {
       return Block(sublayers: sublayers)
     }
     final =
-      residual == .post
+      residual == .post || !hasFinalNorm
       ? nil
       : Normalization(
         name + ".norm", configuration, width: configuration.outputWidth, in: &layout, buffers: &buffers)

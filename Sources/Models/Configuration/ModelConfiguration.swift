@@ -30,6 +30,10 @@ public struct ModelConfiguration: ParameterSet {
   public var tied = true
   /// Classes of a classification head on the mean of the encoder's outputs; 0: a token at every position.
   public var classes = 0
+  /// What a class is told from.
+  public var pooling = PoolingKind.mean
+  /// How documents are read in two levels.
+  public var hierarchy = HierarchyConfiguration()
   /// The seed of the initial weights and of the attention patterns.
   public var seed = 1
 
@@ -75,6 +79,24 @@ public struct ModelConfiguration: ParameterSet {
     .flag("embeddingNorm", \.layer.embeddingNorm, help: "whether the embedding's sum is normalised (BERT)"),
     .integer("tokenTypes", \.layer.tokenTypes, in: 0...16, help: "rows of a token-type table (BERT: 2)"),
     .integer("classes", \.classes, in: 0...100_000, help: "classes of a classification head; 0: none"),
+    .choice(
+      "pooling", \.pooling,
+      help: "what a class is told from; segments: the first tokens of a hierarchy's segments"),
+    .choice(
+      "hierarchy", \.hierarchy.kind,
+      help:
+        "documents in segments; han: attention to words, then segments; hat: blocks inside and across segments"
+    ),
+    .integer(
+      "segmentLength", \.hierarchy.segmentation.length, in: 0...4_194_304, unit: "tokens",
+      help: "the most tokens of a segment of a hierarchy; 0: no limit"),
+    .integer(
+      "separator", \.hierarchy.segmentation.separator, in: -1...999_999,
+      help: "the token that begins a segment of a hierarchy; -1: none"),
+    .integer(
+      "segmentLayers", \.hierarchy.segmentLayers, in: 0...1000,
+      help: "layers of a hierarchy across segments; 0: as layers"),
+    .choice("hanEncoder", \.hierarchy.encoder, help: "what reads words and segments in hierarchy han"),
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
@@ -136,6 +158,7 @@ public struct ModelConfiguration: ParameterSet {
       layer.outputWidth == layer.width || classes > 0 || !tied, "reversibleOutput",
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
+    try checkHierarchy()
     for attention in try layerAttention() {
       let shape = try AttentionShape(
         queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,

@@ -59,9 +59,9 @@ extension PretrainedModel {
   /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.
   func trace(_ input: ModelInput) throws -> Trace {
     try input.validate(for: model.configuration)
-    guard model.configuration.kind != .encoderDecoder else {
-      throw SafetensorsError(
-        path: "model", problem: "an encoder-decoder has no single stack to swap attention in")
+    guard model.configuration.kind != .encoderDecoder, model.hierarchy == nil else {
+      let name = model.hierarchy == nil ? "an encoder-decoder" : "a hierarchy"
+      throw SafetensorsError(path: "model", problem: "\(name) has no single stack to swap attention in")
     }
     let recorder = Recorder()
     var run = model.evaluationRun
@@ -94,9 +94,10 @@ extension PretrainedModel {
   /// of the layers below.
   func attentionOutputs(for trace: Trace, _ input: ModelInput) throws -> [Tensor] {
     let run = model.evaluationRun.over(batch: input.batch, lengths: input.lengths)
-    let attention = model.main.sublayers.filter {
-      if case .attention = $0.function { true } else { false }
-    }
+    let attention =
+      (model.encoder ?? model.decoder)?.sublayers.filter {
+        if case .attention = $0.function { true } else { false }
+      } ?? []
     return try zip(attention, trace.attentionInputs).map { try $0.layer.forward($1, run).output }
   }
 }

@@ -8,26 +8,11 @@ extension TransformerModel {
   /// read. Norms, activations and the optimiser are not counted.
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
   public func trainingOperations(_ input: ModelInput) throws -> Double {
-    func linear(_ stack: Stack?, tokens: Int, memoryTokens: Int) -> Double {
-      (stack?.sublayers ?? []).reduce(0) { total, sublayer in
-        switch sublayer.function {
-        case .feedForward(let layer):
-          return total + 2 * Double(tokens) * Double(layer.inner.weight.count + layer.outer.weight.count)
-        case .attention(let layer):
-          let own = Double(tokens) * Double(layer.input.weight.count + (layer.output?.weight.count ?? 0))
-          return total + 2 * (own + Double(memoryTokens) * Double(layer.memoryInput?.weight.count ?? 0))
-        }
-      }
-    }
-    let main = decoder ?? encoder
     let labelled =
       configuration.classes > 0
       ? 0 : input.targets.count { $0 >= 0 } * configuration.vocabulary * configuration.width
-    var total =
-      3 * (linear(main, tokens: input.tokens.count, memoryTokens: input.source.count) + 2 * Double(labelled))
-    if decoder != nil, encoder != nil {
-      total += 3 * linear(encoder, tokens: input.source.count, memoryTokens: 0)
-    }
+    let linear = work(input).reduce(0) { $0 + $1.linearOperations }
+    let total = 3 * (linear + 2 * Double(labelled))
     return try attentionPlans(input).reduce(total) { total, planned in
       let (layer, plan) = planned
       let own = layer.projected.reduce(0) { $0 + $1.operations(plan) }
@@ -44,16 +29,28 @@ extension TransformerModel {
     }.max() ?? 0
   }
 
+  /// What all trunks of the model compute on an input.
+  private func work(_ input: ModelInput) -> [Work] {
+    let sourceLength = input.source.count / max(1, input.batch)
+    let cut = configuration.hierarchy.segmentation.cut(
+      input.tokens, batch: input.batch, lengths: input.lengths)
+    let own = main.work(
+      batch: input.batch, length: input.length, memoryLength: sourceLength,
+      cut: configuration.hierarchy.kind == .none ? nil : cut)
+    guard decoder != nil, let encoder else { return own }
+    return own + encoder.work(batch: input.batch, length: sourceLength, memoryLength: 0, cut: nil)
+  }
+
   /// The configured attention of every layer at the shape of an input.
   private func attentionPlans(_ input: ModelInput) throws -> [(
     layer: AttentionLayer, plan: any AttentionVariant
   )] {
-    let sourceLength = input.source.count / max(1, input.batch)
-    func plans(_ stack: Stack?, length: Int, memory: Int) throws -> [(AttentionLayer, any AttentionVariant)] {
-      try (stack?.sublayers ?? []).compactMap { sublayer in
+    try work(input).flatMap { work in
+      try work.sublayers.compactMap { sublayer -> (AttentionLayer, any AttentionVariant)? in
         guard case .attention(let layer) = sublayer.function else { return nil }
         let shape = try layer.shape(
-          batch: input.batch, queries: length, keys: layer.isCross ? memory : length, keyLengths: nil)
+          batch: work.batch, queries: work.length, keys: layer.isCross ? work.memoryLength : work.length,
+          keyLengths: nil)
         let plan = try planner.plan(layer.attention, layer: layer.name, shape: shape)
         guard let graph = input.graph else { return (layer, plan) }
         return (
@@ -61,8 +58,5 @@ extension TransformerModel {
         )
       }
     }
-    let main = try plans(decoder ?? encoder, length: input.length, memory: sourceLength)
-    guard decoder != nil, encoder != nil else { return main }
-    return main + (try plans(encoder, length: sourceLength, memory: 0))
   }
 }

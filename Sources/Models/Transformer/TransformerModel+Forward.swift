@@ -10,7 +10,7 @@ extension TransformerModel {
   /// tracing.
   func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, HiddenPullback) {
     // Padding stands at the end, where no earlier row sees it; but a pattern may depend on where a sequence ends.
-    var run = run.over(batch: input.batch, lengths: input.lengths)
+    var run = prepared(run, for: input)
     let source = try run.memory == nil ? encoded(input, run) : nil
     if let source { run.memory = source.memory }
     run.graph = input.graph
@@ -40,19 +40,37 @@ extension TransformerModel {
   }
 
   /// The stack whose output is the model's: the decoder, or the encoder where there is none.
-  var main: Stack {
-    guard let stack = decoder ?? encoder else {
+  var main: any Trunk {
+    guard let trunk = hierarchy ?? decoder ?? encoder else {
       preconditionFailure("a model has an encoder or a decoder")
     }
-    return stack
+    return trunk
   }
 
-  /// The last hidden states in evaluation, `[batch, length, width]` (2·width where a reversible stack gives both streams).
+  /// A walk over the sequences of an input, which are cut into segments where the model reads them so.
+  private func prepared(_ run: LayerRun, for input: ModelInput) -> LayerRun {
+    var run = run.over(batch: input.batch, lengths: input.lengths)
+    guard configuration.hierarchy.kind != .none else { return run }
+    let cut = configuration.hierarchy.segmentation.cut(
+      input.tokens, batch: input.batch, lengths: input.lengths)
+    (run.cut, run.positions) = (cut, cut.positions(rows: input.tokens.count))
+    return run
+  }
+
+  /// One row of every sequence, and the way back to all rows.
+  private func pool(_ h: Tensor, _ input: ModelInput, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: Pullback
+  ) {
+    try pooling?.forward(h, prepared(run, for: input)) ?? (h, Pullback { dy, _ in dy })
+  }
+
+  /// The last hidden states in evaluation, `[batch, length, width]` (2·width where a reversible stack gives both streams;
+  /// `[batch, 1, width]` of hierarchy han).
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func hiddenStates(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
     let (h, _) = try hidden(input, evaluationRun)
-    return h.reshaped([input.batch, input.length, configuration.outputWidth])
+    return h.reshaped([input.batch, h.shape[0] / input.batch, configuration.outputWidth])
   }
 
   /// Logits in evaluation: `[batch, length, vocabulary]`, or `[batch, classes]`.
@@ -62,16 +80,11 @@ extension TransformerModel {
     let run = evaluationRun
     let (h, _) = try hidden(input, run)
     if let classifier {
-      return try classifier.product(
-        context.meanRows(h, batch: input.batch, lengths: valid(input)), run)
+      return try classifier.product(pool(h, input, run).output, run)
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
     return try context.matmul(h, .plain, run.weight(outputWeight), .transposed)
       .reshaped([input.batch, input.length, configuration.vocabulary])
-  }
-
-  func valid(_ input: ModelInput) -> [Int] {
-    input.lengths ?? [Int](repeating: input.length, count: input.batch)
   }
 
   /// The loss in evaluation.
@@ -106,14 +119,12 @@ extension TransformerModel {
   ) throws -> CrossEntropy {
     let (h, pullback) = try hidden(input, run)
     if let classifier {
-      let lengths = valid(input)
-      let pooled = try context.meanRows(h, batch: input.batch, lengths: lengths)
+      let (pooled, poolingPullback) = try pool(h, input, run)
       var scored = try classifier.forward(pooled, run)
       let loss = context.crossEntropy(
         &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
       guard gradientScale != 0 else { return loss }
-      try pullback(
-        context.meanRowsBackward(scored.pullback(scored.output), length: input.length, lengths: lengths))
+      try pullback(poolingPullback(scored.pullback(scored.output)))
       return loss
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }

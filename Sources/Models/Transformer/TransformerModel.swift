@@ -31,9 +31,13 @@ public final class TransformerModel {
   let planner: AttentionPlanner
   let embedding: Embedding
   let sourceEmbedding: Embedding?
+  /// What reads a document in segments.
+  let hierarchy: (any Trunk)?
   let encoder: Stack?
   let decoder: Stack?
   let outputWeight: ParameterSlot?
+  /// What makes one row of a sequence for the classifier; `nil` where the trunk gives one.
+  let pooling: (any Layer)?
   let classifier: Linear?
 
   /// Builds a model with initial weights.
@@ -77,8 +81,9 @@ public final class TransformerModel {
       ? nil
       : Embedding(
         "encoder.positions", configuration.layer, sharing: embedding.table, in: &layout, buffers: &buffers)
+    hierarchy = TransformerModel.hierarchy(configuration, attention, operands, &layout, &buffers)
     encoder =
-      configuration.effectiveEncoderLayers == 0
+      configuration.effectiveEncoderLayers == 0 || hierarchy != nil
       ? nil
       : Stack(
         "encoder", configuration.layer, layers: configuration.effectiveEncoderLayers, isCausal: false,
@@ -98,6 +103,9 @@ public final class TransformerModel {
         : layout.add(
           "output.weight", [configuration.vocabulary, configuration.outputWidth], .normal(deviation),
           decays: true)
+    pooling =
+      configuration.classes > 0 && !configuration.poolsInTrunk
+      ? configuration.pooling.layer("pooling", width: configuration.outputWidth, in: &layout) : nil
     classifier =
       configuration.classes > 0
       ? Linear(
@@ -114,6 +122,23 @@ public final class TransformerModel {
     self.buffers = buffers
     let values = try weights(layout, buffers)
     state = try ModelState(weights: values.weights, buffers: values.buffers)
+  }
+
+  private static func hierarchy(
+    _ configuration: ModelConfiguration, _ attention: [LayerAttention], _ operands: [LayerOperands],
+    _ layout: inout ParameterLayout, _ buffers: inout [BufferSlot]
+  ) -> (any Trunk)? {
+    switch configuration.hierarchy.kind {
+    case .none: nil
+    case .han:
+      HierarchicalAttentionNetwork(
+        "encoder", configuration.layer, configuration.hierarchy, layers: configuration.layers,
+        attention: attention, operands: operands, in: &layout, buffers: &buffers)
+    case .hat:
+      HierarchicalTransformer(
+        "encoder", configuration.layer, configuration.hierarchy, layers: configuration.layers,
+        attention: attention, operands: operands, in: &layout, buffers: &buffers)
+    }
   }
 
   /// The same weights with other attention in its layers: how a trained model fares under another variant.

@@ -33,10 +33,12 @@ extension TaskCatalog {
   /// The tasks of the lab.
   public static let standard = TaskCatalog([
     ByteText.self,
+    LabelledText.self,
     KnownEntropySource.self,
     MultiQueryRecall.self,
     Passkey.self,
     ListOps.self,
+    Evidence.self,
     Copying.self,
     SelectiveCopying.self,
     InductionHeads.self,

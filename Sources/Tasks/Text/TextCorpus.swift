@@ -105,17 +105,17 @@ public struct TextCorpus: Hashable, Sendable {
 
   /// At least `limit` bytes of a file where it has so many, and enough to tell whether it is text; no more are read of
   /// one that begins as a binary file does.
-  private static func contents(_ file: String, limit: Int) throws(InputFile.Failure) -> [UInt8] {
+  static func contents(_ file: String, limit: Int) throws(InputFile.Failure) -> [UInt8] {
     try InputFile.start(of: file, limit: max(limit, binaryPrefix), isEnough: isBinary).bytes
   }
 
   /// The bytes that decide whether a file is binary.
   private static let binaryPrefix = 8192
 
-  private static func isBinary(_ bytes: [UInt8]) -> Bool { bytes.prefix(binaryPrefix).contains(0) }
+  static func isBinary(_ bytes: [UInt8]) -> Bool { bytes.prefix(binaryPrefix).contains(0) }
 
   /// Regular files below a folder, sorted by path so that every machine reads them in the same order.
-  private static func files(below folder: String) throws(TextError) -> [String] {
+  static func files(below folder: String) throws(TextError) -> [String] {
     var files: [String] = []
     var pending = [folder]
     while let next = pending.popLast() {

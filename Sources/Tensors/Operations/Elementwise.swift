@@ -1,7 +1,7 @@
 import Basics
 import CKernels
 
-/// The activation functions of the feed-forward layer.
+/// The activation functions of layers.
 public enum Activation: String, CaseIterable, Hashable, Sendable {
   /// `max(x, 0)`.
   case relu
@@ -11,6 +11,8 @@ public enum Activation: String, CaseIterable, Hashable, Sendable {
   case geluTanh = "gelu-tanh"
   /// `x·σ(x)`.
   case silu
+  /// `tanh x`.
+  case tanh
 
   var code: Int32 {
     switch self {
@@ -18,6 +20,7 @@ public enum Activation: String, CaseIterable, Hashable, Sendable {
     case .gelu: 1
     case .geluTanh: 2
     case .silu: 3
+    case .tanh: 4
     }
   }
 }

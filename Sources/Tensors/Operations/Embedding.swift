@@ -19,6 +19,31 @@ extension ExecutionContext {
     return y
   }
 
+  /// x with some of its rows replaced: row `index_i` is y_i. - Complexity: O(count·dim).
+  /// - Precondition: every index is inside x, none comes twice.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func replacingRows(
+    of x: Tensor, at indices: [Int32], by y: Tensor
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    let dim = x.shape[1]
+    precondition(
+      y.shape == [indices.count, dim] && indices.allSatisfy { $0 >= 0 && $0 < x.shape[0] } && x.isContiguous
+        && y.isContiguous, "\(indices.count) rows \(y.shape) of \(x.shape)")
+    var result = try empty(x.shape)
+    let count = x.count
+    x.withUnsafePointer { x in
+      y.withUnsafePointer { y in
+        result.withUnsafeMutablePointer { result in
+          result.update(from: x, count: count)
+          for (row, index) in indices.enumerated() {
+            (result + Int(index) * dim).update(from: y + row * dim, count: dim)
+          }
+        }
+      }
+    }
+    return result
+  }
+
   /// Adds `scale·dy_i` to row `index_i` of a table's gradient, in order. - Complexity: O(count·dim).
   public func accumulateRows(
     _ dy: Tensor, at indices: [Int32], scale: Float = 1, into gradients: inout Tensor, at offset: Int

@@ -11,6 +11,7 @@ import Testing
     case .gelu: x / 2 * (1 + erf(x / 2.0.squareRoot()))
     case .geluTanh: x / 2 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     case .silu: x / (1 + exp(-x))
+    case .tanh: Foundation.tanh(x)
     }
   }
 

@@ -1,0 +1,37 @@
+import Layers
+import Settings
+
+extension ModelConfiguration {
+  /// Whether a document is one row behind the trunk.
+  var poolsInTrunk: Bool { hierarchy.kind == .han }
+
+  /// Whether the settings of a hierarchy and of what a class is told from fit each other.
+  /// - Throws: `ConfigurationError`.
+  func checkHierarchy() throws(ConfigurationError) {
+    func require(_ holds: Bool, _ field: String, _ value: String, _ allowed: String)
+      throws(ConfigurationError)
+    {
+      if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
+    }
+    let name = hierarchy.kind.rawValue
+    guard hierarchy.kind != .none else {
+      return try require(
+        pooling != .segments, "pooling", "segments", "mean, attention or first without a hierarchy")
+    }
+    try require(kind == .encoder, "hierarchy", name, "none unless kind is encoder")
+    try require(
+      hierarchy.segmentation.length > 0 || hierarchy.segmentation.separator >= 0, "segmentLength", "0",
+      "at least 1 with hierarchy \(name), or a separator")
+    try require(
+      layer.residual != .reversible, "residual", layer.residual.rawValue, "pre or post with hierarchy \(name)"
+    )
+    guard hierarchy.kind == .han else { return }
+    try require(classes > 0, "hierarchy", name, "hat or none for a task that is no classification")
+    try require(
+      pooling == .mean, "pooling", pooling.rawValue,
+      "the default with hierarchy han, which pools by attention")
+    try require(
+      hierarchy.encoder != .gru || layer.width % 2 == 0, "width", "\(layer.width)",
+      "an even number with hanEncoder gru")
+  }
+}
