@@ -79,6 +79,7 @@ public struct TrainingJob: Hashable, Sendable {
       case .languageModel: settings["kind"] = .string("decoder")
       case .classification, .nodeClassification: settings["kind"] = .string("encoder")
       case .sequenceToSequence: settings["kind"] = .string("encoder-decoder")
+      case .pairClassification: settings["kind"] = .string("pair")
       }
     }
     if task.kind == .nodeClassification {

@@ -10,47 +10,6 @@ import Testing
 
 /// Layers that read documents in segments, against their definitions: every segment, and every document, alone and in Double.
 @Suite struct HierarchyTests {
-  /// Parameters and a walk over them.
-  struct Bench {
-    let run: LayerRun
-    let layout: ParameterLayout
-
-    init(_ layout: ParameterLayout) throws {
-      self.layout = layout
-      let key = RandomKey(seed: 5)
-      var values = try layout.initialValues(key: key)
-      let context = ExecutionContext.recycling(threads: 2)
-      context.accumulate(
-        try Tensor.normal([layout.count], key: key("noise"), standardDeviation: 0.2), into: &values)
-      run = LayerRun(
-        state: try ModelState(weights: values, buffers: []), context: context,
-        planner: AttentionPlanner(catalog: .standard, key: key), training: false, key: key)
-    }
-
-    func values(_ slot: ParameterSlot) -> [Double] { run.weight(slot).array().map(Double.init) }
-
-    /// `W·x + b`.
-    func apply(_ linear: Linear, _ x: [Double]) -> [Double] {
-      let w = values(linear.weight), b = linear.bias.map(values)
-      return (0..<linear.weight.shape[0]).map { row in
-        var sum = b?[row] ?? 0
-        for column in x.indices { sum += w[row * x.count + column] * x[column] }
-        return sum
-      }
-    }
-  }
-
-  static func rows(_ x: Tensor) -> [[Double]] {
-    let values = x.array().map(Double.init), width = x.shape[1]
-    return (0..<x.shape[0]).map { Array(values[$0 * width..<($0 + 1) * width]) }
-  }
-
-  /// The largest difference, relative to the largest element.
-  static func error(_ a: [[Double]], _ b: [[Double]]) -> Double {
-    let size = b.joined().map(abs).max() ?? 1
-    return (zip(a.joined(), b.joined()).map { abs($0 - $1) }.max() ?? 0) / max(size, 1e-9)
-  }
-
   static var configuration: LayerConfiguration {
     var c = LayerConfiguration()
     (c.width, c.heads, c.hidden, c.position, c.maximumLength) = (12, 2, 20, .learned, 64)
@@ -61,7 +20,7 @@ import Testing
 
   /// `Σ softmax(u_i·u_w) h_i`, `u_i = tanh(W h_i + b)`.
   static func pooled(_ layer: AttentionPooling, _ h: [[Double]], _ bench: Bench) -> [Double] {
-    let query = bench.values(layer.query)
+    let query = bench.values(layer.query.slot)
     let scores = h.map { zip(bench.apply(layer.hidden, $0).map { tanh($0) }, query).map(*).reduce(0, +) }
     let top = scores.max() ?? 0, weights = scores.map { exp($0 - top) }, sum = weights.reduce(0, +)
     return (0..<(h.first?.count ?? query.count)).map { column in
@@ -128,12 +87,12 @@ import Testing
     let lengths = [length, 0, (length + 1) / 2]
     let x = try Tensor.normal([3 * length, 12], key: RandomKey(seed: 1))
     let (y, _) = try layer.forward(x, bench.run.over(batch: 3, lengths: lengths))
-    let rows = Self.rows(x)
+    let rows = Rows.of(x)
     let expected = (0..<3).map {
       Self.pooled(layer, Array(rows[$0 * length..<$0 * length + lengths[$0]]), bench)
     }
     .map { $0.isEmpty ? [Double](repeating: 0, count: 12) : $0 }
-    #expect(Self.error(Self.rows(y), expected) < 2e-6)
+    #expect(Rows.error(Rows.of(y), expected) < 2e-6)
   }
 
   @Test(
@@ -146,11 +105,11 @@ import Testing
     let lengths = [(length + 1) / 2, length, 0, length]
     let x = try Tensor.normal([4 * length, 12], key: RandomKey(seed: 1))
     let (y, _) = try layer.forward(x, bench.run.over(batch: 4, lengths: lengths))
-    let rows = Self.rows(x), found = Self.rows(y)
+    let rows = Rows.of(x), found = Rows.of(y)
     for sequence in 0..<4 {
       let real = sequence * length..<sequence * length + lengths[sequence]
       guard !real.isEmpty else { continue }
-      #expect(Self.error(Array(found[real]), Self.recurrent(layer, Array(rows[real]), bench)) < 5e-6)
+      #expect(Rows.error(Array(found[real]), Self.recurrent(layer, Array(rows[real]), bench)) < 5e-6)
     }
   }
 
@@ -174,8 +133,8 @@ import Testing
       }
       return Self.pooled(level.pooling, h, bench)
     }
-    let rows = Self.rows(x), table = try #require(layer.positions.table)
-    let positions = Self.rows(bench.run.weight(table))
+    let rows = Rows.of(x), table = try #require(layer.positions.table)
+    let positions = Rows.of(bench.run.weight(table))
     for (document, range) in cut.documents.ranges.enumerated() where !range.isEmpty {
       let segments = try range.map { segment in
         zip(
@@ -183,10 +142,10 @@ import Testing
           positions[segment - range.lowerBound]
         ).map(+)
       }
-      #expect(Self.error([Self.rows(y)[document]], [try encoded(layer.segments, segments)]) < 1e-5)
+      #expect(Rows.error([Rows.of(y)[document]], [try encoded(layer.segments, segments)]) < 1e-5)
     }
     // A document without rows has a sum of nothing.
-    #expect(Self.rows(y)[1].allSatisfy { $0 == 0 })
+    #expect(Rows.of(y)[1].allSatisfy { $0 == 0 })
   }
 
   @Test(
@@ -205,13 +164,13 @@ import Testing
     var run = bench.run.over(batch: Self.lengths.count, lengths: Self.lengths)
     run.cut = cut
     let x = try Tensor.normal([Self.lengths.count * length, 12], key: RandomKey(seed: 1))
-    let found = Self.rows(try layer.forward(x, run).output)
+    let found = Rows.of(try layer.forward(x, run).output)
 
     func alone(_ layer: any Layer, _ rows: [[Double]]) throws -> [[Double]] {
       let x = try Tensor(rows.joined().map { Float($0) }, shape: [rows.count, 12])
-      return Self.rows(try layer.forward(x, bench.run.over(batch: 1, lengths: nil)).output)
+      return Rows.of(try layer.forward(x, bench.run.over(batch: 1, lengths: nil)).output)
     }
-    var rows = Self.rows(x)
+    var rows = Rows.of(x)
     for (index, block) in layer.within.blocks.enumerated() {
       for range in cut.segments.ranges {
         rows.replaceSubrange(range, with: try alone(block, Array(rows[range])))
@@ -221,10 +180,10 @@ import Testing
           let places = range.map { cut.segments.ranges[$0].lowerBound }
           var firsts = places.map { rows[$0] }
           if let table = upper.positions.table {
-            firsts = zip(firsts, Self.rows(bench.run.weight(table))).map { zip($0, $1).map(+) }
+            firsts = zip(firsts, Rows.of(bench.run.weight(table))).map { zip($0, $1).map(+) }
           } else if position == .sinusoidal {
             let waves = try bench.run.planner.sinusoids(first: 0, count: firsts.count, width: 12)
-            firsts = zip(firsts, Self.rows(waves)).map { zip($0, $1).map(+) }
+            firsts = zip(firsts, Rows.of(waves)).map { zip($0, $1).map(+) }
           }
           for (place, row) in zip(places, try alone(upper.block, firsts)) { rows[place] = row }
         }
@@ -232,7 +191,7 @@ import Testing
     }
     let final = try #require(layer.within.final)
     for range in cut.segments.ranges {
-      #expect(Self.error(Array(found[range]), try alone(final, Array(rows[range]))) < 1e-5)
+      #expect(Rows.error(Array(found[range]), try alone(final, Array(rows[range]))) < 1e-5)
     }
     let padding = (0..<rows.count).filter { row in !cut.segments.ranges.contains { $0.contains(row) } }
     #expect(padding.allSatisfy { found[$0].allSatisfy { $0 == 0 } })

@@ -34,11 +34,11 @@ import Testing
       configuration.classes > 0
       ? (0..<batch).map { Int32($0 % configuration.classes) }
       : (0..<batch * length).map { $0 % 4 == 1 ? -100 : Int32(($0 * 5) % configuration.vocabulary) }
-    if configuration.kind == .encoderDecoder {
+    if configuration.kind.hasSource {
       input.source = tokens(batch * 5)
       input.sourceLengths = [5, 3, 4]
     }
-    if configuration.kind == .encoder { input.lengths = [7, 4, 6] }
+    if configuration.kind.isBidirectional { input.lengths = [7, 4, 6] }
     return input
   }
 
@@ -119,6 +119,16 @@ import Testing
       "norm": .string("batch"), "tied": .bool(false),
     ],
     ["kind": .string("encoder"), "classes": .int(4), "pooling": .string("first")],
+    ["kind": .string("pair"), "classes": .int(4), "position": .string("learned")],
+    [
+      "kind": .string("pair"), "classes": .int(4), "coAttention": .string("alternating"),
+      "encoderLayers": .int(1),
+      "dropout": .double(0.2),
+    ],
+    [
+      "kind": .string("pair"), "classes": .int(4), "coAttention": .string("mean"),
+      "residual": .string("post"),
+    ],
     [
       "kind": .string("encoder"), "classes": .int(4), "pooling": .string("attention"), "norm": .string("rms"),
     ],

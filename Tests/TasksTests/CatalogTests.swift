@@ -9,6 +9,7 @@ import Testing
 let smallSettings: [String: [String: ParameterValue]] = [
   "text": ["length": .int(32)],
   "labelled-text": ["length": .int(300)],
+  "facts": ["facts": .int(5)],
   "evidence": ["sentences": .int(5), "words": .int(6)],
   "mqar": ["length": .int(32), "vocabulary": .int(64), "pairs": .int(4)],
   "copying": ["tokens": .int(6), "blanks": .int(9)],
@@ -70,15 +71,15 @@ func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {
       let batch = try task.batch(split: split, index: 1, batchSize: 5)
       #expect(batch.batchSize == 5 && batch.length == task.length && batch.sourceLength == task.sourceLength)
       #expect(batch.inputs.count == 5 * task.length)
-      #expect(batch.targets.count == (task.kind == .classification ? 0 : 5 * task.length))
-      #expect(batch.labels.count == (task.kind == .classification ? 5 : 0))
+      #expect(batch.targets.count == (task.kind.isClassification ? 0 : 5 * task.length))
+      #expect(batch.labels.count == (task.kind.isClassification ? 5 : 0))
       #expect(batch.source.count == 5 * task.sourceLength)
       #expect(batch.inputs.allSatisfy { $0 >= 0 && $0 < task.vocabularySize })
       #expect(batch.source.allSatisfy { $0 >= 0 && $0 < task.vocabularySize })
       #expect(batch.targets.allSatisfy { $0 == TaskBatch.ignored || ($0 >= 0 && $0 < task.vocabularySize) })
       #expect(batch.labels.allSatisfy { $0 >= 0 && $0 < task.classCount })
       #expect(batch.scoredCount > 0)
-      #expect(batch.correct(task.kind == .classification ? batch.labels : batch.targets) == batch.scoredCount)
+      #expect(batch.correct(task.kind.isClassification ? batch.labels : batch.targets) == batch.scoredCount)
     }
   }
 

@@ -73,4 +73,29 @@ import Testing
     _ = try scratch.write("a/one.txt", "one")
     #expect(message().hasSuffix("/a: 1 different text files; a class takes at least 8"))
   }
+
+  @Test(
+    "what the source says of the asked entities is the class, and no sequence tells it alone",
+    arguments: [1, 2])
+  func facts(asked: Int) throws {
+    let task = try TaskCatalog.standard.make(
+      "facts", settings: ["asked": .int(asked), "facts": .int(5)], key: RandomKey(seed: 4))
+    var classes: [Int32: Int] = [:]
+    for index in 0..<8 {
+      let batch = try task.batch(split: .train, index: index, batchSize: 32)
+      #expect(batch.source.count == 32 * 5 && batch.targets.isEmpty)
+      for row in 0..<32 {
+        // 8 fillers, then 16 entities, then their 4 facts each.
+        let source = batch.source[row * 5..<row * 5 + 5].map { Int($0) - 25 }
+        let named = batch.inputs[row * 8..<row * 8 + 8].map { Int($0) - 9 }.filter { $0 >= 0 }
+        #expect(Set(source.map { $0 / 4 }).count == 5 && named.count == asked)
+        let sum = named.reduce(0) { sum, entity in
+          sum + source.reduce(0) { $0 + ($1 / 4 == entity ? $1 % 4 : 0) }
+        }
+        #expect(Int32(sum % 4) == batch.labels[row])
+        classes[batch.labels[row], default: 0] += 1
+      }
+    }
+    #expect(classes.count == 4 && classes.values.allSatisfy { (40...90).contains($0) })
+  }
 }

@@ -9,21 +9,18 @@ import Tensors
 /// - Complexity: 2·rows·width² + 4·rows·width operations forward.
 /// - Source: Yang et al., 2016, Hierarchical attention networks for document classification, equations 5 to 7.
 struct AttentionPooling: Layer {
-  let name: String
   let hidden: Linear
-  let query: ParameterSlot
+  let query: LearnedQuery
 
   init(_ name: String, width: Int, in layout: inout ParameterLayout) {
-    self.name = name
     hidden = Linear(name + ".hidden", from: width, to: width, bias: true, in: &layout)
-    query = layout.add(
-      name + ".query", [width], .normal(1 / Double(width).squareRoot()), decays: false)
+    query = LearnedQuery(name, width: width, in: &layout)
   }
 
   func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
     let context = run.context
     let (before, u) = try hidden.forward(x, activating: .tanh, run)
-    let weighed = try LearnedQuery(name: name, slot: query).forward(keys: u, values: x, run)
+    let weighed = try query.forward(keys: u, values: x, run)
     let pullback = Pullback { dy, residual in
       let (du, dx) = try weighed.pullback(dy)
       let dBefore = try context.activateBackward(du, x: before, .tanh)
@@ -35,9 +32,14 @@ struct AttentionPooling: Layer {
 }
 
 /// `y = Σ_i softmax_i(w·k_i) v_i` over the real rows of every sequence, w learned: attention of one query without a scale.
-struct LearnedQuery {
+struct LearnedQuery: Sendable {
   let name: String
   let slot: ParameterSlot
+
+  init(_ name: String, width: Int, in layout: inout ParameterLayout) {
+    self.name = name
+    slot = layout.add(name + ".query", [width], .normal(1 / Double(width).squareRoot()), decays: false)
+  }
 
   /// Keys `[batch·length, d]` and values `[batch·length, width]` → `[batch, width]`, and the way back to both.
   func forward(keys: Tensor, values: Tensor, _ run: LayerRun) throws -> (

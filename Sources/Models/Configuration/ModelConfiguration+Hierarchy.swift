@@ -14,11 +14,18 @@ extension ModelConfiguration {
       if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
     }
     let name = hierarchy.kind.rawValue
+    try require(
+      kind != .pair || pooling == .mean, "pooling", pooling.rawValue,
+      "the default with kind pair, which pools by co-attention")
+    try require(
+      kind != .pair || layer.outputWidth == layer.width, "reversibleOutput", layer.reversibleOutput.rawValue,
+      "mean with kind pair")
     guard hierarchy.kind != .none else {
       return try require(
         pooling != .segments, "pooling", "segments", "mean, attention or first without a hierarchy")
     }
     try require(kind == .encoder, "hierarchy", name, "none unless kind is encoder")
+    try require(layer.features == 0, "hierarchy", name, "none where features describe the rows")
     try require(
       hierarchy.segmentation.length > 0 || hierarchy.segmentation.separator >= 0, "segmentLength", "0",
       "at least 1 with hierarchy \(name), or a separator")

@@ -14,15 +14,22 @@ public struct ModelConfiguration: ParameterSet {
     case encoder
     /// Bidirectional blocks read the source, causal blocks with cross-attention write the target.
     case encoderDecoder = "encoder-decoder"
+    /// Bidirectional blocks read the source, others the tokens; co-attention tells a class of both.
+    case pair
+
+    /// Whether there is a source.
+    var hasSource: Bool { self == .encoderDecoder || self == .pair }
+    /// Whether the main stack sees what follows.
+    var isBidirectional: Bool { self == .encoder || self == .pair }
   }
 
   /// Which stacks there are.
   public var kind = Kind.decoder
   /// What its layers have in common; its settings read as the model's own.
   public var layer = LayerConfiguration()
-  /// Blocks (of the decoder, where there are two stacks).
+  /// Blocks (of the decoder, where there are two stacks; of the tokens in a pair).
   public var layers = 4
-  /// Blocks of the encoder of an encoder–decoder; 0: as many as `layers`.
+  /// Blocks of the encoder of an encoder–decoder or a pair; 0: as many as `layers`.
   public var encoderLayers = 0
   /// The attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
   public var attention = "full"
@@ -32,6 +39,8 @@ public struct ModelConfiguration: ParameterSet {
   public var classes = 0
   /// What a class is told from.
   public var pooling = PoolingKind.mean
+  /// How two sequences are read by each other.
+  public var coAttention = CoAttentionKind.parallel
   /// How documents are read in two levels.
   public var hierarchy = HierarchyConfiguration()
   /// The seed of the initial weights and of the attention patterns.
@@ -82,6 +91,7 @@ public struct ModelConfiguration: ParameterSet {
     .choice(
       "pooling", \.pooling,
       help: "what a class is told from; segments: the first tokens of a hierarchy's segments"),
+    .choice("coAttention", \.coAttention, help: "how the two sequences of kind pair are read by each other"),
     .choice(
       "hierarchy", \.hierarchy.kind,
       help:
@@ -119,7 +129,7 @@ public struct ModelConfiguration: ParameterSet {
     switch kind {
     case .decoder: 0
     case .encoder: layers
-    case .encoderDecoder: encoderLayers == 0 ? layers : encoderLayers
+    case .encoderDecoder, .pair: encoderLayers == 0 ? layers : encoderLayers
     }
   }
   /// Decoder blocks in force.
@@ -153,7 +163,9 @@ public struct ModelConfiguration: ParameterSet {
       layer.features == 0 || (kind == .encoder && !tied), "features", layer.features,
       "0 unless kind is encoder and tied is false")
     try require(
-      classes == 0 || kind == .encoder, "classes", classes, "0 unless kind is encoder")
+      classes == 0 || kind.isBidirectional, "classes", classes, "0 unless kind is encoder or pair")
+    try require(
+      classes > 0 || kind != .pair, "kind", kind.rawValue, "another for a task that is no classification")
     try require(
       layer.outputWidth == layer.width || classes > 0 || !tied, "reversibleOutput",
       layer.reversibleOutput.rawValue,
@@ -163,7 +175,7 @@ public struct ModelConfiguration: ParameterSet {
       let shape = try AttentionShape(
         queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,
         headDim: layer.headDim,
-        isCausal: kind != .encoder)
+        isCausal: !kind.isBidirectional)
       // Ranges and names are checked against the longest shape; a plan for it is not built.
       try catalog.check(attention.id, settings: attention.settings, for: shape)
     }

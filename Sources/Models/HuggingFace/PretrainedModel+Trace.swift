@@ -59,14 +59,15 @@ extension PretrainedModel {
   /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.
   func trace(_ input: ModelInput) throws -> Trace {
     try input.validate(for: model.configuration)
-    guard model.configuration.kind != .encoderDecoder, model.hierarchy == nil else {
-      let name = model.hierarchy == nil ? "an encoder-decoder" : "a hierarchy"
+    guard !model.configuration.kind.hasSource, model.hierarchy == nil else {
+      let name =
+        model.hierarchy == nil ? "a model of kind \(model.configuration.kind.rawValue)" : "a hierarchy"
       throw SafetensorsError(path: "model", problem: "\(name) has no single stack to swap attention in")
     }
     let recorder = Recorder()
     var run = model.evaluationRun
     run.observer = recorder
-    let (x, _) = try model.hidden(input, run)
+    let (x, _, _) = try model.hidden(input, run)
     var logits: Tensor?
     if predicts, let outputWeight = model.outputWeight {
       let output = run.weight(outputWeight)

@@ -79,7 +79,7 @@ public final class Trainer {
     var model = model
     let isMasked = model.kind == .encoder && task.kind == .languageModel
     model.vocabulary = max(2, task.vocabularySize + (isMasked ? 1 : 0))
-    model.classes = task.kind == .classification ? task.classCount : 0
+    model.classes = task.kind.isClassification ? task.classCount : 0
     model.features = task.featureWidth
     model.maximumLength = max(task.length, task.sourceLength, 1)
     return model
@@ -96,6 +96,7 @@ public final class Trainer {
       case .languageModel: [.decoder, .encoder]
       case .classification, .nodeClassification: [.encoder]
       case .sequenceToSequence: [.encoderDecoder]
+      case .pairClassification: [.pair]
       }
     guard stacks.contains(model.kind) else {
       throw ConfigurationError(

@@ -24,7 +24,7 @@ final class Decoding {
   func advance(_ tokens: [Int32]) throws -> [Float] {
     var run = model.evaluationRun
     (run.decoding, run.memory, run.first) = (states, memory, position)
-    let (h, _) = try model.hidden(ModelInput(batch: 1, tokens: tokens), run)
+    let (h, _, _) = try model.hidden(ModelInput(batch: 1, tokens: tokens), run)
     position += tokens.count
     guard let weight = model.outputWeight else { preconditionFailure("a decoder has an output") }
     let last = h.narrowed(axis: 0, to: tokens.count - 1..<tokens.count)

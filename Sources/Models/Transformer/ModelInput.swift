@@ -12,7 +12,7 @@ public struct ModelInput: Hashable, Sendable {
   public var targets: [Int32]
   /// Real tokens of every sequence; `nil`: all.
   public var lengths: [Int]?
-  /// `[batch·sourceLength]`, for an encoder–decoder.
+  /// `[batch·sourceLength]`, for an encoder–decoder or a pair.
   public var source: [Int32]
   /// Real tokens of every source; `nil`: all.
   public var sourceLengths: [Int]?
@@ -72,7 +72,7 @@ public struct ModelInput: Hashable, Sendable {
     func ragged(_ lengths: [Int], _ full: Int) -> [Int]? { lengths.allSatisfy { $0 == full } ? nil : lengths }
     self.init(
       batch: task.batchSize, tokens: task.inputs,
-      targets: task.kind == .classification ? task.labels : task.targets,
+      targets: task.kind.isClassification ? task.labels : task.targets,
       lengths: ragged(task.lengths, task.length), source: task.source,
       sourceLengths: task.source.isEmpty ? nil : ragged(task.sourceLengths, task.sourceLength))
     (features, graph) = (task.features, task.graph)
@@ -116,10 +116,10 @@ public struct ModelInput: Hashable, Sendable {
         "tokens", "\(max(length, source.count / batch)) a row",
         "at most maximumLength = \(model.maximumLength)")
     }
-    guard (model.kind == .encoderDecoder) == !source.isEmpty else {
+    guard model.kind.hasSource == !source.isEmpty else {
       throw fail(
         "source", source.isEmpty ? "nothing" : "\(source.count) tokens",
-        model.kind == .encoderDecoder ? "tokens for the encoder" : "nothing for a model of one stack")
+        model.kind.hasSource ? "tokens for the encoder" : "nothing for a model of one stack")
     }
   }
 }

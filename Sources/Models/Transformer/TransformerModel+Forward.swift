@@ -8,7 +8,9 @@ extension TransformerModel {
 
   /// The last hidden states of the main stack, `[batch·length, width]`: the one walk of training, evaluation, decoding and
   /// tracing.
-  func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, HiddenPullback) {
+  ///
+  /// - Returns: beside the states the walk that gave them, which knows the sequences, their segments and their memory.
+  func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, LayerRun, HiddenPullback) {
     // Padding stands at the end, where no earlier row sees it; but a pattern may depend on where a sequence ends.
     var run = prepared(run, for: input)
     let source = try run.memory == nil ? encoded(input, run) : nil
@@ -20,7 +22,7 @@ extension TransformerModel {
       try embedded(stacked(dy))
       try source?.pullback()
     }
-    return (y, pullback)
+    return (y, run, pullback)
   }
 
   /// What cross-attention reads, and the way back from the gradient that it collected; `nil` without an encoder behind a
@@ -58,10 +60,8 @@ extension TransformerModel {
   }
 
   /// One row of every sequence, and the way back to all rows.
-  private func pool(_ h: Tensor, _ input: ModelInput, _ run: LayerRun) throws -> (
-    output: Tensor, pullback: Pullback
-  ) {
-    try pooling?.forward(h, prepared(run, for: input)) ?? (h, Pullback { dy, _ in dy })
+  private func pool(_ h: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+    try pooling?.forward(h, run) ?? (h, Pullback { dy, _ in dy })
   }
 
   /// The last hidden states in evaluation, `[batch, length, width]` (2·width where a reversible stack gives both streams;
@@ -69,7 +69,7 @@ extension TransformerModel {
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func hiddenStates(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
-    let (h, _) = try hidden(input, evaluationRun)
+    let (h, _, _) = try hidden(input, evaluationRun)
     return h.reshaped([input.batch, h.shape[0] / input.batch, configuration.outputWidth])
   }
 
@@ -77,10 +77,9 @@ extension TransformerModel {
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func logits(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
-    let run = evaluationRun
-    let (h, _) = try hidden(input, run)
+    let (h, run, _) = try hidden(input, evaluationRun)
     if let classifier {
-      return try classifier.product(pool(h, input, run).output, run)
+      return try classifier.product(pool(h, run).output, run)
     }
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
     return try context.matmul(h, .plain, run.weight(outputWeight), .transposed)
@@ -117,9 +116,9 @@ extension TransformerModel {
   private func loss(
     _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
   ) throws -> CrossEntropy {
-    let (h, pullback) = try hidden(input, run)
+    let (h, run, pullback) = try hidden(input, run)
     if let classifier {
-      let (pooled, poolingPullback) = try pool(h, input, run)
+      let (pooled, poolingPullback) = try pool(h, run)
       var scored = try classifier.forward(pooled, run)
       let loss = context.crossEntropy(
         &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)

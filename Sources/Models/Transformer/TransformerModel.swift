@@ -72,8 +72,8 @@ public final class TransformerModel {
     var buffers: [BufferSlot] = []
     let attention = try configuration.layerAttention()
     let operands = try attention.map { layer throws(ConfigurationError) in try catalog.operands(of: layer) }
-    let isSingle = configuration.kind != .encoderDecoder
-    let main = configuration.kind == .encoder ? "encoder" : "decoder"
+    let isSingle = !configuration.kind.hasSource
+    let main = TransformerModel.mainName(of: configuration.kind)
     embedding = Embedding(
       "\(main).positions", configuration.layer, sharing: nil, in: &layout, buffers: &buffers)
     sourceEmbedding =
@@ -92,8 +92,9 @@ public final class TransformerModel {
       configuration.effectiveDecoderLayers == 0
       ? nil
       : Stack(
-        "decoder", configuration.layer, layers: configuration.effectiveDecoderLayers, isCausal: true,
-        hasMemory: !isSingle, attention: attention, operands: operands, in: &layout, buffers: &buffers)
+        main, configuration.layer, layers: configuration.effectiveDecoderLayers,
+        isCausal: !configuration.kind.isBidirectional, hasMemory: configuration.kind == .encoderDecoder,
+        attention: attention, operands: operands, in: &layout, buffers: &buffers)
     let deviation = 1 / Double(configuration.outputWidth).squareRoot()
     outputWeight =
       configuration.classes > 0
@@ -103,9 +104,7 @@ public final class TransformerModel {
         : layout.add(
           "output.weight", [configuration.vocabulary, configuration.outputWidth], .normal(deviation),
           decays: true)
-    pooling =
-      configuration.classes > 0 && !configuration.poolsInTrunk
-      ? configuration.pooling.layer("pooling", width: configuration.outputWidth, in: &layout) : nil
+    pooling = TransformerModel.pooling(configuration, &layout)
     classifier =
       configuration.classes > 0
       ? Linear(
@@ -122,6 +121,25 @@ public final class TransformerModel {
     self.buffers = buffers
     let values = try weights(layout, buffers)
     state = try ModelState(weights: values.weights, buffers: values.buffers)
+  }
+
+  /// The name of the main stack in checkpoints.
+  private static func mainName(of kind: ModelConfiguration.Kind) -> String {
+    switch kind {
+    case .encoder: "encoder"
+    case .decoder, .encoderDecoder: "decoder"
+    case .pair: "question"
+    }
+  }
+
+  private static func pooling(
+    _ configuration: ModelConfiguration, _ layout: inout ParameterLayout
+  ) -> (any Layer)? {
+    guard configuration.classes > 0, !configuration.poolsInTrunk else { return nil }
+    guard configuration.kind == .pair else {
+      return configuration.pooling.layer("pooling", width: configuration.outputWidth, in: &layout)
+    }
+    return CoAttention("pair", configuration.coAttention, width: configuration.width, in: &layout)
   }
 
   private static func hierarchy(

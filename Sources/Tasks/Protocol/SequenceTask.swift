@@ -25,13 +25,13 @@ public protocol SequenceTask: Sendable {
   var vocabularySize: Int { get }
   /// Columns of `TaskBatch.inputs`.
   var length: Int { get }
-  /// Columns of `TaskBatch.source`; 0 unless `kind` is `.sequenceToSequence`.
+  /// Columns of `TaskBatch.source`; 0 unless `kind` has one.
   var sourceLength: Int { get }
   /// Numbers that describe a row in place of a token; 0: rows are tokens.
   var featureWidth: Int { get }
   /// The number of different batches of a split; `nil`: there is no end of them.
   func batchCount(of split: Split) -> Int?
-  /// Number of classes; 0 unless `kind` is `.classification`.
+  /// Number of classes; 0 unless `kind` is a classification.
   var classCount: Int { get }
   /// The least mean loss that any model can reach, in nats per scored token, where it is known exactly.
   var entropyRate: Double? { get }
@@ -98,6 +98,13 @@ public enum TaskKind: String, CaseIterable, Hashable, Sendable {
   case nodeClassification = "node-classification"
   /// A sequence from another.
   case sequenceToSequence = "sequence-to-sequence"
+  /// A class for two sequences.
+  case pairClassification = "pair-classification"
+
+  /// Whether a class is asked for.
+  public var isClassification: Bool { self == .classification || self == .pairClassification }
+  /// Whether there is a source.
+  public var hasSource: Bool { self == .sequenceToSequence || self == .pairClassification }
 }
 
 /// Which examples: no example is in two splits.

@@ -18,7 +18,7 @@ public struct TaskBatch: Hashable, Sendable {
   public let targets: [Int32]
   /// `[batchSize]`: tokens of each row that are not padding.
   public let lengths: [Int]
-  /// `[batchSize, sourceLength]`: what the encoder reads. Empty unless sequence to sequence.
+  /// `[batchSize, sourceLength]`: what is read beside it. Empty unless the task has a source.
   public let source: [Int32]
   /// Columns of `source`.
   public let sourceLength: Int
@@ -38,13 +38,13 @@ public struct TaskBatch: Hashable, Sendable {
 
   /// The number of targets, or labels, that are scored.
   public var scoredCount: Int {
-    kind == .classification ? labels.count : targets.reduce(0) { $0 + ($1 == TaskBatch.ignored ? 0 : 1) }
+    kind.isClassification ? labels.count : targets.reduce(0) { $0 + ($1 == TaskBatch.ignored ? 0 : 1) }
   }
 
   /// How many scored targets (or labels) a prediction for each of them gets right.
   /// - Precondition: `predictions` has the count of `targets`, or of `labels` for classification.
   public func correct(_ predictions: [Int32]) -> Int {
-    let expected = kind == .classification ? labels : targets
+    let expected = kind.isClassification ? labels : targets
     precondition(
       predictions.count == expected.count, "\(predictions.count) predictions for \(expected.count)")
     return zip(predictions, expected).reduce(0) { sum, pair in
@@ -69,13 +69,13 @@ public struct TaskBatch: Hashable, Sendable {
     inputs = examples.flatMap { padded($0.inputs, to: length, with: 0) }
     lengths = examples.map(\.inputs.count)
     targets =
-      task.kind == .classification
+      task.kind.isClassification
       ? [] : examples.flatMap { padded($0.targets, to: length, with: TaskBatch.ignored) }
     source =
-      task.kind == .sequenceToSequence
+      task.kind.hasSource
       ? examples.flatMap { padded($0.source, to: sourceLength, with: 0) } : []
-    sourceLengths = task.kind == .sequenceToSequence ? examples.map(\.source.count) : []
-    labels = task.kind == .classification ? examples.map(\.label) : []
+    sourceLengths = task.kind.hasSource ? examples.map(\.source.count) : []
+    labels = task.kind.isClassification ? examples.map(\.label) : []
     (features, graph) = (nil, nil)
   }
 
@@ -115,11 +115,11 @@ public struct Example: Hashable, Sendable {
     label = -1
   }
 
-  /// A classification example.
-  public init(inputs: [Int32], label: Int32) {
+  /// A classification example, of one sequence or of two.
+  public init(inputs: [Int32], source: [Int32] = [], label: Int32) {
     self.inputs = inputs
     targets = []
-    source = []
+    self.source = source
     self.label = label
   }
 

@@ -39,6 +39,7 @@ extension TaskCatalog {
     Passkey.self,
     ListOps.self,
     Evidence.self,
+    Facts.self,
     Copying.self,
     SelectiveCopying.self,
     InductionHeads.self,
