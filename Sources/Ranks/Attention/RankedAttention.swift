@@ -56,7 +56,9 @@ public struct RankedAttention: Sendable {
 
   /// This rank's rows of the output and the LSE, with the way back to its rows of q, k and v. All ranks call it, and its
   /// way back, together.
-  /// - Parameter inputs: this rank's rows.
+  /// - Parameters:
+  ///   - inputs: this rank's rows.
+  ///   - context: how it is computed.
   /// - Throws: `RankFailure`, `ScoreOverflow`, `MemoryLimitExceeded`, `CancellationRequested`, `UnmergeableRow`.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     guard plan.count > 1 else { return try variant.attend(inputs, in: context) }

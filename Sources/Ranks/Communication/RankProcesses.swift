@@ -69,7 +69,9 @@ extension Communicator {
   }
 
   /// Tensors of all ranks, on every rank, each flat.
-  /// - Parameter counts: how many elements each has.
+  /// - Parameters:
+  ///   - own: this rank's.
+  ///   - counts: how many elements each has.
   /// - Throws: `RankFailure`, `MemoryLimitExceeded`.
   public func gathered(_ own: Tensor, _ counts: [Int]) throws -> [Tensor] {
     let flat = own.reshaped([own.count])

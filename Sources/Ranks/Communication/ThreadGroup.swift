@@ -10,8 +10,11 @@ import Tensors
 /// which its own ledger counts.
 public enum ThreadGroup {
   /// Runs `body` once a rank, each on a thread of its own, and returns what they return, by rank.
-  /// - Parameter delays: draws a pause of up to a millisecond before every message is handed over, so that messages of
-  ///   different ranks arrive in another order each time; `nil`: none.
+  /// - Parameters:
+  ///   - count: how many ranks there are.
+  ///   - delays: draws a pause of up to a millisecond before every message is handed over, so that messages of
+  ///     different ranks arrive in another order each time; `nil`: none.
+  ///   - body: what a rank does.
   /// - Throws: the error of the rank that failed first.
   public static func run<Value: Sendable>(
     _ count: Int, delays: RandomKey? = nil,
