@@ -16,7 +16,11 @@ import Testing
     "a sequence has the same bits alone and with padding behind it, forward and backward",
     arguments: configured)
   func bits(_ item: VariantConformanceTests.Configured) throws {
-    for precision in [Precision.float32, .bfloat16] {
+    // A graph that is drawn has edges over the padded length, and says that it promises less.
+    let shape = try AttentionShape(batch: 1, queryLength: 104, headDim: 8, keyLengths: [93])
+    let variant = try item.type.make(settings: item.settings, shape: shape, key: RandomKey(seed: 1))
+    guard variant.padding == .strict else { return }
+    for precision in item.type.precisions {
       let conformance = Conformance(item.type, instructionSets: [.default], precision: precision)
       for isCausal in [false, true] {
         // 29 rows in a second tile, 40 or more with padding: none of them a tile of a few rows, which rounds in another order.
