@@ -205,7 +205,9 @@ import Testing
     for threads in [2, 3] { #expect(try run(threads) == one, "seed \(seed), \(threads) threads") }
   }
 
-  @Test("every variant within its budget on every instruction set", arguments: Catalog.standard.ids)
+  @Test(
+    "every variant within its budget on every instruction set",
+    arguments: Catalog.standard.ids(taking: .bfloat16))
   func variants(_ id: String) throws {
     let type = try Catalog.standard.type(of: id)
     for settings in [[:], Conformance.samples(of: type).last ?? [:]] {
@@ -214,7 +216,7 @@ import Testing
     }
   }
 
-  @Test("bits, causality, padding, ledger", arguments: Catalog.standard.ids)
+  @Test("bits, causality, padding, ledger", arguments: Catalog.standard.ids(taking: .bfloat16))
   func exact(_ id: String) throws {
     let type = try Catalog.standard.type(of: id)
     let report = Conformance(type, instructionSets: [.default], precision: .bfloat16)

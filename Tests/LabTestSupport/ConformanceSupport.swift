@@ -20,3 +20,15 @@ public func checkVariant(
     Issue.record("\(report.variant): \(failure)", sourceLocation: sourceLocation)
   }
 }
+
+extension Catalog {
+  /// The variants that take a precision.
+  public func ids(taking precision: Precision) -> [String] {
+    ids.filter { (try? type(of: $0))?.precisions.contains(precision) == true }
+  }
+
+  /// The variants that read q, k and v alone: what a test with tensors of its own can call.
+  public var idsOfPlainOperands: [String] {
+    ids.filter { (try? type(of: $0).operands(settings: [:])) == Operand.standard }
+  }
+}
