@@ -100,7 +100,7 @@ public struct Tensor: Sendable {
 
   @usableFromInline var firstElement: UnsafeMutablePointer<Float> { storage.base + offset }
 
-  private mutating func makeUnique() {
+  mutating func makeUnique() {
     guard !isKnownUniquelyReferenced(&storage) else { return }
     // A copy made behind a write is outside any ledger's limit: refusing it would lose the write.
     let precision = storage.precision
@@ -113,6 +113,14 @@ public struct Tensor: Sendable {
 }
 
 extension Tensor {
+  /// Sets all elements of a row-major tensor.
+  /// - Complexity: O(element count).
+  public mutating func fill(_ value: Float) {
+    precondition(isContiguous, "contiguous elements expected: \(shape), strides \(strides)")
+    let count = count
+    pinnedForWriting().pointer.update(repeating: value, count: count)
+  }
+
   /// The element at an index, one number per axis.
   /// - Precondition: the index is inside the shape.
   public subscript(_ index: Int...) -> Float {

@@ -4,31 +4,20 @@ import CKernels
 import Tensors
 
 extension BackwardPass {
-  /// Runs the stripes of a pipeline.
-  func run(_ pipeline: BackwardPipeline) throws {
+  /// Runs the row stripes of a pipeline.
+  func run(_ work: RowStripes, of pipeline: BackwardPipeline) throws {
     let groups = shape.batch * shape.keyHeads
-    let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
-    let size = pipeline.stripeTiles(limit: plan.group, heads: groups, threads: context.threads)
-    let stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: size, threads: context.threads)
+    let stripes = work.stripes, size = work.tiles, scratch = scratchFloats
     let threads = min(context.threads, max(1, stripes.count))
-    let scratch = scratchFloats
     let pending = FirstTouchFlags(count: groups * pipeline.keyBlockCount, pending: true)
-    defer { pending.release() }
-    let tables = BlockTables(self, groups: groups, blocks: blocks)
-    defer { tables.release() }
-    @Sendable func target(_ group: Int) -> KeyGradients {
-      KeyGradients(batch: group / shape.keyHeads, key: tables.key(group), value: tables.value(group))
-    }
+    let tables = BlockTables(self, groups: groups)
     let progress = PipelineProgress(stripes, groups: groups)
-    var space = try Tensor(uninitialized: [threads, size, scratch], ledger: context.ledger)
-    try space.withUnsafeMutablePointer { base throws in
-      let region = Region(base: base)
-      try Parallel.forEach(count: stripes.count, threads: threads) { index, worker in
-        let stripe = stripes[index]
-        let marks = pending.marks(from: stripe.group * pipeline.keyBlockCount)
-        try run(stripe, of: pipeline, progress, to: target(stripe.group), marks) {
-          region.scratch((worker * size + $0) * scratch)
-        }
+    let region = try Region([threads, size, scratch], in: context.ledger)
+    try Parallel.forEach(count: stripes.count, threads: threads) { index, worker in
+      let stripe = stripes[index]
+      let marks = pending.marks(from: stripe.group * pipeline.keyBlockCount)
+      try run(stripe, of: pipeline, progress, to: tables.target(stripe.group), marks) {
+        region.scratch((worker * size + $0) * scratch)
       }
     }
     // Keys that nobody sees.
@@ -122,38 +111,31 @@ private final class PipelineProgress: Sendable {
   }
 }
 
-/// Pointers to the blocks of the gradients of keys and values of every (batch, key head).
-private struct BlockTables: @unchecked Sendable {
-  // Written once, before any worker begins.
-  private let keys: UnsafeMutablePointer<UnsafeMutablePointer<Float>>
-  private let values: UnsafeMutablePointer<UnsafeMutablePointer<Float>>
-  private let blocks: Int
+/// Pointers to the blocks of the gradients of keys and values of every (batch, key head), written before any worker begins.
+private struct BlockTables: Sendable {
+  private let table: PinnedView<UnsafeMutablePointer<Float>>
+  private let blocks: Int, keyHeads: Int
 
-  init(_ pass: BackwardPass, groups: Int, blocks: Int) {
-    self.blocks = blocks
-    keys = .allocate(capacity: max(1, groups * blocks))
-    values = .allocate(capacity: max(1, groups * blocks))
+  init(_ pass: BackwardPass, groups: Int) {
+    let shape = pass.shape, blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
+    (self.blocks, keyHeads) = (blocks, shape.keyHeads)
+    table = PinnedView(repeating: pass.keyGradient.base, count: 2 * groups * blocks)
     for group in 0..<groups {
-      let (batch, keyHead) = (group / pass.shape.keyHeads, group % pass.shape.keyHeads)
+      let (batch, keyHead) = (group / shape.keyHeads, group % shape.keyHeads)
+      let (keys, values) = (table.pointer + 2 * group * blocks, table.pointer + (2 * group + 1) * blocks)
       for number in 0..<blocks {
-        (keys + group * blocks + number).initialize(
-          to: pass.block(pass.keyGradient, batch: batch, keyHead: keyHead, number, dim: pass.shape.headDim))
-        (values + group * blocks + number).initialize(
-          to: pass.block(pass.valueGradient, batch: batch, keyHead: keyHead, number, dim: pass.shape.valueDim)
-        )
+        keys[number] = pass.block(
+          pass.keyGradient, batch: batch, keyHead: keyHead, number, dim: shape.headDim)
+        values[number] = pass.block(
+          pass.valueGradient, batch: batch, keyHead: keyHead, number, dim: shape.valueDim)
       }
     }
   }
 
-  func release() {
-    keys.deallocate()
-    values.deallocate()
-  }
-
-  func key(_ group: Int) -> UnsafePointer<UnsafeMutablePointer<Float>> {
-    UnsafePointer(keys + group * blocks)
-  }
-  func value(_ group: Int) -> UnsafePointer<UnsafeMutablePointer<Float>> {
-    UnsafePointer(values + group * blocks)
+  /// Where the gradients of a (batch, key head) are added.
+  func target(_ group: Int) -> BackwardPass.KeyGradients {
+    BackwardPass.KeyGradients(
+      batch: group / keyHeads, key: UnsafePointer(table.pointer + 2 * group * blocks),
+      value: UnsafePointer(table.pointer + (2 * group + 1) * blocks))
   }
 }

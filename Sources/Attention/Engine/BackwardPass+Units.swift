@@ -10,29 +10,24 @@ extension BackwardPass {
     let scratch = scratchFloats
     let blocks = plan.units.first?.accumulators.count ?? 0
     let pending = FirstTouchFlags(count: plan.units.count * blocks)
-    defer { pending.release() }
-    var space = try Tensor(uninitialized: [threads, plan.group, scratch], ledger: context.ledger)
-    try space.withUnsafeMutablePointer { base throws in
-      let region = Region(base: base)
-      @Sendable func run(_ index: Int, _ worker: Int, phase: Int) throws {
-        let unit = plan.units[index], own = worker * plan.group * scratch
-        let marks = pending.marks(from: index * blocks)
-        if phase == 0 { mark(unit, in: marks) }
-        try withTarget(of: unit) { target throws in
-          try self.run(unit.phases[phase], adds: phase > 0, to: target, marks) {
-            region.scratch(own + $0 * scratch)
-          }
-          if phase == plan.phaseCount - 1 {
-            for number in 0..<blocks where marks[number] != 0 { clear(number, of: target, marks) }
-          }
-        }
+    let tables = PinnedView(repeating: keyGradient.base, count: threads * 2 * blocks)
+    let region = try Region([threads, plan.group, scratch], in: context.ledger)
+    @Sendable func run(_ index: Int, _ worker: Int, phase: Int) throws {
+      let unit = plan.units[index], own = worker * plan.group * scratch
+      let marks = pending.marks(from: index * blocks)
+      if phase == 0 { mark(unit, in: marks) }
+      let target = target(of: unit, table: tables.advanced(by: worker * 2 * blocks))
+      try self.run(unit.phases[phase], adds: phase > 0, to: target, marks) {
+        region.scratch(own + $0 * scratch)
       }
-      // A head that is one unit goes through its phases while its rows are in the cache.
-      let isAlone = plan.unitsPerHead == 1
-      for phases in isAlone ? [0..<plan.phaseCount] : (0..<plan.phaseCount).map({ $0..<$0 + 1 }) {
-        try Parallel.forEach(count: plan.units.count, threads: threads) { index, worker in
-          for phase in phases { try run(index, worker, phase: phase) }
-        }
+      guard phase == plan.phaseCount - 1 else { return }
+      for number in 0..<blocks where marks[number] != 0 { clear(number, of: target, marks) }
+    }
+    // A head that is one unit goes through its phases while its rows are in the cache.
+    let isAlone = plan.unitsPerHead == 1
+    for phases in isAlone ? [0..<plan.phaseCount] : (0..<plan.phaseCount).map({ $0..<$0 + 1 }) {
+      try Parallel.forEach(count: plan.units.count, threads: threads) { index, worker in
+        for phase in phases { try run(index, worker, phase: phase) }
       }
     }
     reduceAccumulators()
@@ -173,31 +168,23 @@ extension BackwardPass {
     for (number, own) in unit.accumulators.enumerated() where own >= 0 { marks[number] = 1 }
   }
 
-  /// Calls `body` with where a unit adds the gradients of keys and values.
-  private func withTarget(
-    of unit: BackwardPlan.Unit, _ body: (KeyGradients) throws -> Void
-  ) throws {
-    var key: [UnsafeMutablePointer<Float>] = []
-    var value: [UnsafeMutablePointer<Float>] = []
-    key.reserveCapacity(unit.accumulators.count)
-    value.reserveCapacity(unit.accumulators.count)
+  /// Where a unit adds the gradients of keys and values, by a table of the worker's own.
+  private func target(
+    of unit: BackwardPlan.Unit, table: PinnedView<UnsafeMutablePointer<Float>>
+  ) -> KeyGradients {
+    let (key, value) = (table.pointer, table.pointer + unit.accumulators.count)
     for (number, own) in unit.accumulators.enumerated() {
       if own >= 0 {
-        key.append(accumulators.at(Int(own) * accumulatorFloats))
-        value.append(accumulators.at(Int(own) * accumulatorFloats + BackwardPlan.blockKeys * shape.headDim))
+        key[number] = accumulators.at(Int(own) * accumulatorFloats)
+        value[number] = key[number] + BackwardPlan.blockKeys * shape.headDim
       } else {
-        key.append(
-          block(keyGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.headDim))
-        value.append(
-          block(valueGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.valueDim))
+        key[number] = block(
+          keyGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.headDim)
+        value[number] = block(
+          valueGradient, batch: unit.batch, keyHead: unit.keyHead, number, dim: shape.valueDim)
       }
     }
-    try key.withUnsafeBufferPointer { keys throws in
-      try value.withUnsafeBufferPointer { values throws in
-        guard let keyBase = keys.baseAddress, let valueBase = values.baseAddress else { return }
-        try body(KeyGradients(batch: unit.batch, key: keyBase, value: valueBase))
-      }
-    }
+    return KeyGradients(batch: unit.batch, key: UnsafePointer(key), value: UnsafePointer(value))
   }
 
   /// Adds the privatised accumulators of key blocks to the results, in the order of units.

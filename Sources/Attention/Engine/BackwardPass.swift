@@ -6,6 +6,8 @@ import Tensors
 /// One backward pass: the plan and where everything lies.
 struct BackwardPass: Sendable {
   let plan: BackwardPlan
+  /// Those of a plan that has a pipeline.
+  let stripes: RowStripes?
   let pattern: TilePattern
   let shape: AttentionShape
   let scale: Double
@@ -24,7 +26,7 @@ struct BackwardPass: Sendable {
 
   func run() throws {
     if !plan.firstCoversAllRows { clearQueryGradient() }
-    if let pipeline = plan.pipeline { try run(pipeline) } else { try runUnits() }
+    if let pipeline = plan.pipeline, let stripes { try run(stripes, of: pipeline) } else { try runUnits() }
   }
 
   private func clearQueryGradient() {

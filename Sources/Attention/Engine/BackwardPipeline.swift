@@ -137,6 +137,22 @@ struct BackwardPipeline: Sendable {
   }
 }
 
+/// The row stripes of a pipeline for a number of threads, in the order in which they are handed out.
+struct RowStripes: Schedule {
+  /// Tiles of a stripe, at most.
+  let tiles: Int
+  let stripes: [BackwardPipeline.RowStripe]
+
+  init(
+    _ pipeline: BackwardPipeline, limit: Int, pattern: TilePattern, shape: AttentionShape, threads: Int
+  ) {
+    tiles = pipeline.stripeTiles(limit: limit, heads: shape.batch * shape.keyHeads, threads: threads)
+    stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: tiles, threads: threads)
+  }
+
+  var byteCount: Int { stripes.count * MemoryLayout<BackwardPipeline.RowStripe>.stride }
+}
+
 extension TileList.Segment {
   /// The places of those keys of a run that lie in a range.
   /// - Precondition: the keys are not gathered.

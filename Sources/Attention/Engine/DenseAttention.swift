@@ -8,8 +8,8 @@ import Tensors
 /// `S = scale·Q·Kᵀ`, `W = softmax(S)`, `O = W·V`; backward `dW = dO·Vᵀ`, `dS = W∘(dW − rowsum(W∘dW))`, `dQ = scale·dS·K`,
 /// `dK = scale·dSᵀ·Q`, `dV = Wᵀ·dO`. The products are those of the linear layers: the right side is packed once a head, a
 /// block of rows (at most 96) is the unit of work, and every sum has a fixed order, so the bits do not depend on the
-/// number of threads. A row whose sums in single
-/// precision are no numbers is computed again in Double: what the scale makes small need not be held before it.
+/// number of threads. A row whose sums in single precision are no numbers is computed again in Double: what the scale makes
+/// small need not be held before it.
 /// - Complexity: O(n²·d) time whatever the mask, O(n²) memory.
 struct DenseAttention: Sendable {
   let shape: AttentionShape
@@ -48,22 +48,9 @@ struct DenseAttention: Sendable {
     var weights = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
     var output = try Tensor(uninitialized: shape.outputShape, ledger: context.ledger)
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
-    let (query, key, value) = (inputs.query, inputs.key, inputs.value)
-    try scores.withRows { scores throws in
-      try weights.withRows { weights throws in
-        try output.withRows { output throws in
-          try lse.withRows { lse throws in
-            try query.withReadRows { query throws in
-              try key.withReadRows { key throws in
-                try value.withReadRows { value throws in
-                  try forward(query, key, value, scores, weights, output, lse)
-                }
-              }
-            }
-          }
-        }
-      }
-    }
+    try forward(
+      inputs.query.rows(), inputs.key.rows(), inputs.value.rows(), scores.rowsForWriting(),
+      weights.rowsForWriting(), output.rowsForWriting(), lse.rowsForWriting())
     return (output, lse, weights)
   }
 
@@ -106,27 +93,12 @@ struct DenseAttention: Sendable {
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
     var valueGradient = try Tensor(uninitialized: shape.valueShape, ledger: context.ledger)
-    let (query, key, value) = (inputs.query, inputs.key, inputs.value)
-    try scoreGradient.withRows { scores throws in
-      try weights.withReadRows { weights throws in
-        try outputGradient.withReadRows { output throws in
-          try key.withReadRows { key throws in
-            try value.withReadRows { value throws in
-              try queryGradient.withRows { target throws in
-                try scoreGradients(key, value, output, weights, scores, target)
-              }
-            }
-          }
-          try query.withReadRows { query throws in
-            try keyGradient.withRows { keys throws in
-              try valueGradient.withRows { values throws in
-                try keyGradients(query, output, weights, scores, keys, values)
-              }
-            }
-          }
-        }
-      }
-    }
+    let (scores, weights, output) = (scoreGradient.rowsForWriting(), weights.rows(), outputGradient.rows())
+    try scoreGradients(
+      inputs.key.rows(), inputs.value.rows(), output, weights, scores, queryGradient.rowsForWriting())
+    try keyGradients(
+      inputs.query.rows(), output, weights, scores, keyGradient.rowsForWriting(),
+      valueGradient.rowsForWriting())
     if shape.keyLength == 1 {
       // One key has weight 1 whatever its score, so the score's gradient is 0, not the rounding error of dW − mean.
       queryGradient = try Tensor(zeros: shape.queryShape, ledger: context.ledger)
@@ -199,34 +171,31 @@ struct DenseAttention: Sendable {
     _ first: Factor, _ second: Factor, heads: Int, blocksOf blockHeads: Int,
     _ body: @Sendable (Int, Int, Int, Rows, Rows, UnsafeMutablePointer<Float>) -> Void
   ) throws {
-    let count = shape.batch * heads, scratchCount = max(first.plan.scratchCount, second.plan.scratchCount)
-    let firstCount = count * first.plan.packedCount, secondCount = count * second.plan.packedCount
-    var workspace = try Tensor(
-      uninitialized: [1, 1, firstCount + secondCount + context.threads * scratchCount], ledger: context.ledger
-    )
-    try workspace.withRows { workspace throws in
-      func place(_ offset: Int, _ plan: GemmPlan) -> Rows {
-        Rows(workspace.base + offset, strides: [heads * plan.packedCount, plan.packedCount, 1])
+    let headCount = shape.batch * heads, scratchCount = max(first.plan.scratchCount, second.plan.scratchCount)
+    let firstCount = headCount * first.plan.packedCount, secondCount = headCount * second.plan.packedCount
+    let count = firstCount + secondCount + context.threads * scratchCount
+    var workspace = try Tensor(uninitialized: [count], ledger: context.ledger)
+    let space = workspace.pinnedForWriting()
+    func place(_ offset: Int, _ plan: GemmPlan) -> Rows {
+      Rows(space.advanced(by: offset), strides: [heads * plan.packedCount, plan.packedCount, 1])
+    }
+    let firstPacked = place(0, first.plan), secondPacked = place(firstCount, second.plan)
+    for (factor, target) in [(first, firstPacked), (second, secondPacked)] {
+      let (rows, plan) = (factor.rows, factor.plan)
+      let strides = factor.side == .transposed ? (rows.rowStride, 1) : (1, rows.rowStride)
+      Parallel.forEach(count: headCount * plan.packJobs, threads: context.threads) { index, _ in
+        let (batch, head) = (index / plan.packJobs / heads, index / plan.packJobs % heads)
+        plan.pack(
+          index % plan.packJobs, from: rows.head(batch, head), strides: strides, to: target.head(batch, head))
       }
-      let firstPacked = place(0, first.plan), secondPacked = place(firstCount, second.plan)
-      for (factor, target) in [(first, firstPacked), (second, secondPacked)] {
-        let (rows, plan) = (factor.rows, factor.plan)
-        let strides = factor.side == .transposed ? (rows.rowStride, 1) : (1, rows.rowStride)
-        Parallel.forEach(count: count * plan.packJobs, threads: context.threads) { index, _ in
-          let (batch, head) = (index / plan.packJobs / heads, index / plan.packJobs % heads)
-          plan.pack(
-            index % plan.packJobs, from: rows.head(batch, head), strides: strides,
-            to: target.head(batch, head))
-        }
-      }
-      let blocks = first.plan.rowBlocks
-      try Parallel.forEach(count: shape.batch * blockHeads * blocks, threads: context.threads) {
-        index, worker in
-        try context.checkCancellation()
-        body(
-          index / blocks / blockHeads, index / blocks % blockHeads, index % blocks, firstPacked, secondPacked,
-          workspace.base + firstCount + secondCount + worker * scratchCount)
-      }
+    }
+    let blocks = first.plan.rowBlocks, scratch = space.advanced(by: firstCount + secondCount)
+    try Parallel.forEach(count: shape.batch * blockHeads * blocks, threads: context.threads) {
+      index, worker in
+      try context.checkCancellation()
+      body(
+        index / blocks / blockHeads, index / blocks % blockHeads, index % blocks, firstPacked, secondPacked,
+        scratch.pointer + worker * scratchCount)
     }
   }
 }

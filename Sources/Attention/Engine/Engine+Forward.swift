@@ -6,34 +6,23 @@ import Tensors
 extension Engine {
   /// Runs a plan.
   static func run(
-    _ schedule: ForwardSchedule, query: Tensor, key: Tensor, value: Tensor, output: inout Tensor,
+    _ schedule: ForwardSchedule, of pattern: TilePattern, query: Tensor, key: Tensor, value: Tensor,
+    output: inout Tensor,
     lse: inout Tensor,
     shape: AttentionShape, scale: Double, context: ExecutionContext
   ) throws {
     Operands(query: query, key: key, value: value).check(shape)
-    // The strides alone: a copy of a tensor would share its storage and make the write copy it.
-    let outputStrides = output.strides
-    let lseStrides = lse.strides
-    try output.withUnsafeMutablePointer { outputBase throws in
-      try lse.withUnsafeMutablePointer { lseBase throws in
-        try query.withUnsafeRawPointer { queryBase throws in
-          try key.withUnsafeRawPointer { keyBase throws in
-            try value.withUnsafeRawPointer { valueBase throws in
-              let pass = ForwardPass(
-                plan: schedule.plan, works: schedule.works, shape: shape, scale: scale, context: context,
-                query: InputRows(queryBase, query), key: InputRows(keyBase, key),
-                value: InputRows(valueBase, value), output: Rows(outputBase, strides: outputStrides),
-                lse: Rows(lseBase, strides: lseStrides))
-              if schedule.plan.phaseCount > 1 { pass.clearRowsOfSeveralTiles() }
-              if !(try pass.runQueued()) {
-                for phase in schedule.works.indices { try pass.run(phase: phase) }
-              }
-              pass.recomputeVastRows()
-            }
-          }
-        }
-      }
+    let pass = ForwardPass(
+      plan: schedule.plan, works: schedule.works, shape: shape, scale: scale, context: context,
+      query: InputRows(query), key: InputRows(key), value: InputRows(value),
+      output: output.rowsForWriting(), lse: lse.rowsForWriting())
+    if schedule.plan.phaseCount > 1 { pass.clearRowsOfSeveralTiles() }
+    if let order = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads) {
+      try pass.run(order)
+    } else {
+      for phase in schedule.works.indices { try pass.run(phase: phase) }
     }
+    pass.recomputeVastRows()
   }
 }
 
@@ -78,28 +67,20 @@ struct ForwardPass: Sendable {
     let threads = min(context.threads, max(1, work.itemCount))
     let scratch = scratchFloats
     let partialFloats = Int(ATTN_LANES) * (shape.valueDim + 1)
-    var scratchSpace = try Tensor(
-      uninitialized: [threads, plan.tilesAtOnce, scratch], ledger: context.ledger)
-    var partialSpace = try Tensor(
-      uninitialized: [work.kvSplits.count, partialFloats], ledger: context.ledger)
-    try scratchSpace.withUnsafeMutablePointer { scratchBase throws in
-      try partialSpace.withUnsafeMutablePointer { partialBase throws in
-        let scratchRegion = Region(base: scratchBase)
-        let partials = Region(base: partialBase)
-        try Parallel.forEach(count: work.itemCount, threads: threads) { index, worker in
-          try context.checkCancellation()
-          let own = worker * plan.tilesAtOnce * scratch
-          if index < work.kvSplits.count {
-            partial(work.kvSplits[index], scratchRegion.scratch(own), partials.at(index * partialFloats))
-          } else {
-            tiles(work.group(index - work.kvSplits.count), merge: phase > 0) {
-              scratchRegion.scratch(own + $0 * scratch)
-            }
-          }
+    let scratchRegion = try Region([threads, plan.tilesAtOnce, scratch], in: context.ledger)
+    let partials = try Region([work.kvSplits.count, partialFloats], in: context.ledger)
+    try Parallel.forEach(count: work.itemCount, threads: threads) { index, worker in
+      try context.checkCancellation()
+      let own = worker * plan.tilesAtOnce * scratch
+      if index < work.kvSplits.count {
+        partial(work.kvSplits[index], scratchRegion.scratch(own), partials.at(index * partialFloats))
+      } else {
+        tiles(work.group(index - work.kvSplits.count), merge: phase > 0) {
+          scratchRegion.scratch(own + $0 * scratch)
         }
-        reduce(work.kvSplits, partials, partialFloats: partialFloats, merge: phase > 0)
       }
     }
+    reduce(work.kvSplits, partials, partialFloats: partialFloats, merge: phase > 0)
   }
 
   /// Computes the tiles of a group: together, KV block by KV block, where they share long runs of keys, else one by one.

@@ -1,4 +1,5 @@
 import AttentionCore
+import Tensors
 
 /// What a forward pass does: the plan, the work of every phase, and how one query row a head is done otherwise.
 struct ForwardSchedule: Schedule {
@@ -6,12 +7,16 @@ struct ForwardSchedule: Schedule {
   let works: [PhaseWork]
   /// Where the heads of a group become the rows of one tile.
   let decode: SharedDecode?
+  /// Whether workers take the phases of every head from one queue (`PhaseOrder`): not where there is but one phase whose
+  /// tiles are runs of rows, nor where tiles are split along their keys.
+  let isQueued: Bool
 
   init(pattern: TilePattern, shape: AttentionShape) {
     decode = SharedDecode(shape: shape, pattern: pattern)
     let plan = ForwardPlan(pattern: pattern, shape: shape)
     self.plan = plan
     works = (0..<plan.phaseCount).map { PhaseWork(plan: plan, shape: shape, phase: $0) }
+    isQueued = (plan.phaseCount > 1 || plan.scattersRows) && works.allSatisfy(\.kvSplits.isEmpty)
   }
 
   var byteCount: Int {
@@ -20,6 +25,27 @@ struct ForwardSchedule: Schedule {
 }
 
 extension Engine {
+  /// Plans a pass over a pattern in a context: what `forward` or `backward` would else work out when it begins. It is kept
+  /// beside the pattern and counted in the context's ledger, with the pattern, unless somebody else counts that.
+  ///
+  /// A variant that calls the engine with a shape of its own making calls this from its `prepare`.
+  /// - Throws: `MemoryLimitExceeded`.
+  public static func prepare(
+    _ pattern: TilePattern, for pass: PassKind, shape: AttentionShape, in context: ExecutionContext
+  ) throws(MemoryLimitExceeded) {
+    try pattern.count(in: context.ledger)
+    if pass == .backward {
+      let plan = backwardPlan(of: pattern, for: shape)
+      _ = rowStripes(of: pattern, plan, for: shape, threads: context.threads)
+      return
+    }
+    let schedule = forwardSchedule(of: pattern, for: shape)
+    if let decode = schedule.decode {
+      return try prepare(decode.pattern, for: pass, shape: decode.shape, in: context)
+    }
+    _ = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads)
+  }
+
   /// The forward schedule of a pattern, made once.
   static func forwardSchedule(of pattern: TilePattern, for shape: AttentionShape) -> ForwardSchedule {
     pattern.schedules.schedule(for: shape) {
@@ -27,10 +53,30 @@ extension Engine {
     }
   }
 
+  /// The order of the steps of a forward pass for a number of threads, made once; `nil` where there is no queue.
+  static func phaseOrder(
+    of pattern: TilePattern, _ schedule: ForwardSchedule, for shape: AttentionShape, threads: Int
+  ) -> PhaseOrder? {
+    guard schedule.isQueued else { return nil }
+    return pattern.schedules.schedule(for: shape, threads: threads) {
+      PhaseOrder(schedule.works, heads: $0.batch * $0.queryHeads, threads: threads)
+    }
+  }
+
   /// The backward plan of a pattern, made once.
   static func backwardPlan(of pattern: TilePattern, for shape: AttentionShape) -> BackwardPlan {
     pattern.schedules.schedule(for: shape) {
       BackwardPlan(pattern: pattern.withoutSchedules, shape: $0)
+    }
+  }
+
+  /// The row stripes of a dense backward pass for a number of threads, made once; `nil` where there is no pipeline.
+  static func rowStripes(
+    of pattern: TilePattern, _ plan: BackwardPlan, for shape: AttentionShape, threads: Int
+  ) -> RowStripes? {
+    guard let pipeline = plan.pipeline else { return nil }
+    return pattern.schedules.schedule(for: shape, threads: threads) {
+      RowStripes(pipeline, limit: plan.group, pattern: pattern, shape: $0, threads: threads)
     }
   }
 }

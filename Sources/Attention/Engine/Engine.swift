@@ -43,8 +43,8 @@ public enum Engine {
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
     if !schedule.plan.coversAllRows { clear(&output, &lse, shape: shape) }
     try run(
-      schedule, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape, scale: scale,
-      context: context)
+      schedule, of: pattern, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape,
+      scale: scale, context: context)
     return (output, lse)
   }
 
@@ -59,53 +59,13 @@ public enum Engine {
     precondition(output.shape == shape.outputShape, "output \(output.shape); \(shape.outputShape) expected")
     precondition(lse.shape == shape.lseShape, "LSE \(lse.shape); \(shape.lseShape) expected")
     try run(
-      forwardSchedule(of: pattern, for: shape), query: query, key: key, value: value, output: &output,
-      lse: &lse, shape: shape, scale: scale, context: context)
+      forwardSchedule(of: pattern, for: shape), of: pattern, query: query, key: key, value: value,
+      output: &output, lse: &lse, shape: shape, scale: scale, context: context)
   }
 
   /// Output 0 and LSE −∞: what rows without keys have.
   static func clear(_ output: inout Tensor, _ lse: inout Tensor, shape: AttentionShape) {
-    let rows = lse.count
-    output.withUnsafeMutablePointer { $0.update(repeating: 0, count: rows * shape.valueDim) }
-    lse.withUnsafeMutablePointer { $0.update(repeating: -.infinity, count: rows) }
+    output.fill(0)
+    lse.fill(-.infinity)
   }
-}
-
-/// Where one tensor's rows lie, so that parallel loops can reach them.
-///
-/// `@unchecked Sendable` because a pointer is not: the engine keeps the tensor alive for the whole loop, only reads
-/// inputs, and writes outputs in disjoint rows (phases, units and partial results in the plans see to that).
-struct Rows: @unchecked Sendable {
-  let base: UnsafeMutablePointer<Float>
-  let batchStride: Int, headStride: Int, rowStride: Int
-
-  /// Rows of a tensor `[batch, heads, length, dim]` or `[batch, heads, length]` at its base pointer.
-  init(_ base: UnsafeMutablePointer<Float>, _ tensor: Tensor) {
-    self.base = base
-    batchStride = tensor.strides[0]
-    headStride = tensor.strides[1]
-    rowStride = tensor.strides[2]
-  }
-
-  /// Rows that are only read.
-  init(reading base: UnsafePointer<Float>, _ tensor: Tensor) {
-    self.init(UnsafeMutablePointer(mutating: base), tensor)
-  }
-
-  /// Row 0 of a (batch, head).
-  func head(_ batch: Int, _ head: Int) -> UnsafeMutablePointer<Float> {
-    base + batch * batchStride + head * headStride
-  }
-}
-
-/// A block of memory that workers divide between them; the tensor that owns it counts it in the ledger.
-///
-/// `@unchecked Sendable` for the reason given at `Rows`: every worker, partial result or unit has its own part.
-struct Region: @unchecked Sendable {
-  let base: UnsafeMutablePointer<Float>
-
-  /// The part that starts `offset` floats in.
-  func at(_ offset: Int) -> UnsafeMutablePointer<Float> { base + offset }
-  /// The same, untyped: scratch of the C kernels.
-  func scratch(_ offset: Int) -> UnsafeMutableRawPointer { UnsafeMutableRawPointer(base + offset) }
 }

@@ -2,45 +2,6 @@ import AttentionCore
 import CKernels
 import Tensors
 
-/// Where the rows of an input lie, whatever its precision; `@unchecked Sendable` for the reason given at `Rows`.
-struct InputRows: @unchecked Sendable {
-  private let base: UnsafeRawPointer
-  private let batchBytes: Int, headBytes: Int, elementBytes: Int
-  /// Elements between rows.
-  let rowStride: Int
-
-  init(_ base: UnsafeRawPointer, _ tensor: Tensor) {
-    self.base = base
-    elementBytes = tensor.precision.byteCount
-    batchBytes = tensor.strides[0] * elementBytes
-    headBytes = tensor.strides[1] * elementBytes
-    rowStride = tensor.strides[2]
-  }
-
-  /// Row 0 of a (batch, head).
-  func head(_ batch: Int, _ head: Int) -> UnsafeRawPointer { base + (batch * batchBytes + head * headBytes) }
-
-  /// One element of a row, up-converted.
-  func element(_ batch: Int, _ head: Int, _ row: Int, _ at: Int) -> Double {
-    let address = self.head(batch, head) + (row * rowStride + at) * elementBytes
-    return elementBytes == MemoryLayout<Float>.stride
-      ? Double(address.load(as: Float.self))
-      : Double(BrainPrecision.float(address.load(as: UInt16.self)))
-  }
-
-  /// Prefetches the first `dim` elements of rows to the second-level cache.
-  func prefetch(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
-    attn_prefetch_rows(
-      self.head(batch, head), Int64(rowStride * elementBytes), rows, Int32(dim * elementBytes), 0)
-  }
-
-  /// Reads them in the order of memory.
-  func warm(_ batch: Int, _ head: Int, _ rows: attn_list, dim: Int) {
-    attn_warm_rows(
-      self.head(batch, head), Int64(rowStride * elementBytes), rows, Int32(dim * elementBytes))
-  }
-}
-
 extension ExecutionContext {
   /// The number by which `CKernels` knows the instructions for bfloat16: AVX512-BF16 where the processor has it and it is the
   /// road taken, else the instruction set itself, which up-converts.

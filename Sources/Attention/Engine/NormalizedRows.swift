@@ -20,16 +20,13 @@ enum NormalizedRows {
   static func make(_ rows: Tensor, in context: ExecutionContext) throws -> Tensor {
     let (batch, heads, length, dim) = (rows.shape[0], rows.shape[1], rows.shape[2], rows.shape[3])
     var result = try Tensor(uninitialized: rows.shape, ledger: context.ledger)
-    result.withRows { target in
-      rows.withReadRows { source in
-        Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
-          for row in 0..<length {
-            let x = source.row(index / heads, index % heads, row)
-            let k = target.row(index / heads, index % heads, row)
-            let norm = Norm(x, dim)
-            for t in 0..<dim { k[t] = x[t] * norm.scale * norm.inverse }
-          }
-        }
+    let (target, source) = (result.rowsForWriting(), rows.rows())
+    Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
+      for row in 0..<length {
+        let x = source.row(index / heads, index % heads, row)
+        let k = target.row(index / heads, index % heads, row)
+        let norm = Norm(x, dim)
+        for t in 0..<dim { k[t] = x[t] * norm.scale * norm.inverse }
       }
     }
     return result
@@ -41,23 +38,17 @@ enum NormalizedRows {
     in context: ExecutionContext
   ) {
     let (batch, heads, length, dim) = (rows.shape[0], rows.shape[1], rows.shape[2], rows.shape[3])
-    target.withRows { target in
-      gradient.withReadRows { gradient in
-        normalized.withReadRows { normalized in
-          rows.withReadRows { rows in
-            Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
-              for row in 0..<length {
-                let (sequence, head) = (index / heads, index % heads)
-                let dk = gradient.row(sequence, head, row)
-                let k = normalized.row(sequence, head, row)
-                let dx = target.row(sequence, head, row)
-                let norm = Norm(rows.row(sequence, head, row), dim)
-                let sum = dot(dk, k, dim)
-                for t in 0..<dim { dx[t] += (dk[t] - sum * k[t]) * norm.scale * norm.inverse }
-              }
-            }
-          }
-        }
+    let (target, gradient) = (target.rowsForWriting(), gradient.rows())
+    let (normalized, rows) = (normalized.rows(), rows.rows())
+    Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
+      for row in 0..<length {
+        let (sequence, head) = (index / heads, index % heads)
+        let dk = gradient.row(sequence, head, row)
+        let k = normalized.row(sequence, head, row)
+        let dx = target.row(sequence, head, row)
+        let norm = Norm(rows.row(sequence, head, row), dim)
+        let sum = dot(dk, k, dim)
+        for t in 0..<dim { dx[t] += (dk[t] - sum * k[t]) * norm.scale * norm.inverse }
       }
     }
   }
@@ -107,30 +98,20 @@ enum LonelyRows {
     output: inout Tensor, lse: inout Tensor
   ) -> [(batch: Int, head: Int, row: Int)] {
     var lonely: [(batch: Int, head: Int, row: Int)] = []
-    output.withRows { output in
-      lse.withRows { lse in
-        query.withReadRows { query in
-          key.withReadRows { key in
-            value.withReadRows { value in
-              for batch in 0..<shape.batch {
-                for head in 0..<shape.queryHeads {
-                  let logSums = lse.head(batch, head)
-                  for row in 0..<min(shape.queryLength, shape.validKeys(batch: batch))
-                  where logSums[row] == -.infinity {
-                    let (q, k) = (query.row(batch, head, row), key.row(batch, head, row))
-                    let score = (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) }
-                    let logSum = Float(scale * score + log(Double(count(batch, head, row))))
-                    // −∞ would mean that the row has no key.
-                    logSums[row] = logSum.isFinite ? logSum : .nan
-                    output.row(batch, head, row).update(
-                      from: value.row(batch, head, row), count: shape.valueDim)
-                    lonely.append((batch, head, row))
-                  }
-                }
-              }
-            }
-          }
-        }
+    let (output, lse) = (output.rowsForWriting(), lse.rowsForWriting())
+    let (query, key, value) = (query.rows(), key.rows(), value.rows())
+    for index in 0..<shape.batch * shape.queryHeads {
+      let (batch, head) = (index / shape.queryHeads, index % shape.queryHeads)
+      let logSums = lse.head(batch, head)
+      for row in 0..<min(shape.queryLength, shape.validKeys(batch: batch))
+      where logSums[row] == -.infinity {
+        let (q, k) = (query.row(batch, head, row), key.row(batch, head, row))
+        let score = (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) }
+        let logSum = Float(scale * score + log(Double(count(batch, head, row))))
+        // −∞ would mean that the row has no key.
+        logSums[row] = logSum.isFinite ? logSum : .nan
+        output.row(batch, head, row).update(from: value.row(batch, head, row), count: shape.valueDim)
+        lonely.append((batch, head, row))
       }
     }
     return lonely
@@ -141,13 +122,10 @@ enum LonelyRows {
     _ rows: [(batch: Int, head: Int, row: Int)], outputGradient: Tensor, to valueGradient: inout Tensor
   ) {
     let dim = outputGradient.shape[3]
-    valueGradient.withRows { target in
-      outputGradient.withReadRows { source in
-        for (batch, head, row) in rows {
-          let (dv, part) = (target.row(batch, head, row), source.row(batch, head, row))
-          for t in 0..<dim { dv[t] += part[t] }
-        }
-      }
+    let (target, source) = (valueGradient.rowsForWriting(), outputGradient.rows())
+    for (batch, head, row) in rows {
+      let (dv, part) = (target.row(batch, head, row), source.row(batch, head, row))
+      for t in 0..<dim { dv[t] += part[t] }
     }
   }
 }

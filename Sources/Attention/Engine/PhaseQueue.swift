@@ -2,90 +2,99 @@ import AttentionCore
 import Basics
 import Tensors
 
-/// A dependency-ordered work queue: the conflict-free phases of all heads in one order, a few heads at a time, so that a
-/// head's rows stay in the cache from one phase to the next and no worker waits at the end of a phase.
+/// The conflict-free phases of all heads in one order for a number of threads, a few heads at a time, so that a head's rows
+/// stay in the cache from one phase to the next and no worker waits at the end of a phase.
 ///
-/// A step may begin when its head's previous phase is complete. Steps are handed out in order, and those that a step
-/// waits for come before it, so somebody is always at work.
-final class PhaseQueue: Sendable {
+/// As long as there is a head for everybody, a worker takes a whole one: lines of the output and the LSE that another has
+/// written would have to come from its cache. The last heads are shared, so that nobody is left without work.
+struct PhaseOrder: Schedule {
   /// A group of tiles of a phase.
   struct Step: Sendable {
     var head: Int, phase: Int, group: Int
   }
 
+  /// How many heads workers take whole, before the steps of the others.
+  let wholeHeads: Int
+  /// The heads that are shared.
+  let sharedHeads: Range<Int>
   let steps: [Step]
-  let works: [PhaseWork]
-  private let heads: Range<Int>
-  private let done: [[ProgressCounter]]
 
-  /// The steps of the heads, `abreast` of them at a time.
-  init(_ works: [PhaseWork], heads: Range<Int>, abreast: Int) {
-    self.works = works
-    self.heads = heads
+  init(_ works: [PhaseWork], heads: Int, threads: Int) {
+    wholeHeads = threads == 1 ? heads : max(0, heads / threads - 1) * threads
+    sharedHeads = wholeHeads..<heads
+    steps = PhaseOrder.steps(works, sharedHeads, abreast: max(2, threads))
+  }
+
+  var byteCount: Int { steps.count * MemoryLayout<Step>.stride }
+
+  /// The steps of heads, `abreast` of them at a time.
+  static func steps(_ works: [PhaseWork], _ heads: Range<Int>, abreast: Int) -> [Step] {
     var steps: [Step] = []
     for first in stride(from: heads.lowerBound, to: heads.upperBound, by: abreast) {
+      let some = first..<min(heads.upperBound, first + abreast)
       for phase in works.indices {
-        for head in first..<min(heads.upperBound, first + abreast) {
-          for group in works[phase].groups(ofHead: head) {
-            steps.append(Step(head: head, phase: phase, group: group))
-          }
+        for head in some {
+          steps += works[phase].groups(ofHead: head).map { Step(head: head, phase: phase, group: $0) }
         }
       }
     }
-    self.steps = steps
-    done = works.map { _ in heads.map { _ in ProgressCounter() } }
+    return steps
+  }
+}
+
+/// A dependency-ordered work queue: the steps of an order, and how far every head is.
+///
+/// A step may begin when its head's previous phase is complete. Steps are handed out in order, and those that a step
+/// waits for come before it, so somebody is always at work.
+final class PhaseQueue: Sendable {
+  private let order: PhaseOrder
+  private let works: [PhaseWork]
+  /// By phase and shared head: groups that are complete.
+  private let done: [[ProgressCounter]]
+
+  init(_ order: PhaseOrder, _ works: [PhaseWork]) {
+    (self.order, self.works) = (order, works)
+    done = works.map { _ in order.sharedHeads.map { _ in ProgressCounter() } }
   }
 
   /// Waits until the step may begin.
   /// - Throws: `CancellationRequested`.
-  func wait(for step: Step, in context: ExecutionContext) throws {
+  func wait(for step: PhaseOrder.Step, in context: ExecutionContext) throws {
     guard step.phase > 0 else { return }
     let count = works[step.phase - 1].groups(ofHead: step.head).count
-    try done[step.phase - 1][step.head - heads.lowerBound].wait(for: count, in: context)
+    try done[step.phase - 1][step.head - order.wholeHeads].wait(for: count, in: context)
   }
 
   /// Notes that a step is complete.
-  func finish(_ step: Step) {
-    done[step.phase][step.head - heads.lowerBound].increment()
+  func finish(_ step: PhaseOrder.Step) {
+    done[step.phase][step.head - order.wholeHeads].increment()
   }
 }
 
 extension ForwardPass {
-  /// Runs the phases of every head from one queue; false when there is but one and its tiles are runs of rows, or when tiles are
-  /// split along their keys.
-  ///
-  /// As long as there is a head for everybody, a worker takes a whole one: lines of the output and the LSE that another has
-  /// written would have to come from its cache. The last heads are shared, so that nobody is left without work.
+  /// Runs the phases of every head from one queue.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
-  func runQueued() throws -> Bool {
-    guard plan.phaseCount > 1 || plan.scattersRows else { return false }
-    guard works.allSatisfy(\.kvSplits.isEmpty) else { return false }
-    let heads = shape.batch * shape.queryHeads, threads = context.threads
-    let whole = threads == 1 ? heads : max(0, heads / threads - 1) * threads
-    let queue = PhaseQueue(works, heads: whole..<heads, abreast: max(2, threads))
+  func run(_ order: PhaseOrder) throws {
+    let queue = PhaseQueue(order, works), whole = order.wholeHeads
     let scratch = scratchFloats
-    var space = try Tensor(uninitialized: [threads, plan.tilesAtOnce, scratch], ledger: context.ledger)
-    try space.withUnsafeMutablePointer { base throws in
-      let region = Region(base: base)
-      try Parallel.forEach(count: whole + queue.steps.count, threads: threads) { index, worker in
-        func run(_ phase: Int, _ group: Int) throws {
-          try context.checkCancellation()
-          tiles(works[phase].group(group), merge: phase > 0) {
-            region.scratch((worker * plan.tilesAtOnce + $0) * scratch)
-          }
+    let region = try Region([context.threads, plan.tilesAtOnce, scratch], in: context.ledger)
+    try Parallel.forEach(count: whole + order.steps.count, threads: context.threads) { index, worker in
+      func run(_ phase: Int, _ group: Int) throws {
+        try context.checkCancellation()
+        tiles(works[phase].group(group), merge: phase > 0) {
+          region.scratch((worker * plan.tilesAtOnce + $0) * scratch)
         }
-        if index < whole {
-          for phase in works.indices {
-            for group in works[phase].groups(ofHead: index) { try run(phase, group) }
-          }
-          return
-        }
-        let step = queue.steps[index - whole]
-        try queue.wait(for: step, in: context)
-        try run(step.phase, step.group)
-        queue.finish(step)
       }
+      if index < whole {
+        for phase in works.indices {
+          for group in works[phase].groups(ofHead: index) { try run(phase, group) }
+        }
+        return
+      }
+      let step = order.steps[index - whole]
+      try queue.wait(for: step, in: context)
+      try run(step.phase, step.group)
+      queue.finish(step)
     }
-    return true
   }
 }

@@ -61,8 +61,8 @@ struct RandomRotations: Sendable {
   }()
 
   /// Where the rotations of a head lie, in the order of the kernel.
-  func withHead<R>(_ head: Int, _ body: (UnsafePointer<Float>) throws -> R) rethrows -> R {
-    try packed.withUnsafePointer { try body($0 + head * dim * hashes * (firstHalf + secondHalf)) }
+  func packed(_ head: Int) -> PinnedView<Float> {
+    packed.pinned().advanced(by: head * dim * hashes * (firstHalf + secondHalf))
   }
 
   /// The buckets that they give: `2·firstHalf`, times `2·secondHalf` of two factors.
@@ -117,38 +117,32 @@ struct BatchRotations: Sendable {
     let block = 512
     let blocks = (length + block - 1) / block
     let scratchFloats = 64 * ((dim + 15) / 16 * 16)
-    var buckets = [Int32](repeating: BatchRotations.noBucket, count: batch * heads * hashes * length)
     let threads = context.threads
-    var scratch = try Tensor(uninitialized: [threads, scratchFloats], ledger: context.ledger)
+    let region = try Region([threads, scratchFloats], in: context.ledger)
+    let source = rows.rows()
+    var buckets = [Int32](repeating: BatchRotations.noBucket, count: batch * heads * hashes * length)
     try buckets.withUnsafeMutableBufferPointer { buffer throws in
       guard let base = buffer.baseAddress else { return }
       let target = SharedIndices(base: base)
-      try scratch.withUnsafeMutablePointer { scratchBase throws in
-        let region = Region(base: scratchBase)
-        try rows.withReadRows { rows throws in
-          try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
-            try context.checkCancellation()
-            let first = index % blocks * block
-            let (sequence, head) = (index / blocks / heads, index / blocks % heads)
-            let count = min(block, valid[sequence] - first)
-            guard count > 0 else { return }
-            let own = self[sequence]
-            own.withHead(head) { packed in
-              attn_hash_rows(
-                context.instructionSet.code, rows.row(sequence, head / group, first), Int64(rows.rowStride),
-                Int32(count), Int32(dim), packed, Int32(hashes), Int32(own.firstHalf), Int32(own.secondHalf),
-                target.base + (sequence * heads + head) * hashes * length + first, Int64(length),
-                region.at(worker * scratchFloats))
-            }
-          }
-        }
+      try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
+        try context.checkCancellation()
+        let first = index % blocks * block
+        let (sequence, head) = (index / blocks / heads, index / blocks % heads)
+        let count = min(block, valid[sequence] - first)
+        guard count > 0 else { return }
+        let own = self[sequence], packed = own.packed(head)
+        attn_hash_rows(
+          context.instructionSet.code, source.row(sequence, head / group, first), Int64(source.rowStride),
+          Int32(count), Int32(dim), packed.pointer, Int32(hashes), Int32(own.firstHalf),
+          Int32(own.secondHalf), target.base + (sequence * heads + head) * hashes * length + first,
+          Int64(length), region.at(worker * scratchFloats))
       }
     }
     return buckets
   }
 }
 
-/// Indices that workers write in disjoint parts; `@unchecked Sendable` for the reason given at `Rows`.
+/// Indices that workers write in disjoint ranges; `@unchecked Sendable` for the reason given at `PinnedView`.
 private struct SharedIndices: @unchecked Sendable {
   let base: UnsafeMutablePointer<Int32>
 }

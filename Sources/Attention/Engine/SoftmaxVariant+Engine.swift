@@ -47,12 +47,10 @@ extension SoftmaxVariant {
 }
 
 extension PatternVariant {
-  /// Makes the schedule of a pass.
-  public func prepare(for pass: PassKind) {
-    if pass == .backward {
-      _ = Engine.backwardPlan(of: backwardPattern, for: shape)
-    } else {
-      _ = Engine.forwardSchedule(of: pattern, for: shape)
-    }
+  /// Plans a pass over the fixed pattern.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func prepare(for pass: PassKind, in context: ExecutionContext) throws {
+    try Engine.prepare(
+      pass == .backward ? backwardPattern : pattern, for: pass, shape: shape, in: context)
   }
 }

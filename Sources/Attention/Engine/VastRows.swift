@@ -131,11 +131,10 @@ extension BackwardPass {
     _ lse: Tensor, _ shape: AttentionShape, ledger: MemoryLedger?
   ) throws(MemoryLimitExceeded) -> (lse: Tensor, rows: [[Int]]) {
     let heads = shape.batch * shape.queryHeads
-    let rows = lse.withReadRows { lse in
-      (0..<heads).map { index in
-        let logSums = lse.head(index / shape.queryHeads, index % shape.queryHeads)
-        return (0..<shape.queryLength).filter { VastRows.contains(logSums[$0 * lse.rowStride]) }
-      }
+    let logSums = lse.rows()
+    let rows = (0..<heads).map { index in
+      let own = logSums.head(index / shape.queryHeads, index % shape.queryHeads)
+      return (0..<shape.queryLength).filter { VastRows.contains(own[$0 * logSums.rowStride]) }
     }
     guard rows.contains(where: { !$0.isEmpty }) else { return (lse, []) }
     var values = lse.array()

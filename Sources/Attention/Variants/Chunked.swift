@@ -90,13 +90,20 @@ public struct ChunkedAttention: PatternVariant {
   public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
     throws(ConfigurationError)
   {
+    try self.init(configuration, for: shape, key: key, sharing: nil)
+  }
+
+  /// Plans for a shape, with the patterns that other variants of one owner have, too.
+  public init(
+    _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
+  ) throws(ConfigurationError) {
     self.configuration = configuration
     self.shape = shape
     let isCircular = configuration.circular
     pattern = shape.patternBySequence(where: isCircular) { valid in
       let key = PatternCache.Key(
         ChunkedAttention.self, configuration, shape: shape, validKeys: isCircular ? valid : nil)
-      return PatternCache.shared.pattern(key) {
+      return patterns.pattern(key) {
         TilePattern(shared: ChunkedAttention.tiles(configuration, shape, validKeys: valid))
       }
     }

@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Settings
 import Tensors
 
@@ -107,7 +108,9 @@ extension LSH {
   /// so they are workspace.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`, `ConfigurationError`.
   public func pattern(for inputs: Operands, in context: ExecutionContext) throws -> TilePattern {
-    try hashing(by: inputs).tiles(of: inputs, in: context).counted(in: context.ledger)
+    let pattern = try hashing(by: inputs).tiles(of: inputs, in: context)
+    try pattern.count(in: context.ledger)
+    return pattern
   }
 
   private func tiles(of inputs: Operands, in context: ExecutionContext) throws -> TilePattern {
@@ -115,7 +118,7 @@ extension LSH {
     let keys = configuration.sharedQueryKey ? queries : try keyBuckets(of: inputs, in: context)
     let count = shape.batch * shape.queryHeads
     let hashes = configuration.hashes
-    let lists = try concurrentMap(count: count, threads: context.threads) { index in
+    let lists = try Parallel.map(count: count, threads: context.threads) { index in
       try context.checkCancellation()
       let batch = index / shape.queryHeads
       let valid = shape.validKeys(batch: batch), bucketCount = rotations[batch].bucketCount

@@ -1,6 +1,5 @@
 import AttentionCore
 import Basics
-import Synchronization
 import Tensors
 
 /// The tiles of one (batch, head) with a shared query–key: chunks of the sorted valid tokens of every round.
@@ -239,16 +238,4 @@ struct LSHBuckets {
     }
     return word
   }
-}
-
-/// The results of `body(0) … body(count − 1)`, computed on several threads.
-func concurrentMap<Value: Sendable>(
-  count: Int, threads: Int, _ body: @Sendable (Int) throws -> Value
-) throws -> [Value] {
-  let results = Mutex([Value?](repeating: nil, count: count))
-  try Parallel.forEach(count: count, threads: threads) { index, _ in
-    let value = try body(index)
-    results.withLock { $0[index] = value }
-  }
-  return results.withLock { $0.compactMap { $0 } }
 }

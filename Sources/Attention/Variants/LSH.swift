@@ -206,8 +206,7 @@ public struct LSH: SoftmaxVariant {
       NormalizedRows.addGradient(
         gradient.key, normalized: keys, rows: query, to: &gradient.query, in: context)
       if shape.groupSize == 1 {
-        let count = gradient.key.count
-        gradient.key.withUnsafeMutablePointer { $0.update(repeating: 0, count: count) }
+        gradient.key.fill(0)
       } else {
         gradient.key = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
       }

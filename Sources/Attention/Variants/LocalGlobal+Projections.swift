@@ -34,15 +34,11 @@ extension LocalGlobal {
     }
   }
 
-  /// Makes the schedules of a pass.
-  public func prepare(for pass: PassKind) {
-    let isSeparate = rows(of: .queryGlobal) != [] && operands.count > Operand.standard.count
-    for rows in isSeparate ? [Rows.local, .global] : [.all] {
-      if pass == .backward {
-        _ = Engine.backwardPlan(of: part(rows, .backward), for: shape)
-      } else {
-        _ = Engine.forwardSchedule(of: part(rows, .forward), for: shape)
-      }
+  /// Plans a pass over all rows, or over the local and the global ones apart.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func prepare(for pass: PassKind, in context: ExecutionContext) throws {
+    for rows in separateRows {
+      try Engine.prepare(part(rows, pass), for: pass, shape: shape, in: context)
     }
   }
 }

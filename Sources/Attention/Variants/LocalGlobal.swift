@@ -115,31 +115,66 @@ public struct LocalGlobal: PatternVariant {
   public let configuration: Configuration
   /// The shape planned for.
   public let shape: AttentionShape
-  /// The tiles of all rows.
-  public let pattern: TilePattern
   private let globals: Set<Int>
+  private let patterns: [PassRows: Once<TilePattern>]
 
   /// Plans for a shape.
   public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
     throws(ConfigurationError)
   {
+    try self.init(configuration, for: shape, key: key, sharing: nil)
+  }
+
+  /// Plans for a shape, with the patterns that other variants of one owner have, too.
+  public init(
+    _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
+  ) throws(ConfigurationError) {
     self.configuration = configuration
     self.shape = shape
     let first = 0..<min(configuration.globalTokens, shape.positions)
-    globals = Set(first).union(configuration.globalPositions)
-    pattern = LocalGlobal.pattern(.all, configuration, shape, globals, .forward)
+    let globals = Set(first).union(configuration.globalPositions)
+    self.globals = globals
+    var made: [PassRows: Once<TilePattern>] = [:]
+    for rows in Rows.allCases {
+      for isBackward in [false, true] {
+        let part = PassRows(rows: rows, isBackward: isBackward)
+        made[part] = Once { LocalGlobal.pattern(part, configuration, shape, globals, patterns) }
+      }
+    }
+    self.patterns = made
+    // Those of the forward pass are planned here, as in every other variant.
+    for rows in separateRows { _ = part(rows, .forward) }
   }
 
   /// Rows that read the same projections.
-  enum Rows: String { case all, local, global }
+  enum Rows: String, CaseIterable { case all, local, global }
+
+  /// Rows in a pass.
+  struct PassRows: Hashable {
+    var rows: Rows
+    var isBackward: Bool
+  }
+
+  /// What passes compute one after the other: all rows at once, or the local and then the global ones.
+  var separateRows: [Rows] {
+    operands.count > Operand.standard.count && !globalRows.isEmpty ? [.local, .global] : [.all]
+  }
 
   /// The tiles of the local or the global rows alone: they read different projections when the inputs have them.
   func part(_ rows: Rows, _ pass: PassKind) -> TilePattern {
-    LocalGlobal.pattern(rows, configuration, shape, globals, pass)
+    let part = PassRows(rows: rows, isBackward: pass == .backward)
+    guard let pattern = patterns[part]?.value else { preconditionFailure("no pattern of \(part)") }
+    return pattern
   }
+
+  /// The tiles of all rows.
+  public var pattern: TilePattern { part(.all, .forward) }
 
   /// The same pairs in higher tiles.
   public var backwardPattern: TilePattern { part(.all, .backward) }
+
+  /// Bytes of the tile lists and schedules of the passes that were planned.
+  public var planBytes: Int { patterns.values.reduce(0) { $0 + ($1.valueIfMade?.planBytes ?? 0) } }
 
   /// The second q, k and v that global rows read where there are such.
   static let second: [Operand] = [
@@ -178,13 +213,14 @@ public struct LocalGlobal: PatternVariant {
   }
 
   private static func pattern(
-    _ rows: Rows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>,
-    _ pass: PassKind
+    _ part: PassRows, _ configuration: Configuration, _ shape: AttentionShape, _ globals: Set<Int>,
+    _ patterns: PatternCache?
   ) -> TilePattern {
-    let part = rows.rawValue + (pass == .backward ? " backward" : "")
-    return PatternCache.shared.pattern(.init(LocalGlobal.self, configuration, shape: shape, part: part)) {
-      let tiles = LocalGlobalTiles(configuration, shape, globals: globals.sorted(), pass)
-      return TilePattern(shared: tiles.list(local: rows != .global, global: rows != .local))
+    let name = part.rows.rawValue + (part.isBackward ? " backward" : "")
+    return patterns.pattern(.init(LocalGlobal.self, configuration, shape: shape, part: name)) {
+      let tiles = LocalGlobalTiles(
+        configuration, shape, globals: globals.sorted(), part.isBackward ? .backward : .forward)
+      return TilePattern(shared: tiles.list(local: part.rows != .global, global: part.rows != .local))
     }
   }
 

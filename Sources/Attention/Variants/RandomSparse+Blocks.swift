@@ -1,26 +1,6 @@
 import AttentionCore
 import Basics
-import Synchronization
 import Tensors
-
-/// The blocks that the rows of all heads see, drawn when they are first asked for: a pattern that is found in the cache
-/// needs none.
-final class DrawnBlocks: Sendable {
-  private let draw: @Sendable () -> [[[Int]]]
-  private let drawn = Mutex<[[[Int]]]?>(nil)
-
-  init(_ draw: @escaping @Sendable () -> [[[Int]]]) { self.draw = draw }
-
-  /// `[head][block row]`.
-  var value: [[[Int]]] {
-    drawn.withLock { drawn in
-      if let drawn { return drawn }
-      let value = draw()
-      drawn = value
-      return value
-    }
-  }
-}
 
 /// Draws which blocks every block row of one head sees.
 struct RandomSparseBlocks {

@@ -124,13 +124,20 @@ public struct RandomSparse: PatternVariant {
   public let pattern: TilePattern
   /// `[head][block row]`: the blocks that it sees, sorted; a block that counts twice is there twice. Of the first sequence.
   public var visibleBlocks: [[[Int]]] { visibleBlocks(batch: 0) }
-  /// The blocks by the number of valid keys.
-  private let drawn: [Int: DrawnBlocks]
+  /// The blocks by the number of valid keys; a pattern that is found in a cache needs none.
+  private let drawn: [Int: Once<[[[Int]]]>]
 
   /// Draws the patterns of all heads and plans for a shape.
   public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
     throws(ConfigurationError)
   {
+    try self.init(configuration, for: shape, key: key, sharing: nil)
+  }
+
+  /// The same, with the patterns that other variants of one owner have, too.
+  public init(
+    _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
+  ) throws(ConfigurationError) {
     self.configuration = configuration
     self.shape = shape
     let heads = key("random-sparse")(configuration.seed)
@@ -138,7 +145,7 @@ public struct RandomSparse: PatternVariant {
     let counts = isPadded ? shape.validKeyCounts : [shape.keyLength]
     let blocks = Dictionary(
       counts.map { valid in
-        let draw = DrawnBlocks {
+        let draw = Once {
           (0..<shape.queryHeads).map {
             RandomSparseBlocks(configuration, shape, validKeys: valid, key: heads($0)).visible
           }
@@ -149,7 +156,7 @@ public struct RandomSparse: PatternVariant {
     pattern = shape.patternBySequence(where: isPadded) { valid in
       let key = PatternCache.Key(
         RandomSparse.self, configuration, shape: shape, validKeys: valid, drawnFrom: heads)
-      return PatternCache.shared.pattern(key) {
+      return patterns.pattern(key) {
         TilePattern(
           perHead: (blocks[valid]?.value ?? []).map { RandomSparse.tiles(configuration, shape, $0, valid) })
       }

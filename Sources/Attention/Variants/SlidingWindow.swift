@@ -74,28 +74,39 @@ public struct SlidingWindow: PatternVariant {
   public let shape: AttentionShape
   /// The tiles.
   public let pattern: TilePattern
+  private let higherTiles: Once<TilePattern>
 
   /// Plans for a shape.
   public init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey)
     throws(ConfigurationError)
   {
+    try self.init(configuration, for: shape, key: key, sharing: nil)
+  }
+
+  /// Plans for a shape, with the patterns that other variants of one owner have, too.
+  public init(
+    _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
+  ) throws(ConfigurationError) {
     self.configuration = configuration
     self.shape = shape
-    pattern = SlidingWindow.pattern(configuration, shape, .forward)
+    pattern = SlidingWindow.pattern(configuration, shape, .forward, patterns)
+    higherTiles = Once { SlidingWindow.pattern(configuration, shape, .backward, patterns) }
   }
 
   /// The same pairs in higher tiles.
-  public var backwardPattern: TilePattern { SlidingWindow.pattern(configuration, shape, .backward) }
+  public var backwardPattern: TilePattern { higherTiles.value }
 
-  private static func pattern(_ window: Configuration, _ shape: AttentionShape, _ pass: PassKind)
-    -> TilePattern
-  {
+  /// Bytes of the tile lists and schedules of the passes that were planned.
+  public var planBytes: Int { pattern.planBytes + (higherTiles.valueIfMade?.planBytes ?? 0) }
+
+  private static func pattern(
+    _ window: Configuration, _ shape: AttentionShape, _ pass: PassKind, _ patterns: PatternCache?
+  ) -> TilePattern {
     let band = BandSegments(
       low: -(shape.isCausal ? 0 : window.right) * window.dilation, high: window.left * window.dilation,
       stride: window.dilation)
     let rows = band.tileRows(pass)
-    return PatternCache.shared.pattern(.init(SlidingWindow.self, window, shape: shape, part: "\(rows) rows"))
-    {
+    return patterns.pattern(.init(SlidingWindow.self, window, shape: shape, part: "\(rows) rows")) {
       TilePattern(shared: tiles(window, shape, band, tileRows: rows))
     }
   }

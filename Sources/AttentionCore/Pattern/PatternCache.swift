@@ -2,12 +2,15 @@ import Basics
 import Synchronization
 import Tensors
 
-/// Tile patterns by what determines them, so that layers, passes and padded batches of one shape share one.
+/// Tile patterns by what determines them, so that the layers and padded batches of one model share one.
+///
+/// It belongs to whoever plans several variants, such as a model; a variant that is planned alone keeps its patterns itself.
 ///
 /// A pattern is a value that depends on the variant, its configuration, the lengths, causality, and for drawn patterns on
 /// the key and the number of heads, and where the end of a sequence matters on its valid keys; nothing else of a shape enters,
-/// so that head sizes do not make a pattern anew, nor key padding that only hides keys. What is kept is bounded and counted in `ledger`; what was not asked for longest goes first.
-/// Safe from any thread; a pattern that two threads ask for at once may be built twice, and is the same.
+/// so that head sizes do not make a pattern anew, nor key padding that only hides keys. What is kept is bounded and counted in
+/// `ledger`; what was not used for longest goes first, and lives on in the variants that have it.
+/// Safe from any thread; a pattern that two threads want at once may be built twice, and is the same.
 public final class PatternCache: Sendable {
   /// What determines a pattern.
   public struct Key: Hashable, Sendable {
@@ -59,14 +62,11 @@ public final class PatternCache: Sendable {
   }
   private let state = Mutex(State())
 
-  /// The cache that the variants use: up to 64 MiB.
-  public static let shared = PatternCache(limitBytes: 64 << 20)
-
   /// Where the patterns that are kept are counted.
   public let ledger: MemoryLedger
 
   /// Creates an empty cache.
-  public init(limitBytes: Int) { ledger = MemoryLedger(limitBytes: limitBytes) }
+  public init(limitBytes: Int = 64 << 20) { ledger = MemoryLedger(limitBytes: limitBytes) }
 
   /// How many patterns are kept.
   public var count: Int { state.withLock { $0.entries.count } }
@@ -95,10 +95,18 @@ public final class PatternCache: Sendable {
       {
         state.entries[oldest.key] = nil
       }
-      guard let bytes = try? CountedBytes(pattern.byteCount, in: ledger) else { return }
-      pattern.schedules.count(in: ledger)
+      guard let bytes = try? CountedBytes(pattern.byteCount, in: ledger),
+        (try? pattern.schedules.count(0, in: ledger)) != nil
+      else { return }
       state.entries[key] = Entry(pattern: pattern, bytes: bytes, lastUse: state.uses)
     }
     return pattern
+  }
+}
+
+extension PatternCache? {
+  /// The pattern of a key from the cache if there is one, else `build()`.
+  public func pattern(_ key: PatternCache.Key, _ build: () -> TilePattern) -> TilePattern {
+    self?.pattern(key, build) ?? build()
   }
 }

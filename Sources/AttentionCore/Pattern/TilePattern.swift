@@ -10,8 +10,6 @@ public struct TilePattern: Sendable, Hashable {
   private var starts: [Int] = []
   /// What engines have worked out about the pattern.
   public let schedules = ScheduleStore()
-  /// Counts the lists where somebody asked for it.
-  private var bytes: CountedBytes?
 
   /// One list for every batch and head.
   public init(shared list: TileList) {
@@ -66,6 +64,9 @@ public struct TilePattern: Sendable, Hashable {
   /// Bytes that the lists hold.
   public var byteCount: Int { lists.reduce(0) { $0 + $1.byteCount } }
 
+  /// Bytes of the lists and of the schedules that were made of them.
+  public var planBytes: Int { byteCount + schedules.byteCount }
+
   /// The same lists without what was worked out about them: what a schedule keeps, so that a pattern and its schedules do not
   /// keep each other alive.
   public var withoutSchedules: TilePattern { TilePattern(listsOf: self) }
@@ -78,13 +79,11 @@ public struct TilePattern: Sendable, Hashable {
     (perBatch, perHead, starts) = (pattern.perBatch, pattern.perHead, pattern.starts)
   }
 
-  /// The pattern, counted in a ledger, with its schedules, as long as it lives.
+  /// Counts the lists and all schedules in a ledger, as long as the pattern lives. The first owner counts: who shares a pattern
+  /// with it adds nothing.
   /// - Throws: `MemoryLimitExceeded`.
-  public func counted(in ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> TilePattern {
-    var counted = self
-    counted.bytes = try CountedBytes(byteCount, in: ledger)
-    schedules.count(in: ledger)
-    return counted
+  public func count(in ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    try schedules.count(byteCount, in: ledger)
   }
 
   /// Whether two patterns have the same lists in the same places.

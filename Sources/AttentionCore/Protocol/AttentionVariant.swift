@@ -32,9 +32,16 @@ public protocol AttentionVariant: Sendable {
   /// - Throws: `ConfigurationError` when they do not fit the shape.
   func reading(_ graphs: [Operand.Name: EdgeList]) throws(ConfigurationError) -> Self
 
-  /// Works out what a pass needs besides its inputs, before anybody waits for the pass. `make` does so for forward passes;
-  /// whoever means to time a backward pass asks for it first.
-  func prepare(for pass: PassKind)
+  /// The same for one of several variants whose owner keeps the patterns that they have in common.
+  /// - Throws: `ConfigurationError` when the configuration does not fit the shape.
+  init(
+    _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
+  ) throws(ConfigurationError)
+
+  /// Plans a pass: works out what it needs besides its inputs, for the context's threads, and counts in the context's ledger
+  /// what is kept of it. Whoever times a pass plans it first; a pass that nobody planned does it when it begins.
+  /// - Throws: `MemoryLimitExceeded`.
+  func prepare(for pass: PassKind, in context: ExecutionContext) throws
 
   /// The configuration in force.
   var configuration: Configuration { get }
@@ -106,8 +113,15 @@ extension AttentionVariant {
   /// Itself: it reads none.
   public func reading(_ graphs: [Operand.Name: EdgeList]) throws(ConfigurationError) -> Self { self }
 
+  /// Shares none.
+  public init(
+    _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
+  ) throws(ConfigurationError) {
+    self = try Self(configuration, for: shape, key: key)
+  }
+
   /// Nothing.
-  public func prepare(for pass: PassKind) {}
+  public func prepare(for pass: PassKind, in context: ExecutionContext) throws {}
 
   /// Strict, as it should be.
   public var padding: PaddingPromise { .strict }
@@ -147,9 +161,11 @@ extension AttentionVariant {
   }
 
   /// Configures the variant by settings.
+  /// - Parameter patterns: those that variants of one owner share; `nil`: the variant keeps its own.
   /// - Throws: `ConfigurationError`.
   public static func make(
-    settings: [String: ParameterValue], shape: AttentionShape, key: RandomKey
+    settings: [String: ParameterValue], shape: AttentionShape, key: RandomKey,
+    sharing patterns: PatternCache? = nil
   ) throws(ConfigurationError) -> Self {
     try shape.validate()
     guard precisions.contains(shape.precision) else {
@@ -159,9 +175,7 @@ extension AttentionVariant {
     }
     let configuration = try Configuration(settings: settings)
     try configuration.validate(for: shape)
-    let variant = try Self(configuration, for: shape, key: key)
-    variant.prepare(for: .forward)
-    return variant
+    return try Self(configuration, for: shape, key: key, sharing: patterns)
   }
 }
 

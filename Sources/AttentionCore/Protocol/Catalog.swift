@@ -17,10 +17,12 @@ public struct Catalog: NamedCatalog {
   public static func id(of member: any AttentionVariant.Type) -> String { member.card.id }
 
   /// Configures a variant by id and settings.
+  /// - Parameter patterns: those that variants of one owner share; `nil`: the variant keeps its own.
   /// - Throws: `ConfigurationError`.
   public func make(
-    _ id: String, settings: [String: ParameterValue] = [:], shape: AttentionShape, key: RandomKey
+    _ id: String, settings: [String: ParameterValue] = [:], shape: AttentionShape, key: RandomKey,
+    sharing patterns: PatternCache? = nil
   ) throws(ConfigurationError) -> any AttentionVariant {
-    try type(of: id).make(settings: settings, shape: shape, key: key)
+    try type(of: id).make(settings: settings, shape: shape, key: key, sharing: patterns)
   }
 }

@@ -27,7 +27,7 @@ extension SoftmaxVariant {
 public protocol PatternVariant: SoftmaxVariant {
   /// The tiles of every (batch, head).
   var pattern: TilePattern { get }
-  /// The tiles of the backward pass: the same pairs, in tiles of another height where that is faster.
+  /// The tiles of the backward pass: the same pairs, in tiles of another height where that is faster. Made once, like `pattern`.
   var backwardPattern: TilePattern { get }
   /// How often a pair counts: 0 masked, 1, 2, … Written from the definition, not from the tiles.
   /// `query` is a row of q, `key` a row of k; causality is included, key padding is not (it applies to all alike).
@@ -48,7 +48,7 @@ extension PatternVariant {
   public var backwardPattern: TilePattern { pattern }
 
   /// Bytes of the tile lists and of the schedules that were made of them.
-  public var planBytes: Int { pattern.byteCount + pattern.schedules.byteCount }
+  public var planBytes: Int { pattern.planBytes }
 
   /// The plain definition over `multiplicity`.
   public func definition(of inputs: Operands) throws -> any Definition {

@@ -13,6 +13,8 @@ package final class AttentionPlanner {
 
   package let catalog: Catalog
   package let key: RandomKey
+  /// What the layers and the padded batches have in common.
+  private let patterns = PatternCache()
   private var plans: [Key: any AttentionVariant] = [:]
   private struct RotaryKey: Hashable {
     let convention: RotaryTable.Convention
@@ -36,7 +38,8 @@ package final class AttentionPlanner {
     if let plan = plans[entry] { return plan }
     // The model was checked at its longest sequence; this one may end before some of the positions that it names.
     let settings = try catalog.fitted(attention.id, settings: attention.settings, to: shape)
-    let plan = try catalog.make(attention.id, settings: settings, shape: shape, key: key("attention")(layer))
+    let plan = try catalog.make(
+      attention.id, settings: settings, shape: shape, key: key("attention")(layer), sharing: patterns)
     // Padded batches bring a new shape each step: what is kept stays bounded.
     if plans.count >= 256 { plans.removeAll() }
     plans[entry] = plan

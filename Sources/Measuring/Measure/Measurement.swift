@@ -67,12 +67,17 @@ public struct Measurement: Sendable {
     let operands = try catalog.type(of: cell.variant).operands(settings: cell.settings)
     let given = Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: operands)
     try budget(given, for: "for inputs and results alone")
+    let ledger = MemoryLedger(limitBytes: memoryLimit, recycles: true)
+    var context = ExecutionContext(threads: cell.threads, instructionSet: instructionSet, ledger: ledger)
+    // Chosen before anything is timed.
+    context.bfloat16Road = cell.bfloat16?.road
     let clock = ContinuousClock()
     let start = clock.now
     let variant = try catalog.make(
       cell.variant, settings: cell.settings, shape: shape,
       key: RandomKey(seed: cell.seed)("variant")(cell.variant))
-    variant.prepare(for: cell.pass)
+    // A backward pass is timed behind a forward one.
+    for pass in [.forward, cell.pass] { try variant.prepare(for: pass, in: context) }
     row.planSeconds = (clock.now - start).seconds
     row.planBytes = variant.planBytes
     row.configuration = variant.configurationSummary
@@ -80,20 +85,18 @@ public struct Measurement: Sendable {
     row.flops = cost.flops
     row.density = cost.density(of: shape)
     if cost.neededPairs > 0 { row.tileWaste = cost.executedPairs / cost.neededPairs }
-    row.predictedBytes = cost.workspaceBytes + cost.inputOutputBytes
+    // What is planned is counted in the ledger, beside what the pass allocates.
+    let planned = Double(ledger.currentBytes)
+    row.predictedBytes = planned + cost.workspaceBytes + cost.inputOutputBytes
     row.stateBytes = cost.stateBytes
-    try budget(cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")
+    try budget(planned + cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")
     if !isChecked { try checkShapeClass(shape, instructionSet) }
 
-    let ledger = MemoryLedger(limitBytes: memoryLimit, recycles: true)
     let maker = try InputMaker(
       cell.input, seed: cell.seed, anchors: anchors,
       limit: shape.batch * max(shape.queryLength, shape.keyLength))
     let inputs = try maker.make(shape, variant.operandsRead, ledger: ledger)
       .converted(to: cell.precision, declared: Operand.all(operands), ledger: ledger)
-    var context = ExecutionContext(threads: cell.threads, instructionSet: instructionSet, ledger: ledger)
-    // Chosen before anything is timed.
-    context.bfloat16Road = cell.bfloat16?.road
     ProcessMemory.resetPeak()
     let result = try time(variant, inputs, shape, maker, context, row: &row)
     row.peakRSSBytes = ProcessMemory.peakBytes()

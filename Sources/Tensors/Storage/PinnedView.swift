@@ -1,0 +1,64 @@
+/// Elements that stay where they are, reached by pointer for as long as this, or a copy of it, lives: the one way from a
+/// tensor to a kernel.
+///
+/// A view holds its elements alive, so what works on several tensors pins them one by one and needs no closure for each. One
+/// for writing is made of a tensor that nobody else holds, or of a copy of its storage; as long as it lives the tensor is
+/// written through it alone, for a write by another way would find the storage held and make a copy.
+///
+/// `@unchecked Sendable`: a parallel loop may share a view, since its iterations only read, or write disjoint elements.
+public struct PinnedView<Element>: @unchecked Sendable {
+  private let owner: AnyObject
+  /// The first element.
+  public let pointer: UnsafeMutablePointer<Element>
+
+  init(_ pointer: UnsafeMutablePointer<Element>, in owner: AnyObject) {
+    self.owner = owner
+    self.pointer = pointer
+  }
+
+  /// The same from the element that stands `count` behind the first.
+  public func advanced(by count: Int) -> PinnedView { PinnedView(pointer + count, in: owner) }
+}
+
+extension PinnedView where Element: BitwiseCopyable {
+  /// New elements, all the same: tables and marks of one pass.
+  public init(repeating value: Element, count: Int) {
+    let block = PinnedBlock(repeating: value, count: count)
+    self.init(block.base, in: block)
+  }
+}
+
+/// Elements that no tensor holds.
+private final class PinnedBlock<Element: BitwiseCopyable> {
+  let base: UnsafeMutablePointer<Element>
+
+  init(repeating value: Element, count: Int) {
+    base = .allocate(capacity: max(1, count))
+    base.initialize(repeating: value, count: max(1, count))
+  }
+
+  deinit { base.deallocate() }
+}
+
+extension Tensor {
+  /// The elements, to be read; strides apply.
+  /// - Precondition: float32.
+  public func pinned() -> PinnedView<Float> { PinnedView(storage.base + offset, in: storage) }
+
+  /// The elements, to be written; strides apply. Copies the storage first when it is shared.
+  /// - Precondition: float32.
+  public mutating func pinnedForWriting() -> PinnedView<Float> {
+    makeUnique()
+    return pinned()
+  }
+
+  /// The bit patterns of a bfloat16 tensor, to be read; strides apply.
+  /// - Precondition: bfloat16.
+  public func pinnedPatterns() -> PinnedView<UInt16> { PinnedView(storage.patterns + offset, in: storage) }
+
+  /// The elements as bytes, whatever the precision; strides, in elements, apply.
+  public func pinnedBytes() -> PinnedView<UInt8> {
+    PinnedView(
+      storage.raw.assumingMemoryBound(to: UInt8.self) + offset * precision.byteCount, in: storage)
+  }
+}
