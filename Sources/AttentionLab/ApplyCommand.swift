@@ -126,9 +126,12 @@ struct ApplyCommand: FileCommand {
     }
     try Self.requireFinite(forward.output, "output")
     // A row that sees no key has the log-sum-exp −∞.
-    try Self.requireFinite(forward.lse, "log-sum-exp", allowing: -.infinity)
+    if let lse = forward.lse { try Self.requireFinite(lse, "log-sum-exp", allowing: -.infinity) }
     written.append((out, NpyArray(forward.output)))
-    if let lse { written.append((lse, NpyArray(forward.lse))) }
+    if let lse {
+      guard let sums = forward.lse else { throw UsageError("--lse: \(variant) has no log-sum-exp") }
+      written.append((lse, NpyArray(sums)))
+    }
     for (name, path) in named.exports {
       let array = try attention.export(name, of: inputs, in: context)
       written.append((path, NpyArray(array.values, shape: array.shape, as: .int32)))

@@ -14,33 +14,18 @@ extension Tensor {
     return try rowMajorCopy(as: precision, ledger: ledger)
   }
 
-  /// Reads bfloat16 bit patterns through a pointer to the first element; strides apply.
-  /// - Precondition: bfloat16.
-  public func withUnsafePatterns<R, E: Error>(_ body: (UnsafePointer<UInt16>) throws(E) -> R) throws(E) -> R {
-    try withExtendedLifetime(self) { () throws(E) -> R in try body(UnsafePointer(storage.patterns + offset)) }
-  }
-
-  /// Reads through an untyped pointer to the first element, whatever the precision; strides, in elements, apply.
-  public func withUnsafeRawPointer<R, E: Error>(_ body: (UnsafeRawPointer) throws(E) -> R) throws(E) -> R {
-    try withExtendedLifetime(self) { () throws(E) -> R in
-      try body(UnsafeRawPointer(storage.raw) + offset * precision.byteCount)
-    }
-  }
-
   /// A row-major copy of its own storage.
   func rowMajorCopy(as precision: Precision, ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> Tensor {
     let copy = try TensorStorage(count: count, zeroed: false, precision: precision, ledger: ledger)
     switch (self.precision, precision) {
     case (_, .float32): write(to: copy.base)
     case (.bfloat16, .bfloat16):
-      withUnsafePatterns { source in
-        forEachRun { copy.patterns.advanced(by: $0).update(from: source + $1, count: $2) }
-      }
+      let source = pinnedPatterns()
+      forEachRun { copy.patterns.advanced(by: $0).update(from: source + $1, count: $2) }
     case (.float32, .bfloat16):
       let isa = InstructionSet.default.code
-      withUnsafePointer { source in
-        forEachRun { attn_downconvert16(isa, copy.patterns + $0, source + $1, Int64($2)) }
-      }
+      let source = pinned()
+      forEachRun { attn_downconvert16(isa, copy.patterns + $0, source + $1, Int64($2)) }
     }
     return Tensor(storage: copy, offset: 0, shape: shape, strides: Tensor.rowMajorStrides(shape))
   }
@@ -49,11 +34,12 @@ extension Tensor {
   func write(to target: UnsafeMutablePointer<Float>) {
     switch precision {
     case .float32:
-      withUnsafePointer { source in forEachRun { (target + $0).initialize(from: source + $1, count: $2) } }
+      let source = pinned()
+      forEachRun { (target + $0).initialize(from: source + $1, count: $2) }
     case .bfloat16:
       let isa = InstructionSet.default.code
-      withUnsafePatterns { source in forEachRun { attn_upconvert16(isa, target + $0, source + $1, Int64($2)) }
-      }
+      let source = pinnedPatterns()
+      forEachRun { attn_upconvert16(isa, target + $0, source + $1, Int64($2)) }
     }
   }
 

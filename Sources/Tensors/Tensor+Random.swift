@@ -9,9 +9,8 @@ extension Tensor {
     var tensor = try Tensor(uninitialized: shape, ledger: ledger)
     let count = tensor.count
     var generator = key.generator()
-    tensor.withUnsafeMutablePointer { pointer in
-      for index in 0..<count { pointer[index] = Float(standardDeviation * generator.normal()) }
-    }
+    let view = tensor.pinnedForWriting()
+    for index in 0..<count { view[index] = Float(standardDeviation * generator.normal()) }
     return tensor
   }
 }

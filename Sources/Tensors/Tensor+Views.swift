@@ -48,7 +48,7 @@ extension Tensor {
     let total = count
     guard total > 0 else { return [] }
     if precision == .float32 && isContiguous {
-      return withUnsafePointer { Array(UnsafeBufferPointer(start: $0, count: total)) }
+      return pinned().array(count: total)
     }
     return [Float](unsafeUninitializedCapacity: total) { target, initialized in
       if let base = target.baseAddress { write(to: base) }

@@ -4,7 +4,7 @@
 /// `reshaped`) share storage too. Storage is 64-byte aligned and counted by a `MemoryLedger` when given one.
 ///
 /// Elements are read and written as float32. A bfloat16 tensor comes from `converted(to:)`, is only read (`array()`,
-/// `withUnsafePatterns`), and otherwise converted back; its views are as those of float32.
+/// `pinnedPatterns`), and otherwise converted back; its views are as those of float32.
 public struct Tensor: Sendable {
   var storage: TensorStorage
   let offset: Int
@@ -83,23 +83,6 @@ public struct Tensor: Sendable {
     return true
   }
 
-  /// Reads through a pointer to the first element; strides apply.
-  /// - Precondition: float32.
-  @inlinable
-  public func withUnsafePointer<R, E: Error>(_ body: (UnsafePointer<Float>) throws(E) -> R) throws(E) -> R {
-    try withExtendedLifetime(self) { () throws(E) -> R in try body(UnsafePointer(firstElement)) }
-  }
-
-  /// Writes through a pointer to the first element; strides apply. Copies the storage first when it is shared.
-  public mutating func withUnsafeMutablePointer<R, E: Error>(
-    _ body: (UnsafeMutablePointer<Float>) throws(E) -> R
-  ) throws(E) -> R {
-    makeUnique()
-    return try withExtendedLifetime(self) { () throws(E) -> R in try body(firstElement) }
-  }
-
-  @usableFromInline var firstElement: UnsafeMutablePointer<Float> { storage.base + offset }
-
   mutating func makeUnique() {
     guard !isKnownUniquelyReferenced(&storage) else { return }
     // A copy made behind a write is outside any ledger's limit: refusing it would lose the write.
@@ -121,18 +104,56 @@ extension Tensor {
     pinnedForWriting().pointer.update(repeating: value, count: count)
   }
 
+  /// The first element of a row-major tensor for which a condition holds, counted in order.
+  /// - Complexity: O(element count).
+  public func firstIndex(where condition: (Float) -> Bool) -> Int? {
+    precondition(isContiguous, "contiguous elements expected: \(shape), strides \(strides)")
+    let view = pinned()
+    return (0..<count).first { condition(view[$0]) }
+  }
+
+  /// The places of all such elements.
+  /// - Complexity: O(element count).
+  public func indices(where condition: (Float) -> Bool) -> [Int] {
+    precondition(isContiguous, "contiguous elements expected: \(shape), strides \(strides)")
+    let view = pinned()
+    return (0..<count).filter { condition(view[$0]) }
+  }
+
+  /// Whether no element of a row-major tensor is infinite or NaN.
+  /// - Complexity: O(element count).
+  public var isFinite: Bool { firstIndex { !$0.isFinite } == nil }
+
+  /// A row of a row-major matrix `[rows, width]`.
+  public func row(_ row: Int) -> [Float] {
+    precondition(rank == 2 && isContiguous && row >= 0 && row < shape[0], "row \(row) of \(shape)")
+    return pinned().advanced(by: row * shape[1]).array(count: shape[1])
+  }
+
+  /// Writes row-major values over those from a place on.
+  /// - Precondition: this tensor is row-major and has room for them.
+  /// - Complexity: O(values).
+  public mutating func replace(from offset: Int = 0, with values: Tensor) {
+    let source = values.contiguous()
+    precondition(
+      isContiguous && offset >= 0 && offset + source.count <= count,
+      "\(values.shape) at \(offset) of \(shape)")
+    let (view, given) = (pinnedForWriting(), source.pinned())
+    (view.pointer + offset).update(from: given.pointer, count: source.count)
+  }
+
   /// The element at an index, one number per axis.
   /// - Precondition: the index is inside the shape.
   public subscript(_ index: Int...) -> Float {
     get {
       switch precision {
-      case .float32: withUnsafePointer { $0[position(index)] }
-      case .bfloat16: withUnsafePatterns { BrainPrecision.float($0[position(index)]) }
+      case .float32: pinned()[position(index)]
+      case .bfloat16: BrainPrecision.float(pinnedPatterns()[position(index)])
       }
     }
     set {
       let position = position(index)
-      withUnsafeMutablePointer { $0[position] = newValue }
+      pinnedForWriting()[position] = newValue
     }
   }
 

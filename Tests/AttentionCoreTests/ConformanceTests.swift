@@ -12,7 +12,7 @@ struct Plant: AttentionVariant {
     case none, wrongMask, wrongGradient, swappedGradient, futureLeak, threadDependent, redrawn, wrongScale,
       emptyRowNaN,
       wrongHead, ignoresPadding, wrongLSE, outputOff, ignoresLedger, sentinelScores, acceptsOverflow,
-      flooredWeights, singleSquares
+      flooredWeights, singleSquares, noLSE
   }
   struct Configuration: VariantConfiguration {
     var bug = Bug.none
@@ -131,7 +131,8 @@ struct Plant: AttentionVariant {
     }
     return Forward(
       output: try narrow(result.output, shape.outputShape, context),
-      lse: try narrow(result.singlePrecisionLSE.map { Double($0) }, shape.lseShape, context)
+      lse: configuration.bug == .noLSE
+        ? nil : try narrow(result.singlePrecisionLSE.map { Double($0) }, shape.lseShape, context)
     ) { outputGradient, context in
       let wide = DefinitionInputs(given)
       let gradient = bent(wide).backward(outputGradient.array().map { Double($0) }, wide)
@@ -228,6 +229,16 @@ struct PlantedPattern: PatternVariant {
     for group in groups {
       #expect(failed.contains(group), "\(bug): \(group) did not fail, only \(failed.sorted())")
     }
+  }
+
+  @Test("a variant without a log-sum-exp, as a recurrence is, is checked in all else")
+  func withoutLSE() throws {
+    let conformance = Conformance(Plant.self, instructionSets: [.default])
+    let item = ConformanceCase("lengths", try AttentionShape(queryLength: 20, headDim: 8))
+    let checks = conformance.run(item, ["bug": .string("noLSE")], thorough: false)
+    #expect(checks.allSatisfy { $0.verdict == .passed })
+    #expect(Set(checks.map(\.quantity)).isSuperset(of: ["output", "dq", "dk", "dv"]))
+    #expect(!checks.contains { $0.quantity == "lse" })
   }
 
   @Test("differences find a gradient that is not that of the forward pass")

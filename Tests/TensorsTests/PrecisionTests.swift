@@ -30,9 +30,8 @@ import Testing
   func againstDefinition() throws {
     var generator = RandomKey(seed: 3).generator()
     let values = (0..<999).map { _ in Float(bitPattern: UInt32(truncatingIfNeeded: generator.next())) }
-    let patterns = try Tensor(values, shape: [999]).converted(to: .bfloat16).withUnsafePatterns { source in
-      (0..<999).map { source[$0] }
-    }
+    let patterns = try Tensor(values, shape: [999]).converted(to: .bfloat16).pinnedPatterns().array(
+      count: 999)
     let expected = values.map { BrainPrecision.bits($0) }
     #expect(patterns == expected)
   }

@@ -52,7 +52,8 @@ extension Safetensors {
     let count = entry.count
     func fill(_ value: (Int) -> Float) throws(MemoryLimitExceeded) -> Tensor {
       var tensor = try Tensor(uninitialized: entry.shape, ledger: ledger)
-      tensor.withUnsafeMutablePointer { pointer in for index in 0..<count { pointer[index] = value(index) } }
+      let view = tensor.pinnedForWriting()
+      for index in 0..<count { view[index] = value(index) }
       return tensor
     }
     func word(_ index: Int) -> UInt16 {
@@ -62,9 +63,8 @@ extension Safetensors {
     case .float32:
       #if _endian(little)
         var tensor = try Tensor(uninitialized: entry.shape, ledger: ledger)
-        tensor.withUnsafeMutablePointer {
-          UnsafeMutableRawBufferPointer(start: $0, count: 4 * count).copyMemory(from: bytes)
-        }
+        let view = tensor.pinnedForWriting()
+        UnsafeMutableRawBufferPointer(start: view.pointer, count: 4 * count).copyMemory(from: bytes)
         return tensor
       #else
         return try fill { index in

@@ -46,7 +46,7 @@ extension Safetensors {
   ) -> Bool {
     #if _endian(little)
       if type == .float32 {
-        return tensor.withUnsafePointer { body(UnsafeRawBufferPointer(start: $0, count: 4 * tensor.count)) }
+        return body(UnsafeRawBufferPointer(start: tensor.pinned().pointer, count: 4 * tensor.count))
       }
     #endif
     return bytes(of: tensor, as: type).withUnsafeBytes(body)
@@ -56,19 +56,17 @@ extension Safetensors {
     let count = tensor.count, width = type.byteCount
     return [UInt8](unsafeUninitializedCapacity: count * width) { buffer, used in
       let raw = UnsafeMutableRawBufferPointer(buffer)
-      tensor.withUnsafePointer { pointer in
-        for index in 0..<count {
-          switch type {
-          case .float16:
-            raw.storeBytes(
-              of: HalfPrecision.bits(pointer[index]).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
-          case .bfloat16:
-            raw.storeBytes(
-              of: BrainPrecision.bits(pointer[index]).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
-          default:
-            raw.storeBytes(
-              of: pointer[index].bitPattern.littleEndian, toByteOffset: 4 * index, as: UInt32.self)
-          }
+      let view = tensor.pinned()
+      for index in 0..<count {
+        switch type {
+        case .float16:
+          raw.storeBytes(
+            of: HalfPrecision.bits(view[index]).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
+        case .bfloat16:
+          raw.storeBytes(
+            of: BrainPrecision.bits(view[index]).littleEndian, toByteOffset: 2 * index, as: UInt16.self)
+        default:
+          raw.storeBytes(of: view[index].bitPattern.littleEndian, toByteOffset: 4 * index, as: UInt32.self)
         }
       }
       used = count * width

@@ -86,10 +86,9 @@ public struct Safetensors: Sendable {
   /// - Complexity: O(elements).
   public func finiteTensor(_ name: String, shape: [Int], path: String) throws(SafetensorsError) -> Tensor {
     let tensor = try tensor(name, shape: shape, path: path).contiguous()
-    let bad = tensor.withUnsafePointer { values in (0..<tensor.count).first { !values[$0].isFinite } }
-    guard let bad else { return tensor }
+    guard let bad = tensor.firstIndex(where: { !$0.isFinite }) else { return tensor }
     let index = zip(Tensor.rowMajorStrides(shape), shape).map { bad / $0 % $1 }
-    let value = tensor.withUnsafePointer { $0[bad] }
+    let value = tensor.pinned()[bad]
     throw SafetensorsError(
       path: path,
       problem: "\(name): element \(index) is \(value.isNaN ? "nan" : "\(value)"); weights are finite numbers")

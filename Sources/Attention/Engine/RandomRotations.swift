@@ -43,15 +43,11 @@ struct RandomRotations: Sendable {
     // Without a ledger no allocation is refused; rotations belong to the plan, not to the workspace.
     var packed = (try? Tensor(uninitialized: [heads, size])) ?? RandomRotations.empty
     precondition(packed.count == values.count, "rotations of shape \(shape) could not be kept")
-    packed.withUnsafeMutablePointer { target in
-      values.withUnsafeBufferPointer { source in
-        guard let source = source.baseAddress else { return }
-        for head in 0..<heads {
-          attn_hash_pack(
-            target + head * size, source + head * size, Int32(dim), Int32(hashes), Int32(firstHalf),
-            Int32(secondHalf))
-        }
-      }
+    let (target, source) = (packed.pinnedForWriting(), PinnedView(values))
+    for head in 0..<heads {
+      attn_hash_pack(
+        target + head * size, source + head * size, Int32(dim), Int32(hashes), Int32(firstHalf),
+        Int32(secondHalf))
     }
     self.packed = packed
   }
@@ -120,29 +116,21 @@ struct BatchRotations: Sendable {
     let threads = context.threads
     let region = try Region([threads, scratchFloats], in: context.ledger)
     let source = rows.rows()
-    var buckets = [Int32](repeating: BatchRotations.noBucket, count: batch * heads * hashes * length)
-    try buckets.withUnsafeMutableBufferPointer { buffer throws in
-      guard let base = buffer.baseAddress else { return }
-      let target = SharedIndices(base: base)
-      try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
-        try context.checkCancellation()
-        let first = index % blocks * block
-        let (sequence, head) = (index / blocks / heads, index / blocks % heads)
-        let count = min(block, valid[sequence] - first)
-        guard count > 0 else { return }
-        let own = self[sequence], packed = own.packed(head)
-        attn_hash_rows(
-          context.instructionSet.code, source.row(sequence, head / group, first), Int64(source.rowStride),
-          Int32(count), Int32(dim), packed.pointer, Int32(hashes), Int32(own.firstHalf),
-          Int32(own.secondHalf), target.base + (sequence * heads + head) * hashes * length + first,
-          Int64(length), region.at(worker * scratchFloats))
-      }
+    let total = batch * heads * hashes * length
+    let buckets = PinnedView(repeating: BatchRotations.noBucket, count: total)
+    try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
+      try context.checkCancellation()
+      let first = index % blocks * block
+      let (sequence, head) = (index / blocks / heads, index / blocks % heads)
+      let count = min(block, valid[sequence] - first)
+      guard count > 0 else { return }
+      let own = self[sequence], packed = own.packed(head)
+      attn_hash_rows(
+        context.instructionSet.code, source.row(sequence, head / group, first), Int64(source.rowStride),
+        Int32(count), Int32(dim), packed.pointer, Int32(hashes), Int32(own.firstHalf),
+        Int32(own.secondHalf), buckets + (sequence * heads + head) * hashes * length + first,
+        Int64(length), region.at(worker * scratchFloats))
     }
-    return buckets
+    return buckets.array(count: total)
   }
-}
-
-/// Indices that workers write in disjoint ranges; `@unchecked Sendable` for the reason given at `PinnedView`.
-private struct SharedIndices: @unchecked Sendable {
-  let base: UnsafeMutablePointer<Int32>
 }

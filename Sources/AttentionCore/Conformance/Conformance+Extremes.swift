@@ -70,7 +70,7 @@ extension Conformance {
         ConformanceCheck(group: group, quantity: quantity, subject: subject, error: ratio, bound: 1))
     }
     add("output", expected.worstOutput(forward.output.array()))
-    add("lse", expected.worstLSE(forward.lse.array()))
+    if let lse = forward.lse { add("lse", expected.worstLSE(lse.array())) }
     guard let winners = expected.winners else { return checks }
     let outputGradient = try gradientOfOutput(variant.shape)
     let gradient = try forward.backward(outputGradient, in: context)

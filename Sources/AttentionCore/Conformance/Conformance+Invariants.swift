@@ -120,10 +120,15 @@ extension Conformance {
     let inputs = try inputs(variant)
     let gradient = try gradientOfOutput(shape)
     let ledger = MemoryLedger()
-    _ = try evaluate(variant, inputs, gradient, in: context(ledger: ledger))
+    let counted = context(ledger: ledger)
+    for pass in [PassKind.forward, .backward] { try variant.prepare(for: pass, in: counted) }
+    let planned = ledger.currentBytes
+    _ = try evaluate(variant, inputs, gradient, in: counted)
     let outputBytes = shape.outputShape.reduce(4, *)
     var checks = [
-      equal("ledger", subject(variant), ledger.currentBytes, "bytes still held after both passes"),
+      equal(
+        "ledger", subject(variant), ledger.currentBytes - planned,
+        "bytes held after both passes beside the \(planned) of their plans"),
       equal(
         "ledger", subject(variant), ledger.peakBytes < outputBytes ? 1 : 0,
         "a peak of \(ledger.peakBytes) bytes; the output alone takes \(outputBytes)"),

@@ -27,9 +27,11 @@ extension Conformance {
       }
       let other = try variant.attend(changed, in: context())
       let rows = 0..<cut + 1
-      let differences =
-        differing(base.output.narrowed(axis: 2, to: rows), other.output.narrowed(axis: 2, to: rows))
-        + differing(base.lse.narrowed(axis: 2, to: rows), other.lse.narrowed(axis: 2, to: rows))
+      var differences = differing(
+        base.output.narrowed(axis: 2, to: rows), other.output.narrowed(axis: 2, to: rows))
+      if let before = base.lse, let after = other.lse {
+        differences += differing(before.narrowed(axis: 2, to: rows), after.narrowed(axis: 2, to: rows))
+      }
       checks.append(
         ConformanceCheck(
           group: "causality", quantity: "bits", subject: subject(variant), error: Double(differences),

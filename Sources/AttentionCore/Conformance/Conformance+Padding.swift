@@ -227,7 +227,7 @@ extension Conformance {
     }
     return Result(
       output: rows(result.output, shape.outputShape, 2, item.queries),
-      lse: rows(result.lse, shape.lseShape, 2, item.queries), gradients: gradients)
+      lse: result.lse.map { rows($0, shape.lseShape, 2, item.queries) }, gradients: gradients)
   }
 
   private func nonzeroPadding(_ result: Result, _ item: Padded, _ variant: any AttentionVariant) -> Int {

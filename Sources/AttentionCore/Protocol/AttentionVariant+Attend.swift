@@ -14,11 +14,10 @@ extension AttentionVariant {
     return try attend(inputs, without: rows, in: context)
   }
 
-  /// The rows whose log-sum-exp is neither finite nor −∞, as places in it.
+  /// The rows whose log-sum-exp is neither finite nor −∞, as places in it; none where there is no log-sum-exp.
   /// - Complexity: O(rows).
-  private func overflowedRows(_ lse: Tensor) -> [Int] {
-    let rows = lse.isContiguous ? lse : lse.contiguous()
-    return rows.withUnsafePointer { lse in (0..<rows.count).filter { !(lse[$0] < .infinity) } }
+  private func overflowedRows(_ lse: Tensor?) -> [Int] {
+    lse?.contiguous().indices { !($0 < .infinity) } ?? []
   }
 
   private func isPadded(row: Int) -> Bool {
@@ -36,7 +35,7 @@ extension AttentionVariant {
     }
     let result = try forward(clean, in: context)
     if let refused = overflowedRows(result.lse).first { throw overflow(refused, clean) }
-    var sums = result.lse.array()
+    guard var sums = result.lse?.array() else { return result }
     for row in rows { sums[row] = -.infinity }
     return Forward(
       output: try result.output.clearing(rows, ledger: context.ledger),

@@ -12,13 +12,14 @@ public struct Forward: Sendable {
   /// `[batch, queryHeads, queryLength, valueDim]`; 0 in rows without keys.
   public var output: Tensor
   /// Natural-log sum of exponentials of the scaled scores, `[batch, queryHeads, queryLength]`; −∞ in rows without keys. NaN
-  /// says that a score of the row is not finite in single precision, which `AttentionVariant.attend` refuses.
-  public var lse: Tensor
+  /// says that a score of the row is not finite in single precision, which `AttentionVariant.attend` refuses. `nil` of a
+  /// variant without a softmax, such as a recurrence, which refuses for itself what it cannot compute.
+  public var lse: Tensor?
   /// The way back.
   public let pullback: Pullback
 
   /// Creates a result.
-  public init(output: Tensor, lse: Tensor, pullback: @escaping Pullback) {
+  public init(output: Tensor, lse: Tensor?, pullback: @escaping Pullback) {
     self.output = output
     self.lse = lse
     self.pullback = pullback

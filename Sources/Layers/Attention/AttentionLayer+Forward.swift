@@ -63,26 +63,26 @@ extension AttentionLayer {
     )
   }
 
-  /// Adds the operands of the variant's own; returns, for every group of them, what backward needs (`nil`: no row reads it).
+  /// Adds the operands of the variant's own; returns the ways back of those that some row reads.
   private func addOwn(
     to inputs: inout Operands, of x: Tensor, _ plan: any AttentionVariant, rotary: RotaryTable?,
     _ run: LayerRun
-  ) throws -> [ProjectedOperands.Saved?] {
+  ) throws -> [ProjectedOperands.Pullback] {
     for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
     for name in graphs { inputs.graphs[name] = run.graph }
-    return try projected.map { group in
+    return try projected.compactMap { group in
       if let decoding = run.decoding, !group.isOfQueries {
         try continueKeys(group, decoding, of: x, plan, to: &inputs, rotary: rotary, run)
         return nil
       }
       let rows = group.rows(of: plan)
       guard rows?.isEmpty != true else { return nil }
-      let (product, saved) = try group.product(x, rows: rows, run)
+      let (product, pullback) = try group.product(x, rows: rows, rotary: rotary, run)
       for part in group.parts {
         inputs[part.operand.name] = try group.operand(
           part, of: product, layer: self, batch: run.batch, rotary: rotary, first: run.first, run)
       }
-      return saved
+      return pullback
     }
   }
 
@@ -96,7 +96,8 @@ extension AttentionLayer {
     let last = readers.contains(nil) ? Int.max - 1 : readers.compactMap(\.self).max() ?? Int.max - 1
     guard run.first <= last else { return }
     let read = min(x.shape[0], last + 1 - run.first)
-    let (product, _) = try group.product(x.narrowed(axis: 0, to: 0..<read), rows: nil, run)
+    let (product, _) = try group.product(
+      x.narrowed(axis: 0, to: 0..<read), rows: nil, rotary: rotary, run)
     let isRead = group.rows(of: plan)?.isEmpty != true
     for part in group.parts {
       let new = try group.operand(
@@ -128,7 +129,7 @@ extension AttentionLayer {
 
   /// The gradient of x from those of the operands; that of the memory goes there.
   private func backward(
-    _ gradient: Operands, x: Tensor, _ own: [ProjectedOperands.Saved?], rotary: RotaryTable?,
+    _ gradient: Operands, x: Tensor, _ own: [ProjectedOperands.Pullback], rotary: RotaryTable?,
     _ run: LayerRun
   ) throws -> Tensor {
     let context = run.context
@@ -144,10 +145,7 @@ extension AttentionLayer {
     let dKey = try wiring.queryIsKey ? context.add(gradient.query, gradient.key) : gradient.key
     mergeKeyValue(dKey, gradient.value, into: &dProjected, column: keyColumn, rotary: rotary, context)
     var dx = try input.backward(dProjected, x: x, run)
-    for (group, kept) in zip(projected, own) {
-      guard let kept else { continue }
-      try group.backward(gradient, kept, rotary: rotary, into: &dx, run)
-    }
+    for pullback in own { try pullback(gradient, &dx) }
     return dx
   }
 }

@@ -52,12 +52,8 @@ package struct ProjectedOperands: Sendable {
   /// Whether they have rows of q.
   package let isOfQueries: Bool
 
-  /// What backward needs.
-  package struct Saved {
-    package let source: Tensor
-    /// Rows among all that are projected; `nil`: all.
-    package let rows: [Int32]?
-  }
+  /// The way back: adds what the gradients of the operands give to that of x.
+  package typealias Pullback = (_ gradient: Operands, _ dx: inout Tensor) throws -> Void
 
   /// Declares the parameters of the operands that have rows of q, or of k and v; `nil`: there are none.
   package init?(
@@ -114,11 +110,19 @@ package struct ProjectedOperands: Sendable {
     return 2 * Double(rows(of: plan)?.count ?? plan.shape.batch * length) * Double(linear.weight.count)
   }
 
-  /// The product of some rows of x, in their places among all.
-  package func product(_ x: Tensor, rows: [Int32]?, _ run: LayerRun) throws -> (Tensor, Saved) {
+  /// The product of some rows of x, in their places among all, and the way back.
+  /// - Parameter rows: those that are projected; `nil`: all.
+  package func product(
+    _ x: Tensor, rows: [Int32]?, rotary: RotaryTable?, _ run: LayerRun
+  ) throws -> (product: Tensor, pullback: Pullback) {
     let source = try rows.map { try run.context.lookUp($0, in: x) } ?? x
     let y = try run.context.spread(linear.product(source, run), at: rows, of: x.shape[0])
-    return (y, Saved(source: source, rows: rows))
+    return (
+      y,
+      { gradient, dx in
+        try addGradient(of: source, rows: rows, gradient, rotary: rotary, to: &dx, run)
+      }
+    )
   }
 
   /// One operand of a product.
@@ -138,9 +142,10 @@ package struct ProjectedOperands: Sendable {
     return part.operand.axes.count == 4 ? heads : heads.reshaped([batch, heads.shape[2], heads.shape[3]])
   }
 
-  /// Adds the gradient of x to `dx`.
-  package func backward(
-    _ gradient: Operands, _ saved: Saved, rotary: RotaryTable?, into dx: inout Tensor, _ run: LayerRun
+  /// Adds the gradient of the projected rows of x to `dx`.
+  private func addGradient(
+    of source: Tensor, rows: [Int32]?, _ gradient: Operands, rotary: RotaryTable?, to dx: inout Tensor,
+    _ run: LayerRun
   ) throws {
     let context = run.context
     var dProduct = try context.empty([dx.shape[0], linear.weight.shape[0]])
@@ -153,9 +158,9 @@ package struct ProjectedOperands: Sendable {
         d.narrowed(axis: 3, to: 0..<part.width), into: &dProduct, column: part.column,
         rotary: part.isRotated ? rotary : nil, inverse: part.isRotated)
     }
-    let dRows = try saved.rows.map { try context.lookUp($0, in: dProduct) } ?? dProduct
-    let d = try linear.backward(dRows, x: saved.source, run)
-    guard let rows = saved.rows else { return context.accumulate(d, into: &dx) }
+    let dRows = try rows.map { try context.lookUp($0, in: dProduct) } ?? dProduct
+    let d = try linear.backward(dRows, x: source, run)
+    guard let rows else { return context.accumulate(d, into: &dx) }
     context.accumulateRows(d, at: rows, into: &dx, at: 0)
   }
 }

@@ -84,17 +84,12 @@ public struct AttentionSwap: Sendable {
   }
 
   private static func relativeError(of b: Tensor, from a: Tensor, rows: [Int]) -> Double {
-    let width = a.shape[1]
     var difference = 0.0, size = 0.0
-    a.withUnsafePointer { a in
-      b.withUnsafePointer { b in
-        for row in rows {
-          for index in row * width..<(row + 1) * width {
-            let x = Double(a[index]), gap = Double(b[index]) - x
-            difference += gap * gap
-            size += x * x
-          }
-        }
+    for row in rows {
+      for (x, y) in zip(a.row(row), b.row(row)) {
+        let gap = Double(y) - Double(x)
+        difference += gap * gap
+        size += Double(x) * Double(x)
       }
     }
     return size == 0 ? (difference == 0 ? 0 : .infinity) : (difference / size).squareRoot()
@@ -110,42 +105,35 @@ struct PredictionComparison {
   init(_ p: Tensor, _ q: Tensor, rows: [Int]) {
     let vocabulary = p.shape[1]
     var agreed = 0
-    p.withUnsafePointer { p in
-      q.withUnsafePointer { q in
-        for row in rows {
-          let a = UnsafeBufferPointer(start: p + row * vocabulary, count: vocabulary)
-          let b = UnsafeBufferPointer(start: q + row * vocabulary, count: vocabulary)
-          let (sumA, bestA) = PredictionComparison.logSumExp(a),
-            (sumB, bestB) = PredictionComparison.logSumExp(b)
-          var divergence = 0.0
-          for token in 0..<vocabulary {
-            let logP = Double(a[token]) - sumA
-            divergence += Double.exp(logP) * (logP - (Double(b[token]) - sumB))
-          }
-          divergenceMean += max(0, divergence) / Double(rows.count)
-          divergenceLargest = max(divergenceLargest, divergence)
-          agreed += bestA == bestB ? 1 : 0
-        }
+    for row in rows {
+      let (a, b) = (p.row(row), q.row(row))
+      let (sumA, bestA) = PredictionComparison.logSumExp(a)
+      let (sumB, bestB) = PredictionComparison.logSumExp(b)
+      var divergence = 0.0
+      for token in 0..<vocabulary {
+        let logP = Double(a[token]) - sumA
+        divergence += Double.exp(logP) * (logP - (Double(b[token]) - sumB))
       }
+      divergenceMean += max(0, divergence) / Double(rows.count)
+      divergenceLargest = max(divergenceLargest, divergence)
+      agreed += bestA == bestB ? 1 : 0
     }
     agreement = Double(agreed) / Double(rows.count)
   }
 
   /// The mean of −log p of every next real token, in nats.
   func loss(_ logits: Tensor, of input: ModelInput) -> Double {
-    let vocabulary = logits.shape[1], tokens = input.tokens, length = input.length
+    let tokens = input.tokens, length = input.length
     var sum = 0.0, count = 0.0
-    logits.withUnsafePointer { logits in
-      for row in tokens.indices where row % length != length - 1 && input.isReal(row + 1) {
-        let values = UnsafeBufferPointer(start: logits + row * vocabulary, count: vocabulary)
-        sum += PredictionComparison.logSumExp(values).0 - Double(values[Int(tokens[row + 1])])
-        count += 1
-      }
+    for row in tokens.indices where row % length != length - 1 && input.isReal(row + 1) {
+      let values = logits.row(row)
+      sum += PredictionComparison.logSumExp(values).0 - Double(values[Int(tokens[row + 1])])
+      count += 1
     }
     return sum / count
   }
 
-  private static func logSumExp(_ values: UnsafeBufferPointer<Float>) -> (Double, Int) {
+  private static func logSumExp(_ values: [Float]) -> (Double, Int) {
     var best = 0
     for index in values.indices where values[index] > values[best] { best = index }
     let top = Double(values[best])

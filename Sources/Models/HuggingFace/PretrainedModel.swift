@@ -182,7 +182,7 @@ extension ParameterLayout {
     for slot in slots {
       let source = try source(slot), shape = source.storedShape(of: slot.shape)
       let tensor = try stored.finiteTensor(source.name, shape: shape, path: path)
-      weights.set(slot, to: source.take(from: tensor, shape: slot.shape))
+      weights.replace(from: slot.offset, with: source.take(from: tensor, shape: slot.shape))
     }
     return weights
   }

@@ -16,9 +16,7 @@ struct OptimizerState {
 
   /// Whether all moments are finite numbers. - Complexity: O(parameters).
   var isFinite: Bool {
-    [first, second].compactMap(\.self).allSatisfy { moments in
-      moments.withUnsafePointer { values in (0..<moments.count).allSatisfy { values[$0].isFinite } }
-    }
+    [first, second].compactMap(\.self).allSatisfy(\.isFinite)
   }
 
   /// One step from the model's gradients; returns their norm before clipping. Weight decay touches matrices only.

@@ -39,8 +39,7 @@ extension TransformerModel {
   /// Whether all weights and buffers are finite numbers.
   /// - Complexity: O(parameters).
   public var isFinite: Bool {
-    state.buffers.allSatisfy(\.isFinite)
-      && state.weights.withUnsafePointer { values in (0..<layout.count).allSatisfy { values[$0].isFinite } }
+    state.buffers.allSatisfy(\.isFinite) && state.weights.isFinite
   }
 
   /// The configuration as text by name: the metadata `model.<name>` of a checkpoint.
@@ -110,22 +109,13 @@ extension ParameterLayout {
     for slot in slots { _ = try file.tensor(slot.name, shape: slot.shape, path: path) }
     var weights = try Tensor(zeros: [count])
     for slot in slots {
-      try weights.set(slot, to: file.finiteTensor(slot.name, shape: slot.shape, path: path))
+      try weights.replace(
+        from: slot.offset, with: file.finiteTensor(slot.name, shape: slot.shape, path: path))
     }
     var values: [Float] = []
     for buffer in buffers {
       values += try file.finiteTensor(buffer.name, shape: [buffer.count], path: path).array()
     }
     return (weights, values)
-  }
-}
-
-extension Tensor {
-  /// Copies a parameter's values to its place in a flat array.
-  mutating func set(_ slot: ParameterSlot, to values: Tensor) {
-    let values = values.contiguous()
-    values.withUnsafePointer { source in
-      withUnsafeMutablePointer { ($0 + slot.offset).update(from: source, count: slot.count) }
-    }
   }
 }

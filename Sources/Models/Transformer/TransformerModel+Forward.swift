@@ -153,8 +153,7 @@ extension TransformerModel {
 
   /// Sets all gradients to 0.
   public func clearGradients() {
-    let count = state.gradients.count
-    state.gradients.withUnsafeMutablePointer { $0.update(repeating: 0, count: count) }
+    state.gradients.fill(0)
   }
 
   /// The root of the sum of squares of all gradients.

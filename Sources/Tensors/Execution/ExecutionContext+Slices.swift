@@ -16,10 +16,3 @@ extension ExecutionContext {
     }
   }
 }
-
-/// A pointer that a parallel loop may share: its iterations write disjoint parts.
-struct Shared<Pointee>: @unchecked Sendable {
-  let pointer: UnsafeMutablePointer<Pointee>
-  init(_ pointer: UnsafeMutablePointer<Pointee>) { self.pointer = pointer }
-  init(_ pointer: UnsafePointer<Pointee>) { self.pointer = UnsafeMutablePointer(mutating: pointer) }
-}

@@ -123,10 +123,10 @@ public struct MachineLimits: Hashable, Sendable {
   }
 
   private static func bandwidth(_ isa: Int32, _ buffer: Tensor, threads: Int) -> Double {
-    let count = buffer.shape[1]
+    let count = buffer.shape[1], view = buffer.pinned()
     let seconds = time {
       Parallel.forEach(count: threads, threads: threads) { index, _ in
-        buffer.withUnsafePointer { _ = attn_read_loop(isa, $0 + index * count, Int64(count)) }
+        _ = attn_read_loop(isa, view + index * count, Int64(count))
       }
     }
     return Double(threads * count * MemoryLayout<Float>.stride) / seconds

@@ -9,14 +9,13 @@ extension ExecutionContext {
     let rows = max(1, runs.reduce(0) { $0 + $1.count })
     precondition(x.isContiguous && x.shape[0] > 0, "column moments of \(x.shape)")
     var mean = [Double](repeating: 0, count: dim), spread = mean
-    x.withUnsafePointer { x in
-      for row in runs.joined() { for column in 0..<dim { mean[column] += Double(x[row * dim + column]) } }
-      for column in 0..<dim { mean[column] /= Double(rows) }
-      for row in runs.joined() {
-        for column in 0..<dim {
-          let difference = Double(x[row * dim + column]) - mean[column]
-          spread[column] += difference * difference
-        }
+    let x = x.pinned()
+    for row in runs.joined() { for column in 0..<dim { mean[column] += Double(x[row * dim + column]) } }
+    for column in 0..<dim { mean[column] /= Double(rows) }
+    for row in runs.joined() {
+      for column in 0..<dim {
+        let difference = Double(x[row * dim + column]) - mean[column]
+        spread[column] += difference * difference
       }
     }
     return (
@@ -36,17 +35,14 @@ extension ExecutionContext {
     let rows = x.shape[0], dim = x.shape[1]
     let gain = gain.array(), shift = shift.array()
     var y = try empty(x.shape)
-    x.withUnsafePointer { x in
-      y.withUnsafeMutablePointer { y in
-        let (x, y) = (Shared(x), Shared(y))
-        slices(rows, grain: 32, cost: dim) { part in
-          for row in part {
-            for column in 0..<dim {
-              let scale = gain[column] / (variance[column] + Float(epsilon)).squareRoot()
-              y.pointer[row * dim + column] =
-                (x.pointer[row * dim + column] - mean[column]) * scale + shift[column]
-            }
-          }
+    let x = x.pinned()
+    let yView = y.pinnedForWriting()
+    slices(rows, grain: 32, cost: dim) { part in
+      for row in part {
+        for column in 0..<dim {
+          let scale = gain[column] / (variance[column] + Float(epsilon)).squareRoot()
+          yView.pointer[row * dim + column] =
+            (x.pointer[row * dim + column] - mean[column]) * scale + shift[column]
         }
       }
     }
@@ -76,45 +72,40 @@ extension ExecutionContext {
     let inverse = variance.map { 1 / ($0 + Float(epsilon)).squareRoot() }
     var dx = try empty(x.shape)
     var dgain = [Double](repeating: 0, count: dim), dshift = dgain
-    x.withUnsafePointer { x in
-      dy.withUnsafePointer { dy in
-        for row in 0..<rows {
-          for column in 0..<dim {
-            let at = row * dim + column
-            dshift[column] += Double(dy[at])
-            dgain[column] += Double(dy[at] * (x[at] - mean[column]) * inverse[column])
+    let x = x.pinned()
+    let dy = dy.pinned()
+    for row in 0..<rows {
+      for column in 0..<dim {
+        let at = row * dim + column
+        dshift[column] += Double(dy[at])
+        dgain[column] += Double(dy[at] * (x[at] - mean[column]) * inverse[column])
+      }
+    }
+    // Constants have no gradient: nothing is taken off.
+    let share = momentsAreFixed ? 0 : 1 / Double(members)
+    let meanShift = dshift.map { Float($0 * share) }, meanGain = dgain.map { Float($0 * share) }
+    let dxView = dx.pinnedForWriting()
+    slices(rows, grain: 32, cost: dim) { [enters] part in
+      for row in part {
+        if !enters.isEmpty, !enters[row] {
+          for at in row * dim..<(row + 1) * dim {
+            dxView.pointer[at] = gain[at - row * dim] * inverse[at - row * dim] * dy.pointer[at]
           }
+          continue
         }
-        // Constants have no gradient: nothing is taken off.
-        let share = momentsAreFixed ? 0 : 1 / Double(members)
-        let meanShift = dshift.map { Float($0 * share) }, meanGain = dgain.map { Float($0 * share) }
-        dx.withUnsafeMutablePointer { dx in
-          let (x, dy, dx) = (Shared(x), Shared(dy), Shared(dx))
-          slices(rows, grain: 32, cost: dim) { [enters] part in
-            for row in part {
-              if !enters.isEmpty, !enters[row] {
-                for at in row * dim..<(row + 1) * dim {
-                  dx.pointer[at] = gain[at - row * dim] * inverse[at - row * dim] * dy.pointer[at]
-                }
-                continue
-              }
-              for column in 0..<dim {
-                let at = row * dim + column
-                let normal = (x.pointer[at] - mean[column]) * inverse[column]
-                dx.pointer[at] =
-                  gain[column] * inverse[column]
-                  * (dy.pointer[at] - meanShift[column] - normal * meanGain[column])
-              }
-            }
-          }
+        for column in 0..<dim {
+          let at = row * dim + column
+          let normal = (x.pointer[at] - mean[column]) * inverse[column]
+          dxView.pointer[at] =
+            gain[column] * inverse[column]
+            * (dy.pointer[at] - meanShift[column] - normal * meanGain[column])
         }
       }
     }
-    gradients.withUnsafeMutablePointer { gradients in
-      for column in 0..<dim {
-        gradients[gainAt + column] += Float(dgain[column])
-        gradients[shiftAt + column] += Float(dshift[column])
-      }
+    let gradients = gradients.pinnedForWriting()
+    for column in 0..<dim {
+      gradients[gainAt + column] += Float(dgain[column])
+      gradients[shiftAt + column] += Float(dshift[column])
     }
     return dx
   }

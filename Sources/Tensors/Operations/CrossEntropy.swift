@@ -40,27 +40,16 @@ extension ExecutionContext {
     precondition(targets.count == rows && logits.isContiguous, "\(targets.count) targets for \(logits.shape)")
     precondition(
       targets.allSatisfy { $0 < vocabulary }, "a target is outside the vocabulary of \(vocabulary)")
-    var losses = [Double](repeating: 0, count: rows), hits = [Int32](repeating: 0, count: rows)
-    logits.withUnsafeMutablePointer { logits in
-      targets.withUnsafeBufferPointer { targets in
-        losses.withUnsafeMutableBufferPointer { losses in
-          hits.withUnsafeMutableBufferPointer { hits in
-            guard let t = targets.baseAddress, let l = losses.baseAddress, let h = hits.baseAddress else {
-              return
-            }
-            let (z, t2, l2, h2) = (Shared(logits), Shared(t), Shared(l), Shared(h))
-            slices(rows, grain: 16, cost: vocabulary * 8) { part in
-              let at = part.lowerBound
-              attn_cross_entropy(
-                isa, z.pointer + at * vocabulary, t2.pointer + at, l2.pointer + at, h2.pointer + at,
-                part.count,
-                vocabulary, Float(smoothing), Float(gradientScale))
-            }
-          }
-        }
-      }
+    let losses = PinnedView(repeating: 0.0, count: rows), hits = PinnedView(repeating: Int32(0), count: rows)
+    let (z, wanted) = (logits.pinnedForWriting(), PinnedView(targets))
+    slices(rows, grain: 16, cost: vocabulary * 8) { part in
+      let at = part.lowerBound
+      attn_cross_entropy(
+        isa, z + at * vocabulary, wanted + at, losses + at, hits + at, part.count, vocabulary,
+        Float(smoothing), Float(gradientScale))
     }
     return CrossEntropy(
-      sum: losses.reduce(0, +), rows: targets.count { $0 >= 0 }, correct: hits.reduce(0) { $0 + Int($1) })
+      sum: losses.array(count: rows).reduce(0, +), rows: targets.count { $0 >= 0 },
+      correct: hits.array(count: rows).reduce(0) { $0 + Int($1) })
   }
 }

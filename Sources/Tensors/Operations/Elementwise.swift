@@ -38,29 +38,24 @@ extension ExecutionContext {
     _ dy: Tensor, x: Tensor, _ kind: Activation
   ) throws(MemoryLimitExceeded) -> Tensor {
     precondition(dy.shape == x.shape && dy.isContiguous, "\(dy.shape) against \(x.shape)")
-    return try dy.withUnsafePointer { dy throws(MemoryLimitExceeded) in
-      let dy = Shared(dy)
-      return try map(
-        x, cost: 8,
-        withStart: { start, x, dx, count in
-          attn_activate_backward(isa, kind.code, x, dy.pointer + start, dx, count)
-        })
-    }
+    let dy = dy.pinned()
+    return try map(
+      x, cost: 8,
+      withStart: { start, x, dx, count in
+        attn_activate_backward(isa, kind.code, x, dy.pointer + start, dx, count)
+      })
   }
 
   /// `SiLU(gate)·up`: x `[rows, 2·hidden]` = gate | up → `[rows, hidden]`. - Complexity: O(count).
   public func swiglu(_ x: Tensor) throws(MemoryLimitExceeded) -> Tensor {
     let rows = x.shape[0], hidden = x.shape[1] / 2
     var y = try empty([rows, hidden])
-    x.withUnsafePointer { x in
-      y.withUnsafeMutablePointer { y in
-        let (x, y) = (Shared(x), Shared(y))
-        slices(rows, grain: 32, cost: hidden * 8) { part in
-          attn_swiglu(
-            isa, x.pointer + part.lowerBound * 2 * hidden, y.pointer + part.lowerBound * hidden, part.count,
-            hidden)
-        }
-      }
+    let x = x.pinned()
+    let yView = y.pinnedForWriting()
+    slices(rows, grain: 32, cost: hidden * 8) { part in
+      attn_swiglu(
+        isa, x.pointer + part.lowerBound * 2 * hidden, yView.pointer + part.lowerBound * hidden, part.count,
+        hidden)
     }
     return y
   }
@@ -70,17 +65,13 @@ extension ExecutionContext {
     let rows = dy.shape[0], hidden = dy.shape[1]
     precondition(x.shape == [rows, 2 * hidden], "\(x.shape) against \(dy.shape)")
     var dx = try empty(x.shape)
-    x.withUnsafePointer { x in
-      dy.withUnsafePointer { dy in
-        dx.withUnsafeMutablePointer { dx in
-          let (x, dy, dx) = (Shared(x), Shared(dy), Shared(dx))
-          slices(rows, grain: 32, cost: hidden * 16) { part in
-            let at = part.lowerBound * hidden
-            attn_swiglu_backward(
-              isa, x.pointer + 2 * at, dy.pointer + at, dx.pointer + 2 * at, part.count, hidden)
-          }
-        }
-      }
+    let x = x.pinned()
+    let dy = dy.pinned()
+    let dxView = dx.pinnedForWriting()
+    slices(rows, grain: 32, cost: hidden * 16) { part in
+      let at = part.lowerBound * hidden
+      attn_swiglu_backward(
+        isa, x.pointer + 2 * at, dy.pointer + at, dxView.pointer + 2 * at, part.count, hidden)
     }
     return dx
   }
@@ -88,14 +79,12 @@ extension ExecutionContext {
   /// `a·x + b·y`. - Complexity: O(count).
   public func blend(_ a: Float, _ x: Tensor, _ b: Float, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor {
     precondition(x.count == y.count && y.isContiguous, "\(x.shape) against \(y.shape)")
-    return try y.withUnsafePointer { y throws(MemoryLimitExceeded) in
-      let y = Shared(y)
-      return try map(
-        x, cost: 1,
-        withStart: { start, x, out, count in
-          attn_blend(isa, a, x, b, y.pointer + start, out, count)
-        })
-    }
+    let y = y.pinned()
+    return try map(
+      x, cost: 1,
+      withStart: { start, x, out, count in
+        attn_blend(isa, a, x, b, y.pointer + start, out, count)
+      })
   }
 
   /// `x + y`. - Complexity: O(count).
@@ -106,13 +95,10 @@ extension ExecutionContext {
     precondition(
       x.isContiguous && offset + x.count <= target.count, "\(x.shape) at \(offset) of \(target.shape)")
     let count = x.count
-    x.withUnsafePointer { x in
-      target.withUnsafeMutablePointer { y in
-        let (x, y) = (Shared(x), Shared(y + offset))
-        slices(count, grain: ExecutionContext.grain) { part in
-          attn_axpy(isa, factor, x.pointer + part.lowerBound, y.pointer + part.lowerBound, part.count)
-        }
-      }
+    let x = x.pinned()
+    let y = target.pinnedForWriting().advanced(by: offset)
+    slices(count, grain: ExecutionContext.grain) { part in
+      attn_axpy(isa, factor, x.pointer + part.lowerBound, y.pointer + part.lowerBound, part.count)
     }
   }
 
@@ -121,32 +107,23 @@ extension ExecutionContext {
     precondition(
       x.rank == 2 && x.isContiguous && offset + x.shape[1] <= target.count, "column sums of \(x.shape)")
     let rows = x.shape[0], columns = x.shape[1]
-    x.withUnsafePointer { x in
-      target.withUnsafeMutablePointer { y in
-        let (x, y) = (Shared(x), Shared(y + offset))
-        slices(columns, grain: 128, cost: rows) { part in
-          attn_column_sums(
-            isa, x.pointer + part.lowerBound, y.pointer + part.lowerBound, rows, part.count, columns)
-        }
-      }
+    let x = x.pinned()
+    let y = target.pinnedForWriting().advanced(by: offset)
+    slices(columns, grain: 128, cost: rows) { part in
+      attn_column_sums(
+        isa, x.pointer + part.lowerBound, y.pointer + part.lowerBound, rows, part.count, columns)
     }
   }
 
   /// Σ x² over part of a tensor, summed in Double over fixed slices. - Complexity: O(count).
   public func sumOfSquares(_ x: Tensor) throws(MemoryLimitExceeded) -> Double {
     let count = x.count, grain = ExecutionContext.grain
-    var partial = [Double](repeating: 0, count: (count + grain - 1) / grain)
-    x.withUnsafePointer { x in
-      partial.withUnsafeMutableBufferPointer { partial in
-        guard let base = partial.baseAddress else { return }
-        let (x, base2) = (Shared(x), Shared(base))
-        slices(count, grain: grain) { part in
-          base2.pointer[part.lowerBound / grain] = attn_sum_of_squares(
-            isa, x.pointer + part.lowerBound, part.count)
-        }
-      }
+    let pieces = (count + grain - 1) / grain, partial = PinnedView(repeating: 0.0, count: pieces)
+    let x = x.pinned()
+    slices(count, grain: grain) { part in
+      partial[part.lowerBound / grain] = attn_sum_of_squares(isa, x + part.lowerBound, part.count)
     }
-    return partial.reduce(0, +)
+    return partial.array(count: pieces).reduce(0, +)
   }
 
   /// Zeroes with probability p and scales the rest by `1/(1−p)`; which, is a hash of key and position: the same call
@@ -176,13 +153,10 @@ extension ExecutionContext {
     precondition(x.isContiguous, "contiguous elements expected: \(x.shape), strides \(x.strides)")
     let count = x.count
     var y = try empty(x.shape)
-    x.withUnsafePointer { x in
-      y.withUnsafeMutablePointer { y in
-        let (x, y) = (Shared(x), Shared(y))
-        slices(count, grain: ExecutionContext.grain, cost: cost) { part in
-          body(part.lowerBound, x.pointer + part.lowerBound, y.pointer + part.lowerBound, part.count)
-        }
-      }
+    let x = x.pinned()
+    let yView = y.pinnedForWriting()
+    slices(count, grain: ExecutionContext.grain, cost: cost) { part in
+      body(part.lowerBound, x.pointer + part.lowerBound, yView.pointer + part.lowerBound, part.count)
     }
     return y
   }

@@ -8,13 +8,11 @@ extension ExecutionContext {
     let rows = table.shape[0], dim = table.shape[1]
     precondition(indices.allSatisfy { $0 >= 0 && $0 < rows }, "an index is outside the table of \(rows) rows")
     var y = try empty([indices.count, dim])
-    table.withUnsafePointer { table in
-      y.withUnsafeMutablePointer { y in
-        for (row, index) in indices.enumerated() {
-          let source = table + Int(index) * dim, target = y + row * dim
-          for column in 0..<dim { target[column] = scale * source[column] }
-        }
-      }
+    let table = table.pinned()
+    let yView = y.pinnedForWriting()
+    for (row, index) in indices.enumerated() {
+      let source = table + Int(index) * dim, target = yView + row * dim
+      for column in 0..<dim { target[column] = scale * source[column] }
     }
     return y
   }
@@ -50,13 +48,11 @@ extension ExecutionContext {
   ) {
     let dim = dy.shape[1]
     precondition(indices.count == dy.shape[0] && dy.isContiguous, "\(indices.count) indices for \(dy.shape)")
-    dy.withUnsafePointer { dy in
-      gradients.withUnsafeMutablePointer { gradients in
-        for (row, index) in indices.enumerated() {
-          let source = dy + row * dim, target = gradients + offset + Int(index) * dim
-          for column in 0..<dim { target[column] += scale * source[column] }
-        }
-      }
+    let dy = dy.pinned()
+    let gradients = gradients.pinnedForWriting()
+    for (row, index) in indices.enumerated() {
+      let source = dy + row * dim, target = gradients + offset + Int(index) * dim
+      for column in 0..<dim { target[column] += scale * source[column] }
     }
   }
 }

@@ -67,31 +67,25 @@ extension ExecutionContext {
     let workers = 2 * m * n * k < ExecutionContext.parallelThreshold * 16 ? 1 : threads
     let plan = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers)
     var packed = try empty([isFew ? 0 : plan.packedCount + workers * plan.scratchCount])
-    a.withUnsafePointer { a in
-      b.withUnsafePointer { b in
-        packed.withUnsafeMutablePointer { packed in
-          target.withUnsafeMutablePointer { target in
-            bias.withPointer { bias in
-              addend.withPointer { addend in
-                let job = GemmJob(
-                  plan, a: a, aStrides: aStrides, c: target + offset,
-                  addend: accumulate ? UnsafePointer(target + offset) : addend, bias: bias,
-                  rowSums: rowSumsAt.map { target + $0 }, finish: finish)
-                let (b, packed) = (Shared(b), Shared(packed))
-                if isFew { return few(job, b, stride: bStrides.0) }
-                Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
-                  plan.pack(index, from: b.pointer, strides: bStrides, to: packed.pointer)
-                }
-                Parallel.forEach(count: plan.jobs, threads: workers) { index, worker in
-                  job.run(
-                    index, packedB: packed.pointer,
-                    scratch: packed.pointer + plan.packedCount + worker * plan.scratchCount)
-                }
-              }
-            }
-          }
-        }
-      }
+    let a = a.pinned()
+    let b = b.pinned()
+    let packedView = packed.pinnedForWriting()
+    let target = target.pinnedForWriting()
+    let bias = bias?.pinned()
+    let addend = addend?.pinned()
+    let c = target + offset
+    let job = GemmJob(
+      plan, a: a.pointer, aStrides: aStrides, c: c,
+      addend: (accumulate ? c : addend?.pointer).map { UnsafePointer($0) },
+      bias: (bias?.pointer).map { UnsafePointer($0) }, rowSums: rowSumsAt.map { target + $0 }, finish: finish)
+    if isFew { return few(job, b, stride: bStrides.0) }
+    Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
+      plan.pack(index, from: b.pointer, strides: bStrides, to: packedView.pointer)
+    }
+    Parallel.forEach(count: plan.jobs, threads: workers) { index, worker in
+      job.run(
+        index, packedB: packedView.pointer,
+        scratch: packedView.pointer + plan.packedCount + worker * plan.scratchCount)
     }
   }
 
@@ -99,7 +93,7 @@ extension ExecutionContext {
   private static let fewRows = 16
 
   /// x·Wᵀ of few rows, bound by the reading of W: columns are shared out.
-  private func few(_ job: GemmJob, _ b: Shared<Float>, stride: Int) {
+  private func few(_ job: GemmJob, _ b: PinnedView<Float>, stride: Int) {
     let plan = job.plan, grain = 64
     // Waking a thread takes about as long as reading 2¹⁸ weights from the caches.
     let workers = plan.n * plan.k <= 1 << 18 ? 1 : threads
@@ -129,10 +123,9 @@ extension ExecutionContext {
   ) throws(MemoryLimitExceeded) -> (before: Tensor, after: Tensor) {
     var before = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
     var after = try empty(before.shape)
-    try after.withUnsafeMutablePointer { after throws(MemoryLimitExceeded) in
-      try product(
-        a, aSide, b, bSide, into: &before, bias: bias, finish: .activate(kind.code, into: Shared(after)))
-    }
+    let afterView = after.pinnedForWriting()
+    try product(
+      a, aSide, b, bSide, into: &before, bias: bias, finish: .activate(kind.code, into: afterView))
     return (before, after)
   }
 
@@ -146,19 +139,8 @@ extension ExecutionContext {
   ) throws(MemoryLimitExceeded) -> Tensor {
     var result = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
     precondition(z.shape == result.shape && z.isContiguous, "z: \(result.shape) expected, not \(z.shape)")
-    try z.withUnsafePointer { z throws(MemoryLimitExceeded) in
-      try product(a, aSide, b, bSide, into: &result, bias: nil, finish: .slope(kind.code, at: Shared(z)))
-    }
+    let z = z.pinned()
+    try product(a, aSide, b, bSide, into: &result, bias: nil, finish: .slope(kind.code, at: z))
     return result
-  }
-}
-
-extension Optional where Wrapped == Tensor {
-  /// Runs a body with a pointer to the elements, or `nil`.
-  func withPointer<R>(_ body: (UnsafePointer<Float>?) -> R) -> R {
-    switch self {
-    case .none: body(nil)
-    case .some(let tensor): tensor.withUnsafePointer { body($0) }
-    }
   }
 }

@@ -58,9 +58,9 @@ package struct GemmPlan: Sendable {
 enum GemmFinish: Sendable {
   case none
   /// Writes f(C) into a matrix of C's shape.
-  case activate(Int32, into: Shared<Float>)
+  case activate(Int32, into: PinnedView<Float>)
   /// C∘f′(z), z of C's shape.
-  case slope(Int32, at: Shared<Float>)
+  case slope(Int32, at: PinnedView<Float>)
 
   /// Columns of C computed before they are finished: with 96 rows, a block for the second-level cache.
   var columns: Int {

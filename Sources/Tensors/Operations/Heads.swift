@@ -54,14 +54,12 @@ extension ExecutionContext {
     precondition(
       x.isContiguous && column + heads * dim <= width, "heads \(heads)·\(dim) at \(column) of \(x.shape)")
     var y = try empty([batch, heads, length, dim])
-    x.withUnsafePointer { x in
-      y.withUnsafeMutablePointer { y in
-        moveHeads(
-          rows: Shared(x), width: width, column: column, heads: Shared(y), shape: (batch, heads, length, dim),
-          rotary,
-          inverse: inverse, gather: true)
-      }
-    }
+    let x = x.pinned()
+    let yView = y.pinnedForWriting()
+    moveHeads(
+      rows: x, width: width, column: column, heads: yView, shape: (batch, heads, length, dim),
+      rotary,
+      inverse: inverse, gather: true)
     return y
   }
 
@@ -75,14 +73,12 @@ extension ExecutionContext {
     precondition(
       y.shape[0] == shape.0 * shape.2 && column + shape.1 * shape.3 <= width,
       "\(x.shape) at \(column) of \(y.shape)")
-    x.withUnsafePointer { x in
-      y.withUnsafeMutablePointer { y in
-        moveHeads(
-          rows: Shared(y), width: width, column: column, heads: Shared(x), shape: shape, rotary,
-          inverse: inverse,
-          gather: false)
-      }
-    }
+    let xView = x.pinned()
+    let y = y.pinnedForWriting()
+    moveHeads(
+      rows: y, width: width, column: column, heads: xView, shape: shape, rotary,
+      inverse: inverse,
+      gather: false)
   }
 
   /// Heads with one more element each: `[batch, heads, length, dim]` → `[…, dim + 1]`, the last `value(head, row)`.
@@ -95,19 +91,17 @@ extension ExecutionContext {
     let (heads, length, dim) = (x.shape[1], x.shape[2], x.shape[3])
     let rows = x.shape[0] * heads * length
     var y = try empty([x.shape[0], heads, length, dim + 1])
-    x.withUnsafePointer { x in
-      y.withUnsafeMutablePointer { y in
-        for row in 0..<rows {
-          (y + row * (dim + 1)).update(from: x + row * dim, count: dim)
-          y[row * (dim + 1) + dim] = value(row / length % heads, row % length)
-        }
-      }
+    let x = x.pinned()
+    let yView = y.pinnedForWriting()
+    for row in 0..<rows {
+      (yView + row * (dim + 1)).update(from: x + row * dim, count: dim)
+      yView[row * (dim + 1) + dim] = value(row / length % heads, row % length)
     }
     return y
   }
 
   private func moveHeads(
-    rows: Shared<Float>, width: Int, column: Int, heads: Shared<Float>, shape: (Int, Int, Int, Int),
+    rows: PinnedView<Float>, width: Int, column: Int, heads: PinnedView<Float>, shape: (Int, Int, Int, Int),
     _ rotary: RotaryTable?, inverse: Bool, gather: Bool
   ) {
     let (batch, count, length, dim) = shape
@@ -115,19 +109,16 @@ extension ExecutionContext {
       precondition(
         rotary.dim == dim && rotary.cosine.shape[0] >= length, "rotary table for \(length) × \(dim)")
     }
-    (rotary?.cosine).withPointer { cosine in
-      (rotary?.sine).withPointer { sine in
-        let (cosine, sine) = (cosine.map { Shared($0) }, sine.map { Shared($0) })
-        slices(batch * count, grain: 1, cost: length * dim) { part in
-          for index in part {
-            let row = index / count * length, head = index % count
-            attn_head_rows(
-              isa, rows.pointer + row * width + column + head * dim, width,
-              heads.pointer + index * length * dim,
-              length, dim, cosine.map { UnsafePointer($0.pointer) }, sine.map { UnsafePointer($0.pointer) },
-              inverse ? -1 : 1, rotary?.convention == .half ? 1 : 0, gather ? 1 : 0)
-          }
-        }
+    let cosine = rotary?.cosine.pinned()
+    let sine = rotary?.sine.pinned()
+    slices(batch * count, grain: 1, cost: length * dim) { part in
+      for index in part {
+        let row = index / count * length, head = index % count
+        attn_head_rows(
+          isa, rows.pointer + row * width + column + head * dim, width,
+          heads.pointer + index * length * dim,
+          length, dim, cosine.map { UnsafePointer($0.pointer) }, sine.map { UnsafePointer($0.pointer) },
+          inverse ? -1 : 1, rotary?.convention == .half ? 1 : 0, gather ? 1 : 0)
       }
     }
   }

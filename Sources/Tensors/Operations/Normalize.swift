@@ -20,26 +20,18 @@ extension ExecutionContext {
     let rows = x.shape[0], dim = x.shape[1]
     precondition(x.isContiguous && gain.count == dim, "norm of \(x.shape) with gain \(gain.shape)")
     var y = try empty(x.shape), mean = try empty([rows]), deviation = try empty([rows])
-    x.withUnsafePointer { x in
-      gain.withUnsafePointer { gain in
-        shift.withPointer { shift in
-          y.withUnsafeMutablePointer { y in
-            mean.withUnsafeMutablePointer { mean in
-              deviation.withUnsafeMutablePointer { deviation in
-                let (x, y, mean, deviation) = (Shared(x), Shared(y), Shared(mean), Shared(deviation))
-                let (gain, shift) = (Shared(gain), shift.map { Shared($0) })
-                slices(rows, grain: 32, cost: dim * 4) { part in
-                  let at = part.lowerBound
-                  attn_norm(
-                    isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer,
-                    shift.map { UnsafePointer($0.pointer) }, y.pointer + at * dim, mean.pointer + at,
-                    deviation.pointer + at, part.count, dim, Float(epsilon))
-                }
-              }
-            }
-          }
-        }
-      }
+    let x = x.pinned()
+    let gain = gain.pinned()
+    let shift = shift?.pinned()
+    let yView = y.pinnedForWriting()
+    let meanView = mean.pinnedForWriting()
+    let deviationView = deviation.pinnedForWriting()
+    slices(rows, grain: 32, cost: dim * 4) { part in
+      let at = part.lowerBound
+      attn_norm(
+        isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer,
+        shift.map { UnsafePointer($0.pointer) }, yView.pointer + at * dim, meanView.pointer + at,
+        deviationView.pointer + at, part.count, dim, Float(epsilon))
     }
     return (y, NormStatistics(mean: mean, inverseDeviation: deviation))
   }
@@ -63,32 +55,21 @@ extension ExecutionContext {
     var dx = try empty(x.shape)
     // One row of partial sums a slice: the slices depend on the shape alone, and are added in order.
     var partial = try zeros([parts * 2, dim])
-    x.withUnsafePointer { x in
-      dy.withUnsafePointer { dy in
-        gain.withUnsafePointer { gain in
-          statistics.mean.withUnsafePointer { mean in
-            statistics.inverseDeviation.withUnsafePointer { deviation in
-              dx.withUnsafeMutablePointer { dx in
-                partial.withUnsafeMutablePointer { partial in
-                  addend.withPointer { addend in
-                    let (x, dy, dx, partial) = (Shared(x), Shared(dy), Shared(dx), Shared(partial))
-                    let (gain, mean, deviation) = (Shared(gain), Shared(mean), Shared(deviation))
-                    let add = addend.map { Shared($0) }
-                    slices(rows, grain: grain, cost: dim * 8) { part in
-                      let at = part.lowerBound, row = partial.pointer + at / grain * dim
-                      attn_norm_backward(
-                        isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer, mean.pointer + at,
-                        deviation.pointer + at, dy.pointer + at * dim,
-                        add.map { UnsafePointer($0.pointer + at * dim) }, dx.pointer + at * dim, row,
-                        row + parts * dim, part.count, dim)
-                    }
-                  }
-                }
-              }
-            }
-          }
-        }
-      }
+    let x = x.pinned()
+    let dy = dy.pinned()
+    let gain = gain.pinned()
+    let mean = statistics.mean.pinned()
+    let deviation = statistics.inverseDeviation.pinned()
+    let dxView = dx.pinnedForWriting()
+    let partialView = partial.pinnedForWriting()
+    let addend = addend?.pinned()
+    slices(rows, grain: grain, cost: dim * 8) { part in
+      let at = part.lowerBound, row = partialView.pointer + at / grain * dim
+      attn_norm_backward(
+        isa, centred ? 1 : 0, x.pointer + at * dim, gain.pointer, mean.pointer + at,
+        deviation.pointer + at, dy.pointer + at * dim,
+        addend.map { UnsafePointer($0 + at * dim) }, dxView.pointer + at * dim, row,
+        row + parts * dim, part.count, dim)
     }
     accumulateColumnSums(partial.narrowed(axis: 0, to: 0..<parts), into: &gradients, at: gainAt)
     if let shiftAt {

@@ -35,22 +35,17 @@ extension ExecutionContext {
   ) {
     precondition(range.upperBound <= weights.count && gradients.count == weights.count, "range \(range)")
     let correction1 = 1 - power(step.beta1, step.step), correction2 = 1 - power(step.beta2, step.step)
-    weights.withUnsafeMutablePointer { w in
-      gradients.withUnsafePointer { g in
-        first.withUnsafeMutablePointer { m in
-          second.withUnsafeMutablePointer { v in
-            let (w, g, m, v) = (Shared(w), Shared(g), Shared(m), Shared(v))
-            slices(range.count, grain: 1 << 14, cost: 8) { part in
-              let at = range.lowerBound + part.lowerBound
-              attn_adamw(
-                isa, w.pointer + at, g.pointer + at, m.pointer + at, v.pointer + at, part.count,
-                Float(step.learningRate), Float(step.beta1), Float(step.beta2), Float(step.epsilon),
-                Float(decay),
-                Float(correction1), Float(correction2), Float(step.gradientFactor))
-            }
-          }
-        }
-      }
+    let w = weights.pinnedForWriting()
+    let g = gradients.pinned()
+    let m = first.pinnedForWriting()
+    let v = second.pinnedForWriting()
+    slices(range.count, grain: 1 << 14, cost: 8) { part in
+      let at = range.lowerBound + part.lowerBound
+      attn_adamw(
+        isa, w.pointer + at, g.pointer + at, m.pointer + at, v.pointer + at, part.count,
+        Float(step.learningRate), Float(step.beta1), Float(step.beta2), Float(step.epsilon),
+        Float(decay),
+        Float(correction1), Float(correction2), Float(step.gradientFactor))
     }
   }
 
@@ -60,19 +55,15 @@ extension ExecutionContext {
     learningRate: Double, momentum: Double, decay: Double, gradientFactor: Double
   ) {
     precondition(range.upperBound <= weights.count && gradients.count == weights.count, "range \(range)")
-    weights.withUnsafeMutablePointer { w in
-      gradients.withUnsafePointer { g in
-        buffer.withUnsafeMutablePointer { m in
-          let (w, g, m) = (Shared(w), Shared(g), Shared(m))
-          slices(range.count, grain: 1 << 14, cost: 4) { part in
-            let at = range.lowerBound + part.lowerBound
-            attn_sgd(
-              isa, w.pointer + at, g.pointer + at, m.pointer + at, part.count, Float(learningRate),
-              Float(momentum),
-              Float(decay), Float(gradientFactor))
-          }
-        }
-      }
+    let w = weights.pinnedForWriting()
+    let g = gradients.pinned()
+    let m = buffer.pinnedForWriting()
+    slices(range.count, grain: 1 << 14, cost: 4) { part in
+      let at = range.lowerBound + part.lowerBound
+      attn_sgd(
+        isa, w.pointer + at, g.pointer + at, m.pointer + at, part.count, Float(learningRate),
+        Float(momentum),
+        Float(decay), Float(gradientFactor))
     }
   }
 

@@ -7,15 +7,13 @@ extension ExecutionContext {
     precondition(
       lengths.count == batch && lengths.allSatisfy { $0 <= length }, "lengths \(lengths) of \(x.shape)")
     var y = try zeros([batch, dim])
-    x.withUnsafePointer { x in
-      y.withUnsafeMutablePointer { y in
-        for sequence in 0..<batch where lengths[sequence] > 0 {
-          let share = 1 / Float(lengths[sequence])
-          for row in 0..<lengths[sequence] {
-            let source = x + (sequence * length + row) * dim, target = y + sequence * dim
-            for column in 0..<dim { target[column] += share * source[column] }
-          }
-        }
+    let x = x.pinned()
+    let yView = y.pinnedForWriting()
+    for sequence in 0..<batch where lengths[sequence] > 0 {
+      let share = 1 / Float(lengths[sequence])
+      for row in 0..<lengths[sequence] {
+        let source = x + (sequence * length + row) * dim, target = yView + sequence * dim
+        for column in 0..<dim { target[column] += share * source[column] }
       }
     }
     return y
@@ -28,15 +26,13 @@ extension ExecutionContext {
   ) throws(MemoryLimitExceeded) -> Tensor {
     let batch = dy.shape[0], dim = dy.shape[1]
     var dx = try zeros([batch * length, dim])
-    dy.withUnsafePointer { dy in
-      dx.withUnsafeMutablePointer { dx in
-        for sequence in 0..<batch where lengths[sequence] > 0 {
-          let share = 1 / Float(lengths[sequence])
-          for row in 0..<lengths[sequence] {
-            let target = dx + (sequence * length + row) * dim, source = dy + sequence * dim
-            for column in 0..<dim { target[column] = share * source[column] }
-          }
-        }
+    let dy = dy.pinned()
+    let dxView = dx.pinnedForWriting()
+    for sequence in 0..<batch where lengths[sequence] > 0 {
+      let share = 1 / Float(lengths[sequence])
+      for row in 0..<lengths[sequence] {
+        let target = dxView + (sequence * length + row) * dim, source = dy + sequence * dim
+        for column in 0..<dim { target[column] = share * source[column] }
       }
     }
     return dx

@@ -72,12 +72,10 @@ public struct RowBuffer: Sendable {
   private mutating func write(_ rows: Tensor) {
     let source = rows.contiguous(), added = rows.shape[2], dim = rows.shape[3], stride = capacity * dim
     let start = held.upperBound * dim, heads = rows.shape[0] * rows.shape[1]
-    source.withUnsafePointer { source in
-      storage.withUnsafeMutablePointer { target in
-        for head in 0..<heads {
-          (target + head * stride + start).update(from: source + head * added * dim, count: added * dim)
-        }
-      }
+    let sourceView = source.pinned()
+    let target = storage.pinnedForWriting()
+    for head in 0..<heads {
+      (target + head * stride + start).update(from: sourceView + head * added * dim, count: added * dim)
     }
     held = held.lowerBound..<held.upperBound + added
   }
@@ -85,11 +83,10 @@ public struct RowBuffer: Sendable {
   /// Moves rows of the block within it; `held` then begins where they lie.
   private mutating func slide(_ rows: Range<Int>, to place: Int) {
     let dim = storage.shape[3], stride = capacity * dim, heads = storage.shape[0] * storage.shape[1]
-    storage.withUnsafeMutablePointer { base in
-      for head in 0..<heads {
-        (base + head * stride + place * dim)
-          .update(from: base + head * stride + rows.lowerBound * dim, count: rows.count * dim)
-      }
+    let base = storage.pinnedForWriting()
+    for head in 0..<heads {
+      (base + head * stride + place * dim)
+        .update(from: base + head * stride + rows.lowerBound * dim, count: rows.count * dim)
     }
     if rows == held { held = place..<place + rows.count }
   }

@@ -18,24 +18,43 @@ public struct PinnedView<Element>: @unchecked Sendable {
 
   /// The same from the element that stands `count` behind the first.
   public func advanced(by count: Int) -> PinnedView { PinnedView(pointer + count, in: owner) }
+
+  /// The element that stands `index` behind the first.
+  @inlinable public subscript(index: Int) -> Element {
+    get { pointer[index] }
+    nonmutating set { pointer[index] = newValue }
+  }
+
+  /// Where the element that stands `count` behind the first lies.
+  @inlinable public static func + (view: PinnedView, count: Int) -> UnsafeMutablePointer<Element> {
+    view.pointer + count
+  }
 }
 
 extension PinnedView where Element: BitwiseCopyable {
   /// New elements, all the same: tables and marks of one pass.
   public init(repeating value: Element, count: Int) {
-    let block = PinnedBlock(repeating: value, count: count)
+    let block = PinnedBlock<Element>(count: count)
+    block.base.initialize(repeating: value, count: count)
     self.init(block.base, in: block)
   }
+
+  /// New elements: a copy of an array.
+  public init(_ values: [Element]) {
+    let block = PinnedBlock<Element>(count: values.count)
+    for (index, value) in values.enumerated() { (block.base + index).initialize(to: value) }
+    self.init(block.base, in: block)
+  }
+
+  /// The first `count` elements.
+  public func array(count: Int) -> [Element] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
 }
 
-/// Elements that no tensor holds.
+/// Room for elements that no tensor holds.
 private final class PinnedBlock<Element: BitwiseCopyable> {
   let base: UnsafeMutablePointer<Element>
 
-  init(repeating value: Element, count: Int) {
-    base = .allocate(capacity: max(1, count))
-    base.initialize(repeating: value, count: max(1, count))
-  }
+  init(count: Int) { base = .allocate(capacity: max(1, count)) }
 
   deinit { base.deallocate() }
 }

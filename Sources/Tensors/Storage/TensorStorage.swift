@@ -1,7 +1,7 @@
 /// A 64-byte aligned block of float32 or bfloat16 that reports itself to a `MemoryLedger`.
 ///
 /// This is the one place where memory is shared between values and threads without the compiler's help, hence
-/// `@unchecked Sendable`: the block is only written through `Tensor.withUnsafeMutablePointer`, which first
+/// `@unchecked Sendable`: the block is only written through `Tensor.pinnedForWriting`, which first
 /// makes sure that nobody else holds it, or by a parallel loop whose iterations write disjoint parts.
 final class TensorStorage: @unchecked Sendable {
   let raw: UnsafeMutableRawPointer
