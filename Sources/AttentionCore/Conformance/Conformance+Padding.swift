@@ -126,7 +126,7 @@ extension Conformance {
       }
       return [
         check("output", worst(found.output, base.output, exact.outputMagnitude), budget.output),
-        check("lse", ErrorBudget.worstAbsolute(found.lse, wide(base.lse)), budget.lse),
+        check("lse", ErrorBudget.worstAbsolute(found.lse ?? [], wide(base.lse ?? [])), budget.lse),
       ]
         + base.gradients.keys.sorted().compactMap { name in
           guard let operand = Operand.all(alone.operands).first(where: { $0.name == name }) else {
