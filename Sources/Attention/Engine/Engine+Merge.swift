@@ -23,22 +23,16 @@ extension Engine {
       part.output.shape == [batch, heads, rows.count, dim], "\(part.output.shape) merged into \(output.shape)"
     )
     let isa = context.instructionSet.code
-    output.withRows { target in
-      lse.withRows { targetLSE in
-        part.output.withReadRows { source in
-          part.lse.withReadRows { sourceLSE in
-            Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
-              let (batch, head) = (index / heads, index % heads)
-              for (run, start) in zip(rows.runs, rows.starts) {
-                for row in 0..<run.count {
-                  attn_merge_row(
-                    isa, target.row(batch, head, run.lowerBound + row),
-                    targetLSE.row(batch, head, run.lowerBound + row), source.row(batch, head, start + row),
-                    sourceLSE.row(batch, head, start + row).pointee, Int32(dim))
-                }
-              }
-            }
-          }
+    let (target, targetLSE) = (output.rowsForWriting(), lse.rowsForWriting())
+    let (source, sourceLSE) = (part.output.rows(), part.lse.rows())
+    Parallel.forEach(count: batch * heads, threads: context.threads) { index, _ in
+      let (batch, head) = (index / heads, index % heads)
+      for (run, start) in zip(rows.runs, rows.starts) {
+        for row in 0..<run.count {
+          attn_merge_row(
+            isa, target.row(batch, head, run.lowerBound + row),
+            targetLSE.row(batch, head, run.lowerBound + row), source.row(batch, head, start + row),
+            sourceLSE.row(batch, head, start + row).pointee, Int32(dim))
         }
       }
     }

@@ -121,14 +121,12 @@ extension Tensor {
     let block = try Tensor(uninitialized: [elements], precision: precision, ledger: ledger)
     var target = block.storage.raw
     for tensor in tensors {
-      tensor.withUnsafeRawPointer { base in
-        tensor.forEachRun(of: rows) { offset, rowCount in
-          let bytes = tensor.shape[3] * precision.byteCount
-          for row in 0..<rowCount {
-            let source = base + (offset + row * tensor.strides[2]) * precision.byteCount
-            target.copyMemory(from: source, byteCount: bytes)
-            target += bytes
-          }
+      let base = tensor.pinnedBytes(), bytes = tensor.shape[3] * precision.byteCount
+      tensor.forEachRun(of: rows) { offset, rowCount in
+        for row in 0..<rowCount {
+          let source = base + (offset + row * tensor.strides[2]) * precision.byteCount
+          target.copyMemory(from: source, byteCount: bytes)
+          target += bytes
         }
       }
     }
@@ -153,19 +151,16 @@ extension Tensor {
       part.shape == [shape[0], part.shape[1], rows.count, shape[3]] && first + part.shape[1] <= shape[1],
       "\(part.shape) added to \(shape) from head \(first) on")
     let (own, dim) = (strides, shape[3])
-    part.withUnsafePointer { source in
-      withUnsafeMutablePointer { base in
-        for index in 0..<part.shape[0] * part.shape[1] {
-          let (batch, head) = (index / part.shape[1], index % part.shape[1])
-          let from = source + batch * part.strides[0] + head * part.strides[1]
-          let to = base + batch * own[0] + (first + head) * own[1]
-          for (run, start) in zip(rows.runs, rows.starts) {
-            for row in 0..<run.count {
-              let x = from + (start + row) * part.strides[2]
-              let sum = to + (run.lowerBound + row) * own[2]
-              for t in 0..<dim { sum[t] += x[t] }
-            }
-          }
+    let (source, base) = (part.pinned(), pinnedForWriting())
+    for index in 0..<part.shape[0] * part.shape[1] {
+      let (batch, head) = (index / part.shape[1], index % part.shape[1])
+      let from = source + (batch * part.strides[0] + head * part.strides[1])
+      let to = base + (batch * own[0] + (first + head) * own[1])
+      for (run, start) in zip(rows.runs, rows.starts) {
+        for row in 0..<run.count {
+          let x = from + (start + row) * part.strides[2]
+          let sum = to + (run.lowerBound + row) * own[2]
+          for t in 0..<dim { sum[t] += x[t] }
         }
       }
     }
@@ -186,16 +181,15 @@ extension Tensor {
     let size = whole.precision.byteCount
     for (tensor, rows) in parts {
       precondition(tensor.precision == whole.precision, "rows of two precisions")
-      tensor.withUnsafeRawPointer { base in
-        for index in 0..<sizes[0] * sizes[1] {
-          let (batch, head) = (index / sizes[1], index % sizes[1])
-          for (run, start) in zip(rows.runs, rows.starts) {
-            for row in 0..<run.count {
-              let from =
-                batch * tensor.strides[0] + head * tensor.strides[1] + (start + row) * tensor.strides[2]
-              let to = (index * length + run.lowerBound + row) * sizes[3]
-              (whole.storage.raw + to * size).copyMemory(from: base + from * size, byteCount: sizes[3] * size)
-            }
+      let base = tensor.pinnedBytes()
+      for index in 0..<sizes[0] * sizes[1] {
+        let (batch, head) = (index / sizes[1], index % sizes[1])
+        for (run, start) in zip(rows.runs, rows.starts) {
+          for row in 0..<run.count {
+            let from =
+              batch * tensor.strides[0] + head * tensor.strides[1] + (start + row) * tensor.strides[2]
+            let to = (index * length + run.lowerBound + row) * sizes[3]
+            (whole.storage.raw + to * size).copyMemory(from: base + from * size, byteCount: sizes[3] * size)
           }
         }
       }
@@ -211,16 +205,14 @@ extension Tensor {
     let longer = try Tensor(uninitialized: extents, precision: precision, ledger: ledger)
     let (bytes, all) = (shape[3] * precision.byteCount, RowRuns(all: shape[2]))
     var target = longer.storage.raw
-    withUnsafeRawPointer { base in
-      forEachRun(of: all) { offset, rowCount in
-        for row in 0..<rowCount {
-          target.copyMemory(
-            from: base + (offset + row * strides[2]) * precision.byteCount, byteCount: bytes)
-          target += bytes
-        }
-        target.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    let base = pinnedBytes()
+    forEachRun(of: all) { offset, rowCount in
+      for row in 0..<rowCount {
+        target.copyMemory(from: base + (offset + row * strides[2]) * precision.byteCount, byteCount: bytes)
         target += bytes
       }
+      target.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+      target += bytes
     }
     return longer
   }

@@ -19,10 +19,8 @@ extension Tensor {
   /// - Precondition: contiguous.
   public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     precondition(isContiguous, "the bytes of \(shape) do not lie together")
-    let bytes = byteCount
-    return try withUnsafeRawPointer { (base: UnsafeRawPointer) throws in
-      try body(UnsafeRawBufferPointer(start: base, count: bytes))
-    }
+    let view = pinnedBytes()
+    return try body(UnsafeRawBufferPointer(start: view.pointer, count: byteCount))
   }
 
   /// A row-major copy that a ledger counts.
