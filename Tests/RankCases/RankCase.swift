@@ -64,8 +64,9 @@ public struct RankCase: Sendable {
     let forward = try attention.forward(own, in: context)
     let middle = communicator.traffic.current
     let back = try forward.backward(gradient, in: context)
+    guard let lse = forward.lse else { preconditionFailure("a softmax has a log-sum-exp") }
     return Part(
-      output: forward.output, lse: forward.lse.reshaped(forward.lse.shape + [1]), gradient: back,
+      output: forward.output, lse: lse.reshaped(lse.shape + [1]), gradient: back,
       forward: middle - start, backward: communicator.traffic.current - middle,
       peakBytes: ledger.peakBytes, queries: attention.queries, keys: attention.keys)
   }
