@@ -157,7 +157,7 @@ public struct GraphAttention: AttentionVariant {
   }
 
   /// Draws and sorts the edges.
-  public func prepare(for pass: PassKind) { _ = rows }
+  public func prepare(for pass: PassKind, in context: ExecutionContext) { _ = rows }
 
   /// Bytes of the edges and of their rows.
   public var planBytes: Int { planned.byteCount }
