@@ -29,15 +29,10 @@ extension ExecutionContext {
         && y.isContiguous, "\(indices.count) rows \(y.shape) of \(x.shape)")
     var result = try empty(x.shape)
     let count = x.count
-    x.withUnsafePointer { x in
-      y.withUnsafePointer { y in
-        result.withUnsafeMutablePointer { result in
-          result.update(from: x, count: count)
-          for (row, index) in indices.enumerated() {
-            (result + Int(index) * dim).update(from: y + row * dim, count: dim)
-          }
-        }
-      }
+    let (source, new, target) = (x.pinned(), y.pinned(), result.pinnedForWriting())
+    target.pointer.update(from: source.pointer, count: count)
+    for (row, index) in indices.enumerated() {
+      (target + Int(index) * dim).update(from: new + row * dim, count: dim)
     }
     return result
   }

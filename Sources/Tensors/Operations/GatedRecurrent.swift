@@ -14,11 +14,10 @@ extension ExecutionContext {
     let rows = before.shape[0], n = before.shape[1]
     precondition(x.shape == [rows, 3 * n] && h.shape == x.shape, "\(x.shape), \(h.shape), \(before.shape)")
     var gates = try empty(x.shape), after = try empty(before.shape)
-    reading(x, h, before) { x, h, before in
-      gates.withUnsafeMutablePointer { gates in
-        after.withUnsafeMutablePointer { attn_gru(isa, x, h, before, gates, $0, rows, n) }
-      }
-    }
+    let (x, h, before) = (x.contiguous().pinned(), h.contiguous().pinned(), before.contiguous().pinned())
+    let (gatesView, afterView) = (gates.pinnedForWriting(), after.pinnedForWriting())
+    attn_gru(isa, x.pointer, h.pointer, before.pointer, gatesView.pointer, afterView.pointer, rows, n)
+    withExtendedLifetime((x, h, before)) {}
     return (gates, after)
   }
 
@@ -30,26 +29,13 @@ extension ExecutionContext {
     let rows = before.shape[0], n = before.shape[1]
     precondition(dy.shape == before.shape && gates.shape == h.shape, "\(dy.shape), \(gates.shape)")
     var dx = try empty(h.shape), dh = try empty(h.shape), dBefore = try empty(before.shape)
-    reading(h, before, gates) { h, before, gates in
-      dx.withUnsafeMutablePointer { dx in
-        dh.withUnsafeMutablePointer { dh in
-          dBefore.withUnsafeMutablePointer { dBefore in
-            dy.contiguous().withUnsafePointer {
-              attn_gru_backward(isa, h, before, gates, $0, dx, dh, dBefore, rows, n)
-            }
-          }
-        }
-      }
-    }
+    let (dy, h) = (dy.contiguous().pinned(), h.contiguous().pinned())
+    let (before, gates) = (before.contiguous().pinned(), gates.contiguous().pinned())
+    let (dxView, dhView) = (dx.pinnedForWriting(), dh.pinnedForWriting())
+    attn_gru_backward(
+      isa, h.pointer, before.pointer, gates.pointer, dy.pointer, dxView.pointer, dhView.pointer,
+      dBefore.pinnedForWriting().pointer, rows, n)
+    withExtendedLifetime((dy, h, before, gates)) {}
     return (dx, dh, dBefore)
-  }
-
-  private func reading(
-    _ a: Tensor, _ b: Tensor, _ c: Tensor,
-    _ body: (UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>) -> Void
-  ) {
-    a.contiguous().withUnsafePointer { a in
-      b.contiguous().withUnsafePointer { b in c.contiguous().withUnsafePointer { body(a, b, $0) } }
-    }
   }
 }

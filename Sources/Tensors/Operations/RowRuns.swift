@@ -154,8 +154,9 @@ extension Tensor {
     let (source, base) = (part.pinned(), pinnedForWriting())
     for index in 0..<part.shape[0] * part.shape[1] {
       let (batch, head) = (index / part.shape[1], index % part.shape[1])
-      let from = source + (batch * part.strides[0] + head * part.strides[1])
-      let to = base + (batch * own[0] + (first + head) * own[1])
+      let fromAt: Int = batch * part.strides[0] + head * part.strides[1]
+      let toAt: Int = batch * own[0] + (first + head) * own[1]
+      let from = source.pointer + fromAt, to = base.pointer + toAt
       for (run, start) in zip(rows.runs, rows.starts) {
         for row in 0..<run.count {
           let x = from + (start + row) * part.strides[2]
