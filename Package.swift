@@ -197,8 +197,8 @@ let package = Package(
     .testTarget(
       name: "PresetsTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Records",
-        "Settings", "Trainings",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes",
+        "Records", "Settings", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Attention
 import Basics
+import Measuring
 import Records
 import Tensors
 
@@ -53,11 +54,14 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
     }
     // Before and after: what two cores read together depends on where their buffers lie.
     let before = bandwidth()
-    guard let summary = try await RunCommand.parse(arguments).perform() else { return }
+    let (preset, finished) = try await RunCommand.parse(arguments).perform()
+    guard let summary = finished.lazy.compactMap({ $0 as? KindResults<MeasurementExperiment> }).first else {
+      return
+    }
     let table = BenchTable(
       rows: summary.outcome.rows,
       bandwidth: before.merging(bandwidth(), uniquingKeysWith: max), reading: reading(summary.outcome.rows),
-      targets: summary.targets)
+      targets: preset.targets)
     if json {
       print(
         JSONValue.object([

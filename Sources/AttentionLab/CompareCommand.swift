@@ -62,7 +62,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
 
   func run() async throws {
     let dialect = try reading.dialect()
-    if let first = csv.first, TrainingSummary.isTrainings(first, dialect: dialect) {
+    if let first = csv.first, TrainingFiles.isTrainings(first, dialect: dialect) {
       return try await compareTrainings(dialect)
     }
     let rows = try ResultFiles.rows(csv, dialect: dialect)
@@ -99,7 +99,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
         "\(option): it is for measurements; \(csv[0]) holds trainings (see attnlab plot, attnlab fit)")
     }
     let comparison = TrainingComparison(
-      try ResultFiles.trainings(csv.map(TrainingSummary.file), dialect: dialect))
+      try ResultFiles.trainings(csv.map(TrainingFiles.file), dialect: dialect))
     print(json ? comparison.json.pretty : comparison.text)
   }
 

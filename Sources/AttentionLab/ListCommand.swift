@@ -45,7 +45,7 @@ struct ListCommand: FileCommand {
     let tasks = TaskCatalog.standard
     if variant == Self.columns, !catalog.ids.contains(Self.columns) {
       print(
-        json ? ResultTables.json.pretty : markdown ? ResultTables.markdown : ResultTables.text)
+        json ? tables.json.pretty : markdown ? tables.markdown : tables.text)
       return
     }
     if let variant {
@@ -96,6 +96,9 @@ struct ListCommand: FileCommand {
       print("\n" + table.text)
     }
   }
+
+  /// The columns of every table that the program writes.
+  private var tables: ResultTables { ResultTables(ExperimentCatalog.standard.types.flatMap { $0.tables }) }
 
   /// The tables that the program writes.
   private static let columns = "columns"

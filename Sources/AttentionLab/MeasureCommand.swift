@@ -105,7 +105,7 @@ struct MeasureCommand: FileCommand {
       }
       measurement.memoryLimit = bytes
     }
-    measurement.peakGflops = peakGflops ?? MachinePeak.gflops(cell)
+    measurement.peakGflops = peakGflops ?? MachinePeak.gflops(cell.peak)
     var row = measurement.run()
     row.commit = Blocking.commit()
     if json { print(row.json.pretty) }

@@ -91,12 +91,12 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
   }
 
   private var holdsTrainings: Bool {
-    get throws { try TrainingSummary.isTrainings(csv, dialect: reading.dialect()) }
+    get throws { try TrainingFiles.isTrainings(csv, dialect: reading.dialect()) }
   }
 
   /// The table.
   private var file: String {
-    get throws { try holdsTrainings ? TrainingSummary.file(csv) : ResultFiles.file(csv) }
+    get throws { try holdsTrainings ? TrainingFiles.file(csv) : ResultFiles.file(csv) }
   }
 
   /// Where pictures go when nothing else is said: beside the file, or, of a pipe, into the working folder.

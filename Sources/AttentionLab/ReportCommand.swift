@@ -1,9 +1,8 @@
 import ArgumentParser
 import Basics
-import Measuring
+import Presets
 import Processes
 import Records
-import Trainings
 
 /// `attnlab report`: a run as one page.
 struct ReportCommand: AsyncParsableCommand, FileCommand {
@@ -36,10 +35,7 @@ struct ReportCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
-    let isTrainings = TrainingSummary.isTrainings(folder)
-    let (path, warning) =
-      try await isTrainings
-      ? TrainingReport(folder: folder).write(to: out) : Report(folder: folder).write(to: out)
+    let (path, warning) = try await Report(folder: folder, kinds: .standard).write(to: out)
     if let warning { Terminal.note("warning: \(warning)") }
     print(json ? JSONValue.object(["report": .string(path)]).pretty : path)
   }

@@ -1,14 +1,10 @@
-import Analysis
 import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
-import Measuring
 import Presets
 import Processes
 import Records
-import Tensors
-import Trainings
 
 /// `attnlab run`: a preset, from the first cell or from where it was stopped.
 struct RunCommand: AsyncParsableCommand, FileCommand {
@@ -67,7 +63,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     let preset = try loaded(AttentionLab.catalog)
     var files = CommandFiles()
     files.read(preset.file)
-    for path in try preset.measuredPaths() + preset.trainedPaths { files.read(path) }
+    for path in try preset.inputPaths() { files.read(path) }
     files.write(RunFolder.resultFiles, in: folder(of: preset))
     return files
   }
@@ -75,41 +71,23 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   private func folder(of preset: Preset) -> String { out ?? "results/\(preset.name)" }
 
   func run() async throws {
-    if let summary = try await perform() { print(json ? summary.json.pretty : summary.text) }
+    for finished in try await perform().finished { print(json ? finished.json.pretty : finished.text) }
   }
 
-  /// What a finished run has to say of its measurements.
-  struct Summary {
-    let folder: String, report: String
-    let outcome: Runner.Outcome
-    let comparison: Comparison
-    /// What rows are to reach, by experiment.
-    let targets: [String: [Target]]
-
-    var text: String { comparison.text + "\n\nreport: \(report)" }
-    var json: JSONValue {
-      .object([
-        "folder": .string(folder), "report": .string(report), "rows": .int(outcome.rows.count),
-        "added": .int(outcome.added), "comparison": comparison.json,
-      ])
-    }
-  }
-
-  /// Runs; `nil` when there is nothing measured to tell of: a dry run, or trainings, which tell themselves.
-  func perform() async throws -> Summary? {
+  /// Runs every kind of experiment that the preset has; nothing is finished by a dry run, which tells itself.
+  func perform() async throws -> (preset: Preset, finished: [any FinishedRun]) {
     let catalog = AttentionLab.catalog
     let preset = try loaded(catalog)
-    let cells = try selected(preset, catalog)
-    let trainings = try selectedTrainings(preset, catalog, hasCells: !cells.isEmpty)
+    let selected = try preset.kinds.types.compactMap { try select($0, of: preset, catalog) }
+    if let only, selected.isEmpty {
+      throw UsageError("--only \(shown(only)): nothing in the preset has these variants alone")
+    }
     if dryRun {
-      if !trainings.isEmpty {
-        let forecast = try TrainingForecast(trainings, catalog: catalog)
+      for selection in selected {
+        let forecast = try selection.forecast(catalog, memoryLimit: preset.memoryLimit)
         print(json ? forecast.json.pretty : forecast.text)
       }
-      if cells.isEmpty { return nil }
-      let forecast = Forecast(cells, catalog: catalog, memoryLimit: preset.memoryLimit)
-      print(json ? forecast.json.pretty : forecast.text)
-      return nil
+      return (preset, [])
     }
     let folder = folder(of: preset)
     if fresh, let kept = try RunFolder.setAside(folder) {
@@ -118,58 +96,25 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     if !LabVersion.isOptimized {
       Terminal.note("warning: a debug build; times mean nothing (swift build -c release)")
     }
-    if !trainings.isEmpty {
-      Interruption.ofProcess.answersBetweenSteps()
-      try await TrainingSummary.run(
-        TrainingRunner(
-          preset: preset, jobs: trainings, folder: RunFolder(folder), catalog: catalog, retries: retry),
-        isJSON: json)
-      if cells.isEmpty { return nil }
-    }
     guard let program = Bundle.main.executablePath else {
       throw UsageError("the program's own path is not known")
     }
-    let runner = Runner(
-      preset: preset, cells: cells, folder: folder, program: program, retries: retry,
-      interruption: .ofProcess,
-      progress: { [names = CellNames(cells)] in Terminal.note(Self.line($0, names, $1, $2)) })
+    let setting = RunSetting(
+      preset, catalog: catalog, program: program, retries: retry, interruption: .ofProcess,
+      note: { Terminal.note($0) }, progress: { Terminal.progress($0) })
     Interruption.ofProcess.answersBetweenSteps()
-    let outcome = try await runner.run()
+    let held = try RunFolder(folder)
+    var runs: [any FinishedRows] = []
+    for selection in selected { runs.append(try await selection.run(in: held, setting)) }
     // All rows are written; what follows can be made again.
     try Interruption.ofProcess.endsAtOnce()
-    if outcome.repaired > 0 {
-      Terminal.note("removed a torn last line (\(outcome.repaired) bytes); its cell was measured again")
-    }
-    if outcome.replaced > 0 {
-      Terminal.note("\(outcome.replaced) cells that had not ended ok were measured again")
-    }
-    if outcome.added == 0 {
-      Terminal.note(
-        "\(folder) is finished (\(outcome.kept) rows); these are its results, --fresh measures again")
-    }
-    return try await summary(of: outcome, folder, preset)
-  }
-
-  /// The comparison and the laws, and the path of the report.
-  private func summary(
-    of outcome: Runner.Outcome, _ folder: String, _ preset: Preset
-  ) async throws -> Summary {
-    let comparison = try Comparison(outcome.rows)
-    let (path, warning) = try await Report(folder: folder).write()
+    Terminal.clearProgress()
+    for run in runs { run.notes(folder).forEach(Terminal.note) }
+    let report = try Report(folder: folder, kinds: preset.kinds)
+    let (path, warning) = try await report.write()
     if let warning { Terminal.note("warning: \(warning)") }
-    if let warning = Self.doubtOfPeak(outcome.rows) { Terminal.note("warning: \(warning)") }
-    return Summary(
-      folder: folder, report: path, outcome: outcome, comparison: comparison,
-      targets: preset.targets)
-  }
-
-  /// No pass is faster than the machine: a peak that was passed was measured while other work ran.
-  private static func doubtOfPeak(_ rows: [MeasurementRow]) -> String? {
-    let shares = rows.compactMap(\.fractionOfPeak).filter { $0 > 1.05 }
-    guard let most = shares.max() else { return nil }
-    return
-      "\(shares.count) rows are faster than the measured peak (up to \(Quantity.significant(100 * most, 3)) % of it):"
-      + " other work kept the machine busy when it was measured; their fractions of peak mean nothing, --fresh starts over"
+    let pictures = warning == nil ? try await report.drawPictures() : []
+    return (preset, try runs.map { try $0.finished(folder, pictures: pictures, report: path) })
   }
 
   private func loaded(_ catalog: Catalog) throws -> Preset {
@@ -190,21 +135,18 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     return preset
   }
 
-  private func selected(_ preset: Preset, _ catalog: Catalog) throws -> [Cell] {
-    let cells = try preset.cells()
-    guard let wanted = try wanted(catalog), !cells.isEmpty else { return cells }
-    try check(wanted, among: Set(cells.map(\.variant)))
-    return cells.filter { wanted.contains($0.variant) }
-  }
-
-  private func selectedTrainings(
-    _ preset: Preset, _ catalog: Catalog, hasCells: Bool
-  ) throws -> [TrainingJob] {
-    let jobs = preset.trainings
-    guard let wanted = try wanted(catalog), !jobs.isEmpty else { return jobs }
-    let variants = try jobs.map { try $0.variants(catalog: catalog) }
-    if !hasCells { try check(wanted, among: variants.reduce(into: []) { $0.formUnion($1) }) }
-    return zip(jobs, variants).filter { $1.isSubset(of: wanted) }.map(\.0)
+  /// The cells of a kind that are asked for; `nil`: there are none.
+  private func select<Kind: ExperimentKind>(
+    _ kind: Kind.Type, of preset: Preset, _ catalog: Catalog
+  ) throws -> (any SelectedCells)? {
+    let cells = try preset.cells(of: kind)
+    guard let wanted = try wanted(catalog), !cells.isEmpty else {
+      return cells.isEmpty ? nil : Selection(kind: kind, cells: cells)
+    }
+    let variants = try cells.map { try kind.variants(of: $0, in: catalog) }
+    try check(wanted, among: variants.reduce(into: []) { $0.formUnion($1) })
+    let kept = zip(cells, variants).filter { $1.isSubset(of: wanted) }.map(\.0)
+    return kept.isEmpty ? nil : Selection(kind: kind, cells: kept)
   }
 
   private func wanted(_ catalog: Catalog) throws -> Set<String>? {
@@ -219,18 +161,5 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     throw UsageError(
       "--only \(shown(id)): the preset has no such variant; it has \(present.sorted().joined(separator: ", "))"
     )
-  }
-
-  /// A row as progress.
-  static func line(_ row: MeasurementRow, _ names: CellNames, _ number: Int, _ count: Int) -> String {
-    let width = "\(count)".count
-    let counter = String(repeating: " ", count: width - "\(number)".count) + "\(number)/\(count)"
-    let what = names[row]
-    guard let seconds = row.secondsMedian else {
-      return "[\(counter)] \(what): \(row["status"]): \(row.reason)"
-    }
-    let memory = row.memoryBytes.map { Quantity.describe(bytes: Double($0)) } ?? "–"
-    let share = row.fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""
-    return "[\(counter)] \(what): \(Quantity.describe(seconds: seconds))\(share), \(memory)"
   }
 }

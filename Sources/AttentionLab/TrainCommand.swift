@@ -140,7 +140,7 @@ struct TrainCommand: FileCommand {
     var row = try run.run(checkpoint: file, interruption: .ofProcess) {
       try curves.append($0)
     } progress: { progress in
-      let line = TrainingRunner.line(progress)
+      let line = progress.text
       if let evaluation = progress.evaluation {
         Terminal.note(
           line + "; validation loss \(Quantity.significant(evaluation.validationLoss, 4)), "

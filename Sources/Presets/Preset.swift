@@ -126,6 +126,27 @@ public struct Preset: Sendable {
     return Experiment(name: name, kind: kind, plan: try kind.plan(&reader, context))
   }
 
+  /// All cells of the experiments of one kind, in order.
+  /// - Throws: `UsageError` for a plan that has too many, or such as cannot be.
+  public func cells<Kind: ExperimentKind>(of kind: Kind.Type) throws(UsageError) -> [Kind.Cell] {
+    var cells: [Kind.Cell] = []
+    for (experiment, plan) in plans(of: kind) {
+      cells += try kind.cells(of: plan, preset: name, experiment: experiment)
+    }
+    return cells
+  }
+
+  /// The files and folders that its cells read.
+  /// - Throws: `UsageError` for cells that cannot be.
+  public func inputPaths() throws(UsageError) -> Set<String> {
+    func paths<Kind: ExperimentKind>(_ kind: Kind.Type) throws(UsageError) -> [String] {
+      try cells(of: kind).flatMap { kind.inputs(of: $0) }
+    }
+    var found: Set<String> = []
+    for kind in kinds.types { found.formUnion(try paths(kind)) }
+    return found
+  }
+
   /// The plans of one kind, each with its experiment's name.
   package func plans<Kind: ExperimentKind>(of kind: Kind.Type) -> [(experiment: String, plan: Kind.Plan)] {
     experiments.compactMap { experiment in (experiment.plan as? Kind.Plan).map { (experiment.name, $0) } }

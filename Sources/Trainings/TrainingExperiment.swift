@@ -1,16 +1,24 @@
+import AttentionCore
 import Basics
+import Foundation
 import Presets
 import Records
-import Settings
+import Tensors
 
 /// Trains Transformers: `experiment: training`.
 public enum TrainingExperiment: ExperimentKind {
   /// How presets name it.
   public static let id = "training"
-  /// What its results are called.
-  public static let results = "trainings"
+  /// What it is called in messages.
+  public static let words = KindWords(
+    cell: "training", results: "trainings", counted: "trainings", verb: "trains", past: "trained")
   /// The file of its rows.
   public static let table = "runs.csv"
+  /// The tables that it writes.
+  public static let tables = [
+    ResultTable(table, TrainingRow.self, "one training, or one further evaluation of it"),
+    ResultTable("curves.csv", CurveRow.self, "one evaluation during a training"),
+  ]
 
   /// Reads the fields of an experiment.
   /// - Throws: `UsageError`.
@@ -19,16 +27,93 @@ public enum TrainingExperiment: ExperimentKind {
   ) throws(UsageError) -> TrainingPlan {
     try TrainingPlan(&reader, catalog: context.catalog, name: context.name)
   }
+
+  /// All trainings of an experiment.
+  public static func cells(of plan: TrainingPlan, preset: String, experiment: String) -> [TrainingJob] {
+    plan.jobs
+  }
+
+  /// The text of its task.
+  public static func inputs(of cell: TrainingJob) -> [String] {
+    if case .string(let path)? = cell.taskSettings["path"] { [path] } else { [] }
+  }
+
+  /// The variants of all layers.
+  /// - Throws: `ConfigurationError`.
+  public static func variants(of cell: TrainingJob, in catalog: Catalog) throws -> Set<String> {
+    try cell.variants(catalog: catalog)
+  }
+
+  /// The task, and the settings in which trainings differ.
+  public static func names(of cells: [TrainingJob]) -> @Sendable (TrainingJob) -> String {
+    let all = cells.map(\.settings)
+    let differing = Set(all.flatMap(\.keys)).filter { key in Set(all.map { $0[key] }).count > 1 }
+    return { job in
+      let own = job.settings.filter { differing.contains($0.key) }.sorted { $0.key < $1.key }
+      return ([job.task] + own.map { "\($0.key)=\($0.value)" }).joined(separator: " ")
+    }
+  }
+
+  /// A few steps of each are timed.
+  /// - Throws: `ConfigurationError`; what tasks and attention throw.
+  public static func forecast(
+    _ cells: [TrainingJob], catalog: Catalog, memoryLimit: Int?
+  ) throws -> any Foretold {
+    try TrainingForecast(cells, catalog: catalog)
+  }
+
+  /// The peak of every number of threads, and the text of the first task that has one.
+  /// - Throws: `ConfigurationError`; `TextError`.
+  public static func means(for cells: [TrainingJob], in setting: RunSetting) throws -> RunMeans {
+    var means = RunMeans()
+    means.peaks = Set(cells.map(\.threadCount)).sorted().map {
+      PeakNeed(threads: $0, instructionSet: InstructionSet.default.rawValue, precision: .float32)
+    }
+    means.text = try cells.first?.resolved(catalog: setting.catalog).task.text
+    return means
+  }
+
+  /// In this process, one after another.
+  public static func executor(of session: RunSession<Self>) -> any Executor<Self> {
+    LocalTrainings(session)
+  }
+
+  /// Loss, accuracy and time, or what went wrong.
+  public static func summary(of row: TrainingRow) -> String {
+    guard row.isDone else { return row.reason }
+    func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
+    return "test loss \(text(row.testLoss)), accuracy \(text(row.testAccuracy)), \(text(row.seconds)) s"
+  }
+
+  /// Task, attention and id.
+  public static func description(of row: TrainingRow) -> String {
+    "\(row.task) with \(row.attention) (run_id \(row.runID))"
+  }
+
+  /// Comparison, laws with the commands that fit them again, and where everything is.
+  public static func findings(
+    _ rows: [TrainingRow], folder: String, pictures: [String]
+  ) -> KindFindings {
+    let comparison = TrainingComparison(rows)
+    var text = comparison.text
+    if !comparison.laws.isEmpty {
+      let commands = comparison.laws.map { "  " + $0.command(file: folder + "/runs.csv") }
+      text += "\n\nthe same fits:\n" + commands.joined(separator: "\n")
+    }
+    text += "\n\nrows:   \(folder)/runs.csv, \(folder)/curves.csv"
+    if !pictures.isEmpty { text += "\nplots:  \(pictures.joined(separator: ", "))" }
+    return KindFindings(
+      text: text, comparison: comparison.json, plots: .array(pictures.map { .string($0) }))
+  }
+
+  /// Comparison, laws and pictures as a part of a page.
+  /// - Throws: `UsageError`.
+  public static func section(in folder: String) throws(UsageError) -> ReportSection {
+    try TrainingSection(folder: folder).section
+  }
 }
 
 extension Preset {
   /// All trainings of all training experiments.
   public var trainings: [TrainingJob] { plans(of: TrainingExperiment.self).flatMap(\.plan.jobs) }
-
-  /// The files and folders of text that its trainings read.
-  public var trainedPaths: [String] {
-    trainings.compactMap { job in
-      if case .string(let path)? = job.taskSettings["path"] { path } else { nil }
-    }
-  }
 }

@@ -2,10 +2,11 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Presets
 import Tensors
 
 /// What trainings will cost, before they are run: a few steps of each are timed.
-public struct TrainingForecast {
+public struct TrainingForecast: Foretold {
   /// One training's prediction.
   public struct Line: Sendable {
     /// The training.
@@ -29,8 +30,7 @@ public struct TrainingForecast {
   /// - Throws: `ConfigurationError`; what tasks and attention throw.
   public init(_ jobs: [TrainingJob], catalog: Catalog) throws {
     lines = try jobs.map { job in
-      let threads = job.threads ?? Parallel.processorCount
-      let run = try TrainingRun(job, catalog: catalog, threads: threads)
+      let run = try TrainingRun(job, catalog: catalog, threads: job.threadCount)
       let (trainer, clock) = (run.trainer, ContinuousClock())
       let configuration = trainer.configuration
       // The first step makes buffers and plans.
@@ -60,10 +60,11 @@ public struct TrainingForecast {
 
   /// A line a training, and the sum.
   public var text: String {
+    let name = TrainingExperiment.names(of: lines.map(\.job))
     var table = TextTable(["training", "parameters", "steps", "operations", "time", "memory", ""])
     for line in lines {
       table.add([
-        TrainingRunner.label(line.job, among: lines.map(\.job)), "\(line.parameters)", "\(line.steps)",
+        name(line.job), "\(line.parameters)", "\(line.steps)",
         Quantity.significant(line.operations, 3), "~" + Quantity.describe(seconds: line.seconds),
         Quantity.describe(bytes: line.bytes), line.job.isHeldOut ? "held out" : "",
       ])
@@ -77,13 +78,14 @@ public struct TrainingForecast {
 
   /// The same as JSON.
   public var json: JSONValue {
-    .object([
+    let name = TrainingExperiment.names(of: lines.map(\.job))
+    return .object([
       "trainings": .array(
         lines.map {
           .object([
             "run_id": .string($0.job.id), "experiment": .string($0.job.experiment),
             "task": .string($0.job.task),
-            "label": .string(TrainingRunner.label($0.job, among: lines.map(\.job))),
+            "label": .string(name($0.job)),
             "held_out": .bool($0.job.isHeldOut), "parameters": .int($0.parameters), "steps": .int($0.steps),
             "operations": .double($0.operations), "predicted_seconds": .double($0.seconds),
             "predicted_bytes": .double($0.bytes),

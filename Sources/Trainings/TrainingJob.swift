@@ -2,12 +2,13 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Presets
 import Settings
 import Tasks
 import Tensors
 
 /// One training as a preset asks for it.
-public struct TrainingJob: Hashable, Sendable {
+public struct TrainingJob: ExperimentCell {
   /// The name of the experiment.
   public var experiment = ""
   /// The task's id.
@@ -28,6 +29,9 @@ public struct TrainingJob: Hashable, Sendable {
   public var isHeldOut = false
   /// Threads, which change no result; `nil`: all processors.
   public var threads: Int?
+
+  /// Threads of the training.
+  var threadCount: Int { threads ?? Parallel.processorCount }
 
   /// The key of every task: a seed changes weights and training examples, never the task itself (a Markov source of
   /// known entropy stays the same source) nor its validation and test examples.

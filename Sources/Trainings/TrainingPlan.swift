@@ -72,7 +72,7 @@ public struct TrainingPlan: Sendable {
     try add(heldOut ?? [], heldOut: true)
     if let twice = Dictionary(grouping: jobs, by: \.id).values.first(where: { $0.count > 1 }) {
       throw UsageError(
-        "\(place): points: \(shown(TrainingRunner.label(twice[0], among: jobs))) appears twice")
+        "\(place): points: \(shown(TrainingExperiment.names(of: jobs)(twice[0]))) appears twice")
     }
     for job in jobs {
       let model: ModelConfiguration

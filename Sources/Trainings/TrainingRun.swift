@@ -41,6 +41,14 @@ public struct TrainingRun {
     public let secondsLeft: Double
     /// The evaluation of this step, if there was one.
     public let evaluation: Trainer.Evaluation?
+
+    /// All of that in one line.
+    public var text: String {
+      let share = fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""
+      return "step \(step)/\(steps), loss \(Quantity.significant(loss, 4)), "
+        + "\(Quantity.significant(tokensPerSecond, 3)) tokens/s\(share), "
+        + "\(Quantity.describe(seconds: secondsLeft)) left"
+    }
   }
 
   /// Builds task, model and trainer.

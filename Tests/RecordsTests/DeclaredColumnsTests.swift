@@ -32,17 +32,6 @@ import Testing
     )
   }
 
-  @Test("every column has a meaning, in one line, and a name of its own")
-  func everyColumnIsExplained() {
-    for table in ResultTables.all {
-      #expect(Set(table.columns.map(\.name)).count == table.columns.count)
-      for column in table.columns {
-        #expect(!column.help.isEmpty && !column.help.contains("\n"), "\(table.name) \(column.name)")
-        #expect(column.name.hasSuffix("bytes") == (column.unit == "bytes"), "\(table.name) \(column.name)")
-      }
-    }
-  }
-
   @Test("scripts write no list of columns by hand, and use none that does not exist")
   func scripts() throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

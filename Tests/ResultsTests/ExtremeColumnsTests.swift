@@ -5,6 +5,7 @@ import Testing
 @testable import Analysis
 @testable import Figures
 @testable import Measuring
+@testable import Presets
 @testable import Records
 @testable import Trainings
 
@@ -25,6 +26,8 @@ import Testing
   private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("results/published").path
 
+  private static let tables = ResultTables(ExperimentCatalog.standard.types.flatMap { $0.tables }).tables
+
   /// A table with one cell changed, or all cells of a column.
   private static func changed(_ table: CSVTable, _ column: String, _ value: String, only row: Int?) throws
     -> CSVTable
@@ -41,7 +44,7 @@ import Testing
     _ table: CSVTable, _ column: String, _ read: (CSVTable) throws -> [Row], use: ([Row]) throws -> Void
   ) throws -> Bool {
     var accepted = false
-    let isText = ResultTables.all.contains { $0.columns.contains { $0.name == column && $0.type == "text" } }
+    let isText = Self.tables.contains { $0.columns.contains { $0.name == column && $0.type == "text" } }
     for value in isText ? Self.texts : Self.extremes {
       for row in [nil, 0] {
         let table = try Self.changed(table, column, value, only: row)
@@ -105,7 +108,9 @@ import Testing
       let names = CellNames(rows)
       _ = rows.map { names[$0] + $0.json.pretty }
     }
-    try page(table, named: "measurements.csv", column) { try Report(folder: $0).page([], nil) }
+    try page(table, named: "measurements.csv", column) {
+      try Report(folder: $0, kinds: .standard).page([], nil)
+    }
     try draw(table, column)
   }
 
@@ -138,7 +143,7 @@ import Testing
       }
       _ = TrainingSweep(comparison)
     }
-    try page(table, named: "runs.csv", column) { try TrainingReport(folder: $0).page([], nil) }
+    try page(table, named: "runs.csv", column) { try Report(folder: $0, kinds: .standard).page([], nil) }
     try draw(table, column)
   }
 

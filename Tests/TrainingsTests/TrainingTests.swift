@@ -96,10 +96,10 @@ import Testing
     let scratch = try Scratch(), path = scratch("run")
     let preset = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
     func run(_ count: Int) async throws -> [Int] {
-      let runner = TrainingRunner(
-        preset: preset, jobs: Array(preset.trainings.prefix(count)), folder: try RunFolder(path),
-        catalog: .standard)
-      let outcome = try await runner.run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+      let outcome = try await Runner(
+        TrainingExperiment.self, Array(preset.trainings.prefix(count)), in: RunFolder(path),
+        RunSetting(preset, catalog: .standard)
+      ).run()
       return [outcome.kept, outcome.added]
     }
     #expect(try await run(1) == [0, 1])
@@ -127,8 +127,10 @@ import Testing
       yaml: Self.yaml.replacingOccurrences(of: "steps: 2", with: "steps: 3"), file: "small.yaml",
       catalog: .standard, kinds: .standard)
     await #expect(throws: UsageError.self) {
-      try await TrainingRunner(preset: other, folder: RunFolder(path), catalog: .standard)
-        .run(interruption: Interruption(), note: { _ in }, progress: { _ in })
+      try await Runner(
+        TrainingExperiment.self, other.trainings, in: RunFolder(path),
+        RunSetting(other, catalog: .standard)
+      ).run()
     }
   }
 

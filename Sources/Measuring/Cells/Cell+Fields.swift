@@ -96,7 +96,7 @@ extension Cell: Record {
   }
 
   /// The id that the cell of an experiment without a name had while such an experiment took the preset's name.
-  var formerID: String? {
+  public var formerID: String? {
     guard experiment.isEmpty, !preset.isEmpty else { return nil }
     var cell = self
     cell.experiment = preset

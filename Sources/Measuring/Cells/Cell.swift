@@ -1,10 +1,11 @@
 import AttentionCore
 import Basics
+import Presets
 import Settings
 import Tensors
 
 /// One measurement to be made: a variant with its settings, a pass, a shape, and how to run it.
-public struct Cell: Hashable, Sendable {
+public struct Cell: ExperimentCell {
   /// The preset's name; empty for a single measurement.
   public var preset = ""
   /// The experiment's name; empty for a single measurement.
@@ -90,12 +91,8 @@ public struct Cell: Hashable, Sendable {
     return cell.id
   }
 
-  /// The cell in a few words, for progress and messages.
-  public var label: String {
-    let set = settings.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    let length =
-      pass == .decode || keyLength != queryLength ? "\(queryLength)×\(keyLength)" : "\(queryLength)"
-    let stored = precision == .float32 ? "" : " \(precision)"
-    return "\(variant)\(set) \(pass.rawValue) n=\(length)\(stored)"
+  /// The peak that its rate is a fraction of.
+  public var peak: PeakNeed {
+    PeakNeed(threads: threads, instructionSet: instructionSet, precision: productPrecision)
   }
 }

@@ -6,7 +6,7 @@ import Records
 import Tensors
 
 /// What a run would cost, from closed forms alone: for `--dry-run`.
-public struct Forecast: Sendable {
+public struct Forecast: Foretold {
   /// One cell's prediction.
   public struct Line: Sendable {
     /// The cell.

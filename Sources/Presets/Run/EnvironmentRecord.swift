@@ -20,6 +20,11 @@ public struct EnvironmentRecord: Sendable {
     /// Bandwidth of reading memory in GB/s; `nil`: it was not measured.
     public let bandwidth: Double?
 
+    /// What it is the peak of.
+    public var need: PeakNeed {
+      PeakNeed(threads: threads, instructionSet: instructionSet, precision: precision)
+    }
+
     package init(
       threads: Int, instructionSet: String, precision: Precision, gflops: Double, bandwidth: Double?
     ) {

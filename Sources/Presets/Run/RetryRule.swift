@@ -5,7 +5,7 @@ import Records
 ///
 /// A limit ended a cell, not the cell itself: under a larger limit it is measured again. So is what failed with other
 /// sources than these, and, always, what somebody else ended.
-package struct RetryRule {
+struct RetryRule {
   /// A start of the run, with the limits that it set.
   private struct Session {
     let startedAt: String
@@ -24,7 +24,7 @@ package struct RetryRule {
   ///   - record: `environment.json`, with the sessions before.
   ///   - commit: the sources now; `nil`: not known.
   ///   - isForced: everything that is not ok is measured again.
-  package init(record: JSONValue?, memoryLimit: Int, timeLimit: Double?, commit: String?, isForced: Bool) {
+  init(record: JSONValue?, memoryLimit: Int, timeLimit: Double?, commit: String?, isForced: Bool) {
     sessions = (record?["sessions"].arrayValue ?? []).compactMap { session in
       guard let start = session["started_at"].stringValue else { return nil }
       return Session(
@@ -35,22 +35,17 @@ package struct RetryRule {
     (self.commit, self.isForced) = (commit, isForced)
   }
 
-  /// Whether the cell of a row is measured again.
-  package func measuresAgain(_ row: MeasurementRow) -> Bool {
-    guard row.status != .ok else { return false }
-    if isForced || row.status == .killed || isFromElsewhere(row.commit) { return true }
+  /// Whether the cell of a row is run again.
+  func runsAgain(_ row: some ResultRow) -> Bool {
+    guard row.ending != .done else { return false }
+    if isForced || row.ending == .outside || isFromElsewhere(row.commit) { return true }
     guard let session = sessions.last(where: { $0.startedAt <= row.startedAt }) else { return false }
-    switch row.status {
-    case .timeout: return timeLimit > session.timeLimit
+    switch row.ending {
+    case .timeLimit: return timeLimit > session.timeLimit
     // Three quarters of a machine's memory vary by a little from one start of the system to the next.
-    case .outOfMemory: return memoryLimit > 1.001 * session.memoryLimit
-    default: return false
+    case .memoryLimit: return memoryLimit > 1.001 * session.memoryLimit
+    case .done, .outside, .failed: return false
     }
-  }
-
-  /// Whether a training is run again.
-  package func trainsAgain(_ row: TrainingRow) -> Bool {
-    row.status != .ok && (isForced || isFromElsewhere(row.commit))
   }
 
   private func isFromElsewhere(_ other: String) -> Bool {

@@ -14,9 +14,9 @@ extension RunFolder {
     for kind in preset.kinds.types where !own.contains(where: { $0.id == kind.id }) {
       let file = path + "/" + kind.table
       guard hasContent(file) else { continue }
-      let others = own.map { $0.results }.joined(separator: " and ")
+      let others = own.map { $0.words.results }.joined(separator: " and ")
       throw UsageError(
-        "\(file): \(kind.results) of another run; \(preset.file) has \(others) only; \(Self.remedy)")
+        "\(file): \(kind.words.results) of another run; \(preset.file) has \(others) only; \(Self.remedy)")
     }
     if hasContent(path + "/" + Self.checkpoint) {
       throw UsageError("\(path): it holds a training of attnlab train; \(Self.remedy)")

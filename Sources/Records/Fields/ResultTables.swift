@@ -1,16 +1,13 @@
 import Basics
 
-/// The tables that the program writes, with their columns: for `attnlab list columns` and for scripts.
-public enum ResultTables {
-  /// One table.
-  public struct Table: Sendable {
-    /// The file's name.
-    public let name: String
-    /// What a row is.
-    public let row: String
-    /// The columns.
-    public let columns: [Column]
-  }
+/// A table that the program writes, with its columns.
+public struct ResultTable: Sendable {
+  /// The file's name.
+  public let name: String
+  /// What a row is.
+  public let row: String
+  /// The columns.
+  public let columns: [Column]
 
   /// One column, without the type of its row.
   public struct Column: Sendable {
@@ -33,23 +30,27 @@ public enum ResultTables {
     }
   }
 
-  /// All tables.
-  public static let all: [Table] = [
-    table("measurements.csv", MeasurementRow.self, "one variant, pass, shape and length"),
-    table("runs.csv", TrainingRow.self, "one training, or one further evaluation of it"),
-    table("curves.csv", CurveRow.self, "one evaluation during a training"),
-    table("fits.csv", FitRow.self, "one parameter of a fit"),
-  ]
+  /// The table of a type of row.
+  public init<Row: Record>(_ name: String, _ type: Row.Type, _ row: String) {
+    (self.name, self.row, columns) = (name, row, type.schema.map { Column($0) })
+  }
+}
 
-  private static func table<Row: Record>(_ name: String, _ type: Row.Type, _ row: String) -> Table {
-    Table(name: name, row: row, columns: type.schema.map { Column($0) })
+/// Tables as `attnlab list columns` shows them, and scripts read them.
+public struct ResultTables: Sendable {
+  /// The tables.
+  public let tables: [ResultTable]
+
+  /// The tables of a program: those of its kinds of experiment, and that of fits.
+  public init(_ kinds: [ResultTable]) {
+    tables = kinds + [ResultTable("fits.csv", FitRow.self, "one parameter of a fit")]
   }
 
   /// The tables as JSON.
-  public static var json: JSONValue {
+  public var json: JSONValue {
     .object([
       "tables": .array(
-        all.map {
+        tables.map {
           .object([
             "name": .string($0.name), "row": .string($0.row), "columns": .array($0.columns.map(\.json)),
           ])
@@ -58,18 +59,18 @@ public enum ResultTables {
   }
 
   /// The tables for people.
-  public static var text: String {
-    all.map { "\($0.name): a row is \($0.row)\n\($0.grid.text)" }.joined(separator: "\n\n")
+  public var text: String {
+    tables.map { "\($0.name): a row is \($0.row)\n\($0.grid.text)" }.joined(separator: "\n\n")
   }
 
   /// The tables for a document, each under its name.
-  public static var markdown: String {
-    all.map { "`\($0.name)`: a row is \($0.row).\n\n\($0.grid.markdown(code: [0]))" }
+  public var markdown: String {
+    tables.map { "`\($0.name)`: a row is \($0.row).\n\n\($0.grid.markdown(code: [0]))" }
       .joined(separator: "\n\n")
   }
 }
 
-extension ResultTables.Table {
+extension ResultTable {
   fileprivate var grid: TextTable {
     var grid = TextTable(["column", "type", "unit", "meaning"])
     for column in columns { grid.add([column.name, column.type, column.unit, column.help]) }

@@ -31,8 +31,12 @@ public struct RowWriter: ~Copyable {
 
   /// Appends a row of a table of records.
   /// - Throws: `UsageError` naming the file and the system's reason, such as a full disk.
-  public func append(_ row: some Record) throws(UsageError) {
-    try append(row.fields + [String](repeating: "", count: foreign))
+  public func append(_ row: some Record) throws(UsageError) { try append([row]) }
+
+  /// Appends rows of a table of records together: all of them are there, or none is.
+  /// - Throws: as above.
+  public func append(_ rows: [some Record]) throws(UsageError) {
+    try write(rows.map { CSVTable.line($0.fields + [String](repeating: "", count: foreign)) }.joined())
   }
 
   /// Gives a table the columns that it lacks.
@@ -55,13 +59,16 @@ public struct RowWriter: ~Copyable {
     return foreign.count
   }
 
-  /// Appends a row. When it cannot be written whole, the file is cut back to the rows before it.
-  /// - Throws: `UsageError` naming the file and the system's reason, such as a full disk.
-  public func append(_ fields: [String]) throws(UsageError) {
-    let bytes = Array(CSVTable.line(fields).utf8)
+  /// Appends a row.
+  /// - Throws: as above.
+  public func append(_ fields: [String]) throws(UsageError) { try write(CSVTable.line(fields)) }
+
+  /// Appends lines. When they cannot be written whole, the file is cut back to the rows before them.
+  private func write(_ lines: String) throws(UsageError) {
+    let bytes = Array(lines.utf8)
     let before = lseek(descriptor, 0, SEEK_END)
     var count: Int
-    repeat { count = write(descriptor, bytes, bytes.count) } while count < 0 && errno == EINTR
+    repeat { count = Foundation.write(descriptor, bytes, bytes.count) } while count < 0 && errno == EINTR
     guard count == bytes.count, fsync(descriptor) == 0 || errno == EINVAL else {
       let reason = count >= 0 && count < bytes.count ? "the disk is full" : String(cString: strerror(errno))
       _ = ftruncate(descriptor, before)

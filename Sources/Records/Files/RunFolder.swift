@@ -16,7 +16,7 @@ public final class RunFolder: Sendable {
   public var curves: String { path + "/curves.csv" }
   /// The files that a run writes under names of its own choice.
   public static let resultFiles = [
-    "measurements.csv", "runs.csv", "curves.csv", "environment.json", "report.html", "trainings.html",
+    "measurements.csv", "runs.csv", "curves.csv", "environment.json", "report.html",
   ]
   /// What helps when the results in a folder are another run's.
   package static let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"

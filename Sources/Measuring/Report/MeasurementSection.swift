@@ -2,11 +2,60 @@ import Analysis
 import Basics
 import Figures
 import Foundation
+import Presets
 import Records
 
-extension Report {
+/// What a report says of measurements.
+struct MeasurementSection: Sendable {
+  private let rows: [MeasurementRow]
+  private let comparison: Comparison
+
+  /// Reads the measurements in a folder.
+  /// - Throws: `UsageError` when there are none.
+  init(folder: String) throws(UsageError) {
+    rows = try ResultFiles.rows([folder + "/" + MeasurementExperiment.table])
+    comparison = try Comparison(rows)
+  }
+
+  /// The part of the report.
+  var section: ReportSection {
+    var section = ReportSection(count: "\(rows.count) cells", source: MeasurementExperiment.table)
+    section.preset = rows.first?.preset
+    section.startedAt = rows.map(\.startedAt)
+    section.findings = findings()
+    section.pictures = Self.figures.map { item in
+      .init(MeasurementPlot.figure(comparison, item.metric), caption: item.caption)
+    }.filter { !$0.figure.panels.isEmpty }
+    section.body = { _ in tables() + laws() + failures() }
+    section.rows = allRows()
+    return section
+  }
+
+  private static let figures: [(metric: Metric, caption: String)] = [
+    (
+      .time,
+      "Time of a pass over the sequence length. Points: medians; bars: 20th to 80th percentile; lines: fits of a·n^b + c with the 95 % band of the curve; the legend gives b with its 95 % interval."
+    ),
+    (
+      .memory,
+      "Memory of a pass as the ledger counted it: inputs, results and workspace. The legend gives the exponent of the whole, or of the workspace where that is most of it."
+    ),
+    (
+      .speedup,
+      "How many times faster than full attention at the same length; above the dashed line a variant is faster."
+    ),
+    (
+      .error,
+      "Relative error against full attention on the same inputs, over sampled query rows computed exactly in double precision: of the output, or for backward of the gradient of q."
+    ),
+    (
+      .peak,
+      "Floating-point operations on needed pairs, as a share of the fused multiply-add peak measured in the same run."
+    ),
+  ]
+
   /// What the numbers say, in sentences.
-  func findings() -> [String] {
+  private func findings() -> [String] {
     comparison.parts.flatMap { part -> [String] in
       guard let length = part.length, let base = part.baseline, let reference = base.row(at: length),
         let seconds = reference.secondsMedian
@@ -47,7 +96,7 @@ extension Report {
     }
   }
 
-  func tables() -> String {
+  private func tables() -> String {
     var text = comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
     for part in comparison.parts {
       text += "<h2>\(html(part.panel.title))</h2>\n"
@@ -68,7 +117,7 @@ extension Report {
     return text
   }
 
-  func laws() -> String {
+  private func laws() -> String {
     var text =
       "<h2>Laws</h2>\n<p>Fits of a·n^b + c with relative errors; b with its 95 % interval. A crossover is where the"
       + " fitted curves of a variant and of \(html(comparison.baselineName)) meet, with the interval in which they cannot be told apart.</p>\n"
@@ -81,7 +130,7 @@ extension Report {
     return text
   }
 
-  func failures() -> String {
+  private func failures() -> String {
     let failed = comparison.parts.flatMap { $0.panel.failures }
     guard !failed.isEmpty else { return "" }
     let names = CellNames(rows)
@@ -89,7 +138,7 @@ extension Report {
     return "<h2>Not measured</h2>\n" + HTML.table(["cell", "status", "reason"], lines)
   }
 
-  func allRows() -> String {
+  private func allRows() -> String {
     let kept = ["variant", "configuration", "pass", "query_length", "key_length", "status"]
     let hidden = ["reason", "cell_id", "started_at", "preset"]
     // What tells rows apart is shown, and what was found; what is the same everywhere is said above.

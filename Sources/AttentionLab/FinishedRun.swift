@@ -1,0 +1,88 @@
+import AttentionCore
+import Basics
+import Presets
+import Processes
+import Records
+
+/// What `attnlab run` says of one kind of experiment at its end.
+protocol FinishedRun {
+  /// For people.
+  var text: String { get }
+  /// For programs.
+  var json: JSONValue { get }
+}
+
+/// Cells of a kind that a run is asked for.
+protocol SelectedCells {
+  func forecast(_ catalog: Catalog, memoryLimit: Int?) throws -> any Foretold
+  func run(in folder: RunFolder, _ setting: RunSetting) async throws -> any FinishedRows
+}
+
+/// The rows of a kind, all written.
+protocol FinishedRows {
+  /// What progress says at the end.
+  func notes(_ folder: String) -> [String]
+  func finished(_ folder: String, pictures: [String], report: String) throws -> any FinishedRun
+}
+
+/// Cells with their kind.
+struct Selection<Kind: ExperimentKind>: SelectedCells {
+  let kind: Kind.Type
+  let cells: [Kind.Cell]
+
+  func forecast(_ catalog: Catalog, memoryLimit: Int?) throws -> any Foretold {
+    try Kind.forecast(cells, catalog: catalog, memoryLimit: memoryLimit)
+  }
+
+  func run(in folder: RunFolder, _ setting: RunSetting) async throws -> any FinishedRows {
+    KindOutcome<Kind>(outcome: try await Runner(kind, cells, in: folder, setting).run())
+  }
+}
+
+/// What became of them.
+struct KindOutcome<Kind: ExperimentKind>: FinishedRows {
+  let outcome: Runner<Kind>.Outcome
+
+  func notes(_ folder: String) -> [String] {
+    var lines: [String] = []
+    let words = Kind.words
+    if outcome.repaired > 0 {
+      lines.append(
+        "removed a torn last line (\(outcome.repaired) bytes); its \(words.cell) was \(words.past) again")
+    }
+    if outcome.replaced > 0 {
+      lines.append("\(outcome.replaced) \(words.cell)s that had not ended ok were \(words.past) again")
+    }
+    if outcome.added == 0 {
+      lines.append(
+        "\(folder) is finished (\(outcome.kept) \(words.counted)); these are its results, "
+          + "--fresh \(words.verb) again")
+    }
+    return lines
+  }
+
+  func finished(_ folder: String, pictures: [String], report: String) throws -> any FinishedRun {
+    let findings = try Kind.findings(outcome.rows, folder: folder, pictures: pictures)
+    if let warning = findings.warning { Terminal.note("warning: \(warning)") }
+    return KindResults<Kind>(folder: folder, report: report, outcome: outcome, findings: findings)
+  }
+}
+
+/// What they say.
+struct KindResults<Kind: ExperimentKind>: FinishedRun {
+  let folder: String, report: String
+  let outcome: Runner<Kind>.Outcome
+  let findings: KindFindings
+
+  var text: String { findings.text + "\nreport: \(report)" }
+
+  var json: JSONValue {
+    var members: [(String, JSONValue)] = [("folder", .string(folder)), ("report", .string(report))]
+    if let plots = findings.plots { members.append(("plots", plots)) }
+    members += [
+      ("rows", .int(outcome.rows.count)), ("added", .int(outcome.added)),
+      ("comparison", findings.comparison),
+    ]
+    return .object(members.map { JSONValue.Member(key: $0.0, value: $0.1) })
+  }
+}

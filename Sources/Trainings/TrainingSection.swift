@@ -1,0 +1,91 @@
+import Basics
+import Figures
+import Foundation
+import Presets
+import Records
+
+/// What a report says of trainings.
+struct TrainingSection: Sendable {
+  private let comparison: TrainingComparison
+  private let curves: [CurveRow]?
+
+  /// Reads the trainings in a folder.
+  /// - Throws: `UsageError` when there are none.
+  init(folder: String) throws(UsageError) {
+    comparison = TrainingComparison(
+      try ResultFiles.trainings([folder + "/" + TrainingExperiment.table]))
+    let file = folder + "/curves.csv"
+    curves = FileManager.default.fileExists(atPath: file) ? try CurveRow.read(file) : nil
+  }
+
+  /// The part of the report.
+  var section: ReportSection {
+    let count = comparison.rows.count { $0.isTraining }
+    var section = ReportSection(count: "\(count) trainings", source: "runs.csv and curves.csv")
+    section.startedAt = comparison.rows.map(\.startedAt)
+    section.findings = findings
+    section.pictures = TrainingPlot.items(comparison, curves: curves).map {
+      .init($0.figure, caption: $0.caption, name: $0.name)
+    }
+    section.body = { preset in table + laws(preset) + failures }
+    section.rows = allRows
+    return section
+  }
+
+  private var table: String {
+    let (header, rows) = comparison.table
+    let table = HTML.table(
+      header, rows,
+      caption:
+        "Losses in nats. Several seeds: mean ± standard deviation; one: accuracy with Wilson's 95 % interval. "
+        + "Attention memory: closed form of the most demanding layer's pass with inputs, results and workspace."
+    )
+    return "<h2>Trainings</h2>\n" + table + comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
+  }
+
+  private var allRows: String {
+    let columns = TrainingRow.schema.filter { column in
+      comparison.rows.contains { !column.text($0).isEmpty }
+    }
+    let all = comparison.rows.map { row in columns.map { $0.text(row) } }
+    return HTML.folded("All \(all.count) rows", HTML.table(columns.map(\.name), all))
+  }
+
+  private var findings: [String] {
+    comparison.laws.flatMap { law -> [String] in
+      let lines = law.lines.map { $0.trimmed }
+      return [lines.filter { !$0.hasPrefix("warning") }.joined(separator: "; ") + "."]
+    } + comparison.heldOut.map { TrainingComparison.describe($0).trimmed + "." }
+      + extremes
+  }
+
+  /// The lowest and the highest test loss, where no law speaks.
+  private var extremes: [String] {
+    let lines = comparison.lines.filter { $0.rows[0].isTraining }
+    func loss(_ line: TrainingComparison.Line) -> Double {
+      line.rows.reduce(0) { $0 + ($1.testLoss ?? .nan) } / Double(line.rows.count)
+    }
+    guard comparison.laws.isEmpty, lines.count > 1, let best = lines.min(by: { loss($0) < loss($1) }),
+      let worst = lines.max(by: { loss($0) < loss($1) })
+    else { return [] }
+    return [
+      "Lowest test loss: \(best.label), \(Quantity.significant(loss(best), 4)) nats; highest: \(worst.label), "
+        + "\(Quantity.significant(loss(worst), 4))."
+    ]
+  }
+
+  private func laws(_ preset: String) -> String {
+    guard !comparison.laws.isEmpty else { return "" }
+    let file = "results/\(preset)/runs.csv"
+    return "<h2>Laws</h2>\n"
+      + comparison.laws.map { law in
+        "<pre>\(html(law.lines.joined(separator: "\n")))\n\n\(html(law.command(file: file)))</pre>"
+      }.joined(separator: "\n")
+  }
+
+  private var failures: String {
+    guard !comparison.failures.isEmpty else { return "" }
+    let rows = comparison.failures.map { [$0.runID, $0["seed"], $0["status"], $0.reason] }
+    return "<h2>Not trained</h2>\n" + HTML.table(["run", "seed", "status", "reason"], rows)
+  }
+}
