@@ -2,7 +2,9 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import Measuring
 import Presets
+import Records
 import Settings
 import Testing
 
