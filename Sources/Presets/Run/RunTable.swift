@@ -8,7 +8,9 @@ struct RunTable<Row: ResultRow>: ~Copyable {
   private var writer: RowWriter
 
   /// Opens the table.
-  /// - Parameter obsolete: ids of cells whose rows stand there until the cell is run again.
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - obsolete: ids of cells whose rows stand there until the cell is run again.
   /// - Throws: `UsageError` when it cannot be read or written.
   init(path: String, obsolete: Set<String>) throws(UsageError) {
     (self.path, self.obsolete) = (path, obsolete)
