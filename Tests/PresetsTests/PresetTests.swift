@@ -70,7 +70,7 @@ import Testing
     // Cells of runs from before there was a choice keep their names.
     let plain = try Self.preset("n: 64\nvariants: full").cells()
     #expect(plain[0].id == cells[0].id && plain[0].precision == .float32)
-    #expect(CellNames(cells)[cells[1]] == "full forward n=64 bfloat16")
+    #expect(cells[1].label == "full forward n=64 bfloat16")
     #expect(try cells[1].shape().precision == .bfloat16)
   }
 

@@ -95,4 +95,13 @@ public struct Cell: ExperimentCell {
   public var peak: PeakNeed {
     PeakNeed(threads: threads, instructionSet: instructionSet, precision: productPrecision)
   }
+
+  /// The cell in a few words where it stands alone, as in messages; among others `CellNames` names it.
+  public var label: String {
+    let set = settings.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+    let length =
+      pass == .decode || keyLength != queryLength ? "\(queryLength)×\(keyLength)" : "\(queryLength)"
+    let stored = precision == .float32 ? "" : " \(precision)"
+    return "\(variant)\(set) \(pass.rawValue) n=\(length)\(stored)"
+  }
 }
