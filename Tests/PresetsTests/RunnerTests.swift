@@ -13,9 +13,13 @@ import Testing
 @Suite struct RunnerTests {
   let scratch: Scratch
   let preset: Preset
+  /// Held for all runs of a test: a child that another test forks inherits the lock until it executes its program, so a
+  /// lock that is dropped may still be held for a moment.
+  let folder: RunFolder
 
   init() throws {
     scratch = try Scratch()
+    folder = try RunFolder(scratch("out"))
     preset = try Preset(
       yaml: "n: [8, 16, 32]\nvariants: [full]\nthreads: 1\nisa: portable\n", file: "p.yaml",
       catalog: .standard, kinds: .standard)
@@ -70,7 +74,7 @@ import Testing
     let asked = Asked()
     let executor = Invented(statuses: statuses, stopsAt: stopsAt, asked: asked)
     let runner = Runner(
-      MeasurementExperiment.self, try preset.cells(), in: try RunFolder(scratch("out")),
+      MeasurementExperiment.self, try preset.cells(), in: folder,
       RunSetting(preset, catalog: .standard, retries: retries))
     do {
       let outcome = try await runner.run { _ in executor }
@@ -134,7 +138,7 @@ import Testing
       kinds: .standard)
     let error = await #expect(throws: UsageError.self) {
       try await Runner(
-        MeasurementExperiment.self, try other.cells(), in: try RunFolder(scratch("out")),
+        MeasurementExperiment.self, try other.cells(), in: folder,
         RunSetting(other, catalog: .standard)
       ).run { _ in Invented(asked: Asked()) }
     }
