@@ -1,3 +1,5 @@
+import Foundation
+
 extension Figure {
   /// What the figure is drawn on.
   enum Canvas {
@@ -99,12 +101,29 @@ extension Figure {
       let left = isRow ? cell * Double(number) : 0
       let bottom = top + (isRow ? 326 : 290 * panel.height)
       frames.append(
-        Frame(left: left + 140, right: left + cell - 22, top: top, bottom: bottom, legend: bottom + 74))
+        Frame(
+          left: left + 140, right: left + cell - room(panel, width: cell - 162), top: top, bottom: bottom,
+          legend: bottom + 74))
       if !isRow { top = bottom + 74 + Double(24 * rows[number]) + 40 }
     }
     let below = isRow ? rows.max() ?? 0 : rows.last ?? 0
     let height = (frames.last?.legend ?? 400) + Double(24 * below) + 14
     return (frames, Int(isRow ? cell * Double(max(1, panels.count)) : cell), Int(height))
+  }
+
+  /// The pixels that the last number across needs beside the frame: it is centred on its tick.
+  private func room(_ panel: Panel, width: Double) -> Double {
+    let least = 22.0, scale = panel.x.scale
+    guard let range = scale.range(sharing(panel, \.x).flatMap(\.across)),
+      let last = scale.ticks(in: range).last(where: { $0 <= range.upperBound })
+    else { return least }
+    // A digit is 0.64 of the size of the letters wide, which is 14 pixels at most.
+    let signs = scale.text(last).count { !"{}^".contains($0) }
+    let isLog = scale.base != nil
+    let (low, high) = (range.lowerBound, range.upperBound)
+    let beyond =
+      isLog ? Foundation.log(high / last) / Foundation.log(high / low) : (high - last) / (high - low)
+    return max(least, 4.5 * Double(signs) - beyond * width + 4)
   }
 
   private func legendRows(_ panel: Panel) -> Int {

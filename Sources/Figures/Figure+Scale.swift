@@ -17,6 +17,9 @@ extension Figure {
     /// A number, linear.
     case linear
 
+    /// Whether the axis is logarithmic.
+    public var isLogarithmic: Bool { base != nil }
+
     /// The base of the logarithm; `nil`: linear.
     var base: Int? {
       switch self {

@@ -119,7 +119,7 @@ public struct Preset: Sendable {
   ) throws(UsageError) -> Experiment {
     var reader = try FieldReader(node, defaults: defaults), context = context
     context.name = reader.node("name")?.text ?? ""
-    let id = try reader.value("experiment", .word(kinds.ids), default: kinds.ids.first ?? "")
+    let id = try reader.value("experiment", .words(kinds.ids), default: kinds.ids.first ?? "")
     guard let kind = kinds.types.first(where: { $0.id == id }) else {
       throw UsageError("\(reader.place): there is no kind of experiment")
     }

@@ -1,3 +1,4 @@
+import ScalingLaws
 import Testing
 
 @testable import Analysis
@@ -29,5 +30,21 @@ import Testing
     #expect(try panel("query_length", "peak_bytes", .x).y == .init("peak (bytes)", .linear))
     #expect(try panel("step", "seconds").y == .init("time", .seconds))
     #expect(try panel("step", "seconds", .x).y == .init("time (s)", .linear))
+  }
+
+  @Test("a column of this program has the unit that it is declared with, in plots and in fits alike")
+  func declaredUnits() throws {
+    let lengths: [Double] = [256, 512, 1024, 2048, 4096]
+    let data = try FitData(x: lengths, y: lengths.map { 1e-6 * $0 * $0 }, name: "query_length")
+    var record = FitRecord(group: nil, fit: try Fitter(PowerLaw()).fit(data))
+    record.responseName = "seconds_median"
+    let panels = FitFigure([record]).figure.panels
+    #expect(panels[0].x == .init("query length (tokens)", .length))
+    #expect(panels[0].y == .init("time median", .seconds))
+    #expect(panels[1].x == panels[0].x)
+    #expect(Figure.Axis.column("compute_flops", isLog: true) == .init("compute flops (operations)", .log))
+    #expect(Figure.Axis.column("test_loss", isLog: false) == .init("test loss (nats)", .linear))
+    #expect(Figure.Axis.column("tokens", isLog: true) == .init("tokens", .log))
+    #expect(Figure.Axis.column("their own", isLog: true) == .init("their own", .log))
   }
 }

@@ -74,6 +74,24 @@ import Testing
     }
   }
 
+  @Test("the last number across has room beside the frame", arguments: [1e5, 1.5e7, 1.25e12])
+  func lastNumber(end: Double) throws {
+    let points = [Figure.Point(x: end / 100, y: 1), Figure.Point(x: end, y: 2)]
+    let panel = Figure.Panel(
+      x: .init("x", .linear), y: .init("y", .linear), curves: [.init(label: "a", points: points, style: 0)])
+    let lines = Figure(title: "", panels: [panel]).script(output: "a", dataFile: "b", canvas: .png)
+      .split(separator: "\n")
+    let margin = try #require(
+      lines.first { $0.hasPrefix("set rmargin at screen ") }.flatMap { Double($0.dropFirst(22)) })
+    let range = try #require(panel.x.scale.range(points.map(\.x)))
+    let last = try #require(panel.x.scale.ticks(in: range).last)
+    // The plot is 860 pixels wide and begins at 140; a digit takes 9 of them.
+    let right = 860 * margin, share = (last - range.lowerBound) / (range.upperBound - range.lowerBound)
+    let centre = 140 + share * (right - 140)
+    let signs = panel.x.scale.text(last).count { !"{}^".contains($0) }
+    #expect(centre + 4.5 * Double(signs) <= 860)
+  }
+
   @Test("Bars and bands widen an axis by no more than once the height of what they belong to")
   func bands() throws {
     let law = [Figure.Point(x: 1, y: 1, low: 0.5, high: 1000), Figure.Point(x: 2, y: 2, low: 1.5, high: 2.5)]

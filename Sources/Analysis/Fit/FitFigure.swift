@@ -32,6 +32,11 @@ public struct FitFigure: Sendable {
     return low > 0 && high > 8 * low ? .log : .linear
   }
 
+  /// A column as an axis, with its unit.
+  private static func axis(_ name: String, _ values: [Double]) -> Figure.Axis {
+    .column(name, isLog: scale(values) == .log)
+  }
+
   private static func steps(_ low: Double, _ high: Double, _ count: Int, _ scale: Figure.Scale) -> [Double] {
     (0...count).map { k in
       let t = Double(k) / Double(count)
@@ -49,9 +54,9 @@ public struct FitFigure: Sendable {
 
   private func curves(_ fit: Fit) -> Figure.Panel {
     let responses = records.flatMap(\.fit.data.response)
-    let across = Figure.Axis(fit.data.names[0], Self.scale(records.flatMap { $0.fit.data.columns[0] }))
-    let upwards = Figure.Axis(records[0].responseName, Self.scale(responses))
-    let floor = upwards.scale == .log ? (responses.min() ?? 1) / 10 : -Double.infinity
+    let across = Self.axis(fit.data.names[0], records.flatMap { $0.fit.data.columns[0] })
+    let upwards = Self.axis(records[0].responseName, responses)
+    let floor = upwards.scale.isLogarithmic ? (responses.min() ?? 1) / 10 : -Double.infinity
     let drawn = records.enumerated().map { style, record -> Figure.Curve in
       let xs = record.fit.data.columns[0]
       var curve = Figure.Curve(
@@ -60,8 +65,9 @@ public struct FitFigure: Sendable {
       guard let low = xs.min(), let high = xs.max(), high > low else { return curve }
       // A little beyond the data, so that the band's opening shows.
       let (from, to) =
-        across.scale == .log ? (low / 1.3, high * 2) : (low - 0.05 * (high - low), high + 0.2 * (high - low))
-      curve.law = Self.steps(from, to, 160, across.scale).map { x in
+        across.scale.isLogarithmic
+        ? (low / 1.3, high * 2) : (low - 0.05 * (high - low), high + 0.2 * (high - low))
+      curve.law = Self.steps(from, to, 160, across.scale.isLogarithmic ? .log : .linear).map { x in
         let found = record.selection?.predict(at: [x]) ?? record.fit.predict(at: [x])
         return Figure.Point(x: x, y: found.value, low: found.low.map { max($0, floor) }, high: found.high)
       }
@@ -87,7 +93,7 @@ public struct FitFigure: Sendable {
         label: "", points: Self.points(record.fit.data.columns[0], record.fit.residuals), style: style)
     }
     var panel = Figure.Panel(
-      title: "residuals", x: .init(fit.data.names[0], Self.scale(records.flatMap { $0.fit.data.columns[0] })),
+      title: "residuals", x: Self.axis(fit.data.names[0], records.flatMap { $0.fit.data.columns[0] }),
       y: .init(label, .linear), curves: drawn, guide: 0, height: 0.7)
     panel.joinsPoints = false
     return panel

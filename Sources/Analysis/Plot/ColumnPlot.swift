@@ -92,7 +92,7 @@ public enum ColumnPlot {
         law: MeasurementPlot.law(growth, over: drawn), style: style)
     }
     let panel = Figure.Panel(
-      x: axis(x.label, isLog: isLog.x), y: axis(y.label, isLog: isLog.y), curves: curves)
+      x: .column(x.label, isLog: isLog.x), y: .column(y.label, isLog: isLog.y), curves: curves)
     return Figure(title: request.title, panels: [panel])
   }
 
@@ -112,25 +112,5 @@ public enum ColumnPlot {
       c.isLetter || c.isNumber || "._- +=,()".contains(c) ? String(c) : "_"
     }.joined()
     return name.first == "." || name.first == "-" ? "_" + name.dropFirst() : name
-  }
-
-  /// A column as an axis. Units are in the names of columns; they are said once, at the numbers or in the label.
-  private static func axis(_ column: String, isLog: Bool) -> Figure.Axis {
-    let words = column.replacing("_", with: " ")
-    if isLog {
-      if column.contains("seconds") {
-        return .init(words.replacing("seconds", with: "time").trimmed, .seconds)
-      }
-      if column.hasSuffix("_bytes") { return .init(String(words.dropLast(6)), .bytes) }
-      if column.hasSuffix("length") || column == "n" { return .init("\(words) (tokens)", .length) }
-    }
-    let units = [("_bytes", "bytes"), ("seconds", "s"), ("gflops", "GFLOP/s"), ("length", "tokens")]
-    guard let (name, unit) = units.first(where: { column.hasSuffix($0.0) }) else {
-      return .init(words, isLog ? .log : .linear)
-    }
-    let rest = String(column.dropLast(name.count)).replacing("_", with: " ").trimmed
-    let plain = ["seconds": "time", "gflops": "speed", "length": "\(rest) length".trimmed][name] ?? rest
-    let quantity = name == "length" || rest.isEmpty ? plain : "\(rest)\(name == "_bytes" ? "" : " " + plain)"
-    return .init("\(quantity) (\(unit))", isLog ? .log : .linear)
   }
 }

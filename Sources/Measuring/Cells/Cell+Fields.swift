@@ -135,7 +135,7 @@ extension Cell: Record {
 
   /// YAML's `all` or a number of threads.
   private static let allThreads: Field<Cell>.Parse = { node, _ throws(UsageError) in
-    let value = try FieldKind.threads.read("threads", node)
+    let value = try ColumnKind.threads.read("threads", node)
     return Change(text: value == 0 ? "all" : "\(value)") {
       $0.threads = value == 0 ? Parallel.processorCount : value
     }
@@ -145,13 +145,13 @@ extension Cell: Record {
     // A flag writes `text:PATH`, YAML `{text: PATH}`.
     let isFlag = node.place == "--input"
     let source =
-      try isFlag ? node.text.flatMap { InputSource($0) } : FieldKind.input(folder: folder).read("input", node)
+      try isFlag ? node.text.flatMap { InputSource($0) } : InputSource(node, folder: folder)
     guard let source else { throw node.error("input: it takes \(InputSource.allowed)") }
     return Change(text: source.description) { $0.input = source }
   }
 
   private static let budget: Field<Cell>.Parse = { node, _ throws(UsageError) in
-    let seconds = try FieldKind.seconds.read("budget", node)
+    let seconds = try ColumnKind.seconds.read("budget", node)
     return Change(text: "\(seconds)") { $0.budgetSeconds = seconds }
   }
 }

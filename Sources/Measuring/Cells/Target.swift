@@ -60,16 +60,16 @@ public struct Target: Sendable {
 
   private init(_ node: PresetNode, _ context: PlanContext) throws(UsageError) {
     var reader = try FieldReader(node)
-    guard let figure = try reader.optional("figure", .word(Figure.allCases.map(\.rawValue))),
+    guard let figure = try reader.optional("figure", .words(Figure.allCases.map(\.rawValue))),
       let known = Figure(rawValue: figure),
-      let atLeast = try reader.optional("at_least", .real(1e-3...1e3))
+      let atLeast = try reader.optional("at_least", .number(in: 1e-3...1e3))
     else { throw node.error("a target needs figure and at_least") }
     self.figure = known
     self.atLeast = atLeast
-    reference = try reader.optional("of", .word(context.catalog.ids))
-    road = try reader.optional("road", .word(BFloat16Road.allCases.map(\.rawValue)))
+    reference = try reader.optional("of", .words(context.catalog.ids))
+    road = try reader.optional("road", .words(BFloat16Road.allCases.map(\.rawValue)))
       .flatMap(BFloat16Road.init)
-    let variants = try reader.sweep("variant", .word(context.catalog.ids), default: [])
+    let variants = try reader.sweep("variant", .words(context.catalog.ids), default: [])
     var columns = variants.isEmpty ? [] : [(column: "variant", values: variants)]
     settings = try Target.settings(reader.node("settings"), of: variants, context)
     for field in Cell.schema {

@@ -32,25 +32,30 @@ public enum InputSource: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-extension FieldKind where Value == InputSource {
-  /// `gaussian`, `text`, or `{text: PATH}`; a path in a preset is relative to the preset's folder.
-  static func input(folder: String) -> FieldKind {
-    FieldKind("gaussian, or {text: PATH} with a file or folder (or default: the project's own sources)") {
-      node throws(UsageError) in
-      switch node.content {
-      case .scalar("gaussian", _): return .gaussian
-      case .scalar("text", _): return .text(path: nil)
-      case .mapping(let entries):
-        guard let unknown = entries.first(where: { $0.key != "text" }) else {
-          guard let path = entries.first?.value.text, !path.isEmpty else { return nil }
-          if path == "default" { return .text(path: nil) }
-          let isFromFile =
-            !node.place.hasPrefix("--set") && entries.first?.value.place.hasPrefix("--set") == false
-          return .text(path: path.hasPrefix("/") || !isFromFile || folder == "." ? path : folder + "/" + path)
-        }
+extension InputSource {
+  /// Reads `gaussian`, `text`, or `{text: PATH}`; a path in a preset is relative to the preset's folder.
+  /// - Throws: `UsageError` with place and what is allowed.
+  init(_ node: PresetNode, folder: String) throws(UsageError) {
+    switch node.content {
+    case .scalar("gaussian", _): self = .gaussian
+    case .scalar("text", _): self = .text(path: nil)
+    case .mapping(let entries):
+      if let unknown = entries.first(where: { $0.key != "text" }) {
         throw UsageError("\(unknown.place): unknown field \(unknown.key) of input; known is text")
-      default: return nil
       }
+      guard let entry = entries.first, let path = entry.value.text, !path.isEmpty else {
+        throw Self.refusal(node)
+      }
+      let isFromFile = !node.place.hasPrefix("--set") && !entry.value.place.hasPrefix("--set")
+      let isWhole = path.hasPrefix("/") || !isFromFile || folder == "."
+      self = .text(path: path == "default" ? nil : isWhole ? path : folder + "/" + path)
+    default: throw Self.refusal(node)
     }
+  }
+
+  private static func refusal(_ node: PresetNode) -> UsageError {
+    node.error(
+      "input: \(node.summary) is not allowed; it takes gaussian, or {text: PATH} with a file or folder "
+        + "(or default: the project's own sources)")
   }
 }

@@ -1,7 +1,7 @@
 import Basics
 import Settings
 
-/// What the fields of a column hold: how a table, a flag or a process border writes such a value, and which values exist.
+/// What a field holds: how a table, YAML, a flag or a process border writes such a value, and which values exist.
 ///
 /// Every number is bounded, so that no arithmetic on what a user edited overflows: whole numbers to 2⁵³, which every
 /// reader of JSON keeps, others to 10⁶⁰, whose fourth power is a number still. What would not be read is not written.
@@ -22,8 +22,8 @@ public struct ColumnKind<Value: Sendable>: Sendable {
   package let read: @Sendable (String) -> Reading
   package let write: @Sendable (Value) -> JSONValue
 
-  /// Whether its values are texts, which a user may quote.
-  var isOfWords: Bool { type == "text" || type == "one of a list" }
+  /// Whether YAML writes its values plainly: a quoted number is a text.
+  var isOfScalars: Bool { ["whole number", "number", "true or false"].contains(type) }
 
   package init(
     _ type: String, _ allowed: String, words: [String] = [],
@@ -94,13 +94,32 @@ extension ColumnKind where Value == Int {
 
   /// A whole number in a range.
   package static func integer(_ range: ClosedRange<Int>) -> ColumnKind {
-    let allowed = "a whole number from \(range.lowerBound) to \(range.upperBound)"
+    let allowed =
+      range.upperBound == .max
+      ? "a whole number of at least \(range.lowerBound)"
+      : "a whole number from \(range.lowerBound) to \(range.upperBound)"
     return ColumnKind(
       "whole number", allowed,
       read: { text in
         CoreScalar(text).whole.flatMap { range.contains($0) ? .value($0) : nil } ?? .refused(allowed)
       }, write: { .int($0) })
   }
+
+  /// `all` (0) or a number of threads.
+  package static let threads = ColumnKind(
+    "whole number", "all or a whole number from 1 to 1024", words: ["all"],
+    read: { text in
+      if text == "all" { return .value(0) }
+      let allowed = "all or a whole number from 1 to 1024"
+      return CoreScalar(text).whole.flatMap { (1...1024).contains($0) ? .value($0) : nil }
+        ?? .refused(allowed)
+    }, write: { $0 == 0 ? .string("all") : .int($0) })
+
+  /// A size in bytes.
+  package static let bytes = ColumnKind(
+    "text", Quantity.bytesAllowed,
+    read: { Quantity.bytes($0).map { .value($0) } ?? .refused(Quantity.bytesAllowed) },
+    write: { .int($0) })
 
   /// Any whole number that fits; seeds of trainings may be negative.
   static let anyInteger = ColumnKind(
@@ -145,6 +164,17 @@ extension ColumnKind where Value == Double {
   static let mostOccurrences = 1024.0
   /// The largest fraction of a measured peak that is kept.
   static let mostOfPeak = 2.0
+
+  /// A time in seconds, with its unit.
+  package static let seconds = ColumnKind(
+    "text", Quantity.secondsAllowed,
+    read: { Quantity.seconds($0).map { .value($0) } ?? .refused(Quantity.secondsAllowed) },
+    write: { .double($0) })
+
+  /// A number in a range.
+  package static func number(in range: ClosedRange<Double>) -> ColumnKind {
+    self.range("a number from \(range.lowerBound) to \(range.upperBound)", range)
+  }
 
   private static func bounded(_ allowed: String, from least: Double) -> ColumnKind {
     ColumnKind(

@@ -176,7 +176,7 @@ extension Field {
   ) -> Parse? {
     guard let key else { return nil }
     return { node, _ throws(UsageError) in
-      let value = try FieldKind(kind).read(key, node)
+      let value = try kind.read(key, node)
       return Change(text: kind.write(value).field) { $0[keyPath: path] = value }
     }
   }
@@ -191,19 +191,6 @@ extension JSONValue {
     case .int(let number): "\(number)"
     case .double(let number): number.isFinite ? compact : ""
     case .string(let text): text
-    }
-  }
-}
-
-extension FieldKind where Value: Sendable {
-  /// The kind of a column, as YAML writes it: words get the nearest one suggested, and a quoted number is a text.
-  package init(_ kind: ColumnKind<Value>) {
-    self.init(kind.allowed, words: kind.words) { node in
-      guard case .scalar(let text, let isQuoted) = node.content, kind.isOfWords || !isQuoted else {
-        return nil
-      }
-      if case .value(let value) = kind.read(text) { return value }
-      return nil
     }
   }
 }

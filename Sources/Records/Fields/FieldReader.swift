@@ -25,22 +25,22 @@ public struct FieldReader {
   }
 
   /// The value of a field.
-  public mutating func value<T>(
-    _ name: String, _ kind: FieldKind<T>, default fallback: T
+  public mutating func value<T: Sendable>(
+    _ name: String, _ kind: ColumnKind<T>, default fallback: T
   ) throws(UsageError) -> T {
     guard let node = node(name) else { return fallback }
     return try kind.read(name, node)
   }
 
   /// The value of a field that may be absent.
-  public mutating func optional<T>(_ name: String, _ kind: FieldKind<T>) throws(UsageError) -> T? {
+  public mutating func optional<T: Sendable>(_ name: String, _ kind: ColumnKind<T>) throws(UsageError) -> T? {
     guard let node = node(name) else { return nil }
     return try kind.read(name, node)
   }
 
   /// The values of a field that may be swept: one value or a list of different values.
-  public mutating func sweep<T: Hashable>(
-    _ name: String, _ kind: FieldKind<T>, default fallback: [T]
+  public mutating func sweep<T: Hashable & Sendable>(
+    _ name: String, _ kind: ColumnKind<T>, default fallback: [T]
   ) throws(UsageError) -> [T] {
     guard let node = node(name) else { return fallback }
     let nodes = node.alternatives
@@ -88,93 +88,16 @@ public struct FieldReader {
   }
 }
 
-/// How a field is read: what it takes, in words and in code.
-public struct FieldKind<Value>: Sendable {
-  /// What is allowed, in words.
-  public let allowed: String
-  /// The words that are allowed, where it is one of some words.
-  package let words: [String]
-  package let parse: @Sendable (PresetNode) throws(UsageError) -> Value?
-
-  /// Creates a kind; `parse` returns `nil` for what is not allowed.
-  public init(
-    _ allowed: String, words: [String] = [],
-    parse: @escaping @Sendable (PresetNode) throws(UsageError) -> Value?
-  ) {
-    self.allowed = allowed
-    self.words = words
-    self.parse = parse
-  }
-
+extension ColumnKind {
+  /// Reads a value of YAML: a plain scalar. Words get the nearest one suggested, and a quoted number is a text.
   package func read(_ name: String, _ node: PresetNode) throws(UsageError) -> Value {
-    if let value = try parse(node) { return value }
+    if case .scalar(let text, let isQuoted) = node.content,
+      !isQuoted || !isOfScalars || words.contains(text),
+      case .value(let value) = read(text)
+    {
+      return value
+    }
     let nearest = suggestion(near: node.text ?? "", among: words)
     throw node.error("\(name): \(node.summary) is not allowed; it takes \(allowed)\(nearest)")
-  }
-}
-
-extension FieldKind where Value == Int {
-  /// A whole number in a range.
-  public static func integer(_ range: ClosedRange<Int>) -> FieldKind {
-    let words =
-      range.upperBound == .max
-      ? "a whole number of at least \(range.lowerBound)"
-      : "a whole number from \(range.lowerBound) to \(range.upperBound)"
-    return FieldKind(words) { node in
-      guard let value = node.scalar?.whole else { return nil }
-      return range.contains(value) ? value : nil
-    }
-  }
-
-  /// `all` (0) or a number of threads.
-  package static let threads = FieldKind("all or a whole number from 1 to 1024") { node in
-    if node.text == "all" { return 0 }
-    return node.scalar?.whole.flatMap { (1...1024).contains($0) ? $0 : nil }
-  }
-
-  /// A size in bytes.
-  public static let bytes = FieldKind(Quantity.bytesAllowed) { $0.text.flatMap(Quantity.bytes) }
-}
-
-extension FieldKind where Value == UInt64 {
-  /// A seed.
-  public static let seed = FieldKind("a whole number of at least 0") { node in
-    // Seeds have one bit more than other whole numbers.
-    switch node.scalar {
-    case .double: node.text.flatMap { UInt64($0) } ?? node.scalar?.whole.flatMap { UInt64(exactly: $0) }
-    case let scalar: scalar?.whole.flatMap { UInt64(exactly: $0) }
-    }
-  }
-}
-
-extension FieldKind where Value == Double {
-  /// A time in seconds.
-  public static let seconds = FieldKind(Quantity.secondsAllowed) { $0.text.flatMap(Quantity.seconds) }
-
-  /// A number in a range.
-  public static func real(_ range: ClosedRange<Double>) -> FieldKind {
-    FieldKind("a number from \(range.lowerBound) to \(range.upperBound)") { node in
-      guard let value = node.scalar?.number else { return nil }
-      return range.contains(value) ? value : nil
-    }
-  }
-}
-
-extension FieldKind where Value == Bool {
-  /// true or false.
-  public static let flag = FieldKind("true or false") { node in
-    if case .bool(let flag) = node.scalar { flag } else { nil }
-  }
-}
-
-extension FieldKind where Value == String {
-  /// One line of text.
-  public static let text = FieldKind("text") { $0.text }
-
-  /// One of some words.
-  public static func word(_ words: [String]) -> FieldKind {
-    FieldKind("one of " + words.joined(separator: ", "), words: words) { node in
-      node.text.flatMap { words.contains($0) ? $0 : nil }
-    }
   }
 }
