@@ -233,6 +233,7 @@ let package = Package(
       name: "AttentionLabTests",
       dependencies: [
         "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Presets", "Records",
+        "Settings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -13,7 +13,7 @@ struct ListCommand: FileCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
     abstract:
-      "List variants, tasks, forms, presets; the settings of a variant, a task, a model, a training; columns.",
+      "List variants, tasks, forms, presets; the settings of a variant, a task, a model, a training; columns; a schema.",
     discussion: HelpText.page(
       examples: [
         "attnlab list",
@@ -23,11 +23,12 @@ struct ListCommand: FileCommand {
         "attnlab list training",
         "attnlab list columns --json",
         "attnlab list lsh --markdown",
+        "attnlab list schema > preset.schema.json",
         "attnlab list --json",
       ]))
 
   @Argument(
-    help: "A variant, a task, model, training or columns; without one, everything is listed.",
+    help: "A variant, a task, model, training, columns or schema; without one, everything is listed.",
     completion: .listed)
   var variant: String?
 
@@ -46,6 +47,11 @@ struct ListCommand: FileCommand {
     if variant == Self.columns, !catalog.ids.contains(Self.columns) {
       print(
         json ? tables.json.pretty : markdown ? tables.markdown : tables.text)
+      return
+    }
+    if variant == Self.schema, !catalog.ids.contains(Self.schema) {
+      guard !markdown else { throw UsageError("--markdown: a schema is JSON") }
+      print(PresetSchema(catalog: catalog).json.pretty)
       return
     }
     if let variant {
@@ -103,6 +109,9 @@ struct ListCommand: FileCommand {
   /// The tables that the program writes.
   private static let columns = "columns"
 
+  /// The JSON Schema of presets.
+  private static let schema = "schema"
+
   /// What is described besides variants and tasks.
-  static var topics: [String] { ListPage.sections.keys.sorted() + [columns] }
+  static var topics: [String] { ListPage.sections.keys.sorted() + [columns, schema] }
 }

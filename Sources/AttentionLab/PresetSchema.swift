@@ -1,0 +1,207 @@
+import AttentionCore
+import Basics
+import Measuring
+import Models
+import Presets
+import Records
+import Settings
+import Tasks
+
+/// The JSON Schema of presets, from the declarations of fields, variants, tasks, models and trainings: editors complete
+/// and check a preset by it. What a run checks beside it (sizes that fit each other, points that differ) it does not.
+struct PresetSchema {
+  /// The variants that a preset may name.
+  let catalog: Catalog
+
+  /// The schema.
+  var json: JSONValue {
+    let shared: [JSONValue.Member] = [
+      text("title", "one line: what the preset is"), text("question", "what it asks"),
+      .init(
+        key: "memory_limit", value: anyOf(["string", "number"], "the most memory of a cell, such as 8GiB")),
+      .init(key: "time_limit", value: anyOf(["string", "number"], "the most time of a cell, such as 60s")),
+      .init(
+        key: "experiments",
+        value: described(
+          .object(["type": .string("array"), "items": .object(["$ref": .string("#/$defs/experiment")])]),
+          "experiments with a name each; fields above hold for all")),
+    ]
+    return .object([
+      "$schema": .string("https://json-schema.org/draft/2020-12/schema"),
+      "title": .string("A preset of attnlab"),
+      "type": .string("object"), "properties": .object(shared + fields), "additionalProperties": .bool(false),
+      "$defs": .object([
+        "experiment": .object([
+          "type": .string("object"), "properties": .object(fields), "additionalProperties": .bool(false),
+          "required": .array([.string("name")]),
+        ])
+      ]),
+    ])
+  }
+
+  /// The fields of an experiment, of whatever kind.
+  private var fields: [JSONValue.Member] {
+    let kinds = ExperimentCatalog.standard.ids.map(JSONValue.string)
+    let own: [JSONValue.Member] = [
+      text("name", "the experiment's name: part of its cells' ids"),
+      .init(
+        key: "experiment",
+        value: described(.object(["enum": .array(kinds)]), "what kind it is; by default the first")),
+      .init(key: "variants", value: described(variants, "variants with their settings")),
+      .init(key: "targets", value: targets),
+    ]
+    let trainings = ["task", "model", "training", "points", "held_out", "compute", "evaluate"]
+    let cells = Cell.schema.compactMap(member)
+    let rest = zip(trainings, [task, model, training, points, points, swept(positive), evaluate])
+    return own + cells + rest.map { JSONValue.Member(key: $0, value: $1) }
+  }
+
+  /// How a cell is timed is one value; every other field may be a list.
+  private static let single: Set = ["warmup", "repeats", "budget"]
+
+  private func member(_ field: Field<Cell>) -> JSONValue.Member? {
+    guard let key = field.key else { return nil }
+    // What a preset reads in ways of its own: 250ms, all, {text: PATH}.
+    let schema =
+      switch key {
+      case "budget": anyOf(["string", "number"], "")
+      case "input": anyOf(["string", "object"], "")
+      case "threads":
+        JSONValue.object(["anyOf": .array([value(of: field.allowed), .object(["const": .string("all")])])])
+      default: value(of: field.allowed)
+      }
+    let help = field.unit.isEmpty ? field.help : "\(field.help) (\(field.unit))"
+    return .init(key: key, value: described(Self.single.contains(key) ? schema : swept(schema), help))
+  }
+
+  /// Names, or `{name: {setting: value}}`.
+  private var variants: JSONValue {
+    let named = catalog.types.map { type in
+      JSONValue.Member(
+        key: type.card.id, value: settings(VariantDescription(type).parameters, type.card.idea))
+    }
+    let one = JSONValue.object([
+      "anyOf": .array([
+        .object(["enum": .array(catalog.ids.map(JSONValue.string))]),
+        .object([
+          "type": .string("object"), "properties": .object(named), "additionalProperties": .bool(false),
+          "minProperties": .int(1), "maxProperties": .int(1),
+        ]),
+      ])
+    ])
+    return swept(one)
+  }
+
+  private var targets: JSONValue {
+    let figures = Target.Figure.allCases.map { JSONValue.string($0.rawValue) }
+    let entry = JSONValue.object([
+      "type": .string("object"),
+      "properties": .object([
+        "figure": .object(["enum": .array(figures)]), "at_least": .object(["type": .string("number")]),
+        "of": .object(["enum": .array(catalog.ids.map(JSONValue.string))]),
+      ]),
+      "required": .array([.string("figure"), .string("at_least")]),
+    ])
+    return described(
+      .object(["type": .string("array"), "items": entry]), "what rows are to reach; attnlab bench shows it")
+  }
+
+  // MARK: - Trainings
+
+  private var task: JSONValue {
+    let types = TaskCatalog.standard.types
+    let id = JSONValue.object(["enum": .array(types.map { .string($0.card.id) })])
+    // Tasks share names of settings; each allows values of its own.
+    var alternatives: [JSONValue.Member] = [.init(key: "id", value: swept(id))]
+    for parameter in types.flatMap({ TaskDescription($0).parameters }) {
+      let own = swept(value(of: parameter.allowed))
+      if let place = alternatives.firstIndex(where: { $0.key == parameter.name }) {
+        let both = JSONValue.object(["anyOf": .array([alternatives[place].value, own])])
+        alternatives[place] = .init(key: parameter.name, value: both)
+      } else {
+        alternatives.append(.init(key: parameter.name, value: described(own, parameter.help)))
+      }
+    }
+    let mapping = JSONValue.object([
+      "type": .string("object"), "properties": .object(alternatives), "additionalProperties": .bool(false),
+    ])
+    return described(.object(["anyOf": .array([id, mapping])]), "a task, or its id with its settings")
+  }
+
+  private var model: JSONValue {
+    settings(VariantDescription.ParameterDescription.all(of: ModelConfiguration.self), "the shape of a model")
+  }
+
+  private var training: JSONValue {
+    settings(VariantDescription.ParameterDescription.all(of: TrainingConfiguration.self), "how it is trained")
+  }
+
+  private var points: JSONValue {
+    let point = JSONValue.object([
+      "type": .string("object"),
+      "propertyNames": .object(["pattern": .string("^((task|model|training)\\..+|compute)$")]),
+    ])
+    return described(
+      .object(["type": .string("array"), "items": point, "minItems": .int(1)]),
+      "settings by dotted path that change together")
+  }
+
+  private var evaluate: JSONValue {
+    let question = JSONValue.object([
+      "type": .string("object"),
+      "properties": .object([
+        "attention": swept(.object(["type": .string("string")])),
+        "batches": .object(["type": .string("integer"), "minimum": .int(1)]),
+        "task": .object(["type": .string("object")]),
+      ]),
+      "additionalProperties": .bool(false),
+    ])
+    return described(
+      .object(["type": .string("array"), "items": question]), "what else is asked of every trained model")
+  }
+
+  private var positive: JSONValue {
+    .object(["type": .string("number"), "exclusiveMinimum": .int(0)])
+  }
+
+  // MARK: - Pieces
+
+  private func settings(_ parameters: [VariantDescription.ParameterDescription], _ help: String) -> JSONValue
+  {
+    let members = parameters.map { parameter in
+      let help = parameter.unit.isEmpty ? parameter.help : "\(parameter.help) (\(parameter.unit))"
+      return JSONValue.Member(
+        key: parameter.name, value: described(swept(value(of: parameter.allowed)), help))
+    }
+    return described(
+      .object([
+        "type": .string("object"), "properties": .object(members), "additionalProperties": .bool(false),
+      ]), help)
+  }
+
+  /// What some words allow; a text for words such as those of a path, which may look like a number.
+  private func value(of allowed: String) -> JSONValue {
+    AllowedValues.schema(allowed)
+      ?? .object(["type": .array(["string", "number", "boolean"].map(JSONValue.string))])
+  }
+
+  /// A value, or a list of them: a sweep.
+  private func swept(_ value: JSONValue) -> JSONValue {
+    let list = JSONValue.object(["type": .string("array"), "items": value, "minItems": .int(1)])
+    return .object(["anyOf": .array([value, list])])
+  }
+
+  private func described(_ schema: JSONValue, _ help: String) -> JSONValue {
+    guard case .object(let members) = schema else { return schema }
+    return .object(members + [.init(key: "description", value: .string(help))])
+  }
+
+  private func text(_ key: String, _ help: String) -> JSONValue.Member {
+    .init(key: key, value: described(.object(["type": .string("string")]), help))
+  }
+
+  private func anyOf(_ types: [String], _ help: String) -> JSONValue {
+    let schema = JSONValue.object(["type": .array(types.map(JSONValue.string))])
+    return help.isEmpty ? schema : described(schema, help)
+  }
+}
