@@ -1,5 +1,8 @@
 import Dispatch
+import Foundation
+import Measuring
 import Presets
+import Records
 import Synchronization
 
 /// The bridge from the synchronous `main` to asynchronous subcommands.
@@ -12,6 +15,19 @@ enum Blocking {
       found.withLock { $0 = commit }
     }
     return found.withLock { $0 } ?? ""
+  }
+
+  /// The row of a cell that is measured here, or in processes that are started for its ranks; `nil` on ranks other than 0.
+  static func row(of request: CellRequest) throws -> MeasurementRow? {
+    let program = Bundle.main.executablePath ?? CommandLine.arguments[0], catalog = AttentionLab.catalog
+    // MPI is called by the thread that began it: a rank does not leave this one.
+    if request.isHere { return try request.measuredHere(catalog) }
+    let found = Mutex<MeasurementRow?>(nil)
+    try wait {
+      let row = await request.launched(program: program)
+      found.withLock { $0 = row }
+    }
+    return found.withLock { $0 }
   }
 
   /// Runs an asynchronous body and waits for it. Only for the main thread: a waiting pool thread could starve the body.

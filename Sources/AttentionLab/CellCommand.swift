@@ -16,6 +16,7 @@ struct CellCommand: FileCommand {
 
   func run() throws {
     ParentWatch.begin()
-    print(try CellRequest(json: request).measure(AttentionLab.catalog).json.compact)
+    let request = try CellRequest(json: request)
+    if let row = try Blocking.row(of: request) { print(row.json.compact) }
   }
 }

@@ -51,8 +51,11 @@ struct MeasureCommand: FileCommand {
   @Option(help: .cell("pass"))
   var pass = PassKind.forward
 
-  @Option(help: "Threads. Default: all processors.")
+  @Option(help: "Threads. Default: all processors; with several ranks each has its share of them.")
   var threads: Int?
+
+  @Option(help: .cell("ranks"))
+  var ranks = 1
 
   @Option(help: .cell("isa"))
   var isa: InstructionSet?
@@ -98,15 +101,15 @@ struct MeasureCommand: FileCommand {
     ParentWatch.begin()
     let catalog = AttentionLab.catalog
     let cell = try cell(catalog)
-    var measurement = Measurement(cell, catalog: catalog)
+    var request = CellRequest(cell, memoryLimit: ProcessMemory.defaultLimit)
     if let memoryLimit {
       guard let bytes = Quantity.bytes(memoryLimit) else {
         throw UsageError("--memory-limit \(memoryLimit): it takes \(Quantity.bytesAllowed)")
       }
-      measurement.memoryLimit = bytes
+      request.memoryLimit = bytes
     }
-    measurement.peakGflops = peakGflops ?? MachinePeak.gflops(cell.peak)
-    var row = measurement.run()
+    request.peakGflops = peakGflops ?? (ranks == 1 ? MachinePeak.gflops(cell.peak) : nil)
+    guard var row = try Blocking.row(of: request) else { return }
     row.commit = Blocking.commit()
     if json { print(row.json.pretty) }
     switch row.status {
@@ -131,13 +134,15 @@ struct MeasureCommand: FileCommand {
     if let isa { cell.instructionSet = isa.rawValue }
     (cell.batch, cell.heads, cell.headDim, cell.isCausal) = (batch, heads, headDim, causal)
     (cell.seed, cell.warmup, cell.repeats) = (seed, warmup, repeats)
+    try cell.set(flag: "ranks", to: "\(ranks)")
     if let threads { cell.threads = threads }
     let own: [(key: String, field: WritableKeyPath<Cell, Int>, value: Int?)] = [
       ("key_length", \.keyLength, keyLength), ("key_heads", \.keyHeads, keyHeads),
       ("value_dim", \.valueDim, valueDim),
     ]
     for (_, field, value) in own { if let value { cell[keyPath: field] = value } }
-    cell.complete(given: Set(own.filter { $0.value != nil }.map(\.key)))
+    cell.complete(
+      given: Set(own.filter { $0.value != nil }.map(\.key) + (threads == nil ? [] : ["threads"])))
     try VariantDescription(try catalog.type(of: variant)).check(cell.settings)
     _ = try cell.shape()
     return cell
@@ -170,7 +175,17 @@ struct MeasureCommand: FileCommand {
         "\(number(row.errorRel)) relative to full attention, \(number(row.errorOracleRel)) to its own definition"
       ),
     ]
-    return lines.map { $0.0.padding(toLength: 9, withPad: " ", startingAt: 0) + $0.1 }.joined(separator: "\n")
+    let sent =
+      row.ranks == 1
+      ? []
+      : [
+        (
+          "ranks",
+          "\(row.ranks), \(row.messages ?? 0) messages of \(bytes(row.bytesSent.map { Double($0) })) together, \(seconds(row.secondsWaiting)) of waiting"
+        )
+      ]
+    return (lines + sent).map { $0.0.padding(toLength: 9, withPad: " ", startingAt: 0) + $0.1 }.joined(
+      separator: "\n")
   }
 }
 

@@ -21,6 +21,7 @@ import Testing
       value_dim: 16
       causal: true
       threads: 1
+      ranks: 2
       isa: portable
       precision: bfloat16
       seed: 18446744073709551615

@@ -51,6 +51,9 @@ extension Cell: Record {
 
   private static let means: [Field<Cell>] = [
     .field(
+      "ranks", \.ranks, .integer(1...4096), .shape, unit: "processes", key: "ranks", phrase: "% ranks",
+      "processes that share the sequence; more than 1 needs a program with MPI"),
+    .field(
       "threads", \.threads, .integer(1...1024), .shape, key: "threads", phrase: "% threads",
       parse: allThreads, "threads; all: as many as there are processors"),
     .field(
@@ -78,7 +81,7 @@ extension Cell: Record {
 
   /// Fields that came after the first results: at their default they leave no mark in a cell's id, so that the cells of
   /// earlier runs keep their names.
-  private static let laterFields: Set = ["precision"]
+  private static let laterFields: Set = ["precision", "ranks"]
 
   /// A name that depends on what is measured, and on nothing else: not on its place in the preset, nor on the preset's
   /// name, nor on how often it is repeated. The 64-bit FNV-1a hash of the identity.
@@ -110,6 +113,7 @@ extension Cell: Record {
     if !given.contains("key_heads") { keyHeads = heads }
     if !given.contains("value_dim") { valueDim = headDim }
     if pass == .decode { (queryLength, isCausal) = (1, true) }
+    if ranks > 1 && !given.contains("threads") { threads = max(1, Parallel.processorCount / ranks) }
   }
 
   /// Stores what a flag of `attnlab measure` says.

@@ -34,7 +34,9 @@ public struct Cell: ExperimentCell {
   public var isCausal = false
   /// How q, k and v are stored.
   public var precision = Precision.float32
-  /// Threads.
+  /// Processes that share the sequence.
+  public var ranks = 1
+  /// Threads, of every rank.
   public var threads = Parallel.processorCount
   /// The instruction set's name.
   public var instructionSet = InstructionSet.default.rawValue
@@ -88,6 +90,7 @@ public struct Cell: ExperimentCell {
     let longest = 320
     (cell.queryLength, cell.keyLength) = (min(queryLength, longest), min(keyLength, longest))
     (cell.pass, cell.batch, cell.input, cell.experiment) = (.forward, 1, .gaussian, "")
+    cell.ranks = 1
     return cell.id
   }
 
@@ -102,6 +105,7 @@ public struct Cell: ExperimentCell {
     let length =
       pass == .decode || keyLength != queryLength ? "\(queryLength)×\(keyLength)" : "\(queryLength)"
     let stored = precision == .float32 ? "" : " \(precision)"
-    return "\(variant)\(set) \(pass.rawValue) n=\(length)\(stored)"
+    let spread = ranks == 1 ? "" : " on \(ranks) ranks"
+    return "\(variant)\(set) \(pass.rawValue) n=\(length)\(stored)\(spread)"
   }
 }

@@ -33,7 +33,8 @@ public struct MeasurementPlan: Sendable {
   /// What changes seldom stands outside; fields that are not named here stand outside all of them. Variants follow one
   /// another inside the pass, and the precisions of a variant inside the variants.
   static let nesting = [
-    "input", "seed", "isa", "threads", "causal", "head_dim", "value_dim", "heads", "key_heads", "batch", "n",
+    "input", "seed", "isa", "threads", "ranks", "causal", "head_dim", "value_dim", "heads", "key_heads",
+    "batch", "n",
     "key_length", "pass", variants, "precision",
   ]
   static let variants = "variants"

@@ -55,14 +55,7 @@ public struct Measurement: Sendable {
   }
 
   private func fill(_ row: inout MeasurementRow) throws {
-    let shape = try cell.shape()
-    guard let instructionSet = InstructionSet(rawValue: cell.instructionSet),
-      InstructionSet.available.contains(instructionSet)
-    else {
-      throw ConfigurationError(
-        field: "isa", value: cell.instructionSet,
-        allowed: "one of " + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
-    }
+    let shape = try cell.shape(), instructionSet = try instructionSet()
     // Before the plan, which is itself proportional to the length.
     let operands = try catalog.type(of: cell.variant).operands(settings: cell.settings)
     let given = Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: operands)
@@ -82,13 +75,10 @@ public struct Measurement: Sendable {
     row.planBytes = variant.planBytes
     row.configuration = variant.configurationSummary
     let cost = variant.cost(of: cell.pass)
-    row.flops = cost.flops
-    row.density = cost.density(of: shape)
-    if cost.neededPairs > 0 { row.tileWaste = cost.executedPairs / cost.neededPairs }
+    describe(cost, shape, in: &row)
     // What is planned is counted in the ledger, beside what the pass allocates.
     let planned = Double(ledger.currentBytes)
     row.predictedBytes = planned + cost.workspaceBytes + cost.inputOutputBytes
-    row.stateBytes = cost.stateBytes
     try budget(planned + cost.workspaceBytes + cost.inputOutputBytes, for: "by its closed form")
     if !isChecked { try checkShapeClass(shape, instructionSet) }
 
@@ -103,8 +93,38 @@ public struct Measurement: Sendable {
     try verify(result, variant, inputs, maker, row: &row)
   }
 
+  /// The instruction set of the cell.
+  func instructionSet() throws(ConfigurationError) -> InstructionSet {
+    guard let instructionSet = InstructionSet(rawValue: cell.instructionSet),
+      InstructionSet.available.contains(instructionSet)
+    else {
+      throw ConfigurationError(
+        field: "isa", value: cell.instructionSet,
+        allowed: "one of " + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
+    }
+    return instructionSet
+  }
+
+  /// Notes what the closed forms say of any number of ranks.
+  func describe(_ cost: Cost, _ shape: AttentionShape, in row: inout MeasurementRow) {
+    row.flops = cost.flops
+    row.density = cost.density(of: shape)
+    if cost.neededPairs > 0 { row.tileWaste = cost.executedPairs / cost.neededPairs }
+    row.stateBytes = cost.stateBytes
+  }
+
+  /// Notes the times of passes.
+  func describe(_ samples: [Double], in row: inout MeasurementRow) {
+    row.repeats = samples.count
+    let median = Quantiles.of(samples, 0.5)
+    row.secondsMedian = median
+    row.secondsP20 = Quantiles.of(samples, 0.2)
+    row.secondsP80 = Quantiles.of(samples, 0.8)
+    row.gflops = row.flops.map { $0 / median / 1e9 }
+  }
+
   /// Refuses what will not fit before any of it is allocated.
-  private func budget(_ bytes: Double, for what: String) throws(BudgetExceeded) {
+  func budget(_ bytes: Double, for what: String) throws(BudgetExceeded) {
     guard bytes > Double(memoryLimit) else { return }
     throw BudgetExceeded(
       "needs \(Quantity.describe(bytes: bytes)) \(what); "
@@ -112,7 +132,7 @@ public struct Measurement: Sendable {
   }
 
   /// The conformance check at this shape class: no variant is timed before it is right.
-  private func checkShapeClass(_ shape: AttentionShape, _ instructionSet: InstructionSet) throws {
+  func checkShapeClass(_ shape: AttentionShape, _ instructionSet: InstructionSet) throws {
     let conformance = Conformance(
       try catalog.type(of: cell.variant), key: RandomKey(seed: cell.seed), instructionSets: [instructionSet],
       precision: cell.precision)
@@ -121,7 +141,7 @@ public struct Measurement: Sendable {
   }
 
   /// What a timed pass left behind: the output, or for backward the gradient of q and the output's gradient.
-  private struct Result {
+  struct Result {
     let tensor: Tensor
     let outputGradient: Tensor?
   }
@@ -152,17 +172,12 @@ public struct Measurement: Sendable {
     row.workspaceBytes = row.memoryBytes.map {
       max(0, $0 - Int(Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: variant.operandsRead)))
     }
-    row.repeats = samples.count
-    let median = Quantiles.of(samples, 0.5)
-    row.secondsMedian = median
-    row.secondsP20 = Quantiles.of(samples, 0.2)
-    row.secondsP80 = Quantiles.of(samples, 0.8)
-    row.gflops = row.flops.map { $0 / median / 1e9 }
+    describe(samples, in: &row)
     if let peakGflops, let gflops = row.gflops { row.fractionOfPeak = gflops / peakGflops }
     return result
   }
 
-  private func verify(
+  func verify(
     _ result: Result, _ variant: any AttentionVariant, _ inputs: Operands, _ maker: InputMaker,
     row: inout MeasurementRow
   ) throws {
@@ -193,7 +208,7 @@ public struct Measurement: Sendable {
 }
 
 /// A pass that was not begun because its closed form says that it will not fit.
-private struct BudgetExceeded: Error {
+struct BudgetExceeded: Error {
   let description: String
   init(_ description: String) { self.description = description }
 }

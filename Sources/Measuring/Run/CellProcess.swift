@@ -111,7 +111,7 @@ struct CellProcess {
   }
 
   /// The row that a process printed, or one that says how it ended.
-  private static func row(
+  static func row(
     of cell: Cell, output: String, errors: String, ending: ProcessEnding
   ) -> MeasurementRow {
     if let row = try? MeasurementRow.read(json: output), row.status != nil { return row }

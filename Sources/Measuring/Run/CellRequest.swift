@@ -39,11 +39,11 @@ public struct CellRequest: Hashable, Sendable {
     isChecked = value["checked"] == .bool(true)
   }
 
-  /// Measures it in this process.
-  public func measure(_ catalog: Catalog) -> MeasurementRow {
+  /// The measurement that is asked for; ranks share the memory.
+  func measurement(_ catalog: Catalog) -> Measurement {
     var measurement = Measurement(cell, catalog: catalog)
-    (measurement.memoryLimit, measurement.peakGflops) = (memoryLimit, peakGflops)
+    (measurement.memoryLimit, measurement.peakGflops) = (memoryLimit / cell.ranks, peakGflops)
     measurement.isChecked = isChecked
-    return measurement.run()
+    return measurement
   }
 }

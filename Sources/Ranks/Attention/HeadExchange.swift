@@ -113,10 +113,9 @@ struct HeadExchange {
       let heads = own.query.clamped(to: group)
       let place = heads.lowerBound - own.query.lowerBound
       let key = keyHead - own.key.lowerBound
-      let call = try AttentionShape(
-        batch: shape.batch, queryHeads: heads.count, keyHeads: 1, queryLength: shape.queryLength,
-        keyLength: shape.keyLength, headDim: shape.headDim, valueDim: shape.valueDim,
-        isCausal: shape.isCausal, keyLengths: shape.keyLengths, scale: plan.scale, precision: shape.precision)
+      var call = shape
+      (call.queryHeads, call.keyHeads, call.scale) = (heads.count, 1, plan.scale)
+      try call.validate()
       return Call(
         query: place..<place + heads.count, key: key..<key + 1, shape: call,
         patterns: plan.own.narrowed(toHeads: heads, of: shape))

@@ -75,12 +75,13 @@ struct RankPass {
       pattern: pattern, in: context)
   }
 
-  /// The sizes of rows of q over keys: positions are in the pattern, so that the shape is not causal.
+  /// The sizes of rows of q over keys, all else as in the whole: positions are in the pattern, so that the shape is not causal.
   func blockShape(_ query: Tensor, _ keys: HeldKeys) throws -> AttentionShape {
-    try AttentionShape(
-      batch: shape.batch, queryHeads: shape.queryHeads, keyHeads: shape.keyHeads,
-      queryLength: query.shape[2], keyLength: keys.key.shape[2], headDim: shape.headDim,
-      valueDim: shape.valueDim, keyLengths: keys.valid, scale: plan.scale, precision: shape.precision)
+    var block = shape
+    (block.queryLength, block.keyLength) = (query.shape[2], keys.key.shape[2])
+    (block.isCausal, block.keyLengths, block.scale) = (false, keys.valid, plan.scale)
+    try block.validate()
+    return block
   }
 
   // MARK: - Keys

@@ -94,5 +94,15 @@ extension MeasurementRow {
     .optional(
       "state_bytes", \.stateBytes, .amount, .quantity, unit: "bytes",
       "what a decoder keeps of the past, by the closed form"),
+    .field(
+      "ranks", \.ranks, .integer(1...4096), .shape, unit: "processes", phrase: "% ranks",
+      "processes that shared the sequence; 1 where a file does not say"),
+    .optional(
+      "messages", \.messages, .count(), .quantity, "messages of a pass, of all ranks; empty with one rank"),
+    .optional(
+      "bytes_sent", \.bytesSent, .count(), .quantity, unit: "bytes", "bytes in those messages"),
+    .optional(
+      "seconds_waiting", \.secondsWaiting, .duration, .quantity, unit: "s",
+      "time of a pass in waits for messages, of the rank that waited longest; mean over passes"),
   ]
 }

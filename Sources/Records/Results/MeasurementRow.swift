@@ -87,6 +87,14 @@ public struct MeasurementRow: Traceable, Hashable {
   public var errorOracleRel: Double?
   /// The column `state_bytes`.
   public var stateBytes: Double?
+  /// The column `ranks`.
+  public var ranks = 1
+  /// The column `messages`.
+  public var messages: Int?
+  /// The column `bytes_sent`.
+  public var bytesSent: Int?
+  /// The column `seconds_waiting`.
+  public var secondsWaiting: Double?
   // Where it was made.
   /// The column `machine`.
   public var machine = ""
