@@ -54,7 +54,8 @@ import Testing
     "--predict",
     "--prompt", "--repeats", "--scale", "--seed", "--separator", "--set", "--space", "--start", "--starts",
     "--steps",
-    "--stop", "--temperature", "--threads", "--time", "--time-limit", "--title", "--top-k", "--value-dim",
+    "--stop", "--temperature", "--threads", "--ranks", "--time", "--time-limit", "--title", "--top-k",
+    "--value-dim",
     "--variant", "--warmup", "--weights", "--where", "--x", "--y",
   ]
 

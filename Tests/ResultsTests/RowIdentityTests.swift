@@ -30,6 +30,7 @@ import Testing
     ("preset", "p"), ("experiment", "e"), ("variant", "chunked"), ("configuration", "left=3"),
     ("pass", "backward"), ("batch", "2"), ("query_heads", "4"), ("key_heads", "2"), ("query_length", "512"),
     ("key_length", "512"), ("head_dim", "128"), ("value_dim", "32"), ("causal", "true"), ("threads", "1"),
+    ("ranks", "2"),
     ("isa", "portable"), ("input", "text"), ("seed", "2"), ("precision", "bfloat16"), ("machine", "two"),
     ("host", "there"), ("commit", "0123456789"),
   ]
