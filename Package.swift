@@ -149,7 +149,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "AttentionTests",
-      dependencies: ["Attention", "AttentionCore", "Basics", "LabTestSupport", "Settings", "Tensors"],
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "CKernels", "LabTestSupport", "Settings", "Tensors",
+      ],
       swiftSettings: strict),
     // Attention over ranks with its inputs and its judge, for tests on threads and for a program that mpirun starts.
     .target(

@@ -30,15 +30,24 @@ enum Blocking {
     return found.withLock { $0 }
   }
 
-  /// Runs an asynchronous body and waits for it. Only for the main thread: a waiting pool thread could starve the body.
+  /// Runs an asynchronous body on threads of its own and waits for it: threads of the common pool may all be waiting here.
   static func wait(_ body: @escaping @Sendable () async throws -> Void) throws {
     let done = DispatchSemaphore(value: 0)
     let failure = Mutex<(any Error)?>(nil)
-    Task.detached {
+    Task.detached(executorPreference: OwnThreads()) {
       do { try await body() } catch { failure.withLock { $0 = error } }
       done.signal()
     }
     done.wait()
     if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  private final class OwnThreads: TaskExecutor {
+    private let queue = DispatchQueue(label: "attnlab.blocking", attributes: .concurrent)
+
+    func enqueue(_ job: consuming ExecutorJob) {
+      let job = UnownedJob(job), executor = asUnownedTaskExecutor()
+      queue.async { job.runSynchronously(on: executor) }
+    }
   }
 }

@@ -22,6 +22,8 @@
   X(void, backward16_flush, (void *scratch))                                                                          \
   X(void, backward16_end,                                                                                             \
     (void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds))                            \
+  X(void, cap_row, (const float *x, float *y, int64_t count, float by, float most))                                   \
+  X(void, uncap_row, (const float *x, float *y, int64_t count, float by))                                             \
   X(void, add, (float *target, const float *source, int64_t count))                                                   \
   X(void, hash_rows,                                                                                                  \
     (const float *rows, int64_t row_stride, int32_t count, int32_t dim, const float *rotations, int32_t hashes,       \
@@ -152,6 +154,12 @@ void attn_backward16_warm(const attn_head16 *head, const attn_gradient *gradient
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward) {
   return backward ? table(isa)->backward_bytes(head_dim, value_dim) : table(isa)->forward_bytes(head_dim, value_dim);
 }
+
+void attn_cap(int32_t isa, const float *x, float *y, int64_t count, float by, float most) {
+  table(isa)->cap_row(x, y, count, by, most);
+}
+
+void attn_uncap(int32_t isa, const float *x, float *y, int64_t count, float by) { table(isa)->uncap_row(x, y, count, by); }
 
 void attn_forward_begin(int32_t isa, void *scratch, const attn_head *head, attn_list rows) {
   table(isa)->forward_begin(scratch, head, rows);

@@ -52,9 +52,12 @@ public struct Parameter<Root: Sendable>: Sendable {
   public let allowed: String
   /// The value that a fresh configuration has.
   public let defaultValue: ParameterValue
+  /// Whether summaries leave it out at its default: of a setting that came later than files of results, whose rows keep
+  /// their names.
+  public let isQuiet: Bool
   /// Reads the value.
   public let get: @Sendable (Root) -> ParameterValue
-  private let set: @Sendable (inout Root, ParameterValue) -> Bool
+  let set: @Sendable (inout Root, ParameterValue) -> Bool
 
   /// Stores a value.
   /// - Throws: `ConfigurationError` when the type or the range is wrong.
@@ -64,9 +67,9 @@ public struct Parameter<Root: Sendable>: Sendable {
     }
   }
 
-  private init(
+  init(
     _ name: String, unit: String, help: String, allowed: String, defaultValue: ParameterValue,
-    get: @escaping @Sendable (Root) -> ParameterValue,
+    isQuiet: Bool = false, get: @escaping @Sendable (Root) -> ParameterValue,
     set: @escaping @Sendable (inout Root, ParameterValue) -> Bool
   ) {
     self.name = name
@@ -74,6 +77,7 @@ public struct Parameter<Root: Sendable>: Sendable {
     self.help = help
     self.allowed = allowed
     self.defaultValue = defaultValue
+    self.isQuiet = isQuiet
     self.get = get
     self.set = set
   }

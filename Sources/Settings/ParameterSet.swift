@@ -44,8 +44,11 @@ extension ParameterSet {
     Dictionary(uniqueKeysWithValues: Self.parameters.map { ($0.name, $0.get(self)) })
   }
 
-  /// `name=value` of all parameters in declaration order, separated by `;`: the CSV's `configuration`.
+  /// `name=value` of all parameters in declaration order, separated by `;`: the CSV's `configuration`. Quiet ones
+  /// (`Parameter.isQuiet`) are left out at their defaults.
   public var summary: String {
-    Self.parameters.map { "\($0.name)=\($0.get(self))" }.joined(separator: ";")
+    Self.parameters.filter { !$0.isQuiet || $0.get(self) != $0.defaultValue }.map {
+      "\($0.name)=\($0.get(self))"
+    }.joined(separator: ";")
   }
 }

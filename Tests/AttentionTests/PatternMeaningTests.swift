@@ -208,7 +208,7 @@ import Testing
     ),
     (
       "sliding-window", ["lefd": .int(3)],
-      "lefd: an unknown parameter is not allowed; it takes left, right, dilation, sinks (did you mean left?)"
+      "lefd: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, sink, softcap (did you mean left?)"
     ),
   ]
 

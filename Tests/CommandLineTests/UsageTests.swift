@@ -69,7 +69,7 @@ import Testing
     ),
     (
       ["measure", "sliding-window", "--n", "8", "--set", "lft=1"],
-      "attnlab measure: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks (did you mean left?)"
+      "attnlab measure: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, sink, softcap (did you mean left?)"
     ),
     (["compare", "none.csv"], "attnlab compare: none.csv: no such file"),
     (["compare", "a.csv", "--fail-above", "1.1"], "attnlab compare: a.csv: no such file"),
@@ -179,7 +179,10 @@ import Testing
     let object = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
     #expect(object?["id"] as? String == "sliding-window")
     let parameters = try #require(object?["parameters"] as? [[String: Any]])
-    #expect(parameters.compactMap { $0["name"] as? String } == ["left", "right", "dilation", "sinks"])
+    #expect(
+      parameters.compactMap { $0["name"] as? String } == [
+        "left", "right", "dilation", "sinks", "score", "sink", "softcap",
+      ])
     #expect(parameters.allSatisfy { $0["allowed"] is String && $0["help"] is String && $0["default"] != nil })
   }
 

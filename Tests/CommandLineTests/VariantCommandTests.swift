@@ -201,7 +201,7 @@ import Testing
     ),
     (
       ["apply", "sliding-window", "--set", "window=5"] + applyArrays,
-      "attnlab apply: window: an unknown parameter is not allowed; it takes left, right, dilation, sinks"
+      "attnlab apply: window: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, sink, softcap"
     ),
     (
       ["apply", "full", "--q", "no.npy", "--k", "k.npy", "--v", "v.npy", "--out", "o.npy"],

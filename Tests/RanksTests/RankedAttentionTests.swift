@@ -60,7 +60,8 @@ import Testing
     ]
     for shape in shapes {
       for (id, settings) in [
-        ("full", [:]), ("sliding-window", ["left": .int(13), "right": .int(4)]),
+        ("full", [:]), ("full", ["softcap": .double(1.5)]),
+        ("sliding-window", ["left": .int(13), "right": .int(4)]),
         ("chunked", ["chunk": .int(24), "before": .int(1)]),
       ] as [(String, [String: ParameterValue])] {
         let test = try RankCase(id, settings, shape)
@@ -254,7 +255,10 @@ import Testing
         batch: 2, queryHeads: queryHeads, keyHeads: keyHeads, queryLength: length, headDim: 8, valueDim: 12,
         isCausal: true, keyLengths: [length, (length + 1) / 2])
       let settings: [String: ParameterValue] = ["blockSize": .int(16)]
-      for test in try [RankCase("full", [:], shape), RankCase("random-sparse", settings, shape)] {
+      for test in try [
+        RankCase("full", [:], shape), RankCase("full", ["softcap": .double(1.5)], shape),
+        RankCase("random-sparse", settings, shape),
+      ] {
         let result = try test.run(ranks, options)
         expectSmall(try test.errors(result), "\(test.variant.card.id), \(shape.summary), \(ranks) ranks")
         guard queryHeads % ranks == 0, keyHeads % ranks == 0, length % ranks == 0 else { continue }

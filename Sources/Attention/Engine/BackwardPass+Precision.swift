@@ -20,7 +20,8 @@ extension BackwardPass {
   var isa: Int32 { context.instructionSet.code }
 
   func head(_ batch: Int, _ head: Int) -> KernelHead {
-    KernelHead(shape, scale: scale, query: query, key: key, value: value, batch: batch, head: head)
+    KernelHead(
+      shape, scale: scale, energy: energy, query: query, key: key, value: value, batch: batch, head: head)
   }
 
   /// Starts a tile.

@@ -138,7 +138,7 @@ extension BackwardPass {
           continue
         }
         end(
-          scratch(position), partials.at(Int(element.partial) * partialFloats), stride: shape.headDim,
+          scratch(position), partials.at(Int(element.partial) * partialFloats), stride: queryWidth,
           inPlace: false,
           adds: false)
         // Partial results are added at the end; until then the tile's rows are zeros for later phases to add to.
@@ -158,7 +158,7 @@ extension BackwardPass {
   private func clearRows(of list: TileList, _ tile: TileList.QueryTile, _ gradient: attn_gradient) {
     for t in 0..<Int(tile.count) {
       (gradient.query_gradient + list.row(tile, t) * Int(gradient.query_gradient_stride))
-        .update(repeating: 0, count: shape.headDim)
+        .update(repeating: 0, count: queryWidth)
     }
   }
 
@@ -218,8 +218,8 @@ extension BackwardPass {
       let partial = partials.at(Int(element.partial) * partialFloats)
       for t in 0..<Int(tile.count) {
         attn_add(
-          isa, rows + list.row(tile, t) * queryGradient.rowStride, partial + t * shape.headDim,
-          Int64(shape.headDim))
+          isa, rows + list.row(tile, t) * queryGradient.rowStride, partial + t * queryWidth,
+          Int64(queryWidth))
       }
     }
   }

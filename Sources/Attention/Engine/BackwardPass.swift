@@ -11,6 +11,8 @@ struct BackwardPass: Sendable {
   let pattern: TilePattern
   let shape: AttentionShape
   let scale: Double
+  /// What makes additive scores; `nil`: scores are products.
+  let energy: EnergyWeights?
   let context: ExecutionContext
   let query: InputRows, key: InputRows, value: InputRows
   let outputGradient: Rows, output: Rows, lse: Rows
@@ -18,10 +20,13 @@ struct BackwardPass: Sendable {
   let accumulators: Region, partials: Region
 
   var accumulatorFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
-  var partialFloats: Int { Int(ATTN_LANES) * shape.headDim }
+  /// Floats of a row of dQ: of additive scores what the row adds to dw stands behind it.
+  var queryWidth: Int { energy == nil ? shape.headDim : 2 * shape.headDim }
+  var partialFloats: Int { Int(ATTN_LANES) * queryWidth }
 
   var scratchFloats: Int {
-    (Engine.backwardScratchBytes(shape, in: context) + 63) / 64 * 16
+    let more = energy == nil ? 0 : EnergyWeights.scratchBytes(shape)
+    return (Engine.backwardScratchBytes(shape, in: context) + more + 63) / 64 * 16
   }
 
   func run() throws {
@@ -36,7 +41,7 @@ struct BackwardPass: Sendable {
       let (rest, part) = (index / chunks, index % chunks)
       let rows = queryGradient.head(rest / shape.queryHeads, rest % shape.queryHeads)
       let count = min(chunk, shape.queryLength - part * chunk)
-      (rows + part * chunk * shape.headDim).update(repeating: 0, count: count * shape.headDim)
+      (rows + part * chunk * queryWidth).update(repeating: 0, count: count * queryWidth)
     }
   }
 

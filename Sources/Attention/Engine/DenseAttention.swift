@@ -41,8 +41,18 @@ struct DenseAttention: Sendable {
     }
   }
 
-  /// Computes output and LSE; returns them with the weights.
-  func forward(_ inputs: Operands) throws -> (output: Tensor, lse: Tensor, weights: Tensor) {
+  /// What the way back keeps.
+  struct Kept: Sendable {
+    /// `softmax(S)`.
+    let weights: Tensor
+    /// S before the soft cap, whose derivative is made of it; `nil` without one.
+    let scores: Tensor?
+    /// Over the keys of the pass.
+    let lse: Tensor
+  }
+
+  /// Computes output and LSE; returns them with what the way back keeps.
+  func forward(_ inputs: Operands) throws -> (output: Tensor, lse: Tensor, kept: Kept) {
     inputs.check(shape)
     var scores = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
     var weights = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
@@ -51,7 +61,9 @@ struct DenseAttention: Sendable {
     try forward(
       inputs.query.rows(), inputs.key.rows(), inputs.value.rows(), scores.rowsForWriting(),
       weights.rowsForWriting(), output.rowsForWriting(), lse.rowsForWriting())
-    return (output, lse, weights)
+    return (
+      output, lse, Kept(weights: weights, scores: shape.softcap == nil ? nil : scores, lse: lse)
+    )
   }
 
   private func forward(
@@ -69,14 +81,15 @@ struct DenseAttention: Sendable {
         scorePlan, a: query.head(batch, head), strides: (query.rowStride, 1), c: scoreRows, scale: scale
       ).run(block, packedB: keys.head(batch, keyHead), scratch: scratch)
       for row in rows(of: block, scorePlan) {
-        let count = visibleKeys(batch, row), own = scoreRows + row * scores.rowStride
+        let count = visibleKeys(batch, row), raw = scoreRows + row * scores.rowStride
+        let own = weightRows + row * weights.rowStride
         func softmax() -> Float {
-          attn_dense_softmax(
-            isa, weightRows + row * weights.rowStride, own, Int32(count), Int32(shape.keyLength))
+          let isCapped = cap(raw, into: own)
+          return attn_dense_softmax(isa, own, isCapped ? own : raw, Int32(count), Int32(shape.keyLength))
         }
         var sum = softmax()
         if !(sum < .infinity) {
-          self.scores(query.row(batch, head, row), key, batch, keyHead, count: count, into: own)
+          self.scores(query.row(batch, head, row), key, batch, keyHead, count: count, into: raw)
           sum = softmax()
         }
         lse.head(batch, head)[row * lse.rowStride] = sum
@@ -86,20 +99,41 @@ struct DenseAttention: Sendable {
     }
   }
 
-  /// Computes the gradients from the stored weights.
-  func backward(_ outputGradient: Tensor, _ inputs: Operands, weights: Tensor) throws -> Operands {
+  /// Writes `c·tanh(s/c)` of a row of scores; false where there is no soft cap.
+  private func cap(_ row: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>) -> Bool {
+    guard let softcap = shape.softcap else { return false }
+    attn_cap(isa, row, target, Int64(shape.keyLength), Float(1 / softcap), Float(softcap))
+    return true
+  }
+
+  /// Multiplies a row of gradients by the soft cap's derivative, `1 − tanh²(s/c)`, from scores before the cap.
+  private func uncap(_ row: UnsafeMutablePointer<Float>, scores: UnsafePointer<Float>, visible: Int) {
+    guard let softcap = shape.softcap else { return }
+    attn_uncap(isa, scores, row, Int64(visible), Float(1 / softcap))
+  }
+
+  /// Computes the gradients from what was kept.
+  /// - Parameter rows: output and LSE over all keys of the rows.
+  func backward(
+    _ outputGradient: Tensor, _ inputs: Operands, _ kept: Kept, rows: SoftmaxRows
+  ) throws -> Operands {
     inputs.check(shape)
+    let share = try DenseShare(outputGradient, lse: kept.lse, rows: rows, ledger: context.ledger)
+    let outputGradient = share?.outputGradient ?? outputGradient
     var scoreGradient = try Tensor(uninitialized: matrixShape, ledger: context.ledger)
     var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
     var valueGradient = try Tensor(uninitialized: shape.valueShape, ledger: context.ledger)
-    let (scores, weights, output) = (scoreGradient.rowsForWriting(), weights.rows(), outputGradient.rows())
+    let (scores, weights, output) = (
+      scoreGradient.rowsForWriting(), kept.weights.rows(), outputGradient.rows()
+    )
     try scoreGradients(
-      inputs.key.rows(), inputs.value.rows(), output, weights, scores, queryGradient.rowsForWriting())
+      inputs.key.rows(), inputs.value.rows(), output, weights, scores, queryGradient.rowsForWriting(), share,
+      kept.scores)
     try keyGradients(
       inputs.query.rows(), output, weights, scores, keyGradient.rowsForWriting(),
       valueGradient.rowsForWriting())
-    if shape.keyLength == 1 {
+    if shape.keyLength == 1, share == nil {
       // One key has weight 1 whatever its score, so the score's gradient is 0, not the rounding error of dW − mean.
       queryGradient = try Tensor(zeros: shape.queryShape, ledger: context.ledger)
       keyGradient = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
@@ -109,7 +143,20 @@ struct DenseAttention: Sendable {
 
   /// dS and dQ by blocks of query rows.
   private func scoreGradients(
-    _ key: Rows, _ value: Rows, _ output: Rows, _ weights: Rows, _ scores: Rows, _ target: Rows
+    _ key: Rows, _ value: Rows, _ output: Rows, _ weights: Rows, _ scores: Rows, _ target: Rows,
+    _ share: DenseShare?, _ keptScores: Tensor?
+  ) throws {
+    guard let keptScores else {
+      return try scoreGradients(key, value, output, weights, scores, target, share, kept: nil)
+    }
+    try keptScores.withReadRows {
+      try scoreGradients(key, value, output, weights, scores, target, share, kept: $0)
+    }
+  }
+
+  private func scoreGradients(
+    _ key: Rows, _ value: Rows, _ output: Rows, _ weights: Rows, _ scores: Rows, _ target: Rows,
+    _ share: DenseShare?, kept: Rows?
   ) throws {
     let scorePlan = plan(rows: shape.queryLength, columns: shape.keyLength, depth: shape.valueDim)
     let queryPlan = plan(rows: shape.queryLength, columns: shape.headDim, depth: shape.keyLength)
@@ -122,9 +169,14 @@ struct DenseAttention: Sendable {
       GemmJob(scorePlan, a: output.head(batch, head), strides: (output.rowStride, 1), c: scoreRows)
         .run(block, packedB: values.head(batch, keyHead), scratch: scratch)
       for row in rows(of: block, scorePlan) {
-        attn_dense_softmax_gradient(
-          isa, scoreRows + row * scores.rowStride, weightRows + row * weights.rowStride,
-          Int32(visibleKeys(batch, row)), Int32(shape.keyLength))
+        let gradient = scoreRows + row * scores.rowStride, own = weightRows + row * weights.rowStride
+        let visible = visibleKeys(batch, row)
+        if let share {
+          share.gradient(gradient, own, batch, head, row, visible: visible, of: shape.keyLength)
+        } else {
+          attn_dense_softmax_gradient(isa, gradient, own, Int32(visible), Int32(shape.keyLength))
+        }
+        if let kept { uncap(gradient, scores: kept.row(batch, head, row), visible: visible) }
       }
       GemmJob(
         queryPlan, a: scoreRows, strides: (scores.rowStride, 1), c: target.head(batch, head), scale: scale

@@ -11,43 +11,68 @@ extension Engine {
   /// those of inputs that were up-converted before.
   /// - Parameters:
   ///   - outputGradient: of the shape of the output; last axis contiguous.
-  ///   - output: the forward result (any output that has `lse` as its log-sum-exp over all keys of the row).
+  ///   - all: output and LSE over all keys of the rows, be they in the pattern or not.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   /// - Complexity: O(executed pairs · (headDim + valueDim)); memory: see `BackwardPlan`.
   public static func backward(
-    outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor, lse: Tensor,
+    outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, rows all: SoftmaxRows,
     shape: AttentionShape, scale: Double, pattern: TilePattern, in context: ExecutionContext
   ) throws -> Operands {
+    try gradients(
+      outputGradient: outputGradient, query: query, key: key, value: value, rows: all, shape: shape,
+      scale: scale, energy: nil, pattern: pattern, in: context
+    ).operands
+  }
+
+  /// The same, and of additive scores with the weights `energy` the gradient of these.
+  static func gradients(
+    outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, rows all: SoftmaxRows,
+    shape: AttentionShape, scale: Double, energy: Tensor?, pattern: TilePattern, in context: ExecutionContext
+  ) throws -> (operands: Operands, energy: Tensor?) {
+    let (output, allLSE) = (all.output, all.lse)
     Operands(query: query, key: key, value: value).check(shape)
     precondition(
       outputGradient.shape == shape.outputShape, "gradient \(outputGradient.shape), not \(shape.outputShape)")
     precondition(output.shape == shape.outputShape, "output \(output.shape), not \(shape.outputShape)")
-    precondition(lse.shape == shape.lseShape, "LSE \(lse.shape), not \(shape.lseShape)")
+    precondition(allLSE.shape == shape.lseShape, "LSE \(allLSE.shape), not \(shape.lseShape)")
     precondition(
-      [outputGradient, output, lse].allSatisfy { $0.precision == .float32 },
+      [outputGradient, output, allLSE].allSatisfy { $0.precision == .float32 },
       "output, LSE or gradient not float32")
-    let (lse, vastRows) = try BackwardPass.withoutVastRows(lse, shape, ledger: context.ledger)
+    let (lse, vastRows) = try BackwardPass.withoutVastRows(allLSE, shape, ledger: context.ledger)
     let plan = backwardPlan(of: pattern, for: shape)
-    var queryGradient = try Tensor(uninitialized: shape.queryShape, ledger: context.ledger)
+    let queryWidth = energy == nil ? shape.headDim : 2 * shape.headDim
+    var queryGradient = try Tensor(
+      uninitialized: shape.queryShape.dropLast() + [queryWidth], ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
     var valueGradient = try Tensor(uninitialized: shape.valueShape, ledger: context.ledger)
     let accumulators = try Region(
       [plan.accumulatorCount, BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)], in: context.ledger)
-    let partials = try Region([plan.partials.count, Int(ATTN_LANES) * shape.headDim], in: context.ledger)
-    let pass = BackwardPass(
-      plan: plan, stripes: rowStripes(of: pattern, plan, for: shape, threads: context.threads),
-      pattern: pattern, shape: shape, scale: scale, context: context, query: InputRows(query),
-      key: InputRows(key), value: InputRows(value), outputGradient: outputGradient.rows(),
-      output: output.rows(), lse: lse.rows(), queryGradient: queryGradient.rowsForWriting(),
-      keyGradient: keyGradient.rowsForWriting(), valueGradient: valueGradient.rowsForWriting(),
-      accumulators: accumulators, partials: partials)
-    try pass.run()
-    pass.addVastRows(vastRows)
-    if shape.keyLength == 1 {
+    let partials = try Region([plan.partials.count, Int(ATTN_LANES) * queryWidth], in: context.ledger)
+    try EnergyWeights.reading(energy) { weights throws in
+      let pass = BackwardPass(
+        plan: plan, stripes: rowStripes(of: pattern, plan, for: shape, threads: context.threads),
+        pattern: pattern, shape: shape, scale: scale, energy: weights, context: context,
+        query: InputRows(query), key: InputRows(key), value: InputRows(value),
+        outputGradient: outputGradient.rows(), output: output.rows(), lse: lse.rows(),
+        queryGradient: queryGradient.rowsForWriting(), keyGradient: keyGradient.rowsForWriting(),
+        valueGradient: valueGradient.rowsForWriting(), accumulators: accumulators, partials: partials)
+      try pass.run()
+      pass.addVastRows(vastRows, of: all)
+    }
+    if shape.keyLength == 1, !all.hasOtherKeys {
       // One key has weight 1 whatever its score, so the score's gradient is 0, not the rounding error of dP − D.
-      queryGradient = try Tensor(zeros: shape.queryShape, ledger: context.ledger)
+      queryGradient = try Tensor(
+        zeros: shape.queryShape.dropLast() + [queryWidth], ledger: context.ledger)
       keyGradient = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
     }
-    return Operands(query: queryGradient, key: keyGradient, value: valueGradient)
+    guard energy != nil else {
+      return (Operands(query: queryGradient, key: keyGradient, value: valueGradient), nil)
+    }
+    let dim = shape.headDim
+    let dWeights = try EnergyWeights.sum(
+      queryGradient.narrowed(axis: 3, to: dim..<2 * dim), shape, in: context)
+    let dQuery = try Tensor(
+      queryGradient.narrowed(axis: 3, to: 0..<dim).array(), shape: shape.queryShape, ledger: context.ledger)
+    return (Operands(query: dQuery, key: keyGradient, value: valueGradient), dWeights)
   }
 }

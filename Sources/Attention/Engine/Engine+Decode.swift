@@ -28,12 +28,9 @@ struct SharedDecode: Sendable {
       segments.append(contentsOf: SharedDecode.runs(keys))
     }
     shared.addTile(start: 0, count: shape.groupSize, segments: segments)
-    guard
-      let merged = try? AttentionShape(
-        batch: shape.batch, queryHeads: shape.keyHeads, queryLength: shape.groupSize,
-        keyLength: shape.keyLength, headDim: shape.headDim, valueDim: shape.valueDim,
-        precision: shape.precision)
-    else { return nil }
+    var merged = shape
+    (merged.queryHeads, merged.queryLength) = (shape.keyHeads, shape.groupSize)
+    (merged.isCausal, merged.keyLengths, merged.scale, merged.softcap) = (false, nil, nil, nil)
     self.shape = merged
     self.pattern = TilePattern(shared: shared)
   }

@@ -9,11 +9,12 @@ extension Engine {
     _ schedule: ForwardSchedule, of pattern: TilePattern, query: Tensor, key: Tensor, value: Tensor,
     output: inout Tensor,
     lse: inout Tensor,
-    shape: AttentionShape, scale: Double, context: ExecutionContext
+    shape: AttentionShape, scale: Double, energy: EnergyWeights?, context: ExecutionContext
   ) throws {
     Operands(query: query, key: key, value: value).check(shape)
     let pass = ForwardPass(
-      plan: schedule.plan, works: schedule.works, shape: shape, scale: scale, context: context,
+      plan: schedule.plan, works: schedule.works, shape: shape, scale: scale, energy: energy,
+      context: context,
       query: InputRows(query), key: InputRows(key), value: InputRows(value),
       output: output.rowsForWriting(), lse: lse.rowsForWriting())
     if schedule.plan.phaseCount > 1 { pass.clearRowsOfSeveralTiles() }
@@ -33,6 +34,8 @@ struct ForwardPass: Sendable {
   let works: [PhaseWork]
   let shape: AttentionShape
   let scale: Double
+  /// What makes additive scores; `nil`: scores are products.
+  let energy: EnergyWeights?
   let context: ExecutionContext
   let query: InputRows, key: InputRows, value: InputRows
   let output: Rows, lse: Rows

@@ -27,13 +27,14 @@ public enum Engine {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   /// - Complexity: O(executed pairs · (headDim + valueDim)).
   public static func forward(
-    query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, pattern: TilePattern,
-    in context: ExecutionContext
+    query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, energy: Tensor? = nil,
+    pattern: TilePattern, in context: ExecutionContext
   ) throws -> (output: Tensor, lse: Tensor) {
     let schedule = forwardSchedule(of: pattern, for: shape)
-    if let decode = schedule.decode {
+    // The heads of a group, as rows of one tile, would need weights of their own.
+    if energy == nil, let decode = schedule.decode {
       var merged = decode.shape
-      merged.keyLengths = shape.keyLengths
+      (merged.keyLengths, merged.softcap) = (shape.keyLengths, shape.softcap)
       let result = try forward(
         query: decode.grouped(query, shape), key: key, value: value, shape: merged, scale: scale,
         pattern: decode.pattern, in: context)
@@ -42,9 +43,11 @@ public enum Engine {
     var output = try Tensor(uninitialized: shape.outputShape, ledger: context.ledger)
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
     if !schedule.plan.coversAllRows { clear(&output, &lse, shape: shape) }
-    try run(
-      schedule, of: pattern, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape,
-      scale: scale, context: context)
+    try EnergyWeights.reading(energy) { weights throws in
+      try run(
+        schedule, of: pattern, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape,
+        scale: scale, energy: weights, context: context)
+    }
     return (output, lse)
   }
 
@@ -60,7 +63,8 @@ public enum Engine {
     precondition(lse.shape == shape.lseShape, "LSE \(lse.shape); \(shape.lseShape) expected")
     try run(
       forwardSchedule(of: pattern, for: shape), of: pattern, query: query, key: key, value: value,
-      output: &output, lse: &lse, shape: shape, scale: scale, context: context)
+      output: &output, lse: &lse, shape: shape, scale: scale, energy: nil,
+      context: context)
   }
 
   /// Output 0 and LSE −∞: what rows without keys have.

@@ -7,8 +7,8 @@ enum KernelHead {
   case bfloat16(attn_head16)
 
   init(
-    _ shape: AttentionShape, scale: Double, query: InputRows, key: InputRows, value: InputRows, batch: Int,
-    head: Int
+    _ shape: AttentionShape, scale: Double, energy: EnergyWeights?, query: InputRows, key: InputRows,
+    value: InputRows, batch: Int, head: Int
   ) {
     let keyHead = shape.keyHead(of: head)
     let q = query.head(batch, head), k = key.head(batch, keyHead), v = value.head(batch, keyHead)
@@ -22,14 +22,15 @@ enum KernelHead {
           query: q.assumingMemoryBound(to: Float.self), key: k.assumingMemoryBound(to: Float.self),
           value: v.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
           value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-          query_offset: offset, scale: Float(scale)))
+          query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0),
+          energy: energy?.head(head)))
     case .bfloat16:
       self = .bfloat16(
         attn_head16(
           query: q.assumingMemoryBound(to: UInt16.self), key: k.assumingMemoryBound(to: UInt16.self),
           value: v.assumingMemoryBound(to: UInt16.self), query_stride: strides.0, key_stride: strides.1,
           value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-          query_offset: offset, scale: Float(scale)))
+          query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0)))
     }
   }
 }

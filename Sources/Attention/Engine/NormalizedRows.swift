@@ -72,7 +72,7 @@ enum NormalizedRows {
   }
 
   /// Σ a_t b_t in eight lanes.
-  fileprivate static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ dim: Int) -> Float {
+  static func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ dim: Int) -> Float {
     var sums = SIMD8<Float>.zero
     var t = 0
     while t + 8 <= dim {
@@ -86,46 +86,5 @@ enum NormalizedRows {
       t += 1
     }
     return sums.sum()
-  }
-}
-
-/// Rows that see no key but themselves: Reformer's rule that a token attends to itself only when it has nothing else.
-enum LonelyRows {
-  /// Where the LSE is −∞ and the row's own key is valid: output ← v_i, LSE ← scale·q_i·k_i + log(count). Returns the rows.
-  static func fill(
-    query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double,
-    count: (Int, Int, Int) -> Int,
-    output: inout Tensor, lse: inout Tensor
-  ) -> [(batch: Int, head: Int, row: Int)] {
-    var lonely: [(batch: Int, head: Int, row: Int)] = []
-    let (output, lse) = (output.rowsForWriting(), lse.rowsForWriting())
-    let (query, key, value) = (query.rows(), key.rows(), value.rows())
-    for index in 0..<shape.batch * shape.queryHeads {
-      let (batch, head) = (index / shape.queryHeads, index % shape.queryHeads)
-      let logSums = lse.head(batch, head)
-      for row in 0..<min(shape.queryLength, shape.validKeys(batch: batch))
-      where logSums[row] == -.infinity {
-        let (q, k) = (query.row(batch, head, row), key.row(batch, head, row))
-        let score = (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) }
-        let logSum = Float(scale * score + log(Double(count(batch, head, row))))
-        // −∞ would mean that the row has no key.
-        logSums[row] = logSum.isFinite ? logSum : .nan
-        output.row(batch, head, row).update(from: value.row(batch, head, row), count: shape.valueDim)
-        lonely.append((batch, head, row))
-      }
-    }
-    return lonely
-  }
-
-  /// dv_i += dO_i for those rows; their scores have no gradient, since the weight is 1 whatever the score.
-  static func addGradient(
-    _ rows: [(batch: Int, head: Int, row: Int)], outputGradient: Tensor, to valueGradient: inout Tensor
-  ) {
-    let dim = outputGradient.shape[3]
-    let (target, source) = (valueGradient.rowsForWriting(), outputGradient.rows())
-    for (batch, head, row) in rows {
-      let (dv, part) = (target.row(batch, head, row), source.row(batch, head, row))
-      for t in 0..<dim { dv[t] += part[t] }
-    }
   }
 }

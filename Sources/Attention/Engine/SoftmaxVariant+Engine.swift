@@ -18,10 +18,10 @@ extension Engine {
     let (query, key, value) = (inputs.query, inputs.key, inputs.value)
     let (output, lse) = try forward(
       query: query, key: key, value: value, shape: shape, scale: scale, pattern: pattern, in: context)
-    return Forward(output: output, lse: lse) { outputGradient, context in
+    return Forward(output: output, lse: lse) { outputGradient, rows, context in
       try backward(
-        outputGradient: outputGradient, query: query, key: key, value: value, output: output, lse: lse,
-        shape: shape, scale: scale, pattern: backwardPattern(), in: context)
+        outputGradient: outputGradient, query: query, key: key, value: value, rows: rows, shape: shape,
+        scale: scale, pattern: backwardPattern(), in: context)
     }
   }
 
@@ -32,6 +32,42 @@ extension Engine {
   ) throws -> Forward {
     try attend(
       inputs, shape: shape, scale: scale, pattern: pattern, backwardPattern: { pattern }, in: context)
+  }
+
+  /// The exact softmax of additive scores, `s_ij = Σ_t w_t·tanh(q_it + k_jt)`, over the pairs of a pattern; the gradient of w is
+  /// among those of the operands under its name. bfloat16 inputs are up-converted.
+  /// - Parameter energy: which operand has the weights `[queryHeads, headDim]`.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  static func attend(
+    _ inputs: Operands, energy name: Operand.Name, shape: AttentionShape, pattern: TilePattern,
+    backwardPattern: @escaping @Sendable () -> TilePattern, in context: ExecutionContext
+  ) throws -> Forward {
+    guard let energy = inputs[name] else { preconditionFailure("\(name) is missing") }
+    let wide = try inputs.converted(to: .float32, ledger: context.ledger)
+    let shape = shape.with(precision: .float32)
+    let (query, key, value) = (wide.query, wide.key, wide.value)
+    let (output, lse) = try forward(
+      query: query, key: key, value: value, shape: shape, scale: 1, energy: energy, pattern: pattern,
+      in: context)
+    return Forward(output: output, lse: lse) { outputGradient, rows, context in
+      var (gradient, dWeights) = try gradients(
+        outputGradient: outputGradient, query: query, key: key, value: value, rows: rows, shape: shape,
+        scale: 1, energy: energy, pattern: backwardPattern(), in: context)
+      gradient[name] = dWeights
+      return gradient
+    }
+  }
+
+  /// The gradients of a pass over all keys of its rows.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public static func backward(
+    outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor, lse: Tensor,
+    shape: AttentionShape, scale: Double, pattern: TilePattern, in context: ExecutionContext
+  ) throws -> Operands {
+    try backward(
+      outputGradient: outputGradient, query: query, key: key, value: value,
+      rows: SoftmaxRows(output: output, lse: lse, hasOtherKeys: false), shape: shape, scale: scale,
+      pattern: pattern, in: context)
   }
 }
 

@@ -23,6 +23,7 @@ struct VastRows {
 
   let shape: AttentionShape
   let scale: Double
+  let energy: EnergyWeights?
   let pattern: TilePattern
   let query: InputRows, key: InputRows, value: InputRows
 
@@ -33,6 +34,8 @@ struct VastRows {
   struct Weights {
     var keys: [Int] = []
     var weights: [Double] = []
+    /// The derivatives of scores under a soft cap.
+    var slopes: [Double] = []
     var lse = -Double.infinity
   }
 
@@ -71,7 +74,12 @@ struct VastRows {
     }
     let q = query.doubles(batch, head, row, count: shape.headDim)
     let keyHead = shape.keyHead(of: head)
-    result.weights = result.keys.map { key.dot(q, batch, keyHead, $0) * scale }
+    let scores = result.keys.map { row in
+      shape.capped(
+        energy?.score(q, head) { key.element(batch, keyHead, row, $0) } ?? key.dot(q, batch, keyHead, row)
+          * scale)
+    }
+    (result.weights, result.slopes) = (scores.map(\.score), scores.map(\.slope))
     guard let largest = result.weights.max() else { return result }
     result.weights = result.weights.map { exp($0 - largest) }
     let sum = result.weights.reduce(0, +)
@@ -103,7 +111,7 @@ extension ForwardPass {
   func recomputeVastRows() {
     guard plan.merges else { return }
     let vast = VastRows(
-      shape: shape, scale: scale, pattern: plan.pattern, query: query, key: key, value: value)
+      shape: shape, scale: scale, energy: energy, pattern: plan.pattern, query: query, key: key, value: value)
     Parallel.forEach(count: shape.batch * shape.queryHeads, threads: context.threads) { index, _ in
       let (batch, head) = (index / shape.queryHeads, index % shape.queryHeads)
       let logSums = lse.head(batch, head)
@@ -145,36 +153,59 @@ extension BackwardPass {
   }
 
   /// Adds the gradients of rows that took no part: `rows` of every (batch, head).
-  func addVastRows(_ rows: [[Int]]) {
+  /// - Parameter all: output and LSE over all of their keys.
+  func addVastRows(_ rows: [[Int]], of all: SoftmaxRows) {
     guard !rows.isEmpty else { return }
-    let vast = VastRows(shape: shape, scale: scale, pattern: pattern, query: query, key: key, value: value)
+    let vast = VastRows(
+      shape: shape, scale: scale, energy: energy, pattern: pattern, query: query, key: key, value: value)
     // Query heads that share a key head add to the same rows: one after the other.
     Parallel.forEach(count: shape.batch * shape.keyHeads, threads: context.threads) { index, _ in
       let (batch, keyHead) = (index / shape.keyHeads, index % shape.keyHeads)
       for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize {
         let own = rows[batch * shape.queryHeads + head]
         guard !own.isEmpty else { continue }
-        vast.forEach(own, batch: batch, head: head) { add(vast, batch, head, keyHead, $0, $1) }
+        all.lse.withReadRows { lse in
+          vast.forEach(own, batch: batch, head: head) { row, weights in
+            let whole = lse.head(batch, head)[row * lse.rowStride]
+            let share = all.hasOtherKeys ? SoftmaxRows.share(of: weights.lse, in: whole) : 1
+            if share > 0 { add(vast, batch, head, keyHead, row, weights, share: share) }
+          }
+        }
       }
     }
   }
 
   private func add(
-    _ vast: VastRows, _ batch: Int, _ head: Int, _ keyHead: Int, _ row: Int, _ weights: VastRows.Weights
+    _ vast: VastRows, _ batch: Int, _ head: Int, _ keyHead: Int, _ row: Int, _ weights: VastRows.Weights,
+    share: Double
   ) {
     let source = outputGradient.row(batch, head, row)
     let gradient = (0..<shape.valueDim).map { Double(source[$0]) }
     let q = query.doubles(batch, head, row, count: shape.headDim)
-    let pairs = zip(weights.keys, weights.weights).filter { $1 > 0 }
+    let pairs = zip(weights.keys, weights.weights.map { $0 * share }).filter { $1 > 0 }
+    let slopes = zip(weights.slopes, weights.weights).filter { $1 * share > 0 }.map(\.0)
     let products = pairs.map { value.dot(gradient, batch, keyHead, $0.0) }
-    let mean = zip(pairs, products).reduce(0.0) { $0 + $1.0.1 * $1.1 }
+    let mean =
+      share == 1
+      ? zip(pairs, products).reduce(0.0) { $0 + $1.0.1 * $1.1 }
+      : (0..<shape.valueDim).reduce(0.0) { $0 + gradient[$1] * Double(output.row(batch, head, row)[$1]) }
     let dq = queryGradient.row(batch, head, row)
-    for ((key, weight), product) in zip(pairs, products) {
+    for (((key, weight), product), capSlope) in zip(zip(pairs, products), slopes) {
       let dv = valueGradient.row(batch, keyHead, key), dk = keyGradient.row(batch, keyHead, key)
       for t in 0..<shape.valueDim { dv[t] += Float(weight * gradient[t]) }
       // One key that has all the weight has no gradient of its score, not a rounding error times a vast key.
-      let slope = weight == 1 ? 0 : scale * weight * (product - mean)
+      let slope = weight == 1 && share == 1 ? 0 : scale * weight * (product - mean) * capSlope
       guard slope != 0 else { continue }
+      if let w = energy?.head(head) {
+        for t in 0..<shape.headDim {
+          let ratio = tanh(q[t] + self.key.element(batch, keyHead, key, t))
+          let change = Float(slope * Double(w[t]) * (1 - ratio * ratio))
+          dk[t] += change
+          dq[t] += change
+          dq[shape.headDim + t] += Float(slope * ratio)
+        }
+        continue
+      }
       for t in 0..<shape.headDim {
         dk[t] += Float(slope * q[t])
         dq[t] += Float(slope * self.key.element(batch, keyHead, key, t))

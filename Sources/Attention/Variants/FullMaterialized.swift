@@ -9,7 +9,7 @@ import Tensors
 /// or not, and the weights are kept for the backward pass.
 /// - Complexity: O(n²·d) time, O(n²) memory per head.
 /// - Source: Vaswani et al., 2017.
-public struct FullMaterialized: AttentionVariant {
+public struct FullMaterialized: RowSoftmaxVariant {
   /// No parameters.
   public struct Configuration: VariantConfiguration {
     /// The only configuration.
@@ -50,9 +50,10 @@ public struct FullMaterialized: AttentionVariant {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     inputs.check(shape)
-    let (output, lse, weights) = try dense(context).forward(try dense(inputs, context))
-    return Forward(output: output, lse: lse) { outputGradient, context in
-      try dense(context).backward(outputGradient, try dense(inputs, context), weights: weights)
+    let (output, lse, kept) = try dense(context).forward(try dense(inputs, context))
+    return Forward(output: output, lse: lse) { outputGradient, rows, context in
+      try dense(context).backward(
+        outputGradient, try dense(inputs, context), kept, rows: rows)
     }
   }
 
@@ -90,8 +91,9 @@ public struct FullMaterialized: AttentionVariant {
       ? max(shape.keyHeads * shape.keyLength, shape.queryHeads * shape.queryLength)
       : shape.keyHeads * shape.keyLength
     let packed = Double(shape.batch * rows * (shape.headDim + shape.valueDim))
+    let matrices: Double = shape.softcap != nil && pass == .backward ? 3 : 2
     return Cost(
       of: pass, shape: shape, neededPairs: needed, executedPairs: matrix,
-      workspaceBytes: 2 * 4 * matrix + 4 * packed + shape.upconvertedBytes, stateBytes: stateBytes)
+      workspaceBytes: matrices * 4 * matrix + 4 * packed + shape.upconvertedBytes, stateBytes: stateBytes)
   }
 }

@@ -189,20 +189,22 @@ public struct LSH: SoftmaxVariant {
     let pattern = try pattern(for: hashed, in: context)
     let keys = try NormalizedRows.make(query, in: context)
     let values = try spreadValues(inputs, in: context)
-    let sharedShape = try spreadShape
+    let sharedShape = spreadShape
     var (output, lse) = try Engine.forward(
       query: query, key: keys, value: values, shape: sharedShape, scale: scale, pattern: pattern,
       in: context)
     let lonely = LonelyRows.fill(
       query: query, key: keys, value: values, shape: sharedShape, scale: scale,
       count: { selfCount(batch: $0, head: $1, row: $2, in: pattern) }, output: &output, lse: &lse)
-    return Forward(output: output, lse: lse) { [output, lse] outputGradient, context in
+    return Forward(output: output, lse: lse) { outputGradient, rows, context in
       let query = try upconverted(inputs.query, in: context)
       let values = try spreadValues(inputs, in: context)
       var gradient = try Engine.backward(
-        outputGradient: outputGradient, query: query, key: keys, value: values, output: output, lse: lse,
+        outputGradient: outputGradient, query: query, key: keys, value: values, rows: rows,
         shape: sharedShape, scale: scale, pattern: pattern, in: context)
-      LonelyRows.addGradient(lonely, outputGradient: outputGradient, to: &gradient.value)
+      lonely.addGradient(
+        outputGradient, of: rows, reading: Operands(query: query, key: keys, value: values), scale: scale,
+        to: &gradient)
       NormalizedRows.addGradient(
         gradient.key, normalized: keys, rows: query, to: &gradient.query, in: context)
       if shape.groupSize == 1 {
@@ -227,12 +229,9 @@ public struct LSH: SoftmaxVariant {
 
   /// The shape in which every query head has float32 keys of its own: its normalised queries.
   private var spreadShape: AttentionShape {
-    get throws(ConfigurationError) {
-      try AttentionShape(
-        batch: shape.batch, queryHeads: shape.queryHeads, queryLength: shape.queryLength,
-        headDim: shape.headDim,
-        valueDim: shape.valueDim, isCausal: shape.isCausal, keyLengths: shape.keyLengths, scale: shape.scale)
-    }
+    var spread = shape
+    (spread.keyHeads, spread.precision) = (shape.queryHeads, .float32)
+    return spread
   }
 
   /// The expected cost: what a query sees if all chunks (or buckets) are full; the sort and the hashes are extra.

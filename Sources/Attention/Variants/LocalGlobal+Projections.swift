@@ -20,11 +20,11 @@ extension LocalGlobal {
     try Engine.forward(
       query: second.query, key: second.key, value: second.value, shape: shape, scale: scale,
       pattern: part(.global, .forward), into: &output, lse: &lse, in: context)
-    return Forward(output: output, lse: lse) { [output, lse] outputGradient, context in
-      func backward(_ read: Operands, _ rows: Rows) throws -> Operands {
+    return Forward(output: output, lse: lse) { outputGradient, rows, context in
+      func backward(_ read: Operands, _ part: Rows) throws -> Operands {
         try Engine.backward(
-          outputGradient: outputGradient, query: read.query, key: read.key, value: read.value,
-          output: output, lse: lse, shape: shape, scale: scale, pattern: part(rows, .backward), in: context)
+          outputGradient: outputGradient, query: read.query, key: read.key, value: read.value, rows: rows,
+          shape: shape, scale: scale, pattern: self.part(part, .backward), in: context)
       }
       var gradient = try backward(inputs, .local)
       let other = try backward(second, .global)

@@ -114,7 +114,7 @@ struct ExtremeRows {
     var overflows = false, isDoubtful = false
     for row in shape.definitionRows {
       let pairs = definition.pairs(of: row, wide)
-      overflows = overflows || pairs.contains { $0.score.magnitude > 1.01 * largest }
+      overflows = overflows || pairs.contains { $0.uncapped.magnitude > 1.01 * largest }
       isDoubtful = isDoubtful || pairs.contains { $0.magnitude > 0.3 * largest * scale }
       rows.append(ExtremeRows.row(definition, pairs))
     }

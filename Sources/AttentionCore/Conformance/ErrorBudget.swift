@@ -11,6 +11,9 @@
 /// - `dQ` by `ε_d + u(√m + 8)`, `dK` by `ε_d + u(√r + 8)`, `dV` by `ε_w + u(√r + 8)`, each relative to the sum of absolute
 ///   terms, which the reference computes beside the value.
 ///
+/// A soft cap c adds `8u·min(c, A)` to a score, for its tanh is good to seven units, and to `ε_d` the relative error of its
+/// derivative, `2ε_s/c + 8u`.
+///
 /// bfloat16 inputs change none of this, for the reference computes from the same rounded values. Where weights are rounded
 /// too, each is off by at most `w = 2⁻⁸` of itself and so is their sum, by which the output is divided: `ε_o` grows by `2w`,
 /// and with it what the gradients take from the output, `D`. Weights that backward recomputes are not rounded, so that
@@ -45,20 +48,28 @@ public struct ErrorBudget: Hashable, Sendable {
   ///   - shape: gives `d`, `d_v` and `r`.
   ///   - scoreMagnitude: `A`.
   ///   - mostKeys: `m`.
+  ///   - isAdditive: whether scores are sums of tanh, each good to seven units and its derivative to fifteen.
   ///   - normalizesKeys: whether keys are normalised queries, which costs two more roundings of a norm.
-  public init(shape: AttentionShape, scoreMagnitude: Double, mostKeys: Int, normalizesKeys: Bool = false) {
+  public init(
+    shape: AttentionShape, scoreMagnitude: Double, mostKeys: Int, normalizesKeys: Bool = false,
+    isAdditive: Bool = false
+  ) {
     let u = ErrorBudget.unit
     let keys = Double(max(1, mostKeys)).squareRoot()
     let rows = Double(shape.queryLength * shape.groupSize).squareRoot()
     let dim = Double(shape.headDim).squareRoot() + (normalizesKeys ? 8 : 0)
     let valueDim = Double(shape.valueDim).squareRoot()
     let largest = scoreMagnitude + logarithm(max(1, mostKeys))
-    let score = u * (dim + 4) * scoreMagnitude
+    let cap = shape.softcap
+    let score =
+      u * (dim + 4) * scoreMagnitude + (cap.map { 8 * u * min($0, scoreMagnitude) } ?? 0)
+      + (isAdditive ? 8 * u * scoreMagnitude : 0)
     let lse = score + u * (keys + 8 + largest)
     let weight = score + lse + u * (8 + largest)
     let rounding = shape.precision == .float32 ? 0 : 2 * shape.precision.unitRoundoff
     let output = weight + u * (keys + 8) + rounding
-    let scoreGradient = weight + output + u * (2 * valueDim + 8)
+    let slope = (cap.map { 2 * score / $0 + 8 * u } ?? 0) + (isAdditive ? 16 * u : 0)
+    let scoreGradient = weight + output + slope + u * (2 * valueDim + 8)
     self.scoreGradient = ErrorBudget.safety * scoreGradient
     let normalization = normalizesKeys ? 2 * u * (dim + 8) : 0
     self.score = ErrorBudget.safety * score

@@ -94,7 +94,7 @@ public struct DefinitionResult: Sendable {
   public var scoreMagnitude: Double
   /// The most counted pairs of a row.
   public var mostKeys: Int
-  /// The largest `|s_ij|` of a row's counted pairs, as `lse`.
+  /// The largest `|s_ij|` of a row's counted pairs before any soft cap, as `lse`.
   public var largestScores: [Double]
 
   /// What a variant in single precision has to return for `lse`: NaN in rows with a score that it does not hold.
@@ -105,16 +105,20 @@ public struct DefinitionResult: Sendable {
 
 /// A pair that counts.
 public struct DefinitionPair: Sendable {
-  /// The row of k and v.
-  public let key: Int
+  /// The row of k and v; `nil`: it is none of the sequence's, but a key that all rows see.
+  public let key: Int?
   /// How often it counts.
   public let count: Double
   /// Its score.
   public internal(set) var score: Double
-  /// The sum of absolute terms of the score.
+  /// The sum of absolute terms of the score, before any soft cap.
   public internal(set) var magnitude: Double
-  /// Which operand's row is its value, and where that lies.
-  public let valueOperand: Operand.Name
+  /// The sum of terms, which single precision must hold: the score, but under a soft cap.
+  public internal(set) var uncapped = 0.0
+  /// The derivative of the score by that sum: not 1 under a soft cap.
+  var slope = 1.0
+  /// Which operand's row is its value, and where that lies; `nil`: its value is 0.
+  public let valueOperand: Operand.Name?
   /// The first element of the value in that operand.
   public let valuePlace: Int
   /// The value.

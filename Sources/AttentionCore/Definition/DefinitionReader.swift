@@ -87,8 +87,35 @@ struct DefinitionReader {
     return result
   }
 
-  /// The pairs of a row that count, with their scores.
+  /// The pairs of a row that count, with their scores: those of the sequence's keys, then the one that all rows have.
   mutating func pairs(_ row: DefinitionRow) -> [DefinitionPair] {
+    ownPairs(row) + (definition.extraKey.map { [extraPair($0, row)] } ?? [])
+  }
+
+  /// The pair of a key that all rows have.
+  private mutating func extraPair(_ extra: SoftmaxDefinition.ExtraKey, _ row: DefinitionRow) -> DefinitionPair
+  {
+    let dim = definition.shape.valueDim
+    let value = extra.value.map { rows(of: $0, row) }
+    var pair = DefinitionPair(
+      key: nil, count: 1, score: 0, magnitude: 0, valueOperand: extra.value,
+      valuePlace: value?.place(0) ?? 0,
+      value: value?.vector(0) ?? DefinitionVector([Double](repeating: 0, count: dim), from: 0, count: dim))
+    switch extra.score {
+    case .logit(let name):
+      pair.score = rows(of: name, row).vector(0)[0]
+      (pair.uncapped, pair.magnitude) = (pair.score, pair.score.magnitude)
+    case .product(let a, let b, let factor):
+      let (left, right) = (rows(of: a, row), rows(of: b, row))
+      let product = left.vector(0).dot(right.vector(0))
+      pair.magnitude = factor.magnitude * product.magnitude
+      pair.uncapped = factor * product.sum
+      (pair.score, pair.slope) = definition.shape.capped(pair.uncapped)
+    }
+    return pair
+  }
+
+  private mutating func ownPairs(_ row: DefinitionRow) -> [DefinitionPair] {
     let shape = definition.shape
     var pairs: [DefinitionPair] = []
     let name = definition.value(row)
@@ -102,29 +129,34 @@ struct DefinitionReader {
           valuePlace: values.place(key), value: values.vector(key)))
     }
     guard !pairs.isEmpty else { return [] }
+    let keys = pairs.compactMap(\.key)
     for term in definition.terms(row) {
       switch term {
       case .product(let a, let b, let factor):
         let (left, right) = (rows(of: a, row), rows(of: b, row))
         for index in pairs.indices {
-          let key = pairs[index].key
+          let key = keys[index]
           let product = left.vector(key).dot(right.vector(key))
           pairs[index].score += factor * product.sum
           pairs[index].magnitude += factor.magnitude * product.magnitude
         }
       case .transformed(let transform):
         for index in pairs.indices {
-          let value = self.value(of: transform, row, pairs[index].key)
+          let value = self.value(of: transform, row, keys[index])
           pairs[index].score += value.score
           pairs[index].magnitude += value.magnitude
         }
       case .constant(let number):
         for index in pairs.indices {
-          let bias = number(pairs[index].key)
+          let bias = number(keys[index])
           pairs[index].score += bias
           pairs[index].magnitude += bias.magnitude
         }
       }
+    }
+    for index in pairs.indices {
+      pairs[index].uncapped = pairs[index].score
+      (pairs[index].score, pairs[index].slope) = shape.capped(pairs[index].score)
     }
     return pairs
   }

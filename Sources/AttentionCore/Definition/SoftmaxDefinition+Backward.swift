@@ -41,24 +41,36 @@ extension SoftmaxDefinition {
     let mean = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.sum }
     let meanMagnitude = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.magnitude }
     for index in pairs.indices {
-      let (name, place) = (pairs[index].valueOperand, pairs[index].valuePlace)
+      guard let name = pairs[index].valueOperand else { continue }
+      let place = pairs[index].valuePlace
       gradient.add(to: name, at: place, weights[index], dO)
       gradient.addMagnitude(to: name, at: place, weights[index], dO)
     }
+    // factor · ∂L/∂(sum of terms), and its magnitude.
+    func slope(_ index: Int, factor: Double) -> Double {
+      factor * weights[index] * (products[index].sum - mean) * pairs[index].slope
+    }
+    func size(_ index: Int, factor: Double) -> Double {
+      factor.magnitude * weights[index] * (products[index].magnitude + meanMagnitude) * pairs[index].slope
+    }
+    if let extraKey, let last = pairs.indices.last {
+      addGradient(
+        extraKey, row, slope(last, factor: 1), size(last, factor: 1), &reader, into: &gradient)
+    }
     for case .transformed(let transform) in terms(row) {
       for index in pairs.indices {
+        guard let key = pairs[index].key else { continue }
         reader.addGradient(
-          of: transform, row, pairs[index].key, weights[index] * (products[index].sum - mean),
-          weights[index] * (products[index].magnitude + meanMagnitude), into: &gradient)
+          of: transform, row, key, slope(index, factor: 1), size(index, factor: 1), into: &gradient)
       }
     }
     for case .product(let a, let b, let factor) in terms(row) {
       let (left, right) = (reader.rows(of: a, row), reader.rows(of: b, row))
       for index in pairs.indices {
-        let slope = factor * weights[index] * (products[index].sum - mean)
-        let magnitude = factor.magnitude * weights[index] * (products[index].magnitude + meanMagnitude)
+        guard let key = pairs[index].key else { continue }
+        let slope = slope(index, factor: factor), magnitude = size(index, factor: factor)
         for (name, own, other) in [(a, left, right), (b, right, left)] {
-          let (place, vector) = (own.place(pairs[index].key), other.vector(pairs[index].key))
+          let (place, vector) = (own.place(key), other.vector(key))
           if normalized[name] == nil {
             gradient.add(to: name, at: place, slope, vector)
             gradient.addMagnitude(to: name, at: place, magnitude, vector)
@@ -67,6 +79,26 @@ extension SoftmaxDefinition {
             made.addMagnitude(to: name, at: place, magnitude, vector)
           }
         }
+      }
+    }
+  }
+
+  /// The gradients of what the score of a key that all rows see is made of.
+  private func addGradient(
+    _ extra: ExtraKey, _ row: DefinitionRow, _ slope: Double, _ size: Double,
+    _ reader: inout DefinitionReader,
+    into gradient: inout some DefinitionGradientCollector
+  ) {
+    switch extra.score {
+    case .logit(let name):
+      let place = reader.rows(of: name, row).place(0), one = DefinitionVector([1], from: 0, count: 1)
+      gradient.add(to: name, at: place, slope, one)
+      gradient.addMagnitude(to: name, at: place, size, one)
+    case .product(let a, let b, let factor):
+      let (left, right) = (reader.rows(of: a, row), reader.rows(of: b, row))
+      for (name, own, other) in [(a, left, right), (b, right, left)] {
+        gradient.add(to: name, at: own.place(0), factor * slope, other.vector(0))
+        gradient.addMagnitude(to: name, at: own.place(0), factor.magnitude * size, other.vector(0))
       }
     }
   }

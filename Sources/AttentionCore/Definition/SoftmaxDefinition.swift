@@ -11,8 +11,9 @@ import Tensors
 /// The definition of every attention that is a softmax over pairs.
 ///
 /// `s_ij = Σ terms`, `p_ij = m_ij · exp(s_ij) / Σ_j m_ij · exp(s_ij)`, `o_i = Σ_j p_ij v_j`, `lse_i = log Σ_j m_ij exp(s_ij)`;
-/// m is the multiplicity. A term is a product of two operands (or of the normalised rows of one), or a constant. A row with no
-/// allowed key has output 0 and LSE −∞.
+/// m is the multiplicity. A term is a product of two operands (or of the normalised rows of one), or a constant; a soft cap of
+/// the shape applies to their sum. An extra key (a sink) takes part in every row as one key more. A row with no allowed key has
+/// output 0 and LSE −∞.
 /// - Complexity: O(batch · heads · queryLength · keyLength) calls of the multiplicity, times the head dim where it is
 ///   not 0.
 public struct SoftmaxDefinition: Definition {
@@ -27,6 +28,26 @@ public struct SoftmaxDefinition: Definition {
     case constant(@Sendable (_ key: Int) -> Double)
   }
 
+  /// A key that every row sees beside those of the sequence.
+  public struct ExtraKey: Sendable {
+    /// Its score.
+    public enum Score: Sendable {
+      /// An element of the head's own: no soft cap applies to it.
+      case logit(Operand.Name)
+      /// `factor · a·b`, as `Term.product`.
+      case product(Operand.Name, Operand.Name, factor: Double)
+    }
+    let score: Score
+    /// Its value; `nil`: 0.
+    let value: Operand.Name?
+
+    /// Declares it.
+    public init(score: Score, value: Operand.Name? = nil) {
+      self.score = score
+      self.value = value
+    }
+  }
+
   /// The sizes, including key padding.
   public let shape: AttentionShape
   /// How often `(batch, head, query row, key row)` counts; causality included, key padding not.
@@ -35,7 +56,31 @@ public struct SoftmaxDefinition: Definition {
   let value: @Sendable (DefinitionRow) -> Operand.Name
   /// Operands that are the normalised rows of others.
   let normalized: [Operand.Name: Operand.Name]
-  let declared: [Operand.Name: Operand]
+  private(set) var declared: [Operand.Name: Operand]
+  private(set) var extraKey: ExtraKey?
+  /// Whether scores are additive, which bounds rounding errors by other magnitudes.
+  private(set) var isAdditive = false
+
+  /// The same pairs under the additive score `Σ_t w_t·tanh(q_t + k_t)`.
+  /// - Parameter weight: w, an operand `[heads, headDim]`.
+  public func scoredAdditively(by weight: Operand) -> SoftmaxDefinition {
+    let score = ScoreTransform(
+      .tanh, of: .elements(of: [.query, .key], weight: weight.name), factor: 1)
+    var result = SoftmaxDefinition(
+      shape: shape, operands: Operand.standard + [weight],
+      terms: { _ in [.transformed(score)] }, multiplicity: multiplicity)
+    result.isAdditive = true
+    return result
+  }
+
+  /// The same with a key more in every row.
+  /// - Parameter operands: what it reads.
+  public func adding(_ key: ExtraKey, reading operands: [Operand]) -> SoftmaxDefinition {
+    var result = self
+    for operand in operands { result.declared[operand.name] = operand }
+    result.extraKey = key
+    return result
+  }
 
   /// Creates a definition; what is left out is the plain case, `s_ij = scale · q_i·k_j`.
   /// - Parameters:
@@ -76,7 +121,8 @@ public struct SoftmaxDefinition: Definition {
   /// The bounds of float32.
   public func budget(scoreMagnitude: Double, mostKeys: Int) -> ErrorBudget {
     ErrorBudget(
-      shape: shape, scoreMagnitude: scoreMagnitude, mostKeys: mostKeys, normalizesKeys: !normalized.isEmpty)
+      shape: shape, scoreMagnitude: scoreMagnitude, mostKeys: mostKeys, normalizesKeys: !normalized.isEmpty,
+      isAdditive: isAdditive)
   }
 
   /// The pairs of a row that count, with their scores.
@@ -101,7 +147,7 @@ public struct SoftmaxDefinition: Definition {
       result.mostKeys = max(result.mostKeys, pairs.count)
       for pair in pairs {
         result.scoreMagnitude = max(result.scoreMagnitude, pair.magnitude)
-        result.largestScores[index] = max(result.largestScores[index], pair.score.magnitude)
+        result.largestScores[index] = max(result.largestScores[index], pair.uncapped.magnitude)
         let weight = pair.count * exp(pair.score - lse)
         let v = pair.value
         DoubleVectors.add(weight, v.array, v.start, to: &result.output, index * dim, count: dim)

@@ -9,7 +9,7 @@ public protocol Schedule: Sendable {
 
 /// The schedules of a pattern, each made once and kept beside it: passes find them and plan nothing.
 ///
-/// Key padding and the scale change no schedule, so that the padded batches of a training share them. Lists and schedules are
+/// Key padding, the scale and a soft cap change no schedule, so that the padded batches of a training share them. Lists and schedules are
 /// counted in the ledger of the first owner that says so (`TilePattern.count(in:)`): a variant that was prepared in a
 /// context, or the cache of a model; a schedule that its ledger refuses is made anew each time. Safe from any thread; a
 /// schedule that two threads want at once may be made twice, and is the same.
@@ -69,7 +69,7 @@ public final class ScheduleStore: Sendable {
     for shape: AttentionShape, threads: Int? = nil, _ make: (AttentionShape) -> S
   ) -> S {
     var plain = shape
-    (plain.keyLengths, plain.scale) = (nil, nil)
+    (plain.keyLengths, plain.scale, plain.softcap) = (nil, nil, nil)
     let key = Key(kind: ObjectIdentifier(S.self), shape: plain, threads: threads)
     if let found = state.withLock({ $0.entries[key]?.schedule as? S }) { return found }
     let made = make(plain)

@@ -30,6 +30,8 @@ public struct AttentionShape: Hashable, Sendable {
   public var keyLengths: [Int]?
   /// The factor on `q·k`; `nil`: `1/√headDim`.
   public var scale: Double?
+  /// The bound c of a soft cap: a score s becomes `c·tanh(s/c)` before it is masked; `nil`: none.
+  public var softcap: Double?
   /// How q, k and v are stored; outputs, log-sum-exp and gradients are float32 whatever they are.
   public var precision = Precision.float32
 

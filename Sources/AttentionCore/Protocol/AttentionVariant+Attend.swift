@@ -85,8 +85,11 @@ extension AttentionShape {
 }
 
 extension Operand {
-  /// Whether it is q, k or v, or a projection that starts as that one does.
-  fileprivate func isLike(_ name: Name) -> Bool { self.name == name || source == .projected(like: name) }
+  /// Whether it is q, k or v, or a projection that starts as that one does; what a layer learns as wide as a value is like v.
+  fileprivate func isLike(_ name: Name) -> Bool {
+    if case .learned = source { return name == .value && axes.last == .valueDim }
+    return self.name == name || source == .projected(like: name)
+  }
 }
 
 extension Tensor {

@@ -24,6 +24,9 @@ public protocol AttentionVariant: Sendable {
   /// Names that older files and scripts use for what it declares.
   static var formerNames: [FormerName] { get }
 
+  /// What a catalogue lists in its place: itself, or itself with the settings that every variant of its kind takes.
+  static var listed: any AttentionVariant.Type { get }
+
   /// Configures the variant for a shape; all planning and all random draws happen here.
   /// - Throws: `ConfigurationError` when the configuration does not fit the shape.
   init(_ configuration: Configuration, for shape: AttentionShape, key: RandomKey) throws(ConfigurationError)
@@ -119,6 +122,9 @@ extension AttentionVariant {
   ) throws(ConfigurationError) {
     self = try Self(configuration, for: shape, key: key)
   }
+
+  /// Itself.
+  public static var listed: any AttentionVariant.Type { Self.self }
 
   /// Nothing.
   public func prepare(for pass: PassKind, in context: ExecutionContext) throws {}

@@ -7,9 +7,9 @@ public struct Catalog: NamedCatalog {
   /// The variants in the order in which they are shown.
   public let types: [any AttentionVariant.Type]
 
-  /// Creates a catalogue.
+  /// Creates a catalogue of what stands for the variants (`AttentionVariant.listed`).
   /// - Precondition: no two variants share an id.
-  public init(_ types: [any AttentionVariant.Type]) { self.types = Self.distinct(types) }
+  public init(_ types: [any AttentionVariant.Type]) { self.types = Self.distinct(types.map { $0.listed }) }
 
   /// What a variant is called in messages.
   public static let field = "variant"

@@ -46,9 +46,9 @@ extension AttentionVariant {
     // The products are added before they are scaled, or after, and one after the other: any of these may overflow.
     let scale = min(1, shape.effectiveScale.magnitude)
     let blamed =
-      pairs.first { !($0.score.magnitude <= ScoreOverflow.limit) }
+      pairs.first { !($0.uncapped.magnitude <= ScoreOverflow.limit) }
       ?? pairs.first { !($0.magnitude <= ScoreOverflow.limit * scale) }
     return ScoreOverflow(
-      batch: batch, head: head, query: query, key: blamed?.key, score: blamed?.score ?? 0)
+      batch: batch, head: head, query: query, key: blamed?.key, score: blamed?.uncapped ?? 0)
   }
 }

@@ -1,24 +1,33 @@
 import Tensors
 
+/// A variant whose rows are a softmax over pairs that count, and whose way back can be one part of a softmax over more keys
+/// (`Forward.partialPullback`).
+///
+/// So it takes what every softmax takes, such as a sink in its denominator; `listed` is the variant with these settings.
+public protocol RowSoftmaxVariant: AttentionVariant {
+  /// The factor on q·k.
+  var scale: Double { get }
+}
+
+extension RowSoftmaxVariant {
+  /// That of the shape.
+  public var scale: Double { shape.effectiveScale }
+}
+
 /// A variant that is a softmax over the pairs of a tile pattern: the engine computes over whatever pattern it gives.
 ///
 /// Fixed patterns, hashed buckets and selections by data differ in where the pattern comes from, and in nothing else.
-public protocol SoftmaxVariant: AttentionVariant {
+public protocol SoftmaxVariant: RowSoftmaxVariant {
   /// The tiles of every (batch, head) for inputs: fixed ones ignore the inputs.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   func pattern(for inputs: Operands, in context: ExecutionContext) throws -> TilePattern
   /// The tiles of the backward pass: the same pairs, in tiles of another height where that is faster.
   func backwardPattern(of pattern: TilePattern) -> TilePattern
-  /// The factor on q·k.
-  var scale: Double { get }
 }
 
 extension SoftmaxVariant {
   /// The tiles of the forward pass.
   public func backwardPattern(of pattern: TilePattern) -> TilePattern { pattern }
-
-  /// That of the shape.
-  public var scale: Double { shape.effectiveScale }
 }
 
 /// A softmax variant whose pattern is known before its inputs are: it declares tiles, the engine computes.

@@ -36,6 +36,10 @@ typedef struct {
   int64_t query_stride, key_stride, value_stride;
   int32_t head_dim, value_dim, key_limit, query_offset;
   float scale;
+  /// c of a soft cap, c·tanh(score/c), before masks; 0: none.
+  float softcap;
+  /// w of an additive score, Σ_t w_t·tanh(q_t + k_t), head_dim floats; NULL: the score is scale·q·k. The scale is 1 then.
+  const float *_Nullable energy;
 } attn_head;
 
 /// What backward needs beyond the head: rows of output, its gradient and LSE, and where gradients go.
@@ -86,6 +90,11 @@ void attn_backward_flush(int32_t isa, void *scratch);
 /// Ends the tile: writes dQ to the rows of `target`, or with `adds` adds it; with `in_place` 0 the t-th row goes to row t.
 void attn_backward_end(
     int32_t isa, void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds);
+
+/// y[i] = most·tanh(x[i]·by), the soft cap of scores; NaN where x[i] is not finite.
+void attn_cap(int32_t isa, const float *x, float *y, int64_t count, float by, float most);
+/// y[i] *= 1 − tanh²(x[i]·by).
+void attn_uncap(int32_t isa, const float *x, float *y, int64_t count, float by);
 
 /// target[i] += source[i]
 void attn_add(int32_t isa, float *target, const float *source, int64_t count);

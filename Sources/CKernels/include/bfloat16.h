@@ -11,7 +11,7 @@ typedef struct {
   const uint16_t *query, *key, *value;
   int64_t query_stride, key_stride, value_stride;
   int32_t head_dim, value_dim, key_limit, query_offset;
-  float scale;
+  float scale, softcap;
 } attn_head16;
 
 /// Instruction set 3, for the functions of this header alone: avx512 with AVX512-BF16. All others up-convert to float32.

@@ -14,6 +14,10 @@
 
 #include "../template/softmax.h"
 
+#include "../template/tanh.h"
+
+#include "../template/energy.h"
+
 #include "../template/forward.h"
 
 #include "../template/bfloat16.h"

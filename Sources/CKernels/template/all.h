@@ -5,7 +5,13 @@
 
 #include "softmax.h"
 
+#include "tanh.h"
+
+#include "energy.h"
+
 #include "forward.h"
+
+#include "energy_backward.h"
 
 #include "backward.h"
 

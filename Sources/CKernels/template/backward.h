@@ -1,4 +1,5 @@
-// One query tile, backward, for keys in any order: P is recomputed from LSE; five products in register tiles.
+// One query tile, backward, for keys in any order: P is recomputed from LSE; five products in register tiles. Of additive scores
+// (energy.h) rows of dQ are followed by rows of what each row adds to dw.
 //   Sᵀ = K·Qᵀ, P = exp2(Sᵀ − LSE)     dPᵀ = V·dOᵀ, dSᵀ = P ∘ (dPᵀ − D)
 //   dQᵀ += Kᵀ·dSᵀ (stays in the scratch)   dV += Pᵀ·dO, dK += dSᵀ·Q (added to the rows of the gradients)
 
@@ -15,6 +16,7 @@ typedef struct {
   float *qt, *gt, *dqt;        // [strip][dim][lane]: Qᵀ, dOᵀ, dQᵀ
   float *q_rows, *g_rows;      // [row][dim, padded]: scale·Q, dO
   float *p, *ds;               // [strip][key][lane]
+  float *dwt;                  // [strip][dim][lane], behind all others: of additive scores alone
 } KERNEL(backward_tile);
 #define backward_tile KERNEL(backward_tile)
 
@@ -74,6 +76,8 @@ INLINE void KERNEL(backward_start)(
   tile->p = tile->g_rows + lanes * dv;
   tile->ds = tile->p + lanes * ATTN_BLOCK;
   memset(tile->dqt, 0, sizeof(float) * (size_t)(lanes * dk));
+  tile->dwt = tile->ds + lanes * ATTN_BLOCK;
+  if (head->energy) memset(tile->dwt, 0, sizeof(float) * (size_t)(lanes * dk));
   KERNEL(prefetch_rows)(gradient->output, gradient->output_stride, tile->row, tile->rows, head->value_dim);
   KERNEL(prefetch_rows)(
       gradient->output_gradient, gradient->output_gradient_stride, tile->row, tile->rows, head->value_dim);
@@ -105,7 +109,8 @@ INLINE void KERNEL(backward_start)(
   KERNEL(copy_rows)(
       tile->g_rows, gradient->output_gradient, gradient->output_gradient_stride, tile->row, live, tile->lanes,
       head->value_dim, 1.0f);
-  KERNEL(transpose_rows)(tile->qt, tile->q_rows, head->head_dim, 1.44269504f, tile->nv, tile->strips);
+  KERNEL(transpose_rows)(
+      tile->qt, tile->q_rows, head->head_dim, head->energy ? 1.0f : 1.44269504f, tile->nv, tile->strips);
   KERNEL(transpose_rows)(tile->gt, tile->g_rows, head->value_dim, 1.0f, tile->nv, tile->strips);
 }
 
@@ -150,6 +155,22 @@ INLINE void KERNEL(slopes_nv)(
     KERNEL(slope_rows)(rows, nv, p + (ptrdiff_t)t * nv * VL, ds + (ptrdiff_t)t * nv * VL, base, d, masked);
   for (; t < count; t++)
     KERNEL(slope_rows)(1, nv, p + (ptrdiff_t)t * nv * VL, ds + (ptrdiff_t)t * nv * VL, base, d, masked);
+}
+
+/// What is left to subtract where it has been done.
+static const float KERNEL(no_delta)[STRIP];
+
+/// Scores → scores under a soft cap, and dP → (dP − D)·(the cap's derivative), for one strip, in place.
+static __attribute__((noinline)) void KERNEL(cap_slopes)(
+    int nv, float *s, float *dp, int count, float softcap, const float *delta) {
+  const float most = softcap * LOG2_E, by = 1 / most;
+  for (int t = 0; t < count; t++)
+    for (int v = 0; v < nv; v++) {
+      const ptrdiff_t at = ((ptrdiff_t)t * nv + v) * VL;
+      const vf x = load(s + at);
+      store(dp + at, (load(dp + at) - load(delta + v * VL)) * KERNEL(tanh_slope)(x * by));
+      store(s + at, KERNEL(capped)(x, by, most));
+    }
 }
 
 /// target row of every key [column ..] += Σ_lanes weights[strip][key][lane] · rows[lane][column ..], nv vectors wide,
@@ -240,14 +261,27 @@ INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *ti
   if (count == 0) return;
   const float *const *keys = block->keys + span.first, *const *values = block->values + span.first;
   float *weights = p + (ptrdiff_t)span.first * width, *slopes = ds + (ptrdiff_t)span.first * width;
-  KERNEL(scores_nv)(mr, nv, weights, keys, count, head->head_dim, tile->qt + dk);
+  KERNEL(strip_scores)(mr, nv, weights, keys, count, head, tile->qt + dk);
   KERNEL(scores_nv)(
       mr, nv, slopes, values, count, head->value_dim, tile->gt + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL));
+  const float *lse = tile->lse + lane0, *delta = tile->delta + lane0;
+  if (head->softcap != 0) {
+    KERNEL(cap_slopes)(nv, weights, slopes, count, head->softcap, delta);
+    delta = KERNEL(no_delta);
+  }
   if (masked) {
     KERNEL(mask_block)(nv, p, block, span, tile->position, lane0, 0);
-    KERNEL(slopes_nv)(nv, weights, slopes, count, tile->lse + lane0, tile->delta + lane0, 1);
+    KERNEL(slopes_nv)(nv, weights, slopes, count, lse, delta, 1);
   } else {
-    KERNEL(slopes_nv)(nv, weights, slopes, count, tile->lse + lane0, tile->delta + lane0, 0);
+    KERNEL(slopes_nv)(nv, weights, slopes, count, lse, delta, 0);
+  }
+  if (head->energy) {
+    float *target[ATTN_BLOCK];
+    for (int t = 0; t < count; t++)
+      target[t] = attn_gradient_row(tile->gradient.key_gradient, block->key[span.first + t], head->head_dim);
+    KERNEL(energy_slopes)(
+        nv, slopes, keys, count, head->head_dim, tile->qt + dk, head->energy, tile->dqt + dk, tile->dwt + dk, target);
+    return;
   }
   KERNEL(weighted_nv)(mr, nv, tile->dqt + dk, head->head_dim, keys, count, slopes);
 }
@@ -272,9 +306,9 @@ void KERNEL(backward_flush)(void *scratch) {
   for (int t = 0; t < block->count; t++)
     target[t] = attn_gradient_row(tile->gradient.value_gradient, block->key[t], dv);
   KERNEL(outer)(target, block->count, tile->p, tile, tile->g_rows, dv);
-  for (int t = 0; t < block->count; t++)
+  for (int t = 0; t < block->count && !tile->head.energy; t++)
     target[t] = attn_gradient_row(tile->gradient.key_gradient, block->key[t], dk);
-  KERNEL(outer)(target, block->count, tile->ds, tile, tile->q_rows, dk);
+  if (!tile->head.energy) KERNEL(outer)(target, block->count, tile->ds, tile, tile->q_rows, dk);
   block->count = block->pieces = 0;
 }
 
@@ -286,17 +320,18 @@ void KERNEL(backward_run)(void *scratch, const attn_run *run) {
   }
 }
 
-void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
-  backward_tile *tile = scratch;
-  KERNEL(backward_flush)(tile);
+/// Writes, or with `adds` adds, factor·source [strip][dim][lane] to the tile's rows.
+INLINE void KERNEL(end_rows)(
+    const backward_tile *tile, const float *source, float factor, float *target, int64_t target_stride, int32_t in_place,
+    int32_t adds) {
   const int dim = tile->head.head_dim, padded = ROUND_UP(dim, VL), width = tile->nv * VL;
   for (int lane = 0; lane < tile->lanes; lane += VL) {
-    const float *strip = tile->dqt + (ptrdiff_t)(lane / width) * width * padded + lane % width;
+    const float *strip = source + (ptrdiff_t)(lane / width) * width * padded + lane % width;
     const int live = tile->rows - lane < VL ? tile->rows - lane : VL;
     for (int d = 0; d < dim; d += VL) {
       vf x[VL];
       const int part = dim - d < VL ? dim - d : VL;
-      UNROLL for (int i = 0; i < VL; i++) x[i] = load(strip + (ptrdiff_t)(d + i) * width) * tile->head.scale;
+      UNROLL for (int i = 0; i < VL; i++) x[i] = load(strip + (ptrdiff_t)(d + i) * width) * factor;
       transpose(x);
       for (int i = 0; i < live; i++) {
         float *p = target + (ptrdiff_t)(in_place ? tile->row[lane + i] : lane + i) * target_stride + d;
@@ -306,6 +341,14 @@ void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, i
       }
     }
   }
+}
+
+void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
+  backward_tile *tile = scratch;
+  KERNEL(backward_flush)(tile);
+  KERNEL(end_rows)(tile, tile->dqt, tile->head.scale, target, target_stride, in_place, adds);
+  if (tile->head.energy)
+    KERNEL(end_rows)(tile, tile->dwt, 1, target + tile->head.head_dim, target_stride, in_place, adds);
 }
 
 void KERNEL(add)(float *target, const float *source, int64_t count) {

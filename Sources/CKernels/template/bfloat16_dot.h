@@ -159,6 +159,11 @@ INLINE void KERNEL(pairs_strip)(const int mr, const int nv, forward_tile16 *own,
   float *m = tile->m + lane0, *l = tile->l + lane0, *sum = own->sum + lane0;
   KERNEL(scores16_nv)(
       mr, nv, tile->s, own->keys, block->count, own->head.head_dim, own->qt + (ptrdiff_t)lane0 * half);
+  // Raw scores: |scale|·log2 e is still to come.
+  if (own->head.softcap != 0 && own->factor > 0) {
+    const float most = own->head.softcap * LOG2_E;
+    KERNEL(cap_scores)(tile->s, (ptrdiff_t)block->count * nv, own->factor, 1 / most, most / own->factor);
+  }
   if (masked) {
     KERNEL(mask_block)(nv, tile->s, block, (attn_span){0, block->count}, tile->position, lane0, 1);
     KERNEL(softmax16_nv)(nv, tile->s, own->pt, block->count, own->factor, m, l, sum, ot, dim, 1);

@@ -48,3 +48,19 @@ void KERNEL(dense_softmax_gradient)(float *gradient, const float *weights, int32
   for (j = 0; j < count; j++) gradient[j] = weights[j] * (gradient[j] - mean);
   memset(gradient + count, 0, sizeof(float) * (size_t)(size - count));
 }
+
+/// y[i] = most·tanh(x[i]·by); NaN where x[i] is not finite.
+void KERNEL(cap_row)(const float *x, float *y, int64_t count, float by, float most) {
+  int64_t i = 0;
+  for (; i + VL <= count; i += VL) store(y + i, KERNEL(capped)(load(x + i), by, most));
+  const int rest = (int)(count - i);
+  if (rest > 0) store_part(y + i, KERNEL(capped)(load_part(x + i, rest), by, most), rest);
+}
+
+/// y[i] *= 1 − tanh²(x[i]·by).
+void KERNEL(uncap_row)(const float *x, float *y, int64_t count, float by) {
+  int64_t i = 0;
+  for (; i + VL <= count; i += VL) store(y + i, load(y + i) * KERNEL(tanh_slope)(load(x + i) * by));
+  const int rest = (int)(count - i);
+  if (rest > 0) store_part(y + i, load_part(y + i, rest) * KERNEL(tanh_slope)(load_part(x + i, rest) * by), rest);
+}

@@ -102,7 +102,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   forward_tile *tile = scratch;
   tile->head = *head;
   tile->rows = rows.count;
-  tile->gemv = rows.count <= ATTN_GEMV_ROWS && !rows.index;
+  tile->gemv = rows.count <= ATTN_GEMV_ROWS && !rows.index && !head->energy;
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   tile->block.capacity = KERNEL(block_keys)(rows, tile->strips, head->head_dim);
@@ -117,7 +117,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
     tile->l[i] = 0;
   }
   memset(tile->ot, 0, sizeof(float) * (size_t)tile->lanes * ROUND_UP(head->value_dim, VL));
-  const float factor = (float)(head->scale * 1.4426950408889634);
+  const float factor = head->energy ? 1.0f : (float)(head->scale * 1.4426950408889634);
   if (tile->gemv) {
     const int padded = ROUND_UP(head->head_dim, VL);
     for (int i = 0; i < tile->rows; i++)
@@ -144,13 +144,15 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
     const int count = span.last - span.first;
     if (count == 0) return;
     s += (ptrdiff_t)span.first * width;
-    KERNEL(scores_nv)(mr, nv, s, block->keys + span.first, count, head->head_dim, qt);
+    KERNEL(strip_scores)(mr, nv, s, block->keys + span.first, count, head, qt);
+    KERNEL(soft_cap)(s, (ptrdiff_t)count * nv, head->softcap);
     KERNEL(mask_block)(nv, tile->s, block, span, tile->position, lane0, 1);
     KERNEL(softmax_nv)(nv, s, count, m, l, ot, head->value_dim, 1);
     KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values + span.first, count, s);
     return;
   }
-  KERNEL(scores_nv)(mr, nv, s, block->keys, block->count, head->head_dim, qt);
+  KERNEL(strip_scores)(mr, nv, s, block->keys, block->count, head, qt);
+  KERNEL(soft_cap)(s, (ptrdiff_t)block->count * nv, head->softcap);
   KERNEL(softmax_nv)(nv, s, block->count, m, l, ot, head->value_dim, 0);
   KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, s);
 }

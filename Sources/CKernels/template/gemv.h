@@ -267,6 +267,7 @@ INLINE void KERNEL(gemv_keys)(
   else KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim);
   for (int row = 0; row < rows; row++) {
     float *x = s + row * s_stride;
+    KERNEL(soft_cap)(x, (count + VL - 1) / VL, head->softcap);
     if (masked) KERNEL(gemv_mask)(x, &tile->block, row, tile->position[row]);
     KERNEL(gemv_softmax)(x, count, tile->m + row, tile->l + row, tile->ot + row * dv, value_dim);
   }

@@ -80,8 +80,7 @@ struct KeyBiasAttention: SoftmaxVariant {
     let joined = Operands(
       query: try joinedQuery(inputs, context), key: try joinedKey(inputs, context), value: inputs.value)
     let forward = try Engine.attend(joined, shape: longer, scale: 1, pattern: full.pattern, in: context)
-    return Forward(output: forward.output, lse: forward.lse) { outputGradient, context in
-      let found = try forward.backward(outputGradient, in: context)
+    return forward.turningBack { found, context in
       let factor = Float(scale)
       let dQuery = found.query.narrowed(axis: 3, to: 0..<dim).array().map { $0 * factor }
       var gradient = Operands(

@@ -1,0 +1,77 @@
+import AttentionCore
+import Basics
+import CKernels
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The weights w `[heads, headDim]` of additive scores, `s_ij = Σ_t w_t·tanh(q_it + k_jt)`, as the kernels read them.
+///
+/// Additive scores take the place of products in the same tiles (`CKernels/template/energy.h`): patterns, masks, softmax and
+/// values are those of all others. What every query row adds to dw stands behind its row of dQ, so that it goes the same ways
+/// and its sum has a fixed order. Time O(pairs executed · (headDim + valueDim)), a tanh for each pair and element of a head;
+/// memory O(n·d).
+///
+/// `@unchecked Sendable` for the reason given at `Rows`.
+struct EnergyWeights: @unchecked Sendable {
+  private let base: UnsafePointer<Float>
+  private let dim: Int
+
+  /// The weights of a head.
+  func head(_ head: Int) -> UnsafePointer<Float> { base + head * dim }
+
+  /// Calls `body` with the weights of a tensor; with `nil` where there is none.
+  static func reading<R>(_ tensor: Tensor?, _ body: (EnergyWeights?) throws -> R) rethrows -> R {
+    guard let tensor else { return try body(nil) }
+    let rows = tensor.isContiguous ? tensor : tensor.contiguous()
+    let view = rows.pinned()
+    return try withExtendedLifetime(view) {
+      try body(EnergyWeights(base: UnsafePointer(view.pointer), dim: rows.shape[1]))
+    }
+  }
+
+  /// The score of a row and a key.
+  func score(_ q: [Double], _ head: Int, key: (Int) -> Double) -> Double {
+    let w = self.head(head)
+    return q.indices.reduce(0.0) { $0 + Double(w[$1]) * tanh(q[$1] + key($1)) }
+  }
+
+  /// Bytes of a backward tile's scratch beyond that of products.
+  static func scratchBytes(_ shape: AttentionShape) -> Int {
+    4 * Int(ATTN_LANES) * ((shape.headDim + 15) / 16 * 16)
+  }
+
+  /// Bytes of a pass beyond that of products: up-converted inputs; going back, rows of dQ twice as long and a thread's tiles.
+  static func workspaceBytes(of pass: PassKind, _ shape: AttentionShape) -> Double {
+    let wide = shape.precision == .float32 ? 0 : 2 * shape.inputBytes
+    guard pass == .backward else { return wide }
+    return wide + 8 * Operand.query.count(at: shape) + Double(scratchBytes(shape) * BackwardPlan.localGroup)
+  }
+
+  /// dw from what every query row adds to it: the sum over sequences and rows, in order.
+  static func sum(_ rows: Tensor, _ shape: AttentionShape, in context: ExecutionContext) throws -> Tensor {
+    let dim = shape.headDim
+    var result = try Tensor(zeros: [1, shape.queryHeads, dim], ledger: context.ledger)
+    result.withRows { target in
+      rows.withReadRows { rows in
+        Parallel.forEach(count: shape.queryHeads, threads: context.threads) { head, _ in
+          var sums = [Double](repeating: 0, count: dim)
+          for batch in 0..<shape.batch {
+            for row in 0..<shape.queryLength {
+              let part = rows.row(batch, head, row)
+              for t in 0..<dim { sums[t] += Double(part[t]) }
+            }
+          }
+          for t in 0..<dim { target.head(0, head)[t] = Float(sums[t]) }
+        }
+      }
+    }
+    return result.reshaped([shape.queryHeads, dim])
+  }
+}
