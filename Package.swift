@@ -121,10 +121,18 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "Pages",
+      dependencies: [
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Measuring", "Models", "Presets",
+        "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
+      ],
+      swiftSettings: strict),
+    .target(
       name: "AttentionLab",
       dependencies: [
-        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Presets",
-        "Processes", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors", "Trainings", "Models",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
+        "Pages", "Presets", "Processes", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -229,6 +237,13 @@ let package = Package(
       dependencies: [
         "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Presets", "Records",
         "Tensors", "Trainings",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PagesTests",
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "Measuring", "Pages", "Presets", "Records", "Settings",
+        "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -2,6 +2,8 @@ import ArgumentParser
 import Attention
 import Basics
 import Measuring
+import Pages
+import Presets
 import Records
 import Tensors
 

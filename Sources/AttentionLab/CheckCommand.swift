@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Pages
 import Tensors
 
 /// `attnlab check`: the conformance of the variants, ours and added ones.

@@ -3,6 +3,7 @@ import ArgumentParser
 import Basics
 import Figures
 import Foundation
+import Pages
 import Processes
 import Records
 import ScalingLaws

@@ -1,6 +1,7 @@
 import Analysis
 import ArgumentParser
 import Basics
+import Pages
 import ScalingLaws
 
 /// The error model and how intervals are found.

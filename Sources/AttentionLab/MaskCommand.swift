@@ -4,6 +4,7 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import Pages
 import Settings
 import Tensors
 

@@ -4,6 +4,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Pages
 import Presets
 import Settings
 import Tensors

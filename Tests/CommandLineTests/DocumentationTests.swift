@@ -71,6 +71,26 @@ import Testing
     }
   }
 
+  /// A module above the engine is small enough to know: at most 4,000 lines.
+  @Test func noModuleAboveTheEngineIsLarge() throws {
+    let sources = ExampleFolder.package + "/Sources"
+    // The engine, what it stands on, and the laws beside it.
+    let others = [
+      "CKernels", "CGSL", "Basics", "Settings", "Tensors", "AttentionCore", "Attention", "ScalingLaws",
+    ]
+    for module in try FileManager.default.contentsOfDirectory(atPath: sources) where !others.contains(module)
+    {
+      let files = try FileManager.default.subpathsOfDirectory(atPath: "\(sources)/\(module)")
+        .filter { $0.hasSuffix(".swift") }
+      let lines = try files.map { file in
+        try Documents.text(of: "\(sources)/\(module)/\(file)").split(
+          separator: "\n", omittingEmptySubsequences: false
+        ).count - 1
+      }
+      #expect(lines.reduce(0, +) <= 4000, "\(module) has to be split")
+    }
+  }
+
   @Test func theReadmeIsShort() throws {
     let lines = try Documents.text(of: ExampleFolder.package + "/README.md").split(
       separator: "\n", omittingEmptySubsequences: false)

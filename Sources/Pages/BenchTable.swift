@@ -5,22 +5,28 @@ import Records
 import Tensors
 
 /// The figures of the performance preset beside their targets.
-struct BenchTable {
-  let rows: [MeasurementRow]
+package struct BenchTable {
+  package let rows: [MeasurementRow]
   /// Measured bytes a second / 10⁹ of reading what fits no cache, by threads.
-  let bandwidth: [Int: Double]
+  package let bandwidth: [Int: Double]
   /// Measured bytes a second / 10⁹ of reading as many bytes as a decoding row does.
-  let reading: [Reading: Double]
+  package let reading: [Reading: Double]
   /// What rows are to reach, by experiment: the preset says it.
-  let targets: [String: [Target]]
+  package let targets: [String: [Target]]
+
+  package init(
+    rows: [MeasurementRow], bandwidth: [Int: Double], reading: [Reading: Double], targets: [String: [Target]]
+  ) {
+    (self.rows, self.bandwidth, self.reading, self.targets) = (rows, bandwidth, reading, targets)
+  }
 
   /// What a decoding pass reads: the cache of keys and values, on a number of threads.
-  struct Reading: Hashable {
-    var threads: Int
-    var bytes: Int
+  package struct Reading: Hashable {
+    package var threads: Int
+    package var bytes: Int
 
     /// Of a row that was measured; `nil` of another pass.
-    init?(_ row: MeasurementRow) {
+    package init?(_ row: MeasurementRow) {
       guard row.pass == .decode, let keys = row.keyLength, let heads = row.keyHeads, let dim = row.headDim
       else {
         return nil
@@ -30,28 +36,28 @@ struct BenchTable {
       bytes = element * (row.batch ?? 1) * heads * keys * (dim + (row.valueDim ?? dim))
     }
 
-    init(threads: Int, bytes: Int) { (self.threads, self.bytes) = (threads, bytes) }
+    package init(threads: Int, bytes: Int) { (self.threads, self.bytes) = (threads, bytes) }
   }
 
   /// What a row is to reach.
-  struct Goal {
-    var figure: Target.Figure
-    var atLeast: Double
+  package struct Goal {
+    package var figure: Target.Figure
+    package var atLeast: Double
   }
 
   /// The figures of one row.
-  struct Figures {
-    var fractionOfLimit: Double?
+  package struct Figures {
+    package var fractionOfLimit: Double?
     /// The fraction of the peak on the pairs that the tiles execute, needed or not.
-    var fractionVisited: Double?
+    package var fractionVisited: Double?
     /// How many times as fast as float32 a bfloat16 row is.
-    var timesFloat32: Double?
+    package var timesFloat32: Double?
     /// The time to build tile lists and draw what is drawn, over the time of a pass.
-    var planFraction: Double?
-    var target: Goal?
+    package var planFraction: Double?
+    package var target: Goal?
 
     /// Whether the target is reached; `nil` without a target or a figure.
-    var isReached: Bool? {
+    package var isReached: Bool? {
       guard let target else { return nil }
       let figure =
         switch target.figure {
@@ -64,7 +70,7 @@ struct BenchTable {
   }
 
   /// A table for people.
-  var text: String {
+  package var text: String {
     var table = TextTable([
       "experiment", "variant", "pass", "n", "d", "threads", "isa", "precision", "seconds", "GFLOP/s",
       "of the limit", "tile waste", "visited, of the limit", "plan / time", "target",
@@ -103,7 +109,7 @@ struct BenchTable {
   }
 
   /// The same for programs: the columns of `measurements.csv`, and the figures.
-  var json: JSONValue {
+  package var json: JSONValue {
     .array(
       rows.map { row in
         let figures = figures(of: row)
@@ -125,7 +131,7 @@ struct BenchTable {
   }
 
   /// What a row says of the machine's limits.
-  func figures(of row: MeasurementRow) -> Figures {
+  package func figures(of row: MeasurementRow) -> Figures {
     Figures(
       fractionOfLimit: figure(.fractionOfLimit, of: row),
       fractionVisited: figure(.fractionVisited, of: row),

@@ -4,9 +4,9 @@ import Foundation
 import ScalingLaws
 
 /// What `attnlab fit` prints for people.
-enum FitText {
+package enum FitText {
   /// Six digits, as short as they go.
-  static func number(_ value: Double?) -> String {
+  package static func number(_ value: Double?) -> String {
     guard let value, value.isFinite else { return "–" }
     return String(format: "%.6g", value)
   }
@@ -16,7 +16,7 @@ enum FitText {
   }
 
   /// One fit in full.
-  static func page(_ record: FitRecord) -> String {
+  package static func page(_ record: FitRecord) -> String {
     let fit = record.fit
     var lines = [
       (record.group.map { "\(shown($0)): " } ?? "") + "\(fit.form.name)  y = \(visible(fit.form.formula))"
@@ -156,7 +156,7 @@ enum FitText {
   }
 
   /// Where the curves of groups meet.
-  static func crossovers(_ found: [FitCrossing]) -> String {
+  package static func crossovers(_ found: [FitCrossing]) -> String {
     guard !found.isEmpty else { return "no two curves meet" }
     var table = TextTable(["curves", "meet at", "interval", "lower above", "extrapolation"])
     for c in found {
@@ -173,7 +173,9 @@ enum FitText {
   private static let toldOneByOne = 10
 
   /// The lines for standard error: groups that could not be fitted, and warnings.
-  static func complaints(_ records: [FitRecord], _ failures: [(group: String?, reason: String)]) -> [String] {
+  package static func complaints(_ records: [FitRecord], _ failures: [(group: String?, reason: String)])
+    -> [String]
+  {
     var lines: [String] = []
     let groups = records.count + failures.count
     if failures.count > toldOneByOne {
@@ -203,7 +205,7 @@ enum FitText {
   }
 
   /// Many fits, a row each.
-  static func overview(_ records: [FitRecord]) -> String {
+  package static func overview(_ records: [FitRecord]) -> String {
     // Rows of one form share columns; `auto` may have chosen several forms.
     var blocks: [String] = []
     var forms: [String] = []

@@ -3,19 +3,19 @@ import AttentionCore
 import Tensors
 
 /// How often every pair counts, of every (batch, head).
-struct PatternCounts {
-  let batch: Int, heads: Int, rows: Int, columns: Int
+package struct PatternCounts {
+  package let batch: Int, heads: Int, rows: Int, columns: Int
   /// `[batch][head][row][column]`, row-major.
-  private(set) var counts: [UInt8]
+  package private(set) var counts: [UInt8]
   /// Whether all heads of all sequences are alike.
-  let isShared: Bool
+  package let isShared: Bool
 
   /// The most pairs that are worth counting one by one.
-  static let limit = 1 << 31
+  package static let limit = 1 << 31
 
   /// Counts the pairs of a variant: from its tiles when it has a pattern, else from the definition over given inputs.
   /// - Throws: what the definition throws.
-  init(_ attention: any AttentionVariant, inputs: Operands?) throws {
+  package init(_ attention: any AttentionVariant, inputs: Operands?) throws {
     let shape = attention.shape
     (rows, columns) = (shape.queryLength, shape.keyLength)
     if let variant = attention as? any PatternVariant {
@@ -57,20 +57,20 @@ struct PatternCounts {
     return counts
   }
 
-  static func zeros(_ shape: AttentionShape) throws -> Operands {
+  package static func zeros(_ shape: AttentionShape) throws -> Operands {
     Operands(
       query: try Tensor(zeros: shape.queryShape), key: try Tensor(zeros: shape.keyShape),
       value: try Tensor(zeros: shape.valueShape))
   }
 
   /// The pairs that count, over all sequences and heads.
-  var pairs: Double { counts.reduce(0.0) { $0 + ($1 > 0 ? 1 : 0) } }
+  package var pairs: Double { counts.reduce(0.0) { $0 + ($1 > 0 ? 1 : 0) } }
 
   /// The share of all pairs that count.
-  var density: Double { counts.isEmpty ? 0 : pairs / Double(counts.count) }
+  package var density: Double { counts.isEmpty ? 0 : pairs / Double(counts.count) }
 
   /// `[heads, n, keys]`, or `[batch, heads, n, keys]` of several sequences.
-  var npy: NpyArray {
+  package var npy: NpyArray {
     NpyArray(counts, shape: (batch == 1 ? [] : [batch]) + [heads, rows, columns], as: .uint8)
   }
 

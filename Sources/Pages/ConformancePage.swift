@@ -3,10 +3,10 @@ import Basics
 import Foundation
 
 /// A conformance report for a terminal: the worst check of every kind, and every failure in full.
-struct ConformancePage {
-  let text: String
+package struct ConformancePage {
+  package let text: String
 
-  init(_ report: ConformanceReport, verbose: Bool) {
+  package init(_ report: ConformanceReport, verbose: Bool) {
     let verdict = report.passed ? "passed" : "FAILED"
     let ran = report.checks.count { $0.verdict != .skipped }
     var lines = ["\(report.variant): \(verdict), \(ran) checks"]
@@ -34,7 +34,7 @@ struct ConformancePage {
 
 extension ConformanceReport {
   /// The report as `attnlab check --json` prints it.
-  var json: JSONValue {
+  package var json: JSONValue {
     .object([
       "variant": .string(variant), "passed": .bool(passed),
       "checks": .array(

@@ -9,12 +9,20 @@ import Tasks
 
 /// The JSON Schema of presets, from the declarations of fields, variants, tasks, models and trainings: editors complete
 /// and check a preset by it. What a run checks beside it (sizes that fit each other, points that differ) it does not.
-struct PresetSchema {
-  /// The variants that a preset may name.
-  let catalog: Catalog
+package struct PresetSchema {
+  private let catalog: Catalog
+  private let kinds: ExperimentCatalog
+
+  /// - Parameters:
+  ///   - catalog: the variants that a preset may name.
+  ///   - kinds: the kinds of its experiments.
+  package init(catalog: Catalog, kinds: ExperimentCatalog) {
+    self.catalog = catalog
+    self.kinds = kinds
+  }
 
   /// The schema.
-  var json: JSONValue {
+  package var json: JSONValue {
     let shared: [JSONValue.Member] = [
       text("title", "one line: what the preset is"), text("question", "what it asks"),
       .init(
@@ -41,7 +49,7 @@ struct PresetSchema {
 
   /// The fields of an experiment, of whatever kind.
   private var fields: [JSONValue.Member] {
-    let kinds = ExperimentCatalog.standard.ids.map(JSONValue.string)
+    let kinds = kinds.ids.map(JSONValue.string)
     let own: [JSONValue.Member] = [
       text("name", "the experiment's name: part of its cells' ids"),
       .init(

@@ -5,12 +5,12 @@ import Foundation
 import Tensors
 
 /// The figures beside a pattern's picture: density, tiles, waste.
-struct PatternFigures {
+package struct PatternFigures {
   private let attention: any AttentionVariant
   private let counts: PatternCounts
   private let inputs: Operands?
 
-  init(_ attention: any AttentionVariant, _ counts: PatternCounts, inputs: Operands?) {
+  package init(_ attention: any AttentionVariant, _ counts: PatternCounts, inputs: Operands?) {
     self.attention = attention
     self.counts = counts
     self.inputs = inputs
@@ -49,7 +49,7 @@ struct PatternFigures {
   }
 
   /// Three lines for people.
-  var text: String {
+  package var text: String {
     get throws {
       let shape = attention.shape
       let settings = attention.configurationSummary.replacing(";", with: " ")
@@ -71,7 +71,7 @@ struct PatternFigures {
   private static func percent(_ share: Double) -> String { String(format: "%.3g %%", 100 * share) }
 
   /// The same as one object.
-  var json: JSONValue {
+  package var json: JSONValue {
     get throws {
       let shape = attention.shape
       let tiles = try self.tiles

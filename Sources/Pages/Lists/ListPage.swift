@@ -8,17 +8,17 @@ import Tasks
 /// What `attnlab list NAME` shows of a variant, a task, a model or a training: a heading and what is declared, as tables.
 ///
 /// The pages of the documentation have the same tables, as Markdown; a test compares them.
-struct ListPage {
+package struct ListPage {
   /// Title, idea, equation and source, a line each.
-  var heading: [String]
+  package var heading: [String]
   /// Settings, operands and exports, with the columns whose words are typed as they stand; those that there are none of
   /// are missing.
-  var tables: [(table: TextTable, code: Set<Int>)] = []
+  package var tables: [(table: TextTable, code: Set<Int>)] = []
   /// The same declarations for scripts.
-  var json: JSONValue
+  package var json: JSONValue
 
   /// The page for people.
-  var text: String {
+  package var text: String {
     (heading + [
       "", tables.isEmpty ? "no parameters" : tables.map { $0.table.text }.joined(separator: "\n\n"),
     ])
@@ -26,13 +26,13 @@ struct ListPage {
   }
 
   /// The tables alone, for a document that has headings of its own.
-  var markdown: String {
+  package var markdown: String {
     tables.isEmpty
       ? "No settings." : tables.map { $0.table.markdown(code: $0.code) }.joined(separator: "\n\n")
   }
 
   /// The page of a variant.
-  init(_ description: VariantDescription) {
+  package init(_ description: VariantDescription) {
     let card = description.card
     heading = [card.id + ": " + card.title, "", card.idea, card.equation, card.paper]
     json = description.json
@@ -53,7 +53,7 @@ struct ListPage {
   }
 
   /// The page of a task.
-  init(_ description: TaskDescription) {
+  package init(_ description: TaskDescription) {
     let card = description.card
     heading = [card.id + ": " + card.title, "", card.idea, card.paper]
     json = description.json
@@ -61,7 +61,7 @@ struct ListPage {
   }
 
   /// The page of a set of settings that is neither a variant's nor a task's.
-  init<Set: ParameterSet>(_ id: String, _ title: String, _ type: Set.Type) {
+  package init<Set: ParameterSet>(_ id: String, _ title: String, _ type: Set.Type) {
     let parameters = VariantDescription.ParameterDescription.all(of: type)
     heading = ["\(id): \(title)"]
     json = .object(["id": .string(id), "parameters": .array(parameters.map(\.json))])
@@ -83,14 +83,14 @@ struct ListPage {
 
 extension ListPage {
   /// What `attnlab train` takes besides a task, by the section of a model.yaml or the path of --set.
-  static let sections = [
+  package static let sections = [
     "model": ListPage("model", "the shape of a Transformer", ModelConfiguration.self),
     "training": ListPage("training", "how it is trained", TrainingConfiguration.self),
   ]
 
   /// The page of a name: a variant before all others, which a user's own catalogue may name as it likes.
   /// - Throws: `ConfigurationError` for a name that there is not, with the nearest.
-  static func named(_ name: String, of catalog: Catalog, also topics: [String]) throws -> ListPage {
+  package static func named(_ name: String, of catalog: Catalog, also topics: [String]) throws -> ListPage {
     let tasks = TaskCatalog.standard
     if catalog.ids.contains(name) { return ListPage(VariantDescription(try catalog.type(of: name))) }
     if let section = sections[name] { return section }

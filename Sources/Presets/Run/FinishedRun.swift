@@ -1,11 +1,10 @@
 import AttentionCore
 import Basics
-import Presets
 import Processes
 import Records
 
 /// What `attnlab run` says of one kind of experiment at its end.
-protocol FinishedRun {
+package protocol FinishedRun {
   /// For people.
   var text: String { get }
   /// For programs.
@@ -13,37 +12,42 @@ protocol FinishedRun {
 }
 
 /// Cells of a kind that a run is asked for.
-protocol SelectedCells {
+package protocol SelectedCells {
   func forecast(_ catalog: Catalog, memoryLimit: Int?) throws -> any Foretold
   func run(in folder: RunFolder, _ setting: RunSetting) async throws -> any FinishedRows
 }
 
 /// The rows of a kind, all written.
-protocol FinishedRows {
+package protocol FinishedRows {
   /// What progress says at the end.
   func notes(_ folder: String) -> [String]
   func finished(_ folder: String, pictures: [String], report: String) throws -> any FinishedRun
 }
 
 /// Cells with their kind.
-struct Selection<Kind: ExperimentKind>: SelectedCells {
-  let kind: Kind.Type
-  let cells: [Kind.Cell]
+package struct Selection<Kind: ExperimentKind>: SelectedCells {
+  private let kind: Kind.Type
+  private let cells: [Kind.Cell]
 
-  func forecast(_ catalog: Catalog, memoryLimit: Int?) throws -> any Foretold {
+  package init(kind: Kind.Type, cells: [Kind.Cell]) {
+    self.kind = kind
+    self.cells = cells
+  }
+
+  package func forecast(_ catalog: Catalog, memoryLimit: Int?) throws -> any Foretold {
     try Kind.forecast(cells, catalog: catalog, memoryLimit: memoryLimit)
   }
 
-  func run(in folder: RunFolder, _ setting: RunSetting) async throws -> any FinishedRows {
+  package func run(in folder: RunFolder, _ setting: RunSetting) async throws -> any FinishedRows {
     KindOutcome<Kind>(outcome: try await Runner(kind, cells, in: folder, setting).run())
   }
 }
 
 /// What became of them.
-struct KindOutcome<Kind: ExperimentKind>: FinishedRows {
-  let outcome: Runner<Kind>.Outcome
+package struct KindOutcome<Kind: ExperimentKind>: FinishedRows {
+  fileprivate let outcome: Runner<Kind>.Outcome
 
-  func notes(_ folder: String) -> [String] {
+  package func notes(_ folder: String) -> [String] {
     var lines: [String] = []
     let words = Kind.words
     if outcome.repaired > 0 {
@@ -61,7 +65,7 @@ struct KindOutcome<Kind: ExperimentKind>: FinishedRows {
     return lines
   }
 
-  func finished(_ folder: String, pictures: [String], report: String) throws -> any FinishedRun {
+  package func finished(_ folder: String, pictures: [String], report: String) throws -> any FinishedRun {
     let findings = try Kind.findings(outcome.rows, folder: folder, pictures: pictures)
     if let warning = findings.warning { Terminal.note("warning: \(warning)") }
     return KindResults<Kind>(folder: folder, report: report, outcome: outcome, findings: findings)
@@ -69,14 +73,14 @@ struct KindOutcome<Kind: ExperimentKind>: FinishedRows {
 }
 
 /// What they say.
-struct KindResults<Kind: ExperimentKind>: FinishedRun {
-  let folder: String, report: String
-  let outcome: Runner<Kind>.Outcome
-  let findings: KindFindings
+package struct KindResults<Kind: ExperimentKind>: FinishedRun {
+  package let folder: String, report: String
+  package let outcome: Runner<Kind>.Outcome
+  fileprivate let findings: KindFindings
 
-  var text: String { findings.text + "\nreport: \(report)" }
+  package var text: String { findings.text + "\nreport: \(report)" }
 
-  var json: JSONValue {
+  package var json: JSONValue {
     var members: [(String, JSONValue)] = [("folder", .string(folder)), ("report", .string(report))]
     if let plots = findings.plots { members.append(("plots", plots)) }
     members += [

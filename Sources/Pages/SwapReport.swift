@@ -2,12 +2,12 @@ import Basics
 import Models
 
 /// What `attnlab swap` says.
-public struct SwapReport {
-  let swap: AttentionSwap
-  let pretrained: PretrainedModel
-  let checkpoint: String
-  let input: ModelInput
-  let tokens: String
+package struct SwapReport {
+  private let swap: AttentionSwap
+  private let pretrained: PretrainedModel
+  private let checkpoint: String
+  private let input: ModelInput
+  private let tokens: String
 
   /// Creates a report.
   /// - Parameters:
@@ -16,7 +16,7 @@ public struct SwapReport {
   ///   - checkpoint: where it was read.
   ///   - input: the tokens.
   ///   - tokens: where the tokens came from.
-  public init(
+  package init(
     swap: AttentionSwap, pretrained: PretrainedModel, checkpoint: String, input: ModelInput, tokens: String
   ) {
     (self.swap, self.pretrained, self.checkpoint, self.input, self.tokens) = (
@@ -25,7 +25,7 @@ public struct SwapReport {
   }
 
   /// For programs: errors are relative, divergences in nats a token, shares in 0 … 1; what does not apply is null.
-  public var json: JSONValue {
+  package var json: JSONValue {
     .object([
       "checkpoint": .string(checkpoint), "family": .string(pretrained.family), "tokens": .string(tokens),
       "batch": .int(input.batch), "length": .int(input.length),
@@ -46,7 +46,7 @@ public struct SwapReport {
   }
 
   /// For people.
-  public var text: String {
+  package var text: String {
     func number(_ value: Double) -> String { Quantity.significant(value, 3) }
     var table = TextTable(["block", "attention", "own error", "error after the block"])
     for layer in swap.layers {

@@ -1,15 +1,13 @@
-import ArrayFiles
 import Basics
-import Tensors
 
 /// Whole numbers in `.npy` files: token ids, targets, lengths.
-enum TokenFile {
+package enum TokenFile {
   /// Numbers and their shape.
-  typealias Integers = (values: [Int64], shape: [Int])
+  package typealias Integers = (values: [Int64], shape: [Int])
 
   /// An integer array of a rank.
   /// - Throws: `UsageError` for another type (true and false are no numbers) or rank; `NpyError`.
-  static func integers(_ path: String, rank: ClosedRange<Int>) throws -> Integers {
+  package static func integers(_ path: String, rank: ClosedRange<Int>) throws -> Integers {
     let array = try NpyArray(contentsOf: path)
     guard rank.contains(array.shape.count), array.type != .bool, let values = array.integers else {
       let allowed =
@@ -21,7 +19,7 @@ enum TokenFile {
 
   /// Numbers as token ids or targets.
   /// - Throws: `UsageError` for one that does not fit into 32 bits.
-  static func ids(_ values: [Int64], _ path: String) throws(UsageError) -> [Int32] {
+  package static func ids(_ values: [Int64], _ path: String) throws(UsageError) -> [Int32] {
     try values.map { value throws(UsageError) in
       guard let id = Int32(exactly: value) else {
         throw UsageError("\(path): \(value) is no token id; it takes whole numbers below \(Int32.max)")
@@ -32,7 +30,7 @@ enum TokenFile {
 
   /// The rows of an integer array `[length]` or `[batch, length]`.
   /// - Throws: as above, and `UsageError` for an array without elements.
-  static func rows(_ path: String) throws -> [[Int32]] {
+  package static func rows(_ path: String) throws -> [[Int32]] {
     let (values, shape) = try integers(path, rank: 1...2)
     guard let length = shape.last, length > 0, !values.isEmpty else {
       throw UsageError("\(path): an empty array \(shape); at least one token expected")
@@ -46,7 +44,7 @@ enum TokenFile {
   ///   - rows: how many rows there are.
   ///   - range: what a row can have.
   /// - Throws: `UsageError` for another count or a number out of range; `NpyError`.
-  static func lengths(_ path: String, rows: Int, in range: ClosedRange<Int>) throws -> [Int] {
+  package static func lengths(_ path: String, rows: Int, in range: ClosedRange<Int>) throws -> [Int] {
     let values = try integers(path, rank: 1...1).values
     let lengths = values.compactMap { Int(exactly: $0) }.filter(range.contains)
     guard values.count == rows, lengths.count == rows else {
@@ -59,7 +57,7 @@ enum TokenFile {
   /// The rows of an integer array, each without its padding.
   /// - Parameter lengths: the file with the real tokens of every row; `nil`: all are real.
   /// - Throws: as above.
-  static func rows(_ path: String, lengths: String?) throws -> [[Int32]] {
+  package static func rows(_ path: String, lengths: String?) throws -> [[Int32]] {
     let rows = try rows(path)
     guard let lengths else { return rows }
     let counts = try self.lengths(lengths, rows: rows.count, in: 1...rows[0].count)

@@ -7,13 +7,13 @@ import Records
 import Settings
 import Testing
 
-@testable import AttentionLab
+@testable import Pages
 
 /// `attnlab list schema`: every preset of the project obeys it, and what a run refuses by name, type or range it refuses.
 @Suite struct PresetSchemaTests {
   private static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().path
-  private static let schema = PresetSchema(catalog: .standard).json
+  private static let schema = PresetSchema(catalog: .standard, kinds: .standard).json
 
   private static func problem(in yaml: String) throws -> String? {
     let node = try #require(try PresetNode.parse(yaml, place: { "line \($0)" }))

@@ -6,7 +6,7 @@ import Presets
 import Records
 import Testing
 
-@testable import AttentionLab
+@testable import Pages
 
 /// `attnlab bench`: figures beside their targets.
 @Suite struct BenchTableTests {

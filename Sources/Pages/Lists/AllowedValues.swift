@@ -2,14 +2,14 @@ import Basics
 
 /// What a declaration allows, as a JSON Schema: its words are made by the declarations themselves (`Parameter`,
 /// `ColumnKind`), and a test reads every one of them.
-enum AllowedValues {
+package enum AllowedValues {
   /// The schema of what some words allow; `nil` for words that no declaration makes.
   ///
   /// ```swift
   /// AllowedValues.schema("a whole number from 1 to 8")  // {"type": "integer", "minimum": 1, "maximum": 8}
   /// AllowedValues.schema("one of uniform, google")      // {"enum": ["uniform", "google"]}
   /// ```
-  static func schema(_ allowed: String) -> JSONValue? {
+  package static func schema(_ allowed: String) -> JSONValue? {
     if let rest = allowed.trimmingPrefix("none or "), let value = schema(rest) {
       return .object(["anyOf": .array([.object(["const": .string("none")]), value])])
     }

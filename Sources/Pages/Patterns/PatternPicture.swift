@@ -1,10 +1,15 @@
 /// A head's pattern as a picture: rows are queries from the top, columns are keys from the left.
-struct PatternPicture {
-  let counts: PatternCounts
-  let head: Int
+package struct PatternPicture {
+  private let counts: PatternCounts
+  private let head: Int
+
+  package init(counts: PatternCounts, head: Int) {
+    self.counts = counts
+    self.head = head
+  }
 
   /// One character pair a cell: blank for nothing, a full block for all, shades between; a digit counts twice or more.
-  func terminal(width limit: Int = 64) -> String {
+  package func terminal(width limit: Int = 64) -> String {
     let height = min(counts.rows, limit)
     let width = min(counts.columns, limit)
     let isExact = height == counts.rows && width == counts.columns
@@ -37,7 +42,7 @@ struct PatternPicture {
   }
 
   /// A vector picture: one rectangle a run of equal cells, axes with the positions of the first and the last token.
-  func svg(title: String) -> String {
+  package func svg(title: String) -> String {
     let (height, width, cells) = grid
     let scale = 512.0 / Double(max(height, width))
     let (left, top) = (48.0, 40.0)
@@ -78,7 +83,7 @@ struct PatternPicture {
   }
 
   /// A raster picture of about 512 pixels.
-  func png() -> [UInt8] {
+  package func png() -> [UInt8] {
     let (height, width, cells) = grid
     let zoom = max(1, 512 / max(height, width))
     var pixels: [UInt8] = []
