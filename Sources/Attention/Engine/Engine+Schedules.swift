@@ -29,18 +29,21 @@ extension Engine {
   /// beside the pattern and counted in the context's ledger, with the pattern, unless somebody else counts that.
   ///
   /// A variant that calls the engine with a shape of its own making calls this from its `prepare`.
+  /// - Parameter additive: whether the scores are additive, which are computed in float32 and row by row.
   /// - Throws: `MemoryLimitExceeded`.
   public static func prepare(
-    _ pattern: TilePattern, for pass: PassKind, shape: AttentionShape, in context: ExecutionContext
+    _ pattern: TilePattern, for pass: PassKind, shape: AttentionShape, additive: Bool = false,
+    in context: ExecutionContext
   ) throws(MemoryLimitExceeded) {
     try pattern.count(in: context.ledger)
+    let shape = additive ? shape.with(precision: .float32) : shape
     if pass == .backward {
       let plan = backwardPlan(of: pattern, for: shape)
       _ = rowStripes(of: pattern, plan, for: shape, threads: context.threads)
       return
     }
     let schedule = forwardSchedule(of: pattern, for: shape)
-    if let decode = schedule.decode {
+    if !additive, let decode = schedule.decode {
       return try prepare(decode.pattern, for: pass, shape: decode.shape, in: context)
     }
     _ = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads)

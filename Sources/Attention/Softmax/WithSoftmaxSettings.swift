@@ -108,10 +108,15 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     return result
   }
 
-  /// As the variant has it.
+  /// As the variant has it, or for additive scores over its pattern.
   /// - Throws: what the variant throws.
   public func prepare(for pass: PassKind, in context: ExecutionContext) throws {
-    try base.prepare(for: pass, in: context)
+    guard configuration.softmax.score == .additive, let variant = base as? any PatternVariant else {
+      return try base.prepare(for: pass, in: context)
+    }
+    try Engine.prepare(
+      pass == .backward ? variant.backwardPattern : variant.pattern, for: pass, shape: shape,
+      additive: true, in: context)
   }
   /// That of the variant.
   public var planBytes: Int { base.planBytes }
