@@ -4,6 +4,7 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import Processes
 import Tensors
 
 /// `attnlab apply`: a variant on the user's own arrays.
@@ -124,6 +125,7 @@ struct ApplyCommand: FileCommand {
     if forward.output.array().contains(where: { !$0.isFinite }) {
       forward = try attention.attendVastValues(inputs, after: forward, in: context)
     }
+    noteClearedPadding(forward, attention.shape)
     try Self.requireFinite(forward.output, "output")
     // A row that sees no key has the log-sum-exp −∞.
     if let lse = forward.lse { try Self.requireFinite(lse, "log-sum-exp", allowing: -.infinity) }
@@ -174,6 +176,18 @@ struct ApplyCommand: FileCommand {
     if gradOut != nil && named.gradients.isEmpty {
       throw UsageError("--grad-out: give --dq, --dk, --dv or --gradient to say where the gradients go")
     }
+  }
+
+  /// Says which queries were taken for padding though they have scores: with as many queries as keys, --key-lengths counts both.
+  private func noteClearedPadding(_ forward: Forward, _ shape: AttentionShape) {
+    guard let first = forward.clearedPadding.first else { return }
+    let head = first / shape.queryLength % shape.queryHeads
+    let place =
+      "query \(first % shape.queryLength) (batch \(first / shape.queryLength / shape.queryHeads), head \(head))"
+    let others = forward.clearedPadding.count - 1
+    Terminal.note(
+      "note: \(place)\(others > 0 ? " and \(others) more have scores" : " has a score") beyond single precision; "
+        + "--key-lengths makes padding of such rows: output 0, log-sum-exp −∞")
   }
 
   /// Finite inputs can still be too large: a score, a sum or a gradient beyond single precision.

@@ -90,6 +90,26 @@ import Testing
     }
   }
 
+  @Test("a query behind the key length whose scores overflow is padding, and apply says so")
+  func overflowingPadding() throws {
+    let sizes = [1, 1, 6, 4]
+    var values = try Tensor.normal(sizes, key: RandomKey(seed: 5)).array()
+    try NpyArray(values, shape: sizes).write(to: path("k.npy"))
+    for element in 16..<24 { values[element] = 3e38 }
+    try NpyArray(values, shape: sizes).write(to: path("q.npy"))
+    let call = ["apply", "full", "--q", "q.npy", "--k", "k.npy", "--v", "k.npy", "--out", "o.npy"]
+    let padded = try BuiltProgram.attnlab.run(call + ["--key-lengths", "4"], in: scratch.path)
+    #expect(padded.code == 0)
+    #expect(
+      padded.errorLines == [
+        "note: query 4 (batch 0, head 0) and 1 more have scores beyond single precision; --key-lengths makes padding of "
+          + "such rows: output 0, log-sum-exp −∞"
+      ])
+    #expect(try NpyArray(contentsOf: path("o.npy")).floats[16..<24].allSatisfy { $0 == 0 })
+    let whole = try BuiltProgram.attnlab.run(call, in: scratch.path)
+    #expect(whole.code == 2 && whole.errors.contains("the score of query 4"))
+  }
+
   @Test("ATTNLAB_BF16 forces the road of bfloat16; another word is refused")
   func road() throws {
     let wrong = try BuiltProgram.attnlab.run("list", environment: ["ATTNLAB_BF16": "fast"])

@@ -37,12 +37,14 @@ extension AttentionVariant {
     if let refused = overflowedRows(result.lse).first { throw overflow(refused, clean) }
     guard var sums = result.lse?.array() else { return result }
     for row in rows { sums[row] = -.infinity }
-    return Forward(
+    var cleared = Forward(
       output: try result.output.clearing(rows, ledger: context.ledger),
       lse: try Tensor(sums, shape: shape.lseShape, ledger: context.ledger)
     ) { outputGradient, context in
       try result.backward(try outputGradient.clearing(rows, ledger: context.ledger), in: context)
     }
+    cleared.clearedPadding = rows
+    return cleared
   }
 
   /// Output, LSE and way back of values so large that their weighted sums pass single precision before the division by
@@ -64,7 +66,7 @@ extension AttentionVariant {
     let elements = zip(plain.output.array(), scaled.output.array()).map { $0.isFinite ? $0 : $1 * up }
     let output = try Tensor(elements, shape: shape.outputShape, ledger: context.ledger)
     let declared = Operand.all(operands)
-    return Forward(output: output, lse: plain.lse) { outputGradient, context in
+    var result = Forward(output: output, lse: plain.lse) { outputGradient, context in
       // ∂L/∂v does not depend on v; the score's gradient is linear in it.
       var gradients = try scaled.backward(outputGradient, in: context)
       for operand in declared where !operand.isLike(.value) {
@@ -73,6 +75,8 @@ extension AttentionVariant {
       }
       return gradients
     }
+    result.clearedPadding = plain.clearedPadding
+    return result
   }
 }
 

@@ -31,6 +31,9 @@ public struct Forward: Sendable {
   /// says that a score of the row is not finite in single precision, which `AttentionVariant.attend` refuses. `nil` of a
   /// variant without a softmax, such as a recurrence, which refuses for itself what it cannot compute.
   public var lse: Tensor?
+  /// Rows of padding whose scores were beyond single precision, as places in `lse`: `AttentionVariant.attend` made them 0
+  /// and −∞. Who calls with queries of another kind than padding reads here what was taken away.
+  public internal(set) var clearedPadding: [Int] = []
   private let wayBack: WayBack
 
   /// Creates a result.
