@@ -7,10 +7,10 @@ import Records
 /// program.
 public enum PresetFinder {
   /// The file of a preset.
-  /// - Parameter name: a path that ends in .yaml or .yml, or a name.
+  /// - Parameter name: a path, which has a folder in it or ends in .yaml or .yml, or a name.
   /// - Throws: `UsageError` with the nearest name that exists.
   public static func file(_ name: String) throws(UsageError) -> String {
-    if name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
+    if name.contains("/") || name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
       guard FileManager.default.fileExists(atPath: name) else {
         throw UsageError("\(shown(name, limit: 400)): no such file")
       }

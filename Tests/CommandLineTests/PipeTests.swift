@@ -53,6 +53,18 @@ import Testing
     #expect(empty.code == 2 && empty.errorLines.count == 1, "\(empty.errors)")
   }
 
+  @Test("a preset and the settings of a training come through a pipe as well")
+  func presets() throws {
+    let preset = "title: T\\nquestion: Q\\nexperiments:\\n  - {name: a, variants: [full], n: 64}\\n"
+    let run = try shell("printf '\(preset)' | attnlab run /dev/stdin --dry-run --out r")
+    #expect(run.code == 0 && run.output.contains("full"), "\(run.errors)")
+    let training = try shell(
+      "printf 'task: copying\\ntraining: {steps: 1, batch: 2}\\n' | attnlab train copying --model /dev/stdin")
+    #expect(training.code == 0 && training.output.contains("test"), "\(training.errors)")
+    let folder = try shell("mkdir d; attnlab run ./d")
+    #expect(folder.code == 2 && folder.errorLines.count == 1, "\(folder.errors)")
+  }
+
   @Test(
     "--separator reaches tables of trainings too",
     arguments: [(measurements, "\t", "tab"), (trainings, "\t", "tab")])
