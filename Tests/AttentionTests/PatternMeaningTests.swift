@@ -17,7 +17,9 @@ import Testing
     }
   }
 
-  static func window(_ n: Int, causal: Bool, _ left: Int, _ right: Int, _ dilation: Int = 1, _ sinks: Int = 0)
+  static func window(
+    _ n: Int, causal: Bool, _ left: PerHead, _ right: PerHead, _ dilation: PerHead = 1, _ sinks: Int = 0
+  )
     throws
     -> SlidingWindow
   {
@@ -40,6 +42,31 @@ import Testing
     #expect(Self.keys(try Self.window(40, causal: true, 2, 0, 1, 3), 20) == [0, 1, 2, 18, 19, 20])
     #expect(Self.keys(try Self.window(40, causal: true, 2, 0, 1, 3), 3) == [0, 1, 2, 3])
     #expect(Self.keys(try Self.window(40, causal: false, 0, 0), 20) == [20])
+  }
+
+  @Test("a window per head, or per group of heads")
+  func windowsOfHeads() throws {
+    let shape = try AttentionShape(queryHeads: 4, keyHeads: 2, queryLength: 40, headDim: 4)
+    let variant = try SlidingWindow(
+      .init(left: .list(1, 2, 3, 0), right: .list(0, 2), dilation: .list(1, 5), sinks: 1), for: shape,
+      key: Self.key)
+    #expect(Self.keys(variant, 20, head: 0) == [0, 19, 20])
+    #expect(Self.keys(variant, 20, head: 1) == [0, 18, 19, 20])
+    #expect(Self.keys(variant, 20, head: 2) == [0, 5, 10, 15, 20, 25, 30])
+    #expect(Self.keys(variant, 20, head: 3) == [0, 20, 25, 30])
+    // The widest head decides what a decoder keeps: 3 steps of 5.
+    #expect(variant.configuration.evictableKeys(of: 40) == 1..<25)
+    // A list of one is a number, and heads that have the same window, however it is written, the same pairs.
+    let one = try SlidingWindow.Configuration(settings: ["left": .list([7])])
+    #expect(one.left == 7 && one.summary.hasPrefix("left=7;right=256"))
+    let same = try SlidingWindow(.init(left: .list(9, 9), right: 3), for: shape, key: Self.key)
+    let plain = try SlidingWindow(.init(left: 9, right: 3), for: shape, key: Self.key)
+    #expect(same.cost(of: .backward) == plain.cost(of: .backward))
+    #expect(same.cost(of: .forward).neededPairs == plain.cost(of: .forward).neededPairs)
+    // A cell is checked at fewer heads than it has.
+    let fitted = variant.configuration.fitted(
+      to: try AttentionShape(queryHeads: 2, queryLength: 9, headDim: 4))
+    #expect(fitted.left == .list(1, 0) && fitted.right == .list(0, 2))
   }
 
   @Test("local and global: one softmax over window and G, each key once")
@@ -204,7 +231,15 @@ import Testing
     ),
     (
       "sliding-window", ["dilation": .int(0)],
-      "dilation: 0 is not allowed; it takes a whole number from 1 to 1048576"
+      "dilation: 0 is not allowed; it takes a whole number from 1 to 1048576, or a list of them, one a head"
+    ),
+    (
+      "sliding-window", ["left": .list([3, 4])],
+      "left: [3, 4] (2 numbers) is not allowed; it takes one number, or one for each of 1 heads, or as many as divide them"
+    ),
+    (
+      "sliding-window", ["right": .list([])],
+      "right: [] is not allowed; it takes a whole number from 0 to 16777216, or a list of them, one a head"
     ),
     (
       "sliding-window", ["lefd": .int(3)],

@@ -3,29 +3,30 @@ import Basics
 import Settings
 import Tensors
 
-/// Sliding-window attention with dilation and attention sinks.
+/// Sliding-window attention with dilation and attention sinks, of one width or of one a head.
 ///
 /// Row `i` sees the keys `j` with `−left·dilation ≤ j − i ≤ right·dilation` and `(j − i) mod dilation = 0`, and the first
-/// `sinks` keys; each once. Causal sets `right = 0` and cuts the sinks at `j ≤ i`.
+/// `sinks` keys; each once. Causal sets `right = 0` and cuts the sinks at `j ≤ i`. `left`, `right` and `dilation` may differ from
+/// head to head: several scales at once.
 /// - Complexity: O(n·(left + right + sinks)·d) time, O(n·d) memory.
 /// - Source: Beltagy et al., 2020 (Longformer); sinks: Xiao et al., 2023 (StreamingLLM).
 public struct SlidingWindow: PatternVariant {
   /// The window; what other codes call "window w" is translated in the documentation.
   public struct Configuration: VariantConfiguration {
     /// Keys before the query.
-    public var left = 256
+    public var left: PerHead = 256
     /// Keys after the query; 0 in a causal shape.
-    public var right = 256
+    public var right: PerHead = 256
     /// The distance between the keys of the window.
-    public var dilation = 1
+    public var dilation: PerHead = 1
     /// The first keys of the sequence, which every query sees.
     public var sinks = 0
 
     /// The defaults.
     public init() {}
 
-    /// Creates a window.
-    public init(left: Int, right: Int, dilation: Int = 1, sinks: Int = 0) {
+    /// Creates windows.
+    public init(left: PerHead, right: PerHead, dilation: PerHead = 1, sinks: Int = 0) {
       self.left = left
       self.right = right
       self.dilation = dilation
@@ -34,13 +35,13 @@ public struct SlidingWindow: PatternVariant {
 
     /// All parameters.
     public static let parameters: [Parameter<Self>] = [
-      .integer(
+      .perHead(
         "left", \.left, in: 0...(1 << 24), unit: "keys",
         help: "Keys of the window before the query, at distance dilation"),
-      .integer(
+      .perHead(
         "right", \.right, in: 0...(1 << 24), unit: "keys",
         help: "Keys of the window after the query; 0 when causal"),
-      .integer(
+      .perHead(
         "dilation", \.dilation, in: 1...(1 << 20), unit: "tokens",
         help: "Distance between the keys of the window"),
       .integer(
@@ -48,17 +49,63 @@ public struct SlidingWindow: PatternVariant {
         help: "First keys of the sequence that every query sees"),
     ]
 
-    /// Those between the sinks and the window: the next query, at position `count`, reaches back left·dilation.
+    /// Whether all heads have the same window.
+    var isShared: Bool { left.isShared && right.isShared && dilation.isShared }
+
+    /// The window of a head.
+    func window(of head: Int, _ shape: AttentionShape) -> HeadWindow {
+      let heads = shape.queryHeads
+      return HeadWindow(
+        left: left.value(head: head, of: heads),
+        right: shape.isCausal ? 0 : right.value(head: head, of: heads),
+        dilation: dilation.value(head: head, of: heads))
+    }
+
+    /// Every number serves as many heads.
+    public func validate(for shape: AttentionShape) throws(ConfigurationError) {
+      for (field, numbers) in [("left", left), ("right", right), ("dilation", dilation)] {
+        try numbers.validate(field, heads: shape.queryHeads)
+      }
+    }
+
+    /// Windows for fewer heads.
+    public func fitted(to shape: AttentionShape) -> Configuration {
+      var fitted = self
+      fitted.left = left.fitted(to: shape.queryHeads)
+      fitted.right = right.fitted(to: shape.queryHeads)
+      fitted.dilation = dilation.fitted(to: shape.queryHeads)
+      return fitted
+    }
+
+    /// How far a head reaches back at most. Lists of different lengths meet at every number that divides both.
+    private var reach: Int {
+      let heads = left.values.count * dilation.values.count
+      return (0..<heads).reduce(0) {
+        max($0, left.value(head: $1, of: heads) * dilation.value(head: $1, of: heads))
+      }
+    }
+
+    /// Those between the sinks and the widest head's window: the next query, at position `count`, reaches back left·dilation.
     public func evictableKeys(of count: Int) -> Range<Int>? {
       let first = min(sinks, count)
-      return first..<max(first, count - left * dilation)
+      return first..<max(first, count - reach)
     }
 
     /// Windows that matter at a few hundred tokens.
     public static let samples = [
       Configuration(left: 16, right: 8), Configuration(left: 70, right: 0, sinks: 3),
       Configuration(left: 5, right: 5, dilation: 3, sinks: 1), Configuration(left: 0, right: 0),
+      Configuration(left: .list(3, 20), right: .list(7, 0), dilation: .list(2, 1), sinks: 1),
     ]
+  }
+
+  /// The window of one head; `right` is 0 in a causal shape.
+  struct HeadWindow: Hashable {
+    let left: Int, right: Int, dilation: Int
+
+    var band: BandSegments {
+      BandSegments(low: -right * dilation, high: left * dilation, stride: dilation)
+    }
   }
 
   /// What the variant is.
@@ -100,24 +147,35 @@ public struct SlidingWindow: PatternVariant {
   public var planBytes: Int { pattern.planBytes + (higherTiles.valueIfMade?.planBytes ?? 0) }
 
   private static func pattern(
-    _ window: Configuration, _ shape: AttentionShape, _ pass: PassKind, _ patterns: PatternCache?
+    _ configuration: Configuration, _ shape: AttentionShape, _ pass: PassKind, _ patterns: PatternCache?
   ) -> TilePattern {
-    let band = BandSegments(
-      low: -(shape.isCausal ? 0 : window.right) * window.dilation, high: window.left * window.dilation,
-      stride: window.dilation)
-    let rows = band.tileRows(pass)
-    return patterns.pattern(.init(SlidingWindow.self, window, shape: shape, part: "\(rows) rows")) {
-      TilePattern(shared: tiles(window, shape, band, tileRows: rows))
+    let sinks = min(configuration.sinks, shape.keyLength)
+    let first = configuration.window(of: 0, shape)
+    if configuration.isShared {
+      let rows = first.band.tileRows(pass)
+      return patterns.pattern(.init(SlidingWindow.self, configuration, shape: shape, part: "\(rows) rows")) {
+        TilePattern(shared: tiles(first, sinks, shape, tileRows: rows))
+      }
+    }
+    let part = "\(shape.queryHeads) heads, \(pass)"
+    return patterns.pattern(.init(SlidingWindow.self, configuration, shape: shape, part: part)) {
+      var made: [HeadWindow: TileList] = [:]
+      let lists = (0..<shape.queryHeads).map { head in
+        let window = configuration.window(of: head, shape)
+        let list = made[window] ?? tiles(window, sinks, shape, tileRows: window.band.tileRows(pass))
+        made[window] = list
+        return list
+      }
+      return TilePattern(perHead: lists)
     }
   }
 
   /// Rows of one residue modulo the dilation share a tile, and so do their keys: a dense band. The tiles of all residues
   /// at one place follow one another, since they read neighbouring rows.
   private static func tiles(
-    _ window: Configuration, _ shape: AttentionShape, _ band: BandSegments, tileRows: Int
+    _ window: HeadWindow, _ sinks: Int, _ shape: AttentionShape, tileRows: Int
   ) -> TileList {
-    let dilation = window.dilation
-    let sinks = min(window.sinks, shape.keyLength)
+    let band = window.band, dilation = window.dilation
     var list = TileList()
     let count = (shape.queryLength + tileRows - 1) / tileRows
     list.reserve(tiles: count, segments: 3 * count)
@@ -151,12 +209,11 @@ public struct SlidingWindow: PatternVariant {
     let position = query + shape.queryOffset
     if shape.isCausal && key > position { return 0 }
     if key < configuration.sinks { return 1 }
+    let window = configuration.window(of: head, shape)
     let distance = key - position
-    let right = shape.isCausal ? 0 : configuration.right
     let isInside =
-      distance % configuration.dilation == 0
-      && distance >= -configuration.left * configuration.dilation
-      && distance <= right * configuration.dilation
+      distance % window.dilation == 0 && distance >= -window.left * window.dilation
+      && distance <= window.right * window.dilation
     return isInside ? 1 : 0
   }
 }

@@ -18,7 +18,8 @@ public protocol VariantConfiguration: ParameterSet {
   func evictableKeys(of count: Int) -> Range<Int>?
   /// How a layer is wired around it.
   var wiring: LayerWiring { get }
-  /// For a shorter sequence than it was made for: without what that does not have, such as positions behind its end.
+  /// For a shorter sequence, or fewer heads, than it was made for: without what that does not have, such as positions behind its
+  /// end.
   func fitted(to shape: AttentionShape) -> Self
 }
 

@@ -166,6 +166,14 @@ extension AttentionVariant {
     operands(try Configuration(settings: settings))
   }
 
+  /// Settings for a shape that may be smaller than the one that they were made for.
+  /// - Throws: `ConfigurationError`.
+  public static func fitted(
+    _ settings: [String: ParameterValue], to shape: AttentionShape
+  ) throws(ConfigurationError) -> [String: ParameterValue] {
+    try Configuration(settings: settings).fitted(to: shape).settings
+  }
+
   /// Configures the variant by settings.
   /// - Parameter patterns: those that variants of one owner share; `nil`: the variant keeps its own.
   /// - Throws: `ConfigurationError`.

@@ -18,10 +18,6 @@ extension Catalog {
   func fitted(
     _ id: String, settings: [String: ParameterValue], to shape: AttentionShape
   ) throws(ConfigurationError) -> [String: ParameterValue] {
-    func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> [String: ParameterValue] {
-      try V.Configuration(settings: settings).fitted(to: shape).settings
-    }
-    let type = try self.type(of: id)
-    return try open(type)
+    try type(of: id).fitted(settings, to: shape)
   }
 }

@@ -1,4 +1,5 @@
 import Basics
+import Settings
 
 /// What a declaration allows, as a JSON Schema: its words are made by the declarations themselves (`Parameter`,
 /// `ColumnKind`), and a test reads every one of them.
@@ -15,6 +16,15 @@ package enum AllowedValues {
     }
     if let words = allowed.trimmingPrefix("one of ") {
       return .object(["enum": .array(words.split(separator: ", ").map { .string(String($0)) })])
+    }
+    if allowed.hasSuffix(ParameterWords.perHead) {
+      return schema(String(allowed.dropLast(ParameterWords.perHead.count))).map { number in
+        .object([
+          "anyOf": .array([
+            number, .object(["type": .string("array"), "items": number, "minItems": .int(1)]),
+          ])
+        ])
+      }
     }
     switch allowed {
     case "true or false": return .object(["type": .string("boolean")])
