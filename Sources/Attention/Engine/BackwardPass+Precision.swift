@@ -21,7 +21,7 @@ extension BackwardPass {
 
   func head(_ batch: Int, _ head: Int) -> KernelHead {
     KernelHead(
-      shape, scale: scale, energy: energy, query: query, key: key, value: value, batch: batch, head: head)
+      shape, scale: scale, stages: stages, query: query, key: key, value: value, batch: batch, head: head)
   }
 
   /// Starts a tile.

@@ -11,8 +11,8 @@ struct BackwardPass: Sendable {
   let pattern: TilePattern
   let shape: AttentionShape
   let scale: Double
-  /// What makes additive scores; `nil`: scores are products.
-  let energy: EnergyWeights?
+  /// What makes scores besides products.
+  let stages: PinnedStages
   let context: ExecutionContext
   let query: InputRows, key: InputRows, value: InputRows
   let outputGradient: Rows, output: Rows, lse: Rows
@@ -20,13 +20,12 @@ struct BackwardPass: Sendable {
   let accumulators: Region, partials: Region
 
   var accumulatorFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
-  /// Floats of a row of dQ: of additive scores what the row adds to dw stands behind it.
-  var queryWidth: Int { energy == nil ? shape.headDim : 2 * shape.headDim }
+  /// Floats of a row of dQ: what the row adds to dw and to the sums of other stages stands behind it.
+  var queryWidth: Int { shape.headDim + stages.sumCount(shape) }
   var partialFloats: Int { Int(ATTN_LANES) * queryWidth }
 
   var scratchFloats: Int {
-    let more = energy == nil ? 0 : EnergyWeights.scratchBytes(shape)
-    return (Engine.backwardScratchBytes(shape, in: context) + more + 63) / 64 * 16
+    (Engine.backwardScratchBytes(shape, in: context) + stages.scratchBytes(shape) + 63) / 64 * 16
   }
 
   func run() throws {

@@ -47,13 +47,6 @@ struct EnergyWeights: @unchecked Sendable {
     4 * Int(ATTN_LANES) * ((shape.headDim + 15) / 16 * 16)
   }
 
-  /// Bytes of a pass beyond that of products: up-converted inputs; going back, rows of dQ twice as long and a thread's tiles.
-  static func workspaceBytes(of pass: PassKind, _ shape: AttentionShape) -> Double {
-    let wide = shape.precision == .float32 ? 0 : 2 * shape.inputBytes
-    guard pass == .backward else { return wide }
-    return wide + 8 * Operand.query.count(at: shape) + Double(scratchBytes(shape) * BackwardPlan.localGroup)
-  }
-
   /// dw from what every query row adds to it: the sum over sequences and rows, in order.
   static func sum(_ rows: Tensor, _ shape: AttentionShape, in context: ExecutionContext) throws -> Tensor {
     let dim = shape.headDim

@@ -20,15 +20,18 @@ extension Engine {
   ) throws -> Operands {
     try gradients(
       outputGradient: outputGradient, query: query, key: key, value: value, rows: all, shape: shape,
-      scale: scale, energy: nil, pattern: pattern, in: context
+      scale: scale, stages: .products, pattern: pattern, in: context
     ).operands
   }
 
-  /// The same, and of additive scores with the weights `energy` the gradient of these.
+  /// The same with other scores than products.
+  /// - Returns: the gradients of q, k and v; of additive scores that of w, `[queryHeads, headDim]`; and the slopes that every row
+  ///   has summed by bucket, `[batch, queryHeads, queryLength, buckets]`.
   static func gradients(
     outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, rows all: SoftmaxRows,
-    shape: AttentionShape, scale: Double, energy: Tensor?, pattern: TilePattern, in context: ExecutionContext
-  ) throws -> (operands: Operands, energy: Tensor?) {
+    shape: AttentionShape, scale: Double, stages: ScoreStages, pattern: TilePattern,
+    in context: ExecutionContext
+  ) throws -> (operands: Operands, energy: Tensor?, sums: Tensor?) {
     let (output, allLSE) = (all.output, all.lse)
     Operands(query: query, key: key, value: value).check(shape)
     precondition(
@@ -40,7 +43,7 @@ extension Engine {
       "output, LSE or gradient not float32")
     let (lse, vastRows) = try BackwardPass.withoutVastRows(allLSE, shape, ledger: context.ledger)
     let plan = backwardPlan(of: pattern, for: shape)
-    let queryWidth = energy == nil ? shape.headDim : 2 * shape.headDim
+    let queryWidth = shape.headDim + stages.sumCount(shape)
     var queryGradient = try Tensor(
       uninitialized: shape.queryShape.dropLast() + [queryWidth], ledger: context.ledger)
     var keyGradient = try Tensor(uninitialized: shape.keyShape, ledger: context.ledger)
@@ -48,10 +51,10 @@ extension Engine {
     let accumulators = try Region(
       [plan.accumulatorCount, BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)], in: context.ledger)
     let partials = try Region([plan.partials.count, Int(ATTN_LANES) * queryWidth], in: context.ledger)
-    try EnergyWeights.reading(energy) { weights throws in
+    try PinnedStages.reading(stages) { stages throws in
       let pass = BackwardPass(
         plan: plan, stripes: rowStripes(of: pattern, plan, for: shape, threads: context.threads),
-        pattern: pattern, shape: shape, scale: scale, energy: weights, context: context,
+        pattern: pattern, shape: shape, scale: scale, stages: stages, context: context,
         query: InputRows(query), key: InputRows(key), value: InputRows(value),
         outputGradient: outputGradient.rows(), output: output.rows(), lse: lse.rows(),
         queryGradient: queryGradient.rowsForWriting(), keyGradient: keyGradient.rowsForWriting(),
@@ -65,14 +68,18 @@ extension Engine {
         zeros: shape.queryShape.dropLast() + [queryWidth], ledger: context.ledger)
       keyGradient = try Tensor(zeros: shape.keyShape, ledger: context.ledger)
     }
-    guard energy != nil else {
-      return (Operands(query: queryGradient, key: keyGradient, value: valueGradient), nil)
+    guard queryWidth > shape.headDim else {
+      return (Operands(query: queryGradient, key: keyGradient, value: valueGradient), nil, nil)
     }
     let dim = shape.headDim
-    let dWeights = try EnergyWeights.sum(
-      queryGradient.narrowed(axis: 3, to: dim..<2 * dim), shape, in: context)
+    let dWeights = try stages.energy.map { _ in
+      try EnergyWeights.sum(queryGradient.narrowed(axis: 3, to: dim..<2 * dim), shape, in: context)
+    }
+    let sums = stages.bias.map {
+      queryGradient.narrowed(axis: 3, to: queryWidth - $0.bucketCount..<queryWidth)
+    }
     let dQuery = try Tensor(
       queryGradient.narrowed(axis: 3, to: 0..<dim).array(), shape: shape.queryShape, ledger: context.ledger)
-    return (Operands(query: dQuery, key: keyGradient, value: valueGradient), dWeights)
+    return (Operands(query: dQuery, key: keyGradient, value: valueGradient), dWeights, sums)
   }
 }

@@ -9,11 +9,11 @@ extension Engine {
     _ schedule: ForwardSchedule, of pattern: TilePattern, query: Tensor, key: Tensor, value: Tensor,
     output: inout Tensor,
     lse: inout Tensor,
-    shape: AttentionShape, scale: Double, energy: EnergyWeights?, context: ExecutionContext
+    shape: AttentionShape, scale: Double, stages: PinnedStages, context: ExecutionContext
   ) throws {
     Operands(query: query, key: key, value: value).check(shape)
     let pass = ForwardPass(
-      plan: schedule.plan, works: schedule.works, shape: shape, scale: scale, energy: energy,
+      plan: schedule.plan, works: schedule.works, shape: shape, scale: scale, stages: stages,
       context: context,
       query: InputRows(query), key: InputRows(key), value: InputRows(value),
       output: output.rowsForWriting(), lse: lse.rowsForWriting())
@@ -34,8 +34,8 @@ struct ForwardPass: Sendable {
   let works: [PhaseWork]
   let shape: AttentionShape
   let scale: Double
-  /// What makes additive scores; `nil`: scores are products.
-  let energy: EnergyWeights?
+  /// What makes scores besides products.
+  let stages: PinnedStages
   let context: ExecutionContext
   let query: InputRows, key: InputRows, value: InputRows
   let output: Rows, lse: Rows

@@ -27,12 +27,22 @@ public enum Engine {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   /// - Complexity: O(executed pairs · (headDim + valueDim)).
   public static func forward(
-    query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, energy: Tensor? = nil,
+    query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, pattern: TilePattern,
+    in context: ExecutionContext
+  ) throws -> (output: Tensor, lse: Tensor) {
+    try forward(
+      query: query, key: key, value: value, shape: shape, scale: scale, stages: .products, pattern: pattern,
+      in: context)
+  }
+
+  /// The same with other scores than products.
+  static func forward(
+    query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, stages: ScoreStages,
     pattern: TilePattern, in context: ExecutionContext
   ) throws -> (output: Tensor, lse: Tensor) {
     let schedule = forwardSchedule(of: pattern, for: shape)
-    // The heads of a group, as rows of one tile, would need weights of their own.
-    if energy == nil, let decode = schedule.decode {
+    // The heads of a group, as rows of one tile, would need weights and places of their own.
+    if stages.isPlain, let decode = schedule.decode {
       var merged = decode.shape
       (merged.keyLengths, merged.softcap) = (shape.keyLengths, shape.softcap)
       let result = try forward(
@@ -43,10 +53,10 @@ public enum Engine {
     var output = try Tensor(uninitialized: shape.outputShape, ledger: context.ledger)
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
     if !schedule.plan.coversAllRows { clear(&output, &lse, shape: shape) }
-    try EnergyWeights.reading(energy) { weights throws in
+    try PinnedStages.reading(stages) { stages throws in
       try run(
         schedule, of: pattern, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape,
-        scale: scale, energy: weights, context: context)
+        scale: scale, stages: stages, context: context)
     }
     return (output, lse)
   }
@@ -63,8 +73,7 @@ public enum Engine {
     precondition(lse.shape == shape.lseShape, "LSE \(lse.shape); \(shape.lseShape) expected")
     try run(
       forwardSchedule(of: pattern, for: shape), of: pattern, query: query, key: key, value: value,
-      output: &output, lse: &lse, shape: shape, scale: scale, energy: nil,
-      context: context)
+      output: &output, lse: &lse, shape: shape, scale: scale, stages: PinnedStages(), context: context)
   }
 
   /// Output 0 and LSE −∞: what rows without keys have.

@@ -7,7 +7,7 @@ enum KernelHead {
   case bfloat16(attn_head16)
 
   init(
-    _ shape: AttentionShape, scale: Double, energy: EnergyWeights?, query: InputRows, key: InputRows,
+    _ shape: AttentionShape, scale: Double, stages: PinnedStages, query: InputRows, key: InputRows,
     value: InputRows, batch: Int, head: Int
   ) {
     let keyHead = shape.keyHead(of: head)
@@ -17,13 +17,14 @@ enum KernelHead {
     let (limit, offset) = (Int32(shape.validKeys(batch: batch)), Int32(shape.queryOffset))
     switch shape.precision {
     case .float32:
-      self = .float32(
-        attn_head(
-          query: q.assumingMemoryBound(to: Float.self), key: k.assumingMemoryBound(to: Float.self),
-          value: v.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
-          value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-          query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0),
-          energy: energy?.head(head)))
+      var own = attn_head(
+        query: q.assumingMemoryBound(to: Float.self), key: k.assumingMemoryBound(to: Float.self),
+        value: v.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
+        value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
+        query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0), energy: nil,
+        bias: nil, bucket: nil, sums: 0)
+      stages.describe(&own, number: head)
+      self = .float32(own)
     case .bfloat16:
       self = .bfloat16(
         attn_head16(

@@ -34,26 +34,31 @@ extension Engine {
       inputs, shape: shape, scale: scale, pattern: pattern, backwardPattern: { pattern }, in: context)
   }
 
-  /// The exact softmax of additive scores, `s_ij = Σ_t w_t·tanh(q_it + k_jt)`, over the pairs of a pattern; the gradient of w is
-  /// among those of the operands under its name. bfloat16 inputs are up-converted.
-  /// - Parameter energy: which operand has the weights `[queryHeads, headDim]`.
+  /// The exact softmax of other scores than products over the pairs of a pattern. bfloat16 inputs are up-converted.
+  /// - Parameters:
+  ///   - stages: what makes scores; the scale is 1 with additive ones.
+  ///   - learned: the gradients of what the stages are made of, by name, from that of w and from the slopes that rows have
+  ///     summed by bucket (`gradients`).
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   static func attend(
-    _ inputs: Operands, energy name: Operand.Name, shape: AttentionShape, pattern: TilePattern,
-    backwardPattern: @escaping @Sendable () -> TilePattern, in context: ExecutionContext
+    _ inputs: Operands, _ stages: ScoreStages, shape: AttentionShape, scale: Double, pattern: TilePattern,
+    backwardPattern: @escaping @Sendable () -> TilePattern, in context: ExecutionContext,
+    learned:
+      @escaping @Sendable (_ energy: Tensor?, _ sums: Tensor?, _ context: ExecutionContext) throws
+      -> [Operand.Name: Tensor]
   ) throws -> Forward {
-    guard let energy = inputs[name] else { preconditionFailure("\(name) is missing") }
     let wide = try inputs.converted(to: .float32, ledger: context.ledger)
     let shape = shape.with(precision: .float32)
     let (query, key, value) = (wide.query, wide.key, wide.value)
     let (output, lse) = try forward(
-      query: query, key: key, value: value, shape: shape, scale: 1, energy: energy, pattern: pattern,
+      query: query, key: key, value: value, shape: shape, scale: scale, stages: stages, pattern: pattern,
       in: context)
     return Forward(output: output, lse: lse) { outputGradient, rows, context in
-      var (gradient, dWeights) = try gradients(
+      let (operands, energy, sums) = try gradients(
         outputGradient: outputGradient, query: query, key: key, value: value, rows: rows, shape: shape,
-        scale: 1, energy: energy, pattern: backwardPattern(), in: context)
-      gradient[name] = dWeights
+        scale: scale, stages: stages, pattern: backwardPattern(), in: context)
+      var gradient = operands
+      for (name, tensor) in try learned(energy, sums, context) { gradient[name] = tensor }
       return gradient
     }
   }

@@ -23,7 +23,7 @@ struct VastRows {
 
   let shape: AttentionShape
   let scale: Double
-  let energy: EnergyWeights?
+  let stages: PinnedStages
   let pattern: TilePattern
   let query: InputRows, key: InputRows, value: InputRows
 
@@ -74,10 +74,11 @@ struct VastRows {
     }
     let q = query.doubles(batch, head, row, count: shape.headDim)
     let keyHead = shape.keyHead(of: head)
-    let scores = result.keys.map { row in
-      shape.capped(
-        energy?.score(q, head) { key.element(batch, keyHead, row, $0) } ?? key.dot(q, batch, keyHead, row)
-          * scale)
+    let scores = result.keys.map { number in
+      let product =
+        stages.energy?.score(q, head) { key.element(batch, keyHead, number, $0) } ?? key.dot(
+          q, batch, keyHead, number) * scale
+      return shape.capped(product + stages.bias(head, distance: position - number))
     }
     (result.weights, result.slopes) = (scores.map(\.score), scores.map(\.slope))
     guard let largest = result.weights.max() else { return result }
@@ -111,7 +112,7 @@ extension ForwardPass {
   func recomputeVastRows() {
     guard plan.merges else { return }
     let vast = VastRows(
-      shape: shape, scale: scale, energy: energy, pattern: plan.pattern, query: query, key: key, value: value)
+      shape: shape, scale: scale, stages: stages, pattern: plan.pattern, query: query, key: key, value: value)
     Parallel.forEach(count: shape.batch * shape.queryHeads, threads: context.threads) { index, _ in
       let (batch, head) = (index / shape.queryHeads, index % shape.queryHeads)
       let logSums = lse.head(batch, head)
@@ -157,7 +158,7 @@ extension BackwardPass {
   func addVastRows(_ rows: [[Int]], of all: SoftmaxRows) {
     guard !rows.isEmpty else { return }
     let vast = VastRows(
-      shape: shape, scale: scale, energy: energy, pattern: pattern, query: query, key: key, value: value)
+      shape: shape, scale: scale, stages: stages, pattern: pattern, query: query, key: key, value: value)
     // Query heads that share a key head add to the same rows: one after the other.
     Parallel.forEach(count: shape.batch * shape.keyHeads, threads: context.threads) { index, _ in
       let (batch, keyHead) = (index / shape.keyHeads, index % shape.keyHeads)
@@ -194,9 +195,11 @@ extension BackwardPass {
       let dv = valueGradient.row(batch, keyHead, key), dk = keyGradient.row(batch, keyHead, key)
       for t in 0..<shape.valueDim { dv[t] += Float(weight * gradient[t]) }
       // One key that has all the weight has no gradient of its score, not a rounding error times a vast key.
-      let slope = weight == 1 && share == 1 ? 0 : scale * weight * (product - mean) * capSlope
-      guard slope != 0 else { continue }
-      if let w = energy?.head(head) {
+      let change = weight == 1 && share == 1 ? 0 : weight * (product - mean) * capSlope
+      guard change != 0 else { continue }
+      let slope = scale * change
+      stages.add(change, to: dq, shape, head, distance: row + shape.queryOffset - key)
+      if let w = stages.energy?.head(head) {
         for t in 0..<shape.headDim {
           let ratio = tanh(q[t] + self.key.element(batch, keyHead, key, t))
           let change = Float(slope * Double(w[t]) * (1 - ratio * ratio))

@@ -145,7 +145,8 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
       // A sum, a tanh and a multiply-add take the place of a multiply-add; going back, the scores again, and twelve for du.
       let perPair = 4.0 * Double(shape.headDim)
       cost.flops += (pass == .backward ? 2.5 : 0.5) * perPair * cost.neededPairs
-      cost.workspaceBytes += EnergyWeights.workspaceBytes(of: pass, shape)
+      cost.workspaceBytes += ScoreStages.workspaceBytes(
+        of: pass, shape, isAdditive: true, buckets: 0)
     }
     return cost
   }
@@ -169,9 +170,11 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
       return try base.forward(inputs, in: context)
     }
     inputs.check(operands, at: shape)
+    let name = SoftmaxSettings.energy.name
     return try Engine.attend(
-      inputs, energy: SoftmaxSettings.energy.name, shape: shape, pattern: variant.pattern,
-      backwardPattern: { variant.backwardPattern }, in: context)
+      inputs, ScoreStages(energy: inputs[name]), shape: shape, scale: 1, pattern: variant.pattern,
+      backwardPattern: { variant.backwardPattern }, in: context
+    ) { energy, _, _ in energy.map { [name: $0] } ?? [:] }
   }
 
   /// That of the variant, with one key more where there is a sink.

@@ -101,8 +101,8 @@ struct ExtremeRows {
     var lse: Double
     var lseBound: Double
     var isComparable: Bool
-    /// The value row that has all the weight.
-    var winner: Int?
+    /// The value row that has all the weight, and what that is multiplied by after the softmax.
+    var winner: Int?, factor = 1.0
   }
 
   init(_ variant: any AttentionVariant, _ inputs: Operands) throws {
@@ -140,17 +140,17 @@ struct ExtremeRows {
       // Between, a weight that is recomputed from the LSE is good to some percent.
       // Rows that read another operand than v give it nothing.
       if (budget.lse < 0.1 || lse.magnitude > 1e9) && top.valueOperand == .value {
-        result.winner = top.valuePlace / dim
+        (result.winner, result.factor) = (top.valuePlace / dim, top.factor)
       }
       result.isComparable = true
       for t in 0..<dim {
-        result.output[t] = top.value[t]
-        result.bounds[t] = 0x1p-18 * top.value[t].magnitude
+        result.output[t] = top.factor * top.value[t]
+        result.bounds[t] = 0x1p-18 * (top.factor * top.value[t]).magnitude
       }
     } else if budget.output < 0.05 {
       result.isComparable = true
       for pair in pairs {
-        let weight = pair.count * exp(pair.score - lse)
+        let weight = pair.factor * pair.count * exp(pair.score - lse)
         // A weight far below the largest may be taken for 0.
         let allowed = budget.output + (pair.score < top.score - 60 ? 1 : 0)
         for t in 0..<dim {
@@ -191,7 +191,7 @@ struct ExtremeRows {
       // A weight may be recomputed from the LSE, where that is good for it.
       let allowed = rows[row].lseBound < 0.1 ? 2 * rows[row].lseBound : 0
       for t in 0..<dim {
-        let part = Double(outputGradient[row * dim + t])
+        let part = rows[row].factor * Double(outputGradient[row * dim + t])
         exact[winner * dim + t] += part
         sizes[winner * dim + t] += part.magnitude * (0x1p-18 + allowed)
       }

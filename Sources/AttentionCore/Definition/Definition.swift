@@ -109,6 +109,8 @@ public struct DefinitionPair: Sendable {
   public let key: Int?
   /// How often it counts.
   public let count: Double
+  /// What its weight is multiplied by after the softmax.
+  public internal(set) var factor = 1.0
   /// Its score.
   public internal(set) var score: Double
   /// The sum of absolute terms of the score, before any soft cap.

@@ -60,7 +60,8 @@ public struct DefinitionInputs: Sendable {
   }
 
   /// A part of an operand: where it lies in an array.
-  func part(of name: Operand.Name, from start: Int, count: Int) -> DefinitionVector {
+  /// - Precondition: the operand is there.
+  public func part(of name: Operand.Name, from start: Int, count: Int) -> DefinitionVector {
     switch arrays[name] {
     case .wide(let array)?: return DefinitionVector(array, from: start, count: count)
     case .narrow(let array)?:

@@ -130,7 +130,7 @@ struct DefinitionReader {
     }
     guard !pairs.isEmpty else { return [] }
     let keys = pairs.compactMap(\.key)
-    for term in definition.terms(row) {
+    for term in definition.summands(row) {
       switch term {
       case .product(let a, let b, let factor):
         let (left, right) = (rows(of: a, row), rows(of: b, row))
@@ -146,6 +146,13 @@ struct DefinitionReader {
           pairs[index].score += value.score
           pairs[index].magnitude += value.magnitude
         }
+      case .own(let term):
+        let own = term.row(row, inputs)
+        for index in pairs.indices {
+          let value = own.value(key: keys[index])
+          pairs[index].score += value.sum
+          pairs[index].magnitude += value.magnitude
+        }
       case .constant(let number):
         for index in pairs.indices {
           let bias = number(keys[index])
@@ -154,7 +161,9 @@ struct DefinitionReader {
         }
       }
     }
+    let factors = definition.factor?.row(row, inputs)
     for index in pairs.indices {
+      if let factors { pairs[index].factor = factors.value(key: keys[index]).sum }
       pairs[index].uncapped = pairs[index].score
       (pairs[index].score, pairs[index].slope) = shape.capped(pairs[index].score)
     }

@@ -12,7 +12,8 @@ extension SoftmaxDefinition {
   /// Computes the gradients of `L` from `∂L/∂output`.
   ///
   /// `dV_j = Σ_i p_ij dO_i`, `dS_ij = p_ij (dO_i·v_j − D_i)`, `D_i = Σ_j p_ij dO_i·v_j`; a term `factor · a·b` gives
-  /// `da += factor · dS_ij b` and `db += factor · dS_ij a`. What derives from an operand passes its gradient on to that.
+  /// `da += factor · dS_ij b` and `db += factor · dS_ij a`. Under a factor g on the weights, `g_ij dO_i·v_j` takes the place of
+  /// `dO_i·v_j`, `dV_j = Σ_i g_ij p_ij dO_i`, and `dg_ij = p_ij dO_i·v_j`. What derives from an operand passes its gradient on to that.
   public func backward(
     _ outputGradient: [Double], _ inputs: DefinitionInputs, rows: [DefinitionRow],
     into gradient: inout some DefinitionGradientCollector
@@ -25,26 +26,35 @@ extension SoftmaxDefinition {
       let pairs = reader.pairs(row)
       guard !pairs.isEmpty else { continue }
       let dO = DefinitionVector(outputGradient, from: index * shape.valueDim, count: shape.valueDim)
-      backward(row, pairs, dO, &reader, into: &gradient, &made)
+      backward(row, pairs, dO, inputs, &reader, into: &gradient, &made)
     }
     for (name, source) in normalized { pass(made, of: name, to: source, inputs[source], into: &gradient) }
   }
 
   private func backward(
-    _ row: DefinitionRow, _ pairs: [DefinitionPair], _ dO: DefinitionVector,
+    _ row: DefinitionRow, _ pairs: [DefinitionPair], _ dO: DefinitionVector, _ inputs: DefinitionInputs,
     _ reader: inout DefinitionReader, into gradient: inout some DefinitionGradientCollector,
     _ made: inout DefinitionGradient
   ) {
     let lse = SoftmaxDefinition.logSumExp(pairs)
     let weights = pairs.map { $0.count * exp($0.score - lse) }
-    let products = pairs.map { dO.dot($0.value) }
+    let plain = pairs.map { dO.dot($0.value) }
+    let products = zip(plain, pairs).map { (sum: $0.sum * $1.factor, magnitude: $0.magnitude * $1.factor) }
+    if let factors = factor?.row(row, inputs) {
+      for index in pairs.indices {
+        guard let key = pairs[index].key else { continue }
+        factors.addGradient(
+          key: key, slope: weights[index] * plain[index].sum, size: weights[index] * plain[index].magnitude,
+          into: &gradient)
+      }
+    }
     let mean = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.sum }
     let meanMagnitude = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.magnitude }
     for index in pairs.indices {
       guard let name = pairs[index].valueOperand else { continue }
       let place = pairs[index].valuePlace
-      gradient.add(to: name, at: place, weights[index], dO)
-      gradient.addMagnitude(to: name, at: place, weights[index], dO)
+      gradient.add(to: name, at: place, weights[index] * pairs[index].factor, dO)
+      gradient.addMagnitude(to: name, at: place, weights[index] * pairs[index].factor, dO)
     }
     // factor · ∂L/∂(sum of terms), and its magnitude.
     func slope(_ index: Int, factor: Double) -> Double {
@@ -56,6 +66,14 @@ extension SoftmaxDefinition {
     if let extraKey, let last = pairs.indices.last {
       addGradient(
         extraKey, row, slope(last, factor: 1), size(last, factor: 1), &reader, into: &gradient)
+    }
+    for case .own(let term) in summands(row) {
+      let own = term.row(row, inputs)
+      for index in pairs.indices {
+        guard let key = pairs[index].key else { continue }
+        own.addGradient(
+          key: key, slope: slope(index, factor: 1), size: size(index, factor: 1), into: &gradient)
+      }
     }
     for case .transformed(let transform) in terms(row) {
       for index in pairs.indices {

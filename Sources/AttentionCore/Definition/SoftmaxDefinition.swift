@@ -24,6 +24,8 @@ public struct SoftmaxDefinition: Definition {
     case product(Operand.Name, Operand.Name, factor: Double)
     /// A sum of operands' rows, or of their products, through a function that is not linear.
     case transformed(ScoreTransform)
+    /// What a mechanism defines beside itself.
+    case own(any PairTerm)
     /// A number by key row, such as ALiBi's.
     case constant(@Sendable (_ key: Int) -> Double)
   }
@@ -58,6 +60,10 @@ public struct SoftmaxDefinition: Definition {
   let normalized: [Operand.Name: Operand.Name]
   private(set) var declared: [Operand.Name: Operand]
   private(set) var extraKey: ExtraKey?
+  /// What weights are multiplied by after the softmax; `nil`: nothing.
+  private(set) var factor: (any PairTerm)?
+  /// Summands of every row's scores beside its terms.
+  private(set) var added: [any PairTerm] = []
   /// Whether scores are additive, which bounds rounding errors by other magnitudes.
   private(set) var isAdditive = false
 
@@ -72,6 +78,25 @@ public struct SoftmaxDefinition: Definition {
     result.isAdditive = true
     return result
   }
+
+  /// The same with a summand more in every score.
+  /// - Parameter operands: what it reads.
+  public func adding(_ term: any PairTerm, reading operands: [Operand]) -> SoftmaxDefinition {
+    var result = self
+    for operand in operands { result.declared[operand.name] = operand }
+    result.added.append(term)
+    return result
+  }
+
+  /// The same with weights that are multiplied after the softmax.
+  public func multiplied(by factor: any PairTerm) -> SoftmaxDefinition {
+    var result = self
+    result.factor = factor
+    return result
+  }
+
+  /// All summands of a row's scores.
+  func summands(_ row: DefinitionRow) -> [Term] { terms(row) + added.map { .own($0) } }
 
   /// The same with a key more in every row.
   /// - Parameter operands: what it reads.
@@ -113,9 +138,14 @@ public struct SoftmaxDefinition: Definition {
 
   /// Those of a leaky ReLU in the scores.
   public var hasKinks: Bool {
-    terms(DefinitionRow(batch: 0, head: 0, query: 0)).contains { term in
-      if case .transformed(let transform) = term { transform.hasKinks } else { false }
-    }
+    factor?.hasKinks == true
+      || summands(DefinitionRow(batch: 0, head: 0, query: 0)).contains { term in
+        switch term {
+        case .transformed(let transform): transform.hasKinks
+        case .own(let term): term.hasKinks
+        case .product, .constant: false
+        }
+      }
   }
 
   /// The bounds of float32.
@@ -148,7 +178,7 @@ public struct SoftmaxDefinition: Definition {
       for pair in pairs {
         result.scoreMagnitude = max(result.scoreMagnitude, pair.magnitude)
         result.largestScores[index] = max(result.largestScores[index], pair.uncapped.magnitude)
-        let weight = pair.count * exp(pair.score - lse)
+        let weight = pair.factor * pair.count * exp(pair.score - lse)
         let v = pair.value
         DoubleVectors.add(weight, v.array, v.start, to: &result.output, index * dim, count: dim)
         DoubleVectors.add(

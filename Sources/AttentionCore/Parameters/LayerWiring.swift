@@ -16,9 +16,15 @@ public struct LayerWiring: Hashable, Sendable {
   public var queryIsKey: Bool
   /// Whether rows of v are made; else nobody reads them.
   public var makesValue: Bool
+  /// Whether products of q and k are scaled by 1/√d; else by what the variant does of itself.
+  public var scalesProducts: Bool
 
   /// A Transformer's layer where nothing else is said.
-  public init(output: Output = .projected, queryIsKey: Bool = false, makesValue: Bool = true) {
+  public init(
+    output: Output = .projected, queryIsKey: Bool = false, makesValue: Bool = true,
+    scalesProducts: Bool = true
+  ) {
     (self.output, self.queryIsKey, self.makesValue) = (output, queryIsKey, makesValue)
+    self.scalesProducts = scalesProducts
   }
 }

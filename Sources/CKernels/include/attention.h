@@ -40,6 +40,13 @@ typedef struct {
   float softcap;
   /// w of an additive score, Σ_t w_t·tanh(q_t + k_t), head_dim floats; NULL: the score is scale·q·k. The scale is 1 then.
   const float *_Nullable energy;
+  /// What is added to the score of a pair before any soft cap, log2(e) times: bias[i − j], readable up to ATTN_LANES floats behind
+  /// the largest distance; NULL: nothing.
+  const float *_Nullable bias;
+  /// Which of `sums` numbers of its row the slope of a pair is added to: bucket[i − j].
+  const int32_t *_Nullable bucket;
+  /// Numbers that every row sums going back; they stand behind its row of dQ, and behind what it adds to dw.
+  int32_t sums;
 } attn_head;
 
 /// What backward needs beyond the head: rows of output, its gradient and LSE, and where gradients go.

@@ -17,6 +17,7 @@
 #include "../template/tanh.h"
 
 #include "../template/energy.h"
+#include "../template/bias.h"
 
 #include "../template/forward.h"
 

@@ -9,6 +9,8 @@
 
 #include "energy.h"
 
+#include "bias.h"
+
 #include "forward.h"
 
 #include "energy_backward.h"

@@ -17,6 +17,7 @@ typedef struct {
   float *q_rows, *g_rows;      // [row][dim, padded]: scale·Q, dO
   float *p, *ds;               // [strip][key][lane]
   float *dwt;                  // [strip][dim][lane], behind all others: of additive scores alone
+  float *sums;                 // [strip][sum][lane], behind that
 } KERNEL(backward_tile);
 #define backward_tile KERNEL(backward_tile)
 
@@ -78,6 +79,8 @@ INLINE void KERNEL(backward_start)(
   memset(tile->dqt, 0, sizeof(float) * (size_t)(lanes * dk));
   tile->dwt = tile->ds + lanes * ATTN_BLOCK;
   if (head->energy) memset(tile->dwt, 0, sizeof(float) * (size_t)(lanes * dk));
+  tile->sums = tile->dwt + (head->energy ? lanes * dk : 0);
+  if (head->sums) memset(tile->sums, 0, sizeof(float) * (size_t)(lanes * head->sums));
   KERNEL(prefetch_rows)(gradient->output, gradient->output_stride, tile->row, tile->rows, head->value_dim);
   KERNEL(prefetch_rows)(
       gradient->output_gradient, gradient->output_gradient_stride, tile->row, tile->rows, head->value_dim);
@@ -262,6 +265,9 @@ INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *ti
   const float *const *keys = block->keys + span.first, *const *values = block->values + span.first;
   float *weights = p + (ptrdiff_t)span.first * width, *slopes = ds + (ptrdiff_t)span.first * width;
   KERNEL(strip_scores)(mr, nv, weights, keys, count, head, tile->qt + dk);
+  const int32_t *key = block->key + span.first, *position = tile->position + lane0;
+  const int live = tile->rows - lane0 < width ? tile->rows - lane0 : width;
+  if (head->bias) KERNEL(add_bias)(nv, weights, key, count, head->bias, position, live);
   KERNEL(scores_nv)(
       mr, nv, slopes, values, count, head->value_dim, tile->gt + (ptrdiff_t)lane0 * ROUND_UP(head->value_dim, VL));
   const float *lse = tile->lse + lane0, *delta = tile->delta + lane0;
@@ -275,6 +281,9 @@ INLINE void KERNEL(backward_strip)(const int mr, const int nv, backward_tile *ti
   } else {
     KERNEL(slopes_nv)(nv, weights, slopes, count, lse, delta, 0);
   }
+  if (head->bias)
+    KERNEL(sum_slopes)(
+        nv, slopes, key, count, head->bucket, position, live, tile->sums + (ptrdiff_t)lane0 * head->sums);
   if (head->energy) {
     float *target[ATTN_BLOCK];
     for (int t = 0; t < count; t++)
@@ -343,12 +352,26 @@ INLINE void KERNEL(end_rows)(
   }
 }
 
+/// Writes, or with `adds` adds, the sums of the tile's rows.
+INLINE void KERNEL(end_sums)(
+    const backward_tile *tile, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
+  const int width = tile->nv * VL, sums = tile->head.sums;
+  for (int i = 0; i < tile->rows; i++) {
+    const float *source = tile->sums + (ptrdiff_t)(i / width) * width * sums + i % width;
+    float *p = target + (ptrdiff_t)(in_place ? tile->row[i] : i) * target_stride;
+    for (int k = 0; k < sums; k++) p[k] = source[(ptrdiff_t)k * width] + (adds ? p[k] : 0);
+  }
+}
+
 void KERNEL(backward_end)(void *scratch, float *target, int64_t target_stride, int32_t in_place, int32_t adds) {
   backward_tile *tile = scratch;
   KERNEL(backward_flush)(tile);
   KERNEL(end_rows)(tile, tile->dqt, tile->head.scale, target, target_stride, in_place, adds);
   if (tile->head.energy)
     KERNEL(end_rows)(tile, tile->dwt, 1, target + tile->head.head_dim, target_stride, in_place, adds);
+  if (tile->head.sums)
+    KERNEL(end_sums)(
+        tile, target + tile->head.head_dim * (tile->head.energy ? 2 : 1), target_stride, in_place, adds);
 }
 
 void KERNEL(add)(float *target, const float *source, int64_t count) {

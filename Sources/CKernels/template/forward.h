@@ -102,7 +102,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   forward_tile *tile = scratch;
   tile->head = *head;
   tile->rows = rows.count;
-  tile->gemv = rows.count <= ATTN_GEMV_ROWS && !rows.index && !head->energy;
+  tile->gemv = rows.count <= ATTN_GEMV_ROWS && !rows.index && !head->energy && !head->bias;
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
   tile->block.capacity = KERNEL(block_keys)(rows, tile->strips, head->head_dim);
@@ -139,12 +139,14 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
   const float *qt = tile->qt + (ptrdiff_t)lane0 * ROUND_UP(head->head_dim, VL);
   float *m = tile->m + lane0, *l = tile->l + lane0;
   float *s = tile->s;
+  const int live = tile->rows - lane0 < width ? tile->rows - lane0 : width;
   if (masked) {
     const attn_span span = attn_block_span(block, tile->low[strip], tile->high[strip]);
     const int count = span.last - span.first;
     if (count == 0) return;
     s += (ptrdiff_t)span.first * width;
     KERNEL(strip_scores)(mr, nv, s, block->keys + span.first, count, head, qt);
+    if (head->bias) KERNEL(add_bias)(nv, s, block->key + span.first, count, head->bias, tile->position + lane0, live);
     KERNEL(soft_cap)(s, (ptrdiff_t)count * nv, head->softcap);
     KERNEL(mask_block)(nv, tile->s, block, span, tile->position, lane0, 1);
     KERNEL(softmax_nv)(nv, s, count, m, l, ot, head->value_dim, 1);
@@ -152,6 +154,7 @@ INLINE void KERNEL(forward_strip)(const int mr, const int nv, forward_tile *tile
     return;
   }
   KERNEL(strip_scores)(mr, nv, s, block->keys, block->count, head, qt);
+  if (head->bias) KERNEL(add_bias)(nv, s, block->key, block->count, head->bias, tile->position + lane0, live);
   KERNEL(soft_cap)(s, (ptrdiff_t)block->count * nv, head->softcap);
   KERNEL(softmax_nv)(nv, s, block->count, m, l, ot, head->value_dim, 0);
   KERNEL(weighted_nv)(mr, nv, ot, head->value_dim, block->values, block->count, s);

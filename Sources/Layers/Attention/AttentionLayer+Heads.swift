@@ -48,7 +48,8 @@ extension AttentionLayer {
   /// Adds the ALiBi element to q or k when the layer has that encoding.
   func extended(_ x: Tensor, isQuery: Bool, first: Int, _ run: LayerRun) throws -> Tensor {
     guard position == .alibi else { return x }
-    let root = Float(dim).squareRoot(), slopes = AttentionLayer.slopes(heads: heads)
+    let root = wiring.scalesProducts ? Float(dim).squareRoot() : 1,
+      slopes = AttentionLayer.slopes(heads: heads)
     return try run.context.extendHeads(x) { head, row in isQuery ? slopes[head] * root : Float(first + row) }
   }
 }

@@ -109,7 +109,7 @@ package struct AttentionLayer: BranchLayer {
     try AttentionShape(
       batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queries, keyLength: keys,
       headDim: position == .alibi ? dim + 1 : dim, valueDim: dim, isCausal: isCausal, keyLengths: keyLengths,
-      scale: 1 / Double(dim).squareRoot())
+      scale: wiring.scalesProducts ? 1 / Double(dim).squareRoot() : nil)
   }
 }
 

@@ -46,6 +46,12 @@ extension PinnedView where Element: BitwiseCopyable {
     self.init(block.base, in: block)
   }
 
+  /// The same bytes as elements of another type that is as large.
+  public func viewed<Other: BitwiseCopyable>(as type: Other.Type) -> PinnedView<Other> {
+    precondition(MemoryLayout<Other>.stride == MemoryLayout<Element>.stride, "\(Other.self) is not as large")
+    return PinnedView<Other>(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: Other.self), in: owner)
+  }
+
   /// The first `count` elements.
   public func array(count: Int) -> [Element] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
 }
