@@ -157,7 +157,10 @@ public struct Luong: AttentionVariant {
   /// Plans a pass.
   /// - Throws: `MemoryLimitExceeded`.
   public func prepare(for pass: PassKind, in context: ExecutionContext) throws {
-    try base?.prepare(for: pass, in: context)
+    guard let base else { return }
+    try Engine.prepare(
+      pass == .backward ? base.backwardPattern : base.pattern, for: pass, shape: shape,
+      additive: configuration.score == .concat, in: context)
   }
 
   /// Output and LSE.
