@@ -143,7 +143,8 @@ public struct Luong: AttentionVariant {
     case .global: base = try FullAttention(.init(), for: shape, key: key)
     case .monotonic:
       base = try SlidingWindow(
-        .init(left: configuration.window, right: configuration.window), for: shape, key: key)
+        .init(left: PerHead(configuration.window), right: PerHead(configuration.window)), for: shape, key: key
+      )
     case .predictive: base = nil
     }
   }
