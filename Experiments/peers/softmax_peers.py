@@ -22,7 +22,7 @@ def draw(*shape, scale=1):
     return (random.standard_normal(shape) * scale).astype(np.float32).astype(np.float64)
 
 
-def apply(program, variant, settings, inputs, output_gradient, causal, lengths):
+def apply(program, variant, settings, inputs, output_gradient, causal, lengths, further=()):
     """The output and the gradients of all inputs by `attnlab apply`."""
     with tempfile.TemporaryDirectory() as folder:
         def path(name):
@@ -36,6 +36,7 @@ def apply(program, variant, settings, inputs, output_gradient, causal, lengths):
             words += [f"--d{name}", path("d" + name)] if is_standard else ["--gradient", f"{name}={path('d' + name)}"]
         words += [word for setting in settings for word in ("--set", setting)]
         words += ["--causal"] if causal else []
+        words += further
         words += ["--key-lengths", ",".join(map(str, lengths))] if lengths else []
         run = subprocess.run(words, capture_output=True, text=True)
         if run.returncode:
@@ -55,5 +56,5 @@ def mask_of(batch, n, keys, causal, lengths, window):
     return mask
 
 
-def relative(a, b):
-    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+def relative(a, b, floor=1e-30):
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), floor))

@@ -39,6 +39,8 @@ public struct LayerConfiguration: Hashable, Sendable {
     case ropeInterleaved = "rope-interleaved"
     /// A bias −slope·(i − j) on the scores.
     case alibi
+    /// A bias on scores that every head learns by bucket of distances, the same in all layers of a stack.
+    case t5
     /// Not at all.
     case none
   }

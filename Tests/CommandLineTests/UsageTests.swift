@@ -69,7 +69,7 @@ import Testing
     ),
     (
       ["measure", "sliding-window", "--n", "8", "--set", "lft=1"],
-      "attnlab measure: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, sink, softcap (did you mean left?)"
+      "attnlab measure: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
     ),
     (["compare", "none.csv"], "attnlab compare: none.csv: no such file"),
     (["compare", "a.csv", "--fail-above", "1.1"], "attnlab compare: a.csv: no such file"),
@@ -181,7 +181,8 @@ import Testing
     let parameters = try #require(object?["parameters"] as? [[String: Any]])
     #expect(
       parameters.compactMap { $0["name"] as? String } == [
-        "left", "right", "dilation", "sinks", "score", "sink", "softcap",
+        "left", "right", "dilation", "sinks", "score", "untie", "bias", "bias_buckets",
+        "bias_distance", "sink", "softcap",
       ])
     #expect(parameters.allSatisfy { $0["allowed"] is String && $0["help"] is String && $0["default"] != nil })
   }

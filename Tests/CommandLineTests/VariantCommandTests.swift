@@ -197,11 +197,11 @@ import Testing
     (
       ["apply", "fulll"] + applyArrays,
       "attnlab apply: variant: fulll is not allowed; it takes one of full, full-materialized, sliding-window, "
-        + "local-global, random-sparse, lsh, chunked, graph (did you mean full?)"
+        + "local-global, random-sparse, lsh, chunked, luong, graph (did you mean full?)"
     ),
     (
       ["apply", "sliding-window", "--set", "window=5"] + applyArrays,
-      "attnlab apply: window: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, sink, softcap"
+      "attnlab apply: window: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap"
     ),
     (
       ["apply", "full", "--q", "no.npy", "--k", "k.npy", "--v", "v.npy", "--out", "o.npy"],

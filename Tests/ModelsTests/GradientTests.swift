@@ -44,6 +44,10 @@ import Testing
 
   static let cases: [[String: ParameterValue]] = [
     ["attention": .string("key-bias(width=3), full")],
+    ["position": .string("t5"), "attention": .string("sliding-window(left=3, sinks=1), full")],
+    ["position": .string("t5"), "kind": .string("encoder"), "classes": .int(4), "keyHeads": .int(1)],
+    ["attention": .string("full(score=relative)"), "position": .string("none")],
+    ["attention": .string("luong(score=general, align=local-p, window=3), luong(align=local-m, window=2)")],
     [
       "attention": .string("key-bias"), "position": .string("alibi"), "keyHeads": .int(1),
       "bias": .bool(false),

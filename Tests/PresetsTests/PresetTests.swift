@@ -146,7 +146,7 @@ import Testing
     ("n: 8\nvariants: [full, full]\n", "p.yaml:2: variants: full appears twice with the same settings"),
     (
       "n: 8\nvariants:\n  - sliding-window: {lft: 3}\n",
-      "p.yaml:3: sliding-window: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, sink, softcap (did you mean left?)"
+      "p.yaml:3: sliding-window: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
     ),
     (
       "n: 8\nvariants:\n  - sliding-window:\n      left: -1\n",

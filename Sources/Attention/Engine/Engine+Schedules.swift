@@ -29,21 +29,21 @@ extension Engine {
   /// beside the pattern and counted in the context's ledger, with the pattern, unless somebody else counts that.
   ///
   /// A variant that calls the engine with a shape of its own making calls this from its `prepare`.
-  /// - Parameter additive: whether the scores are additive, which are computed in float32 and row by row.
+  /// - Parameter staged: whether scores are more than products, which are computed in float32, heads apart.
   /// - Throws: `MemoryLimitExceeded`.
   public static func prepare(
-    _ pattern: TilePattern, for pass: PassKind, shape: AttentionShape, additive: Bool = false,
+    _ pattern: TilePattern, for pass: PassKind, shape: AttentionShape, staged: Bool = false,
     in context: ExecutionContext
   ) throws(MemoryLimitExceeded) {
     try pattern.count(in: context.ledger)
-    let shape = additive ? shape.with(precision: .float32) : shape
+    let shape = staged ? shape.with(precision: .float32) : shape
     if pass == .backward {
       let plan = backwardPlan(of: pattern, for: shape)
       _ = rowStripes(of: pattern, plan, for: shape, threads: context.threads)
       return
     }
     let schedule = forwardSchedule(of: pattern, for: shape)
-    if !additive, let decode = schedule.decode {
+    if !staged, let decode = schedule.decode {
       return try prepare(decode.pattern, for: pass, shape: decode.shape, in: context)
     }
     _ = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads)

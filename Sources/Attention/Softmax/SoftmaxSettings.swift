@@ -19,10 +19,28 @@ public struct SoftmaxSettings: ParameterSet {
     case dot
     /// `Σ_t w_t·tanh(q_t + k_t)`, w learned by every head; the scale does not apply.
     case additive
+    /// `scale · [(q + u)·k + (q + v)·W R_{i−j}]`, R sines and cosines of the distance (Transformer-XL).
+    case relative
+  }
+
+  /// What the distance of a query and a key adds to their score.
+  public enum Bias: String, CaseIterable, Sendable {
+    /// Nothing.
+    case none
+    /// A number that every head learns for every bucket of distances.
+    case t5
   }
 
   /// How a query and a key make a score.
   public var score = Score.dot
+  /// Whether every layer has a u and a v of its own under relative scores.
+  public var untie = false
+  /// What the distance of a query and a key adds to their score.
+  public var bias = Bias.none
+  /// Buckets of distances.
+  public var biasBuckets = 32
+  /// The distance from which on all are in one bucket.
+  public var biasDistance = 128
   /// What stands in the denominator beside the keys.
   public var sink = Sink.none
   /// The bound of scores; `nil`: none.
@@ -36,7 +54,15 @@ public struct SoftmaxSettings: ParameterSet {
     .choice(
       "score", \.score,
       help:
-        "Score of a query and a key: scale·q·k, or w·tanh(q + k) with a learned w (Bahdanau; Luong's concat)"),
+        "Score of a query and a key: scale·q·k; w·tanh(q + k) with a learned w (Bahdanau; Luong's concat); or "
+        + "scale·[(q + u)·k + (q + v)·W R], R of their distance (Transformer-XL)"),
+    .flag("untie", \.untie, help: "Whether every layer learns its own u and v of the relative score"),
+    .choice(
+      "bias", \.bias, help: "What distance adds to a score: nothing, or a learned number by bucket (T5)"),
+    .integer("bias_buckets", \.biasBuckets, in: 2...1024, help: "Buckets of distances of the bias"),
+    .integer(
+      "bias_distance", \.biasDistance, in: 2...(1 << 24), unit: "tokens",
+      help: "Distance from which on all are in the last bucket"),
     .choice(
       "sink", \.sink,
       help: "Denominator beside the keys: a learned logit (gpt-oss) or a learned key and value (visual "
@@ -56,12 +82,25 @@ public struct SoftmaxSettings: ParameterSet {
     return [
       sample { $0.sink = .learned }, sample { ($0.sink, $0.softcap) = (.sentinel, 2) },
       sample { $0.score = .additive }, sample { ($0.score, $0.sink, $0.softcap) = (.additive, .learned, 1) },
+      sample {
+        ($0.score, $0.bias, $0.sink, $0.softcap) = (.relative, .t5, .learned, 3)
+        ($0.biasBuckets, $0.biasDistance) = (8, 20)
+      },
     ]
   }()
 
+  /// Whether scores are more than products of q and k: then the engine computes them over the variant's tiles.
+  var isStaged: Bool { score != .dot || bias != .none }
+
   /// What they make a variant read.
   var operands: [Operand] {
-    let own = score == .additive ? [Self.energy] : []
+    let scored: [Operand] =
+      switch score {
+      case .dot: []
+      case .additive: [Self.energy]
+      case .relative: RelativeScore.operands(untie: untie)
+      }
+    let own = scored + (bias == .t5 ? [DistanceBuckets.operand(count: biasBuckets)] : [])
     return switch sink {
     case .none: own
     case .learned: own + [ExtraKeyPass.logit]
@@ -78,14 +117,17 @@ public struct SoftmaxSettings: ParameterSet {
   func validate<Base: RowSoftmaxVariant>(
     for type: Base.Type, _ configuration: Base.Configuration
   ) throws(ConfigurationError) {
-    guard score == .additive else { return }
+    if bias == .t5 { try DistanceBuckets.validate(count: biasBuckets, distance: biasDistance) }
+    guard isStaged else { return }
     guard type is any PatternVariant.Type, Base.operands(configuration) == Operand.standard else {
+      let (field, value, other) =
+        score == .dot ? ("bias", bias.rawValue, "none") : ("score", score.rawValue, "dot")
       throw ConfigurationError(
-        field: "score", value: "additive",
+        field: field, value: value,
         allowed:
-          "dot with \(type.card.id): additive scores take tiles that are known before q and k, and one q, k and v"
-      )
+          "\(other) with \(type.card.id): this takes tiles that are known before q and k, and one q, k and v")
     }
+    guard score == .additive else { return }
     guard sink != .sentinel else {
       throw ConfigurationError(
         field: "sink", value: "sentinel",

@@ -42,13 +42,21 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     public func validate(for shape: AttentionShape) throws(ConfigurationError) {
       try base.validate(for: shape)
       try softmax.validate(for: Base.self, base)
+      if softmax.score == .relative { try RelativeScore.validate(for: shape) }
     }
 
     /// As the variant has it; what all have is read by every row.
     public func lastReader(of operand: Operand.Name) -> Int? { base.lastReader(of: operand) }
 
-    /// As the variant has it: a sink is no key of the sequence.
-    public func evictableKeys(of count: Int) -> Range<Int>? { base.evictableKeys(of: count) }
+    /// As the variant has it: a sink is no key of the sequence. Where scores go by distance, keys before those that are dropped
+    /// would come nearer, so that only first ones can be.
+    public func evictableKeys(of count: Int) -> Range<Int>? {
+      let own = base.evictableKeys(of: count)
+      guard softmax.score == .relative || softmax.bias != .none, let own, own.lowerBound > 0 else {
+        return own
+      }
+      return 0..<0
+    }
 
     /// As the variant has it.
     public var wiring: LayerWiring { base.wiring }
@@ -108,15 +116,11 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     return result
   }
 
-  /// As the variant has it, or for additive scores over its pattern.
+  /// As the variant has it, or for other scores over its pattern.
   /// - Throws: what the variant throws.
   public func prepare(for pass: PassKind, in context: ExecutionContext) throws {
-    guard configuration.softmax.score == .additive, let variant = base as? any PatternVariant else {
-      return try base.prepare(for: pass, in: context)
-    }
-    try Engine.prepare(
-      pass == .backward ? variant.backwardPattern : variant.pattern, for: pass, shape: shape,
-      additive: true, in: context)
+    guard let staged else { return try base.prepare(for: pass, in: context) }
+    try staged.prepare(for: pass, in: context)
   }
   /// That of the variant.
   public var planBytes: Int { base.planBytes }
@@ -128,6 +132,12 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
   public var padding: PaddingPromise { base.padding }
   /// As the variant has it; what all have is read whole.
   public func rows(of operand: Operand.Name) -> [Int]? { base.rows(of: operand) }
+
+  /// What computes other scores than products over the variant's tiles; `nil`: the variant itself.
+  private var staged: StagedPass? {
+    guard configuration.softmax.isStaged, let variant = base as? any PatternVariant else { return nil }
+    return StagedPass(configuration.softmax, over: variant, scale: scale)
+  }
 
   private var extraKey: ExtraKeyPass? { ExtraKeyPass(configuration.softmax.sink, shape: shape, scale: scale) }
 
@@ -141,20 +151,16 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
       cost.flops += extraKey.operations(of: pass)
       cost.workspaceBytes += extraKey.workspaceBytes(of: pass)
     }
-    if configuration.softmax.score == .additive {
-      // A sum, a tanh and a multiply-add take the place of a multiply-add; going back, the scores again, and twelve for du.
-      let perPair = 4.0 * Double(shape.headDim)
-      cost.flops += (pass == .backward ? 2.5 : 0.5) * perPair * cost.neededPairs
-      cost.workspaceBytes += ScoreStages.workspaceBytes(
-        of: pass, shape, isAdditive: true, buckets: 0)
-    }
+    if let staged { staged.add(to: &cost, of: pass) }
+    cost.stateBytes = stateBytes
     return cost
   }
 
   /// Computes output and LSE.
   /// - Throws: what the variant throws.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
-    let forward = try scored(inputs, in: context)
+    inputs.check(operands, at: shape)
+    let forward = try staged?.forward(inputs, in: context) ?? base.forward(inputs, in: context)
     guard let extraKey else { return forward }
     guard let pullback = forward.partialPullback else {
       throw ConfigurationError(
@@ -164,26 +170,11 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     return try extraKey.forward(forward, inputs, pullback, in: context)
   }
 
-  /// The pass of the variant, or of another score over its pattern.
-  private func scored(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
-    guard configuration.softmax.score == .additive, let variant = base as? any PatternVariant else {
-      return try base.forward(inputs, in: context)
-    }
-    inputs.check(operands, at: shape)
-    let name = SoftmaxSettings.energy.name
-    return try Engine.attend(
-      inputs, ScoreStages(energy: inputs[name]), shape: shape, scale: 1, pattern: variant.pattern,
-      backwardPattern: { variant.backwardPattern }, in: context
-    ) { energy, _, _ in energy.map { [name: $0] } ?? [:] }
-  }
-
   /// That of the variant, with one key more where there is a sink.
   /// - Throws: what the variant throws; `ConfigurationError` when its definition is no `SoftmaxDefinition`.
   public func definition(of inputs: Operands) throws -> any Definition {
     var definition = try base.definition(of: inputs)
-    if configuration.softmax.score == .additive, let softmax = definition as? SoftmaxDefinition {
-      definition = softmax.scoredAdditively(by: SoftmaxSettings.energy)
-    }
+    if let staged, let softmax = definition as? SoftmaxDefinition { definition = staged.scoring(softmax) }
     guard let extraKey else { return definition }
     guard let softmax = definition as? SoftmaxDefinition else {
       throw ConfigurationError(

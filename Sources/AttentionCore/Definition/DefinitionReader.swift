@@ -51,11 +51,11 @@ struct DefinitionReader {
       case .keyHeads: start += shape.keyHead(of: row.head) * stride
       case .queries: start += row.query * stride
       case .keys: perKey = stride
-      case .headDim, .valueDim, .fixed, .any: break
+      case .headDim, .valueDim, .width, .fixed, .any: break
       }
     }
     switch operand.axes.last {
-    case .headDim?, .valueDim?, .fixed?: count = extents[extents.count - 1]
+    case .headDim?, .valueDim?, .width?, .fixed?: count = extents[extents.count - 1]
     default: break
     }
     let length = perKey * (perKey > 0 ? shape.keyLength - 1 : 0) + count

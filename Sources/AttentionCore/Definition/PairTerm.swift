@@ -17,9 +17,16 @@ public protocol PairTermRow {
   /// Its value with a key, and the sum of the absolute values of what is added for it.
   func value(key: Int) -> (sum: Double, magnitude: Double)
   /// Adds the gradients of what it is made of.
-  /// - Parameters:
-  ///   - slope: the loss's gradient with respect to it.
-  ///   - size: the sum of absolute values of what is added for that.
-  func addGradient(
-    key: Int, slope: Double, size: Double, into gradient: inout some DefinitionGradientCollector)
+  /// - Parameter slopes: of the keys that the row counts.
+  func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector)
+}
+
+/// The loss's gradient with respect to a number of a row and a key.
+public struct PairSlope: Sendable {
+  /// The row of k.
+  public let key: Int
+  /// The gradient.
+  public let slope: Double
+  /// The sum of absolute values of what is added for it.
+  public let size: Double
 }

@@ -41,12 +41,13 @@ extension SoftmaxDefinition {
     let plain = pairs.map { dO.dot($0.value) }
     let products = zip(plain, pairs).map { (sum: $0.sum * $1.factor, magnitude: $0.magnitude * $1.factor) }
     if let factors = factor?.row(row, inputs) {
-      for index in pairs.indices {
-        guard let key = pairs[index].key else { continue }
-        factors.addGradient(
-          key: key, slope: weights[index] * plain[index].sum, size: weights[index] * plain[index].magnitude,
-          into: &gradient)
+      let slopes = pairs.indices.compactMap { index in
+        pairs[index].key.map {
+          PairSlope(
+            key: $0, slope: weights[index] * plain[index].sum, size: weights[index] * plain[index].magnitude)
+        }
       }
+      factors.addGradient(slopes, into: &gradient)
     }
     let mean = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.sum }
     let meanMagnitude = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.magnitude }
@@ -68,21 +69,21 @@ extension SoftmaxDefinition {
         extraKey, row, slope(last, factor: 1), size(last, factor: 1), &reader, into: &gradient)
     }
     for case .own(let term) in summands(row) {
-      let own = term.row(row, inputs)
-      for index in pairs.indices {
-        guard let key = pairs[index].key else { continue }
-        own.addGradient(
-          key: key, slope: slope(index, factor: 1), size: size(index, factor: 1), into: &gradient)
+      let slopes = pairs.indices.compactMap { index in
+        pairs[index].key.map {
+          PairSlope(key: $0, slope: slope(index, factor: 1), size: size(index, factor: 1))
+        }
       }
+      term.row(row, inputs).addGradient(slopes, into: &gradient)
     }
-    for case .transformed(let transform) in terms(row) {
+    for case .transformed(let transform) in summands(row) {
       for index in pairs.indices {
         guard let key = pairs[index].key else { continue }
         reader.addGradient(
           of: transform, row, key, slope(index, factor: 1), size(index, factor: 1), into: &gradient)
       }
     }
-    for case .product(let a, let b, let factor) in terms(row) {
+    for case .product(let a, let b, let factor) in summands(row) {
       let (left, right) = (reader.rows(of: a, row), reader.rows(of: b, row))
       for index in pairs.indices {
         guard let key = pairs[index].key else { continue }

@@ -63,7 +63,7 @@ public struct SoftmaxDefinition: Definition {
   /// What weights are multiplied by after the softmax; `nil`: nothing.
   private(set) var factor: (any PairTerm)?
   /// Summands of every row's scores beside its terms.
-  private(set) var added: [any PairTerm] = []
+  private(set) var added: [Term] = []
   /// Whether scores are additive, which bounds rounding errors by other magnitudes.
   private(set) var isAdditive = false
 
@@ -81,7 +81,7 @@ public struct SoftmaxDefinition: Definition {
 
   /// The same with a summand more in every score.
   /// - Parameter operands: what it reads.
-  public func adding(_ term: any PairTerm, reading operands: [Operand]) -> SoftmaxDefinition {
+  public func adding(_ term: Term, reading operands: [Operand]) -> SoftmaxDefinition {
     var result = self
     for operand in operands { result.declared[operand.name] = operand }
     result.added.append(term)
@@ -96,7 +96,7 @@ public struct SoftmaxDefinition: Definition {
   }
 
   /// All summands of a row's scores.
-  func summands(_ row: DefinitionRow) -> [Term] { terms(row) + added.map { .own($0) } }
+  func summands(_ row: DefinitionRow) -> [Term] { terms(row) + added }
 
   /// The same with a key more in every row.
   /// - Parameter operands: what it reads.

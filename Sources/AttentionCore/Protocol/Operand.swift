@@ -41,6 +41,8 @@ public struct Operand: Hashable, Sendable {
     case headDim
     /// Elements of a row of v.
     case valueDim
+    /// The width of a layer, `heads · d`.
+    case width
     /// A number that the configuration decides.
     case fixed(Int)
     /// As many as are given: the variant checks them itself.
@@ -56,6 +58,7 @@ public struct Operand: Hashable, Sendable {
       case .keys: "keys"
       case .headDim: "d"
       case .valueDim: "value dim"
+      case .width: "heads·d"
       case .fixed(let count): "\(count)"
       case .any: "any"
       }
@@ -101,13 +104,16 @@ public struct Operand: Hashable, Sendable {
   public let source: Source
   /// Whether the variant goes on without it.
   public let isOptional: Bool
+  /// Whether a learned one is the same in all layers of a stack.
+  public let isShared: Bool
   /// What it is, in one line.
   public let help: String
 
   /// Declares an operand.
   /// - Precondition: what a layer learns has a size that no input decides.
   public init(
-    _ name: Name, _ axes: [Axis], _ source: Source, isOptional: Bool = false, help: String
+    _ name: Name, _ axes: [Axis], _ source: Source, isOptional: Bool = false, isShared: Bool = false,
+    help: String
   ) {
     if case .learned = source {
       let sized: [Axis] = [.batch, .queries, .keys, .any]
@@ -117,6 +123,7 @@ public struct Operand: Hashable, Sendable {
     self.axes = axes
     self.source = source
     self.isOptional = isOptional
+    self.isShared = isShared
     self.help = help
   }
 
@@ -152,6 +159,7 @@ public struct Operand: Hashable, Sendable {
       case .keys: shape.keyLength
       case .headDim: shape.headDim
       case .valueDim: shape.valueDim
+      case .width: shape.queryHeads * shape.headDim
       case .fixed(let count): count
       case .any: -1
       }

@@ -73,9 +73,12 @@ package struct AttentionLayer: BranchLayer {
     let headDim = dim
     learned = operands.declared.compactMap { operand in
       guard case .learned(let initial) = operand.source else { return nil }
-      let slot = layout.add(
-        "\(name).\(operand.name)", configuration.extents(of: operand, headDim: headDim), .init(initial),
-        decays: false)
+      let extents = configuration.extents(of: operand, headDim: headDim)
+      // The stack's name, such as `decoder`, stands before that of its layers.
+      let owner = operand.isShared ? name.prefix { $0 != "." }.description : name
+      let slot =
+        (operand.isShared ? layout.slot("\(owner).\(operand.name)", extents) : nil)
+        ?? layout.add("\(owner).\(operand.name)", extents, .init(initial), decays: false)
       return (operand, slot)
     }
     graphs = operands.declared.filter { $0.source == .edges }.map(\.name)

@@ -184,6 +184,7 @@ extension LayerConfiguration {
       case .queryHeads: heads
       case .keyHeads: effectiveKeyHeads
       case .headDim, .valueDim: headDim
+      case .width: heads * headDim
       case .fixed(let count): count
       case .batch, .queries, .keys, .any:
         preconditionFailure("\(operand.name) is no parameter: an input decides its size")

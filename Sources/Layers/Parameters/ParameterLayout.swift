@@ -56,6 +56,11 @@ public struct ParameterLayout: Sendable {
     return slot
   }
 
+  /// A parameter that was added before; `nil`: there is none of this name and these extents.
+  package func slot(_ name: String, _ shape: [Int]) -> ParameterSlot? {
+    slots.first { $0.name == name && $0.shape == shape }
+  }
+
   /// Neighbouring matrices of equal input width, seen as one: q, k and v in one product.
   package func fused(_ parts: [ParameterSlot]) -> ParameterSlot {
     for (first, second) in zip(parts, parts.dropFirst()) {

@@ -182,10 +182,13 @@ public struct ModelConfiguration: ParameterSet {
     try checkOperands(in: catalog)
   }
 
-  /// The attention of every layer, the list repeated as often as needed.
+  /// The attention of every layer, the list repeated as often as needed. Positions of T5 are a setting of it.
   /// - Throws: `ConfigurationError`.
   public func layerAttention() throws(ConfigurationError) -> [LayerAttention] {
-    let pattern = try LayerAttention.parse(attention)
+    var pattern = try LayerAttention.parse(attention)
+    if layer.position == .t5 {
+      for index in pattern.indices { pattern[index].settings["bias"] = .string("t5") }
+    }
     return (0..<max(layers, effectiveEncoderLayers)).map { pattern[$0 % pattern.count] }
   }
 }

@@ -74,8 +74,12 @@ private struct MatrixScore: PairTerm {
       return (sum, magnitude)
     }
 
-    func addGradient(
-      key: Int, slope: Double, size: Double, into gradient: inout some DefinitionGradientCollector
+    func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector) {
+      for pair in slopes { add(pair.key, pair.slope, pair.size, &gradient) }
+    }
+
+    private func add(
+      _ key: Int, _ slope: Double, _ size: Double, _ gradient: inout some DefinitionGradientCollector
     ) {
       var dq = [Double](repeating: 0, count: dim), dk = dq, dqSize = dq, dkSize = dq
       var dm = [Double](repeating: 0, count: dim * dim)
@@ -160,8 +164,12 @@ private struct WindowFactor: PairTerm {
       return (value, value)
     }
 
-    func addGradient(
-      key: Int, slope: Double, size: Double, into gradient: inout some DefinitionGradientCollector
+    func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector) {
+      for pair in slopes { add(pair.key, pair.slope, pair.size, &gradient) }
+    }
+
+    private func add(
+      _ key: Int, _ slope: Double, _ size: Double, _ gradient: inout some DefinitionGradientCollector
     ) {
       let part = fraction, offset = Double(key) - visible * part
       let change = value(key: key).sum * offset / (sigma * sigma) * visible * part * (1 - part)

@@ -161,7 +161,7 @@ public struct Luong: AttentionVariant {
     guard let base else { return }
     try Engine.prepare(
       pass == .backward ? base.backwardPattern : base.pattern, for: pass, shape: shape,
-      additive: configuration.score == .concat, in: context)
+      staged: configuration.score == .concat, in: context)
   }
 
   /// Output and LSE.

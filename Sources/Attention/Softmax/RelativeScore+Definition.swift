@@ -1,0 +1,109 @@
+import AttentionCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+extension RelativeScore {
+  /// What the score has beside `scale · q·k`.
+  var terms: [SoftmaxDefinition.Term] {
+    [
+      .product(Self.content(isShared: false).name, .key, factor: scale),
+      .own(RelativeTerm(shape: shape, scale: scale)),
+    ]
+  }
+}
+
+/// `scale · (q_i + v)·W R_{i−j}`.
+private struct RelativeTerm: PairTerm {
+  let shape: AttentionShape
+  let scale: Double
+
+  func row(_ row: DefinitionRow, _ inputs: DefinitionInputs) -> any PairTermRow {
+    let dim = shape.headDim, width = shape.queryHeads * dim
+    let queryStart = ((row.batch * shape.queryHeads + row.head) * shape.queryLength + row.query) * dim
+    return Row(
+      scale: scale, position: row.query + shape.queryOffset, queryStart: queryStart,
+      vectorStart: row.head * dim, weightStart: row.head * dim * width,
+      query: inputs.part(of: .query, from: queryStart, count: dim),
+      vector: inputs.part(
+        of: RelativeScore.position(isShared: false).name, from: row.head * dim, count: dim),
+      weight: inputs.part(of: RelativeScore.weight.name, from: row.head * dim * width, count: dim * width))
+  }
+
+  struct Row: PairTermRow {
+    let scale: Double
+    let position: Int, queryStart: Int, vectorStart: Int, weightStart: Int
+    let query: DefinitionVector, vector: DefinitionVector, weight: DefinitionVector
+    /// `Wᵀ(q + v)`, and the same of absolute values.
+    private let product: [Double], size: Double
+
+    init(
+      scale: Double, position: Int, queryStart: Int, vectorStart: Int, weightStart: Int,
+      query: DefinitionVector, vector: DefinitionVector, weight: DefinitionVector
+    ) {
+      (self.scale, self.position) = (scale, position)
+      (self.queryStart, self.vectorStart, self.weightStart) = (queryStart, vectorStart, weightStart)
+      (self.query, self.vector, self.weight) = (query, vector, weight)
+      let width = weight.count / query.count
+      var product = [Double](repeating: 0, count: width), size = 0.0
+      for t in 0..<query.count {
+        for f in 0..<width {
+          product[f] += (query[t] + vector[t]) * weight[t * width + f]
+          size += (query[t].magnitude + vector[t].magnitude) * weight[t * width + f].magnitude
+        }
+      }
+      (self.product, self.size) = (product, size)
+    }
+
+    private var width: Int { product.count }
+
+    /// R of a distance.
+    private func wave(_ key: Int) -> [Double] {
+      let angles = (0..<width / 2).map {
+        Double(position - key) * RelativeScore.frequency($0, width: width)
+      }
+      return angles.map { sin($0) } + angles.map { cos($0) }
+    }
+
+    func value(key: Int) -> (sum: Double, magnitude: Double) {
+      let wave = wave(key)
+      let sum = product.indices.reduce(0.0) { $0 + product[$1] * wave[$1] }
+      // A sine of 0 is no sign of exactness: it may be a difference of two products.
+      return (scale * sum, scale.magnitude * size)
+    }
+
+    func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector) {
+      var total = [Double](repeating: 0, count: width), size = 0.0
+      for pair in slopes {
+        let wave = wave(pair.key)
+        for f in 0..<width { total[f] += scale * pair.slope * wave[f] }
+        size += scale.magnitude * pair.size
+      }
+      var d = [Double](repeating: 0, count: query.count), dSize = d
+      for t in 0..<query.count {
+        for f in 0..<width {
+          d[t] += weight[t * width + f] * total[f]
+          dSize[t] += weight[t * width + f].magnitude * size
+        }
+        let place = weightStart + t * width, ones = [Double](repeating: 1, count: width)
+        gradient.add(
+          to: RelativeScore.weight.name, at: place, query[t] + vector[t],
+          DefinitionVector(total, from: 0, count: width))
+        gradient.addMagnitude(
+          to: RelativeScore.weight.name, at: place, (query[t].magnitude + vector[t].magnitude) * size,
+          DefinitionVector(ones, from: 0, count: width))
+      }
+      for (name, start) in [
+        (Operand.Name.query, queryStart), (RelativeScore.position(isShared: false).name, vectorStart),
+      ] {
+        gradient.add(to: name, at: start, 1, DefinitionVector(d, from: 0, count: d.count))
+        gradient.addMagnitude(to: name, at: start, 1, DefinitionVector(dSize, from: 0, count: d.count))
+      }
+    }
+  }
+}
