@@ -6,7 +6,7 @@ extension Catalog {
     FullAttention.self, FullMaterialized.self, SlidingWindow.self, LocalGlobal.self, RandomSparse.self,
     LSH.self,
     ChunkedAttention.self,
-    Luong.self,
+    Luong.self, TopKAttention.self, HardAttention.self,
     GraphAttention.self,
   ])
 }

@@ -214,7 +214,8 @@ import Testing
       kinds: .standard)
     let cells = try preset.cells()
     // A graph's edges are its own: it is measured by `graph-nodes`, not on text.
-    #expect(Set(cells.map(\.variant)) == Set(Catalog.standard.ids).subtracting(["graph", "luong"]))
+    #expect(
+      Set(cells.map(\.variant)) == Set(Catalog.standard.ids).subtracting(["graph", "luong", "top-k", "hard"]))
     #expect(Set(cells.map(\.queryLength)).count >= 6)
     #expect(Set(cells.map(\.pass)) == [.forward, .backward])
     #expect(!preset.title.isEmpty && !preset.question.isEmpty)

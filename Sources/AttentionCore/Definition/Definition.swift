@@ -26,6 +26,9 @@ public protocol Definition: Sendable {
   func hasRowwiseGradient(of operand: Operand.Name) -> Bool
   /// Whether the output has kinks along the way of its inputs, such as those of a leaky ReLU.
   var hasKinks: Bool { get }
+  /// Whether the gradient stands for another function's, such as a straight-through one: differences of the output say nothing
+  /// about it.
+  var hasSurrogateGradient: Bool { get }
   /// How far a float32 implementation may be from it, with scores of this magnitude and so many keys a row.
   func budget(scoreMagnitude: Double, mostKeys: Int) -> ErrorBudget
 }
@@ -33,6 +36,8 @@ public protocol Definition: Sendable {
 extension Definition {
   /// None.
   public var hasKinks: Bool { false }
+  /// It is that of the output.
+  public var hasSurrogateGradient: Bool { false }
 
   /// Output and LSE of all rows.
   public func forward(_ inputs: DefinitionInputs) -> DefinitionResult {

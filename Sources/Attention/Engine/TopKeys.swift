@@ -1,0 +1,114 @@
+import AttentionCore
+import Basics
+import Tensors
+
+/// The keys with the largest scores of every row: first of equals, in the order of the sequence.
+///
+/// A block of rows at a time: its products with all keys, then the choice of every row. No more scores are held than those of a
+/// block for each thread.
+/// - Complexity: O(n²·d) time, O(n·k) memory and O(n) a thread.
+struct TopKeys: Sendable {
+  let count: Int
+  private let table: PinnedView<Int32>
+  private let heads: Int, length: Int
+
+  /// Rows of a block.
+  static let block = 64
+
+  /// Chooses up to `count` keys of every row.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  init(
+    _ count: Int, of inputs: Operands, shape: AttentionShape, scale: Double, in context: ExecutionContext
+  ) throws {
+    self.count = min(count, shape.keyLength)
+    (heads, length) = (shape.queryHeads, shape.queryLength)
+    let rows = shape.batch * heads * length
+    // As wide as a float, and counted like one; the number of a row's keys stands before them.
+    var words = try context.zeros([rows, self.count + 1])
+    table = words.pinnedForWriting().viewed(as: Int32.self)
+    try fill(inputs, shape: shape, scale: scale, in: context)
+  }
+
+  private func fill(
+    _ inputs: Operands, shape: AttentionShape, scale: Double, in context: ExecutionContext
+  ) throws {
+    let blocks = (length + Self.block - 1) / Self.block
+    var alone = context
+    alone.threads = 1
+    let single = alone, sign: Float = scale < 0 ? -1 : 1
+    try Parallel.forEach(count: shape.batch * heads * blocks, threads: context.threads) { index, _ in
+      try context.checkCancellation()
+      let (rest, part) = (index / blocks, index % blocks)
+      let (batch, head) = (rest / heads, rest % heads)
+      let own = part * Self.block..<min(length, (part + 1) * Self.block)
+      let valid = shape.validKeys(batch: batch)
+      guard valid > 0 else { return }
+      func matrix(_ x: Tensor, _ head: Int, _ rows: Range<Int>) -> Tensor {
+        x.narrowed(axis: 0, to: batch..<batch + 1).narrowed(axis: 1, to: head..<head + 1)
+          .narrowed(axis: 2, to: rows).reshaped([rows.count, shape.headDim])
+      }
+      let q = matrix(inputs.query, head, own), k = matrix(inputs.key, shape.keyHead(of: head), 0..<valid)
+      var result = try single.matmul(q, .plain, k, .transposed)
+      let products = result.pinnedForWriting()
+      for row in own {
+        let number = row - own.lowerBound
+        correct(products + number * valid, count: valid, q, k, row: number, scale: scale)
+        let visible = PredictedWindows.visibleKeys(shape, batch: batch, row: row)
+        choose(
+          products + number * valid, visible, sign, into: table + place(batch, head, row))
+      }
+    }
+  }
+
+  private func place(_ batch: Int, _ head: Int, _ row: Int) -> Int {
+    ((batch * heads + head) * length + row) * (count + 1)
+  }
+
+  /// The keys of a row, rising.
+  func keys(_ batch: Int, _ head: Int, _ row: Int) -> UnsafeBufferPointer<Int32> {
+    let own = table + place(batch, head, row)
+    return UnsafeBufferPointer(start: own + 1, count: Int(own[0]))
+  }
+
+  /// Scores of a row one by one in Double, scaled, where some product passes what single precision holds: it may come back, or be
+  /// scaled down.
+  private func correct(
+    _ scores: UnsafeMutablePointer<Float>, count: Int, _ query: Tensor, _ keys: Tensor, row: Int,
+    scale: Double
+  ) {
+    guard (0..<count).contains(where: { !scores[$0].isFinite }) else { return }
+    let dim = query.shape[1], (q, k) = (query.pinned(), keys.pinned())
+    let (queryStart, keyStride) = (row * query.strides[0], keys.strides[0])
+    for key in 0..<count {
+      let sum = (0..<dim).reduce(0.0) { $0 + Double(q[queryStart + $1]) * Double(k[key * keyStride + $1]) }
+      scores[key] = Float(scale.magnitude * sum)
+    }
+  }
+
+  /// Insertion among those chosen so far, which stand by falling score; the last of them is what a key must exceed. NaN counts as
+  /// the largest of all, so that its row is refused.
+  private func choose(
+    _ scores: UnsafePointer<Float>, _ visible: Int, _ sign: Float, into target: UnsafeMutablePointer<Int32>
+  ) {
+    let keys = target + 1
+    func score(_ key: Int32) -> Float {
+      let value = sign * scores[Int(key)]
+      return value.isNaN ? .infinity : value
+    }
+    var chosen = 0
+    for key in 0..<Int32(visible) {
+      let own = score(key)
+      guard chosen < count || own > score(keys[count - 1]) else { continue }
+      var place = chosen < count ? chosen : count - 1
+      while place > 0, own > score(keys[place - 1]) {
+        keys[place] = keys[place - 1]
+        place -= 1
+      }
+      keys[place] = key
+      chosen = min(count, chosen + 1)
+    }
+    target[0] = Int32(chosen)
+    var all = UnsafeMutableBufferPointer(start: keys, count: chosen)
+    all.sort()
+  }
+}
