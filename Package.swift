@@ -249,8 +249,8 @@ let package = Package(
     .testTarget(
       name: "AttentionLabTests",
       dependencies: [
-        "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Presets", "Records",
-        "Settings",
+        "Attention", "AttentionCore", "AttentionLab", "Basics", "Figures", "LabTestSupport", "Presets",
+        "Records",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

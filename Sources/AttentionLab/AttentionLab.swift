@@ -9,8 +9,8 @@ import Tensors
 
 /// The program `attnlab`: the root of all subcommands.
 ///
-/// A package of one's own adds variants with `AttentionLab.main(catalog: .standard + [MyVariant.self])` and gets every
-/// subcommand.
+/// A package of one's own adds variants with `AttentionLab.main(catalog: .standard + [MyVariant.self])`, kinds of
+/// experiment with `kinds: .standard + [MyKind.self]`, and gets every subcommand.
 public struct AttentionLab: ParsableCommand {
   /// Name, help and subcommands.
   public static let configuration = CommandConfiguration(
@@ -34,19 +34,26 @@ public struct AttentionLab: ParsableCommand {
   /// The variants that every subcommand sees.
   @TaskLocal static var catalog = Catalog([])
 
+  /// The kinds of experiment that every subcommand sees.
+  @TaskLocal static var kinds = ExperimentCatalog.standard
+
   /// Runs the program on the process's arguments and ends the process.
-  /// - Parameter catalog: the variants that every subcommand sees.
-  public static func main(catalog: Catalog) -> Never {
+  /// - Parameters:
+  ///   - catalog: the variants that every subcommand sees.
+  ///   - kinds: the kinds of experiment that presets can ask for; the first is meant where a preset names none.
+  public static func main(catalog: Catalog, kinds: ExperimentCatalog = .standard) -> Never {
     StandardOutput.reserve()
     Interruption.listen()
-    Foundation.exit(run(arguments: Array(CommandLine.arguments.dropFirst()), catalog: catalog))
+    Foundation.exit(run(arguments: Array(CommandLine.arguments.dropFirst()), catalog: catalog, kinds: kinds))
   }
 
   /// Runs the program and returns its exit code: 0 done, 1 a check failed, 2 wrong usage, bad input or a result that
   /// could not be written, 130 interrupted.
-  public static func run(arguments: [String], catalog: Catalog) -> Int32 {
+  public static func run(
+    arguments: [String], catalog: Catalog, kinds: ExperimentCatalog = .standard
+  ) -> Int32 {
     let arguments = FormerFlags.renamed(joiningNegativeNumbers(arguments), catalog)
-    let code = code(of: arguments, catalog: catalog)
+    let code = $kinds.withValue(kinds) { Self.code(of: arguments, catalog: catalog) }
     guard let problem = StandardOutput.takeProblem() else { return code }
     Terminal.complain("\(name(of: arguments)): standard output: \(problem)")
     return code == 0 ? 2 : code
@@ -93,13 +100,11 @@ public struct AttentionLab: ParsableCommand {
     if let command = command as? any FileCommand { try OutputFiles.check(command.files()) }
     guard command is any AsyncParsableCommand else { return try command.run() }
     // A command is no `Sendable` value, so the task parses it again.
-    try Blocking.wait { [catalog] in
+    try Blocking.wait { [catalog, kinds] in
       try await $catalog.withValue(catalog) {
-        var command = try parseAsRoot(arguments)
-        if var command = command as? any AsyncParsableCommand {
+        try await $kinds.withValue(kinds) {
+          guard var command = try parseAsRoot(arguments) as? any AsyncParsableCommand else { return }
           try await command.run()
-        } else {
-          try command.run()
         }
       }
     }

@@ -40,7 +40,7 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
 
   func files() -> CommandFiles {
     var files = CommandFiles()
-    files.write(RunFolder.resultFiles, in: folder)
+    files.write(AttentionLab.kinds.resultFiles + ["report.html"], in: folder)
     return files
   }
 

@@ -1,11 +1,10 @@
-import Analysis
 import ArgumentParser
 import AttentionCore
 import Basics
-import Foundation
+import Figures
+import Presets
 import Processes
 import Records
-import Trainings
 
 /// `attnlab compare`: variants side by side, or two runs against each other.
 struct CompareCommand: AsyncParsableCommand, FileCommand {
@@ -30,7 +29,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
   @OptionGroup(title: "How the files are written") var reading: CSVReadingOptions
 
   @Option(help: "The variant that others are measured by.")
-  var baseline = "full"
+  var baseline = ResultsQuestion.baselines
 
   @Option(help: "One metric over all lengths.")
   var metric: Metric?
@@ -55,71 +54,66 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
 
   func files() -> CommandFiles {
     var files = CommandFiles()
-    for path in csv + [against].compactMap(\.self) { ResultFiles.read(in: path).forEach { files.read($0) } }
+    for path in csv + [against].compactMap(\.self) {
+      AttentionLab.kinds.read(in: path).forEach { files.read($0) }
+    }
     files.draw(plot, "--plot")
     return files
   }
 
   func run() async throws {
     let dialect = try reading.dialect()
-    if let first = csv.first, TrainingFiles.isTrainings(first, dialect: dialect) {
-      return try await compareTrainings(dialect)
-    }
-    let rows = try ResultFiles.rows(csv, dialect: dialect)
-    let pass = try Self.pass(pass, in: rows)
+    try await compare(AttentionLab.kinds.kind(of: csv.first ?? "", dialect: dialect), dialect)
+  }
+
+  private func compare<Kind: ExperimentKind>(_ kind: Kind.Type, _ dialect: CSVDialect) async throws {
+    let question = try question(for: kind)
+    let rows = try kind.rows(of: csv, dialect: dialect)
     guard let against else {
-      if failAbove != nil { throw UsageError("--fail-above: it needs --against with the earlier run") }
-      return try await compare(rows, metric, pass)
+      let answer = try kind.comparison(of: rows, question)
+      print(json ? answer.json.pretty : answer.text)
+      if let plot, let figure = answer.figure {
+        let drawn = try await Gnuplot.draw(figure, to: plot)
+        Terminal.note("wrote \(drawn.joined(separator: ", "))")
+      }
+      return
+    }
+    let answer = try kind.comparison(of: rows, against: kind.rows(of: [against], dialect: dialect), question)
+    print(json ? answer.json.pretty : answer.text)
+    guard let failAbove else { return }
+    let failures = answer.failures(failAbove)
+    guard let first = failures.first else { return }
+    throw CheckFailure(
+      "attnlab compare: \(failures.count) cells are worse by more than \(failAbove): \(first)"
+        + (failures.count > 1 ? ", …" : ""))
+  }
+
+  /// What is asked, after making sure that rows of the kind can answer it.
+  private func question(for kind: any ExperimentKind.Type) throws -> ResultsQuestion {
+    var question = ResultsQuestion()
+    (question.baseline, question.metric, question.pass, question.length) = (baseline, metric, pass, n)
+    let more: [(ResultsQuestion.Part, Bool)] = [
+      (.against, against != nil), (.failAbove, failAbove != nil), (.plot, plot != nil),
+    ]
+    try kind.check(question.parts + more.filter(\.1).map(\.0), of: csv[0])
+    if failAbove != nil, against == nil {
+      throw UsageError("--fail-above: it needs --against with the earlier run")
     }
     if let failAbove, !(failAbove > 0 && failAbove.isFinite) {
       throw UsageError("--fail-above \(failAbove): it takes a factor above 0, such as 1.10")
     }
-    if plot != nil { throw UsageError("--plot: not together with --against") }
-    let regression = try Regression(
-      new: rows, old: ResultFiles.rows([against], dialect: dialect), metric: metric ?? .time, pass: pass,
-      length: n)
-    print(json ? regression.json.pretty : regression.text)
-    if let failAbove {
-      let failures = regression.failures(above: failAbove)
-      if let first = failures.first {
-        throw CheckFailure(
-          "attnlab compare: \(failures.count) cells are worse by more than \(failAbove): \(first)"
-            + (failures.count > 1 ? ", …" : ""))
-      }
-    }
+    if plot != nil, against != nil { throw UsageError("--plot: not together with --against") }
+    return question
   }
+}
 
-  private func compareTrainings(_ dialect: CSVDialect) async throws {
-    let given: [(String, Bool)] = [
-      ("--metric", metric != nil), ("--pass", pass != nil), ("--n", n != nil), ("--against", against != nil),
-      ("--fail-above", failAbove != nil), ("--plot", plot != nil),
-    ]
-    if let option = given.first(where: \.1)?.0 {
-      throw UsageError(
-        "\(option): it is for measurements; \(csv[0]) holds trainings (see attnlab plot, attnlab fit)")
-    }
-    let comparison = TrainingComparison(
-      try ResultFiles.trainings(csv.map(TrainingFiles.file), dialect: dialect))
-    print(json ? comparison.json.pretty : comparison.text)
-  }
-
-  /// A pass, if any row has it.
-  static func pass(_ pass: PassKind?, in rows: [MeasurementRow]) throws(UsageError) -> PassKind? {
-    guard let pass, !rows.contains(where: { $0.pass == pass }) else { return pass }
-    let passes = Set(rows.compactMap(\.pass?.rawValue)).sorted().joined(separator: ", ")
-    throw UsageError("--pass \(pass.rawValue): not measured; there are \(passes)")
-  }
-
-  private func compare(_ rows: [MeasurementRow], _ metric: Metric?, _ pass: PassKind?) async throws {
-    let comparison = try Comparison(rows, baseline: baseline, pass: pass, length: n)
-    if json {
-      print(comparison.json.pretty)
-    } else {
-      print(metric.map(comparison.text(of:)) ?? comparison.text)
-    }
-    if let plot {
-      let drawn = try await MeasurementPlot.draw(comparison, metric ?? .time, to: plot)
-      Terminal.note("wrote \(drawn.joined(separator: ", "))")
-    }
+extension ExperimentKind {
+  /// Refuses parts of a question that make no sense for rows of the kind.
+  static func check(_ parts: [ResultsQuestion.Part], of file: String) throws(UsageError) {
+    guard let part = parts.first(where: { !answers.contains($0) }) else { return }
+    let able = AttentionLab.kinds.types.filter { $0.answers.contains(part) }.map { $0.words.results }
+    throw UsageError(
+      "--\(part.rawValue): it is for \(able.joined(separator: " and ")); \(file) holds \(words.results) "
+        + "(see attnlab plot, attnlab fit)")
   }
 }

@@ -61,7 +61,7 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
     }
     let file = try CSVTable(contentsOf: csv, dialect: reading.dialect())
     // Tables of other programs may end as they like.
-    if TrainingRow.isHeader(file.header) || MeasurementRow.isHeader(file.header) { try file.requireWhole() }
+    if AttentionLab.kinds.types.contains(where: { $0.isHeader(file.header) }) { try file.requireWhole() }
     let table = try FitTable(file, definitions: rows.define)
     let law = try self.law.resolve(table)
     let groups = try table.groups(request(law, table))

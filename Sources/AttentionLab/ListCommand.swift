@@ -46,7 +46,7 @@ struct ListCommand: FileCommand {
     }
     if variant == Self.schema, !catalog.ids.contains(Self.schema) {
       guard !markdown else { throw UsageError("--markdown: a schema is JSON") }
-      print(PresetSchema(catalog: catalog, kinds: .standard).json.pretty)
+      print(PresetSchema(catalog: catalog, kinds: AttentionLab.kinds).json.pretty)
       return
     }
     if let variant {
@@ -60,7 +60,7 @@ struct ListCommand: FileCommand {
   }
 
   /// The columns of every table that the program writes.
-  private var tables: ResultTables { ResultTables(ExperimentCatalog.standard.types.flatMap { $0.tables }) }
+  private var tables: ResultTables { ResultTables(AttentionLab.kinds.types.flatMap { $0.tables }) }
 
   /// The tables that the program writes.
   private static let columns = "columns"

@@ -4,9 +4,9 @@ import AttentionCore
 import Basics
 import Figures
 import Foundation
+import Presets
 import Processes
 import Records
-import Trainings
 
 /// `attnlab plot`: curves with their laws, from any results file.
 struct PlotCommand: AsyncParsableCommand, FileCommand {
@@ -39,7 +39,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
   var pass: PassKind?
 
   @Option(help: "Of measurements: the variant that speed-ups refer to.")
-  var baseline = "full"
+  var baseline = ResultsQuestion.baselines
 
   @Option(help: "The column of the variable, or a formula over columns.")
   var x: String?
@@ -72,65 +72,79 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
 
   func files() throws -> CommandFiles {
     var files = CommandFiles()
-    ResultFiles.read(in: csv).forEach { files.read($0) }
+    AttentionLab.kinds.read(in: csv).forEach { files.read($0) }
     if let out {
       files.draw(out, "--out")
-    } else if try drawsTrainings {
-      for name in TrainingPlot.names { files.draw("\(try folder)/\(name).svg") }
     } else {
-      files.draw("\(try folder)/\(ColumnPlot.fileName(of: y ?? metric.rawValue)).svg")
+      let kind = try kind, folder = folder(of: kind)
+      let names = drawsColumns ? [y.map(ColumnPlot.fileName) ?? "column"] : kind.pictureNames(question)
+      for name in names { files.draw("\(folder)/\(name).svg") }
     }
     return files
   }
 
-  /// All figures of trainings, rather than the columns that the user names.
-  private var drawsTrainings: Bool {
-    get throws {
-      try x == nil && y == nil && by == nil && filter == nil && define.isEmpty && holdsTrainings
-    }
+  private var kind: any ExperimentKind.Type {
+    get throws { AttentionLab.kinds.kind(of: csv, dialect: try reading.dialect()) }
   }
 
-  private var holdsTrainings: Bool {
-    get throws { try TrainingFiles.isTrainings(csv, dialect: reading.dialect()) }
-  }
+  /// Columns that the user names, rather than what the kind of results shows of itself.
+  private var drawsColumns: Bool { x != nil || y != nil || by != nil || filter != nil || !define.isEmpty }
 
-  /// The table.
-  private var file: String {
-    get throws { try holdsTrainings ? TrainingFiles.file(csv) : ResultFiles.file(csv) }
+  private var question: ResultsQuestion {
+    var question = ResultsQuestion()
+    (question.baseline, question.metric, question.pass) = (baseline, metric == .time ? nil : metric, pass)
+    return question
   }
 
   /// Where pictures go when nothing else is said: beside the file, or, of a pipe, into the working folder.
-  private var folder: String {
-    get throws {
-      let file = try file
-      return InputFile.isPipe(file)
-        ? "." : URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
-    }
+  private func folder(of kind: any ExperimentKind.Type) -> String {
+    let file = kind.file(in: csv)
+    return InputFile.isPipe(file)
+      ? "." : URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
   }
 
   func run() async throws {
-    if try drawsTrainings { return try await drawTrainings() }
-    let file = try file, folder = try folder
-    let written: [String]
+    let kind = try kind
+    let pictures = try drawsColumns ? [columns(of: kind)] : pictures(of: kind)
+    var written: [[String]] = []
+    for (name, figure) in pictures.prefix(out == nil ? pictures.count : 1) {
+      written.append(try await Gnuplot.draw(figure, to: out ?? "\(folder(of: kind))/\(name).svg"))
+    }
+    show(written)
+    if !json, written.count == 1 {
+      Terminal.note("beside it: \(written[0].dropFirst().joined(separator: ", "))")
+    }
+  }
+
+  /// What the user names.
+  private func columns(of kind: any ExperimentKind.Type) throws -> (name: String, figure: Figure) {
     if filter != nil || !define.isEmpty, x == nil || y == nil {
       throw UsageError("--\(filter == nil ? "define" : "where"): it goes with --x and --y")
     }
-    if x != nil || y != nil || by != nil {
-      guard let x, let y else { throw UsageError("--x and --y: both are needed to draw columns") }
-      var request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
-      (request.filter, request.definitions, request.logarithmic) = (filter, define, log)
-      let table = try CSVTable(contentsOf: file, dialect: reading.dialect())
-      let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
-      written = try await Gnuplot.draw(figure, to: out ?? "\(folder)/\(ColumnPlot.fileName(of: y)).svg")
-    } else {
-      let rows = try ResultFiles.rows([file], dialect: reading.dialect())
-      let comparison = try Comparison(
-        rows, baseline: baseline, pass: CompareCommand.pass(pass, in: rows))
-      written = try await MeasurementPlot.draw(
-        comparison, metric, to: out ?? "\(folder)/\(metric.rawValue).svg", title: title, fits: fit)
+    guard let x, let y else { throw UsageError("--x and --y: both are needed to draw columns") }
+    var request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
+    (request.filter, request.definitions, request.logarithmic) = (filter, define, log)
+    let table = try CSVTable(contentsOf: kind.file(in: csv), dialect: reading.dialect())
+    let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
+    return (ColumnPlot.fileName(of: y), figure)
+  }
+
+  /// What results of a kind show of themselves.
+  private func pictures<Kind: ExperimentKind>(
+    of kind: Kind.Type
+  ) throws -> [(name: String, figure: Figure)] {
+    try kind.check(question.parts, of: csv)
+    let file = kind.file(in: csv)
+    let rows = try kind.rows(of: [file], dialect: reading.dialect())
+    let pictures = try kind.pictures(of: rows, in: file, question)
+    guard !pictures.isEmpty else {
+      throw UsageError("\(file): no law and no curve to draw; --x and --y draw any two columns")
     }
-    show([written])
-    if !json { Terminal.note("beside it: \(written.dropFirst().joined(separator: ", "))") }
+    return pictures.map { picture in
+      var figure = fit ? picture.figure : picture.figure.withoutLaws
+      figure.title = title ?? figure.title
+      return (picture.name ?? "picture", figure)
+    }
   }
 
   /// The pictures, each the first of the files that were written for it.
@@ -145,26 +159,5 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
       ])
     }
     print(JSONValue.object(["plots": .array(plots)]).pretty)
-  }
-
-  /// All figures that trainings allow, beside the CSV, or the first into `--out`.
-  private func drawTrainings() async throws {
-    let file = try file, folder = try folder
-    let curves = folder + "/curves.csv"
-    let items = TrainingPlot.items(
-      TrainingComparison(try ResultFiles.trainings([file], dialect: reading.dialect())),
-      curves: FileManager.default.fileExists(atPath: curves) ? try CurveRow.read(curves) : nil)
-    guard let first = items.first else {
-      throw UsageError("\(file): no law and no curve to draw; --x and --y draw any two columns")
-    }
-    var written: [[String]] = []
-    if let out {
-      written.append(try await Gnuplot.draw(first.figure, to: out))
-    } else {
-      for item in items {
-        written.append(try await Gnuplot.draw(item.figure, to: "\(folder)/\(item.name).svg"))
-      }
-    }
-    show(written)
   }
 }

@@ -29,13 +29,13 @@ struct ReportCommand: AsyncParsableCommand, FileCommand {
 
   func files() -> CommandFiles {
     var files = CommandFiles()
-    ResultFiles.read(in: folder).forEach { files.read($0) }
+    AttentionLab.kinds.read(in: folder).forEach { files.read($0) }
     if let out { files.write(out, "--out") } else { files.write(folder + "/report.html") }
     return files
   }
 
   func run() async throws {
-    let (path, warning) = try await Report(folder: folder, kinds: .standard).write(to: out)
+    let (path, warning) = try await Report(folder: folder, kinds: AttentionLab.kinds).write(to: out)
     if let warning { Terminal.note("warning: \(warning)") }
     print(json ? JSONValue.object(["report": .string(path)]).pretty : path)
   }

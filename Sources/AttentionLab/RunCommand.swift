@@ -64,7 +64,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     var files = CommandFiles()
     files.read(preset.file)
     for path in try preset.inputPaths() { files.read(path) }
-    files.write(RunFolder.resultFiles, in: folder(of: preset))
+    files.write(AttentionLab.kinds.resultFiles + ["report.html"], in: folder(of: preset))
     return files
   }
 
@@ -90,7 +90,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       return (preset, [])
     }
     let folder = folder(of: preset)
-    if fresh, let kept = try RunFolder.setAside(folder) {
+    if fresh, let kept = try RunFolder.setAside(folder, tables: preset.kinds.tableNames) {
       Terminal.note("kept the earlier results as \(kept)")
     }
     if !LabVersion.isOptimized {
@@ -119,7 +119,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
 
   private func loaded(_ catalog: Catalog) throws -> Preset {
     let flags = sets + (threads.map { ["threads=\($0)"] } ?? [])
-    var preset = try Preset(file: PresetFinder.file(preset), sets: flags, catalog: catalog, kinds: .standard)
+    var preset = try Preset(
+      file: PresetFinder.file(preset), sets: flags, catalog: catalog, kinds: AttentionLab.kinds)
     if let memoryLimit {
       guard let bytes = Quantity.bytes(memoryLimit) else {
         throw UsageError("--memory-limit \(shown(memoryLimit)): it takes \(Quantity.bytesAllowed)")

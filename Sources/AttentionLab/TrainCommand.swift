@@ -104,13 +104,16 @@ struct TrainCommand: FileCommand {
     let count = threads ?? Parallel.processorCount
     let peak = MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue)
     var run = try TrainingRun(job, catalog: catalog, threads: count, peakGflops: peak)
-    if fresh, let kept = try RunFolder.setAside(path, flag: "--checkpoint") {
+    if fresh,
+      let kept = try RunFolder.setAside(
+        path, tables: AttentionLab.kinds.tableNames, flag: "--checkpoint")
+    {
       Terminal.note("kept the earlier results as \(kept)")
     }
     // Until now there was nothing to save.
     Interruption.ofProcess.answersBetweenSteps()
     let folder = try RunFolder(path, flag: "--checkpoint")
-    try folder.checkForOneTraining()
+    try folder.check(forOneOf: TrainingExperiment.self, among: AttentionLab.kinds)
     let file = folder.path + "/" + TrainingRun.checkpointFile
     let model = run.trainer.model
     let resumes = FileManager.default.fileExists(atPath: file)
@@ -125,7 +128,7 @@ struct TrainCommand: FileCommand {
         + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)")
     if !LabVersion.isOptimized { Terminal.note("warning: a debug build is slow (swift build -c release)") }
     if resumes { Terminal.note("resumed at step \(run.trainer.step)") }
-    if run.trainer.isFinished, try TrainingRow.isRecorded(job.id, in: folder),
+    if run.trainer.isFinished, try folder.hasTraining(job.id),
       FileManager.default.fileExists(atPath: folder.path + "/model.safetensors")
     {
       Terminal.note("\(path) is finished; --fresh trains again")
@@ -153,7 +156,7 @@ struct TrainCommand: FileCommand {
     // The row is last: without it the training does not count as finished.
     try model.save(to: folder.path + "/model.safetensors")
     row.commit = Blocking.commit()
-    if try !TrainingRow.isRecorded(job.id, in: folder) {
+    if try !folder.hasTraining(job.id) {
       try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)
     }
     print(json ? row.json.pretty : Self.page(row, folder: folder.path))

@@ -15,7 +15,7 @@ public enum Folder {
     for part in path.split(separator: "/") {
       made += made.isEmpty || made.hasSuffix("/") ? String(part) : "/\(part)"
       // Of two processes that make the same folder one finds it made.
-      guard mkdir(made, 0o777) == 0 || isFolder(made) else {
+      guard mkdir(made, 0o777) == 0 || exists(made) else {
         let reason = errno == EEXIST ? "\(made) is a file" : String(cString: strerror(errno))
         throw FileFailure(path: path, problem: "the folder cannot be made: \(reason)")
       }
@@ -38,7 +38,7 @@ public enum Folder {
   }
 
   /// Whether there is a folder; `errno` stays as it was.
-  private static func isFolder(_ path: String) -> Bool {
+  public static func exists(_ path: String) -> Bool {
     let code = errno
     defer { errno = code }
     var status = stat()

@@ -121,6 +121,15 @@ public struct Figure: Sendable {
     self.arrangement = arrangement
   }
 
+  /// The same points without their laws.
+  public var withoutLaws: Figure {
+    var figure = self
+    for panel in panels.indices {
+      for curve in panels[panel].curves.indices { figure.panels[panel].curves[curve].law = [] }
+    }
+    return figure
+  }
+
   /// Colours that people with any colour vision can tell apart (Okabe and Ito, 2008), darkened for thin lines.
   static let colours = [
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7F3C8D", "#6E6E6E", "#11A579",

@@ -110,6 +110,49 @@ public enum MeasurementExperiment: ExperimentKind {
       + " other work kept the machine busy when it was measured; their fractions of peak mean nothing, --fresh starts over"
   }
 
+  /// All.
+  public static let answers = Set(ResultsQuestion.Part.allCases)
+
+  /// Variants side by side, or one metric over all lengths.
+  /// - Throws: `UsageError`.
+  public static func comparison(
+    of rows: [MeasurementRow], _ question: ResultsQuestion
+  ) throws -> ResultsAnswer {
+    let comparison = try Comparison(
+      rows, baseline: question.baseline, pass: question.pass, length: question.length)
+    return ResultsAnswer(
+      text: question.metric.map(comparison.text(of:)) ?? comparison.text, json: comparison.json,
+      figure: MeasurementPlot.figure(comparison, question.metric ?? .time))
+  }
+
+  /// Two runs of the same cells.
+  /// - Throws: `UsageError`.
+  public static func comparison(
+    of rows: [MeasurementRow], against earlier: [MeasurementRow], _ question: ResultsQuestion
+  ) throws -> ResultsAnswer {
+    let regression = try Regression(
+      new: rows, old: earlier, metric: question.metric ?? .time, pass: question.pass, length: question.length)
+    return ResultsAnswer(
+      text: regression.text, json: regression.json, failures: { regression.failures(above: $0) })
+  }
+
+  /// The metric.
+  public static func pictureNames(_ question: ResultsQuestion) -> [String] {
+    [(question.metric ?? .time).rawValue]
+  }
+
+  /// A metric over the length.
+  /// - Throws: `UsageError`.
+  public static func pictures(
+    of rows: [MeasurementRow], in file: String, _ question: ResultsQuestion
+  ) throws -> [ReportSection.Picture] {
+    let comparison = try Comparison(rows, baseline: question.baseline, pass: question.pass)
+    let metric = question.metric ?? .time
+    return [
+      .init(MeasurementPlot.figure(comparison, metric), caption: metric.quantity, name: metric.rawValue)
+    ]
+  }
+
   /// The comparison as a part of a page.
   /// - Throws: `UsageError`.
   public static func section(in folder: String) throws(UsageError) -> ReportSection {

@@ -14,10 +14,12 @@ public enum TrainingExperiment: ExperimentKind {
     cell: "training", results: "trainings", counted: "trainings", verb: "trains", past: "trained")
   /// The file of its rows.
   public static let table = "runs.csv"
+  /// The file of the curves beside them.
+  static let curveTable = "curves.csv"
   /// The tables that it writes.
   public static let tables = [
     ResultTable(table, TrainingRow.self, "one training, or one further evaluation of it"),
-    ResultTable("curves.csv", CurveRow.self, "one evaluation during a training"),
+    ResultTable(curveTable, CurveRow.self, "one evaluation during a training"),
   ]
 
   /// Reads the fields of an experiment.
@@ -104,6 +106,31 @@ public enum TrainingExperiment: ExperimentKind {
     if !pictures.isEmpty { text += "\nplots:  \(pictures.joined(separator: ", "))" }
     return KindFindings(
       text: text, comparison: comparison.json, plots: .array(pictures.map { .string($0) }))
+  }
+
+  /// Trainings side by side, with their laws.
+  public static func comparison(of rows: [TrainingRow], _ question: ResultsQuestion) -> ResultsAnswer {
+    let comparison = TrainingComparison(rows)
+    return ResultsAnswer(text: comparison.text, json: comparison.json)
+  }
+
+  /// Laws, evaluations and curves.
+  public static func pictureNames(_ question: ResultsQuestion) -> [String] { TrainingPlot.names }
+
+  /// All figures that the trainings, and the curves beside them, allow.
+  /// - Throws: `UsageError` when the curves cannot be read.
+  public static func pictures(
+    of rows: [TrainingRow], in file: String, _ question: ResultsQuestion
+  ) throws -> [ReportSection.Picture] {
+    let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
+    return TrainingPlot.pictures(
+      TrainingComparison(rows), curves: InputFile.isPipe(file) ? nil : try curves(in: folder))
+  }
+
+  /// The curves in a folder; `nil`: there are none.
+  static func curves(in folder: String) throws(UsageError) -> [CurveRow]? {
+    let file = folder + "/" + curveTable
+    return FileManager.default.fileExists(atPath: file) ? try CurveRow.read(file) : nil
   }
 
   /// Comparison, laws and pictures as a part of a page.

@@ -1,21 +1,12 @@
 import Basics
 import Figures
 import Foundation
+import Presets
 import Records
 import ScalingLaws
 
 /// Figures of trainings: the laws, what evaluations change, and the curves.
 public enum TrainingPlot {
-  /// A figure with what it shows.
-  public struct Item: Sendable {
-    /// Its file's name without extension.
-    public let name: String
-    /// What it shows.
-    public let caption: String
-    /// The figure.
-    public let figure: Figure
-  }
-
   /// The names that figures can have.
   public static let names = ["accuracy", "curves"] + (1...64).map { "law-\($0)" }
 
@@ -26,13 +17,17 @@ public enum TrainingPlot {
   /// - Parameters:
   ///   - comparison: the trainings and their laws.
   ///   - curves: the rows of `curves.csv`, when there is one.
-  public static func items(_ comparison: TrainingComparison, curves: [CurveRow]?) -> [Item] {
+  public static func pictures(_ comparison: TrainingComparison, curves: [CurveRow]?) -> [ReportSection
+    .Picture]
+  {
     comparison.laws.enumerated().compactMap { number, law in self.law(law, number, comparison) }
       + [swept(comparison), curves.flatMap { learning(comparison, $0) }].compactMap(\.self)
   }
 
   /// The points of a law with its curve; of L(N, D) a curve for each budget or number of tokens.
-  private static func law(_ law: TrainingLaw, _ number: Int, _ comparison: TrainingComparison) -> Item? {
+  private static func law(_ law: TrainingLaw, _ number: Int, _ comparison: TrainingComparison)
+    -> ReportSection.Picture?
+  {
     guard case .success(let fit) = law.fit else { return nil }
     let isJoint = law.kind == .joint
     let groups =
@@ -60,11 +55,11 @@ public enum TrainingPlot {
           y: .init("test loss (nats)", .linear), curves: curves + extra, guide: law.entropyRate)
       ])
     let dashed = law.entropyRate == nil ? "" : " Dashed: the entropy rate of the source."
-    return Item(
-      name: "law-\(number + 1)",
+    return .init(
+      figure,
       caption:
         "\(law.kind.rawValue), \(law.condition). Points: trainings; lines: the fitted law\(isJoint ? "" : " with the 95 % band of the curve").\(dashed)",
-      figure: figure)
+      name: "law-\(number + 1)")
   }
 
   private static func label(_ row: TrainingRow) -> String {
@@ -105,22 +100,23 @@ public enum TrainingPlot {
   }
 
   /// Accuracy over the one number in which evaluations, or models, differ: hashes, a window, a length.
-  private static func swept(_ comparison: TrainingComparison) -> Item? {
+  private static func swept(_ comparison: TrainingComparison) -> ReportSection.Picture? {
     let sweep = TrainingSweep(comparison)
     guard let name = sweep.name, !sweep.curves.isEmpty else { return nil }
     let curves = sweep.curves.prefix(mostCurves).enumerated().map { style, curve in
       Figure.Curve(label: escaped(curve.label), points: curve.points, style: style)
     }
-    return Item(
-      name: "accuracy",
-      caption: "Accuracy on the test split over \(name); bars: 95 % interval, or the range of the seeds.",
-      figure: Figure(
+    return .init(
+      Figure(
         title: "",
-        panels: [Figure.Panel(x: .init(name, .length), y: .init("test accuracy", .share), curves: curves)]))
+        panels: [Figure.Panel(x: .init(name, .length), y: .init("test accuracy", .share), curves: curves)]),
+      caption: "Accuracy on the test split over \(name); bars: 95 % interval, or the range of the seeds.",
+      name: "accuracy")
   }
 
   /// Validation loss over training tokens, the first seed of every model.
-  private static func learning(_ comparison: TrainingComparison, _ rows: [CurveRow]) -> Item? {
+  private static func learning(_ comparison: TrainingComparison, _ rows: [CurveRow]) -> ReportSection.Picture?
+  {
     var points: [String: [Figure.Point]] = [:]
     for row in rows {
       guard let x = row.tokens, let y = row.validationLoss, x > 0 else { continue }
@@ -134,13 +130,13 @@ public enum TrainingPlot {
       Figure.Curve(label: escaped(line.label), points: points[line.rows[0].runID] ?? [], style: style)
     }
     let rest = lines.count > mostCurves ? " (the first \(mostCurves) of \(lines.count))" : ""
-    return Item(
-      name: "curves", caption: "Validation loss over training tokens, the first seed of every model\(rest).",
-      figure: Figure(
+    return .init(
+      Figure(
         title: "",
         panels: [
           Figure.Panel(
             x: .init("training tokens", .linear), y: .init("validation loss (nats)", .linear), curves: curves)
-        ]))
+        ]), caption: "Validation loss over training tokens, the first seed of every model\(rest).",
+      name: "curves")
   }
 }

@@ -13,9 +13,8 @@ struct TrainingSection: Sendable {
   /// - Throws: `UsageError` when there are none.
   init(folder: String) throws(UsageError) {
     comparison = TrainingComparison(
-      try ResultFiles.trainings([folder + "/" + TrainingExperiment.table]))
-    let file = folder + "/curves.csv"
-    curves = FileManager.default.fileExists(atPath: file) ? try CurveRow.read(file) : nil
+      try TrainingExperiment.rows(of: [folder + "/" + TrainingExperiment.table]))
+    curves = try TrainingExperiment.curves(in: folder)
   }
 
   /// The part of the report.
@@ -24,9 +23,7 @@ struct TrainingSection: Sendable {
     var section = ReportSection(count: "\(count) trainings", source: "runs.csv and curves.csv")
     section.startedAt = comparison.rows.map(\.startedAt)
     section.findings = findings
-    section.pictures = TrainingPlot.items(comparison, curves: curves).map {
-      .init($0.figure, caption: $0.caption, name: $0.name)
-    }
+    section.pictures = TrainingPlot.pictures(comparison, curves: curves)
     section.body = { preset in table + laws(preset) + failures }
     section.rows = allRows
     return section

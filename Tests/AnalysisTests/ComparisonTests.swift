@@ -1,5 +1,6 @@
 import Analysis
 import Basics
+import Figures
 import Foundation
 import LabTestSupport
 import Presets
@@ -147,7 +148,8 @@ import Testing
     guard await Tool.gnuplotVersion() != nil else { return }
     let scratch = try Scratch(), folder = scratch("plots")
     let comparison = try Comparison(Self.full + Self.dense + Self.window)
-    let files = try await MeasurementPlot.draw(comparison, .time, to: "\(folder)/time.\(kind)")
+    let files = try await Gnuplot.draw(
+      MeasurementPlot.figure(comparison, .time), to: "\(folder)/time.\(kind)")
     #expect(files.count == 3)
     let data = try Data(contentsOf: URL(fileURLWithPath: files[0]))
     let magic: [UInt8] =
@@ -165,7 +167,7 @@ import Testing
   @Test func anotherExtensionIsRefused() async throws {
     let comparison = try Comparison(Self.full)
     await #expect(throws: UsageError("--plot x.jpg: the extension must be svg, png or pdf")) {
-      try await MeasurementPlot.draw(comparison, .time, to: "x.jpg")
+      try await Gnuplot.draw(MeasurementPlot.figure(comparison, .time), to: "x.jpg")
     }
   }
 }

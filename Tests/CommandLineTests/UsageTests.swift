@@ -72,7 +72,11 @@ import Testing
       "attnlab measure: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
     ),
     (["compare", "none.csv"], "attnlab compare: none.csv: no such file"),
-    (["compare", "a.csv", "--fail-above", "1.1"], "attnlab compare: a.csv: no such file"),
+    (["compare", "a.csv"], "attnlab compare: a.csv: no such file"),
+    (
+      ["compare", "a.csv", "--fail-above", "1.1"],
+      "attnlab compare: --fail-above: it needs --against with the earlier run"
+    ),
     (["compare", "a.csv", "--metric", "tme"], "attnlab compare: --metric tme: it takes one of time, "),
     (["plot", "none.csv"], "attnlab plot: none.csv: no such file"),
     (["plot", "none.csv", "--x", "n"], "attnlab plot: --x and --y: both are needed to draw columns"),

@@ -138,7 +138,7 @@ import Testing
     _ = try probe(table, column, { try TrainingRow.rows(of: $0) }) { rows in
       let comparison = TrainingComparison(rows)
       _ = comparison.text + comparison.json.pretty
-      for item in TrainingPlot.items(comparison, curves: curves) {
+      for item in TrainingPlot.pictures(comparison, curves: curves) {
         _ = item.figure.script(output: "a.svg", dataFile: "a.dat", canvas: .png) + item.figure.data
       }
       _ = TrainingSweep(comparison)
@@ -153,7 +153,7 @@ import Testing
     let comparison = TrainingComparison(
       try TrainingRow.read(Self.folder + "/scaling-parameters/runs.csv"))
     _ = try probe(table, column, { try CurveRow.rows(of: $0) }) { rows in
-      for item in TrainingPlot.items(comparison, curves: rows) { _ = item.figure.data }
+      for item in TrainingPlot.pictures(comparison, curves: rows) { _ = item.figure.data }
     }
     try draw(table, column)
   }

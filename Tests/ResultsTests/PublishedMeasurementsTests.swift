@@ -23,7 +23,7 @@ import Testing
   func selfComparison(_ folder: String) throws {
     let path = Self.published + folder
     if FileManager.default.fileExists(atPath: path + "/measurements.csv") {
-      let rows = try ResultFiles.rows([path])
+      let rows = try MeasurementExperiment.rows(of: [path])
       let regression = try Regression(new: rows, old: rows)
       #expect(regression.lines.count == rows.count { $0.secondsMedian != nil })
       #expect(regression.lines.allSatisfy { $0.ratio == 1 } && regression.lost.isEmpty)
@@ -34,8 +34,8 @@ import Testing
       #expect(parts.flatMap(\.panel.failures).count == rows.count - regression.lines.count)
     }
     if FileManager.default.fileExists(atPath: path + "/runs.csv") {
-      let rows = try ResultFiles.trainings([path + "/runs.csv"])
-      let twice = try ResultFiles.trainings([path + "/runs.csv", path + "/runs.csv"])
+      let rows = try TrainingExperiment.rows(of: [path + "/runs.csv"])
+      let twice = try TrainingExperiment.rows(of: [path + "/runs.csv", path + "/runs.csv"])
       let comparison = TrainingComparison(rows)
       #expect(TrainingComparison(twice).text == comparison.text)
       #expect(comparison.lines.flatMap(\.rows).count == rows.count && comparison.notes.isEmpty)

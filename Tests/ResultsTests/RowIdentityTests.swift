@@ -6,6 +6,7 @@ import Tensors
 import Testing
 
 @testable import Analysis
+@testable import Measuring
 @testable import Presets
 @testable import Records
 @testable import Trainings
@@ -183,17 +184,17 @@ import Testing
       try RowWriter(path: "\(folder)/\(name)/measurements.csv", of: MeasurementRow.self).append(row)
     }
     let files = ["\(folder)/a", "\(folder)/b"]
-    let unknown = try ResultFiles.rows(files)
+    let unknown = try MeasurementExperiment.rows(of: files)
     #expect(unknown.map(\.machine) == files.map { "machine of \($0)/measurements.csv" })
     #expect(try Comparison(unknown).parts.count == 2)
-    #expect(try ResultFiles.rows([files[0]]).map(\.machine) == [""])
+    #expect(try MeasurementExperiment.rows(of: [files[0]]).map(\.machine) == [""])
     let record = """
       {"machine": {"processor": "Abacus", "processors": 2, "instruction_sets": ["portable"]}, "sessions": [
         {"started_at": "2026-01-01T00:00:00Z", "commit": "aaaa"},
         {"started_at": "2026-01-03T00:00:00Z", "commit": "bbbb"}]}
       """
     try Data(record.utf8).write(to: URL(fileURLWithPath: "\(folder)/a/environment.json"))
-    let known = try ResultFiles.rows([files[0]])
+    let known = try MeasurementExperiment.rows(of: [files[0]])
     #expect(known.map(\.machine) == ["Abacus, 2 processors, portable"] && known.map(\.commit) == ["aaaa"])
   }
 

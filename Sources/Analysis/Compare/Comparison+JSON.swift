@@ -1,4 +1,5 @@
 import Basics
+import Records
 
 extension Comparison {
   /// The comparison as JSON: a part a pass and shape.

@@ -66,10 +66,11 @@ public struct Comparison: Sendable {
   ///   - baseline: the variant that others are measured by.
   ///   - pass: only this pass; `nil`: all.
   ///   - length: where the table compares; `nil`: the largest length that most variants reached.
-  /// - Throws: `UsageError` when the baseline or the length is in none of the parts.
+  /// - Throws: `UsageError` when the baseline, the pass or the length is in none of the parts.
   public init(
     _ rows: [MeasurementRow], baseline: String = "full", pass: PassKind? = nil, length: Int? = nil
   ) throws(UsageError) {
+    try Self.check(pass, in: rows)
     (baselineName, self.length) = (baseline, length)
     let panels = Panel.panels(of: rows, pass: pass)
     let asked = panels.filter { panel in length.map { panel.lengths.contains($0) } ?? true }
@@ -96,6 +97,13 @@ public struct Comparison: Sendable {
     // The default baseline may be missing; one that was asked for may not be missing everywhere.
     if baseline != "full", let objection, parts.allSatisfy(\.baselines.isEmpty) { throw objection }
     self.parts = parts
+  }
+
+  /// Makes sure that a pass was measured.
+  static func check(_ pass: PassKind?, in rows: [MeasurementRow]) throws(UsageError) {
+    guard let pass, !rows.contains(where: { $0.pass == pass }) else { return }
+    let passes = Set(rows.compactMap(\.pass?.rawValue)).sorted().joined(separator: ", ")
+    throw UsageError("--pass \(pass.rawValue): not measured; there are \(passes)")
   }
 
   private static func verdict(

@@ -1,5 +1,6 @@
 import Basics
 import Foundation
+import Records
 import ScalingLaws
 
 /// How a quantity grows with the length: a fitted `a·n^b + c`.

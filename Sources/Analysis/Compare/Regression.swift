@@ -38,7 +38,7 @@ public struct Regression: Sendable {
   ///   - metric: what is compared.
   ///   - pass: only this pass; `nil`: all.
   ///   - length: only this length; `nil`: all.
-  /// - Throws: `UsageError` when no cell is in both, or the metric cannot be compared this way.
+  /// - Throws: `UsageError` when no cell is in both, the pass was not measured, or the metric cannot be compared this way.
   public init(
     new: [MeasurementRow], old: [MeasurementRow], metric: Metric = .time, pass: PassKind? = nil,
     length: Int? = nil
@@ -46,6 +46,7 @@ public struct Regression: Sendable {
     guard metric != .speedup else {
       throw UsageError("--metric speedup: runs are compared by a measured metric")
     }
+    try Comparison.check(pass, in: new)
     self.metric = metric
     func isAsked(_ row: MeasurementRow) -> Bool {
       (pass == nil || row.pass == pass) && (length == nil || row.cellLength == length)

@@ -1,27 +1,13 @@
 import Basics
 import Figures
 import Foundation
+import Records
 import ScalingLaws
 
 /// Figures of measurements.
 public enum MeasurementPlot {
-  /// Draws a metric over the length, a panel a pass and shape.
-  /// - Returns: the files written.
-  /// - Throws: `UsageError`.
-  public static func draw(
-    _ comparison: Comparison, _ metric: Metric, to file: String, title: String? = nil, fits: Bool = true
-  ) async throws -> [String] {
-    var figure = figure(comparison, metric, title: title)
-    if !fits {
-      for panel in figure.panels.indices {
-        for curve in figure.panels[panel].curves.indices { figure.panels[panel].curves[curve].law = [] }
-      }
-    }
-    return try await Gnuplot.draw(figure, to: file)
-  }
-
-  /// The figure of a metric.
-  package static func figure(_ comparison: Comparison, _ metric: Metric, title: String? = nil) -> Figure {
+  /// The figure of a metric over the length, a panel a pass and shape.
+  package static func figure(_ comparison: Comparison, _ metric: Metric) -> Figure {
     let labels = comparison.parts.flatMap { $0.panel.series.map(\.label) }
     var styles: [String: Int] = [:]
     for label in labels where styles[label] == nil { styles[label] = styles.count }
@@ -34,7 +20,7 @@ public enum MeasurementPlot {
         curves: part.lines.compactMap { curve($0, part, metric, style: styles[$0.series.label] ?? 0) },
         guide: metric == .speedup ? 1 : nil)
     }
-    return Figure(title: title ?? "", panels: panels)
+    return Figure(title: "", panels: panels)
   }
 
   private static func curve(
@@ -86,6 +72,18 @@ public enum MeasurementPlot {
       return Figure.Point(
         x: x, y: prediction.value, low: prediction.curveLow.flatMap { $0 > 0 ? $0 : nil },
         high: prediction.curveHigh)
+    }
+  }
+}
+
+extension Metric {
+  /// How an axis of it is divided.
+  var scale: Figure.Scale {
+    switch self {
+    case .time, .plan: .seconds
+    case .memory, .workspace, .process, .predicted: .bytes
+    case .peak: .share
+    case .speed, .error, .speedup: .log
     }
   }
 }

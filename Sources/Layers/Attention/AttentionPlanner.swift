@@ -21,7 +21,7 @@ package final class AttentionPlanner {
     let dim: Int, first: Int, count: Int
   }
   private var tables: [RotaryKey: RotaryTable] = [:]
-  package var waves: [[Int]: Tensor] = [:]
+  package var positionTables: [[Int]: Tensor] = [:]
 
   package init(catalog: Catalog, key: RandomKey) {
     self.catalog = catalog

@@ -69,11 +69,11 @@ package struct Embedding: Sendable {
     }
     if let positions { context.accumulate(try context.lookUp(rows, in: run.weight(positions)), into: &x) }
     if isSinusoidal, run.positions != nil {
-      let waves = try run.planner.sinusoids(first: 0, count: Int(rows.max() ?? 0) + 1, width: width)
-      context.accumulate(try context.lookUp(rows, in: waves), into: &x)
+      let sinusoids = try run.planner.sinusoids(first: 0, count: Int(rows.max() ?? 0) + 1, width: width)
+      context.accumulate(try context.lookUp(rows, in: sinusoids), into: &x)
     } else if isSinusoidal {
-      let waves = try run.planner.sinusoids(first: run.first, count: length, width: width)
-      for sequence in 0..<run.batch { context.accumulate(waves, into: &x, at: sequence * waves.count) }
+      let sinusoids = try run.planner.sinusoids(first: run.first, count: length, width: width)
+      for sequence in 0..<run.batch { context.accumulate(sinusoids, into: &x, at: sequence * sinusoids.count) }
     }
     if let types {
       let zeros = [Int32](repeating: 0, count: tokens.count)
@@ -100,7 +100,7 @@ extension AttentionPlanner {
   /// Sines and cosines of positions `first ..< first + count`, `[count, width]`, made in Double once for each length.
   package func sinusoids(first: Int, count: Int, width: Int) throws(MemoryLimitExceeded) -> Tensor {
     let entry = [first, count, width]
-    if let table = waves[entry] { return table }
+    if let table = positionTables[entry] { return table }
     var values: [Float] = []
     for position in first..<first + count {
       for column in 0..<width {
@@ -109,8 +109,8 @@ extension AttentionPlanner {
       }
     }
     let table = try Tensor(values, shape: [count, width])
-    if waves.count >= 64 { waves.removeAll() }
-    waves[entry] = table
+    if positionTables.count >= 64 { positionTables.removeAll() }
+    positionTables[entry] = table
     return table
   }
 }

@@ -13,7 +13,7 @@ struct MeasurementSection: Sendable {
   /// Reads the measurements in a folder.
   /// - Throws: `UsageError` when there are none.
   init(folder: String) throws(UsageError) {
-    rows = try ResultFiles.rows([folder + "/" + MeasurementExperiment.table])
+    rows = try MeasurementExperiment.rows(of: [folder + "/" + MeasurementExperiment.table])
     comparison = try Comparison(rows)
   }
 

@@ -52,9 +52,55 @@ public protocol ExperimentKind: Sendable {
   /// What all rows of a run say together.
   /// - Throws: `UsageError`.
   static func findings(_ rows: [Row], folder: String, pictures: [String]) throws -> KindFindings
+  /// The parts of a question that make sense for its rows.
+  static var answers: Set<ResultsQuestion.Part> { get }
+  /// Rows side by side, as `attnlab compare` shows them.
+  /// - Throws: `UsageError` for a part that its rows do not have.
+  static func comparison(of rows: [Row], _ question: ResultsQuestion) throws -> ResultsAnswer
+  /// Rows against those of an earlier run; asked only where `answers` has `against`.
+  /// - Throws: `UsageError`, also when the two have nothing in common.
+  static func comparison(
+    of rows: [Row], against earlier: [Row], _ question: ResultsQuestion
+  ) throws -> ResultsAnswer
+  /// The names that `pictures` may have, without extension.
+  static func pictureNames(_ question: ResultsQuestion) -> [String]
+  /// What `attnlab plot` draws of a table, each with a name.
+  /// - Throws: `UsageError`.
+  static func pictures(
+    of rows: [Row], in file: String, _ question: ResultsQuestion
+  ) throws -> [ReportSection.Picture]
   /// Its part of the report of a folder.
   /// - Throws: `UsageError` when the results cannot be read.
   static func section(in folder: String) throws(UsageError) -> ReportSection
+}
+
+/// A kind that compares as it does at the end of a run, and draws nothing.
+extension ExperimentKind {
+  /// None.
+  public static var answers: Set<ResultsQuestion.Part> { [] }
+
+  /// What all rows say together.
+  /// - Throws: `UsageError`.
+  public static func comparison(of rows: [Row], _ question: ResultsQuestion) throws -> ResultsAnswer {
+    let findings = try findings(rows, folder: "", pictures: [])
+    return ResultsAnswer(text: findings.text, json: findings.comparison)
+  }
+
+  /// Nothing.
+  /// - Throws: `UsageError`: it does not compare two runs.
+  public static func comparison(
+    of rows: [Row], against earlier: [Row], _ question: ResultsQuestion
+  ) throws -> ResultsAnswer {
+    throw UsageError("--against: \(words.results) are not compared with an earlier run")
+  }
+
+  /// None.
+  public static func pictureNames(_ question: ResultsQuestion) -> [String] { [] }
+
+  /// None.
+  public static func pictures(
+    of rows: [Row], in file: String, _ question: ResultsQuestion
+  ) throws -> [ReportSection.Picture] { [] }
 }
 
 /// One thing to be done.

@@ -23,11 +23,14 @@ extension RunFolder {
     }
   }
 
-  /// Refuses a folder in which `attnlab run` keeps its results.
+  /// Refuses a folder in which `attnlab run` keeps its results, or that has results of another kind than one.
   /// - Throws: `UsageError`.
-  public func checkForOneTraining() throws(UsageError) {
+  public func check(
+    forOneOf kind: any ExperimentKind.Type, among kinds: ExperimentCatalog
+  ) throws(UsageError) {
     let preset = try EnvironmentRecord.read(self)?["preset"].stringValue
-    guard preset != nil || hasContent(measurements) else { return }
+    let others = kinds.types.filter { $0.id != kind.id }.map { path + "/" + $0.table }
+    guard preset != nil || others.contains(where: hasContent) else { return }
     throw UsageError(
       "\(path): it holds results of attnlab run\(preset.map { " \($0)" } ?? ""); --checkpoint writes elsewhere"
     )

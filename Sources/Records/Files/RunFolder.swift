@@ -8,16 +8,6 @@ public final class RunFolder: Sendable {
   public let path: String
   private let lock: Int32
 
-  /// `measurements.csv` in the folder.
-  public var measurements: String { path + "/measurements.csv" }
-  /// `runs.csv` in the folder.
-  public var runs: String { path + "/runs.csv" }
-  /// `curves.csv` in the folder.
-  public var curves: String { path + "/curves.csv" }
-  /// The files that a run writes under names of its own choice.
-  public static let resultFiles = [
-    "measurements.csv", "runs.csv", "curves.csv", "environment.json", "report.html",
-  ]
   /// What helps when the results in a folder are another run's.
   package static let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"
   /// `environment.json` in the folder.
@@ -56,11 +46,16 @@ public final class RunFolder: Sendable {
   }
 
   /// Keeps the results of an earlier run under another name: `<path>.1`, `<path>.2`, ….
+  /// - Parameters:
+  ///   - path: the folder.
+  ///   - tables: the names of the tables that are results.
+  ///   - flag: how the user chooses another folder.
   /// - Returns: the new name, or `nil` when there was nothing to keep.
   /// - Throws: `UsageError` when the folder is in use or cannot be renamed.
-  public static func setAside(_ path: String, flag: String = "--out") throws(UsageError) -> String? {
-    let results = ["measurements.csv", "runs.csv", "curves.csv"]
-    guard results.contains(where: { FileManager.default.fileExists(atPath: path + "/" + $0) }) else {
+  public static func setAside(
+    _ path: String, tables: [String], flag: String = "--out"
+  ) throws(UsageError) -> String? {
+    guard tables.contains(where: { FileManager.default.fileExists(atPath: path + "/" + $0) }) else {
       return nil
     }
     // Taking hold of it first: a folder that a run is writing to is not moved.

@@ -25,6 +25,8 @@ public protocol ResultRow: Traceable {
   /// Whether it is the last row of its cell: without it the cell is not finished.
   var isLast: Bool { get }
 
+  /// Whether a header is that of such a table.
+  static func isHeader(_ header: [String]) -> Bool
   /// Reads all rows of a file.
   /// - Throws: `UsageError` when it is no such table, or was cut off.
   static func read(_ path: String, dialect: CSVDialect) throws(UsageError) -> [Self]

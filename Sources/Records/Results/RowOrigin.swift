@@ -73,7 +73,7 @@ package struct RowOrigin {
 extension Traceable {
   /// The rows of several files, each with where it was made: as the row says, else as the `environment.json` beside the
   /// file says, else, of several files, the file's name.
-  static func gather(
+  package static func gather(
     _ files: [String], read: (String) throws(UsageError) -> [Self]
   ) throws(UsageError) -> [Self] {
     var all: [Self] = []

@@ -127,15 +127,6 @@ public struct TrainingRow: Traceable, Hashable {
     return try rows(of: table)
   }
 
-  /// Whether a folder has the row of a training; a torn last line, which a killed run can leave, is removed.
-  /// - Throws: `UsageError` when `runs.csv` cannot be read.
-  public static func isRecorded(_ id: String, in folder: RunFolder) throws(UsageError) -> Bool {
-    guard FileManager.default.fileExists(atPath: folder.runs) else { return false }
-    _ = try RowWriter.repair(folder.runs)
-    guard FileManager.default.contents(atPath: folder.runs)?.isEmpty == false else { return false }
-    return try read(folder.runs).contains { $0.runID == id }
-  }
-
   /// Whether a header is that of a `runs.csv`.
   public static func isHeader(_ header: [String]) -> Bool {
     header.contains("run_id") && header.contains("evaluation")

@@ -1,7 +1,4 @@
-import AttentionCore
 import Basics
-import Figures
-import Records
 
 /// A quantity of a measurement that can be compared and plotted.
 public enum Metric: String, CaseIterable, Sendable {
@@ -39,16 +36,6 @@ public enum Metric: String, CaseIterable, Sendable {
     case .error: "relative error against full attention"
     case .speedup: "speed-up over the baseline"
     case .plan: "time of planning"
-    }
-  }
-
-  /// How an axis of it is divided.
-  var scale: Figure.Scale {
-    switch self {
-    case .time, .plan: .seconds
-    case .memory, .workspace, .process, .predicted: .bytes
-    case .peak: .share
-    case .speed, .error, .speedup: .log
     }
   }
 

@@ -1,0 +1,19 @@
+import Basics
+import Foundation
+import Records
+
+extension RunFolder {
+  /// `runs.csv` in the folder.
+  public var runs: String { path + "/" + TrainingExperiment.table }
+  /// `curves.csv` in the folder.
+  public var curves: String { path + "/" + TrainingExperiment.curveTable }
+
+  /// Whether the folder has the row of a training; a torn last line, which a killed run can leave, is removed.
+  /// - Throws: `UsageError` when `runs.csv` cannot be read.
+  public func hasTraining(_ id: String) throws(UsageError) -> Bool {
+    guard FileManager.default.fileExists(atPath: runs) else { return false }
+    _ = try RowWriter.repair(runs)
+    guard FileManager.default.contents(atPath: runs)?.isEmpty == false else { return false }
+    return try TrainingRow.read(runs).contains { $0.runID == id }
+  }
+}
