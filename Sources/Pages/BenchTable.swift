@@ -49,7 +49,7 @@ package struct BenchTable {
   package struct Figures {
     package var fractionOfLimit: Double?
     /// The fraction of the peak on the pairs that the tiles execute, needed or not.
-    package var fractionVisited: Double?
+    package var fractionExecuted: Double?
     /// How many times as fast as float32 a bfloat16 row is.
     package var timesFloat32: Double?
     /// The time to build tile lists and draw what is drawn, over the time of a pass.
@@ -62,7 +62,7 @@ package struct BenchTable {
       let figure =
         switch target.figure {
         case .timesFloat32: timesFloat32
-        case .fractionVisited: fractionVisited
+        case .fractionExecuted: fractionExecuted
         case .fractionOfLimit: fractionOfLimit
         }
       return figure.map { $0 >= target.atLeast }
@@ -73,7 +73,7 @@ package struct BenchTable {
   package var text: String {
     var table = TextTable([
       "experiment", "variant", "pass", "n", "d", "threads", "isa", "precision", "seconds", "GFLOP/s",
-      "of the limit", "tile waste", "visited, of the limit", "plan / time", "target",
+      "of the limit", "padding overhead", "executed, of the limit", "plan / time", "target",
     ])
     for row in rows {
       let figures = figures(of: row)
@@ -84,7 +84,7 @@ package struct BenchTable {
         "\(row.threads ?? 0)", row.isa, row.precision.rawValue,
         row.secondsMedian.map { String(format: "%.4f", $0) } ?? row["status"],
         row.gflops.map { String(format: "%.0f", $0) } ?? "", Self.percent(figures.fractionOfLimit),
-        row.tileWaste.map { String(format: "%.2f", $0) } ?? "", Self.percent(figures.fractionVisited),
+        row.paddingOverhead.map { String(format: "%.2f", $0) } ?? "", Self.percent(figures.fractionExecuted),
         figures.planFraction.map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
       ])
     }
@@ -121,7 +121,7 @@ package struct BenchTable {
         return .object(
           members + [
             .init(key: "fraction_of_limit", value: .number(figures.fractionOfLimit)),
-            .init(key: "fraction_visited", value: .number(figures.fractionVisited)),
+            .init(key: "fraction_executed", value: .number(figures.fractionExecuted)),
             .init(key: "times_float32", value: .number(figures.timesFloat32)),
             .init(key: "plan_fraction", value: .number(figures.planFraction)),
             .init(key: "target", value: target),
@@ -134,7 +134,7 @@ package struct BenchTable {
   package func figures(of row: MeasurementRow) -> Figures {
     Figures(
       fractionOfLimit: figure(.fractionOfLimit, of: row),
-      fractionVisited: figure(.fractionVisited, of: row),
+      fractionExecuted: figure(.fractionExecuted, of: row),
       timesFloat32: figure(.timesFloat32, of: row), planFraction: planFraction(of: row),
       target: goal(of: row))
   }
@@ -150,7 +150,7 @@ package struct BenchTable {
     case .timesFloat32:
       let found = figures.timesFloat32.map { String(format: ": %.2f×", $0) } ?? ""
       return String(format: "%.1f× float32", target.atLeast) + found + verdict
-    case .fractionVisited: return "visited " + percent(target.atLeast) + verdict
+    case .fractionExecuted: return "executed " + percent(target.atLeast) + verdict
     case .fractionOfLimit: return percent(target.atLeast) + verdict
     }
   }
@@ -165,9 +165,9 @@ package struct BenchTable {
     return max(Double(read.bytes) / seconds / 1e9 / limit, row.fractionOfPeak ?? 0)
   }
 
-  private func visitedFraction(of row: MeasurementRow) -> Double? {
-    guard let fraction = row.fractionOfPeak, let waste = row.tileWaste else { return nil }
-    return fraction * waste
+  private func executedFraction(of row: MeasurementRow) -> Double? {
+    guard let fraction = row.fractionOfPeak, let overhead = row.paddingOverhead else { return nil }
+    return fraction * overhead
   }
 
   private func planFraction(of row: MeasurementRow) -> Double? {
@@ -205,7 +205,7 @@ package struct BenchTable {
   private func figure(_ figure: Target.Figure, of row: MeasurementRow) -> Double? {
     switch figure {
     case .fractionOfLimit: fraction(of: row)
-    case .fractionVisited: row.pass == .decode ? nil : visitedFraction(of: row)
+    case .fractionExecuted: row.pass == .decode ? nil : executedFraction(of: row)
     case .timesFloat32: timesFloat32(row)
     }
   }

@@ -89,7 +89,8 @@ public struct TrainingJob: ExperimentCell {
     if task.kind == .nodeClassification {
       // Nodes have no order, and their classes are no tokens.
       let own: [(String, ParameterValue)] = [
-        ("position", .string("none")), ("tied", .bool(false)), ("attention", .string("graph")),
+        ("position", .string("none")), ("tied", .bool(false)),
+        ("attention", .string(try catalog.firstReadingEdges ?? ModelConfiguration().attention)),
       ]
       for (name, value) in own where settings[name] == nil { settings[name] = value }
     }

@@ -101,7 +101,7 @@ extension TrainingLaw {
     ]
     switch fit {
     case .success(let fit): members.append(("fit", FitRecord(group: nil, fit: fit).json))
-    case .failure(let error): members.append(("objection", .string("\(error)")))
+    case .failure(let error): members.append(("reason", .string("\(error)")))
     }
     return .object(members.map { JSONValue.Member(key: $0.0, value: $0.1) })
   }

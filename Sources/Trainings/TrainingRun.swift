@@ -35,7 +35,7 @@ public struct TrainingRun {
     public let loss: Double
     /// Tokens a second since the start of this session.
     public let tokensPerSecond: Double
-    /// The share of the machine's peak, where that is known.
+    /// The fraction of the machine's peak, where that is known.
     public let fractionOfPeak: Double?
     /// Seconds that are left at this pace.
     public let secondsLeft: Double

@@ -130,10 +130,10 @@ import Testing
       #expect(run.code == 0, "\(run.errors)")
       return try NpyArray(contentsOf: path("o.npy")).floats
     }
-    let widened = try output(["ATTNLAB_BF16": "upconvert"])
+    let upConverted = try output(["ATTNLAB_BF16": "upconvert"])
     #expect(try output([:]) == output(["ATTNLAB_BF16": chosen]))
     guard InstructionSet.default.hasBFloat16Products else { return }
-    #expect(try output(["ATTNLAB_BF16": "products"]) != widened, "weights are rounded on one road alone")
+    #expect(try output(["ATTNLAB_BF16": "products"]) != upConverted, "weights are rounded on one road alone")
     let forced = try BuiltProgram.attnlab.run(
       ["doctor", "--threads", "1"], environment: ["ATTNLAB_BF16": "upconvert"])
     #expect(forced.output.contains("bfloat16 road     upconvert: ATTNLAB_BF16 says so"))

@@ -125,7 +125,7 @@ import Testing
     #expect(Set(cached.tokens).count > 3)
   }
 
-  @Test("of a variant that says nothing of its unseen keys nothing is kept")
+  @Test("of a variant that says nothing of its evictable keys nothing is kept")
   func unknownVariants() throws {
     var settings = Self.base
     settings["attention"] = .string("own-band(width=3)")

@@ -18,7 +18,7 @@ import Testing
     (row.precision, row.isa, row.threads, row.causal) = (.float32, "avx2", 1, false)
     (row.batch, row.queryHeads, row.keyHeads, row.headDim, row.valueDim) = (1, 1, 1, 64, 64)
     (row.queryLength, row.keyLength) = (4096, 4096)
-    (row.fractionOfPeak, row.tileWaste, row.secondsMedian) = (fraction, 1, 0.1)
+    (row.fractionOfPeak, row.paddingOverhead, row.secondsMedian) = (fraction, 1, 0.1)
     return row
   }
 
@@ -54,7 +54,7 @@ import Testing
         "fraction_of_limit 0.88": 2 * threads,
       ])
     #expect(count("head-sizes") == ["fraction_of_limit 0.64": 6])
-    #expect(count("sparse") == ["fraction_of_limit 0.6": 1, "fraction_visited 0.9": 9])
+    #expect(count("sparse") == ["fraction_of_limit 0.6": 1, "fraction_executed 0.9": 9])
     #expect(count("decoding") == ["fraction_of_limit 0.8": 4 * threads])
     #expect(count("instruction-sets") == ["fraction_of_limit 0.85": 1])
     // AVX2 has no products of pairs, so the first of its two targets waits for another machine.
@@ -99,7 +99,7 @@ import Testing
   @Test("targets, and whether they are reached")
   func targets() throws {
     var waste = Self.row("sparse", "local-global", .backward, fraction: 0.8)
-    waste.tileWaste = 1.1
+    waste.paddingOverhead = 1.1
     let rows = [
       Self.row("full", "full", .forward, fraction: 0.86),
       Self.row("full", "full", .backward, fraction: 0.86),
@@ -110,12 +110,12 @@ import Testing
     let table = BenchTable(rows: rows, bandwidth: [:], reading: [:], targets: try Self.preset().targets)
     #expect(rows.map { table.figures(of: $0).isReached } == [true, false, nil, true, false, nil, nil])
     let sparse = try #require(table.figures(of: waste).target)
-    #expect(sparse.figure.rawValue == "fraction_visited")
+    #expect(sparse.figure.rawValue == "fraction_executed")
     #expect(abs(sparse.atLeast - 0.81) < 1e-12)
     let lines = table.text.split(separator: "\n")
     #expect(lines[1].hasSuffix("85%"))
     #expect(lines[2].hasSuffix("88%, missed"))
-    #expect(lines[5].hasSuffix("visited 81%, missed"))
+    #expect(lines[5].hasSuffix("executed 81%, missed"))
   }
 
   @Test(

@@ -11,7 +11,7 @@ import Testing
       "preset,experiment,variant,configuration,pass,batch,query_heads,key_heads,query_length,key_length,head_dim,"
       + "value_dim,causal,threads,isa,input,seed,status,reason,repeats,seconds_median,seconds_p20,seconds_p80,flops,"
       + "gflops,fraction_of_peak,density,plan_seconds,plan_bytes,workspace_bytes,peak_rss_bytes,predicted_bytes,"
-      + "error_rel,cell_id,started_at,memory_bytes,tile_waste,precision,error_oracle_rel,state_bytes,ranks,messages,"
+      + "error_rel,cell_id,started_at,memory_bytes,padding_overhead,precision,error_oracle_rel,state_bytes,ranks,messages,"
       + "bytes_sent,seconds_waiting,machine,host,commit"
     #expect(MeasurementRow.columns.joined(separator: ",") == columns)
     let trainings =

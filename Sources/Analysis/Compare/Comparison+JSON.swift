@@ -51,7 +51,7 @@ extension Comparison {
 
   private static func json(_ growth: Growth) -> JSONValue {
     guard let exponent = growth.exponent else {
-      return .object(["value": .null, "low": .null, "high": .null, "objection": .text(growth.objection)])
+      return .object(["value": .null, "low": .null, "high": .null, "reason": .text(growth.reason)])
     }
     return .object([
       "value": .double(exponent.value), "low": .number(exponent.low), "high": .number(exponent.high),

@@ -78,11 +78,11 @@ public struct Comparison: Sendable {
       let lengths = Set(panels.flatMap(\.lengths)).sorted().map(String.init).joined(separator: ", ")
       throw UsageError("--n \(length): not measured; there are \(lengths)")
     }
-    var objection: UsageError?
+    var refusal: UsageError?
     var parts: [Part] = []
     for panel in asked {
       var bases: [Panel.Series] = []
-      do throws(UsageError) { bases = try panel.baselines(baseline) } catch { objection = error }
+      do throws(UsageError) { bases = try panel.baselines(baseline) } catch { refusal = error }
       let times = bases.map { $0.growth(.time) }
       let lines = panel.series.map { series in
         let base = Panel.nearest(series, among: bases), time = series.growth(.time)
@@ -95,7 +95,7 @@ public struct Comparison: Sendable {
         Part(panel: panel, length: length ?? panel.comparisonLength, baselines: bases, lines: lines))
     }
     // The default baseline may be missing; one that was asked for may not be missing everywhere.
-    if baseline != "full", let objection, parts.allSatisfy(\.baselines.isEmpty) { throw objection }
+    if baseline != "full", let refusal, parts.allSatisfy(\.baselines.isEmpty) { throw refusal }
     self.parts = parts
   }
 

@@ -10,7 +10,7 @@ public struct Growth: Sendable {
   /// The exponent b with its 95 % interval.
   public let exponent: (value: Double, low: Double?, high: Double?)?
   /// Why there is no fit.
-  public let objection: String?
+  public let reason: String?
 
   /// Fits `a·n^b + c` with relative errors; `a·n^b` when there are only four lengths.
   ///
@@ -22,17 +22,17 @@ public struct Growth: Sendable {
   public init(_ points: some Sequence<(Double, Double)>, offsetOnlyIfSeen: Bool = false) {
     let points = points.filter { $0.0 > 0 && $0.1 > 0 && $0.0.isFinite && $0.1.isFinite }
     if points.count >= 2, let first = points.first, points.allSatisfy({ $0.1 == first.1 }) {
-      (fit, exponent, objection) = (nil, (0, 0, 0), nil)
+      (fit, exponent, reason) = (nil, (0, 0, 0), nil)
       return
     }
     guard points.count >= 4 else {
-      (fit, exponent, objection) = (nil, nil, "\(points.count) lengths; a law needs at least 4")
+      (fit, exponent, reason) = (nil, nil, "\(points.count) lengths; a law needs at least 4")
       return
     }
     do throws(FitError) {
       let fit = try Self.law(points, offsetOnlyIfSeen: offsetOnlyIfSeen)
       self.fit = fit
-      objection = nil
+      reason = nil
       if let b = fit.parameters["b"], let value = b.value {
         // Counted bytes obey their law exactly: nothing is left to make an interval of.
         let isExact = fit.residuals.allSatisfy { abs($0) < 1e-6 }
@@ -41,7 +41,7 @@ public struct Growth: Sendable {
         exponent = nil
       }
     } catch {
-      (fit, exponent, objection) = (nil, nil, "\(error)")
+      (fit, exponent, reason) = (nil, nil, "\(error)")
     }
   }
 

@@ -41,8 +41,11 @@ public struct FitTable: Sendable {
   /// - Throws: `UsageError`.
   public init(_ table: CSVTable, definitions: [String] = []) throws {
     self.table = table
-    index = Dictionary(table.header.enumerated().map { ($1, $0) }) { first, _ in first }
-    names = table.header
+    let columns = Dictionary(table.header.enumerated().map { ($1, $0) }) { first, _ in first }
+    // A column answers to the name that it had in earlier versions, too.
+    let former = FormerColumns.current.compactMapValues { columns[$0] }
+    index = columns.merging(former) { own, _ in own }
+    names = table.header + former.keys.filter { columns[$0] == nil }.sorted()
     guard definitions.count <= Self.mostDefinitions else {
       throw UsageError("--define: there are \(definitions.count); at most \(Self.mostDefinitions) are taken")
     }

@@ -28,72 +28,44 @@ struct EdgeHeads: Sendable {
 }
 
 extension EdgePass {
-  /// Reads through the rows of all inputs; makes GAT's products of every row.
-  /// - Throws: `MemoryLimitExceeded`, and what `body` throws.
-  func withHeads<R>(
-    _ inputs: Operands, in context: ExecutionContext, _ body: (EdgeHeads) throws -> R
-  ) throws -> R {
-    try inputs.query.withReadRows { query throws in
-      try inputs.key.withReadRows { key throws in
-        try (sendsKey ? inputs.key : inputs.value).withReadRows { message throws in
-          let heads = EdgeHeads(query: query, key: key, message: message)
-          switch score {
-          case .dot: return try body(heads)
-          case .leakySum(let vector, _), .tanhSum(let vector):
-            return try withRow(of: vector) { vector throws in
-              var heads = heads
-              heads.vector = vector
-              return try body(heads)
-            }
-          case .nodes(let source, let target, _):
-            return try withNodes(source, target, heads, in: context, body)
-          }
-        }
-      }
+  /// The rows of all inputs, and GAT's products of every row.
+  /// - Throws: `MemoryLimitExceeded`.
+  func heads(of inputs: Operands, in context: ExecutionContext) throws -> EdgeHeads {
+    var heads = EdgeHeads(
+      query: inputs.query.rows(), key: inputs.key.rows(),
+      message: (sendsKey ? inputs.key : inputs.value).rows())
+    switch score {
+    case .dot: break
+    case .leakySum(let vector, _), .tanhSum(let vector): heads.vector = vectorRows(of: vector)
+    case .nodes(let source, let target, _):
+      let sourceVector = vectorRows(of: source), vector = vectorRows(of: target)
+      (heads.vector, heads.sourceVector) = (vector, sourceVector)
+      heads.sourceScores = try products(heads.key, sourceVector, shape.keyLength, isKeyed: true, in: context)
+      heads.targetScores = try products(heads.query, vector, shape.queryLength, isKeyed: false, in: context)
     }
-  }
-
-  private func withNodes<R>(
-    _ source: Tensor, _ target: Tensor, _ heads: EdgeHeads, in context: ExecutionContext,
-    _ body: (EdgeHeads) throws -> R
-  ) throws -> R {
-    try withRow(of: source) { sourceVector throws in
-      try withRow(of: target) { vector throws in
-        var heads = heads
-        (heads.vector, heads.sourceVector) = (vector, sourceVector)
-        let sources = try products(heads.key, sourceVector, shape.keyLength, isKeyed: true, in: context)
-        let targets = try products(heads.query, vector, shape.queryLength, isKeyed: false, in: context)
-        return try sources.withReadRows { sources throws in
-          try targets.withReadRows { targets throws in
-            (heads.sourceScores, heads.targetScores) = (sources, targets)
-            return try body(heads)
-          }
-        }
-      }
-    }
+    return heads
   }
 
   /// A vector for every head, `[queryHeads, headDim]`.
-  private func withRow<R>(of vector: Tensor, _ body: (Rows) throws -> R) throws -> R {
-    try vector.contiguous().reshaped([1, shape.queryHeads, shape.headDim]).withReadRows(body)
+  private func vectorRows(of vector: Tensor) -> Rows {
+    vector.contiguous().reshaped([1, shape.queryHeads, shape.headDim]).rows()
   }
 
   /// The product of every row with the vector of its head: GAT's score of an edge then costs one addition.
   private func products(
     _ rows: Rows, _ vector: Rows, _ length: Int, isKeyed: Bool, in context: ExecutionContext
-  ) throws -> Tensor {
-    var products = try context.empty([shape.batch, shape.queryHeads, length])
+  ) throws -> Rows {
+    var result = try context.empty([shape.batch, shape.queryHeads, length])
+    let products = result.rowsForWriting()
     let step = 1 << 12, parts = (length + step - 1) / step
-    products.withRows { products in
-      Parallel.forEach(count: shape.batch * shape.queryHeads * parts, threads: context.threads) { unit, _ in
-        let (index, part) = unit.quotientAndRemainder(dividingBy: parts)
-        let (batch, head) = index.quotientAndRemainder(dividingBy: shape.queryHeads)
-        attn_edges_node_scores(
-          context.instructionSet.code,
-          rows.row(batch, isKeyed ? shape.keyHead(of: head) : head, part * step), Int64(rows.rowStride),
-          vector.head(0, head), Int32(shape.headDim), Int64(min(step, length - part * step)),
-          products.row(batch, head, part * step))
-      }
+    Parallel.forEach(count: shape.batch * shape.queryHeads * parts, threads: context.threads) { unit, _ in
+      let (index, part) = unit.quotientAndRemainder(dividingBy: parts)
+      let (batch, head) = index.quotientAndRemainder(dividingBy: shape.queryHeads)
+      attn_edges_node_scores(
+        context.instructionSet.code,
+        rows.row(batch, isKeyed ? shape.keyHead(of: head) : head, part * step), Int64(rows.rowStride),
+        vector.head(0, head), Int32(shape.headDim), Int64(min(step, length - part * step)),
+        products.row(batch, head, part * step))
     }
     return products
   }

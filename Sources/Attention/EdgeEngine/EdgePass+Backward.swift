@@ -28,31 +28,14 @@ extension EdgePass {
     let sourceVectors = [shape.batch, shape.queryHeads, max(1, rows.sourceParts.count), shape.headDim]
     var vectorParts = try context.zeros(hasVector ? vectors : [1, 1, 1])
     var sourceParts = try context.zeros(hasSourceVector ? sourceVectors : [1, 1, 1])
-    let sends = sendsKey
-    try withHeads(inputs, in: context) { heads throws in
-      try outputGradient.withReadRows { outputGradient throws in
-        try result.query.withRows { query throws in
-          try result.key.withRows { key throws in
-            try result.value.withRows { value throws in
-              try weights.withRows { weights throws in
-                try slopes.withRows { slopes throws in
-                  try vectorParts.withRows { vectors throws in
-                    try sourceParts.withRows { sourceVectors throws in
-                      try EdgeBackward(
-                        pass: self, heads: heads, context: context, outputGradient: outputGradient,
-                        query: query, key: key, message: sends ? key : value, weights: weights,
-                        slopes: slopes, vectors: hasVector ? vectors : nil,
-                        sourceVectors: hasSourceVector ? sourceVectors : nil
-                      ).run()
-                    }
-                  }
-                }
-              }
-            }
-          }
-        }
-      }
-    }
+    let key = result.key.rowsForWriting(), value = result.value.rowsForWriting()
+    let vectorRows = vectorParts.rowsForWriting(), sourceRows = sourceParts.rowsForWriting()
+    try EdgeBackward(
+      pass: self, heads: heads(of: inputs, in: context), context: context,
+      outputGradient: outputGradient.rows(), query: result.query.rowsForWriting(), key: key,
+      message: sendsKey ? key : value, weights: weights.rowsForWriting(), slopes: slopes.rowsForWriting(),
+      vectors: hasVector ? vectorRows : nil, sourceVectors: hasSourceVector ? sourceRows : nil
+    ).run()
     if hasVector { result.vector = try summed(vectorParts, in: context) }
     if hasSourceVector { result.sourceVector = try summed(sourceParts, in: context) }
     return result
@@ -64,17 +47,11 @@ extension EdgePass {
   /// `[batch, heads, parts, dim]` summed to `[heads, dim]`, in order.
   private func summed(_ parts: Tensor, in context: ExecutionContext) throws -> Tensor {
     var sum = try context.zeros([1, shape.queryHeads, shape.headDim])
-    let count = parts.shape[2]
-    sum.withRows { sum in
-      parts.withReadRows { parts in
-        for batch in 0..<shape.batch {
-          for head in 0..<shape.queryHeads {
-            for part in 0..<count {
-              attn_add(
-                context.instructionSet.code, sum.head(0, head), parts.row(batch, head, part),
-                Int64(shape.headDim))
-            }
-          }
+    let target = sum.rowsForWriting(), source = parts.rows(), isa = context.instructionSet.code
+    for batch in 0..<shape.batch {
+      for head in 0..<shape.queryHeads {
+        for part in 0..<parts.shape[2] {
+          attn_add(isa, target.head(0, head), source.row(batch, head, part), Int64(shape.headDim))
         }
       }
     }

@@ -59,18 +59,14 @@ struct EdgePass: Sendable {
     let units = shape.batch * shape.queryHeads * rows.targetParts.count
     let threads = min(context.threads, max(1, units))
     var scratch = try context.empty([threads, 1, max(1, rows.mostSources)])
-    try withHeads(inputs, in: context) { heads throws in
-      try output.withRows { output throws in
-        try lse.withRows { lse throws in
-          try scratch.withRows { scratch throws in
-            try Parallel.forEach(count: units, threads: threads) { index, worker in
-              try context.checkCancellation()
-              forward(
-                index, heads, context.instructionSet.code, scratch: scratch.row(worker, 0, 0), output, lse)
-            }
-          }
-        }
-      }
+    let heads = try heads(of: inputs, in: context)
+    let outputRows = output.rowsForWriting(), lseRows = lse.rowsForWriting()
+    let scratchRows = scratch.rowsForWriting()
+    try Parallel.forEach(count: units, threads: threads) { index, worker in
+      try context.checkCancellation()
+      forward(
+        index, heads, context.instructionSet.code, scratch: scratchRows.row(worker, 0, 0), outputRows, lseRows
+      )
     }
     return (output, lse)
   }

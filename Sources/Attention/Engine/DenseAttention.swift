@@ -129,7 +129,7 @@ struct DenseAttention: Sendable {
     )
     try scoreGradients(
       inputs.key.rows(), inputs.value.rows(), output, weights, scores, queryGradient.rowsForWriting(), share,
-      kept.scores)
+      kept: kept.scores?.rows())
     try keyGradients(
       inputs.query.rows(), output, weights, scores, keyGradient.rowsForWriting(),
       valueGradient.rowsForWriting())
@@ -142,18 +142,6 @@ struct DenseAttention: Sendable {
   }
 
   /// dS and dQ by blocks of query rows.
-  private func scoreGradients(
-    _ key: Rows, _ value: Rows, _ output: Rows, _ weights: Rows, _ scores: Rows, _ target: Rows,
-    _ share: DenseShare?, _ keptScores: Tensor?
-  ) throws {
-    guard let keptScores else {
-      return try scoreGradients(key, value, output, weights, scores, target, share, kept: nil)
-    }
-    try keptScores.withReadRows {
-      try scoreGradients(key, value, output, weights, scores, target, share, kept: $0)
-    }
-  }
-
   private func scoreGradients(
     _ key: Rows, _ value: Rows, _ output: Rows, _ weights: Rows, _ scores: Rows, _ target: Rows,
     _ share: DenseShare?, kept: Rows?

@@ -71,13 +71,12 @@ struct DistanceBias: Sendable {
   static func sum(_ rows: Tensor) -> [[Double]] {
     let (batches, heads, length, count) = (rows.shape[0], rows.shape[1], rows.shape[2], rows.shape[3])
     var totals = [[Double]](repeating: [Double](repeating: 0, count: count), count: heads)
-    rows.withReadRows { rows in
-      for batch in 0..<batches {
-        for head in 0..<heads {
-          for row in 0..<length {
-            let own = rows.row(batch, head, row)
-            for bucket in 0..<count { totals[head][bucket] += Double(own[bucket]) }
-          }
+    let source = rows.rows()
+    for batch in 0..<batches {
+      for head in 0..<heads {
+        for row in 0..<length {
+          let own = source.row(batch, head, row)
+          for bucket in 0..<count { totals[head][bucket] += Double(own[bucket]) }
         }
       }
     }

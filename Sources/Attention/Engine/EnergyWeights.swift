@@ -51,19 +51,16 @@ struct EnergyWeights: @unchecked Sendable {
   static func sum(_ rows: Tensor, _ shape: AttentionShape, in context: ExecutionContext) throws -> Tensor {
     let dim = shape.headDim
     var result = try Tensor(zeros: [1, shape.queryHeads, dim], ledger: context.ledger)
-    result.withRows { target in
-      rows.withReadRows { rows in
-        Parallel.forEach(count: shape.queryHeads, threads: context.threads) { head, _ in
-          var sums = [Double](repeating: 0, count: dim)
-          for batch in 0..<shape.batch {
-            for row in 0..<shape.queryLength {
-              let part = rows.row(batch, head, row)
-              for t in 0..<dim { sums[t] += Double(part[t]) }
-            }
-          }
-          for t in 0..<dim { target.head(0, head)[t] = Float(sums[t]) }
+    let target = result.rowsForWriting(), source = rows.rows()
+    Parallel.forEach(count: shape.queryHeads, threads: context.threads) { head, _ in
+      var sums = [Double](repeating: 0, count: dim)
+      for batch in 0..<shape.batch {
+        for row in 0..<shape.queryLength {
+          let part = source.row(batch, head, row)
+          for t in 0..<dim { sums[t] += Double(part[t]) }
         }
       }
+      for t in 0..<dim { target.head(0, head)[t] = Float(sums[t]) }
     }
     return result.reshaped([shape.queryHeads, dim])
   }

@@ -11,7 +11,14 @@ extension Engine {
   /// those of inputs that were up-converted before.
   /// - Parameters:
   ///   - outputGradient: of the shape of the output; last axis contiguous.
+  ///   - query: `[batch, queryHeads, queryLength, headDim]`.
+  ///   - key: `[batch, keyHeads, keyLength, headDim]`.
+  ///   - value: `[batch, keyHeads, keyLength, valueDim]`.
   ///   - all: output and LSE over all keys of the rows, be they in the pattern or not.
+  ///   - shape: the sizes, causality and padding.
+  ///   - scale: the factor on q·k.
+  ///   - pattern: the tiles of the pairs that count.
+  ///   - context: threads, instruction set and ledger.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   /// - Complexity: O(executed pairs · (headDim + valueDim)); memory: see `BackwardPlan`.
   public static func backward(

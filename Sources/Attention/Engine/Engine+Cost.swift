@@ -5,7 +5,10 @@ import Tensors
 extension Engine {
   /// The closed-form cost of a pass over a pattern: workspace is that of one thread, with the best instruction set.
   /// - Parameters:
+  ///   - pass: forward, backward or one decoding step.
+  ///   - shape: the sizes.
   ///   - operands: what the variant reads.
+  ///   - pattern: the tiles of the pairs that count.
   ///   - neededPairs: what the definition needs, over batch and query heads.
   ///   - stateBytes: what a decoder must keep a sequence.
   /// - Complexity: O(tiles + segments).

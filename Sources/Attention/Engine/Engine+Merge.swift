@@ -12,7 +12,9 @@ extension Engine {
   /// - Parameters:
   ///   - part: `[batch, heads, rows.count, valueDim]`, and its LSE `[batch, heads, rows.count]`.
   ///   - output: `[batch, heads, length, valueDim]`, and its LSE `[batch, heads, length]`.
+  ///   - lse: the LSE of `output`, changed with it.
   ///   - rows: the rows of the output that the part's rows are.
+  ///   - context: threads and instruction set.
   /// - Complexity: O(elements of the part).
   public static func merge(
     _ part: (output: Tensor, lse: Tensor), into output: inout Tensor, lse: inout Tensor, at rows: RowRuns,

@@ -29,7 +29,12 @@ extension Engine {
   /// beside the pattern and counted in the context's ledger, with the pattern, unless somebody else counts that.
   ///
   /// A variant that calls the engine with a shape of its own making calls this from its `prepare`.
-  /// - Parameter staged: whether scores are more than products, which are computed in float32, heads apart.
+  /// - Parameters:
+  ///   - pattern: the tiles of the pairs that count.
+  ///   - pass: what is planned.
+  ///   - shape: the sizes, causality and padding.
+  ///   - staged: whether scores are more than products, which are computed in float32, heads apart.
+  ///   - context: threads and ledger.
   /// - Throws: `MemoryLimitExceeded`.
   public static func prepare(
     _ pattern: TilePattern, for pass: PassKind, shape: AttentionShape, staged: Bool = false,

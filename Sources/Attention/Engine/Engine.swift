@@ -23,7 +23,10 @@ public enum Engine {
   ///   - query: `[batch, queryHeads, queryLength, headDim]`.
   ///   - key: `[batch, keyHeads, keyLength, headDim]`.
   ///   - value: `[batch, keyHeads, keyLength, valueDim]`.
+  ///   - shape: the sizes, causality and padding.
   ///   - scale: the factor on q·k.
+  ///   - pattern: the tiles of the pairs that count.
+  ///   - context: threads, instruction set and ledger.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   /// - Complexity: O(executed pairs · (headDim + valueDim)).
   public static func forward(

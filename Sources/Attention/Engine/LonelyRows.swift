@@ -27,31 +27,21 @@ struct LonelyRows: Sendable {
     output: inout Tensor, lse: inout Tensor
   ) -> LonelyRows {
     var lonely = LonelyRows()
-    output.withRows { output in
-      lse.withRows { lse in
-        query.withReadRows { query in
-          key.withReadRows { key in
-            value.withReadRows { value in
-              for batch in 0..<shape.batch {
-                for head in 0..<shape.queryHeads {
-                  let logSums = lse.head(batch, head)
-                  for row in 0..<min(shape.queryLength, shape.validKeys(batch: batch))
-                  where logSums[row] == -.infinity {
-                    let (q, k) = (query.row(batch, head, row), key.row(batch, head, row))
-                    let score = (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) }
-                    let capped = shape.capped(scale * score)
-                    let logSum = Float(capped.score + log(Double(count(batch, head, row))))
-                    // −∞ would mean that the row has no key.
-                    logSums[row] = logSum.isFinite ? logSum : .nan
-                    output.row(batch, head, row).update(
-                      from: value.row(batch, head, row), count: shape.valueDim)
-                    lonely.rows.append(
-                      Row(batch: batch, head: head, row: row, lse: logSum, slope: capped.slope))
-                  }
-                }
-              }
-            }
-          }
+    let outputs = output.rowsForWriting(), logSums = lse.rowsForWriting()
+    let queries = query.rows(), keys = key.rows(), values = value.rows()
+    for batch in 0..<shape.batch {
+      for head in 0..<shape.queryHeads {
+        for row in 0..<min(shape.queryLength, shape.validKeys(batch: batch)) {
+          let logSum = logSums.head(batch, head) + row
+          guard logSum.pointee == -.infinity else { continue }
+          let (q, k) = (queries.row(batch, head, row), keys.row(batch, head, row))
+          let score = (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) }
+          let capped = shape.capped(scale * score)
+          let own = Float(capped.score + log(Double(count(batch, head, row))))
+          // −∞ would mean that the row has no key.
+          logSum.pointee = own.isFinite ? own : .nan
+          outputs.row(batch, head, row).update(from: values.row(batch, head, row), count: shape.valueDim)
+          lonely.rows.append(Row(batch: batch, head: head, row: row, lse: own, slope: capped.slope))
         }
       }
     }
@@ -67,42 +57,32 @@ struct LonelyRows: Sendable {
   ) {
     guard !rows.isEmpty else { return }
     let dim = outputGradient.shape[3], headDim = inputs.query.shape[3]
-    outputGradient.withReadRows { source in
-      gradient.value.withRows { target in
-        for item in rows {
-          let share = Float(share(item, of: all))
-          let dv = target.row(item.batch, item.head, item.row)
-          let dO = source.row(item.batch, item.head, item.row)
-          for t in 0..<dim { dv[t] += share * dO[t] }
-        }
-      }
-      guard all.hasOtherKeys else { return }
-      for item in rows {
-        let place = (item.batch, item.head, item.row)
-        func read(_ tensor: Tensor, _ count: Int) -> [Double] {
-          tensor.withReadRows { rows in
-            let row = rows.row(place.0, place.1, place.2)
-            return (0..<count).map { Double(row[$0]) }
-          }
-        }
-        let (dO, o, v) = (read(outputGradient, dim), read(all.output, dim), read(inputs.value, dim))
-        let change = zip(dO, zip(v, o)).reduce(0.0) { $0 + $1.0 * ($1.1.0 - $1.1.1) }
-        let slope = scale * item.slope * share(item, of: all) * change
-        let (q, k) = (read(inputs.query, headDim), read(inputs.key, headDim))
-        gradient.query.withRows { dq in
-          for t in 0..<headDim { dq.row(place.0, place.1, place.2)[t] += Float(slope * k[t]) }
-        }
-        gradient.key.withRows { dk in
-          for t in 0..<headDim { dk.row(place.0, place.1, place.2)[t] += Float(slope * q[t]) }
-        }
-      }
+    let source = outputGradient.rows(), target = gradient.value.rowsForWriting()
+    for item in rows {
+      let share = Float(share(item, of: all))
+      let dv = target.row(item.batch, item.head, item.row)
+      let dO = source.row(item.batch, item.head, item.row)
+      for t in 0..<dim { dv[t] += share * dO[t] }
+    }
+    guard all.hasOtherKeys else { return }
+    let outputs = all.output.rows(), values = inputs.value.rows()
+    let queries = inputs.query.rows(), keys = inputs.key.rows()
+    let queryGradient = gradient.query.rowsForWriting(), keyGradient = gradient.key.rowsForWriting()
+    for item in rows {
+      func row(_ rows: Rows) -> UnsafeMutablePointer<Float> { rows.row(item.batch, item.head, item.row) }
+      let (dO, o, v) = (row(source), row(outputs), row(values))
+      let change = (0..<dim).reduce(0.0) { $0 + Double(dO[$1]) * (Double(v[$1]) - Double(o[$1])) }
+      let slope = scale * item.slope * share(item, of: all) * change
+      let (q, k) = (row(queries), row(keys)), (dq, dk) = (row(queryGradient), row(keyGradient))
+      for t in 0..<headDim { dq[t] += Float(slope * Double(k[t])) }
+      for t in 0..<headDim { dk[t] += Float(slope * Double(q[t])) }
     }
   }
 
   private func share(_ item: Row, of all: SoftmaxRows) -> Double {
     guard all.hasOtherKeys else { return 1 }
-    return all.lse.withReadRows { lse in
-      SoftmaxRows.share(of: Double(item.lse), in: lse.head(item.batch, item.head)[item.row * lse.rowStride])
-    }
+    let lse = all.lse.rows()
+    return SoftmaxRows.share(
+      of: Double(item.lse), in: lse.head(item.batch, item.head)[item.row * lse.rowStride])
   }
 }

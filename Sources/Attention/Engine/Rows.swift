@@ -43,12 +43,6 @@ extension Tensor {
 
   /// The rows, to be written.
   mutating func rowsForWriting() -> Rows { Rows(pinnedForWriting(), strides: strides) }
-
-  /// Reads through rows, as the edge engine does.
-  func withReadRows<R>(_ body: (Rows) throws -> R) rethrows -> R { try body(rows()) }
-
-  /// Writes through rows, as the edge engine does.
-  mutating func withRows<R>(_ body: (Rows) throws -> R) rethrows -> R { try body(rowsForWriting()) }
 }
 
 /// Where the rows of an input lie, whatever its precision.

@@ -8,8 +8,11 @@ extension Engine {
   /// what it made and turns the gradients back.
   /// - Parameters:
   ///   - inputs: q, k and v; others are not read.
+  ///   - shape: the sizes, causality and padding.
   ///   - scale: the factor on q·k.
+  ///   - pattern: the tiles of the pairs that count.
   ///   - backwardPattern: the tiles of the way back, the same pairs.
+  ///   - context: threads, instruction set and ledger.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public static func attend(
     _ inputs: Operands, shape: AttentionShape, scale: Double, pattern: TilePattern,

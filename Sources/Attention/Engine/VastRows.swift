@@ -159,18 +159,17 @@ extension BackwardPass {
     guard !rows.isEmpty else { return }
     let vast = VastRows(
       shape: shape, scale: scale, stages: stages, pattern: pattern, query: query, key: key, value: value)
+    let lse = all.lse.rows()
     // Query heads that share a key head add to the same rows: one after the other.
     Parallel.forEach(count: shape.batch * shape.keyHeads, threads: context.threads) { index, _ in
       let (batch, keyHead) = (index / shape.keyHeads, index % shape.keyHeads)
       for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize {
         let own = rows[batch * shape.queryHeads + head]
         guard !own.isEmpty else { continue }
-        all.lse.withReadRows { lse in
-          vast.forEach(own, batch: batch, head: head) { row, weights in
-            let whole = lse.head(batch, head)[row * lse.rowStride]
-            let share = all.hasOtherKeys ? SoftmaxRows.share(of: weights.lse, in: whole) : 1
-            if share > 0 { add(vast, batch, head, keyHead, row, weights, share: share) }
-          }
+        vast.forEach(own, batch: batch, head: head) { row, weights in
+          let whole = lse.head(batch, head)[row * lse.rowStride]
+          let share = all.hasOtherKeys ? SoftmaxRows.share(of: weights.lse, in: whole) : 1
+          if share > 0 { add(vast, batch, head, keyHead, row, weights, share: share) }
         }
       }
     }

@@ -11,7 +11,7 @@ import Tensors
   import Darwin
 #endif
 
-/// A key that every query row sees beside those of its sequence, joined to a pass that knows nothing of it.
+/// A key that every query row sees beside those of its sequence: its LSE reduction with a pass that knows nothing of it.
 ///
 /// With output o and LSE l of the sequence's keys, a score e_i and a value u: `l' = log(e^l + e^e)`, `o' = e^{l−l'} o + e^{e−l'} u`.
 /// The pass goes back with o' and l' as they are (`SoftmaxRows`). What is left is the key's own part, with `b = e^{e−l'}` and
@@ -102,7 +102,7 @@ struct ExtraKeyPass: Sendable {
     return try inputs.query.converted(to: .float32, ledger: context.ledger)
   }
 
-  /// Joins the key to the result of a pass.
+  /// The LSE reduction of the key with the result of a pass.
   /// - Throws: `MemoryLimitExceeded`.
   func forward(
     _ forward: consuming Forward, _ inputs: Operands, _ pullback: @escaping Forward.PartialPullback,
@@ -111,7 +111,7 @@ struct ExtraKeyPass: Sendable {
     inputs.check(isSentinel ? [Self.key, Self.value] : [Self.logit], at: shape)
     let parameters = parameters(inputs), query = try queries(inputs, in: context)
     var (output, lse) = forward.results()
-    joinAll(parameters, query, output.rowsForWriting(), lse.rowsForWriting(), in: context)
+    reduceAll(parameters, query, output.rowsForWriting(), lse.rowsForWriting(), in: context)
     return Forward(output: output, lse: lse) { outputGradient, rows, context in
       let all = SoftmaxRows(output: rows.output, lse: rows.lse, hasOtherKeys: true)
       var gradient = try pullback(outputGradient, all, context)
@@ -120,20 +120,17 @@ struct ExtraKeyPass: Sendable {
     }
   }
 
-  private func joinAll(
+  private func reduceAll(
     _ parameters: Parameters, _ query: Tensor, _ output: Rows, _ lse: Rows, in context: ExecutionContext
   ) {
-    reading(query) { query in
-      Parallel.forEach(count: items, threads: context.threads) { index, _ in
-        join(item(index), parameters, query, output, lse)
-      }
+    let query = rows(of: query)
+    Parallel.forEach(count: items, threads: context.threads) { index, _ in
+      reduce(item(index), parameters, query, output, lse)
     }
   }
 
   /// Rows of q where they are read.
-  private func reading<R>(_ query: Tensor, _ body: (Rows?) throws -> R) rethrows -> R {
-    isSentinel ? try query.withReadRows { try body($0) } : try body(nil)
-  }
+  private func rows(of query: Tensor) -> Rows? { isSentinel ? query.rows() : nil }
 
   /// The score of a row before the soft cap.
   private func score(
@@ -154,7 +151,7 @@ struct ExtraKeyPass: Sendable {
     return (Float(capped.score), Float(capped.slope))
   }
 
-  private func join(
+  private func reduce(
     _ item: (batch: Int, head: Int, rows: Range<Int>), _ parameters: Parameters, _ query: Rows?,
     _ output: Rows, _ lse: Rows
   ) {
@@ -187,12 +184,11 @@ struct ExtraKeyPass: Sendable {
     let sumsView = sums.pinnedForWriting()
     let (output, lse, dO) = (rows.output.rows(), rows.lse.rows(), outputGradient.rows())
     let dq = gradient.query.rowsForWriting()
-    reading(query) { query in
-      Parallel.forEach(count: items, threads: context.threads) { index, _ in
-        let own = UnsafeMutableRawPointer(sumsView + index * 2 * sumCount)
-          .assumingMemoryBound(to: Double.self)
-        addGradients(item(index), parameters, query, dO, output, lse, dq, own)
-      }
+    let queryRows = self.rows(of: query)
+    Parallel.forEach(count: items, threads: context.threads) { index, _ in
+      let own = UnsafeMutableRawPointer(sumsView + index * 2 * sumCount)
+        .assumingMemoryBound(to: Double.self)
+      addGradients(item(index), parameters, queryRows, dO, output, lse, dq, own)
     }
     try addSums(sums, to: &gradient, in: context)
   }

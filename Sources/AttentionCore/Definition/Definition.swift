@@ -102,6 +102,15 @@ public struct DefinitionResult: Sendable {
   /// The largest `|s_ij|` of a row's counted pairs before any soft cap, as `lse`.
   public var largestScores: [Double]
 
+  /// Creates a result for rows, each entry with an element a row but for `output` and `outputMagnitude`.
+  public init(
+    output: [Double], outputMagnitude: [Double], lse: [Double], scoreMagnitude: Double, mostKeys: Int,
+    largestScores: [Double]
+  ) {
+    (self.output, self.outputMagnitude, self.lse) = (output, outputMagnitude, lse)
+    (self.scoreMagnitude, self.mostKeys, self.largestScores) = (scoreMagnitude, mostKeys, largestScores)
+  }
+
   /// What a variant in single precision has to return for `lse`: NaN in rows with a score that it does not hold.
   public var singlePrecisionLSE: [Float] {
     zip(lse, largestScores).map { $1 <= ScoreOverflow.limit ? Float($0) : .nan }
@@ -130,6 +139,24 @@ public struct DefinitionPair: Sendable {
   public let valuePlace: Int
   /// The value.
   public let value: DefinitionVector
+
+  /// Creates a pair.
+  /// - Parameters:
+  ///   - key: the row of k and v; `nil`: a key that all rows see.
+  ///   - count: how often it counts.
+  ///   - score: its score.
+  ///   - magnitude: the sum of absolute terms of the score.
+  ///   - valueOperand: whose row is its value; `nil`: the value is 0.
+  ///   - valuePlace: the first element of the value in that operand.
+  ///   - value: the value.
+  public init(
+    key: Int?, count: Double, score: Double, magnitude: Double, valueOperand: Operand.Name?, valuePlace: Int,
+    value: DefinitionVector
+  ) {
+    (self.key, self.count, self.score, self.magnitude) = (key, count, score, magnitude)
+    (self.valueOperand, self.valuePlace, self.value) = (valueOperand, valuePlace, value)
+    uncapped = score
+  }
 }
 
 /// Where a definition puts the terms of gradients.

@@ -17,7 +17,9 @@ public protocol PairTermRow {
   /// Its value with a key, and the sum of the absolute values of what is added for it.
   func value(key: Int) -> (sum: Double, magnitude: Double)
   /// Adds the gradients of what it is made of.
-  /// - Parameter slopes: of the keys that the row counts.
+  /// - Parameters:
+  ///   - slopes: of the keys that the row counts.
+  ///   - gradient: where they are added.
   func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector)
 }
 

@@ -53,7 +53,10 @@ public struct ScoreTransform: Sendable {
   var hasKinks: Bool { if case .leaky = function { true } else { false } }
 
   /// Declares it.
-  /// - Parameter factor: on the whole.
+  /// - Parameters:
+  ///   - function: what is taken of the argument.
+  ///   - argument: what it is taken of.
+  ///   - factor: on the whole.
   public init(_ function: Function, of argument: Argument, factor: Double) {
     (self.function, self.argument, self.factor) = (function, argument, factor)
   }

@@ -80,7 +80,9 @@ public struct SoftmaxDefinition: Definition {
   }
 
   /// The same with a summand more in every score.
-  /// - Parameter operands: what it reads.
+  /// - Parameters:
+  ///   - term: the summand.
+  ///   - operands: what it reads.
   public func adding(_ term: Term, reading operands: [Operand]) -> SoftmaxDefinition {
     var result = self
     for operand in operands { result.declared[operand.name] = operand }
@@ -99,7 +101,9 @@ public struct SoftmaxDefinition: Definition {
   func summands(_ row: DefinitionRow) -> [Term] { terms(row) + added }
 
   /// The same with a key more in every row.
-  /// - Parameter operands: what it reads.
+  /// - Parameters:
+  ///   - key: its score and its value.
+  ///   - operands: what it reads.
   public func adding(_ key: ExtraKey, reading operands: [Operand]) -> SoftmaxDefinition {
     var result = self
     for operand in operands { result.declared[operand.name] = operand }
@@ -109,11 +113,13 @@ public struct SoftmaxDefinition: Definition {
 
   /// Creates a definition; what is left out is the plain case, `s_ij = scale · q_i·k_j`.
   /// - Parameters:
+  ///   - shape: the sizes, causality and padding.
   ///   - operands: what the variant declares.
   ///   - scale: the factor on `q·k`; `nil`: the shape's.
   ///   - normalizing: operands made of another one's rows, `x/‖x‖`, which terms may name.
   ///   - terms: the summands of a row's scores.
   ///   - value: what takes the place of v in a row.
+  ///   - multiplicity: how often a pair (batch, head, query row, key row) counts.
   public init(
     shape: AttentionShape, operands: [Operand] = Operand.standard, scale: Double? = nil,
     normalizing: [(operand: Operand, source: Operand.Name)] = [],

@@ -32,6 +32,9 @@ public final class PatternCache: Sendable {
 
     /// The key of a variant's pattern at a shape.
     /// - Parameters:
+    ///   - variant: the variant.
+    ///   - configuration: its settings.
+    ///   - shape: the sizes.
     ///   - part: which of several patterns of the variant.
     ///   - validKeys: the keys of the sequence that are not padding, when the pattern depends on them.
     ///   - key: where its random draws come from; `nil` when there are none and all heads are alike.

@@ -63,7 +63,10 @@ public final class ScheduleStore: Sendable {
   public var madeCount: Int { state.withLock { $0.made } }
 
   /// The schedule of a kind for a shape: the one that is kept, or else `make`, which is kept.
-  /// - Parameter threads: for how many, where that matters.
+  /// - Parameters:
+  ///   - shape: the sizes.
+  ///   - threads: for how many, where that matters.
+  ///   - make: makes it, of the shape without what schedules do not depend on.
   /// - Complexity: O(1) when found, else that of `make`.
   public func schedule<S: Schedule>(
     for shape: AttentionShape, threads: Int? = nil, _ make: (AttentionShape) -> S

@@ -21,9 +21,11 @@ extension TileList {
 
   /// Whether a segment's mask lets a pair through.
   /// - Parameters:
+  ///   - mask: the mask.
   ///   - lane: the row's place in its tile.
-  ///   - row: the query row; `position` is its absolute position.
-  ///   - t: the key's place in its segment; `key` is its row.
+  ///   - position: the absolute position of the query row.
+  ///   - t: the key's place in its segment.
+  ///   - key: the row of the key.
   public func allows(_ mask: Mask, lane: Int, position: Int, t: Int, key: Int) -> Bool {
     switch mask {
     case .full: true

@@ -79,14 +79,14 @@ extension TileList {
       let last = min(count - 1, floorQuotient(run.upperBound - 1 - start, step))
       guard first <= last else { continue }
       let local = Segment(start: start + first * step - shift, count: last - first + 1, stride: step)
-      let turn = part.shift + queryOffset - shift
+      let distance = part.shift + queryOffset - shift
       switch segment.mask {
       case .full: kept.append(local)
       case .band(let low, let high):
-        append(local, band: Int(low) - turn, Int(high) - turn, part, to: &kept)
+        append(local, band: Int(low) - distance, Int(high) - distance, part, to: &kept)
       case .notSelf:
-        append(local, band: -TileList.unbounded, -turn - 1, part, to: &kept)
-        append(local, band: 1 - turn, TileList.unbounded, part, to: &kept)
+        append(local, band: -TileList.unbounded, -distance - 1, part, to: &kept)
+        append(local, band: 1 - distance, TileList.unbounded, part, to: &kept)
       case .bits(let offset):
         let words = (first...last).map { selected(bits[Int(offset) + $0], part) }
         append(words, local, part, to: &result, &kept)

@@ -58,7 +58,10 @@ public struct AttentionShape: Hashable, Sendable {
   }
 
   /// The factor on `q·k` in force.
-  public var effectiveScale: Double { scale ?? 1 / Double(headDim).squareRoot() }
+  public var effectiveScale: Double { scale ?? Self.defaultScale(headDim: headDim) }
+
+  /// `1/√headDim`: the factor on q·k where nothing else is said, and in every layer, whatever the variant.
+  public static func defaultScale(headDim: Int) -> Double { 1 / Double(headDim).squareRoot() }
 
   /// Query heads that share one key head.
   public var groupSize: Int { queryHeads / keyHeads }

@@ -51,7 +51,10 @@ extension AttentionVariant {
   /// the sum of the weights: the output is a mean of values, and finite where they are.
   ///
   /// Elements of the output that are finite already stay; the others come from values at 2⁻⁴⁰ of their size.
-  /// - Parameter plain: what `attend` returned, with elements of the output that are not finite.
+  /// - Parameters:
+  ///   - inputs: what `attend` read.
+  ///   - plain: what `attend` returned, with elements of the output that are not finite.
+  ///   - context: threads, instruction set and ledger.
   /// - Throws: as `attend` does.
   public func attendVastValues(
     _ inputs: Operands, after plain: Forward, in context: ExecutionContext

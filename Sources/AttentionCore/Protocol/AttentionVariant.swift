@@ -175,7 +175,11 @@ extension AttentionVariant {
   }
 
   /// Configures the variant by settings.
-  /// - Parameter patterns: those that variants of one owner share; `nil`: the variant keeps its own.
+  /// - Parameters:
+  ///   - settings: those that differ from their defaults.
+  ///   - shape: the sizes, causality and padding.
+  ///   - key: names the random draws.
+  ///   - patterns: those that variants of one owner share; `nil`: the variant keeps its own.
   /// - Throws: `ConfigurationError`.
   public static func make(
     settings: [String: ParameterValue], shape: AttentionShape, key: RandomKey,

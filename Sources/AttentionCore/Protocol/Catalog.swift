@@ -17,12 +17,27 @@ public struct Catalog: NamedCatalog {
   public static func id(of member: any AttentionVariant.Type) -> String { member.card.id }
 
   /// Configures a variant by id and settings.
-  /// - Parameter patterns: those that variants of one owner share; `nil`: the variant keeps its own.
+  /// - Parameters:
+  ///   - id: the id of the variant.
+  ///   - settings: those that differ from their defaults.
+  ///   - shape: the sizes, causality and padding.
+  ///   - key: names the random draws.
+  ///   - patterns: those that variants of one owner share; `nil`: the variant keeps its own.
   /// - Throws: `ConfigurationError`.
   public func make(
     _ id: String, settings: [String: ParameterValue] = [:], shape: AttentionShape, key: RandomKey,
     sharing patterns: PatternCache? = nil
   ) throws(ConfigurationError) -> any AttentionVariant {
     try type(of: id).make(settings: settings, shape: shape, key: key, sharing: patterns)
+  }
+
+  /// The first variant that reads the edges of a graph; `nil`: none does.
+  public var firstReadingEdges: String? {
+    get throws {
+      for type in types where try type.operands(settings: [:]).contains(where: { $0.source == .edges }) {
+        return type.card.id
+      }
+      return nil
+    }
   }
 }

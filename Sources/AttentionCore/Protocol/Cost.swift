@@ -43,6 +43,8 @@ public struct Cost: Hashable, Sendable {
   /// pair `2·(3·headDim + 2·valueDim)`, five products. `decode` is one query row a head against the keys that the last row
   /// sees.
   /// - Parameters:
+  ///   - pass: forward, backward or one decoding step.
+  ///   - shape: the sizes.
   ///   - operands: what is read; q, k and v are counted in any case.
   ///   - neededPairs: what the definition needs, over batch and query heads.
   ///   - executedPairs: what the tiles execute.

@@ -1,7 +1,7 @@
 // Attention on an edge list: one target with its sources, or one source with its targets. Rows are gathered; nothing of
 // edges × dim is stored.
 
-/// Edges whose rows are asked for before their turn.
+/// How many edges ahead rows are prefetched.
 #define EDGES_AHEAD 6
 
 INLINE void KERNEL(edge_prefetch)(const float *row, int dim) {

@@ -112,7 +112,7 @@ package struct AttentionLayer: BranchLayer {
     try AttentionShape(
       batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queries, keyLength: keys,
       headDim: position == .alibi ? dim + 1 : dim, valueDim: dim, isCausal: isCausal, keyLengths: keyLengths,
-      scale: wiring.scalesProducts ? 1 / Double(dim).squareRoot() : nil)
+      scale: wiring.scalesProducts ? AttentionShape.defaultScale(headDim: dim) : nil)
   }
 }
 

@@ -73,7 +73,9 @@ package struct Embedding: Sendable {
       context.accumulate(try context.lookUp(rows, in: sinusoids), into: &x)
     } else if isSinusoidal {
       let sinusoids = try run.planner.sinusoids(first: run.first, count: length, width: width)
-      for sequence in 0..<run.batch { context.accumulate(sinusoids, into: &x, at: sequence * sinusoids.count) }
+      for sequence in 0..<run.batch {
+        context.accumulate(sinusoids, into: &x, at: sequence * sinusoids.count)
+      }
     }
     if let types {
       let zeros = [Int32](repeating: 0, count: tokens.count)

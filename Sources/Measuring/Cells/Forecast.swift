@@ -16,7 +16,7 @@ public struct Forecast: Foretold {
     /// Predicted bytes of the pass.
     public let bytes: Double
     /// Why it cannot be measured, or why it will not be.
-    public let objection: String?
+    public let reason: String?
   }
 
   /// All cells.
@@ -47,9 +47,9 @@ public struct Forecast: Foretold {
       let operands = try catalog.type(of: cell.variant).operands(settings: cell.settings)
       let least = Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: operands)
       guard least <= Double(limit) else {
-        let objection =
+        let reason =
           "out_of_memory: over \(Quantity.describe(bytes: Double(limit))) for inputs and results alone"
-        return Line(cell: cell, seconds: overheadSeconds, bytes: least, objection: objection)
+        return Line(cell: cell, seconds: overheadSeconds, bytes: least, reason: reason)
       }
       let variant = try catalog.make(
         cell.variant, settings: cell.settings, shape: shape, key: RandomKey(seed: cell.seed))
@@ -60,12 +60,12 @@ public struct Forecast: Foretold {
       let pass = cost.flops * waste / (gflops * 1e9)
       let timed = min(Double(cell.repeats) * pass, max(cell.budgetSeconds, 3 * pass))
       let seconds = overheadSeconds + Double(max(1, cell.warmup)) * pass + timed
-      let objection =
+      let reason =
         bytes > Double(limit) ? "out_of_memory: over \(Quantity.describe(bytes: Double(limit)))" : nil
       return Line(
-        cell: cell, seconds: objection == nil ? seconds : overheadSeconds, bytes: bytes, objection: objection)
+        cell: cell, seconds: reason == nil ? seconds : overheadSeconds, bytes: bytes, reason: reason)
     } catch {
-      return Line(cell: cell, seconds: overheadSeconds, bytes: .nan, objection: "unsupported: \(error)")
+      return Line(cell: cell, seconds: overheadSeconds, bytes: .nan, reason: "unsupported: \(error)")
     }
   }
 
@@ -76,7 +76,7 @@ public struct Forecast: Foretold {
     for line in lines {
       table.add([
         names[line.cell], "~" + Quantity.describe(seconds: line.seconds),
-        Quantity.describe(bytes: line.bytes), line.cell.id, line.objection ?? "",
+        Quantity.describe(bytes: line.bytes), line.cell.id, line.reason ?? "",
       ])
     }
     let total = lines.reduce(0) { $0 + $1.seconds }
@@ -96,7 +96,7 @@ public struct Forecast: Foretold {
             "query_length": .int($0.cell.queryLength), "key_length": .int($0.cell.keyLength),
             "label": .string(names[$0.cell]), "predicted_seconds": .double($0.seconds),
             "predicted_bytes": .double($0.bytes),
-            "objection": .text($0.objection),
+            "reason": .text($0.reason),
           ])
         }),
       "seconds": .double(lines.reduce(0) { $0 + $1.seconds }),

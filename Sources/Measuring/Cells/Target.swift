@@ -10,7 +10,7 @@ import Tensors
 /// ```yaml
 /// targets:
 ///   - {pass: forward, causal: false, figure: fraction_of_limit, at_least: 0.85}
-///   - {figure: fraction_visited, at_least: 0.9, of: full}   # nine tenths of what full attention reaches
+///   - {figure: fraction_executed, at_least: 0.9, of: full}   # nine tenths of what full attention reaches
 /// ```
 /// Besides `figure`, `at_least` and `of` an entry has conditions: fields of a cell by their names in presets, `variant`
 /// with its `settings`, and the `road` of bfloat16. A row has the first target whose conditions it meets.
@@ -20,9 +20,12 @@ public struct Target: Sendable {
     /// The share of the multiply-add peak on needed pairs; when decoding, of the rate of reading as many bytes.
     case fractionOfLimit = "fraction_of_limit"
     /// The fraction of the peak on the pairs that the tiles execute, needed or not.
-    case fractionVisited = "fraction_visited"
+    case fractionExecuted = "fraction_executed"
     /// How many times as fast as the float32 row of the same cell.
     case timesFloat32 = "times_float32"
+
+    /// What `fraction_executed` was called in earlier versions; presets may still say so.
+    static let formerExecuted = "fraction_visited"
   }
 
   /// The figure.
@@ -60,8 +63,7 @@ public struct Target: Sendable {
 
   private init(_ node: PresetNode, _ context: PlanContext) throws(UsageError) {
     var reader = try FieldReader(node)
-    guard let figure = try reader.optional("figure", .words(Figure.allCases.map(\.rawValue))),
-      let known = Figure(rawValue: figure),
+    guard let known = try Self.figure(&reader),
       let atLeast = try reader.optional("at_least", .number(in: 1e-3...1e3))
     else { throw node.error("a target needs figure and at_least") }
     self.figure = known
@@ -78,6 +80,11 @@ public struct Target: Sendable {
     }
     self.columns = columns
     try reader.finish()
+  }
+
+  private static func figure(_ reader: inout FieldReader) throws(UsageError) -> Figure? {
+    if reader.node("figure")?.text == Figure.formerExecuted { return .fractionExecuted }
+    return try reader.optional("figure", .words(Figure.allCases.map(\.rawValue))).flatMap(Figure.init)
   }
 
   /// `name=value` as a row's configuration holds them.

@@ -109,7 +109,7 @@ public struct Measurement: Sendable {
   func describe(_ cost: Cost, _ shape: AttentionShape, in row: inout MeasurementRow) {
     row.flops = cost.flops
     row.density = cost.density(of: shape)
-    if cost.neededPairs > 0 { row.tileWaste = cost.executedPairs / cost.neededPairs }
+    if cost.neededPairs > 0 { row.paddingOverhead = cost.executedPairs / cost.neededPairs }
     row.stateBytes = cost.stateBytes
   }
 

@@ -39,7 +39,10 @@ public struct AttentionSwap: Sendable {
   public let logits: Tensor?
 
   /// Runs both models on the same tokens.
-  /// - Parameter attention: the attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
+  /// - Parameters:
+  ///   - original: the model as it was trained.
+  ///   - attention: the attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
+  ///   - input: the tokens.
   /// - Throws: `ConfigurationError`, `SafetensorsError`; what attention throws.
   public init(_ original: PretrainedModel, attention: String, on input: ModelInput) throws {
     let swapped = try original.replacingAttention(attention)

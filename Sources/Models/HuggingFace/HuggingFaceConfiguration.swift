@@ -30,7 +30,9 @@ public struct HuggingFaceConfiguration: Sendable {
   public let firstPosition: Int
 
   /// Reads the text of a `config.json`.
-  /// - Parameter path: the file, for error texts.
+  /// - Parameters:
+  ///   - json: the text, in UTF-8.
+  ///   - path: the file, for error texts.
   /// - Throws: `SafetensorsError` that names the entry that is missing, wrong or not supported.
   public init(json: [UInt8], path: String) throws(SafetensorsError) {
     func fail(_ problem: String) -> SafetensorsError { SafetensorsError(path: path, problem: problem) }

@@ -102,7 +102,9 @@ extension TransformerModel {
   }
 
   /// All steps of a training on the same rows, for comparison with other frameworks.
-  /// - Parameter configuration: `accumulation` cuts the rows into as many passes; batches and evaluations are not used.
+  /// - Parameters:
+  ///   - input: the rows.
+  ///   - configuration: `accumulation` cuts the rows into as many passes; batches and evaluations are not used.
   /// - Returns: the mean loss of every step, before it.
   /// - Throws: `ConfigurationError` when the rows cannot be cut so; `TrainingDiverged`; what attention throws.
   public func fit(_ input: ModelInput, _ configuration: TrainingConfiguration) throws -> [Double] {

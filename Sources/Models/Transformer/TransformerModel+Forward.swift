@@ -94,6 +94,9 @@ extension TransformerModel {
 
   /// The loss in training; adds the gradients of `factor·mean loss` to the model's gradients.
   /// - Parameters:
+  ///   - input: tokens and targets.
+  ///   - smoothing: the share of the target that all tokens get alike.
+  ///   - factor: what the loss is multiplied by before its gradient is taken.
   ///   - key: the root of this step's dropout choices.
   ///   - training: false: gradients as in evaluation, without dropout.
   /// - Throws: what attention throws.

@@ -51,7 +51,9 @@ extension TransformerModel {
   /// Continues a prompt token by token.
   /// - Parameters:
   ///   - prompt: tokens of one sequence, at least one.
+  ///   - count: the most tokens that are made.
   ///   - source: what the encoder of an encoder–decoder reads.
+  ///   - sampling: how a token is chosen.
   ///   - stop: ends the generation when it is chosen; it is not part of the result.
   ///   - useCache: `false` computes every token from the whole sequence.
   /// - Throws: `ConfigurationError` for tokens outside the vocabulary; what attention throws.

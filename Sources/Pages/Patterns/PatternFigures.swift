@@ -59,10 +59,10 @@ package struct PatternFigures {
           + "\(counts.isShared && counts.heads > 1 ? ", all alike" : ""): density \(Self.percent(counts.density))",
       ]
       if let tiles = try tiles {
-        let waste = counts.pairs > 0 ? tiles.executed / counts.pairs : 1
+        let overhead = counts.pairs > 0 ? tiles.executed / counts.pairs : 1
         lines.append(
           "\(tiles.count) tiles, \(tiles.segments) runs of keys, \(tiles.bytes) bytes; "
-            + "\(String(format: "%.2f", waste)) pairs executed for one that counts")
+            + "\(String(format: "%.2f", overhead)) pairs executed for one that counts")
       }
       return lines.joined(separator: "\n")
     }
@@ -81,7 +81,7 @@ package struct PatternFigures {
         "heads": .int(counts.heads),
         "causal": .bool(shape.isCausal), "pairs": .double(counts.pairs), "density": .double(counts.density),
         "tiles": .number(tiles?.count), "segments": .number(tiles?.segments),
-        "visited_pairs": .number(tiles?.executed), "plan_bytes": .number(tiles?.bytes),
+        "executed_pairs": .number(tiles?.executed), "plan_bytes": .number(tiles?.bytes),
       ])
     }
   }

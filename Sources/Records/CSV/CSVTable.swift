@@ -11,7 +11,7 @@ import Settings
 public struct CSVTable: Sendable {
   /// The name used in error messages.
   public let file: String
-  /// The column names. The third column is `column 3` when it has none but has values.
+  /// The column names, those of this program in today's words. The third column is `column 3` when it has none but has values.
   public let header: [String]
   /// The rows, each with as many fields as the header.
   public let rows: [[String]]
@@ -71,7 +71,7 @@ public struct CSVTable: Sendable {
     let named = names.indices.map { names[$0].isEmpty ? Self.name(ofColumn: $0, among: seen) : names[$0] }
     self.file = file
     self.lines = lines
-    header = kept.map { $0.map { named[$0] } } ?? named
+    header = FormerColumns.renamed(kept.map { $0.map { named[$0] } } ?? named)
     self.rows = kept.map { kept in rows.map { row in kept.map { row[$0] } } } ?? rows
     isWhole = bytes.last == 0x0A || bytes.last == 0x0D
   }
@@ -108,6 +108,7 @@ public struct CSVTable: Sendable {
   /// - Throws: `UsageError` with the columns that there are.
   public func index(of column: String) throws(UsageError) -> Int {
     if let index = header.firstIndex(of: column) { return index }
+    if let name = FormerColumns.current[column], let index = header.firstIndex(of: name) { return index }
     throw UsageError("\(file): no column \(shown(column)); there are \(shown(list: header))")
   }
 

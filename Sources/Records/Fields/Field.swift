@@ -47,6 +47,8 @@ public struct Field<Root: Sendable>: Sendable {
   public let role: FieldRole
   /// Whether a row has a value in it.
   public private(set) var need = FieldNeed.never
+  /// The name that the column had in earlier versions; tables that have it are read.
+  public private(set) var formerName: String?
   /// How presets name it, and `--set`; `nil`: presets cannot set it. The flag of `attnlab measure` is the same in
   /// kebab-case.
   package let key: String?
@@ -84,6 +86,13 @@ public struct Field<Root: Sendable>: Sendable {
 
   /// The same field, which no row lacks that is done.
   package var requiredWhenDone: Field { needed(.whenDone) }
+
+  /// The same field, which had another name in earlier versions.
+  package func formerly(_ name: String) -> Field {
+    var field = self
+    field.formerName = name
+    return field
+  }
 
   private func needed(_ need: FieldNeed) -> Field {
     var field = self

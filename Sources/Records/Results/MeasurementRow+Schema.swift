@@ -83,8 +83,9 @@ extension MeasurementRow {
       "memory_bytes", \.memoryBytes, .count(), .quantity, unit: "bytes",
       "peak of the ledger during the pass: inputs, results and workspace"),
     .optional(
-      "tile_waste", \.tileWaste, .amount, .quantity,
-      "pairs that the tiles execute ÷ pairs that the definition needs"),
+      "padding_overhead", \.paddingOverhead, .amount, .quantity,
+      "pairs that the tiles execute ÷ pairs that the definition needs"
+    ).formerly("tile_waste"),
     .field(
       "precision", \.precision, .choice, .contender, phrase: "%",
       "how q, k and v are stored; float32 where a file does not say"),

@@ -81,8 +81,8 @@ public struct MeasurementRow: Traceable, Hashable {
   public var errorRel: Double?
   /// The column `memory_bytes`.
   public var memoryBytes: Int?
-  /// The column `tile_waste`.
-  public var tileWaste: Double?
+  /// The column `padding_overhead`.
+  public var paddingOverhead: Double?
   /// The column `error_oracle_rel`.
   public var errorOracleRel: Double?
   /// The column `state_bytes`.

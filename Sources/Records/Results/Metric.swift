@@ -6,7 +6,7 @@ public enum Metric: String, CaseIterable, Sendable {
   case time
   /// The rate on needed pairs.
   case speed
-  /// The rate as a share of the machine's peak.
+  /// The rate as a fraction of the machine's peak.
   case peak
   /// The ledger's peak: inputs, results, workspace.
   case memory
@@ -28,7 +28,7 @@ public enum Metric: String, CaseIterable, Sendable {
     switch self {
     case .time: "time of a pass"
     case .speed: "speed on needed pairs (GFLOP/s)"
-    case .peak: "share of the machine's peak"
+    case .peak: "fraction of the machine's peak"
     case .memory: "memory of a pass"
     case .workspace: "workspace of a pass"
     case .process: "memory of the process"

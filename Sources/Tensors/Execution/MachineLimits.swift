@@ -19,6 +19,8 @@ public struct MachineLimits: Hashable, Sendable {
 
   /// Measures; the best of several runs each, since other work on the machine only ever slows it down.
   /// - Parameters:
+  ///   - instructionSet: whose multiply–adds are counted.
+  ///   - threads: how many work at once.
   ///   - seconds: about how long the whole measurement may take.
   ///   - bufferBytes: what is read, a thread; `nil`: more than twice the last-level cache in all.
   /// - Throws: `MemoryLimitExceeded`.
@@ -63,7 +65,11 @@ public struct MachineLimits: Hashable, Sendable {
   }
 
   /// Measures the rate of reading memory that fits no cache, or a buffer of a given size: bytes a second.
-  /// - Parameter bufferBytes: what is read, a thread; `nil`: more than twice the last-level cache in all.
+  /// - Parameters:
+  ///   - instructionSet: whose loads are used.
+  ///   - threads: how many read at once.
+  ///   - seconds: about how long it may take.
+  ///   - bufferBytes: what is read, a thread; `nil`: more than twice the last-level cache in all.
   /// - Throws: `MemoryLimitExceeded`.
   /// - Complexity: about `seconds` and the time to fill the buffer; allocates `bufferBytes` a thread, 4 GiB at most.
   public static func bandwidth(

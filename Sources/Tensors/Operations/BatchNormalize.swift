@@ -1,7 +1,9 @@
 extension ExecutionContext {
   /// Mean and variance of every column of x `[rows, dim]`, in Double. A variance that single precision does not hold is
   /// NaN: an infinite one would make a constant of its column. - Complexity: O(rows·dim).
-  /// - Parameter counted: runs of rows that count; `nil`: all. Of no row both are 0.
+  /// - Parameters:
+  ///   - x: `[rows, dim]`.
+  ///   - counted: runs of rows that count; `nil`: all. Of no row both are 0.
   public func columnMoments(_ x: Tensor, of counted: [Range<Int>]? = nil) -> (
     mean: [Float], variance: [Float]
   ) {
@@ -53,7 +55,18 @@ extension ExecutionContext {
   /// `momentsAreFixed` (evaluation) mean and variance are constants: `dx = gain/σ·dy`.
   ///
   /// `dx = gain/σ·(dy − mean(dy) − x̂·mean(dy·x̂))` by columns. - Complexity: O(rows·dim).
-  /// - Parameter counted: the rows that mean and variance are of; `nil`: all. To the others both are constants.
+  /// - Parameters:
+  ///   - dy: the gradient of the output, `[rows, dim]`.
+  ///   - x: what was normalised, `[rows, dim]`.
+  ///   - mean: of every column.
+  ///   - variance: of every column.
+  ///   - epsilon: what was added to the variance.
+  ///   - gain: the factor of every column, `[dim]`.
+  ///   - momentsAreFixed: whether mean and variance are constants, as in evaluation.
+  ///   - counted: the rows that mean and variance are of; `nil`: all. To the others both are constants.
+  ///   - gradients: where the gradients of gain and shift are added.
+  ///   - gainAt: the first element of gain's gradient.
+  ///   - shiftAt: the first element of shift's gradient.
   /// - Throws: `MemoryLimitExceeded`.
   public func batchNormalizeBackward(
     _ dy: Tensor, x: Tensor, mean: [Float], variance: [Float], epsilon: Double, gain: Tensor,

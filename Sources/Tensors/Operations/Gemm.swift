@@ -21,11 +21,16 @@ extension ExecutionContext {
   /// transposed B, as in generation, reads B in place instead, once.
   /// - Parameters:
   ///   - a: `[m, k]`, or `[k, m]` when transposed; last axis contiguous.
+  ///   - aSide: whether A is transposed.
   ///   - b: `[k, n]`, or `[n, k]` when transposed; last axis contiguous.
+  ///   - bSide: whether B is transposed.
+  ///   - target: where C goes.
+  ///   - offset: the first element of C in `target`.
+  ///   - accumulate: whether C is added to what is there.
   ///   - bias: `[n]`, added to every row.
   ///   - addend: `[m, n]`, instead of `accumulate`: a residual connection.
-  ///   - rowSumsAt: where in `target` to add the sums over k of op(A), `[m]`; A must be transposed. With op(A) = dyᵀ that
-  ///     is the gradient of a bias, read where dW has brought dy into the cache.
+  ///   - rowSumsAt: where in `target` to add the sums over k of op(A), `[m]`; A must be transposed. With op(A) = dyᵀ
+  ///     that is the gradient of a bias, read where dW has brought dy into the cache.
   /// - Complexity: 2·m·n·k operations.
   /// - Throws: `MemoryLimitExceeded` for the packed copies.
   public func gemm(

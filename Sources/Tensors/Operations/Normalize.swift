@@ -39,7 +39,16 @@ extension ExecutionContext {
   /// The gradient of x; adds those of gain and shift into `gradients` at their offsets.
   ///
   /// `dx = (g − mean(g) − x̂·mean(g·x̂))/σ + addend`, `g = dy·gain`; `dgain = Σ dy·x̂`, `dshift = Σ dy`.
-  /// - Parameter addend: of x's shape: the gradient that a residual connection carries past the norm.
+  /// - Parameters:
+  ///   - dy: the gradient of the output, `[rows, dim]`.
+  ///   - x: what was normalised, `[rows, dim]`.
+  ///   - gain: the factor of every column, `[dim]`.
+  ///   - statistics: what the forward pass found of every row.
+  ///   - centred: whether the mean was taken off.
+  ///   - addend: of x's shape: the gradient that a residual connection carries past the norm.
+  ///   - gradients: where the gradients of gain and shift are added.
+  ///   - gainAt: the first element of gain's gradient.
+  ///   - shiftAt: the first element of shift's gradient; `nil`: there is no shift.
   /// - Complexity: O(rows·dim).
   /// - Throws: `MemoryLimitExceeded`.
   public func normalizeBackward(
