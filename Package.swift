@@ -121,6 +121,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "Sweeps",
+      dependencies: [
+        "Basics", "Presets", "Processes", "Records",
+        .product(name: "Subprocess", package: "swift-subprocess"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "Pages",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Measuring", "Models", "Presets",
@@ -131,7 +138,7 @@ let package = Package(
       name: "AttentionLab",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Pages", "Presets", "Processes", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Pages", "Presets", "Processes", "Records", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors",
         "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -232,6 +239,13 @@ let package = Package(
         "ScalingLaws", "Settings", "Trainings",
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "SweepsTests",
+      dependencies: [
+        "Attention", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Records", "Sweeps",
+        "Trainings",
+      ],
+      exclude: ["slurm.sh"], swiftSettings: strict),
     .testTarget(
       name: "ResultsTests",
       dependencies: [

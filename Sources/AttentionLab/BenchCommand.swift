@@ -47,7 +47,7 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
   private var folder: String { out ?? "results/performance" }
 
   func run() async throws {
-    var arguments = ["performance", "--out", folder]
+    var arguments = ["performance", "--out", folder, "--shard", "1/1"]
     if let only { arguments += ["--only", only] }
     if fresh { arguments.append("--fresh") }
     if dryRun {

@@ -110,7 +110,7 @@ struct MeasureCommand: FileCommand {
     }
     request.peakGflops = peakGflops ?? (ranks == 1 ? MachinePeak.gflops(cell.peak) : nil)
     guard var row = try Blocking.row(of: request) else { return }
-    row.commit = Blocking.commit()
+    (row.commit, row.program) = (Blocking.commit(), ProgramFile.hash)
     if json { print(row.json.pretty) }
     switch row.status {
     case .ok: if !json { print(Self.page(row)) }

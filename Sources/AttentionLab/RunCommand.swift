@@ -5,6 +5,7 @@ import Foundation
 import Presets
 import Processes
 import Records
+import Sweeps
 
 /// `attnlab run`: a preset, from the first cell or from where it was stopped.
 struct RunCommand: AsyncParsableCommand, FileCommand {
@@ -21,6 +22,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
         "attnlab run quickstart --set 'n=[256,1024]' --set input.text=notes.txt --out results/mine",
         "attnlab run variants-text --set compute=1e12 --set 'seed=[1,2,3]'",
         "attnlab run scaling-time-memory --only full,lsh --memory-limit 8GiB --dry-run",
+        "attnlab run scaling-time-memory --shard 3/12",
       ]))
 
   @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.", completion: .presets)
@@ -46,6 +48,20 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   @Option(help: "The most time that a cell may use, such as 60s. Default: the preset's, else none.")
   var timeLimit: String?
 
+  @Option(
+    help:
+      "Only part i of n of the cells, into shards/i-of-n of the folder. Default: that of a Slurm array's task."
+  )
+  var shard: String?
+
+  @Flag(
+    help:
+      "Work on the node's own disk (SLURM_TMPDIR, else TMPDIR); results come back at the end or by a signal.")
+  var scratch = false
+
+  @Flag(help: "In a Slurm job: put it back into the queue when the scheduler's warning (USR1, USR2) ends it.")
+  var requeue = false
+
   @Flag(help: "Start over; the old folder is kept under another name.")
   var fresh = false
 
@@ -64,32 +80,56 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     var files = CommandFiles()
     files.read(preset.file)
     for path in try preset.inputPaths() { files.read(path) }
-    files.write(AttentionLab.kinds.resultFiles + ["report.html"], in: folder(of: preset))
+    files.write(
+      AttentionLab.kinds.resultFiles + ["report.html"], in: try part().path(in: folder(of: preset)))
     return files
   }
 
   private func folder(of preset: Preset) -> String { out ?? "results/\(preset.name)" }
 
-  func run() async throws {
-    for finished in try await perform().finished { print(json ? finished.json.pretty : finished.text) }
+  /// The part that is asked for, by the flag or by the array whose task this is.
+  private func part() throws(UsageError) -> Shard {
+    if let shard {
+      guard let part = Shard(shard) else {
+        throw UsageError("--shard \(shown(shard)): it takes \(Shard.allowed)")
+      }
+      return part
+    }
+    return try Shard.ofArrayTask(ProcessInfo.processInfo.environment) ?? .whole
   }
 
-  /// Runs every kind of experiment that the preset has; nothing is finished by a dry run, which tells itself.
+  func run() async throws {
+    let (preset, finished) = try await perform()
+    for finished in finished { print(json ? finished.json.pretty : finished.text) }
+    let part = try part()
+    if !part.isWhole, !dryRun { try tell(part, folder(of: preset)) }
+  }
+
+  /// What became of a part. Its cells went on when one failed; the exit code says so in the end.
+  private func tell(_ part: Shard, _ folder: String) throws {
+    let path = part.path(in: folder), status = try SweepStatus(of: path, kinds: AttentionLab.kinds)
+    print(json ? status.json(path).pretty : "part \(part) in \(path): \(status.ofTask)")
+    try status.checkFailures()
+  }
+
+  /// Runs every kind of experiment that the preset has; nothing is finished by a dry run, which tells itself, nor by a part,
+  /// which is one of several.
   func perform() async throws -> (preset: Preset, finished: [any FinishedRun]) {
     let catalog = AttentionLab.catalog
-    let preset = try loaded(catalog)
-    let selected = try preset.kinds.types.compactMap { try select($0, of: preset, catalog) }
-    if let only, selected.isEmpty {
-      throw UsageError("--only \(shown(only)): nothing in the preset has these variants alone")
+    let preset = try loaded(catalog), part = try part()
+    let only = only.map { $0.split(separator: ",").map { $0.trimmed } }
+    let selection = try PresetSelection(preset, shard: part, only: only, catalog: catalog)
+    if shard == nil, !part.isWhole {
+      Terminal.note("part \(part) by SLURM_ARRAY_TASK_ID: \(selection.count) of \(selection.total) cells")
     }
     if dryRun {
-      for selection in selected {
-        let forecast = try selection.forecast(catalog, memoryLimit: preset.memoryLimit)
+      for cells in selection.kinds {
+        let forecast = try cells.forecast(catalog, memoryLimit: preset.memoryLimit)
         print(json ? forecast.json.pretty : forecast.text)
       }
       return (preset, [])
     }
-    let folder = folder(of: preset)
+    let folder = part.path(in: folder(of: preset))
     if fresh, let kept = try RunFolder.setAside(folder, tables: preset.kinds.tableNames) {
       Terminal.note("kept the earlier results as \(kept)")
     }
@@ -99,17 +139,23 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     guard let program = Bundle.main.executablePath else {
       throw UsageError("the program's own path is not known")
     }
-    let setting = RunSetting(
-      preset, catalog: catalog, program: program, retries: retry, interruption: .ofProcess,
-      note: { Terminal.note($0) }, progress: { Terminal.progress($0) })
     Interruption.ofProcess.answersBetweenSteps()
-    let held = try RunFolder(folder)
-    var runs: [any FinishedRows] = []
-    for selection in selected { runs.append(try await selection.run(in: held, setting)) }
+    let place = try RunPlace(folder, onScratch: scratch)
+    let isPart = shard != nil || !part.isWhole
+    let setting = RunSetting(
+      preset, catalog: catalog, program: program, retries: retry, shard: isPart ? part : nil,
+      formerIDs: try selection.record(in: place.folder), interruption: .ofProcess,
+      note: { Terminal.note($0) }, progress: { Terminal.progress($0) })
+    let runs = try await place.use(requeues: requeue, .ofProcess, note: { Terminal.note($0) }) { held in
+      var runs: [any FinishedRows] = []
+      for cells in selection.kinds { runs.append(try await cells.run(in: held, setting)) }
+      return runs
+    }
     // All rows are written; what follows can be made again.
     try Interruption.ofProcess.endsAtOnce()
     Terminal.clearProgress()
     for run in runs { run.notes(folder).forEach(Terminal.note) }
+    guard part.isWhole else { return (preset, []) }
     let report = try Report(folder: folder, kinds: preset.kinds)
     let (path, warning) = try await report.write()
     if let warning { Terminal.note("warning: \(warning)") }
@@ -134,33 +180,5 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       preset.timeLimit = seconds
     }
     return preset
-  }
-
-  /// The cells of a kind that are asked for; `nil`: there are none.
-  private func select<Kind: ExperimentKind>(
-    _ kind: Kind.Type, of preset: Preset, _ catalog: Catalog
-  ) throws -> (any SelectedCells)? {
-    let cells = try preset.cells(of: kind)
-    guard let wanted = try wanted(catalog), !cells.isEmpty else {
-      return cells.isEmpty ? nil : Selection(kind: kind, cells: cells)
-    }
-    let variants = try cells.map { try kind.variants(of: $0, in: catalog) }
-    try check(wanted, among: variants.reduce(into: []) { $0.formUnion($1) })
-    let kept = zip(cells, variants).filter { $1.isSubset(of: wanted) }.map(\.0)
-    return kept.isEmpty ? nil : Selection(kind: kind, cells: kept)
-  }
-
-  private func wanted(_ catalog: Catalog) throws -> Set<String>? {
-    guard let only else { return nil }
-    let ids = only.split(separator: ",").map { $0.trimmed }
-    for id in ids { _ = try catalog.type(of: id) }
-    return Set(ids)
-  }
-
-  private func check(_ wanted: Set<String>, among present: Set<String>) throws {
-    guard let id = wanted.subtracting(present).min() else { return }
-    throw UsageError(
-      "--only \(shown(id)): the preset has no such variant; it has \(present.sorted().joined(separator: ", "))"
-    )
   }
 }

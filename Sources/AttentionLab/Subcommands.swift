@@ -5,6 +5,9 @@ enum Subcommands {
   static let all: [any FileCommand.Type] = [
     ListCommand.self,
     RunCommand.self,
+    StatusCommand.self,
+    MergeCommand.self,
+    SlurmCommand.self,
     BenchCommand.self,
     MeasureCommand.self,
     CompareCommand.self,

@@ -155,7 +155,7 @@ struct TrainCommand: FileCommand {
     Terminal.clearProgress()
     // The row is last: without it the training does not count as finished.
     try model.save(to: folder.path + "/model.safetensors")
-    row.commit = Blocking.commit()
+    (row.commit, row.program) = (Blocking.commit(), ProgramFile.hash)
     if try !folder.hasTraining(job.id) {
       try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)
     }

@@ -103,11 +103,12 @@ public final class TemporaryFolder: Sendable {
   /// Its path.
   public let path: String
 
-  /// Makes it where the system wants temporary files (`TMPDIR`, else `/tmp`).
+  /// Makes it where the system wants temporary files.
+  /// - Parameter variables: environment variables that name the place; the first that is set counts, else `/tmp`.
   /// - Throws: `AtomicFile.Failure` when it cannot be made.
-  public init() throws(AtomicFile.Failure) {
-    let named = getenv("TMPDIR").map { String(cString: $0) } ?? ""
-    let parent = named.isEmpty ? "/tmp" : named
+  public init(in variables: [String] = ["TMPDIR"]) throws(AtomicFile.Failure) {
+    let named = variables.compactMap { getenv($0).map { String(cString: $0) } }.first { !$0.isEmpty }
+    let parent = named ?? "/tmp"
     guard let path = Leftovers.createFolder(parent + "/attnlab-XXXXXX") else {
       throw AtomicFile.Failure(
         path: parent, problem: "no temporary folder can be made there: \(String(cString: strerror(errno)))")

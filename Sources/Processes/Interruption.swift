@@ -16,7 +16,11 @@ public final class Interruption: Sendable {
   /// Ctrl-C, termination, a lost terminal, and the two that schedulers send as a warning before they kill.
   public static let signals = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2]
 
+  /// Those two: more time is not given, but the same command may go on later.
+  private static let warnings = [SIGUSR1, SIGUSR2]
+
   private let requested = Atomic<Bool>(false)
+  private let cause = Atomic<Int32>(0)
   private let process = Atomic<Int32>(0)
   private let isAnswered = Atomic<Bool>(false)
 
@@ -26,7 +30,10 @@ public final class Interruption: Sendable {
   /// Whether a signal came.
   public var isRequested: Bool { requested.load(ordering: .sequentiallyConsistent) }
 
-  /// Where the signal handler writes a byte for every signal.
+  /// Whether what came first was the warning of a scheduler.
+  public var isWarning: Bool { Self.warnings.contains(cause.load(ordering: .sequentiallyConsistent)) }
+
+  /// Where the signal handler writes a byte for every signal: its number.
   private static let bell = Atomic<Int32>(-1)
 
   /// From now on the signals reach `ofProcess`: also when whoever started the program had them blocked, as the threads
@@ -47,7 +54,7 @@ public final class Interruption: Sendable {
     Thread {
       var byte: UInt8 = 0
       while true {
-        if read(reader, &byte, 1) == 1 { ofProcess.hear() }
+        if read(reader, &byte, 1) == 1 { ofProcess.hear(Int32(byte)) }
       }
     }.start()
     var heard = sigset_t()
@@ -58,10 +65,10 @@ public final class Interruption: Sendable {
 
   /// Installs the handler; `false` for a signal that is to be ignored.
   private static func handle(_ number: Int32) -> Bool {
-    let before = signal(number) { _ in
+    let before = signal(number) { number in
       // Only write(2) and atomics: a signal may come anywhere.
       let code = errno
-      var byte: UInt8 = 1
+      var byte = UInt8(truncatingIfNeeded: number)
       _ = write(Interruption.bell.load(ordering: .sequentiallyConsistent), &byte, 1)
       errno = code
     }
@@ -70,8 +77,8 @@ public final class Interruption: Sendable {
     return false
   }
 
-  private func hear() {
-    if isAnswered.load(ordering: .sequentiallyConsistent) { return request() }
+  private func hear(_ number: Int32) {
+    if isAnswered.load(ordering: .sequentiallyConsistent) { return request(number) }
     Leftovers.clear {
       Terminal.complain("attnlab: interrupted")
       _exit(Self.exitCode)
@@ -89,7 +96,9 @@ public final class Interruption: Sendable {
   }
 
   /// Asks the run to stop, as a signal does.
-  public func request() {
+  /// - Parameter number: the signal.
+  public func request(_ number: Int32 = SIGINT) {
+    _ = cause.compareExchange(expected: 0, desired: number, ordering: .sequentiallyConsistent)
     requested.store(true, ordering: .sequentiallyConsistent)
     Leftovers.endChild(process.load(ordering: .sequentiallyConsistent))
   }

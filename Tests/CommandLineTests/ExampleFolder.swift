@@ -2,6 +2,7 @@ import ArrayFiles
 import Basics
 import Foundation
 import LabTestSupport
+import Records
 import Tensors
 
 /// A folder that holds whatever the examples of help pages and documents name as their inputs, small.
@@ -22,11 +23,31 @@ struct ExampleFolder {
     try arrays()
     try tables()
     try models()
+    try parts()
     _ = try scratch.write("notes.txt", String(repeating: "What was noted, line by line.\n", count: 600))
     _ = try scratch.write(
       "model.yaml",
       "model: {width: 16, layers: 1, heads: 2}\ntraining: {steps: 2, batch: 2, evaluationBatches: 1}\n"
     )
+  }
+
+  /// Two parts of a preset, of rows that were measured once.
+  private func parts() throws {
+    let rows = try MeasurementRow.read(scratch("measurements.csv"))
+    for index in 1...2 {
+      let folder = "results/sweep/shards/\(index)-of-2"
+      try FileManager.default.createDirectory(atPath: scratch(folder), withIntermediateDirectories: true)
+      let writer = try RowWriter(path: scratch(folder + "/measurements.csv"), of: MeasurementRow.self)
+      var entries: [CellEntry] = []
+      for (number, row) in zip(1..., rows) where number % 2 == index % 2 {
+        var entry = CellEntry()
+        (entry.number, entry.cells, entry.shard, entry.shards) = (number, rows.count, index, 2)
+        (entry.kind, entry.cellID, entry.cell) = ("measurement", row.cellID, row.variant)
+        entries.append(entry)
+        try writer.append(row)
+      }
+      _ = try scratch.write(folder + "/cells.csv", CellEntry.text(entries))
+    }
   }
 
   private func arrays() throws {

@@ -13,7 +13,7 @@ import Testing
     (row.batch, row.queryHeads, row.keyHeads, row.keyLength) = (1, 1, 1, 256)
     (row.headDim, row.valueDim, row.causal, row.threads) = (64, 64, false, 2)
     (row.secondsMedian, row.secondsP20, row.secondsP80) = (0.01, 0.009, 0.012)
-    (row.errorOracleRel, row.commit) = (1.5e-7, "0123456789abcdef")
+    (row.errorOracleRel, row.program) = (1.5e-7, "0123456789abcdef")
     return row
   }()
 

@@ -18,6 +18,9 @@ int32_t attn_isa_supported(int32_t isa);
 /// The processors in this process's affinity mask, at least 1.
 int32_t attn_processor_count(void);
 
+/// The 64-bit FNV-1a hash of bytes, one step for eight of them (little-endian, zeros behind the last).
+uint64_t attn_hash_words(const void *data, size_t count);
+
 /// Runs `rounds` × 12 (24 with 32 registers) independent fused multiply-adds on vectors; returns the flops done.
 double attn_fma_loop(int32_t isa, int64_t rounds);
 

@@ -19,6 +19,10 @@ public struct RunSetting: Sendable {
   public let timeLimit: Double?
   /// Whether everything that did not end well is run again.
   public let retries: Bool
+  /// The part of the preset that is run; `nil`: everything, as a run of its own, not as a part of a sweep.
+  public let shard: Shard?
+  /// Ids that cells had on other machines, each with the one that it has here.
+  public let formerIDs: [String: String]
   /// What stops the run.
   public let interruption: Interruption
   /// Told a line that is worth keeping.
@@ -29,10 +33,12 @@ public struct RunSetting: Sendable {
   /// Creates a setting.
   public init(
     _ preset: Preset, catalog: Catalog, program: String = "", retries: Bool = false,
-    interruption: Interruption = .init(), note: @escaping @Sendable (String) -> Void = { _ in },
+    shard: Shard? = nil, formerIDs: [String: String] = [:], interruption: Interruption = .init(),
+    note: @escaping @Sendable (String) -> Void = { _ in },
     progress: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     (self.preset, self.catalog, self.program, self.retries) = (preset, catalog, program, retries)
+    (self.shard, self.formerIDs) = (shard, formerIDs)
     (self.interruption, self.note, self.progress) = (interruption, note, progress)
     memoryLimit = preset.memoryLimit ?? ProcessMemory.defaultLimit
     timeLimit = preset.timeLimit

@@ -19,10 +19,13 @@ struct RunTable<Row: ResultRow>: ~Copyable {
 
   /// Writes the rows of a cell. Obsolete ones are there until these are, whatever happens meanwhile.
   /// - Throws: `UsageError` when they cannot be written.
-  mutating func put(_ rows: [Row], of cell: some ExperimentCell) throws(UsageError) {
+  /// - Parameter others: further ids under which its rows may stand.
+  mutating func put(
+    _ rows: [Row], of cell: some ExperimentCell, formerly others: [String] = []
+  ) throws(UsageError) {
     guard obsolete.remove(cell.id) != nil else { return try writer.append(rows) }
     let table = try CSVTable(contentsOf: path), column = try table.index(of: Row.idColumn)
-    let ids = [cell.id, cell.formerID]
+    let ids = Set([cell.id, cell.formerID].compactMap(\.self) + others)
     let foreign = [String](repeating: "", count: max(0, table.header.count - Row.columns.count))
     let place = table.rows.firstIndex { ids.contains($0[column]) } ?? table.rows.count
     let before = table.rows[..<place], after = table.rows[place...].filter { !ids.contains($0[column]) }

@@ -57,7 +57,7 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
   private func rowsBefore() throws(UsageError) -> [Kind.Row] {
     guard FileManager.default.contents(atPath: table)?.isEmpty == false else { return [] }
     let all = try setting.preset.cells(of: Kind.self)
-    let rows = Self.renamed(try Kind.Row.read(table, dialect: CSVDialect()), cells: all)
+    let rows = renamed(try Kind.Row.read(table, dialect: CSVDialect()), cells: all)
     let ids = Set(all.map(\.id))
     if let unknown = rows.first(where: { !ids.contains($0.cellID) }) {
       throw UsageError(
@@ -69,14 +69,26 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
       throw UsageError(
         "\(table): \(Kind.words.cell) \(twice.key) has \(twice.value.count) rows; \(RunFolder.remedy)")
     }
-    try EnvironmentRecord.checkMachine(of: folder)
+    try checkMachine()
     return rows
   }
 
+  /// A run of its own stays on machines of one kind. A part of a sweep goes on where its scheduler puts it: its rows say
+  /// where each was made, and are never mixed.
+  private func checkMachine() throws(UsageError) {
+    guard setting.shard != nil else { return try EnvironmentRecord.checkMachine(of: folder) }
+    guard let record = try EnvironmentRecord.read(folder),
+      let first = Machine.current.differences(from: record)?.first
+    else { return }
+    setting.note(
+      "\(folder.path): begun on \(first.there), goes on on \(first.here): each row says its machine; with another "
+        + "instruction set the bits of a training that goes on may differ")
+  }
+
   /// Rows under the ids that their cells have now.
-  private static func renamed(_ rows: [Kind.Row], cells: [Kind.Cell]) -> [Kind.Row] {
-    let ids = Dictionary(cells.compactMap { cell in cell.formerID.map { ($0, cell.id) } }) { first, _ in first
-    }
+  private func renamed(_ rows: [Kind.Row], cells: [Kind.Cell]) -> [Kind.Row] {
+    let former = cells.compactMap { cell in cell.formerID.map { ($0, cell.id) } }
+    let ids = Dictionary(former) { first, _ in first }.merging(setting.formerIDs) { first, _ in first }
     return rows.map { row in
       guard let id = ids[row.cellID] else { return row }
       var row = row
@@ -114,13 +126,18 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
     let commit = await Tool.commit(anchors: [setting.preset.file]) ?? ""
     var table = try RunTable<Kind.Row>(path: table, obsolete: again)
     let place = executor?(session) ?? Kind.executor(of: session)
+    let others = setting.formerIDs.reduce(into: [String: [String]]()) {
+      $0[$1.value, default: []].append($1.key)
+    }
     for try await finished in place.rows(of: todo, in: folder) {
       let rows = finished.rows.map { row in
         var row = row
-        row.commit = commit
+        // What came from elsewhere says so itself.
+        if row.commit.isEmpty { row.commit = commit }
+        if row.program.isEmpty { row.program = ProgramFile.hash }
         return row
       }
-      try table.put(rows, of: finished.cell)
+      try table.put(rows, of: finished.cell, formerly: others[finished.cell.id] ?? [])
       if let last = rows.last {
         setting.note("\(session.title(of: finished.cell)): \(Kind.summary(of: last))")
       }

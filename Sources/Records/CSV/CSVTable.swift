@@ -76,6 +76,22 @@ public struct CSVTable: Sendable {
     isWhole = bytes.last == 0x0A || bytes.last == 0x0D
   }
 
+  /// Reads the lines of a table of this program that are written whole, while another process may be writing: a torn last
+  /// line is none.
+  /// - Returns: the table, `nil` while not even its header is there; and the bytes of the torn line.
+  /// - Throws: `UsageError` naming the file and the line.
+  package static func wholeLines(of path: String) throws(UsageError) -> (table: CSVTable?, torn: Int) {
+    guard FileManager.default.fileExists(atPath: path) else { return (nil, 0) }
+    let bytes: [UInt8]
+    do throws(FileFailure) {
+      bytes = try InputFile.bytes(path)
+    } catch {
+      throw UsageError(error.description)
+    }
+    guard let end = bytes.lastIndex(of: 0x0A) else { return (nil, bytes.count) }
+    return (try CSVTable(bytes: Array(bytes[...end]), file: path), bytes.count - end - 1)
+  }
+
   /// The fields as many as there are columns: empty ones too many are cut, and columns without a name may be missing.
   private static func fitted(_ fields: [String], to names: [String]) -> [String]? {
     if fields.count == names.count { return fields }

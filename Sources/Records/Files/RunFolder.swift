@@ -26,11 +26,29 @@ public final class RunFolder: Sendable {
     let file = path + "/.lock"
     lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard lock >= 0 else { throw UsageError("\(file): \(String(cString: strerror(errno)))") }
-    guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+    guard Self.take(lock) else {
       close(lock)
       throw UsageError("\(path): another run is writing here; wait for it, or choose a folder with \(flag)")
     }
     removeHalfWrittenFiles()
+  }
+
+  /// Takes a lock that nobody holds for long: somebody may be looking (`isHeld`), or a killed run be about to end.
+  private static func take(_ lock: Int32) -> Bool {
+    for _ in 0..<10 {
+      if flock(lock, LOCK_EX | LOCK_NB) == 0 { return true }
+      usleep(50_000)
+    }
+    return false
+  }
+
+  /// Whether a run is writing into a folder, as far as its file system tells: most network file systems tell it of other
+  /// machines, too.
+  public static func isHeld(_ path: String) -> Bool {
+    let lock = open(path + "/.lock", O_RDONLY | O_CLOEXEC)
+    guard lock >= 0 else { return false }
+    defer { close(lock) }
+    return flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
   }
 
   /// What `AtomicFile` was writing when an earlier run was killed is of no use.

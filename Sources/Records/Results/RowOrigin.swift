@@ -9,6 +9,8 @@ public protocol Traceable: Record {
   var host: String { get set }
   /// The commit of the sources.
   var commit: String { get set }
+  /// The hash of the program's file.
+  var program: String { get set }
   /// When it began, ISO 8601, UTC.
   var startedAt: String { get }
   /// The file that it was read from together with others; no column.
@@ -25,6 +27,7 @@ extension Traceable {
       .field(
         "commit", \.commit, .text, .origin, phrase: "commit %",
         "the commit of the sources, with + when files differ from it"),
+      .field("program", \.program, .text, .record, "a hash of the program's file"),
     ]
   }
 }

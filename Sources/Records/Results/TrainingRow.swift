@@ -108,6 +108,8 @@ public struct TrainingRow: Traceable, Hashable {
   public var host = ""
   /// The column `commit`.
   public var commit = ""
+  /// The column `program`.
+  public var program = ""
   /// The file that it was read from together with others; no column.
   public var source = ""
 

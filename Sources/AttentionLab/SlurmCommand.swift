@@ -1,0 +1,127 @@
+import ArgumentParser
+import Basics
+import Foundation
+import Presets
+import Sweeps
+
+/// `attnlab slurm`: a preset as an array of jobs.
+struct SlurmCommand: AsyncParsableCommand, FileCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "slurm",
+    abstract: "Print or submit the Slurm jobs that run a preset in parts and merge them.",
+    discussion: HelpText.page(
+      """
+      Prints the script of the array; --submit writes it and submits it, with a job that merges when all tasks have ended.
+      A task that its time limit or the scheduler ends goes on where it was.
+      """,
+      examples: [
+        "attnlab slurm scaling-time-memory --partition short --time 02:00:00 --cells-per-task 20",
+        "attnlab slurm quickstart --partition short --time 30 --out results/sweep --submit --dry-run",
+      ]))
+
+  @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.", completion: .presets)
+  var preset: String
+
+  @Option(help: "The partition.")
+  var partition: String?
+
+  @Option(help: "The time of a task, as sbatch takes it: minutes, or HH:MM:SS.")
+  var time: String?
+
+  @Option(help: "Cells that a task runs one after another.")
+  var cellsPerTask = 1
+
+  @Option(help: "Only these tasks, such as 3,7-9: what attnlab status says is missing.")
+  var array: String?
+
+  @Option(help: "The most tasks that run at once.")
+  var concurrent: Int?
+
+  @Option(help: "Processors of a task.")
+  var cpusPerTask: Int?
+
+  @Option(help: "A further option of sbatch without its hyphens, such as mem=16G or exclusive; repeatable.")
+  var sbatch: [String] = []
+
+  @Option(help: "The folder of the results. Default: results/<preset>.")
+  var out: String?
+
+  @Option(name: .customLong("set"), help: "Change a field of the preset, path=value; may be repeated.")
+  var sets: [String] = []
+
+  @Option(help: "Only these variants, separated by commas.")
+  var only: String?
+
+  @Flag(help: "Tasks work on their node's own disk and bring the results back.")
+  var scratch = false
+
+  @Flag(help: "Submit the jobs.")
+  var submit = false
+
+  @Flag(help: "With --submit: print what would be submitted, and stop.")
+  var dryRun = false
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func files() throws -> CommandFiles {
+    var files = CommandFiles()
+    files.read(try PresetFinder.file(preset))
+    return files
+  }
+
+  func run() async throws {
+    let script = try script()
+    guard submit, !dryRun else {
+      return print(json ? Self.json(script, nil).pretty : text(script), terminator: json ? "\n" : "")
+    }
+    let jobs = try await script.submit()
+    print(
+      json
+        ? Self.json(script, jobs).pretty
+        : "submitted job \(jobs.array) (\(script.array) of \(script.tasks) tasks, \(script.cells) cells) and job "
+          + "\(jobs.merge), which merges into \(script.folder)")
+  }
+
+  private func script() throws -> SlurmScript {
+    let catalog = AttentionLab.catalog
+    let file = try PresetFinder.file(preset)
+    let loaded = try Preset(file: file, sets: sets, catalog: catalog, kinds: AttentionLab.kinds)
+    let variants = only.map { $0.split(separator: ",").map { $0.trimmed } }
+    let selection = try PresetSelection(loaded, shard: .whole, only: variants, catalog: catalog)
+    guard let program = Bundle.main.executablePath else {
+      throw UsageError("the program's own path is not known")
+    }
+    if let cpusPerTask, cpusPerTask < 1 {
+      throw UsageError("--cpus-per-task \(cpusPerTask): it takes a whole number of at least 1")
+    }
+    let options: [(String, String?)] = [
+      ("partition", partition), ("time", time), ("cpus-per-task", cpusPerTask.map { "\($0)" }),
+    ]
+    var arguments = [Self.absolute(file)] + sets.flatMap { ["--set", $0] }
+    if let only { arguments += ["--only", only] }
+    if scratch { arguments.append("--scratch") }
+    return try SlurmScript(
+      program: program, arguments: arguments, folder: Self.absolute(out ?? "results/\(loaded.name)"),
+      name: "attnlab-\(loaded.name)", cells: selection.total, cellsPerTask: cellsPerTask, array: array,
+      concurrent: concurrent,
+      options: options.compactMap { name, value in value.map { "\(name)=\($0)" } } + sbatch)
+  }
+
+  /// A job may begin in another folder.
+  private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardized.path }
+
+  private func text(_ script: SlurmScript) -> String {
+    guard submit else { return script.text }
+    let commands = script.commands(array: "JOB").map { "# " + $0.joined(separator: " ") + "\n" }
+    return zip(commands, [script.text, script.mergeText]).map { $0 + $1 }.joined(separator: "\n")
+  }
+
+  private static func json(_ script: SlurmScript, _ jobs: (array: String, merge: String)?) -> JSONValue {
+    .object([
+      "cells": .int(script.cells), "tasks": .int(script.tasks), "array": .string(script.array),
+      "folder": .string(script.folder), "script": .string(script.text),
+      "merge_script": .string(script.mergeText), "job": .text(jobs?.array), "merge_job": .text(jobs?.merge),
+    ])
+  }
+}

@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# A preset as an array of a real Slurm, whose tasks are ended at random: bash Tests/SweepsTests/slurm.sh [ROUNDS]
+# Starts munged, slurmctld and slurmd of its own, with ports, sockets and folders of their own, and ends them.
+# ATTNLAB names the program; .build/debug/attnlab by default. SEED repeats a run's choices.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+rounds=${1:-10}
+attnlab=$(realpath "${ATTNLAB:-.build/debug/attnlab}")
+for needed in munged slurmctld slurmd sbatch scontrol; do
+  command -v $needed >/dev/null || { echo "slurm: SKIPPED, there is no $needed (apt-get install slurm-wlm munge)"; exit 0; }
+done
+[ "$(id -u)" -eq 0 ] || { echo "slurm: SKIPPED, the daemons need root"; exit 0; }
+RANDOM=${SEED:-$$}
+echo "slurm: seed ${SEED:-$$}"
+
+scratch=$(mktemp -d)
+chmod 755 "$scratch"
+daemons=()
+finish() {
+  code=$?
+  scancel --user root >/dev/null 2>&1 || true
+  for pid in "${daemons[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${daemons[@]}"; do wait "$pid" 2>/dev/null || true; done
+  if [ $code -ne 0 ]; then
+    echo "slurm: failed; the end of the logs:" >&2
+    tail -n 15 "$scratch"/*.log "$scratch"/*/logs/*.out >&2 2>/dev/null || true
+  fi
+  rm -rf "$scratch"
+}
+trap finish EXIT
+
+# --- the daemons
+mkdir "$scratch/state" "$scratch/spool" "$scratch/munge"
+chmod 700 "$scratch/munge"
+head -c 1024 /dev/urandom >"$scratch/munge/key"
+chmod 400 "$scratch/munge/key"
+munged --foreground --force --key-file="$scratch/munge/key" --socket="$scratch/munge.socket" --num-threads=2 \
+  --pid-file="$scratch/munge/pid" --seed-file="$scratch/munge/seed" --log-file="$scratch/munge/log" >"$scratch/munged.log" 2>&1 &
+daemons+=($!)
+host=$(hostname -s)
+port=$((20000 + RANDOM % 20000))
+export SLURM_CONF=$scratch/slurm.conf
+cat >"$SLURM_CONF" <<CONF
+ClusterName=lab
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$port
+SlurmdPort=$((port + 1))
+AuthType=auth/munge
+AuthInfo=socket=$scratch/munge.socket,cred_expire=5
+CredType=cred/munge
+SlurmUser=root
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=none
+ReturnToService=2
+JobRequeue=1
+KillWait=5
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0,bf_interval=2
+StateSaveLocation=$scratch/state
+SlurmdSpoolDir=$scratch/spool
+SlurmctldPidFile=$scratch/slurmctld.pid
+SlurmdPidFile=$scratch/slurmd.pid
+NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000
+PartitionName=short Nodes=$host Default=YES MaxTime=01:00:00 State=UP OverSubscribe=NO
+CONF
+# More processors than there are, so that four tasks run at once.
+echo "SlurmdParameters=config_overrides" >>"$SLURM_CONF"
+slurmctld -D -c >"$scratch/slurmctld.log" 2>&1 &
+daemons+=($!)
+slurmd -D -N "$host" >"$scratch/slurmd.log" 2>&1 &
+daemons+=($!)
+for _ in $(seq 100); do
+  [ "$(sinfo -h -o %t 2>/dev/null)" = idle ] && break
+  sleep 0.2
+done
+[ "$(sinfo -h -o %t)" = idle ] || { echo "slurm: the node did not come up" >&2; exit 1; }
+echo "slurm: $(sinfo --version) runs"
+
+# --- 60 cells
+cat >"$scratch/sixty.yaml" <<'YAML'
+n: [16, 24, 32, 40, 48, 64]
+head_dim: 8
+threads: 1
+warmup: 0
+repeats: 2
+pass: [forward, backward]
+variants: [full, lsh, {sliding-window: {left: [2, 4, 8]}}]
+YAML
+"$attnlab" run "$scratch/sixty.yaml" --out "$scratch/one" >/dev/null 2>"$scratch/one.log"
+
+# Cells in order, and everything but what is time, or depends on it.
+table() {
+  python3 - "$1" <<'PY'
+import csv, sys
+timed = {"repeats", "seconds_median", "seconds_p20", "seconds_p80", "gflops", "fraction_of_peak", "plan_seconds",
+         "peak_rss_bytes", "started_at"}
+rows = list(csv.DictReader(open(sys.argv[1])))
+ids = [row["cell_id"] for row in rows]
+assert len(rows) == 60 and len(set(ids)) == 60, f"{len(rows)} rows, {len(set(ids))} cells"
+for row in rows:
+    assert row["status"] == "ok" and row["host"] and row["machine"] and row["program"], row
+    print({name: value for name, value in row.items() if name not in timed})
+PY
+}
+table "$scratch/one/measurements.csv" >"$scratch/one.rows"
+
+left() { squeue -h -r -j "$1" 2>/dev/null | wc -l; }
+# The numbers of a job's tasks that run now.
+running() { squeue -h -r -t R -j "$1" -o %K 2>/dev/null | tr '\n' ' '; }
+field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+submit() { "$attnlab" slurm "$@" --partition short --time 10 --submit --json; }
+# The process of a task, by what only it was started with.
+program() { pgrep -f -- "--out $1 .*--shard $2/4" | head -1; }
+# Ends a task in one of four ways; says which.
+end() {
+  local job=$1 task=$2 out=$3
+  case $((RANDOM % 4)) in
+  0) echo -n " warning($task)"; scancel --batch --signal=USR1 "${job}_$task" ;;
+  1) echo -n " requeue($task)"; scontrol requeue "${job}_$task" ;;
+  2) echo -n " terminate($task)"; scancel --batch --signal=TERM "${job}_$task" ;;
+  3) echo -n " kill-9($task)"; local pid; pid=$(program "$out" "$task"); [ -z "$pid" ] || kill -9 "$pid" ;;
+  esac || true
+}
+
+# --- rounds
+ended=0 again=0
+for round in $(seq "$rounds"); do
+  out=$scratch/round$round
+  job=$(submit "$scratch/sixty.yaml" --cells-per-task 15 --out "$out" | field job)
+  echo -n "slurm: round $round:"
+  kills=0
+  while [ $kills -lt 2 ] && [ "$(left "$job")" -gt 0 ]; do
+    tasks=($(running "$job"))
+    if [ ${#tasks[@]} -gt 0 ] && [ $((RANDOM % 3)) -eq 0 ]; then
+      end "$job" "${tasks[RANDOM % ${#tasks[@]}]}" "$out" 2>/dev/null
+      kills=$((kills + 1))
+    fi
+    sleep 0.$((RANDOM % 9 + 1))
+  done
+  ended=$((ended + kills))
+  while [ "$(left "$job")" -gt 0 ]; do sleep 0.5; done
+  # What was killed, not put back, is submitted again as status says.
+  while missing=$("$attnlab" status "$out" --json | field array) && [ -n "$missing" ]; do
+    echo -n " again($missing)"
+    again=$((again + 1))
+    [ $again -lt 50 ] || exit 1
+    job=$(submit "$scratch/sixty.yaml" --cells-per-task 15 --out "$out" --array "$missing" | field job)
+    while [ "$(left "$job")" -gt 0 ]; do sleep 0.5; done
+  done
+  while [ "$(squeue -h | wc -l)" -gt 0 ]; do sleep 0.5; done
+  "$attnlab" merge "$out" --complete >/dev/null
+  before=$(sha256sum "$out"/*.csv "$out"/environment.json)
+  "$attnlab" merge "$out" | grep -q 'holds everything of 4 folders already'
+  [ "$before" = "$(sha256sum "$out"/*.csv "$out"/environment.json)" ]
+  table "$out/measurements.csv" | cmp - "$scratch/one.rows"
+  sessions=$(python3 -c 'import json,sys; print(len(json.load(open(sys.argv[1]))["sessions"]))' "$out/environment.json")
+  echo " – 60 of 60 cells, each once, equal to one run's; $sessions sessions"
+done
+echo "slurm: $rounds rounds, $ended tasks ended, $again submitted again: no row lost or doubled"
+
+# --- trainings: a warning saves, the queue goes on, the bits are those of one run
+cat >"$scratch/four.yaml" <<'YAML'
+experiment: training
+task: {id: mqar, length: 32, vocabulary: 16, pairs: 2}
+model: {width: 16, layers: 1, heads: 2, hidden: 16}
+training: {steps: 400, batch: 4, evaluateEvery: 100, evaluationBatches: 1}
+seed: [1, 2, 3, 4]
+threads: 1
+YAML
+"$attnlab" run "$scratch/four.yaml" --out "$scratch/trained" >/dev/null 2>>"$scratch/one.log"
+out=$scratch/trainings
+job=$(submit "$scratch/four.yaml" --cells-per-task 1 --out "$out" --scratch | field job)
+warned=0
+while [ "$(left "$job")" -gt 0 ]; do
+  tasks=($(running "$job"))
+  if [ $warned -lt 2 ] && [ ${#tasks[@]} -gt 0 ]; then
+    sleep 1.$((RANDOM % 9))
+    scancel --batch --signal=USR1 "${job}_${tasks[RANDOM % ${#tasks[@]}]}" 2>/dev/null || true
+    warned=$((warned + 1))
+  fi
+  sleep 0.5
+done
+while [ "$(squeue -h | wc -l)" -gt 0 ]; do sleep 0.5; done
+"$attnlab" merge "$out" --complete >/dev/null
+python3 - "$scratch/trained" "$out" <<'PY'
+import csv, sys
+timed = {"seconds", "tokens_per_second", "fraction_of_peak", "started_at"}
+for table, count in [("runs.csv", 4), ("curves.csv", 16)]:
+    one, parts = ([{k: v for k, v in row.items() if k not in timed} for row in csv.DictReader(open(f"{folder}/{table}"))]
+                  for folder in sys.argv[1:])
+    assert len(one) == count and one == parts, (table, len(one), len(parts))
+PY
+echo "slurm: 4 trainings in 4 tasks, $warned warned: losses and curves have the bits of one run"
