@@ -57,7 +57,9 @@ public struct Merge {
     }
     (folder, self.inputs, self.notes, self.written) = (out, inputs.map(\.path), notes, written)
     self.machines = machines.filter { !$0.isEmpty }.sorted()
-    status = try SweepStatus([try SweepFolder(out)] + inputs, kinds: kinds)
+    var merged = try SweepFolder(out)
+    merged.isOwn = true
+    status = try SweepStatus([merged] + inputs, kinds: kinds)
   }
 
   /// The folders to read.

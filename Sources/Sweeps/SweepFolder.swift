@@ -28,8 +28,11 @@ public struct SweepFolder: Sendable {
   /// Whether somebody wrote down what was asked for, were it nothing.
   var hasEntries: Bool { FileManager.default.fileExists(atPath: path + "/" + CellEntry.table) }
 
+  /// Whether this process itself holds the folder, so that the lock says nothing of a run.
+  var isOwn = false
+
   /// Whether a run is writing there.
-  var isRunning: Bool { RunFolder.isHeld(path) }
+  var isRunning: Bool { !isOwn && RunFolder.isHeld(path) }
 
   /// The folders of results that a path stands for: itself, and the parts of a sweep in it.
   /// - Throws: `UsageError` when there are none.

@@ -28,6 +28,8 @@ finish() {
   rm -rf "$scratch"
 }
 trap finish EXIT
+# Beside no sources: nobody's work there changes the column commit meanwhile.
+cd "$scratch"
 
 # --- the daemons
 mkdir "$scratch/state" "$scratch/spool" "$scratch/munge"
