@@ -87,7 +87,7 @@ private enum Squaring: ExperimentKind {
 
   struct Row: ResultRow {
     var cellID = "", number: Int?, square: Int?
-    var machine = "", host = "", commit = "", startedAt = "", source = ""
+    var machine = "", host = "", commit = "", program = "", startedAt = "", source = ""
     static let idColumn = "cell_id"
     static let schema: [Field<Row>] = [
       .field("cell_id", \.cellID, .text, .contender, "the cell"),
@@ -97,6 +97,7 @@ private enum Squaring: ExperimentKind {
       .field("machine", \.machine, .text, .shape, "the machine"),
       .field("host", \.host, .text, .origin, "the computer"),
       .field("commit", \.commit, .text, .origin, "the sources"),
+      .field("program", \.program, .text, .record, "the program"),
     ]
     var ending: RowEnding { .done }
     static func isHeader(_ header: [String]) -> Bool { header.contains("square") }
