@@ -17,9 +17,11 @@ import Testing
     arguments: configured)
   func bits(_ item: VariantConformanceTests.Configured) throws {
     // A graph that is drawn has edges over the padded length, and says that it promises less.
-    let shape = try AttentionShape(batch: 1, queryLength: 104, headDim: 8, keyLengths: [93])
-    let variant = try item.type.make(settings: item.settings, shape: shape, key: RandomKey(seed: 1))
-    guard variant.padding == .strict else { return }
+    let shape = try AttentionShape(queryHeads: 2, queryLength: 104, headDim: 8, keyLengths: [93])
+    // Settings that the variant refuses together are no case.
+    guard let variant = try? item.type.make(settings: item.settings, shape: shape, key: RandomKey(seed: 1)),
+      variant.padding == .strict
+    else { return }
     for precision in item.type.precisions {
       let conformance = Conformance(item.type, instructionSets: [.default], precision: precision)
       for isCausal in [false, true] {

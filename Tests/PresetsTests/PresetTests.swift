@@ -213,9 +213,9 @@ import Testing
       yaml: String(decoding: file, as: UTF8.self), file: "Experiments/\(name).yaml", catalog: .standard,
       kinds: .standard)
     let cells = try preset.cells()
-    // A graph's edges are its own: it is measured by `graph-nodes`, not on text.
-    #expect(
-      Set(cells.map(\.variant)) == Set(Catalog.standard.ids).subtracting(["graph", "luong", "top-k", "hard"]))
+    // A graph's edges are its own: it is measured by `graph-nodes`, not on text. Results with others are not published yet.
+    let apart: Set = ["graph", "luong", "pyramid", "top-k", "hard"]
+    #expect(Set(cells.map(\.variant)) == Set(Catalog.standard.ids).subtracting(apart))
     #expect(Set(cells.map(\.queryLength)).count >= 6)
     #expect(Set(cells.map(\.pass)) == [.forward, .backward])
     #expect(!preset.title.isEmpty && !preset.question.isEmpty)

@@ -171,12 +171,12 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
   }
 
   /// That of the variant, with one key more where there is a sink.
-  /// - Throws: what the variant throws; `ConfigurationError` when its definition is no `SoftmaxDefinition`.
+  /// - Throws: what the variant throws; `ConfigurationError` when its definition is no `ExtensibleDefinition`.
   public func definition(of inputs: Operands) throws -> any Definition {
     var definition = try base.definition(of: inputs)
     if let staged, let softmax = definition as? SoftmaxDefinition { definition = staged.scoring(softmax) }
     guard let extraKey else { return definition }
-    guard let softmax = definition as? SoftmaxDefinition else {
+    guard let softmax = definition as? any ExtensibleDefinition else {
       throw ConfigurationError(
         field: "sink", value: configuration.softmax.sink.rawValue,
         allowed: "none with \(card.id), whose definition takes no further key")

@@ -195,16 +195,7 @@ extension Conformance {
     guard !variant.card.dependsOnData else { return [] }
     let shape = item.shape
     let definition = try variant.definition(of: try item.inputs(key("inputs"), of: variant))
-    var needed = 0
-    for batch in 0..<shape.batch {
-      for head in 0..<shape.queryHeads {
-        for row in 0..<shape.queryLength {
-          for column in 0..<shape.validKeys(batch: batch) {
-            needed += definition.multiplicity(batch, head, row, column)
-          }
-        }
-      }
-    }
+    let needed = shape.definitionRows.reduce(0) { $0 + definition.pairCount(of: $1) }
     let cost = variant.cost(of: .forward)
     return [
       ConformanceCheck(

@@ -145,7 +145,7 @@ struct ExtremeRows {
       result.isComparable = true
       for t in 0..<dim {
         result.output[t] = top.factor * top.value[t]
-        result.bounds[t] = 0x1p-18 * (top.factor * top.value[t]).magnitude
+        result.bounds[t] = 0x1p-18 * top.factor.magnitude * top.valueMagnitude(t)
       }
     } else if budget.output < 0.05 {
       result.isComparable = true
@@ -155,7 +155,7 @@ struct ExtremeRows {
         let allowed = budget.output + (pair.score < top.score - 60 ? 1 : 0)
         for t in 0..<dim {
           result.output[t] += weight * pair.value[t]
-          result.bounds[t] += allowed * weight * pair.value[t].magnitude
+          result.bounds[t] += allowed * weight * pair.valueMagnitude(t)
         }
       }
     }

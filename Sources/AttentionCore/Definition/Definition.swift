@@ -21,6 +21,8 @@ public protocol Definition: Sendable {
     into gradient: inout some DefinitionGradientCollector)
   /// The pairs of a row that count, with their scores.
   func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair]
+  /// Terms of a row's sum: pairs that count, each as often as it does, unless one stands for several keys.
+  func pairCount(of row: DefinitionRow) -> Int
   /// Whether the gradient of an operand's row comes from the query row of the same number alone, so that a few rows of it can
   /// be found without all others.
   func hasRowwiseGradient(of operand: Operand.Name) -> Bool
@@ -34,6 +36,13 @@ public protocol Definition: Sendable {
 }
 
 extension Definition {
+  /// The sum of multiplicities.
+  public func pairCount(of row: DefinitionRow) -> Int {
+    (0..<shape.validKeys(batch: row.batch)).reduce(0) {
+      $0 + multiplicity(row.batch, row.head, row.query, $1)
+    }
+  }
+
   /// None.
   public var hasKinks: Bool { false }
   /// It is that of the output.
@@ -139,6 +148,11 @@ public struct DefinitionPair: Sendable {
   public let valuePlace: Int
   /// The value.
   public let value: DefinitionVector
+  /// What the value was summed from, in absolute terms; `nil`: it is a row of an operand.
+  var valueTerms: DefinitionVector?
+
+  /// The sum of absolute terms of an element of the value.
+  func valueMagnitude(_ index: Int) -> Double { valueTerms?[index] ?? value[index].magnitude }
 
   /// Creates a pair.
   /// - Parameters:
