@@ -146,14 +146,15 @@ public struct PooledDefinition: ExtensibleDefinition {
     return pooled.pairs(of: row, means(inputs)).map { pair in
       guard let index = pair.key else { return pair }
       let group = groups[index], isKey = group.count == 1
-      return DefinitionPair(
-        key: group.lowerBound, count: pair.count, factor: pair.factor, score: pair.score,
-        magnitude: pair.magnitude,
-        uncapped: pair.uncapped, slope: pair.slope, valueOperand: isKey ? pair.valueOperand : nil,
+      var own = DefinitionPair(
+        key: group.lowerBound, count: pair.count, score: pair.score, magnitude: pair.magnitude,
+        valueOperand: isKey ? pair.valueOperand : nil,
         valuePlace: isKey ? (head * shape.keyLength + group.lowerBound) * shape.valueDim : 0,
-        value: pair.value,
-        valueTerms: DefinitionVector(
-          terms, from: (head * groups.count + index) * shape.valueDim, count: shape.valueDim))
+        value: pair.value)
+      (own.factor, own.uncapped, own.slope) = (pair.factor, pair.uncapped, pair.slope)
+      own.valueTerms = DefinitionVector(
+        terms, from: (head * groups.count + index) * shape.valueDim, count: shape.valueDim)
+      return own
     }
   }
 
