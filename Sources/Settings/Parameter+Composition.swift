@@ -1,6 +1,8 @@
 extension Parameter {
   /// The same parameter of a set that holds this one.
-  /// - Parameter quietly: whether summaries leave it out at its default.
+  /// - Parameters:
+  ///   - path: where this set stands in the other.
+  ///   - quietly: whether summaries leave it out at its default.
   public func within<Outer: ParameterSet>(
     _ path: any WritableKeyPath<Outer, Root> & Sendable, quietly: Bool = false
   ) -> Parameter<Outer> {

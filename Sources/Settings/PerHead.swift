@@ -27,7 +27,9 @@ public struct PerHead: Hashable, Sendable, ExpressibleByIntegerLiteral {
   public var isShared: Bool { values.count == 1 }
 
   /// The number of a head.
-  /// - Parameter heads: how many there are.
+  /// - Parameters:
+  ///   - head: which one, from 0.
+  ///   - heads: how many there are.
   public func value(head: Int, of heads: Int) -> Int { values[head * values.count / heads] }
 
   /// Checks that every number serves as many heads.

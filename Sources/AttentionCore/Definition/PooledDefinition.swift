@@ -3,7 +3,9 @@ import Tensors
 /// A definition that takes a further key in every row, such as a sink.
 public protocol ExtensibleDefinition: Definition {
   /// The same with a key more in every row.
-  /// - Parameter operands: what it reads.
+  /// - Parameters:
+  ///   - key: the further key.
+  ///   - operands: what it reads.
   func adding(_ key: SoftmaxDefinition.ExtraKey, reading operands: [Operand]) -> Self
 }
 
@@ -26,6 +28,7 @@ public struct PooledDefinition: ExtensibleDefinition {
 
   /// Creates a definition.
   /// - Parameters:
+  ///   - shape: the sizes of the keys themselves.
   ///   - groups: all that some row of some sequence may see.
   ///   - sees: whether `(batch, query row, group)` count; a group without valid keys never does.
   public init(

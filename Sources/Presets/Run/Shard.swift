@@ -87,7 +87,9 @@ public struct NumberedCells<Kind: ExperimentKind>: Sendable {
   public var cells: [(number: Int, cell: Kind.Cell)]
 
   /// What `cells.csv` says of them.
-  /// - Parameter total: how many cells the preset has.
+  /// - Parameters:
+  ///   - total: how many cells the preset has.
+  ///   - shard: the part that they are.
   public func entries(of total: Int, _ shard: Shard) -> [CellEntry] {
     let name = Kind.names(of: cells.map(\.cell))
     return cells.map { number, cell in
