@@ -25,6 +25,7 @@ public struct Merge {
   /// - Parameters:
   ///   - paths: folders of results, or such that hold parts in `shards/`.
   ///   - out: where the results go.
+  ///   - kinds: the kinds of experiment whose tables are merged.
   /// - Throws: `UsageError` when there is nothing, rows contradict each other, folders are of different presets, or the
   ///   results cannot be written.
   public init(_ paths: [String], into out: String, kinds: ExperimentCatalog) throws(UsageError) {

@@ -18,7 +18,9 @@ public struct RunPlace {
   private let copy: TemporaryFolder?
 
   /// Takes hold of a folder.
-  /// - Parameter onScratch: work on the disk that `SLURM_TMPDIR` or `TMPDIR` names.
+  /// - Parameters:
+  ///   - path: the folder that the results are for.
+  ///   - onScratch: work on the disk that `SLURM_TMPDIR` or `TMPDIR` names.
   /// - Throws: `UsageError` when another run holds it, or it cannot be made or copied.
   public init(_ path: String, onScratch: Bool) throws(UsageError) {
     destination = try RunFolder(path)
@@ -40,6 +42,8 @@ public struct RunPlace {
   /// - Parameters:
   ///   - requeues: a warning of the scheduler puts the job back into its queue, if anything was got done since it began.
   ///   - interruption: what tells of the warning.
+  ///   - note: says what became of the job.
+  ///   - body: what is run, in the folder to work in.
   /// - Throws: what the body throws; `UsageError` when the results cannot be brought back.
   public func use<Value>(
     requeues: Bool, _ interruption: Interruption, note: (String) -> Void,

@@ -28,10 +28,15 @@ public struct SlurmScript: Sendable {
 
   /// Describes the jobs.
   /// - Parameters:
+  ///   - program: the program's path on the nodes.
+  ///   - arguments: words after `attnlab run`.
+  ///   - folder: where the results go.
+  ///   - name: the name of the jobs.
   ///   - cells: cells of the preset.
   ///   - cellsPerTask: cells that a task runs one after another.
   ///   - array: the tasks, such as `3,7-9`; `nil`: all.
   ///   - concurrent: tasks that may run at once; `nil`: as many as Slurm lets.
+  ///   - options: further options of `sbatch`, a line each.
   /// - Throws: `UsageError` for numbers that are not possible.
   public init(
     program: String, arguments: [String], folder: String, name: String, cells: Int, cellsPerTask: Int,
