@@ -1,6 +1,5 @@
 import ArrayFiles
 import Attention
-import AttentionLab
 import Foundation
 import LabTestSupport
 import Tensors
@@ -8,8 +7,8 @@ import Testing
 
 /// `attnlab train` and `attnlab forward`, from the arguments to the files and the exit code.
 @Suite struct TrainForwardTests {
-  private static func attnlab(_ arguments: String...) -> Int32 {
-    AttentionLab.run(arguments: arguments, catalog: .standard)
+  private static func attnlab(_ arguments: String...) throws -> Int32 {
+    try BuiltProgram.attnlab.run(arguments).code
   }
 
   private static let small = [
@@ -23,22 +22,22 @@ import Testing
   @Test func trainsThenAnswers() throws {
     let scratch = try Scratch(), folder = scratch("run")
     let arguments = ["train", "induction", "--steps", "2", "--checkpoint", folder] + Self.small
-    #expect(AttentionLab.run(arguments: arguments, catalog: .standard) == 0)
+    #expect(try BuiltProgram.attnlab.run(arguments).code == 0)
     let files = Set(try FileManager.default.contentsOfDirectory(atPath: folder))
     #expect(files.isSuperset(of: ["checkpoint.safetensors", "model.safetensors", "runs.csv", "curves.csv"]))
     // Finished: nothing is added. Another width: the checkpoint belongs to another run.
-    #expect(AttentionLab.run(arguments: arguments, catalog: .standard) == 0)
+    #expect(try BuiltProgram.attnlab.run(arguments).code == 0)
     #expect(
       try String(contentsOfFile: folder + "/runs.csv", encoding: .utf8).split(separator: "\n").count == 2)
-    #expect(AttentionLab.run(arguments: arguments + ["--set", "model.norm=rms"], catalog: .standard) == 2)
+    #expect(try BuiltProgram.attnlab.run(arguments + ["--set", "model.norm=rms"]).code == 2)
 
     let model = folder + "/model.safetensors", tokens = folder + "/t.npy", logits = folder + "/l.npy"
     try NpyArray([0, 1, 2, 3, 4, 5], shape: [2, 3], as: .int32).write(to: tokens)
-    #expect(Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens, "--logits", logits) == 0)
+    #expect(try Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens, "--logits", logits) == 0)
     #expect(try NpyArray(contentsOf: logits).shape == [2, 3, 6])
     let gradients = folder + "/g.safetensors"
     #expect(
-      Self.attnlab(
+      try Self.attnlab(
         "forward", "--checkpoint", model, "--tokens", tokens, "--targets", tokens, "--loss", "--grads",
         gradients) == 0)
     #expect(
@@ -46,11 +45,12 @@ import Testing
         == Set(try Safetensors(contentsOf: model).tensors.keys))
     // A token outside the vocabulary, no targets, nothing to do, no such file.
     try NpyArray([0, 6], shape: [1, 2], as: .int32).write(to: tokens)
-    #expect(Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens, "--logits", logits) == 2)
-    #expect(Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens, "--loss") == 2)
-    #expect(Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens) == 2)
+    #expect(try Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens, "--logits", logits) == 2)
+    #expect(try Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens, "--loss") == 2)
+    #expect(try Self.attnlab("forward", "--checkpoint", model, "--tokens", tokens) == 2)
     #expect(
-      Self.attnlab("forward", "--checkpoint", folder + "/no", "--tokens", tokens, "--logits", logits) == 2)
+      try Self.attnlab("forward", "--checkpoint", folder + "/no", "--tokens", tokens, "--logits", logits) == 2
+    )
   }
 
   @Test("a model that no memory holds is refused before any of it is made")
@@ -237,7 +237,7 @@ import Testing
   ])
   func wrongUsageIsRefusedBeforeAnyTimeIsSpent(_ arguments: [String]) throws {
     let scratch = try Scratch(), folder = scratch("run")
-    #expect(AttentionLab.run(arguments: arguments + ["--checkpoint", folder], catalog: .standard) == 2)
+    #expect(try BuiltProgram.attnlab.run(arguments + ["--checkpoint", folder]).code == 2)
     #expect(!FileManager.default.fileExists(atPath: folder))
   }
 }
