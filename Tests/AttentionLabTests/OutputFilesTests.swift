@@ -41,18 +41,23 @@ import Testing
     Line(words: ["train", "text"], inputs: ["--model"]),
     Line(words: ["measure", "full", "--n", "4"]), Line(words: ["bench"]), Line(words: ["check"]),
     Line(words: ["list"]), Line(words: ["doctor"]), Line(words: ["run", "x.yaml"]),
+    Line(words: ["merge", "r"]), Line(words: ["status", "r"]), Line(words: ["slurm", "x.yaml"]),
   ]
 
   /// Options whose values are words and numbers, or folders of a run. A new option is to be put here or above.
   static let others: Set<String> = [
-    "--attention", "--baseline", "--batch", "--bootstrap", "--bound", "--budget", "--by", "--calibrate",
-    "--cluster", "--confidence", "--count", "--define", "--delta", "--drop-largest", "--encoding",
+    "--array", "--attention", "--baseline", "--batch", "--bootstrap", "--bound", "--budget", "--by",
+    "--calibrate",
+    "--cells-per-task", "--cluster", "--concurrent", "--confidence", "--count", "--cpus-per-task", "--define",
+    "--delta", "--drop-largest", "--encoding",
     "--extrapolation",
     "--fail-above", "--fix", "--flops-per-token", "--form", "--formula", "--head", "--head-dim", "--heads",
     "--input", "--interval", "--isa", "--key-heads", "--key-length", "--key-lengths", "--layers", "--loss",
-    "--log", "--memory-limit", "--metric", "--n", "--only", "--pass", "--peak-gflops", "--precision",
+    "--log", "--memory-limit", "--metric", "--n", "--only", "--partition", "--pass", "--peak-gflops",
+    "--precision",
     "--predict",
-    "--prompt", "--repeats", "--scale", "--seed", "--separator", "--set", "--space", "--start", "--starts",
+    "--prompt", "--repeats", "--sbatch", "--scale", "--seed", "--separator", "--set", "--shard", "--space",
+    "--start", "--starts",
     "--steps",
     "--stop", "--temperature", "--threads", "--ranks", "--time", "--time-limit", "--title", "--top-k",
     "--value-dim",
@@ -94,7 +99,8 @@ import Testing
       let help = AttentionLab.helpMessage(for: type, columns: 200)
       let options = help.matches(of: /\n  (--[a-z-]+) </).map { String($0.1) }
       // Folders that a run makes, and the checkpoint of a training, are not files.
-      let folders: Set<String> = ["run", "bench"].contains(type._commandName) ? ["--out"] : ["--checkpoint"]
+      let folders: Set<String> =
+        ["run", "bench", "merge", "slurm"].contains(type._commandName) ? ["--out"] : ["--checkpoint"]
       let unknown = Set(options).subtracting(known).subtracting(folders)
       #expect(unknown.isEmpty, "\(type._commandName): \(unknown.sorted())")
     }
