@@ -89,6 +89,13 @@ public struct SoftmaxSettings: ParameterSet {
     ]
   }()
 
+  /// The same without a soft cap.
+  var uncapped: SoftmaxSettings {
+    var settings = self
+    settings.softcap = nil
+    return settings
+  }
+
   /// Whether scores are more than products of q and k: then the engine computes them over the variant's tiles.
   var isStaged: Bool { score != .dot || bias != .none }
 

@@ -34,7 +34,8 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     public static var samples: [Self] {
       let own = Base.Configuration.samples
       let first = own.first ?? Base.Configuration()
-      let legal = SoftmaxSettings.samples.filter { (try? $0.validate(for: Base.self, first)) != nil }
+      let taken = SoftmaxSettings.samples.map { Base.takesSoftcap ? $0 : $0.uncapped }
+      let legal = taken.filter { (try? $0.validate(for: Base.self, first)) != nil }
       return legal.map { Self(first, $0) } + own.map { Self($0) }
     }
 

@@ -7,11 +7,15 @@ import Tensors
 public protocol RowSoftmaxVariant: AttentionVariant {
   /// The factor on q·k.
   var scale: Double { get }
+  /// Whether scores can be capped; not where part of a score says how often a key counts.
+  static var takesSoftcap: Bool { get }
 }
 
 extension RowSoftmaxVariant {
   /// That of the shape.
   public var scale: Double { shape.effectiveScale }
+  /// They can.
+  public static var takesSoftcap: Bool { true }
 }
 
 /// A variant that is a softmax over the pairs of a tile pattern: the engine computes over whatever pattern it gives.

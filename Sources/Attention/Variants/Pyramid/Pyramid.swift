@@ -62,12 +62,15 @@ public struct Pyramid: RowSoftmaxVariant {
     try self.init(configuration, for: shape, key: key, sharing: nil)
   }
 
+  /// The counts are part of the score that a cap would bound.
+  public static let takesSoftcap = false
+
   /// Plans for a shape, with the patterns that other variants of one owner have, too.
   /// - Throws: `ConfigurationError` for a soft cap: the counts are part of the score that it would bound.
   public init(
     _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
   ) throws(ConfigurationError) {
-    if let softcap = shape.softcap {
+    if let softcap = shape.softcap, !Self.takesSoftcap {
       throw ConfigurationError(
         field: "softcap", value: "\(softcap)",
         allowed: "none with pyramid: it would bound how often a mean counts")
