@@ -26,9 +26,15 @@ import Testing
   @Test("sinks and soft caps on every instruction set", arguments: softmaxIDs)
   func instructionSets(_ id: String) throws {
     let type = try Catalog.standard.type(of: id)
-    let learned: [String: ParameterValue] = ["sink": .string("learned"), "softcap": .double(1.5)]
-    checkVariant(type, .quick, settings: learned, instructionSets: InstructionSet.available)
-    checkVariant(type, .quick, settings: ["sink": .string("sentinel"), "softcap": .int(4)])
+    checkVariant(
+      type, .quick, settings: Self.settings(id, sink: "learned", cap: .double(1.5)),
+      instructionSets: InstructionSet.available)
+    checkVariant(type, .quick, settings: Self.settings(id, sink: "sentinel", cap: .int(4)))
+  }
+
+  /// A sink and a soft cap, which pyramid does not take: it would bound how often a mean counts.
+  private static func settings(_ id: String, sink: String, cap: ParameterValue) -> [String: ParameterValue] {
+    id == "pyramid" ? ["sink": .string(sink)] : ["sink": .string(sink), "softcap": cap]
   }
 
   static let patterns = Catalog.standard.types.filter { $0 is any PatternVariant.Type }.map { $0.card.id }
@@ -56,7 +62,9 @@ import Testing
     }
   }
 
-  @Test("sinks and soft caps with bfloat16 inputs", arguments: softmaxIDs)
+  @Test(
+    "sinks and soft caps with bfloat16 inputs",
+    arguments: softmaxIDs.filter { Catalog.standard.ids(taking: .bfloat16).contains($0) })
   func bfloat16(_ id: String) throws {
     let type = try Catalog.standard.type(of: id)
     let report = Conformance(type, precision: .bfloat16).run(
