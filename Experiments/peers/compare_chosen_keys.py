@@ -9,11 +9,10 @@ softmax_peers.py. Errors are the largest difference over the largest element. Ne
 comparison; exits 1 when one is outside its bound.
 """
 
-import argparse
 import sys
 
 import torch
-from softmax_peers import BOUND, SHAPES, apply, draw, mask_of, relative
+from softmax_peers import draw_inputs, errors, floored_error, mask_of, parser, walk
 
 try:
     from x_transformers.attend import one_hot_straight_through
@@ -51,36 +50,16 @@ CASES = [("top-k, 5 keys", top_k, "top-k", ["keys=5"]), ("hard, straight-through
 
 def compare(program, case, shape):
     _, judge, variant, settings = case
-    batch, heads, key_heads, n, keys, d, causal, lengths = shape
-    inputs = {"q": draw(batch, heads, n, d), "k": draw(batch, key_heads, keys, d), "v": draw(batch, key_heads, keys, d)}
-    output_gradient = draw(batch, heads, n, d)
-    t = {name: torch.tensor(x, requires_grad=True) for name, x in inputs.items()}
-    output = judge(t, mask_of(batch, n, keys, causal, lengths, None))
-    output.backward(torch.tensor(output_gradient))
-    ours, gradients = apply(program, variant, settings, inputs, output_gradient, causal, lengths)
-    errors = {"o": relative(ours, output.detach().numpy())}
-    for name in inputs:
-        # Where one key has nearly all the weight, scores have a gradient of the size of rounding.
-        errors["d" + name] = relative(gradients[name], t[name].grad.numpy(), floor=0.05)
-    return errors
+    batch, _, _, n, keys, _, causal, lengths = shape
+    return errors(
+        program, variant, settings, draw_inputs(shape), shape,
+        lambda t: judge(t, mask_of(batch, n, keys, causal, lengths, None)), floored_error)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--attnlab", default=".build/release/attnlab")
-    options = parser.parse_args()
-    torch.set_default_dtype(torch.float64)
-    failed = False
+    options = parser().parse_args()
     print("x-transformers' own straight-through weights:", "yes" if one_hot_straight_through else "not installed")
-    for case in CASES:
-        worst = {}
-        for shape in SHAPES:
-            for name, error in compare(options.attnlab, case, shape).items():
-                worst[name] = max(worst.get(name, 0), error)
-        good = max(worst.values()) <= BOUND
-        failed = failed or not good
-        print("ok  " if good else "FAIL", case[0].ljust(24), ", ".join(f"{n} {e:.1e}" for n, e in worst.items()))
-    sys.exit(1 if failed else 0)
+    sys.exit(0 if walk(options.attnlab, CASES, compare, width=24) else 1)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ softmax_peers.py. Errors are the largest difference over the largest element. Ne
 line a comparison; exits 1 when one is outside its bound.
 """
 
-import argparse
 import sys
 
 import torch
-from softmax_peers import BOUND, SHAPES, apply, draw, mask_of, relative
+from softmax_peers import draw, draw_inputs, errors, floored_error, mask_of, parser, walk
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5Attention
 
@@ -69,8 +68,8 @@ CASES = [
 
 def compare(program, case, shape):
     _, judge, variant, settings, window, (buckets, distance) = case
-    batch, heads, key_heads, n, keys, d, causal, lengths = shape
-    inputs = {"q": draw(batch, heads, n, d), "k": draw(batch, key_heads, keys, d), "v": draw(batch, key_heads, keys, d)}
+    batch, heads, _, n, keys, d, causal, lengths = shape
+    inputs = draw_inputs(shape)
     scale = []
     if judge is t5:
         inputs["position_bias"] = draw(heads, buckets)
@@ -78,35 +77,15 @@ def compare(program, case, shape):
     else:
         inputs["relative_content"], inputs["relative_position"] = draw(heads, d), draw(heads, d)
         inputs["relative_weight"] = draw(heads, d, heads * d, scale=(heads * d) ** -0.5)
-    output_gradient = draw(batch, heads, n, d)
-    t = {name: torch.tensor(x, requires_grad=True) for name, x in inputs.items()}
-    output = judge(t, mask_of(batch, n, keys, causal, lengths, window), causal, buckets, distance)
-    output.backward(torch.tensor(output_gradient))
-    ours, gradients = apply(program, variant, settings, inputs, output_gradient, causal, lengths, scale)
-    errors = {"o": relative(ours, output.detach().numpy())}
-    for name in inputs:
-        # Where one key has nearly all the weight, scores have a gradient of the size of rounding.
-        errors["d" + name] = relative(gradients[name], t[name].grad.numpy(), floor=0.05)
-    return errors
+    return errors(
+        program, variant, settings, inputs, shape,
+        lambda t: judge(t, mask_of(batch, n, keys, causal, lengths, window), causal, buckets, distance), floored_error, scale)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--attnlab", default=".build/release/attnlab")
-    options = parser.parse_args()
-    torch.set_default_dtype(torch.float64)
-    failed = False
-    for case in CASES:
-        worst = {}
-        for shape in SHAPES:
-            if case[4] is not None and not shape[6]:
-                continue
-            for name, error in compare(options.attnlab, case, shape).items():
-                worst[name] = max(worst.get(name, 0), error)
-        good = max(worst.values()) <= BOUND
-        failed = failed or not good
-        print("ok  " if good else "FAIL", case[0].ljust(32), ", ".join(f"{n} {e:.1e}" for n, e in worst.items()))
-    sys.exit(1 if failed else 0)
+    options = parser().parse_args()
+    good = walk(options.attnlab, CASES, compare, takes=lambda case, shape: case[4] is None or shape[6])
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":

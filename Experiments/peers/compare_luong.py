@@ -4,16 +4,14 @@
     python Experiments/peers/compare_luong.py [--attnlab .build/release/attnlab]
 
 Judge: PyTorch in float64 by the paper's equations, all pairs in memory; gradients by automatic differentiation, with the
-window's place ⌊p⌋ held fixed. Shapes are those of compare_softmax_settings.py. Errors are the largest difference over the
+window's place ⌊p⌋ held fixed. Shapes are those of softmax_peers.py. Errors are the largest difference over the
 largest element. Needs torch and numpy. Prints a line a comparison; exits 1 when one is outside its bound.
 """
 
-import argparse
 import sys
 
-import numpy as np
 import torch
-from softmax_peers import BOUND, SHAPES, apply, draw, mask_of, relative
+from softmax_peers import draw, draw_inputs, errors, gradient_error, mask_of, parser, walk
 
 WINDOW = 5
 CASES = [(score, align) for score in ("dot", "general", "concat") for align in ("global", "local-m", "local-p")]
@@ -46,47 +44,25 @@ def luong(t, score, align, causal, lengths):
 
 def compare(program, case, shape):
     score, align = case
-    batch, heads, key_heads, n, keys, d, causal, lengths = shape
-    inputs = {"q": draw(batch, heads, n, d), "k": draw(batch, key_heads, keys, d), "v": draw(batch, key_heads, keys, d)}
+    batch, heads, _, n, _, d, causal, lengths = shape
+    inputs = draw_inputs(shape)
     if score == "general":
         inputs["score_matrix"] = draw(heads, d, d, scale=0.3)
     if score == "concat":
         inputs["score_weight"] = draw(heads, d, scale=0.5)
     if align == "local-p":
         inputs["window_query"], inputs["window_weight"] = draw(batch, heads, n, d), draw(heads, d)
-    output_gradient = draw(batch, heads, n, d)
-    t = {name: torch.tensor(x, requires_grad=True) for name, x in inputs.items()}
-    output = luong(t, score, align, causal, lengths)
-    output.backward(torch.tensor(output_gradient))
     settings = [f"score={score}", f"align={align}", f"window={WINDOW}"]
-    ours, gradients = apply(program, "luong", settings, inputs, output_gradient, causal, lengths)
-    errors = {"o": relative(ours, output.detach().numpy())}
-    for name in inputs:
-        exact = t[name].grad.numpy()
-        # One key has all the weight: its score has no gradient, and ours are zeros.
-        errors["d" + name] = relative(gradients[name], exact) if np.abs(exact).max() > 1e-12 else float(
-            np.abs(gradients[name]).max())
-    return errors
+    return errors(
+        program, "luong", settings, inputs, shape, lambda t: luong(t, score, align, causal, lengths), gradient_error)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--attnlab", default=".build/release/attnlab")
-    options = parser.parse_args()
-    torch.set_default_dtype(torch.float64)
-    failed = False
-    for case in CASES:
-        worst = {}
-        for shape in SHAPES:
-            # A row without a key in its window has output 0 here, and none in the judge.
-            if case[1] == "local-m" and shape[7]:
-                continue
-            for name, error in compare(options.attnlab, case, shape).items():
-                worst[name] = max(worst.get(name, 0), error)
-        good = max(worst.values()) <= BOUND
-        failed = failed or not good
-        print("ok  " if good else "FAIL", " ".join(case).ljust(20), ", ".join(f"{n} {e:.1e}" for n, e in worst.items()))
-    sys.exit(1 if failed else 0)
+    options = parser().parse_args()
+    # A row without a key in its window has output 0 here, and none in the judge.
+    good = walk(
+        options.attnlab, CASES, compare, takes=lambda case, shape: case[1] != "local-m" or not shape[7], name=" ".join, width=20)
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ causal, padded, with grouped heads, and cross. Inputs are random. Errors are the
 Needs torch, transformers and numpy. Prints a line a comparison; exits 1 when one is outside its bound.
 """
 
-import argparse
 import importlib.util
 import os
 import sys
@@ -18,9 +17,10 @@ import types
 
 import numpy as np
 import torch
-from softmax_peers import BOUND, SHAPES, apply, draw, mask_of, relative
+from softmax_peers import apply, draw, draw_inputs, errors, gradient_error, mask_of, parser, relative, said, walk
 from transformers.models.gemma2 import modeling_gemma2 as gemma
 from transformers.models.gpt_oss import modeling_gpt_oss as oss
+
 
 def gpt_oss(t, mask, group, cap):
     module = types.SimpleNamespace(num_key_value_groups=group, sinks=t["sink_logit"], training=False)
@@ -86,20 +86,10 @@ def operands(settings, heads, key_heads, d):
 def compare(program, case, shape):
     _, judge, variant, settings, cap, window = case
     batch, heads, key_heads, n, keys, d, causal, lengths = shape
-    inputs = {"q": draw(batch, heads, n, d, scale=2), "k": draw(batch, key_heads, keys, d),
-              "v": draw(batch, key_heads, keys, d), **operands(settings, heads, key_heads, d)}
-    output_gradient = draw(batch, heads, n, d)
-    t = {name: torch.tensor(x, requires_grad=True) for name, x in inputs.items()}
-    output = judge(t, mask_of(batch, n, keys, causal, lengths, window), heads // key_heads, cap)
-    output.backward(torch.tensor(output_gradient))
-    ours, gradients = apply(program, variant, settings, inputs, output_gradient, causal, lengths)
-    errors = {"o": relative(ours, output.detach().numpy())}
-    for name in inputs:
-        exact = t[name].grad.numpy()
-        # One key without a sink: its score has no gradient, and ours are zeros.
-        errors["d" + name] = relative(gradients[name], exact) if np.abs(exact).max() > 1e-12 else float(
-            np.abs(gradients[name]).max())
-    return errors
+    inputs = {**draw_inputs(shape, scale=2), **operands(settings, heads, key_heads, d)}
+    return errors(
+        program, variant, settings, inputs, shape,
+        lambda t: judge(t, mask_of(batch, n, keys, causal, lengths, window), heads // key_heads, cap), gradient_error)
 
 
 def onmt(program, packages):
@@ -128,27 +118,14 @@ def onmt(program, packages):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--attnlab", default=".build/release/attnlab")
-    parser.add_argument("--onmt", help="a site-packages folder with OpenNMT-py 3.5.1")
-    options = parser.parse_args()
-    torch.set_default_dtype(torch.float64)
-    failed = False
-    for case in CASES:
-        worst = {}
-        for shape in SHAPES:
-            if case[5] is not None and not shape[6]:
-                continue
-            for name, error in compare(options.attnlab, case, shape).items():
-                worst[name] = max(worst.get(name, 0), error)
-        good = max(worst.values()) <= BOUND
-        failed = failed or not good
-        print("ok  " if good else "FAIL", case[0].ljust(52), ", ".join(f"{n} {e:.1e}" for n, e in worst.items()))
+    arguments = parser()
+    arguments.add_argument("--onmt", help="a site-packages folder with OpenNMT-py 3.5.1")
+    options = arguments.parse_args()
+    good = walk(options.attnlab, CASES, compare, takes=lambda case, shape: case[5] is None or shape[6], width=52)
     if options.onmt:
-        error = onmt(options.attnlab, options.onmt)
-        failed = failed or error > BOUND
-        print("ok  " if error <= BOUND else "FAIL", "OpenNMT-py 3.5.1 global_attention mlp".ljust(52), f"o {error:.1e}")
-    sys.exit(1 if failed else 0)
+        name = "OpenNMT-py 3.5.1 global_attention mlp"
+        good = said(name, {"o": onmt(options.attnlab, options.onmt)}, 52) and good
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":

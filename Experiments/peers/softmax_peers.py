@@ -1,5 +1,6 @@
-"""What the comparisons of softmax settings share: shapes, draws, masks, and `attnlab apply` with its gradients."""
+"""What the comparisons of softmax settings share: shapes, draws, masks, `attnlab apply` with its gradients, and the walk over cases."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -58,3 +59,59 @@ def mask_of(batch, n, keys, causal, lengths, window):
 
 def relative(a, b, floor=1e-30):
     return float(np.abs(a - b).max() / max(np.abs(b).max(), floor))
+
+
+def draw_inputs(shape, scale=1):
+    """q, of a given size, k and v."""
+    batch, heads, key_heads, n, keys, d = shape[:6]
+    return {"q": draw(batch, heads, n, d, scale=scale), "k": draw(batch, key_heads, keys, d),
+            "v": draw(batch, key_heads, keys, d)}
+
+
+def gradient_error(a, b):
+    """The relative error, or what `a` is where `b` is 0: one key has all the weight, and its score no gradient."""
+    return relative(a, b) if np.abs(b).max() > 1e-12 else float(np.abs(a).max())
+
+
+def floored_error(a, b):
+    """The relative error of a gradient that may be no larger than rounding, where one key has nearly all the weight."""
+    return relative(a, b, floor=0.05)
+
+
+def errors(program, variant, settings, inputs, shape, judge, gradient_error, further=()):
+    """The errors of the output and of every input's gradient against `judge(tensors)`."""
+    batch, heads, _, n, _, d, causal, lengths = shape
+    output_gradient = draw(batch, heads, n, d)
+    t = {name: torch.tensor(x, requires_grad=True) for name, x in inputs.items()}
+    output = judge(t)
+    output.backward(torch.tensor(output_gradient))
+    ours, gradients = apply(program, variant, settings, inputs, output_gradient, causal, lengths, further)
+    return {"o": relative(ours, output.detach().numpy()),
+            **{"d" + name: gradient_error(gradients[name], t[name].grad.numpy()) for name in inputs}}
+
+
+def parser():
+    result = argparse.ArgumentParser()
+    result.add_argument("--attnlab", default=".build/release/attnlab")
+    return result
+
+
+def said(name, worst, width):
+    """Prints a comparison's line; whether it is within the bound."""
+    good = max(worst.values()) <= BOUND
+    print("ok  " if good else "FAIL", name.ljust(width), ", ".join(f"{n} {e:.1e}" for n, e in worst.items()))
+    return good
+
+
+def walk(program, cases, compare, takes=lambda case, shape: True, name=lambda case: case[0], width=32):
+    """Compares all cases on all shapes that they take; whether all are within the bound."""
+    torch.set_default_dtype(torch.float64)
+    good = True
+    for case in cases:
+        worst = {}
+        for shape in SHAPES:
+            if takes(case, shape):
+                for part, error in compare(program, case, shape).items():
+                    worst[part] = max(worst.get(part, 0), error)
+        good = said(name(case), worst, width) and good
+    return good
