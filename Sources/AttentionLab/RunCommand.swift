@@ -25,17 +25,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
         "attnlab run scaling-time-memory --shard 3/12",
       ]))
 
-  @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.", completion: .presets)
-  var preset: String
-
-  @Option(help: "The folder of the results. Default: results/<preset>.")
-  var out: String?
-
-  @Option(name: .customLong("set"), help: "Change a field of the preset, path=value; may be repeated.")
-  var sets: [String] = []
-
-  @Option(help: "Only these variants, separated by commas.")
-  var only: String?
+  @OptionGroup var asked: PresetOptions
 
   @Option(help: "Threads of every cell.")
   var threads: Int?
@@ -76,16 +66,14 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
 
   func files() throws -> CommandFiles {
     guard !dryRun else { return .none }
-    let preset = try loaded(AttentionLab.catalog)
+    let preset = try loaded()
     var files = CommandFiles()
     files.read(preset.file)
     for path in try preset.inputPaths() { files.read(path) }
     files.write(
-      AttentionLab.kinds.resultFiles + ["report.html"], in: try part().path(in: folder(of: preset)))
+      AttentionLab.kinds.resultFiles + ["report.html"], in: try part().path(in: asked.folder(of: preset)))
     return files
   }
-
-  private func folder(of preset: Preset) -> String { out ?? "results/\(preset.name)" }
 
   /// The part that is asked for, by the flag or by the array whose task this is.
   private func part() throws(UsageError) -> Shard {
@@ -102,7 +90,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     let (preset, finished) = try await perform()
     for finished in finished { print(json ? finished.json.pretty : finished.text) }
     let part = try part()
-    if !part.isWhole, !dryRun { try tell(part, folder(of: preset)) }
+    if !part.isWhole, !dryRun { try tell(part, asked.folder(of: preset)) }
   }
 
   /// What became of a part. Its cells went on when one failed; the exit code says so in the end.
@@ -116,9 +104,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   /// which is one of several.
   func perform() async throws -> (preset: Preset, finished: [any FinishedRun]) {
     let catalog = AttentionLab.catalog
-    let preset = try loaded(catalog), part = try part()
-    let only = only.map { $0.split(separator: ",").map { $0.trimmed } }
-    let selection = try PresetSelection(preset, shard: part, only: only, catalog: catalog)
+    let preset = try loaded(), part = try part()
+    let selection = try asked.selection(of: preset, part)
     if shard == nil, !part.isWhole {
       Terminal.note("part \(part) by SLURM_ARRAY_TASK_ID: \(selection.count) of \(selection.total) cells")
     }
@@ -129,16 +116,14 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       }
       return (preset, [])
     }
-    let folder = part.path(in: folder(of: preset))
+    let folder = part.path(in: asked.folder(of: preset))
     if fresh, let kept = try RunFolder.setAside(folder, tables: preset.kinds.tableNames) {
       Terminal.note("kept the earlier results as \(kept)")
     }
     if !LabVersion.isOptimized {
       Terminal.note("warning: a debug build; times mean nothing (swift build -c release)")
     }
-    guard let program = Bundle.main.executablePath else {
-      throw UsageError("the program's own path is not known")
-    }
+    let program = try PresetOptions.program()
     Interruption.ofProcess.answersBetweenSteps()
     let place = try RunPlace(folder, onScratch: scratch)
     let isPart = shard != nil || !part.isWhole
@@ -163,10 +148,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     return (preset, try runs.map { try $0.finished(folder, pictures: pictures, report: path) })
   }
 
-  private func loaded(_ catalog: Catalog) throws -> Preset {
-    let flags = sets + (threads.map { ["threads=\($0)"] } ?? [])
-    var preset = try Preset(
-      file: PresetFinder.file(preset), sets: flags, catalog: catalog, kinds: AttentionLab.kinds)
+  private func loaded() throws -> Preset {
+    var preset = try asked.load(threads.map { ["threads=\($0)"] } ?? [])
     if let memoryLimit {
       guard let bytes = Quantity.bytes(memoryLimit) else {
         throw UsageError("--memory-limit \(shown(memoryLimit)): it takes \(Quantity.bytesAllowed)")

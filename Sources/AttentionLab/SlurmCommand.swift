@@ -19,8 +19,7 @@ struct SlurmCommand: AsyncParsableCommand, FileCommand {
         "attnlab slurm quickstart --partition short --time 30 --out results/sweep --submit --dry-run",
       ]))
 
-  @Argument(help: "A preset's name in Experiments/, or the path of a YAML file.", completion: .presets)
-  var preset: String
+  @OptionGroup var asked: PresetOptions
 
   @Option(help: "The partition.")
   var partition: String?
@@ -43,15 +42,6 @@ struct SlurmCommand: AsyncParsableCommand, FileCommand {
   @Option(help: "A further option of sbatch without its hyphens, such as mem=16G or exclusive; repeatable.")
   var sbatch: [String] = []
 
-  @Option(help: "The folder of the results. Default: results/<preset>.")
-  var out: String?
-
-  @Option(name: .customLong("set"), help: "Change a field of the preset, path=value; may be repeated.")
-  var sets: [String] = []
-
-  @Option(help: "Only these variants, separated by commas.")
-  var only: String?
-
   @Flag(help: "Tasks work on their node's own disk and bring the results back.")
   var scratch = false
 
@@ -66,7 +56,7 @@ struct SlurmCommand: AsyncParsableCommand, FileCommand {
 
   func files() throws -> CommandFiles {
     var files = CommandFiles()
-    files.read(try PresetFinder.file(preset))
+    files.read(try PresetFinder.file(asked.preset))
     return files
   }
 
@@ -84,26 +74,20 @@ struct SlurmCommand: AsyncParsableCommand, FileCommand {
   }
 
   private func script() throws -> SlurmScript {
-    let catalog = AttentionLab.catalog
-    let file = try PresetFinder.file(preset)
-    let loaded = try Preset(file: file, sets: sets, catalog: catalog, kinds: AttentionLab.kinds)
-    let variants = only.map { $0.split(separator: ",").map { $0.trimmed } }
-    let selection = try PresetSelection(loaded, shard: .whole, only: variants, catalog: catalog)
-    guard let program = Bundle.main.executablePath else {
-      throw UsageError("the program's own path is not known")
-    }
+    let preset = try asked.load(), selection = try asked.selection(of: preset, .whole)
+    let program = try PresetOptions.program()
     if let cpusPerTask, cpusPerTask < 1 {
       throw UsageError("--cpus-per-task \(cpusPerTask): it takes a whole number of at least 1")
     }
     let options: [(String, String?)] = [
       ("partition", partition), ("time", time), ("cpus-per-task", cpusPerTask.map { "\($0)" }),
     ]
-    var arguments = [Self.absolute(file)] + sets.flatMap { ["--set", $0] }
-    if let only { arguments += ["--only", only] }
+    var arguments = [Self.absolute(preset.file)] + asked.sets.flatMap { ["--set", $0] }
+    if let only = asked.only { arguments += ["--only", only] }
     if scratch { arguments.append("--scratch") }
     return try SlurmScript(
-      program: program, arguments: arguments, folder: Self.absolute(out ?? "results/\(loaded.name)"),
-      name: "attnlab-\(loaded.name)", cells: selection.total, cellsPerTask: cellsPerTask, array: array,
+      program: program, arguments: arguments, folder: Self.absolute(asked.folder(of: preset)),
+      name: "attnlab-\(preset.name)", cells: selection.total, cellsPerTask: cellsPerTask, array: array,
       concurrent: concurrent,
       options: options.compactMap { name, value in value.map { "\(name)=\($0)" } } + sbatch)
   }

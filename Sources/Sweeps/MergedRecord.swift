@@ -15,8 +15,7 @@ struct MergedRecord {
     try Self.refuseDifferentPresets(folders)
     var seen: Set<[String]> = []
     let all = folders.flatMap(\.entries).filter { seen.insert(["\($0.number)", $0.cellID]).inserted }
-    entries = all.enumerated().sorted { ($0.element.number, $0.offset) < ($1.element.number, $1.offset) }
-      .map(\.element)
+    entries = all.stablySorted(by: \.number)
     environment = Self.environment(folders.compactMap(\.environment))
   }
 

@@ -33,9 +33,7 @@ struct MergedTable<Kind: ExperimentKind> {
     for group in groups {
       for cell in try Self.chosen(group.elements) { kept.append((numbers[cell.id] ?? .max, cell)) }
     }
-    // Sorting keeps the order of what is equal.
-    cells = kept.enumerated().sorted { ($0.element.number, $0.offset) < ($1.element.number, $1.offset) }
-      .map(\.element.cell)
+    cells = kept.stablySorted(by: \.number).map(\.cell)
   }
 
   /// What counts among the rows that folders have of one cell.

@@ -67,9 +67,7 @@ public struct MeasurementPlan: Sendable {
       throw UsageError("\(reader.place): n is missing; it takes a whole number or a list of them")
     }
     let rank = Dictionary(uniqueKeysWithValues: Self.nesting.enumerated().map { ($1, $0) })
-    self.sweeps = sweeps.enumerated().sorted {
-      (rank[$0.element.key] ?? -1, $0.offset) < (rank[$1.element.key] ?? -1, $1.offset)
-    }.map(\.element)
+    self.sweeps = sweeps.stablySorted { rank[$0.key] ?? -1 }
   }
 
   private static func choices(_ node: PresetNode, catalog: Catalog) throws(UsageError) -> [Choice] {

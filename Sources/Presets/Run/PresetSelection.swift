@@ -70,9 +70,7 @@ package struct PresetSelection {
       for entry in others { former[entry.cellID] = here[entry.number] }
       entries += others
     }
-    let sorted = entries.enumerated().sorted {
-      ($0.element.number, $0.offset) < ($1.element.number, $1.offset)
-    }.map(\.element)
+    let sorted = entries.stablySorted(by: \.number)
     if sorted != before || before.isEmpty {
       try RunFolder.replace(folder.path + "/" + CellEntry.table, with: CellEntry.text(sorted))
     }
