@@ -181,10 +181,8 @@ struct ApplyCommand: FileCommand {
   /// Says which queries were taken for padding though they have scores: with as many queries as keys, --key-lengths counts both.
   private func noteClearedPadding(_ forward: Forward, _ shape: AttentionShape) {
     guard let first = forward.clearedPadding.first else { return }
-    let head = first / shape.queryLength % shape.queryHeads
-    let place =
-      "query \(first % shape.queryLength) (batch \(first / shape.queryLength / shape.queryHeads), head \(head))"
-    let others = forward.clearedPadding.count - 1
+    let row = shape.definitionRow(first), others = forward.clearedPadding.count - 1
+    let place = "query \(row.query) (batch \(row.batch), head \(row.head))"
     Terminal.note(
       "note: \(place)\(others > 0 ? " and \(others) more have scores" : " has a score") beyond single precision; "
         + "--key-lengths makes padding of such rows: output 0, log-sum-exp −∞")

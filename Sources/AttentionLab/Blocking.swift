@@ -30,24 +30,16 @@ enum Blocking {
     return found.withLock { $0 }
   }
 
-  /// Runs an asynchronous body on threads of its own and waits for it: threads of the common pool may all be waiting here.
+  /// Runs an asynchronous body and waits for it. Only for the main thread and threads made for it: a waiting pool thread could
+  /// starve the body.
   static func wait(_ body: @escaping @Sendable () async throws -> Void) throws {
     let done = DispatchSemaphore(value: 0)
     let failure = Mutex<(any Error)?>(nil)
-    Task.detached(executorPreference: OwnThreads()) {
+    Task.detached {
       do { try await body() } catch { failure.withLock { $0 = error } }
       done.signal()
     }
     done.wait()
     if let error = failure.withLock({ $0 }) { throw error }
-  }
-
-  private final class OwnThreads: TaskExecutor {
-    private let queue = DispatchQueue(label: "attnlab.blocking", attributes: .concurrent)
-
-    func enqueue(_ job: consuming ExecutorJob) {
-      let job = UnownedJob(job), executor = asUnownedTaskExecutor()
-      queue.async { job.runSynchronously(on: executor) }
-    }
   }
 }

@@ -27,14 +27,17 @@ import Testing
   func instructionSets(_ id: String) throws {
     let type = try Catalog.standard.type(of: id)
     checkVariant(
-      type, .quick, settings: Self.settings(id, sink: "learned", cap: .double(1.5)),
+      type, .quick, settings: Self.settings(type, sink: "learned", cap: .double(1.5)),
       instructionSets: InstructionSet.available)
-    checkVariant(type, .quick, settings: Self.settings(id, sink: "sentinel", cap: .int(4)))
+    checkVariant(type, .quick, settings: Self.settings(type, sink: "sentinel", cap: .int(4)))
   }
 
-  /// A sink and a soft cap, which pyramid does not take: it would bound how often a mean counts.
-  private static func settings(_ id: String, sink: String, cap: ParameterValue) -> [String: ParameterValue] {
-    id == "pyramid" ? ["sink": .string(sink)] : ["sink": .string(sink), "softcap": cap]
+  /// A sink, and a soft cap where the variant takes one.
+  private static func settings(
+    _ type: any AttentionVariant.Type, sink: String, cap: ParameterValue
+  ) -> [String: ParameterValue] {
+    let takesSoftcap = (type as? any RowSoftmaxVariant.Type)?.takesSoftcap ?? false
+    return takesSoftcap ? ["sink": .string(sink), "softcap": cap] : ["sink": .string(sink)]
   }
 
   static let patterns = Catalog.standard.types.filter { $0 is any PatternVariant.Type }.map { $0.card.id }

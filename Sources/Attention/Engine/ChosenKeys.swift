@@ -2,14 +2,6 @@ import AttentionCore
 import Basics
 import Tensors
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// The softmax of every row over keys of its own choice, row by row: rows share no tile.
 ///
 /// Going back, `dv += p dO`, `ds = p (dO·v − Σ p dO·v)`.
@@ -33,41 +25,22 @@ struct ChosenKeys: Sendable {
     _ batch: Int, _ head: Int, _ row: Int, _ inputs: Inputs, into weights: UnsafeMutablePointer<Float>
   ) -> Float {
     let keys = chosen.keys(batch, head, row), q = inputs.query.row(batch, head, row)
-    guard !keys.isEmpty else { return -.infinity }
-    var largest = -Float.infinity
-    for (place, key) in keys.enumerated() {
-      let k = inputs.key.row(batch, shape.keyHead(of: head), Int(key))
-      var score = Float(scale) * NormalizedRows.dot(q, k, shape.headDim)
-      if !score.isFinite {
-        // A sum may pass what single precision holds and come back, or be scaled down.
-        score = Float(scale * (0..<shape.headDim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) })
-      }
-      guard Double(score.magnitude) <= ScoreOverflow.limit else { return .nan }
-      weights[place] = score
-      largest = max(largest, score)
+    return RowSoftmax.weights(count: keys.count, into: weights) { place in
+      let k = inputs.key.row(batch, shape.keyHead(of: head), Int(keys[place]))
+      return RowSoftmax.score(q, k, shape.headDim, scale: scale)
     }
-    var sum: Float = 0
-    for place in keys.indices {
-      weights[place] = exp(weights[place] - largest)
-      sum += weights[place]
-    }
-    for place in keys.indices { weights[place] /= sum }
-    return largest + log(sum)
   }
 
   /// Output and LSE over the chosen keys.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   func forward(_ operands: Operands, in context: ExecutionContext) throws -> (output: Tensor, lse: Tensor) {
-    let inputs = Inputs(operands), block = 64, blocks = (shape.queryLength + block - 1) / block
+    let inputs = Inputs(operands)
     var output = try context.zeros(shape.outputShape), lse = try context.empty(shape.lseShape)
     var room = try context.empty([context.threads * chosen.count])
     let (target, logSums) = (output.rowsForWriting(), lse.rowsForWriting()), view = room.pinnedForWriting()
-    try Parallel.forEach(count: shape.batch * shape.queryHeads * blocks, threads: context.threads) {
-      index, worker in
-      try context.checkCancellation()
-      let (rest, part) = (index / blocks, index % blocks), weights = view + worker * chosen.count
-      let (batch, head) = (rest / shape.queryHeads, rest % shape.queryHeads)
-      for row in part * block..<min(shape.queryLength, (part + 1) * block) {
+    try shape.forEachRowBlock(in: context) { batch, head, rows, worker in
+      let weights = view + worker * chosen.count
+      for row in rows {
         let sum = softmax(batch, head, row, inputs, into: weights)
         logSums.head(batch, head)[row * logSums.rowStride] = sum
         guard sum.isFinite else { continue }
@@ -114,14 +87,11 @@ struct ChosenKeys: Sendable {
           guard ofScores, keys.count > 1 else { continue }
           let q = inputs.query.row(batch, head, row), dq = dQuery.row(batch, head, row)
           for (place, key) in keys.enumerated() {
-            let slope = weights[place] * (products[place] - mean), scale = Float(scale)
+            let slope = weights[place] * (products[place] - mean)
             guard slope != 0 else { continue }
-            let k = inputs.key.row(batch, keyHead, Int(key)), dk = dKey.row(batch, keyHead, Int(key))
-            for t in 0..<shape.headDim {
-              // The scale may be as small as the rows are large.
-              dq[t] += slope * (scale * k[t])
-              dk[t] += slope * (scale * q[t])
-            }
+            RowSoftmax.addGradient(
+              slope, q, inputs.key.row(batch, keyHead, Int(key)), shape.headDim, scale: scale, to: dq,
+              dKey.row(batch, keyHead, Int(key)))
           }
         }
       }

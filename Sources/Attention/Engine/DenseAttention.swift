@@ -21,12 +21,6 @@ struct DenseAttention: Sendable {
   /// `[batch, queryHeads, queryLength, keyLength]`: what makes the memory grow with n².
   var matrixShape: [Int] { [shape.batch, shape.queryHeads, shape.queryLength, shape.keyLength] }
 
-  /// The number of keys that a row sees: a prefix, whether for causality or for padding.
-  private func visibleKeys(_ batch: Int, _ row: Int) -> Int {
-    let valid = shape.validKeys(batch: batch)
-    return shape.isCausal ? max(0, min(valid, row + shape.queryOffset + 1)) : valid
-  }
-
   /// The scores of a row one by one in Double, where their sums in single precision were no numbers: a sum may pass what
   /// single precision holds and come back.
   private func scores(
@@ -81,7 +75,7 @@ struct DenseAttention: Sendable {
         scorePlan, a: query.head(batch, head), strides: (query.rowStride, 1), c: scoreRows, scale: scale
       ).run(block, packedB: keys.head(batch, keyHead), scratch: scratch)
       for row in rows(of: block, scorePlan) {
-        let count = visibleKeys(batch, row), raw = scoreRows + row * scores.rowStride
+        let count = shape.visibleKeys(batch: batch, row: row), raw = scoreRows + row * scores.rowStride
         let own = weightRows + row * weights.rowStride
         func softmax() -> Float {
           let isCapped = cap(raw, into: own)
@@ -158,7 +152,7 @@ struct DenseAttention: Sendable {
         .run(block, packedB: values.head(batch, keyHead), scratch: scratch)
       for row in rows(of: block, scorePlan) {
         let gradient = scoreRows + row * scores.rowStride, own = weightRows + row * weights.rowStride
-        let visible = visibleKeys(batch, row)
+        let visible = shape.visibleKeys(batch: batch, row: row)
         if let share {
           share.gradient(gradient, own, batch, head, row, visible: visible, of: shape.keyLength)
         } else {

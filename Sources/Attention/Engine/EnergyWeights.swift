@@ -46,22 +46,4 @@ struct EnergyWeights: @unchecked Sendable {
   static func scratchBytes(_ shape: AttentionShape) -> Int {
     4 * Int(ATTN_LANES) * ((shape.headDim + 15) / 16 * 16)
   }
-
-  /// dw from what every query row adds to it: the sum over sequences and rows, in order.
-  static func sum(_ rows: Tensor, _ shape: AttentionShape, in context: ExecutionContext) throws -> Tensor {
-    let dim = shape.headDim
-    var result = try Tensor(zeros: [1, shape.queryHeads, dim], ledger: context.ledger)
-    let target = result.rowsForWriting(), source = rows.rows()
-    Parallel.forEach(count: shape.queryHeads, threads: context.threads) { head, _ in
-      var sums = [Double](repeating: 0, count: dim)
-      for batch in 0..<shape.batch {
-        for row in 0..<shape.queryLength {
-          let part = source.row(batch, head, row)
-          for t in 0..<dim { sums[t] += Double(part[t]) }
-        }
-      }
-      for t in 0..<dim { target.head(0, head)[t] = Float(sums[t]) }
-    }
-    return result.reshaped([shape.queryHeads, dim])
-  }
 }

@@ -80,7 +80,7 @@ extension Engine {
     }
     let dim = shape.headDim
     let dWeights = try stages.energy.map { _ in
-      try EnergyWeights.sum(queryGradient.narrowed(axis: 3, to: dim..<2 * dim), shape, in: context)
+      try queryGradient.narrowed(axis: 3, to: dim..<2 * dim).summedByHead(in: context)
     }
     let sums = stages.bias.map {
       queryGradient.narrowed(axis: 3, to: queryWidth - $0.bucketCount..<queryWidth)

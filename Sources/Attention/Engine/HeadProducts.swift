@@ -15,7 +15,7 @@ enum HeadProducts {
     for batch in 0..<x.shape[0] {
       for head in 0..<x.shape[1] {
         try context.gemm(
-          matrix(of: x, batch, head), .plain, matrix(of: matrices, head), side, into: &result,
+          x.matrix(batch, head), .plain, matrix(of: matrices, head), side, into: &result,
           at: (batch * x.shape[1] + head) * length * columns)
       }
     }
@@ -30,17 +30,11 @@ enum HeadProducts {
     for head in 0..<heads {
       for batch in 0..<x.shape[0] {
         try context.gemm(
-          matrix(of: x, batch, head), .transposed, matrix(of: dy, batch, head), .plain, into: &result,
+          x.matrix(batch, head), .transposed, dy.matrix(batch, head), .plain, into: &result,
           at: head * dim * columns, accumulate: true)
       }
     }
     return result
-  }
-
-  /// The rows of one (batch, head).
-  private static func matrix(of x: Tensor, _ batch: Int, _ head: Int) -> Tensor {
-    x.narrowed(axis: 0, to: batch..<batch + 1).narrowed(axis: 1, to: head..<head + 1)
-      .reshaped([x.shape[2], x.shape[3]])
   }
 
   /// The matrix of one head.

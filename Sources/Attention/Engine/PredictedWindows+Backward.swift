@@ -117,13 +117,7 @@ extension PredictedWindows {
     let dk = gradients.key.row(row.batch, keyHead, key)
     guard let energy = inputs.energy else {
       let q = inputs.query.row(row.batch, row.head, row.row), k = inputs.key.row(row.batch, keyHead, key)
-      // The scale may be as small as the rows are large.
-      let scale = Float(scale)
-      for t in 0..<dim {
-        dq[t] += slope * (scale * k[t])
-        dk[t] += slope * (scale * q[t])
-      }
-      return
+      return RowSoftmax.addGradient(slope, q, k, dim, scale: scale, to: dq, dk)
     }
     let w = energy.head(0, row.head)
     for t in 0..<dim {

@@ -22,12 +22,6 @@ struct PredictedWindows: Sendable {
   /// The factor on products of q and k.
   let scale: Double
 
-  /// The number of keys that a row can see at all: S of its prediction.
-  static func visibleKeys(_ shape: AttentionShape, batch: Int, row: Int) -> Int {
-    let valid = shape.validKeys(batch: batch)
-    return shape.isCausal ? max(0, min(valid, row + shape.queryOffset + 1)) : valid
-  }
-
   /// `σ(v·tanh u)`, of which S times is the middle of the window.
   static func fraction(_ dim: Int, u: (Int) -> Double, v: (Int) -> Double) -> Double {
     1 / (1 + exp(-(0..<dim).reduce(0.0) { $0 + v($1) * tanh(u($1)) }))
@@ -43,7 +37,7 @@ struct PredictedWindows: Sendable {
   /// One row and what it sees.
   struct Row {
     var batch: Int, head: Int, row: Int
-    /// S, σ(z) and the middle of the window.
+    /// S, all keys that the row sees; σ(z) and the middle of the window.
     var visible: Int, fraction: Double
     var middle: Double { Double(visible) * fraction }
     var keys: Range<Int>
@@ -71,7 +65,7 @@ struct PredictedWindows: Sendable {
 
   func row(_ inputs: Inputs, _ batch: Int, _ head: Int, _ row: Int) -> Row {
     let u = inputs.windowQuery.row(batch, head, row), v = inputs.windowWeight.head(0, head)
-    let visible = Self.visibleKeys(shape, batch: batch, row: row)
+    let visible = shape.visibleKeys(batch: batch, row: row)
     let fraction = Self.fraction(shape.headDim, u: { Double(u[$0]) }, v: { Double(v[$0]) })
     // NaN of inputs that are none predicts nothing.
     let middle = fraction.isNaN ? 0 : Double(visible) * fraction
@@ -109,22 +103,10 @@ struct PredictedWindows: Sendable {
   /// The softmax of a row's window, before the Gaussian, into the scratch; returns its log-sum-exp: NaN where a score is none
   /// that single precision holds.
   func softmax(_ row: Row, _ inputs: Inputs, _ scratch: Scratch, _ isa: Int32) -> Float {
-    guard !row.keys.isEmpty else { return -.infinity }
-    let weights = scratch.weights
-    var largest = -Float.infinity
-    for (place, key) in row.keys.enumerated() {
-      let score = self.score(row, key, inputs, scratch.ratios + place * shape.headDim, isa)
-      guard Double(score.magnitude) <= ScoreOverflow.limit else { return .nan }
-      weights[place] = score
-      largest = max(largest, score)
+    RowSoftmax.weights(count: row.keys.count, into: scratch.weights) { place in
+      score(
+        row, row.keys.lowerBound + place, inputs, scratch.ratios + place * shape.headDim, isa)
     }
-    var sum: Float = 0
-    for place in 0..<row.keys.count {
-      weights[place] = exp(weights[place] - largest)
-      sum += weights[place]
-    }
-    for place in 0..<row.keys.count { weights[place] /= sum }
-    return largest + log(sum)
   }
 
   private func score(
@@ -133,12 +115,7 @@ struct PredictedWindows: Sendable {
     let dim = shape.headDim
     let q = inputs.query.row(row.batch, row.head, row.row)
     let k = inputs.key.row(row.batch, shape.keyHead(of: row.head), key)
-    guard let energy = inputs.energy else {
-      let sum = NormalizedRows.dot(q, k, dim)
-      if sum.isFinite { return Float(scale) * sum }
-      // A sum may pass what single precision holds and come back, or be scaled down.
-      return Float(scale * (0..<dim).reduce(0.0) { $0 + Double(q[$1]) * Double(k[$1]) })
-    }
+    guard let energy = inputs.energy else { return RowSoftmax.score(q, k, dim, scale: scale) }
     for t in 0..<dim { ratios[t] = q[t] + k[t] }
     attn_cap(isa, ratios, ratios, Int64(dim), 1, 1)
     return NormalizedRows.dot(energy.head(0, row.head), ratios, dim)
@@ -150,16 +127,12 @@ struct PredictedWindows: Sendable {
     let inputs = inputs(operands, energy: energy)
     var output = try context.zeros(shape.outputShape), lse = try context.empty(shape.lseShape)
     let (target, logSums) = (output.rowsForWriting(), lse.rowsForWriting())
-    let chunk = 64, chunks = (shape.queryLength + chunk - 1) / chunk
-    let items = shape.batch * shape.queryHeads * chunks, isAdditive = energy != nil
+    let isAdditive = energy != nil
     var room = try context.empty([context.threads * scratchFloats(isAdditive: isAdditive)])
     let view = room.pinnedForWriting()
-    try Parallel.forEach(count: items, threads: context.threads) { index, worker in
-      try context.checkCancellation()
-      let (rest, part) = (index / chunks, index % chunks)
-      let (batch, head) = (rest / shape.queryHeads, rest % shape.queryHeads)
+    try shape.forEachRowBlock(in: context) { batch, head, rows, worker in
       let scratch = scratch(view, worker: worker, isAdditive: isAdditive)
-      for number in part * chunk..<min(shape.queryLength, (part + 1) * chunk) {
+      for number in rows {
         let row = row(inputs, batch, head, number)
         let lse = softmax(row, inputs, scratch, context.instructionSet.code)
         logSums.head(batch, head)[number * logSums.rowStride] = lse

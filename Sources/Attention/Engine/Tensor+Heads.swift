@@ -1,4 +1,5 @@
 import AttentionCore
+import Basics
 import Tensors
 
 extension Tensor {
@@ -42,6 +43,32 @@ extension Tensor {
       }
     }
     return result
+  }
+
+  /// `[heads, dim]`: the sum over sequences and rows of every head, in order and in Double.
+  /// - Throws: `MemoryLimitExceeded`.
+  func summedByHead(in context: ExecutionContext) throws(MemoryLimitExceeded) -> Tensor {
+    let (batch, heads, length, dim) = (shape[0], shape[1], shape[2], shape[3])
+    var result = try Tensor(zeros: [1, heads, 1, dim], ledger: context.ledger)
+    let (target, source) = (result.rowsForWriting(), rows())
+    Parallel.forEach(count: heads, threads: context.threads) { head, _ in
+      var sums = [Double](repeating: 0, count: dim)
+      for sequence in 0..<batch {
+        for row in 0..<length {
+          let part = source.row(sequence, head, row)
+          for t in 0..<dim { sums[t] += Double(part[t]) }
+        }
+      }
+      let own = target.row(0, head, 0)
+      for t in 0..<dim { own[t] = Float(sums[t]) }
+    }
+    return result.reshaped([heads, dim])
+  }
+
+  /// The rows of one (batch, head), `[length, dim]`.
+  func matrix(_ batch: Int, _ head: Int) -> Tensor {
+    narrowed(axis: 0, to: batch..<batch + 1).narrowed(axis: 1, to: head..<head + 1)
+      .reshaped([shape[2], shape[3]])
   }
 
   /// The inverse for gradients: sums of every `times` heads, in order.

@@ -12,9 +12,6 @@ struct TopKeys: Sendable {
   private let table: PinnedView<Int32>
   private let heads: Int, length: Int
 
-  /// Rows of a block.
-  static let block = 64
-
   /// Chooses up to `count` keys of every row.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   init(
@@ -32,28 +29,20 @@ struct TopKeys: Sendable {
   private func fill(
     _ inputs: Operands, shape: AttentionShape, scale: Double, in context: ExecutionContext
   ) throws {
-    let blocks = (length + Self.block - 1) / Self.block
     var alone = context
     alone.threads = 1
     let single = alone, sign: Float = scale < 0 ? -1 : 1
-    try Parallel.forEach(count: shape.batch * heads * blocks, threads: context.threads) { index, _ in
-      try context.checkCancellation()
-      let (rest, part) = (index / blocks, index % blocks)
-      let (batch, head) = (rest / heads, rest % heads)
-      let own = part * Self.block..<min(length, (part + 1) * Self.block)
+    try shape.forEachRowBlock(in: context) { batch, head, own, _ in
       let valid = shape.validKeys(batch: batch)
       guard valid > 0 else { return }
-      func matrix(_ x: Tensor, _ head: Int, _ rows: Range<Int>) -> Tensor {
-        x.narrowed(axis: 0, to: batch..<batch + 1).narrowed(axis: 1, to: head..<head + 1)
-          .narrowed(axis: 2, to: rows).reshaped([rows.count, shape.headDim])
-      }
-      let q = matrix(inputs.query, head, own), k = matrix(inputs.key, shape.keyHead(of: head), 0..<valid)
+      let q = inputs.query.matrix(batch, head).narrowed(axis: 0, to: own)
+      let k = inputs.key.matrix(batch, shape.keyHead(of: head)).narrowed(axis: 0, to: 0..<valid)
       var result = try single.matmul(q, .plain, k, .transposed)
       let products = result.pinnedForWriting()
       for row in own {
         let number = row - own.lowerBound
         correct(products + number * valid, count: valid, q, k, row: number, scale: scale)
-        let visible = PredictedWindows.visibleKeys(shape, batch: batch, row: row)
+        let visible = shape.visibleKeys(batch: batch, row: row)
         choose(
           products + number * valid, visible, sign, into: table + place(batch, head, row))
       }
@@ -62,6 +51,11 @@ struct TopKeys: Sendable {
 
   private func place(_ batch: Int, _ head: Int, _ row: Int) -> Int {
     ((batch * heads + head) * length + row) * (count + 1)
+  }
+
+  /// How often a pair counts: 1 if the key was chosen.
+  func multiplicity(_ batch: Int, _ head: Int, _ row: Int, _ key: Int) -> Int {
+    keys(batch, head, row).contains(Int32(key)) ? 1 : 0
   }
 
   /// The keys of a row, rising.

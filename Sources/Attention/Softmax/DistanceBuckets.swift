@@ -60,7 +60,7 @@ struct DistanceBuckets: Sendable {
   ) throws(MemoryLimitExceeded) -> DistanceBias {
     let values = biases.array()
     let byHead = (0..<shape.queryHeads).map { Array(values[$0 * count..<($0 + 1) * count]) }
-    return try DistanceBias(byHead, shape: shape, ledger: ledger) { _, offset in bucket(offset) }
+    return try DistanceBias(byHead, shape: shape, ledger: ledger) { bucket($0) }
   }
 
   /// As the definition has it.

@@ -211,8 +211,8 @@ struct RelativeScore: Sendable {
     result.key = try Tensor(
       gradient.key.narrowed(axis: 3, to: 0..<dim).array(), shape: shape.keyShape, ledger: context.ledger)
     result[Self.weight.name] = try HeadProducts.gradient(moved, products, in: context)
-    result[Self.content(isShared: false).name] = try byHead(dContent, in: context)
-    result[Self.position(isShared: false).name] = try byHead(dMoved, in: context)
+    result[Self.content(isShared: false).name] = try dContent.summedByHead(in: context)
+    result[Self.position(isShared: false).name] = try dMoved.summedByHead(in: context)
     return result
   }
 
@@ -226,10 +226,5 @@ struct RelativeScore: Sendable {
       for t in 0..<shape.headDim { to[t] = a[t] + b[t] }
     }
     return result
-  }
-
-  /// The sum over sequences and rows of every head, in order.
-  private func byHead(_ rows: Tensor, in context: ExecutionContext) throws -> Tensor {
-    try EnergyWeights.sum(rows, shape, in: context)
   }
 }

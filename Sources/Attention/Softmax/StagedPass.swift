@@ -53,7 +53,7 @@ struct StagedPass {
     }
     if let buckets {
       cost.flops += (pass == .backward ? 2 : 1) * pairs
-      cost.workspaceBytes += DistanceBias.byteCount(shape, ownBuckets: false)
+      cost.workspaceBytes += DistanceBias.byteCount(shape)
       cost.workspaceBytes += ScoreStages.workspaceBytes(
         of: pass, passShape, isAdditive: softmax.score == .additive, buckets: buckets.count)
     } else if softmax.score == .additive {
@@ -72,17 +72,14 @@ struct StagedPass {
       stages.bias = try buckets.table(biases, shape: shape, ledger: context.ledger)
     }
     let lengthened = try relative?.lengthened(inputs, in: context)
-    let heads = shape.queryHeads, count = softmax.biasBuckets, variant = variant
+    let variant = variant
     let forward = try Engine.attend(
       lengthened?.inputs ?? inputs, stages, shape: passShape, scale: softmax.score == .additive ? 1 : scale,
       pattern: variant.pattern, backwardPattern: { variant.backwardPattern }, in: context
     ) { energy, sums, context in
       var learned: [Operand.Name: Tensor] = [:]
       if let energy { learned[energyName] = energy }
-      if let sums {
-        let totals = DistanceBias.sum(sums).flatMap { $0.map { Float($0) } }
-        learned[biasName] = try Tensor(totals, shape: [heads, count], ledger: context.ledger)
-      }
+      if let sums { learned[biasName] = try sums.summedByHead(in: context) }
       return learned
     }
     return lengthened.map { forward.turningBack($0.back) } ?? forward

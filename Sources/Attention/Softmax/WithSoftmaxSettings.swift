@@ -127,6 +127,8 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
   public var planBytes: Int { base.planBytes }
   /// That of the variant.
   public var scale: Double { base.scale }
+  /// As the variant has it.
+  public static var takesSoftcap: Bool { Base.takesSoftcap }
   /// That of the variant.
   public var causality: Causality { base.causality }
   /// That of the variant.

@@ -21,6 +21,12 @@ extension AttentionShape {
     return rowTiles(of: rows.lowerBound..<end) + rowTiles(of: end..<rows.upperBound)
   }
 
+  /// How many keys a row sees at all: a prefix, whether for causality or for padding.
+  func visibleKeys(batch: Int, row: Int) -> Int {
+    let valid = validKeys(batch: batch)
+    return isCausal ? max(0, min(valid, row + queryOffset + 1)) : valid
+  }
+
   /// Whether a causal shape forbids the pair.
   func isFuture(query: Int, key: Int) -> Bool { isCausal && key > query + queryOffset }
 

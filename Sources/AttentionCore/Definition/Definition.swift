@@ -88,11 +88,13 @@ public struct DefinitionRow: Hashable, Sendable {
 extension AttentionShape {
   /// All query rows, in the order of the output.
   public var definitionRows: [DefinitionRow] {
-    (0..<batch * queryHeads * queryLength).map { index in
-      let head = index / queryLength
-      return DefinitionRow(
-        batch: head / queryHeads, head: head % queryHeads, query: index % queryLength)
-    }
+    (0..<batch * queryHeads * queryLength).map { definitionRow($0) }
+  }
+
+  /// The query row that has a place in the order of the output.
+  public func definitionRow(_ index: Int) -> DefinitionRow {
+    let head = index / queryLength
+    return DefinitionRow(batch: head / queryHeads, head: head % queryHeads, query: index % queryLength)
   }
 }
 

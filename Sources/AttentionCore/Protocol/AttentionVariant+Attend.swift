@@ -20,9 +20,9 @@ extension AttentionVariant {
     lse?.contiguous().indices { !($0 < .infinity) } ?? []
   }
 
-  private func isPadded(row: Int) -> Bool {
-    shape.isPaddedQuery(
-      batch: row / shape.queryLength / shape.queryHeads, query: row % shape.queryLength)
+  private func isPadded(row index: Int) -> Bool {
+    let row = shape.definitionRow(index)
+    return shape.isPaddedQuery(batch: row.batch, query: row.query)
   }
 
   /// The same call with rows of q, and of all that is like q, at 0: their results are then taken away.

@@ -36,12 +36,11 @@ extension AttentionVariant {
   /// - Returns: `ScoreOverflow`, or what the definition throws.
   /// - Complexity: O(inputs).
   func overflow(_ index: Int, _ inputs: Operands) -> any Error {
-    let head = index / shape.queryLength % shape.queryHeads
-    let (batch, query) = (index / shape.queryLength / shape.queryHeads, index % shape.queryLength)
+    let row = shape.definitionRow(index)
     let pairs: [DefinitionPair]
     do {
       pairs = try definition(of: inputs).pairs(
-        of: DefinitionRow(batch: batch, head: head, query: query), DefinitionInputs(inputs, lazily: true))
+        of: row, DefinitionInputs(inputs, lazily: true))
     } catch { return error }
     // The products are added before they are scaled, or after, and one after the other: any of these may overflow.
     let scale = min(1, shape.effectiveScale.magnitude)
@@ -49,6 +48,6 @@ extension AttentionVariant {
       pairs.first { !($0.uncapped.magnitude <= ScoreOverflow.limit) }
       ?? pairs.first { !($0.magnitude <= ScoreOverflow.limit * scale) }
     return ScoreOverflow(
-      batch: batch, head: head, query: query, key: blamed?.key, score: blamed?.uncapped ?? 0)
+      batch: row.batch, head: row.head, query: row.query, key: blamed?.key, score: blamed?.uncapped ?? 0)
   }
 }

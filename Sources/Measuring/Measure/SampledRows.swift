@@ -23,11 +23,7 @@ struct SampledRows {
     // The last row sees most keys, the first fewest: both are always among the sample.
     if count >= 2 { chosen = [0, all - 1] }
     while chosen.count < count { chosen.insert(generator.integer(below: all)) }
-    rows = chosen.sorted().map { index in
-      let head = index / shape.queryLength
-      return DefinitionRow(
-        batch: head / shape.queryHeads, head: head % shape.queryHeads, query: index % shape.queryLength)
-    }
+    rows = chosen.sorted().map { shape.definitionRow($0) }
   }
 
   /// The definition of full attention at this shape.

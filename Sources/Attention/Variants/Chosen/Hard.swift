@@ -88,10 +88,7 @@ public struct HardAttention: AttentionVariant {
       soft: SoftmaxDefinition(
         shape: shape, multiplicity: { soft.multiplicity(batch: $0, head: $1, query: $2, key: $3) }),
       hard: SoftmaxDefinition(
-        shape: shape,
-        multiplicity: { batch, head, query, key in
-          keys.keys(batch, head, query).contains(Int32(key)) ? 1 : 0
-        }))
+        shape: shape, multiplicity: { keys.multiplicity($0, $1, $2, $3) }))
   }
 
   /// All scores forward; going back the softmax of all pairs, both ways.

@@ -78,10 +78,7 @@ public struct TopKAttention: AttentionVariant {
   public func definition(of inputs: Operands) throws -> any Definition {
     let keys = try chosen(inputs, in: ExecutionContext(threads: 1)).chosen
     return SoftmaxDefinition(
-      shape: shape,
-      multiplicity: { batch, head, query, key in
-        keys.keys(batch, head, query).contains(Int32(key)) ? 1 : 0
-      })
+      shape: shape, multiplicity: { keys.multiplicity($0, $1, $2, $3) })
   }
 
   /// All scores, and the pairs that are chosen.
@@ -96,7 +93,7 @@ extension TopKeys {
     var chosen = 0.0, seen = 0.0
     for batch in 0..<shape.batch {
       for row in 0..<shape.queryLength {
-        let visible = PredictedWindows.visibleKeys(shape, batch: batch, row: row)
+        let visible = shape.visibleKeys(batch: batch, row: row)
         chosen += Double(min(count, visible))
         seen += Double(visible)
       }
@@ -104,13 +101,14 @@ extension TopKeys {
     let heads = Double(shape.queryHeads), rows = Double(shape.batch * shape.queryLength) * heads
     let kept = Double(min(count, shape.keyLength))
     let products = GemmPlan(
-      m: min(block, shape.queryLength), n: shape.keyLength, k: shape.headDim,
+      m: min(AttentionShape.rowBlock, shape.queryLength), n: shape.keyLength, k: shape.headDim,
       isa: ExecutionContext(threads: 1).instructionSet.code, workers: 1)
     let packed = Double(products.packedCount + products.scratchCount)
     var cost = Cost(
       of: pass, shape: shape, neededPairs: chosen * heads, executedPairs: seen * heads,
       workspaceBytes: 4 * rows * (kept + 1)
-        + (pass == .backward ? 8 * kept : 4 * (kept + Double(block * shape.keyLength) + packed)),
+        + (pass == .backward
+          ? 8 * kept : 4 * (kept + Double(AttentionShape.rowBlock * shape.keyLength) + packed)),
       stateBytes: stateBytes)
     if pass != .backward {
       let fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1

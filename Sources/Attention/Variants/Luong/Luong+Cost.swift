@@ -33,7 +33,7 @@ extension Luong {
     for batch in 0..<shape.batch {
       for row in 0..<shape.queryLength {
         pairs += Double(
-          min(2 * configuration.window + 1, PredictedWindows.visibleKeys(shape, batch: batch, row: row)))
+          min(2 * configuration.window + 1, shape.visibleKeys(batch: batch, row: row)))
       }
     }
     pairs *= Double(shape.queryHeads)

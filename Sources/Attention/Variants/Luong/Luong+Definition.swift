@@ -129,7 +129,7 @@ private struct DefinedWindows: Sendable {
 
   /// 1 inside the window.
   func contains(_ batch: Int, _ head: Int, _ query: Int, _ key: Int) -> Int {
-    let visible = PredictedWindows.visibleKeys(shape, batch: batch, row: query)
+    let visible = shape.visibleKeys(batch: batch, row: query)
     guard key < visible else { return 0 }
     let middle = Double(visible) * fractions[index(batch, head, query)]
     return (Double(key) - middle.rounded(.down)).magnitude <= Double(configuration.window) ? 1 : 0
@@ -143,7 +143,7 @@ private struct WindowFactor: PairTerm {
   func row(_ row: DefinitionRow, _ inputs: DefinitionInputs) -> any PairTermRow {
     let dim = windows.shape.headDim, index = windows.index(row.batch, row.head, row.query)
     return Row(
-      visible: Double(PredictedWindows.visibleKeys(windows.shape, batch: row.batch, row: row.query)),
+      visible: Double(windows.shape.visibleKeys(batch: row.batch, row: row.query)),
       sigma: windows.configuration.effectiveSigma, queryStart: index * dim, weightStart: row.head * dim,
       u: inputs.part(of: Luong.windowQuery.name, from: index * dim, count: dim),
       v: inputs.part(of: Luong.windowWeight.name, from: row.head * dim, count: dim))

@@ -70,7 +70,7 @@ public struct Pyramid: RowSoftmaxVariant {
   public init(
     _ configuration: Configuration, for shape: AttentionShape, key: RandomKey, sharing patterns: PatternCache?
   ) throws(ConfigurationError) {
-    if let softcap = shape.softcap, !Self.takesSoftcap {
+    if let softcap = shape.softcap {
       throw ConfigurationError(
         field: "softcap", value: "\(softcap)",
         allowed: "none with pyramid: it would bound how often a mean counts")
