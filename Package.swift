@@ -242,8 +242,8 @@ let package = Package(
     .testTarget(
       name: "SweepsTests",
       dependencies: [
-        "Attention", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Records", "Sweeps",
-        "Trainings",
+        "Analysis", "Attention", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Records",
+        "ScalingLaws", "Sweeps", "Trainings",
       ],
       exclude: ["slurm.sh"], swiftSettings: strict),
     .testTarget(

@@ -62,16 +62,23 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
     let file = try CSVTable(contentsOf: csv, dialect: reading.dialect())
     // Tables of other programs may end as they like.
     if AttentionLab.kinds.types.contains(where: { $0.isHeader(file.header) }) { try file.requireWhole() }
-    let table = try FitTable(file, definitions: rows.define)
+    let table = try FitTable(
+      file, definitions: rows.define, timeColumns: AttentionLab.kinds.timeColumns(file.header))
     let law = try self.law.resolve(table)
     let groups = try table.groups(request(law, table))
+    let machines = Set(groups.compactMap(\.machine))
+    if !machines.isEmpty {
+      Terminal.complain(
+        "warning: \(csv): rows of \(machines.count) machines; times of two machines do not mix: each machine is fitted by "
+          + "itself")
+    }
     let options = try model.options(law: self.law)
     var records: [FitRecord] = []
     var failures: [(group: String?, reason: String)] = []
     for (group, result) in zip(groups, try results(law, options, groups)) {
       switch result {
       case .success(var record):
-        record.responseName = law.response.label
+        (record.responseName, record.machine) = (law.response.label, group.machine)
         record.addLeftOut(group)
         try ask.answer(&record)
         records.append(record)

@@ -125,6 +125,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
     var request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
     (request.filter, request.definitions, request.logarithmic) = (filter, define, log)
     let table = try CSVTable(contentsOf: kind.file(in: csv), dialect: reading.dialect())
+    request.timeColumns = AttentionLab.kinds.timeColumns(table.header)
     let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
     return (ColumnPlot.fileName(of: y), figure)
   }

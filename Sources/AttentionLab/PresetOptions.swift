@@ -25,6 +25,16 @@ struct PresetOptions: ParsableArguments {
       kinds: AttentionLab.kinds)
   }
 
+  /// Refuses a preset that can be read but once: every task reads it again.
+  /// - Throws: `UsageError`.
+  func refusePipe() throws(UsageError) {
+    let file = try PresetFinder.file(preset)
+    guard InputFile.isPipe(file) else { return }
+    throw UsageError(
+      "\(shown(file)): a preset from a pipe is gone when the jobs begin, each of which reads it; keep it as a file"
+    )
+  }
+
   /// The folder of the results.
   func folder(of preset: Preset) -> String { out ?? "results/\(preset.name)" }
 

@@ -74,6 +74,7 @@ struct SlurmCommand: AsyncParsableCommand, FileCommand {
   }
 
   private func script() throws -> SlurmScript {
+    try asked.refusePipe()
     let preset = try asked.load(), selection = try asked.selection(of: preset, .whole)
     let program = try PresetOptions.program()
     if let cpusPerTask, cpusPerTask < 1 {

@@ -22,6 +22,7 @@ struct TrainingSection: Sendable {
     let count = comparison.rows.count { $0.isTraining }
     var section = ReportSection(count: "\(count) trainings", source: "runs.csv and curves.csv")
     section.startedAt = comparison.rows.map(\.startedAt)
+    section.origins = comparison.rows.map { RowPlace($0) }
     section.findings = findings
     section.pictures = TrainingPlot.pictures(comparison, curves: curves)
     section.body = { preset in table + laws(preset) + failures }

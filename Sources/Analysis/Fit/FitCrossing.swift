@@ -10,11 +10,12 @@ public struct FitCrossing: Sendable {
   /// The meeting point.
   public let crossover: Crossover
 
-  /// All pairs of groups that meet, in the order of the groups; one point a pair, the one nearest to the data.
+  /// All pairs of groups that meet, in the order of the groups; one point a pair, the one nearest to the data. Curves
+  /// of two machines are not set beside each other.
   public static func all(_ records: [FitRecord]) -> [FitCrossing] {
     var found: [FitCrossing] = []
     for (k, a) in records.enumerated() {
-      for b in records.dropFirst(k + 1) {
+      for b in records.dropFirst(k + 1) where a.machine == b.machine {
         guard let meeting = ScalingLaws.crossover(of: a.fit, and: b.fit) else { continue }
         found.append(FitCrossing(first: a.group ?? "", second: b.group ?? "", crossover: meeting))
       }

@@ -3,8 +3,10 @@ import ScalingLaws
 
 /// A fit with everything that is said about it: what `attnlab fit` prints, as JSON and as rows of `fits.csv`.
 public struct FitRecord: Sendable {
-  /// The value of the grouping column.
+  /// The value of the grouping column, with the machine where several were told apart.
   public let group: String?
+  /// The machine of the rows, where those of several were told apart.
+  public var machine: String?
   /// The fit.
   public let fit: Fit
   /// What the response is called in plots.
@@ -34,6 +36,7 @@ public struct FitRecord: Sendable {
     var members: [JSONValue.Member] = []
     func add(_ key: String, _ value: JSONValue) { members.append(.init(key: key, value: value)) }
     add("group", .text(group))
+    add("machine", .text(machine))
     add("form", .string(fit.form.name))
     add("formula", .string(fit.form.formula))
     add("variables", .array(fit.data.names.map(JSONValue.string)))

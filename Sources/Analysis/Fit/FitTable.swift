@@ -14,6 +14,8 @@ public struct FitTable: Sendable {
   private(set) var derivedIndex: [String: Int] = [:]
   /// The columns and derived columns.
   public private(set) var names: [String]
+  /// The columns of times, which belong to the machine of their row.
+  let timeColumns: Set<String>
 
   /// A quantity of the table: a column, or a formula over columns.
   public struct Quantity: Sendable, Hashable {
@@ -38,9 +40,10 @@ public struct FitTable: Sendable {
   /// - Parameters:
   ///   - table: the file.
   ///   - definitions: `NAME=FORMULA`, over columns and earlier names.
+  ///   - timeColumns: the columns of times, which belong to the machine that the row names.
   /// - Throws: `UsageError`.
-  public init(_ table: CSVTable, definitions: [String] = []) throws {
-    self.table = table
+  public init(_ table: CSVTable, definitions: [String] = [], timeColumns: Set<String> = []) throws {
+    (self.table, self.timeColumns) = (table, timeColumns)
     let columns = Dictionary(table.header.enumerated().map { ($1, $0) }) { first, _ in first }
     // A column answers to the name that it had in earlier versions, too.
     let former = FormerColumns.current.compactMapValues { columns[$0] }
@@ -115,8 +118,11 @@ public struct FitTable: Sendable {
 
   /// The rows of one group.
   public struct Group: Sendable {
-    /// The value of the grouping column, or nil without one.
+    /// The value of the grouping column and, where rows of several machines were told apart, the machine; nil without
+    /// either.
     public let label: String?
+    /// The machine of the rows, where those of several were told apart.
+    public let machine: String?
     /// The rows.
     public let data: FitData
     /// Lines left out because a cell that is needed is empty.
@@ -147,30 +153,46 @@ public struct FitTable: Sendable {
     }
   }
 
-  /// The groups in order of appearance; one with the label nil when there is no grouping column.
+  /// The groups in order of appearance; one with the label nil when there is no grouping column. Rows of several machines
+  /// are groups of their own where a time is read.
   /// - Throws: `UsageError` that names file, line and column.
   public func groups(_ request: Request) throws -> [Group] {
-    var builders: [String: Builder] = [:]
-    var order: [String] = []
-    for number in table.rows.indices {
-      var row = RowValues(self, row: number)
-      if let filter = request.filter, try !row.passes(filter) { continue }
-      let label = try request.group.map { try row.text(of: $0.expression) } ?? ""
-      if builders[label] == nil { order.append(label) }
-      try builders[label, default: Builder(variables: request.variables.count)].add(&row, request)
-    }
-    guard !order.isEmpty else {
+    let rows = try self.rows(passing: request.filter)
+    guard !rows.isEmpty else {
       throw UsageError("\(table.file): no row \(table.rows.isEmpty ? "below the header" : "passes --where")")
     }
-    return try order.map { label in
-      guard let builder = builders[label] else { throw UsageError("\(table.file): no group \(shown(label))") }
+    let read = request.variables + [request.response] + [request.weights].compactMap(\.self)
+    let machines = machines(of: rows, reading: read, splitBy: request.group)
+    var builders: [[String?]: Builder] = [:]
+    var order: [[String?]] = []
+    for number in rows {
+      var row = RowValues(self, row: number)
+      let key = [try request.group.map { try row.text(of: $0.expression) }, machines?[number]]
+      if builders[key] == nil { order.append(key) }
+      try builders[key, default: Builder(variables: request.variables.count)].add(&row, request)
+    }
+    return try order.map { key in
+      let words = key.compactMap(\.self)
+      let label = words.isEmpty ? nil : words.joined(separator: ", ")
+      guard let builder = builders[key] else {
+        throw UsageError("\(table.file): no group \(shown(label ?? ""))")
+      }
       do throws(FitError) {
         return Group(
-          label: request.group == nil ? nil : label, data: try builder.data(request),
-          incompleteLines: builder.incomplete, weightlessLines: builder.weightless)
+          label: label, machine: key[1], data: try builder.data(request), incompleteLines: builder.incomplete,
+          weightlessLines: builder.weightless)
       } catch {
         throw UsageError("\(table.file): \(error.description)")
       }
+    }
+  }
+
+  /// The numbers of the rows that pass a filter.
+  func rows(passing filter: FormulaExpression?) throws -> [Int] {
+    guard let filter else { return Array(table.rows.indices) }
+    return try table.rows.indices.filter { number in
+      var row = RowValues(self, row: number)
+      return try row.passes(filter)
     }
   }
 

@@ -21,6 +21,8 @@ public enum ColumnPlot {
     public var title: String
     /// Whether `a·x^b + c` is fitted to each curve.
     public var fits: Bool
+    /// The columns of times, which belong to the machine that the row names.
+    public var timeColumns: Set<String> = []
     /// Which axes are logarithmic; `nil`: both, but for a loss over steps, tokens or time of a training.
     public var logarithmic: Logarithmic?
 
@@ -48,16 +50,17 @@ public enum ColumnPlot {
   public static func figure(
     _ table: CSVTable, _ request: Request, note: (String) -> Void = { _ in }
   ) throws -> Figure {
-    let columns = try FitTable(table, definitions: request.definitions)
+    let columns = try FitTable(table, definitions: request.definitions, timeColumns: request.timeColumns)
     let x = try columns.quantity(request.x, option: "--x"), y = try columns.quantity(request.y, option: "--y")
     let by = try request.by.map { try columns.quantity($0, option: "--by") }
     let filter = try request.filter.map { try columns.filter($0, option: "--where") }
     let isLog = logarithmic(request, x: x.label, y: y.label)
     var points: [(group: String, x: Double, y: Double)] = []
     var leftOut: [Int] = []
-    for number in table.rows.indices {
+    let rows = try columns.rows(passing: filter)
+    let machines = columns.machines(of: rows, reading: [x, y], splitBy: by)
+    for number in rows {
       var row = RowValues(columns, row: number)
-      if let filter, try !row.passes(filter) { continue }
       guard let across = try row.value(of: x.expression), let up = try row.value(of: y.expression),
         across.isFinite, up.isFinite, across > 0 || !isLog.x, up > 0 || !isLog.y
       else {
@@ -65,7 +68,7 @@ public enum ColumnPlot {
         continue
       }
       let group = try by.map { try row.text(of: $0.expression) } ?? y.label
-      points.append((group, across, up))
+      points.append(([group, machines?[number]].compactMap(\.self).joined(separator: ", "), across, up))
     }
     guard !points.isEmpty else {
       throw UsageError(

@@ -22,6 +22,7 @@ struct MeasurementSection: Sendable {
     var section = ReportSection(count: "\(rows.count) cells", source: MeasurementExperiment.table)
     section.preset = rows.first?.preset
     section.startedAt = rows.map(\.startedAt)
+    section.origins = rows.map { RowPlace($0) }
     section.findings = findings()
     section.pictures = Self.figures.map { item in
       .init(MeasurementPlot.figure(comparison, item.metric), caption: item.caption)

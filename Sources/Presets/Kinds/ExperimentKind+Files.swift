@@ -29,6 +29,14 @@ extension ExperimentCatalog {
     Folder.exists(path) ? resultFiles.map { path + "/" + $0 } : [path]
   }
 
+  /// The columns of times in a table, which belong to the machine of their row; none in a table of another program.
+  public func timeColumns(_ header: [String]) -> Set<String> {
+    func times<Kind: ExperimentKind>(_ kind: Kind.Type) -> [String] {
+      kind.Row.schema.filter { $0.role == .time }.map(\.name)
+    }
+    return types.first { $0.isHeader(header) }.map { Set(times($0)) } ?? []
+  }
+
   /// The kind whose results a path holds: of a folder, the first whose table is there; of a file, the one whose columns it
   /// has. Where there is none it is the first kind, whose reader says what is missing.
   public func kind(of path: String, dialect: CSVDialect = CSVDialect()) -> any ExperimentKind.Type {

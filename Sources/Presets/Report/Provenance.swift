@@ -9,10 +9,16 @@ package struct Provenance {
   let environment: JSONValue
   /// The preset's name.
   package let name: String
+  /// The machines that the rows name; the record describes but one.
+  private let machines: MachineList
 
   /// Reads the record beside results.
+  /// - Parameters:
+  ///   - folder: the folder of the results.
+  ///   - fallbackName: the preset's name where the record has none.
+  ///   - places: where the rows were made.
   /// - Throws: `UsageError` when it is not JSON.
-  package init(folder: String, fallbackName: String) throws(UsageError) {
+  package init(folder: String, fallbackName: String, places: [RowPlace] = []) throws(UsageError) {
     let file = folder + "/environment.json"
     if let text = try? String(contentsOfFile: file, encoding: .utf8) {
       environment = try JSONValue(parsing: text, file: file)
@@ -20,6 +26,7 @@ package struct Provenance {
       environment = .null
     }
     name = environment["preset"].stringValue ?? fallbackName
+    machines = MachineList(places, sessions: environment["sessions"].arrayValue)
   }
 
   /// A field of the preset's text, when it stands on the top level.
@@ -34,39 +41,58 @@ package struct Provenance {
   package func head(rows: String, startedAt: [String]) -> String {
     var body = "<h1>\(html(title))</h1>\n"
     if let question = presetField("question") { body += "<p class=\"lead\">\(html(question))</p>\n" }
-    let machine = environment["machine"]
     let days = Set(startedAt.compactMap { $0.isEmpty ? nil : String($0.prefix(10)) }).sorted()
-    let parts = [
-      "preset \(name)", rows, days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
+    let parts =
+      [
+        "preset \(name)", rows, days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
+      ] + (machines.areSeveral ? ["\(machines.machines.count) machines"] : machineInShort)
+    return body + "<p class=\"meta\">\(html(parts.compactMap(\.self).joined(separator: " · ")))</p>\n"
+  }
+
+  /// The one machine in a few words.
+  private var machineInShort: [String?] {
+    let machine = environment["machine"]
+    return [
       machine["processor"].stringValue,
       machine["processors"].numberValue.map { "\(Quantity.whole($0)) processors" },
       environment["isa"].stringValue,
       environment["peak_gflops"].numberValue.map { "peak \(Quantity.significant($0, 3)) GFLOP/s" },
     ]
-    return body + "<p class=\"meta\">\(html(parts.compactMap(\.self).joined(separator: " · ")))</p>\n"
+  }
+
+  /// The one machine, item by item.
+  private var machineInFull: [(String, String)] {
+    let machine = environment["machine"]
+    let items: [(String, String?)] = [
+      ("processor", machine["processor"].stringValue),
+      ("processors", machine["processors"].numberValue.map(Quantity.whole)),
+      ("memory", machine["memory_bytes"].numberValue.map { Quantity.describe(bytes: $0) }),
+      ("system", machine["system"].stringValue), ("instruction set", environment["isa"].stringValue),
+      (
+        "measured peak",
+        environment["peak_gflops"].numberValue.map { "\(Quantity.significant($0, 3)) GFLOP/s" }
+      ),
+      (
+        "measured bandwidth",
+        environment["bandwidth_gb_per_s"].numberValue.map { "\(Quantity.significant($0, 3)) GB/s" }
+      ),
+    ]
+    return items.compactMap { label, value in value.map { (label, $0) } }
   }
 
   /// The preset's title, else its name.
   package var title: String { presetField("title") ?? name }
 
-  /// Machine, versions, text and preset.
+  /// Machine or machines, versions, text and preset.
   package var section: String {
     var text = "<h2>Where the numbers come from</h2>\n"
-    let machine = environment["machine"]
-    var items: [(String, String)] = []
+    var items: [(String, String)] = machines.areSeveral ? [] : machineInFull
     func add(_ label: String, _ value: String?) { if let value { items.append((label, value)) } }
-    add("processor", machine["processor"].stringValue)
-    add("processors", machine["processors"].numberValue.map(Quantity.whole))
-    add("memory", machine["memory_bytes"].numberValue.map { Quantity.describe(bytes: $0) })
-    add("system", machine["system"].stringValue)
-    add("instruction set", environment["isa"].stringValue)
-    add(
-      "measured peak", environment["peak_gflops"].numberValue.map { "\(Quantity.significant($0, 3)) GFLOP/s" }
-    )
-    add(
-      "measured bandwidth",
-      environment["bandwidth_gb_per_s"].numberValue.map { "\(Quantity.significant($0, 3)) GB/s" })
-    add("commit", environment["commit"].stringValue)
+    if machines.areSeveral {
+      text += machines.table
+    } else {
+      add("commit", environment["commit"].stringValue)
+    }
     for member in environment["versions"].members { add(member.key, member.value.stringValue) }
     let input = environment["text"]
     add(

@@ -30,7 +30,8 @@ public struct Report: Sendable {
     self.sections = sections
     let name = sections.lazy.compactMap(\.preset).first
     provenance = try Provenance(
-      folder: folder, fallbackName: name ?? URL(fileURLWithPath: folder).lastPathComponent)
+      folder: folder, fallbackName: name ?? URL(fileURLWithPath: folder).lastPathComponent,
+      places: sections.flatMap(\.origins))
   }
 
   /// Draws the pictures that stand beside the results: SVG with gnuplot's script and data.

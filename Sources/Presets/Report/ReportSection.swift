@@ -1,4 +1,5 @@
 import Figures
+import Records
 
 /// The part of a report that one kind of experiment has.
 public struct ReportSection: Sendable {
@@ -25,6 +26,8 @@ public struct ReportSection: Sendable {
   public var preset: String?
   /// When rows began, ISO 8601.
   public var startedAt: [String] = []
+  /// Where rows were made.
+  package var origins: [RowPlace] = []
   /// What the numbers say, in sentences.
   public var findings: [String] = []
   /// The pictures.

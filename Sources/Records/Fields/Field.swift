@@ -12,11 +12,13 @@ public enum FieldRole: String, Sendable {
   case origin
   /// What was measured, counted or computed.
   case quantity
+  /// A quantity that is a time, or a rate made of one: it belongs to the machine, and those of two machines never mix.
+  case time
   /// How the measurement went.
   case record
 
   /// Whether it belongs to the identity of a row.
-  public var isIdentity: Bool { self != .quantity && self != .record }
+  public var isIdentity: Bool { ![.quantity, .time, .record].contains(self) }
 }
 
 /// Whether a row has a value in a field. A table that lacks the column as a whole is read; only fields that the first

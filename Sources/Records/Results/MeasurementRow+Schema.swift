@@ -43,21 +43,21 @@ extension MeasurementRow {
     .optional("status", \.status, .choice, .record, "how it ended").required,
     .field("reason", \.reason, .text, .record, "why it ended so when it is not ok, in one line"),
     .optional("repeats", \.repeats, .count(), .record, unit: "passes", "timed passes"),
-    .optional("seconds_median", \.secondsMedian, .duration, .quantity, unit: "s", "median time of a pass")
+    .optional("seconds_median", \.secondsMedian, .duration, .time, unit: "s", "median time of a pass")
       .requiredWhenDone,
-    .optional("seconds_p20", \.secondsP20, .duration, .quantity, unit: "s", "20th percentile of the times"),
-    .optional("seconds_p80", \.secondsP80, .duration, .quantity, unit: "s", "80th percentile of the times"),
+    .optional("seconds_p20", \.secondsP20, .duration, .time, unit: "s", "20th percentile of the times"),
+    .optional("seconds_p80", \.secondsP80, .duration, .time, unit: "s", "80th percentile of the times"),
     .optional(
       "flops", \.flops, .amount, .quantity, unit: "operations",
       "floating-point operations on needed pairs, closed form"),
-    .optional("gflops", \.gflops, .amount, .quantity, unit: "GFLOP/s", "flops ÷ seconds_median ÷ 1e9"),
+    .optional("gflops", \.gflops, .amount, .time, unit: "GFLOP/s", "flops ÷ seconds_median ÷ 1e9"),
     .optional(
-      "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .quantity,
+      "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .time,
       "gflops ÷ the multiply-add peak measured in the same run with the same threads and instruction set; "
         + "empty when it exceeds 2, where the peak cannot be right"),
     .optional("density", \.density, .density, .quantity, "needed pairs ÷ all pairs, with multiplicity"),
     .optional(
-      "plan_seconds", \.planSeconds, .amount, .quantity, unit: "s",
+      "plan_seconds", \.planSeconds, .amount, .time, unit: "s",
       "time to configure the variant: tile lists, rotations"),
     .optional("plan_bytes", \.planBytes, .count(), .quantity, unit: "bytes", "what that leaves"),
     .optional(
@@ -103,7 +103,7 @@ extension MeasurementRow {
     .optional(
       "bytes_sent", \.bytesSent, .count(), .quantity, unit: "bytes", "bytes in those messages"),
     .optional(
-      "seconds_waiting", \.secondsWaiting, .duration, .quantity, unit: "s",
+      "seconds_waiting", \.secondsWaiting, .duration, .time, unit: "s",
       "time of a pass in waits for messages, of the rank that waited longest; mean over passes"),
   ]
 }

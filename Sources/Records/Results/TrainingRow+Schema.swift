@@ -44,12 +44,12 @@ extension TrainingRow {
     .optional("test_accuracy", \.testAccuracy, .fraction, .quantity, "of the scored test positions"),
     .optional(
       "entropy_rate", \.entropyRate, .real, .quantity, unit: "nats", "of the source, where it is known"),
-    .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "time of the training"),
+    .optional("seconds", \.seconds, .duration, .time, unit: "s", "time of the training"),
     .optional(
-      "tokens_per_second", \.tokensPerSecond, .amount, .quantity, unit: "tokens/s",
+      "tokens_per_second", \.tokensPerSecond, .amount, .time, unit: "tokens/s",
       "pace of steps without an evaluation"),
     .optional(
-      "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .quantity,
+      "fraction_of_peak", \.fractionOfPeak, .fractionOfPeak, .time,
       "counted operations a second ÷ the measured multiply-add peak; empty when it exceeds 2, where the peak "
         + "cannot be right"),
     .optional("threads", \.threads, .count(from: 1), .contender, phrase: "% threads", "threads")
