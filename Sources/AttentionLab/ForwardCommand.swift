@@ -20,6 +20,9 @@ struct ForwardCommand: FileCommand {
       attnlab train does on its own; --set takes the settings of a training (attnlab list training), and accumulation=K
       cuts the rows into K passes.
 
+      --segment L reads the rows in segments of L tokens, each of which sees what the layers keep of the earlier ones
+      (Transformer-XL): as many positions as the model's memory has, or --memory says. No gradient goes into the memory.
+
       The checkpoint may be the folder of a Hugging Face model (config.json beside model.safetensors), as for attnlab
       swap; through the prediction head of BERT, RoBERTa and DistilBERT there are logits and the loss, but no gradients.
       """,
@@ -59,6 +62,12 @@ struct ForwardCommand: FileCommand {
   @Option(help: "Where the gradients of the mean loss go, by parameter name.")
   var grads: String?
 
+  @Option(help: "Read the rows in segments of this many tokens, with a memory of the earlier ones.")
+  var segment: Int?
+
+  @Option(help: "Positions that every layer keeps of earlier segments. Default: the model's memory.")
+  var memory: Int?
+
   @Option(help: "Take this many training steps on the same rows; --json has the loss before each.")
   var steps: Int?
 
@@ -86,6 +95,7 @@ struct ForwardCommand: FileCommand {
   func run() throws {
     try ThreadFlag.check(threads)
     let training = try training()
+    try checkSegments(training)
     let needsTargets = loss || grads != nil || training != nil
     guard !needsTargets || targets != nil else {
       throw UsageError("--loss, --grads and --steps need --targets")
@@ -102,6 +112,7 @@ struct ForwardCommand: FileCommand {
   ) throws {
     let model = pretrained.model
     try check(input, for: pretrained, isTrained: grads != nil || training != nil)
+    if let segment { return try answer(model, input, inSegmentsOf: segment) }
     if let logits { try NpyArray(pretrained.logits(input)).write(to: logits) }
     guard targets != nil, loss || grads != nil || training != nil else { return }
     model.clearGradients()
@@ -113,6 +124,10 @@ struct ForwardCommand: FileCommand {
     let losses = try training.map { try model.fit(input, $0) } ?? []
     if !json { for (step, loss) in losses.enumerated() { print("step \(step + 1)  loss \(loss)") } }
     if let save { try model.save(to: save) }
+    report(found, losses)
+  }
+
+  private func report(_ found: CrossEntropy, _ losses: [Double]) {
     if json {
       print(
         JSONValue.object([
@@ -122,6 +137,18 @@ struct ForwardCommand: FileCommand {
     } else if loss {
       print("loss \(found.mean) over \(found.rows) targets, accuracy \(found.accuracy)")
     }
+  }
+
+  /// The same of rows that are read in segments.
+  private func answer(_ model: TransformerModel, _ input: ModelInput, inSegmentsOf length: Int) throws {
+    if let logits {
+      try NpyArray(model.logits(input, inSegmentsOf: length, memory: memory)).write(to: logits)
+    }
+    guard targets != nil, loss || grads != nil else { return }
+    model.clearGradients()
+    let found = try model.accumulateGradients(input, inSegmentsOf: length, memory: memory)
+    if let grads { try Safetensors(tensors: model.namedGradients()).write(to: grads) }
+    report(found, [])
   }
 
   /// Makes sure that a checkpoint can do what is asked of it.
@@ -135,6 +162,23 @@ struct ForwardCommand: FileCommand {
       throw UsageError(
         "\(checkpoint): --grads and --steps are not computed through the head of a \(pretrained.family) model; "
           + "those of GPT-2 and of attnlab train have gradients")
+    }
+  }
+
+  private func checkSegments(_ training: TrainingConfiguration?) throws(UsageError) {
+    guard let segment else {
+      guard memory == nil else { throw UsageError("--memory goes with --segment") }
+      return
+    }
+    guard segment >= 1 else { throw UsageError("--segment \(segment): it takes 1 or more") }
+    guard memory.map({ $0 >= 0 }) ?? true else {
+      throw UsageError("--memory \(memory ?? 0): it takes 0 or more")
+    }
+    guard lengths == nil, source == nil else {
+      throw UsageError("--segment reads whole rows of a decoder: leave out --lengths and --source")
+    }
+    guard training == nil else {
+      throw UsageError("--segment: --steps are taken on whole rows; attnlab train trains on segments")
     }
   }
 

@@ -20,7 +20,8 @@ struct GenerateCommand: FileCommand {
       Each layer keeps the keys and values that its attention can still see: a sliding window keeps its window. With
       separate global projections a second set is kept until the last global position has passed. Layers
       whose pattern depends on the length (random-sparse, lsh) cannot be continued from a cache; every token is then
-      computed from the whole sequence.
+      computed from the whole sequence. With a memory of segments (Transformer-XL) each layer sees so many positions before
+      a token, and the prompt is read in segments of the model's maximumLength.
       """,
       examples: [
         #"attnlab generate --checkpoint results/train-text/model.safetensors "#
@@ -65,8 +66,11 @@ struct GenerateCommand: FileCommand {
   @Option(help: "The token that ends the text; it is not written.")
   var stop: Int32?
 
-  @Flag(help: "Compute every token from the whole sequence.")
+  @Flag(help: "Compute every token from the whole sequence, or from the rows that a memory keeps.")
   var noCache = false
+
+  @Option(help: "Earlier positions that every layer sees. Default: the model's memory; without one all.")
+  var memory: Int?
 
   @Option(
     help: "Write the new tokens: int32 [batch, the longest row], -1 after the end of a shorter one (.npy).")
@@ -121,7 +125,7 @@ struct GenerateCommand: FileCommand {
         prompt: prompt, count: count, source: sources?[row] ?? [],
         sampling: Sampling(
           temperature: temperature, topK: topK, key: RandomKey(seed: seed)("row")(row)),
-        stop: stop, useCache: !noCache)
+        stop: stop, useCache: !noCache, memory: memory)
     }
     let seconds = (clock.now - start) / .seconds(1)
     if let out { try write(results, to: out) }
@@ -138,6 +142,9 @@ struct GenerateCommand: FileCommand {
       throw UsageError("--temperature \(temperature): it takes 0 or more")
     }
     guard topK >= 0 else { throw UsageError("--top-k \(topK): it takes 0 or more") }
+    guard memory.map({ $0 >= 1 }) ?? true else {
+      throw UsageError("--memory \(memory ?? 0): it takes 1 or more")
+    }
     guard topK == 0 || temperature > 0 else {
       throw UsageError("--top-k \(topK): nothing is drawn at --temperature 0; give one above 0")
     }
@@ -189,7 +196,9 @@ struct GenerateCommand: FileCommand {
     let cache =
       usedCache
       ? "keys and values: \(Quantity.describe(bytes: Double(peak))) at most"
-      : "no key-value cache: every token from the whole sequence"
+      : peak > 0
+        ? "memory: \(Quantity.describe(bytes: Double(peak))) at most, keys and values made again for every token"
+        : "no key-value cache: every token from the whole sequence"
     Terminal.note(
       "\(made) tokens in \(Quantity.describe(seconds: seconds)), "
         + "\(Quantity.significant(Double(made) / seconds, 3)) a second; \(cache)")

@@ -187,12 +187,15 @@ struct TrainCommand: FileCommand {
     func whole(_ value: Int?) -> String { text(value.map { Double($0) }) }
     let entropy =
       row.entropyRate.map { " (entropy rate of the source: \(Quantity.significant($0, 4)))" } ?? ""
+    let memory =
+      row.memoryBytes.map { "memory      \(Quantity.describe(bytes: Double($0))) of earlier segments\n" }
+      ?? ""
     return """
       steps       \(whole(row.steps)), \(whole(row.tokens)) tokens, \(text(row.computeFlops)) operations
       validation  loss \(text(row.validationLoss)) nats\(entropy), accuracy \(text(row.validationAccuracy))
       test        loss \(text(row.testLoss)) nats, accuracy \(text(row.testAccuracy))
       speed       \(text(row.tokensPerSecond)) tokens/s in \(text(row.seconds)) s
-      model       \(folder)/model.safetensors
+      \(memory)model       \(folder)/model.safetensors
       """
   }
 }

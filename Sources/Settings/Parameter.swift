@@ -67,6 +67,13 @@ public struct Parameter<Root: Sendable>: Sendable {
     }
   }
 
+  /// The same, left out of summaries at its default.
+  public var quiet: Parameter {
+    Parameter(
+      name, unit: unit, help: help, allowed: allowed, defaultValue: defaultValue, isQuiet: true, get: get,
+      set: set)
+  }
+
   init(
     _ name: String, unit: String, help: String, allowed: String, defaultValue: ParameterValue,
     isQuiet: Bool = false, get: @escaping @Sendable (Root) -> ParameterValue,

@@ -135,13 +135,15 @@ public struct TrainingEvaluation: Hashable, Sendable {
   public var attention: String?
   /// Task settings that differ from the training's.
   public var taskSettings: [String: ParameterValue] = [:]
+  /// Positions of earlier segments that the layers keep; `nil`: as many as in training.
+  public var memory: Int?
   /// Test batches.
   public var batches = 8
 
   var id: String {
-    ([attention ?? ""] + taskSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + [
-      "\(batches)"
-    ])
-    .joined(separator: ",")
+    let parts =
+      [attention ?? ""] + taskSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+      + ["\(batches)"]
+    return (parts + (memory.map { ["memory=\($0)"] } ?? [])).joined(separator: ",")
   }
 }

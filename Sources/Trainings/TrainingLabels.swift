@@ -50,7 +50,8 @@ extension TrainingComparison {
     private static let named: Set = [
       "experiment", "task_configuration", "attention", "model_configuration", "training_configuration",
       "seed",
-      "evaluation", "evaluation_attention", "evaluation_task", "compute_budget", "held_out", "test_count",
+      "evaluation", "evaluation_attention", "evaluation_task", "evaluation_memory", "compute_budget",
+      "held_out", "test_count",
     ]
     private static let others = TrainingRow.identity.filter {
       $0.role != .origin && !named.contains($0.name)
@@ -111,7 +112,9 @@ extension TrainingComparison {
       let other = TrainingRow.settings(row.evaluationTask)
       let changed = other.filter { own[$0.key] != $0.value }.sorted { $0.key < $1.key }
       let attention = row.evaluationAttention
-      let parts = (attention == row.attention ? [] : [attention]) + changed.map { "\($0.key) \($0.value)" }
+      let memory = row.evaluationMemory.map { ["memory \($0)"] } ?? []
+      let parts =
+        (attention == row.attention ? [] : [attention]) + memory + changed.map { "\($0.key) \($0.value)" }
       return parts.isEmpty ? "as trained" : parts.joined(separator: ", ")
     }
   }

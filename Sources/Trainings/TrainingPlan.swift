@@ -86,7 +86,11 @@ public struct TrainingPlan: Sendable {
           for former in catalog.formerModelSettings { changed.modelSettings[former] = nil }
         }
         // The model stays as it was trained: the other task must be one that it can answer.
-        do { try Trainer.check(model, for: changed.resolved(catalog: catalog).task) } catch {
+        do {
+          let task = try changed.resolved(catalog: catalog).task
+          try Trainer.check(model, for: task)
+          try Trainer.check(memory: evaluation.memory, of: model, for: task, in: catalog)
+        } catch {
           throw UsageError("\(place): evaluate: \(error)")
         }
       }
@@ -195,6 +199,7 @@ public struct TrainingPlan: Sendable {
     for element in list {
       var reader = try FieldReader(element)
       let attention = reader.node("attention")?.alternatives.map(\.text) ?? [nil]
+      let memories: [Int?] = try reader.sweep("memory", .integer(0...(1 << 24)), default: [])
       let batches = try reader.value("batches", .integer(1...1_000_000), default: 8)
       var settings: [[String: ParameterValue]] = [[:]]
       if let task = reader.node("task") {
@@ -206,7 +211,11 @@ public struct TrainingPlan: Sendable {
       }
       try reader.finish()
       for attention in attention {
-        found += settings.map { TrainingEvaluation(attention: attention, taskSettings: $0, batches: batches) }
+        for memory in memories + (memories.isEmpty ? [nil] : []) {
+          found += settings.map {
+            TrainingEvaluation(attention: attention, taskSettings: $0, memory: memory, batches: batches)
+          }
+        }
       }
     }
     return found

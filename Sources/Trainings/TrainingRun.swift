@@ -89,7 +89,10 @@ public struct TrainingRun {
   private static func checkMemory(_ model: ModelConfiguration, task: any SequenceTask, batch: Int) throws {
     let tokens = Double(batch) * Double(task.length + task.sourceLength)
     let classes = model.classes > 0 ? 0 : model.vocabulary
-    let bytes = 4 * tokens * (Double(classes) + Double(model.storedBlocks) * 8 * Double(model.width) + 4)
+    // Of a memory its rows, their norm, keys and values.
+    let past = 4 * Double(batch) * Double(model.memory) * Double(model.storedBlocks) * Double(model.width)
+    let bytes =
+      4 * (tokens * (Double(classes) + Double(model.storedBlocks) * 8 * Double(model.width) + 4) + past)
     let limit = Double(ProcessMemory.defaultLimit)
     guard bytes > limit else { return }
     let most = Int(Double(batch) * limit / bytes)
@@ -229,6 +232,10 @@ public struct TrainingRun {
     row.parameters = model.parameterCount
     row.parametersNonEmbedding = model.nonEmbeddingParameterCount
     row.entropyRate = trainer.task.entropyRate
+    if model.configuration.memory > 0 {
+      let passes = trainer.configuration.accumulation
+      row.memoryBytes = model.memoryBytes(streams: trainer.configuration.batch * passes)
+    }
     (row.threads, row.isa) = (threads, InstructionSet.default.rawValue)
     return row
   }
@@ -247,10 +254,11 @@ public struct TrainingRun {
       let probe = ModelInput(
         try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
       var row = identity(started: started)
-      row.note(try judge.evaluate(.test, batches: evaluation.batches))
+      row.note(try judge.evaluate(.test, batches: evaluation.batches, memory: evaluation.memory))
       row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
       (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
       row.evaluationAttention = model.configuration.attention
+      row.evaluationMemory = evaluation.memory
       row.evaluationTask = task.configurationSummary
       return row
     }

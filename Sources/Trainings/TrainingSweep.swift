@@ -44,6 +44,7 @@ struct TrainingSweep {
     if let layers = try? LayerAttention.parse(attention), layers.count == 1 {
       for (key, value) in layers[0].settings { numbers[key] = Double("\(value)") }
     }
+    if let memory = row.evaluationMemory { numbers["memory"] = Double(memory) }
     return numbers
   }
 

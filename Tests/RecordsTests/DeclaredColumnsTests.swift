@@ -19,7 +19,8 @@ import Testing
       + "reason,parameters,parameters_non_embedding,tokens,compute_flops,steps,train_loss,validation_loss,"
       + "validation_accuracy,test_loss,test_accuracy,entropy_rate,seconds,tokens_per_second,fraction_of_peak,threads,"
       + "isa,evaluation,evaluation_attention,evaluation_task,started_at,compute_budget,attention_bytes,test_count,"
-      + "optimal_loss,held_out,predicted_loss,predicted_low,predicted_high,predicted_by,machine,host,commit,program"
+      + "optimal_loss,held_out,predicted_loss,predicted_low,predicted_high,predicted_by,evaluation_memory,"
+      + "memory_bytes,machine,host,commit,program"
     #expect(TrainingRow.columns.joined(separator: ",") == trainings)
     #expect(
       CurveRow.columns.joined(separator: ",")

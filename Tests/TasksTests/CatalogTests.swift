@@ -19,6 +19,7 @@ let smallSettings: [String: [String: ParameterValue]] = [
   "selective-copying": ["tokens": .int(6), "blanks": .int(9)],
   "induction": ["length": .int(20)],
   "duplication": ["length": .int(20)],
+  "echo": ["length": .int(20), "distance": .int(9)],
   "reversal": ["maximum": .int(12)],
 ]
 

@@ -59,6 +59,9 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
       return 0..<0
     }
 
+    /// As the variant has it: what the settings add goes by distance, or not by place at all.
+    public var goesByDistance: Bool { base.goesByDistance }
+
     /// As the variant has it.
     public var wiring: LayerWiring { base.wiring }
 

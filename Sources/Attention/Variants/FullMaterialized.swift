@@ -18,6 +18,9 @@ public struct FullMaterialized: RowSoftmaxVariant {
     public static let parameters: [Parameter<Self>] = []
     /// None: every later query sees every key.
     public func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
+
+    /// A query sees what is not behind it.
+    public var goesByDistance: Bool { true }
   }
 
   /// What the variant is.

@@ -91,6 +91,9 @@ public struct SlidingWindow: PatternVariant {
       return first..<max(first, count - reach)
     }
 
+    /// Sinks are the first keys of a sequence; a window goes by distance.
+    public var goesByDistance: Bool { sinks == 0 }
+
     /// Windows that matter at a few hundred tokens.
     public static let samples = [
       Configuration(left: 16, right: 8), Configuration(left: 70, right: 0, sinks: 3),

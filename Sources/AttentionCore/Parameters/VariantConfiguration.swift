@@ -16,6 +16,9 @@ public protocol VariantConfiguration: ParameterSet {
   /// What is left must give these queries the same output as a sequence of its own. `nil`: an earlier row's output depends on how
   /// many follow, so nothing computed for it can be kept.
   func evictableKeys(of count: Int) -> Range<Int>?
+  /// Whether what a causal query sees, and how, follows from distances alone: then keys may stand before a sequence, such as
+  /// those of a memory of earlier segments, and their number changes no other pair.
+  var goesByDistance: Bool { get }
   /// How a layer is wired around it.
   var wiring: LayerWiring { get }
   /// For a shorter sequence, or fewer heads, than it was made for: without what that does not have, such as positions behind its
@@ -38,6 +41,9 @@ extension VariantConfiguration {
 
   /// Nothing of a row can be kept: of a variant that does not say more nothing is assumed.
   public func evictableKeys(of count: Int) -> Range<Int>? { nil }
+
+  /// Of a variant that does not say more nothing is assumed.
+  public var goesByDistance: Bool { false }
 
   /// The same.
   public func fitted(to shape: AttentionShape) -> Self { self }

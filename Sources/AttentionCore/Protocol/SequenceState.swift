@@ -20,12 +20,19 @@ public struct KeyValueState: SequenceState {
 
   private let evictable: @Sendable (Int) -> Range<Int>?
   private let lastReader: @Sendable (Operand.Name) -> Int?
+  /// The most rows that are held; `nil`: as many as the variant sees.
+  private let limit: Int?
   private var rows: [Operand.Name: Rows] = [:]
   /// Rows that the sequence has had.
   public private(set) var count = 0
 
   /// An empty state of a variant.
-  public init(_ configuration: some VariantConfiguration) {
+  /// - Parameters:
+  ///   - configuration: says which rows a later query sees.
+  ///   - limit: the most rows that are held behind a pass, the last ones: a memory of so many positions. `nil`: as many as
+  ///     the variant sees.
+  public init(_ configuration: some VariantConfiguration, limit: Int? = nil) {
+    self.limit = limit
     evictable = { configuration.evictableKeys(of: $0) }
     lastReader = { configuration.lastReader(of: $0) }
   }
@@ -69,6 +76,11 @@ public struct KeyValueState: SequenceState {
       } else if let last = lastReader(name), count > last {
         rows[name] = nil
       }
+    }
+    guard let limit else { return }
+    for name in names {
+      let held = rows[name]?.buffer.count ?? 0
+      try rows[name]?.buffer.remove(0..<max(0, held - limit))
     }
   }
 

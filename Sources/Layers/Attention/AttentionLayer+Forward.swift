@@ -20,11 +20,12 @@ extension AttentionLayer {
   /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
   private func attend(_ x: Tensor, _ run: LayerRun) throws -> (merged: Tensor, pullback: Pullback) {
     let context = run.context, batch = run.batch
-    let length = x.shape[0] / batch
-    let rotary = try rotary(first: run.first, count: length, run)
-    let projected = try input.product(x, run)
-    let query = try query(projected, batch: batch, rotary: rotary, first: run.first, run)
-    let (key, value) = try keyValue(projected, rotary: rotary, run)
+    let (asking, past) = (try ownRows(of: x, run), pastCount(run))
+    let length = asking.shape[0] / batch, first = run.first + past
+    let rotary = try rotary(first: first, count: length, run)
+    let projected = try (past == 0 ? input : queryInput).product(asking, run)
+    let query = try query(projected, batch: batch, rotary: rotary, first: first, run)
+    let (key, value) = try keyValue(projected, x, rotary: rotary, run)
     let shape = try shape(
       batch: batch, queries: length, keys: key.shape[2],
       keyLengths: isCross ? run.memory?.lengths : run.lengths)
@@ -32,7 +33,7 @@ extension AttentionLayer {
     var inputs = Operands(query: query, key: key, value: value)
     let own = try addOwn(to: &inputs, of: x, plan, rotary: rotary, run)
     let forward = try plan.attend(inputs, in: context)
-    var merged = try context.empty([x.shape[0], heads * dim])
+    var merged = try context.empty([asking.shape[0], heads * dim])
     context.mergeHeads(forward.output, into: &merged)
     guard run.isDifferentiated else { return (merged, .none) }
     let pullback = Pullback { dMerged, residual in
@@ -46,7 +47,7 @@ extension AttentionLayer {
 
   /// Keys and values of all heads: of the memory, or of the rows behind those that came before them.
   private func keyValue(
-    _ projected: Tensor, rotary: RotaryTable?, _ run: LayerRun
+    _ projected: Tensor, _ x: Tensor, rotary: RotaryTable?, _ run: LayerRun
   ) throws -> (key: Tensor, value: Tensor) {
     if let memoryInput, let memory = run.memory {
       func make() throws -> (key: Tensor, value: Tensor) {
@@ -54,6 +55,7 @@ extension AttentionLayer {
       }
       return try run.decoding?.crossed(by: self, make) ?? make()
     }
+    if pastCount(run) > 0 { return try keyValueWithPast(x, run) }
     let (key, value) = try keyValue(
       projected, column: keyColumn, batch: run.batch, rotary: rotary, first: run.first, run)
     guard let decoding = run.decoding else { return (key, value) }
@@ -133,6 +135,7 @@ extension AttentionLayer {
     _ run: LayerRun
   ) throws -> Tensor {
     let context = run.context
+    if pastCount(run) > 0 { return try backwardWithPast(gradient, x: x, rotary: rotary, run) }
     var dProjected = try context.empty([x.shape[0], input.weight.shape[0]])
     if !wiring.queryIsKey { mergeQuery(gradient.query, into: &dProjected, rotary: rotary, context) }
     if let memoryInput, let memory = run.memory {

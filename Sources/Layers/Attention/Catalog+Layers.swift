@@ -3,11 +3,31 @@ import Settings
 
 extension Catalog {
   /// The empty state of a layer's attention; `nil` when nothing that it computed for a row can be kept.
+  /// - Parameters:
+  ///   - layer: the attention with its settings.
+  ///   - limit: the most rows that are held; `nil`: as many as the variant sees.
   /// - Throws: `ConfigurationError`.
-  package func state(of layer: LayerAttention) throws(ConfigurationError) -> KeyValueState? {
+  package func state(of layer: LayerAttention, limit: Int? = nil) throws(ConfigurationError) -> KeyValueState?
+  {
     func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> KeyValueState? {
       let configuration = try V.Configuration(settings: layer.settings)
-      return configuration.evictableKeys(of: 0) == nil ? nil : KeyValueState(configuration)
+      return configuration.evictableKeys(of: 0) == nil ? nil : KeyValueState(configuration, limit: limit)
+    }
+    let type = try self.type(of: layer.id)
+    return try open(type)
+  }
+
+  /// Whether a layer's attention goes by distances alone, and makes all that it reads of the rows that it sees: then a past may
+  /// stand before a sequence.
+  /// - Throws: `ConfigurationError`.
+  package func takesPast(_ layer: LayerAttention) throws(ConfigurationError) -> Bool {
+    func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> Bool {
+      let configuration = try V.Configuration(settings: layer.settings)
+      let isPlain = V.operands(configuration).allSatisfy { operand in
+        if case .learned = operand.source { true } else { operand.isStandard }
+      }
+      return configuration.goesByDistance && isPlain && configuration.wiring.makesValue
+        && !configuration.wiring.queryIsKey
     }
     let type = try self.type(of: layer.id)
     return try open(type)

@@ -11,11 +11,15 @@ package final class SequenceStates {
 
   /// The empty states of a stack; `nil` when the attention of a layer can keep nothing, so that every token needs the whole
   /// sequence.
+  /// - Parameters:
+  ///   - stack: whose attention layers have a state each.
+  ///   - catalog: the variants.
+  ///   - limit: the most positions that a layer holds, the last ones; `nil`: as many as its attention sees.
   /// - Throws: `ConfigurationError`.
-  package init?(of stack: Stack, in catalog: Catalog) throws(ConfigurationError) {
+  package init?(of stack: Stack, in catalog: Catalog, limit: Int? = nil) throws(ConfigurationError) {
     for sublayer in stack.sublayers {
       guard case .attention(let layer) = sublayer.function, !layer.isCross else { continue }
-      guard let state = try catalog.state(of: layer.attention) else { return nil }
+      guard let state = try catalog.state(of: layer.attention, limit: limit) else { return nil }
       states[layer.name] = state
     }
   }

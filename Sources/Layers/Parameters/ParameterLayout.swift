@@ -36,6 +36,14 @@ public struct ParameterSlot: Hashable, Sendable {
   public var count: Int { shape.reduce(1, *) }
   /// Its elements in the flat array.
   public var range: Range<Int> { offset..<offset + count }
+
+  /// Some rows of it, as a slot of their own.
+  func rows(_ range: Range<Int>) -> ParameterSlot {
+    let stride = shape.dropFirst().reduce(1, *)
+    return ParameterSlot(
+      name: name, shape: [range.count] + shape.dropFirst(), offset: offset + range.lowerBound * stride,
+      decays: decays, initial: initial)
+  }
 }
 
 /// All parameters of a model in one flat array: one buffer for weights, one for gradients, one for each moment.

@@ -51,6 +51,13 @@ package struct Linear: BranchLayer {
       rowSumsAt: bias?.offset)
   }
 
+  /// The part of the layer that makes some of its output's columns; shares the parameters.
+  package func columns(_ range: Range<Int>) -> Linear {
+    Linear(weight: weight.rows(range), bias: bias?.rows(range))
+  }
+
+  private init(weight: ParameterSlot, bias: ParameterSlot?) { (self.weight, self.bias) = (weight, bias) }
+
   /// Declares weight and bias under a name.
   package init(
     _ name: String, from input: Int, to output: Int, bias: Bool, gain: Double = 1,

@@ -9,7 +9,7 @@ package struct LayerRun {
   /// Whether dropout is on and BatchNorm uses the batch's own moments.
   package let training: Bool
   /// The root of this step's dropout choices.
-  package let key: RandomKey
+  package var key: RandomKey
   /// Whether the way back is to be walked; if not, no block keeps that of the one below.
   package var isDifferentiated = true
   /// Whether the pass repeats one that was done: what a pass leaves behind (running moments) is left behind once.
@@ -31,6 +31,8 @@ package struct LayerRun {
   package var memory: Memory?
   /// The sequence that the rows continue; `nil`: the rows are whole sequences.
   package var decoding: SequenceStates?
+  /// What the sequences have before them (Transformer-XL); `nil`: nothing, and nothing is kept of them.
+  package var past: Past?
   /// Who hears what passes between the layers.
   package var observer: LayerObserver?
 

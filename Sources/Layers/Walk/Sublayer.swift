@@ -34,22 +34,37 @@ package struct Sublayer: Layer {
       let (y, pullback) = try branch(x, adding: x, run)
       return (y, Pullback { dy, more in try run.context.sum(more, pullback(dy, adding: dy)) })
     }
-    let (sum, pullback) = try dropped(x, adding: x, run)
+    let (source, behind) = try withPast(x, run)
+    let (sum, pullback) = try dropped(source, adding: x, run)
     let (y, normPullback) = try norm.forward(sum, run)
     let whole = Pullback { dy, more in
       let d = try normPullback(dy)
-      return try run.context.sum(more, pullback(d, adding: d))
+      guard let behind else { return try run.context.sum(more, pullback(d, adding: d)) }
+      return try run.context.sum(more, behind(pullback(d), adding: d))
     }
     return (y, whole)
+  }
+
+  /// What attention reads where its sequences have a past: that before every one of them, and the way back to their own rows.
+  private func withPast(_ x: Tensor, _ run: LayerRun) throws -> (source: Tensor, behind: Pullback?) {
+    guard let past = run.past, case .attention(let attention) = function, !attention.isCross else {
+      return (x, nil)
+    }
+    return try past.before(x, of: attention.name, run)
   }
 
   /// `residual + drop(f(norm(x)))`, and the way back of the branch.
   package func branch(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
     output: Tensor, pullback: Pullback
   ) {
-    let (entry, normPullback) = try norm.forward(x, run)
+    let (source, behind) = try withPast(x, run)
+    let (entry, normPullback) = try norm.forward(source, run)
     let (y, pullback) = try dropped(entry, adding: residual, run)
-    return (y, Pullback { dy, residual in try normPullback(pullback(dy), adding: residual) })
+    let whole = Pullback { dy, residual in
+      guard let behind else { return try normPullback(pullback(dy), adding: residual) }
+      return try behind(normPullback(pullback(dy)), adding: residual)
+    }
+    return (y, whole)
   }
 
   /// `residual + drop(f(x))`, and the way back of `drop(f(x))`.

@@ -7,7 +7,8 @@ package protocol Trunk: Layer {
   ///   - cut: where documents are cut, for layers that read them in segments.
   ///   - length: rows of a sequence.
   ///   - memoryLength: rows of the memory that cross-attention reads.
-  func work(batch: Int, length: Int, memoryLength: Int, cut: DocumentCut?) -> [Work]
+  ///   - past: rows before every sequence.
+  func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work]
 }
 
 /// Layers on as many sequences of one length.
@@ -22,6 +23,8 @@ package struct Work {
   package var length: Int
   /// Rows of the memory of a sequence.
   package var memoryLength = 0
+  /// Rows before a sequence, which have keys and values.
+  package var past = 0
 
   /// Operations of the linear layers forward: 2 for every weight and row.
   package var linearOperations: Double {
@@ -32,20 +35,21 @@ package struct Work {
         return total + 2 * rows * Double(layer.inner.weight.count + layer.outer.weight.count)
       case .attention(let layer):
         let own = rows * Double(layer.input.weight.count + (layer.output?.weight.count ?? 0))
-        return total + 2 * (own + memoryRows * Double(layer.memoryInput?.weight.count ?? 0))
+        let before = past == 0 || layer.isCross ? 0 : Double(batch * past * layer.keyValueInput.weight.count)
+        return total + 2 * (own + before + memoryRows * Double(layer.memoryInput?.weight.count ?? 0))
       }
     }
   }
 }
 
 extension Stack {
-  package func work(batch: Int, length: Int, memoryLength: Int, cut: DocumentCut?) -> [Work] {
-    [Work(sublayers: sublayers, batch: batch, length: length, memoryLength: memoryLength)]
+  package func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work] {
+    [Work(sublayers: sublayers, batch: batch, length: length, memoryLength: memoryLength, past: past)]
   }
 }
 
 extension HierarchicalTransformer {
-  package func work(batch: Int, length: Int, memoryLength: Int, cut: DocumentCut?) -> [Work] {
+  package func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work] {
     guard let cut else { return [] }
     return [
       Work(sublayers: within.sublayers, batch: cut.segments.count, length: cut.segments.longest),
@@ -55,7 +59,7 @@ extension HierarchicalTransformer {
 }
 
 extension HierarchicalAttentionNetwork {
-  package func work(batch: Int, length: Int, memoryLength: Int, cut: DocumentCut?) -> [Work] {
+  package func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work] {
     guard let cut else { return [] }
     func work(_ level: Level, _ groups: RowGroups) -> Work {
       var work = Work(batch: groups.count, length: groups.longest)

@@ -23,6 +23,14 @@ public struct ModelConfiguration: ParameterSet {
     var isBidirectional: Bool { self == .encoder || self == .pair }
   }
 
+  /// What stands before the first segment of a text where layers keep earlier segments.
+  public enum EmptyMemory: String, CaseIterable, Hashable, Sendable {
+    /// Nothing (the authors' code).
+    case absent
+    /// As many rows of zeros as are kept, which attention sees (Hugging Face's code).
+    case zeros
+  }
+
   /// Which stacks there are.
   public var kind = Kind.decoder
   /// What its layers have in common; its settings read as the model's own.
@@ -41,6 +49,10 @@ public struct ModelConfiguration: ParameterSet {
   public var pooling = PoolingKind.mean
   /// How two sequences are read by each other.
   public var coAttention = CoAttentionKind.parallel
+  /// Positions of earlier segments that every layer keeps (Transformer-XL); 0: none.
+  public var memory = 0
+  /// What stands before the first segment of a text.
+  public var emptyMemory = EmptyMemory.absent
   /// How documents are read in two levels.
   public var hierarchy = HierarchyConfiguration()
   /// The seed of the initial weights and of the attention patterns.
@@ -107,6 +119,14 @@ public struct ModelConfiguration: ParameterSet {
       "segmentLayers", \.hierarchy.segmentLayers, in: 0...1000,
       help: "layers of a hierarchy across segments; 0: as layers"),
     .choice("hanEncoder", \.hierarchy.encoder, help: "what reads words and segments in hierarchy han"),
+    .integer(
+      "memory", \.memory, in: 0...(1 << 24), unit: "tokens",
+      help: "positions of earlier segments that every layer keeps, without gradient (Transformer-XL); 0: none"
+    ).quiet,
+    .choice(
+      "emptyMemory", \.emptyMemory,
+      help: "what stands before the first segment of a text: nothing, or rows of zeros that attention sees"
+    ).quiet,
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
@@ -171,10 +191,11 @@ public struct ModelConfiguration: ParameterSet {
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
     try checkHierarchy()
+    try checkMemory(of: memory, in: catalog)
     for attention in try layerAttention() {
       let shape = try AttentionShape(
         queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,
-        headDim: layer.headDim,
+        keyLength: kind == .decoder ? memory + layer.maximumLength : nil, headDim: layer.headDim,
         isCausal: !kind.isBidirectional)
       // Ranges and names are checked against the longest shape; a plan for it is not built.
       try catalog.check(attention.id, settings: attention.settings, for: shape)

@@ -54,7 +54,7 @@ public struct PretrainedModel {
     predicts = configuration.classes == 0
     let known = Set(model.layout.slots.map(\.name) + model.buffers.map(\.name))
     unused = file.allNames.filter { !known.contains($0) }
-    ignored = CheckpointNames.notes(on: unused.filter { !$0.hasPrefix("optimizer.") }, in: file)
+    ignored = CheckpointNames.notes(on: unused.filter { !CheckpointNames.isOfTraining($0) }, in: file)
   }
 
   /// A checkpoint of Hugging Face.

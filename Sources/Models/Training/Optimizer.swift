@@ -77,24 +77,25 @@ extension TransformerModel {
   /// One optimiser step from the mean of the gradients of `accumulation` passes.
   /// - Parameters:
   ///   - step: its number, from 1; decides the learning rate and the dropout.
-  ///   - input: the rows of a pass; called with `(step − 1)·accumulation + pass`.
+  ///   - rows: the rows of a pass and what they continue; called with `(step − 1)·accumulation + pass`.
   /// - Returns: the loss over all passes, and the norm of the gradients before clipping.
   /// - Throws: `TrainingDiverged`; what the task and attention throw.
   func advance(
     _ configuration: TrainingConfiguration, step: Int, _ optimizer: inout OptimizerState,
-    input: (Int) throws -> ModelInput
+    rows: (Int) throws -> (input: ModelInput, memory: SegmentMemory?)
   ) throws -> (loss: CrossEntropy, gradientNorm: Double) {
     clearGradients()
     var loss = CrossEntropy()
     for pass in 0..<configuration.accumulation {
       let number = (step - 1) * configuration.accumulation + pass
       do {
+        let (input, memory) = try rows(number)
         loss =
           loss
           + (try accumulateGradients(
-            input(number), smoothing: configuration.labelSmoothing,
+            input, smoothing: configuration.labelSmoothing,
             factor: 1 / Double(configuration.accumulation),
-            key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number)))
+            key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number), after: memory))
       } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     }
     guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "training loss") }
@@ -118,7 +119,7 @@ extension TransformerModel {
     let losses = try (1...configuration.steps).map { step in
       try advance(configuration, step: step, &optimizer) { number in
         let first = number % passes * rows
-        return input.rows(first..<first + rows)
+        return (input.rows(first..<first + rows), nil)
       }.loss.mean
     }
     guard isFinite else { throw TrainingDiverged(step: nil, what: "weights") }

@@ -15,6 +15,7 @@ extension Trainer {
     var tensors = model.namedWeights()
     tensors["optimizer.first"] = optimizer.first
     if let second = optimizer.second { tensors["optimizer.second"] = second }
+    tensors.merge(namedMemories) { own, _ in own }
     var metadata = model.metadata
     for (name, value) in configuration.settings { metadata["training.\(name)"] = "\(value)" }
     metadata["task"] = task.card.id
@@ -49,11 +50,11 @@ extension Trainer {
     expected["task"] = task.card.id
     expected["task.configuration"] = task.configurationSummary
     // A setting that an older file does not name had the meaning of today's default.
-    let defaults = ModelConfiguration().settings
+    var defaults: [String: String] = [:]
+    for (name, value) in ModelConfiguration().settings { defaults["model.\(name)"] = "\(value)" }
+    for (name, value) in TrainingConfiguration().settings { defaults["training.\(name)"] = "\(value)" }
     for (name, value) in expected.sorted(by: { $0.key < $1.key })
-    where (metadata[name] ?? defaults[name.hasPrefix("model.") ? String(name.dropFirst(6)) : ""]?.description)
-      != value
-    {
+    where (metadata[name] ?? defaults[name]) != value {
       throw SafetensorsError(
         path: path,
         problem: "the checkpoint has \(name) = \(metadata[name] ?? "nothing"); this run has \(value)")
@@ -104,7 +105,13 @@ extension Trainer {
         step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
         validationAccuracy: real(parts[4]))
     }
+    let kept = try memories(from: file.tensors, after: counters.step)
+    if let wrong = kept.wrong {
+      throw SafetensorsError(
+        path: path, problem: "\(wrong), what a layer keeps of earlier segments, is missing or does not fit")
+    }
     try model.setWeights(file, path: path)
+    memories = kept.memories
     optimizer.first = first
     optimizer.second = second
     (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)

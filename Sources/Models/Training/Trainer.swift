@@ -27,6 +27,8 @@ public final class Trainer {
   /// The evaluations of this run, resumed ones included.
   public internal(set) var evaluations: [Evaluation] = []
   var optimizer: OptimizerState
+  /// What the rows of each pass of a step continue; empty: batches are apart from each other.
+  var memories: [SegmentMemory]
 
   /// One evaluation.
   public struct Evaluation: Hashable, Sendable {
@@ -70,6 +72,7 @@ public final class Trainer {
     self.model = model
     self.task = task
     self.configuration = configuration
+    memories = try Trainer.memories(of: model, task, configuration)
     optimizer = try OptimizerState(configuration, count: model.layout.count)
   }
 
@@ -131,9 +134,9 @@ public final class Trainer {
   public func advance() throws -> StepReport {
     let before = tokens
     let (loss, norm) = try model.advance(configuration, step: step + 1, &optimizer) { number in
-      let input = try input(.train, index: number)
-      tokens += input.tokens.count
-      return input
+      let rows = try rows(ofPass: number)
+      tokens += rows.input.tokens.count
+      return rows
     }
     step += 1
     running = running + loss
@@ -167,11 +170,20 @@ public final class Trainer {
     return evaluation
   }
 
-  /// The loss of the first batches of a split.
-  /// - Throws: `TrainingDiverged` when scores overflow; what the task and attention throw.
-  public func evaluate(_ split: Split, batches: Int) throws -> CrossEntropy {
+  /// The loss of the first batches of a split, in the order in which the model is trained: apart from each other, or as
+  /// segments of texts.
+  /// - Parameters:
+  ///   - split: which examples.
+  ///   - batches: how many batches, or segments of every row.
+  ///   - memory: positions that every layer keeps of earlier segments; `nil`: as many as in training.
+  /// - Throws: `TrainingDiverged` when scores overflow; `ConfigurationError` for a memory that the model or the task cannot
+  ///   have; what the task and attention throw.
+  public func evaluate(_ split: Split, batches: Int, memory: Int? = nil) throws -> CrossEntropy {
     var total = CrossEntropy()
     do {
+      if let texts = try segmentedTask(for: memory) {
+        return try evaluate(split, segments: batches, of: texts, memory: memory)
+      }
       for index in 0..<min(batches, task.batchCount(of: split) ?? batches) {
         total = total + (try model.loss(try input(split, index: index)))
       }

@@ -66,6 +66,8 @@ public struct TrainingConfiguration: ParameterSet {
   public var patience = 0
   /// Steps between two checkpoints; 0: only at the end and when interrupted.
   public var checkpointEvery = 0
+  /// Whether a batch continues the one before, row by row: texts are read in order. A model with a memory needs it.
+  public var consecutive = false
   /// The seed of batches and dropout.
   public var seed = 1
 
@@ -99,6 +101,10 @@ public struct TrainingConfiguration: ParameterSet {
     .integer("patience", \.patience, help: "evaluations without a better loss before stopping; 0: never"),
     .integer(
       "checkpointEvery", \.checkpointEvery, unit: "steps", help: "steps between checkpoints; 0: at the end"),
+    .flag(
+      "consecutive", \.consecutive,
+      help: "whether a batch continues the one before, row by row; a model with a memory does so in any case"
+    ).quiet,
     .integer("seed", \.seed, help: "the seed of batches and dropout"),
   ]
 

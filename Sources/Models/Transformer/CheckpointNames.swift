@@ -11,10 +11,15 @@ enum CheckpointNames {
     return parts.joined(separator: ".")
   }
 
-  /// Whether a tensor of a file of this program is none of the model's weights: an optimiser's moments, or a copy of the
-  /// output weights where those are the embedding's.
+  /// Whether a tensor of a file of this program is none of the model's weights: of a training, or a copy of the output
+  /// weights where those are the embedding's.
   static func isIdle(_ name: String, in configuration: ModelConfiguration) -> Bool {
-    name.hasPrefix("optimizer.") || (configuration.tied && name == "output.weight")
+    isOfTraining(name) || (configuration.tied && name == "output.weight")
+  }
+
+  /// Whether a tensor belongs to a training: an optimiser's moments, or what layers keep of earlier segments.
+  static func isOfTraining(_ name: String) -> Bool {
+    name.hasPrefix("optimizer.") || name.hasPrefix("memory.")
   }
 
   /// Tensors that are not used, with what tells them apart from weights.

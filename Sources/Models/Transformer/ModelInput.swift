@@ -48,17 +48,20 @@ public struct ModelInput: Hashable, Sendable {
     (self.lengths, self.source, self.sourceLengths) = (lengths, source, sourceLengths)
   }
 
+  /// Some of the sequences, which lie side by side.
+  func rows(_ range: Range<Int>) -> ModelInput { rows(Array(range)) }
+
   /// Some of the sequences.
-  func rows(_ range: Range<Int>) -> ModelInput {
+  func rows(_ rows: [Int]) -> ModelInput {
     func part(_ values: [Int32]) -> [Int32] {
       let size = values.count / batch
-      return Array(values[range.lowerBound * size..<range.upperBound * size])
+      return rows.flatMap { values[$0 * size..<($0 + 1) * size] }
     }
     return ModelInput(
-      batch: range.count, tokens: part(tokens), targets: part(targets),
-      lengths: lengths.map { Array($0[range]) },
-      source: part(source), sourceLengths: sourceLengths.map { Array($0[range]) }
-    ).describing(range == 0..<batch ? features : nil, graph)
+      batch: rows.count, tokens: part(tokens), targets: part(targets),
+      lengths: lengths.map { lengths in rows.map { lengths[$0] } },
+      source: part(source), sourceLengths: sourceLengths.map { lengths in rows.map { lengths[$0] } }
+    ).describing(rows == Array(0..<batch) ? features : nil, graph)
   }
 
   private func describing(_ features: FeatureRows?, _ graph: EdgeList?) -> ModelInput {

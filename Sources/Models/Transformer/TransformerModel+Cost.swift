@@ -29,16 +29,21 @@ extension TransformerModel {
     }.max() ?? 0
   }
 
+  /// Bytes that a memory of earlier segments holds once it is full, of all streams: 4·streams·layers·positions·width.
+  public func memoryBytes(streams: Int) -> Int {
+    4 * streams * configuration.effectiveDecoderLayers * configuration.memory * configuration.width
+  }
+
   /// What all trunks of the model compute on an input.
   private func work(_ input: ModelInput) -> [Work] {
     let sourceLength = input.source.count / max(1, input.batch)
     let cut = configuration.hierarchy.segmentation.cut(
       input.tokens, batch: input.batch, lengths: input.lengths)
     let own = main.work(
-      batch: input.batch, length: input.length, memoryLength: sourceLength,
+      batch: input.batch, length: input.length, memoryLength: sourceLength, past: configuration.memory,
       cut: configuration.hierarchy.kind == .none ? nil : cut)
     guard decoder != nil, let encoder else { return own }
-    return own + encoder.work(batch: input.batch, length: sourceLength, memoryLength: 0, cut: nil)
+    return own + encoder.work(batch: input.batch, length: sourceLength, memoryLength: 0, past: 0, cut: nil)
   }
 
   /// The configured attention of every layer at the shape of an input.
@@ -49,7 +54,8 @@ extension TransformerModel {
       try work.sublayers.compactMap { sublayer -> (AttentionLayer, any AttentionVariant)? in
         guard case .attention(let layer) = sublayer.function else { return nil }
         let shape = try layer.shape(
-          batch: work.batch, queries: work.length, keys: layer.isCross ? work.memoryLength : work.length,
+          batch: work.batch, queries: work.length,
+          keys: layer.isCross ? work.memoryLength : work.past + work.length,
           keyLengths: nil)
         let plan = try planner.plan(layer.attention, layer: layer.name, shape: shape)
         guard let graph = input.graph else { return (layer, plan) }

@@ -60,7 +60,7 @@ extension TransformerModel {
   }
 
   /// One row of every sequence, and the way back to all rows.
-  private func pool(_ h: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+  func pool(_ h: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
     try pooling?.forward(h, run) ?? (h, Pullback { dy, _ in dy })
   }
 
@@ -87,9 +87,15 @@ extension TransformerModel {
   }
 
   /// The loss in evaluation.
+  /// - Parameters:
+  ///   - input: tokens and targets.
+  ///   - smoothing: the share of the target that all tokens get alike.
+  ///   - memory: what the sequences continue, which moves on behind them; `nil`: nothing.
   /// - Throws: what attention throws.
-  public func loss(_ input: ModelInput, smoothing: Double = 0) throws -> CrossEntropy {
-    try loss(input, smoothing: smoothing, gradientScale: 0, evaluationRun)
+  public func loss(_ input: ModelInput, smoothing: Double = 0, after memory: SegmentMemory? = nil) throws
+    -> CrossEntropy
+  {
+    try loss(input, smoothing: smoothing, gradientScale: 0, evaluationRun, after: memory)
   }
 
   /// The loss in training; adds the gradients of `factor·mean loss` to the model's gradients.
@@ -99,59 +105,36 @@ extension TransformerModel {
   ///   - factor: what the loss is multiplied by before its gradient is taken.
   ///   - key: the root of this step's dropout choices.
   ///   - training: false: gradients as in evaluation, without dropout.
+  ///   - memory: what the sequences continue, which moves on behind them and has no gradient; `nil`: nothing.
   /// - Throws: what attention throws.
   public func accumulateGradients(
-    _ input: ModelInput, smoothing: Double = 0, factor: Double = 1, key: RandomKey, training: Bool = true
+    _ input: ModelInput, smoothing: Double = 0, factor: Double = 1, key: RandomKey, training: Bool = true,
+    after memory: SegmentMemory? = nil
   ) throws -> CrossEntropy {
     let counted = scoredTargets(input).count { $0 >= 0 }
-    guard counted > 0 else { return CrossEntropy() }
+    guard counted > 0 || memory != nil else { return CrossEntropy() }
     return try loss(
-      input, smoothing: smoothing, gradientScale: factor / Double(counted),
-      layerRun(training: training, key: key)
-    )
-  }
-
-  /// The targets that count: none in padding. Those of a classifier are of whole sequences.
-  private func scoredTargets(_ input: ModelInput) -> [Int32] {
-    classifier == nil ? input.scoredTargets : input.targets
+      input, smoothing: smoothing, gradientScale: factor / Double(max(1, counted)),
+      layerRun(training: training, key: key), after: memory)
   }
 
   private func loss(
-    _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
+    _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun,
+    after memory: SegmentMemory?
   ) throws -> CrossEntropy {
-    let (h, run, pullback) = try hidden(input, run)
-    if let classifier {
-      let (pooled, poolingPullback) = try pool(h, run)
-      var scored = try classifier.forward(pooled, run)
-      let loss = context.crossEntropy(
-        &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
-      guard gradientScale != 0 else { return loss }
-      try pullback(poolingPullback(scored.pullback(scored.output)))
-      return loss
+    guard let memory else {
+      return try loss(input, smoothing: smoothing, gradientScale: gradientScale, run)
     }
-    guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
-    // Only labelled rows get logits: recall tasks label a few positions of many.
-    let scored = scoredTargets(input)
-    let rows = scored.indices.filter { scored[$0] >= 0 }.map { Int32($0) }
-    guard !rows.isEmpty else { return CrossEntropy() }
-    let isDense = rows.count == scored.count
-    let chosen = isDense ? h : try context.lookUp(rows, in: h)
-    let targets = isDense ? scored : rows.map { scored[Int($0)] }
-    let weight = run.weight(outputWeight)
-    var logits = try context.matmul(chosen, .plain, weight, .transposed)
-    let loss = context.crossEntropy(
-      &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
-    guard gradientScale != 0 else { return loss }
-    try context.gemm(
-      logits, .transposed, chosen, .plain, into: &state.gradients, at: outputWeight.offset, accumulate: true)
-    var dh = try context.matmul(logits, .plain, weight, .plain)
-    if !isDense {
-      var full = try context.zeros(h.shape)
-      context.accumulateRows(dh, at: rows, into: &full, at: 0)
-      dh = full
+    var total = CrossEntropy()
+    try forEachGroup(of: input, after: memory, run) { _, part, run in
+      total = total + (try loss(part, smoothing: smoothing, gradientScale: gradientScale, run))
     }
-    try pullback(dh)
-    return loss
+    return total
+  }
+
+  /// The targets that count: none in padding. Those of a classifier are of whole sequences.
+  func scoredTargets(_ input: ModelInput) -> [Int32] {
+    classifier == nil ? input.scoredTargets : input.targets
   }
 
   /// Sets all gradients to 0.

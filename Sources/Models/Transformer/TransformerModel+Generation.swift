@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import Layers
 import RealModule
 import Settings
 import Tensors
@@ -55,11 +56,15 @@ extension TransformerModel {
   ///   - source: what the encoder of an encoder–decoder reads.
   ///   - sampling: how a token is chosen.
   ///   - stop: ends the generation when it is chosen; it is not part of the result.
-  ///   - useCache: `false` computes every token from the whole sequence.
-  /// - Throws: `ConfigurationError` for tokens outside the vocabulary; what attention throws.
+  ///   - useCache: `false` computes every token from the whole sequence, or, with a memory of segments, keys and values
+  ///     from the rows that the layers keep.
+  ///   - memory: earlier positions that every layer sees, which may be more than in training; the prompt is then read in
+  ///     segments of `maximumLength`. `nil`: as many as the model says, all in a model without a memory.
+  /// - Throws: `ConfigurationError` for tokens outside the vocabulary, or a memory that the model cannot have; what attention
+  ///   throws.
   public func generate(
     prompt: [Int32], count: Int, source: [Int32] = [], sampling: Sampling = Sampling(), stop: Int32? = nil,
-    useCache: Bool = true
+    useCache: Bool = true, memory: Int? = nil
   ) throws -> Generation {
     guard let decoder, configuration.classes == 0 else {
       throw ConfigurationError(
@@ -73,8 +78,9 @@ extension TransformerModel {
       throw ConfigurationError(
         field: "count", value: "\(count)", allowed: "at most \(most) after a prompt of \(prompt.count)")
     }
-    let state = useCache ? try Decoding(self, decoder: decoder, source: source) : nil
-    var result = Generation(tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: state != nil)
+    let state = try decoding(decoder, source: source, useCache: useCache, memory: memory)
+    var result = Generation(
+      tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: state?.keepsKeysAndValues ?? false)
     for step in 0..<count {
       let logits =
         try state?.advance(step == 0 ? prompt : Array(result.tokens.suffix(1)))
@@ -86,6 +92,21 @@ extension TransformerModel {
       result.tokens.append(next)
     }
     return result
+  }
+
+  /// What a sequence is generated with; `nil`: every token is computed from the whole.
+  private func decoding(_ decoder: Stack, source: [Int32], useCache: Bool, memory: Int?) throws -> Decoding? {
+    let positions = memory ?? configuration.memory
+    guard positions > 0 else {
+      guard configuration.memory == 0 else {
+        throw ConfigurationError(field: "memory", value: "\(positions)", allowed: "1 or more to generate")
+      }
+      return useCache ? try Decoding(self, decoder: decoder, source: source) : nil
+    }
+    try configuration.checkMemory(of: positions, in: catalog)
+    // Rows of zeros have keys and values of their own, which no state holds.
+    let keepsRows = !useCache || configuration.emptyMemory == .zeros
+    return try Decoding(self, decoder: decoder, source: source, positions: positions, keepsRows: keepsRows)
   }
 
   private func lastLogits(_ tokens: [Int32], source: [Int32]) throws -> [Float] {

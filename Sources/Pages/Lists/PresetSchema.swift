@@ -160,6 +160,7 @@ package struct PresetSchema {
       "properties": .object([
         "attention": swept(.object(["type": .string("string")])),
         "batches": .object(["type": .string("integer"), "minimum": .int(1)]),
+        "memory": swept(.object(["type": .string("integer"), "minimum": .int(0)])),
         "task": .object(["type": .string("object")]),
       ]),
       "additionalProperties": .bool(false),

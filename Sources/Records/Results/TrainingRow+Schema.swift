@@ -91,5 +91,11 @@ extension TrainingRow {
     .optional("predicted_low", \.predictedLow, .real, .quantity, unit: "nats", "lower end of its interval"),
     .optional("predicted_high", \.predictedHigh, .real, .quantity, unit: "nats", "upper end of its interval"),
     .field("predicted_by", \.predictedBy, .text, .record, "the law that said so"),
+    .optional(
+      "evaluation_memory", \.evaluationMemory, .count(), .contender, unit: "tokens", phrase: "memory %",
+      "positions of earlier segments that the layers keep in a changed evaluation"),
+    .optional(
+      "memory_bytes", \.memoryBytes, .count(), .quantity, unit: "bytes",
+      "what the layers keep of earlier segments, once it is full, of all rows of a batch"),
   ]
 }

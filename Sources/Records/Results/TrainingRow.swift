@@ -47,6 +47,8 @@ public struct TrainingRow: Traceable, Hashable {
   public var evaluationAttention = ""
   /// The column `evaluation_task`.
   public var evaluationTask = ""
+  /// The column `evaluation_memory`.
+  public var evaluationMemory: Int?
   /// The column `compute_budget`.
   public var computeBudget: Double?
   /// The column `held_out`.
@@ -93,6 +95,8 @@ public struct TrainingRow: Traceable, Hashable {
   public var fractionOfPeak: Double?
   /// The column `attention_bytes`.
   public var attentionBytes: Double?
+  /// The column `memory_bytes`.
+  public var memoryBytes: Int?
   /// The column `predicted_loss`.
   public var predictedLoss: Double?
   /// The column `predicted_low`.

@@ -44,6 +44,7 @@ extension TaskCatalog {
     SelectiveCopying.self,
     InductionHeads.self,
     Duplication.self,
+    Echo.self,
     Reversal.self,
     BlockGraph.self,
     GraphFiles.self,

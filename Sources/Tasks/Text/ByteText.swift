@@ -38,8 +38,8 @@ public struct ByteText: SequenceTask {
   public let configuration: Configuration
   /// The text.
   public let corpus: TextCorpus
-  private let key: RandomKey
-  private let stretches: [Split: [Range<Int>]]
+  let key: RandomKey
+  let stretches: [Split: [Range<Int>]]
 
   /// Reads the text.
   /// - Throws: `TextError` when it cannot be read, `ConfigurationError` when it is too short for the length.
@@ -104,11 +104,16 @@ public struct ByteText: SequenceTask {
     let examples = (0..<batchSize).map { row in
       let number = index * batchSize + row
       let start = split == .train ? randomStart(number) : tiledStart(number, split)
-      let window = corpus.bytes[start...(start + length)]
-      return Example(
-        inputs: window.dropLast().map { Int32($0) }, targets: window.dropFirst().map { Int32($0) })
+      return window(from: start)
     }
     return TaskBatch(examples, of: self)
+  }
+
+  /// The bytes from a place on, and those that follow them.
+  func window(from start: Int) -> Example {
+    let window = corpus.bytes[start...(start + length)]
+    return Example(
+      inputs: window.dropLast().map { Int32($0) }, targets: window.dropFirst().map { Int32($0) })
   }
 
   /// Uniform over all windows that fit into a training stretch.

@@ -19,6 +19,9 @@ public struct HardAttention: AttentionVariant {
     public static let parameters: [Parameter<Self>] = []
     /// None: any key may be taken later.
     public func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
+
+    /// A query sees what is not behind it.
+    public var goesByDistance: Bool { true }
   }
 
   /// What the variant is.

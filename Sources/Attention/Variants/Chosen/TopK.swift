@@ -32,6 +32,9 @@ public struct TopKAttention: AttentionVariant {
 
     /// None: any key may be chosen later.
     public func evictableKeys(of count: Int) -> Range<Int>? { 0..<0 }
+
+    /// A query sees what is not behind it.
+    public var goesByDistance: Bool { true }
   }
 
   /// What the variant is.

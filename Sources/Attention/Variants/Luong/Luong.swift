@@ -85,6 +85,9 @@ public struct Luong: AttentionVariant {
       align == .monotonic ? 0..<max(0, count - window) : 0..<0
     }
 
+    /// A predicted position is a share of the sequence's length; all else is a distance.
+    public var goesByDistance: Bool { align != .predictive }
+
     /// Products are not scaled.
     public var wiring: LayerWiring { LayerWiring(scalesProducts: false) }
 

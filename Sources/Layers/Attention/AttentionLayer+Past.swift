@@ -1,0 +1,47 @@
+import AttentionCore
+import Tensors
+
+/// Attention whose sequences have a past: x holds, for every sequence, the rows of its past and then its own. The past has keys
+/// and values and asks nothing.
+extension AttentionLayer {
+  /// The part of `input` that makes q.
+  var queryInput: Linear { input.columns(0..<heads * dim) }
+  /// The part of `input` that makes k and v.
+  var keyValueInput: Linear { input.columns(keyColumn..<keyColumn + 2 * keyHeads * dim) }
+
+  /// Rows before every sequence.
+  func pastCount(_ run: LayerRun) -> Int { isCross ? 0 : run.past?.count ?? 0 }
+
+  /// The rows of x that have queries.
+  func ownRows(of x: Tensor, _ run: LayerRun) throws -> Tensor {
+    guard pastCount(run) > 0, let past = run.past else { return x }
+    return try past.own(x, run.context)
+  }
+
+  /// Keys and values of the past and of the sequences' own rows; positions count from the first row of the past.
+  func keyValueWithPast(_ x: Tensor, _ run: LayerRun) throws -> (key: Tensor, value: Tensor) {
+    let made = try keyValueInput.product(x, run)
+    return try keyValue(
+      made, batch: run.batch, rotary: pastRotary(x, run), first: run.first, run)
+  }
+
+  private func pastRotary(_ x: Tensor, _ run: LayerRun) throws -> RotaryTable? {
+    try rotary(first: run.first, count: x.shape[0] / run.batch, run)
+  }
+
+  /// The gradient of all rows of x: that of the past reaches the parameters of its norm and no farther.
+  func backwardWithPast(
+    _ gradient: Operands, x: Tensor, rotary: RotaryTable?, _ run: LayerRun
+  ) throws -> Tensor {
+    guard let past = run.past else { preconditionFailure("\(name) has no past") }
+    let context = run.context
+    let own = try past.own(x, context)
+    var dQuery = try context.empty([own.shape[0], heads * dim])
+    mergeQuery(gradient.query, into: &dQuery, rotary: rotary, context)
+    var dKeyValue = try context.empty([x.shape[0], 2 * keyHeads * dim])
+    mergeKeyValue(gradient.key, gradient.value, into: &dKeyValue, rotary: try pastRotary(x, run), context)
+    var dx = try keyValueInput.backward(dKeyValue, x: x, run)
+    past.accumulate(try queryInput.backward(dQuery, x: own, run), into: &dx, context)
+    return dx
+  }
+}
