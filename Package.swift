@@ -90,7 +90,7 @@ let package = Package(
     .target(
       name: "Figures",
       dependencies: ["Basics", "Processes", .product(name: "Subprocess", package: "swift-subprocess")],
-      resources: [.embedInCode("report.css")], swiftSettings: strict),
+      resources: [.embedInCode("report.css"), .embedInCode("report.js")], swiftSettings: strict),
     .target(
       name: "Records", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],
       swiftSettings: strict),

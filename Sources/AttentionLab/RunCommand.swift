@@ -141,7 +141,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     Terminal.clearProgress()
     for run in runs { run.notes(folder).forEach(Terminal.note) }
     guard part.isWhole else { return (preset, []) }
-    let report = try Report(folder: folder, kinds: preset.kinds)
+    let report = try Report(folders: [folder], kinds: preset.kinds)
     let (path, warning) = try await report.write()
     if let warning { Terminal.note("warning: \(warning)") }
     let pictures = warning == nil ? try await report.drawPictures() : []

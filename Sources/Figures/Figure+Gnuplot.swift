@@ -88,12 +88,18 @@ extension Figure {
   /// Panels side by side share both axes; those one below the other share what lies across.
   private func sharing(_ panel: Panel, _ axis: KeyPath<Panel, Axis>) -> [Panel] {
     guard arrangement == .row || axis == \Panel.x else { return [panel] }
-    return panels.filter { $0[keyPath: axis] == panel[keyPath: axis] }
+    return (companions.isEmpty ? panels : companions).filter { $0[keyPath: axis] == panel[keyPath: axis] }
+  }
+
+  /// The pixels that a panel has across. On a page, which makes pictures as wide as there is room, fewer make larger letters.
+  private var width: Double {
+    guard companions.isEmpty else { return 580 }
+    return panels.count == 1 || arrangement == .column ? 860 : 740
   }
 
   private func layout() -> (frames: [Frame], width: Int, height: Int) {
     let isRow = arrangement == .row
-    let cell = panels.count == 1 || !isRow ? 860.0 : 740.0
+    let cell = width
     let rows = panels.map { legendRows($0) }
     var top = title.isEmpty ? 34.0 : 66.0
     var frames: [Frame] = []
@@ -127,8 +133,11 @@ extension Figure {
   }
 
   private func legendRows(_ panel: Panel) -> Int {
-    let names = panel.curves.flatMap { [$0.label, $0.bandLabel] }.count { !$0.isEmpty }
-    return (names + 1) / 2
+    let names = panel.curves.flatMap { [$0.label, $0.bandLabel] }.filter { !$0.isEmpty }
+    // Two names stand beside each other where both fit: a letter is some 7 pixels wide, the sample before it 50.
+    let longest = names.map { name in name.count { !"{}^\\".contains($0) } }.max() ?? 0
+    let columns = companions.isEmpty || Double(7 * longest + 50) < (width - 52) / 2 ? 2 : 1
+    return (names.count + columns - 1) / columns
   }
 
   static func terminal(_ canvas: Canvas, width: Int, height: Int) -> String {
@@ -164,26 +173,48 @@ extension Figure {
   }
 
   private func plot(_ panel: Panel, firstIndex: Int) -> String {
+    "plot " + elements(panel, firstIndex: firstIndex).map(\.text).joined(separator: ", \\\n  ")
+  }
+
+  /// What gnuplot draws as one thing.
+  struct Element {
+    /// The curve that it belongs to.
+    var curve: Int?
+    /// Whether it draws a mark for each point.
+    var hasMarks = false
+    /// How the script says it.
+    var text: String
+  }
+
+  /// What a panel consists of, in the order in which it is drawn and numbered.
+  func elements(_ panel: Panel, firstIndex: Int = 0) -> [Element] {
     func columns(_ numbers: String) -> String {
       numbers.split(separator: " ").map { "($\($0)*\(panel.y.scale.factor))" }.joined(separator: ":")
     }
     func name(_ label: String) -> String { label.isEmpty ? "notitle" : "title \(quoted(label))" }
-    var parts: [String] = []
+    var parts: [Element] = []
     if let guide = panel.guide {
       parts.append(
-        "\(guide * panel.y.scale.factor) with lines lc rgb \"\(Self.ink)\" lw 1 dt (6,4) notitle")
+        Element(
+          text: "\(guide * panel.y.scale.factor) with lines lc rgb \"\(Self.ink)\" lw 1 dt (6,4) notitle"))
     }
     for (number, curve) in panel.curves.enumerated() where !curve.law.isEmpty {
       let data = "data index \(firstIndex + 2 * number + 1) using 1"
       let colour = Self.colours[curve.style % Self.colours.count]
       if curve.law.contains(where: { $0.low != nil && $0.high != nil }) {
         parts.append(
-          "\(data):\(columns("3 4")) with filledcurves fc rgb \"\(colour)\" fs transparent solid 0.16 noborder \(name(curve.bandLabel))"
-        )
+          Element(
+            curve: number,
+            text:
+              "\(data):\(columns("3 4")) with filledcurves fc rgb \"\(colour)\" fs transparent solid 0.16 noborder \(name(curve.bandLabel))"
+          ))
       }
       let dash = curve.isDashed ? " dt (6,4)" : ""
       let own = curve.points.isEmpty ? name(curve.label) : "notitle"
-      parts.append("\(data):\(columns("2")) with lines lc rgb \"\(colour)\" lw 1.8\(dash) \(own)")
+      parts.append(
+        Element(
+          curve: number,
+          text: "\(data):\(columns("2")) with lines lc rgb \"\(colour)\" lw 1.8\(dash) \(own)"))
     }
     for (number, curve) in panel.curves.enumerated() where !curve.points.isEmpty {
       let data = "data index \(firstIndex + 2 * number) using 1"
@@ -191,16 +222,22 @@ extension Figure {
       let shape = Self.shapes[curve.style % Self.shapes.count]
       if curve.points.contains(where: { $0.low != nil }) {
         parts.append(
-          "\(data):\(columns("3")):(0):(($4-$3)*\(panel.y.scale.factor)) with vectors nohead lc rgb \"\(colour)\" lw 1.4 notitle"
-        )
+          Element(
+            curve: number,
+            text:
+              "\(data):\(columns("3")):(0):(($4-$3)*\(panel.y.scale.factor)) with vectors nohead lc rgb \"\(colour)\" lw 1.4 notitle"
+          ))
       }
       // Without a law the points are joined, so that the eye can follow them.
       let how = curve.law.isEmpty && panel.joinsPoints ? "linespoints" : "points"
       parts.append(
-        "\(data):\(columns("2")) with \(how) lc rgb \"\(colour)\" lw 1.4 pt \(shape) ps 0.85 \(name(curve.label))"
-      )
+        Element(
+          curve: number, hasMarks: true,
+          text:
+            "\(data):\(columns("2")) with \(how) lc rgb \"\(colour)\" lw 1.4 pt \(shape) ps 0.85 \(name(curve.label))"
+        ))
     }
-    return "plot " + parts.joined(separator: ", \\\n  ")
+    return parts
   }
 }
 

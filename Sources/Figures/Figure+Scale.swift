@@ -118,4 +118,15 @@ extension Figure.Scale {
     let mantissa = String(format: "%.4g", value / pow(10, exponent))
     return (mantissa == "1" ? "" : mantissa + "·") + "10^{\(Int(exponent))}"
   }
+
+  /// A value in words, with the digits that a reader of a picture can use.
+  func describe(_ value: Double) -> String {
+    switch self {
+    case .length: Quantity.whole(value)
+    case .seconds: Quantity.describe(seconds: value)
+    case .bytes: Quantity.describe(bytes: value)
+    case .share: Quantity.significant(100 * value, 3) + " %"
+    case .log, .linear: Quantity.significant(value, 4)
+    }
+  }
 }

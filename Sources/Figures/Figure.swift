@@ -22,6 +22,8 @@ public struct Figure: Sendable {
     public var isDashed = false
     /// What the band is, in the legend; empty to leave it out.
     public var bandLabel = ""
+    /// The name without mark-up, where a page shows the value of a point; the label by default.
+    public var name: String?
 
     /// Creates a curve.
     public init(label: String, points: [Point] = [], law: [Point] = [], style: Int) {
@@ -114,11 +116,36 @@ public struct Figure: Sendable {
   /// How they stand.
   public var arrangement: Arrangement
 
+  /// Panels that the axes have room for besides the figure's own: those that it stands beside on a page.
+  var companions: [Panel] = []
+
   /// Creates a figure. Panels with nothing in them are left out.
   public init(title: String, panels: [Panel], arrangement: Arrangement = .row) {
     self.title = title
     self.panels = panels.filter { !$0.isEmpty }
     self.arrangement = arrangement
+  }
+
+  /// The figure for a page, on which panels stand beside each other where there is room: those of a row are a figure each, on
+  /// the same axes.
+  var pieces: [Figure] {
+    guard arrangement == .row, panels.count > 1 else { return [self] }
+    return panels.map { panel in
+      var piece = Figure(title: "", panels: [panel])
+      piece.companions = panels
+      return piece
+    }
+  }
+
+  /// The panels in which some curve goes from one place to another: of a single place a table says more.
+  public var withoutLonePoints: Figure {
+    var figure = self
+    figure.panels = panels.filter { panel in
+      panel.curves.contains { curve in
+        curve.points.contains { $0.x != curve.points[0].x } || curve.law.contains { $0.x != curve.law[0].x }
+      }
+    }
+    return figure
   }
 
   /// The same points without their laws.

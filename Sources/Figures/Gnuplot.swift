@@ -60,14 +60,26 @@ public enum Gnuplot {
     return files
   }
 
-  /// The figure as an SVG without background, for a page of its own colours; `nil` when gnuplot is missing.
-  package static func inlineSVG(_ figure: Figure) async throws -> String? {
+  /// The pieces of a figure as SVG for a page of its own colours (`Figure.pieces`, `PageSVG`); `nil` when gnuplot is missing.
+  package static func inlineSVG(_ figure: Figure) async throws -> [String]? {
     try checkContent(figure)
+    let pieces = figure.pieces
     do {
-      let bytes = try await picture(data: figure.data, canvas: .svg(isTransparent: true)) {
-        figure.script(output: $0, dataFile: $1, canvas: $2)
+      let folder = try PrivateFolder()
+      var script = ""
+      for (number, piece) in pieces.enumerated() {
+        try write(Array(piece.data.utf8), to: folder.path + "/figure\(number).dat")
+        script += piece.script(
+          output: "./picture\(number)", dataFile: "./figure\(number).dat", canvas: .svg(isTransparent: true))
+        script += "unset output\nreset\n"
       }
-      return String(decoding: bytes, as: UTF8.self)
+      try await folder.run(script)
+      return try pieces.indices.map { number in
+        PageSVG(
+          try folder.picture("picture\(number)"), panel: pieces[number].panels[0],
+          elements: pieces[number].panels.flatMap { pieces[number].elements($0) }
+        ).text
+      }
     } catch let error as UsageError where error.description == advice {
       return nil
     }
@@ -86,17 +98,32 @@ public enum Gnuplot {
 
   /// What gnuplot draws.
   private static func picture(data: String, canvas: Figure.Canvas, script: Script) async throws -> [UInt8] {
-    let folder: TemporaryFolder
-    do { folder = try TemporaryFolder() } catch { throw UsageError(error.description) }
-    defer { withExtendedLifetime(folder) {} }
+    let folder = try PrivateFolder()
     try write(Array(data.utf8), to: folder.path + "/figure.dat")
-    try write(Array(script("./picture", "./figure.dat", canvas).utf8), to: folder.path + "/figure.gp")
-    try await run(in: folder.path)
-    guard let picture = FileManager.default.contents(atPath: folder.path + "/picture"), !picture.isEmpty
-    else {
-      throw UsageError("gnuplot drew nothing")
+    try await folder.run(script("./picture", "./figure.dat", canvas))
+    return try folder.picture("picture")
+  }
+
+  /// The folder in which gnuplot works.
+  private struct PrivateFolder {
+    private let folder: TemporaryFolder
+    var path: String { folder.path }
+
+    init() throws(UsageError) {
+      do { folder = try TemporaryFolder() } catch { throw UsageError(error.description) }
     }
-    return Array(picture)
+
+    func run(_ script: String) async throws {
+      try Gnuplot.write(Array(script.utf8), to: path + "/figure.gp")
+      try await Gnuplot.run(in: path)
+    }
+
+    func picture(_ name: String) throws(UsageError) -> [UInt8] {
+      guard let picture = FileManager.default.contents(atPath: path + "/" + name), !picture.isEmpty else {
+        throw UsageError("gnuplot drew nothing")
+      }
+      return Array(picture)
+    }
   }
 
   private static func write(_ bytes: [UInt8], to file: String) throws(UsageError) {

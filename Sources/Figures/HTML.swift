@@ -1,3 +1,5 @@
+import Basics
+
 /// Text as HTML shows it.
 package func html(_ text: String) -> String {
   text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
@@ -30,21 +32,32 @@ package enum HTML {
     "<details><summary>\(html(title))</summary>\(content)</details>"
   }
 
-  /// A picture with what it shows.
-  package static func figure(_ svg: String, _ caption: String) -> String {
-    "<figure>\(svg)<figcaption>\(html(caption))</figcaption></figure>"
+  /// A picture of one or several pieces with what it shows, and the command that draws it.
+  package static func figure(_ pieces: [String], _ caption: String, command: String? = nil) -> String {
+    let command = command.map { " <code>\(html($0))</code>" } ?? ""
+    let shape = pieces.count > 1 ? " class=\"pieces\"" : ""
+    return "<figure><div\(shape)>\(pieces.joined(separator: "\n"))</div>"
+      + "<figcaption>\(html(caption))\(command)</figcaption></figure>"
   }
 
-  /// An SVG of gnuplot's made part of a page: without its header, in the page's colours, with names of its own.
-  package static func adopt(_ svg: String, prefix: String) -> String {
-    guard let start = svg.firstRange(of: "<svg") else { return "" }
-    return String(svg[start.lowerBound...])
-      .replacing("rgb( 31,  35,  40)", with: "var(--ink)").replacing("rgb(31,35,40)", with: "var(--ink)")
-      .replacing("rgb(208, 215, 222)", with: "var(--line)")
-      .replacing("id='", with: "id='\(prefix)-").replacing("id=\"", with: "id=\"\(prefix)-")
-      .replacing("href='#", with: "href='#\(prefix)-").replacing("url(#", with: "url(#\(prefix)-")
-      .replacing("<title>Gnuplot</title>", with: "")
-      .replacing("font-family=\"DejaVu Sans,Helvetica,Arial\"", with: "")
+  /// The marks that all pictures of a page draw with: before the first of them.
+  package static var marks: String { PageSVG.marks }
+
+  /// What a page says once more for programs, as JSON-LD: inside, no text can end the script.
+  package static func data(_ value: JSONValue) -> String {
+    "<script type=\"application/ld+json\">\(value.compact.replacing("<", with: "\\u003c"))</script>\n"
+  }
+
+  /// A list of the page's headings of the second order, and the page with names that the list leads to.
+  package static func contents(_ body: String) -> (list: String, body: String) {
+    var items: [String] = []
+    var parts = body.components(between: "<h2>", and: "</h2>")
+    for index in parts.indices where !index.isMultiple(of: 2) {
+      items.append("<li><a href=\"#part-\(items.count)\">\(parts[index])</a></li>")
+      parts[index] = "<h2 id=\"part-\(items.count - 1)\">\(parts[index])</h2>"
+    }
+    guard items.count > 2 else { return ("", body) }
+    return ("<nav><h2>Contents</h2><ul>\(items.joined(separator: "\n"))</ul></nav>\n", parts.joined())
   }
 
   /// A whole page with its style: no network, light and dark.
@@ -62,6 +75,7 @@ package enum HTML {
     <main>
     \(body)
     </main>
+    <script>\(script)</script>
     </body>
     </html>
 
@@ -70,4 +84,21 @@ package enum HTML {
 
   /// `report.css`, which is compiled into the program: a program that is copied elsewhere has no bundle beside it.
   private static let style = String(decoding: PackageResources.report_css, as: UTF8.self)
+  /// `report.js`, likewise.
+  private static let script = String(decoding: PackageResources.report_js, as: UTF8.self)
+}
+
+extension String {
+  /// The text cut at every pair of marks: what lies outside stands at even places, what lies inside at odd ones.
+  fileprivate func components(between opening: String, and closing: String) -> [String] {
+    var parts: [String] = []
+    var rest = self[...]
+    while let start = rest.firstRange(of: opening),
+      let end = rest[start.upperBound...].firstRange(of: closing)
+    {
+      parts += [String(rest[..<start.lowerBound]), String(rest[start.upperBound..<end.lowerBound])]
+      rest = rest[end.upperBound...]
+    }
+    return parts + [String(rest)]
+  }
 }

@@ -8,10 +8,12 @@ import Records
 struct TrainingSection: Sendable {
   private let comparison: TrainingComparison
   private let curves: [CurveRow]?
+  private let folder: String
 
   /// Reads the trainings in a folder.
   /// - Throws: `UsageError` when there are none.
   init(folder: String) throws(UsageError) {
+    self.folder = folder
     comparison = TrainingComparison(
       try TrainingExperiment.rows(of: [folder + "/" + TrainingExperiment.table]))
     curves = try TrainingExperiment.curves(in: folder)
@@ -25,8 +27,8 @@ struct TrainingSection: Sendable {
     section.origins = comparison.rows.map { RowPlace($0) }
     section.findings = findings
     section.pictures = TrainingPlot.pictures(comparison, curves: curves)
-    section.body = { preset in table + laws(preset) + failures }
-    section.rows = allRows
+    section.body = { folder in table + laws(folder) + failures }
+    for file in [TrainingExperiment.table, "curves.csv"] { section.add(table: file, in: folder) }
     return section
   }
 
@@ -39,14 +41,6 @@ struct TrainingSection: Sendable {
         + "Attention memory: closed form of the most demanding layer's pass with inputs, results and workspace."
     )
     return "<h2>Trainings</h2>\n" + table + comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
-  }
-
-  private var allRows: String {
-    let columns = TrainingRow.schema.filter { column in
-      comparison.rows.contains { !column.text($0).isEmpty }
-    }
-    let all = comparison.rows.map { row in columns.map { $0.text(row) } }
-    return HTML.folded("All \(all.count) rows", HTML.table(columns.map(\.name), all))
   }
 
   private var findings: [String] {
@@ -72,9 +66,9 @@ struct TrainingSection: Sendable {
     ]
   }
 
-  private func laws(_ preset: String) -> String {
+  private func laws(_ folder: String) -> String {
     guard !comparison.laws.isEmpty else { return "" }
-    let file = "results/\(preset)/runs.csv"
+    let file = "\(folder)/\(TrainingExperiment.table)"
     return "<h2>Laws</h2>\n"
       + comparison.laws.map { law in
         "<pre>\(html(law.lines.joined(separator: "\n")))\n\n\(html(law.command(file: file)))</pre>"

@@ -109,7 +109,7 @@ import Testing
       _ = rows.map { names[$0] + $0.json.pretty }
     }
     try page(table, named: "measurements.csv", column) {
-      try Report(folder: $0, kinds: .standard).page([], nil)
+      try Report(folders: [$0], kinds: .standard).page([], nil)
     }
     try draw(table, column)
   }
@@ -143,7 +143,7 @@ import Testing
       }
       _ = TrainingSweep(comparison)
     }
-    try page(table, named: "runs.csv", column) { try Report(folder: $0, kinds: .standard).page([], nil) }
+    try page(table, named: "runs.csv", column) { try Report(folders: [$0], kinds: .standard).page([], nil) }
     try draw(table, column)
   }
 

@@ -37,13 +37,13 @@ public enum MeasurementPlot {
       )
     }
     guard !points.isEmpty else { return nil }
-    guard metric.isScaling else {
-      return Figure.Curve(label: escaped(series.label), points: points, style: style)
-    }
+    var curve = Figure.Curve(label: escaped(series.label), points: points, style: style)
+    curve.name = series.label
+    guard metric.isScaling else { return curve }
     let growth = metric == .time ? line.time : series.growth(metric)
     let shown = metric == .memory ? line.memory : growth
-    return Figure.Curve(
-      label: legend(series.label, shown), points: points, law: law(growth, over: points), style: style)
+    (curve.label, curve.law) = (legend(series.label, shown), law(growth, over: points))
+    return curve
   }
 
   /// `full  ∝ n^{1.98 ± 0.03}`.

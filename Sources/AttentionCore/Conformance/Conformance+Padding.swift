@@ -211,9 +211,10 @@ extension Conformance {
   ) -> Result {
     let shape = variant.shape
     func rows(_ values: [Float], _ axes: [Int], _ axis: Int, _ valid: Int) -> [Float] {
-      let inner = axes[(axis + 1)...].reduce(1, *)
-      return (0..<axes[1..<axis].reduce(1, *)).flatMap { outer in
-        values[outer * axes[axis] * inner..<(outer * axes[axis] + valid) * inner]
+      let inner: Int = axes[(axis + 1)...].reduce(1, *), outer: Int = axes[1..<axis].reduce(1, *)
+      return (0..<outer).flatMap { (place: Int) -> ArraySlice<Float> in
+        let start: Int = place * axes[axis] * inner
+        return values[start..<start + valid * inner]
       }
     }
     var gradients: [Operand.Name: [Float]] = [:]

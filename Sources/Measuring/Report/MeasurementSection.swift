@@ -9,10 +9,12 @@ import Records
 struct MeasurementSection: Sendable {
   private let rows: [MeasurementRow]
   private let comparison: Comparison
+  private let folder: String
 
   /// Reads the measurements in a folder.
   /// - Throws: `UsageError` when there are none.
   init(folder: String) throws(UsageError) {
+    self.folder = folder
     rows = try MeasurementExperiment.rows(of: [folder + "/" + MeasurementExperiment.table])
     comparison = try Comparison(rows)
   }
@@ -25,10 +27,12 @@ struct MeasurementSection: Sendable {
     section.origins = rows.map { RowPlace($0) }
     section.findings = findings()
     section.pictures = Self.figures.map { item in
-      .init(MeasurementPlot.figure(comparison, item.metric), caption: item.caption)
+      .init(
+        MeasurementPlot.figure(comparison, item.metric).withoutLonePoints, caption: item.caption,
+        options: item.metric == .time ? "" : "--metric \(item.metric.rawValue)")
     }.filter { !$0.figure.panels.isEmpty }
     section.body = { _ in tables() + laws() + failures() }
-    section.rows = allRows()
+    section.add(table: MeasurementExperiment.table, in: folder)
     return section
   }
 
@@ -137,28 +141,5 @@ struct MeasurementSection: Sendable {
     let names = CellNames(rows)
     let lines = failed.map { [names[$0], $0["status"], $0.reason] }
     return "<h2>Not measured</h2>\n" + HTML.table(["cell", "status", "reason"], lines)
-  }
-
-  private func allRows() -> String {
-    let kept = ["variant", "configuration", "pass", "query_length", "key_length", "status"]
-    let hidden = ["reason", "cell_id", "started_at", "preset"]
-    // What tells rows apart is shown, and what was found; what is the same everywhere is said above.
-    let columns = MeasurementRow.schema.filter { field in
-      if kept.contains(field.name) { return true }
-      if hidden.contains(field.name) { return false }
-      let values = Set(rows.map(field.text))
-      return field.role.isIdentity ? values.count > 1 : values != [""]
-    }
-    let all = rows.map { row in columns.map { Self.cell($0.get(row)) } }
-    return HTML.folded("All \(rows.count) rows", HTML.table(columns.map(\.name), all))
-  }
-
-  private static func cell(_ value: JSONValue) -> String {
-    switch value {
-    case .double(let number): Quantity.significant(number, 4)
-    case .string(let text): text
-    case .null: ""
-    default: value.compact
-    }
   }
 }

@@ -83,8 +83,11 @@ package struct Provenance {
   /// The preset's title, else its name.
   package var title: String { presetField("title") ?? name }
 
-  /// Machine or machines, versions, text and preset.
-  package var section: String {
+  /// Machine or machines, versions, text and preset, the commands that make the results again, and the results once more for programs.
+  /// - Parameters:
+  ///   - folder: where they stand.
+  ///   - tables: what stands there, by file.
+  func section(folder: String, tables: [(file: String, text: String)]) -> String {
     var text = "<h2>Where the numbers come from</h2>\n"
     var items: [(String, String)] = machines.areSeveral ? [] : machineInFull
     func add(_ label: String, _ value: String?) { if let value { items.append((label, value)) } }
@@ -104,20 +107,77 @@ package struct Provenance {
     add("sessions", sessions.isEmpty ? nil : "\(sessions.count)")
     add("preset hash", environment["preset_hash"].stringValue)
     text += HTML.list(items)
-    text +=
-      "<h3>To make them again</h3>\n<pre>attnlab run \(html(name)) --fresh\nattnlab report results/\(html(name))</pre>\n"
+    text += "<h3>To make them again</h3>\n<pre>\(html(commands(folder).joined(separator: "\n")))</pre>\n"
     if let preset = environment["preset_text"].stringValue {
       text += HTML.folded("The preset", "<pre>\(html(preset))</pre>")
     }
-    return text
+    return text + HTML.data(dataSet(tables))
+  }
+
+  /// The commands that make results and page again: of a preset its run, of a training its settings.
+  private func commands(_ folder: String) -> [String] {
+    let report = "attnlab report \(shellQuoted(folder))"
+    if let settings = environment["training_text"].stringValue {
+      return [
+        Self.trainCommand(settings.split(whereSeparator: \.isNewline)) + " --checkpoint FOLDER", report,
+      ]
+    }
+    let preset = environment["preset_file"].stringValue ?? name
+    return ["attnlab run \(shellQuoted(preset)) --fresh", report]
+  }
+
+  /// The command that trains with settings, each `path: value`.
+  private static func trainCommand(_ settings: [Substring]) -> String {
+    var task = "TASK"
+    var options: [String] = []
+    for line in settings {
+      guard let colon = line.firstRange(of: ": ") else { continue }
+      let path = String(line.prefix(upTo: colon.lowerBound))
+      let value = String(line.suffix(from: colon.upperBound))
+      switch path {
+      case "task.id": task = value
+      case "seed": options.append("--seed " + shellQuoted(value))
+      default: options.append("--set " + shellQuoted("\(path)=\(value)"))
+      }
+    }
+    return (["attnlab train", shellQuoted(task)] + options).joined(separator: " ")
+  }
+
+  /// The results as a data set of schema.org.
+  private func dataSet(_ tables: [(file: String, text: String)]) -> JSONValue {
+    let files = tables.map { table in
+      JSONValue.object([
+        "@type": .string("DataDownload"), "name": .string(table.file), "contentUrl": .string(table.file),
+        "encodingFormat": .string("text/csv"), "text": .string(table.text),
+      ])
+    }
+    return .object([
+      "@context": .string("https://schema.org"), "@type": .string("Dataset"), "name": .string(title),
+      "description": .string(presetField("question") ?? title),
+      "creator": .object([
+        "@type": .string("SoftwareApplication"), "name": .string("attnlab"),
+        "softwareVersion": .string(environment["commit"].stringValue ?? LabVersion.current),
+      ]),
+      "distribution": .array(files),
+    ])
   }
 
   /// A whole page.
-  package func page(_ body: String, source: String) -> String {
-    HTML.page(
+  /// - Parameters:
+  ///   - bodies: a body for each folder.
+  ///   - title: the title of the window.
+  ///   - source: the files that hold the numbers.
+  static func page(_ bodies: [String], title: String, source: String) -> String {
+    var (contents, body) = HTML.contents(bodies.joined(separator: "<hr>\n"))
+    // The list stands behind the head of a page with one.
+    if bodies.count == 1, let place = body.firstRange(of: "<h2 ") {
+      body.insert(contentsOf: contents, at: place.lowerBound)
+      contents = ""
+    }
+    return HTML.page(
       title: "\(title) · attnlab",
-      body: body
-        + "<footer>Written by attnlab \(LabVersion.current). The numbers are in \(source) beside this page.</footer>"
+      body: HTML.marks + contents + body
+        + "<footer>Written by attnlab \(LabVersion.current). The numbers are in \(html(source)) beside this page.</footer>"
     )
   }
 }

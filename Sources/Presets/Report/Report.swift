@@ -3,35 +3,49 @@ import Figures
 import Foundation
 import Records
 
-/// The report of a folder: one HTML page that needs nothing else, with a part for each kind of experiment that has results
-/// there, and the pictures that stand beside them as files of their own.
+/// The report of one or several folders: one HTML page that needs nothing else, with a part for each kind of experiment that has
+/// results there, and the pictures that stand beside them as files of their own.
 public struct Report: Sendable {
-  private let sections: [ReportSection]
-  private let provenance: Provenance
-  private let folder: String
+  /// A folder's part of a page.
+  private struct Part {
+    let folder: String
+    let sections: [ReportSection]
+    let provenance: Provenance
 
-  /// Reads the results in a folder.
-  /// - Throws: `UsageError` when there are none.
-  public init(folder: String, kinds: ExperimentCatalog) throws(UsageError) {
-    self.folder = folder
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
-      throw UsageError(
-        "\(shown(folder, limit: 400)): no such folder; give one that attnlab run wrote, such as results/quickstart"
-      )
+    init(folder: String, kinds: ExperimentCatalog) throws(UsageError) {
+      self.folder = folder
+      var isFolder: ObjCBool = false
+      guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+        throw UsageError(
+          "\(shown(folder, limit: 400)): no such folder; give one that attnlab run wrote, such as results/quickstart"
+        )
+      }
+      let present = kinds.types.filter { FileManager.default.fileExists(atPath: folder + "/" + $0.table) }
+      guard !present.isEmpty else {
+        let tables = kinds.types.map { $0.table }.joined(separator: " or ")
+        throw UsageError("\(folder): there is no \(tables) in it; attnlab run writes one")
+      }
+      var sections: [ReportSection] = []
+      for kind in present { sections.append(try kind.section(in: folder)) }
+      self.sections = sections
+      let name = sections.lazy.compactMap(\.preset).first
+      provenance = try Provenance(
+        folder: folder, fallbackName: name ?? URL(fileURLWithPath: folder).lastPathComponent,
+        places: sections.flatMap(\.origins))
     }
-    let present = kinds.types.filter { FileManager.default.fileExists(atPath: folder + "/" + $0.table) }
-    guard !present.isEmpty else {
-      let tables = kinds.types.map { $0.table }.joined(separator: " or ")
-      throw UsageError("\(folder): there is no \(tables) in it; attnlab run writes one")
-    }
-    var sections: [ReportSection] = []
-    for kind in present { sections.append(try kind.section(in: folder)) }
-    self.sections = sections
-    let name = sections.lazy.compactMap(\.preset).first
-    provenance = try Provenance(
-      folder: folder, fallbackName: name ?? URL(fileURLWithPath: folder).lastPathComponent,
-      places: sections.flatMap(\.origins))
+  }
+
+  private let parts: [Part]
+
+  /// Reads the results in folders.
+  /// - Parameters:
+  ///   - folders: the folders, at least one.
+  ///   - kinds: the kinds of experiment whose tables are looked for.
+  /// - Throws: `UsageError` when there is a folder without results.
+  public init(folders: [String], kinds: ExperimentCatalog) throws(UsageError) {
+    var parts: [Part] = []
+    for folder in folders { parts.append(try Part(folder: folder, kinds: kinds)) }
+    self.parts = parts
   }
 
   /// Draws the pictures that stand beside the results: SVG with gnuplot's script and data.
@@ -39,35 +53,57 @@ public struct Report: Sendable {
   /// - Throws: `UsageError` when gnuplot is missing or cannot draw.
   public func drawPictures() async throws -> [String] {
     var paths: [String] = []
-    for picture in sections.flatMap(\.pictures) {
-      guard let name = picture.name else { continue }
-      paths.append(try await Gnuplot.draw(picture.figure, to: "\(folder)/\(name).svg")[0])
+    for part in parts {
+      for picture in part.sections.flatMap(\.pictures) {
+        guard let name = picture.name else { continue }
+        paths.append(try await Gnuplot.draw(picture.figure, to: "\(part.folder)/\(name).svg")[0])
+      }
     }
     return paths
   }
 
   /// Writes the page.
-  /// - Parameter file: where; `report.html` in the folder by default.
+  /// - Parameter file: where; `report.html` in the first folder by default.
   /// - Returns: the path of the page, and what is missing in it.
   /// - Throws: `UsageError` when it cannot be written.
   public func write(to file: String? = nil) async throws -> (path: String, warning: String?) {
-    let path = file ?? folder + "/report.html"
-    var figures: [String] = []
+    let path = file ?? parts[0].folder + "/report.html"
+    var pictures: [[String]] = []
     var warning: String?
-    for (number, picture) in sections.flatMap(\.pictures).enumerated() {
-      if let svg = try await Gnuplot.inlineSVG(picture.figure) {
-        figures.append(HTML.figure(HTML.adopt(svg, prefix: "f\(number)"), picture.caption))
-      } else {
-        warning = Gnuplot.advice + "; the report has no pictures"
+    for part in parts {
+      var figures: [String] = []
+      for picture in part.sections.flatMap(\.pictures) {
+        if let pieces = try await Gnuplot.inlineSVG(picture.figure) {
+          let command = picture.options.map { "attnlab plot \(shellQuoted(part.folder)) \($0)".trimmed }
+          figures.append(HTML.figure(pieces, picture.caption, command: command))
+        } else {
+          warning = Gnuplot.advice + "; the report has no pictures"
+        }
       }
+      pictures.append(figures)
     }
-    try RunFolder.replace(path, with: page(figures, warning))
+    try RunFolder.replace(path, with: page(pictures, warning))
     return (path, warning)
   }
 
-  func page(_ figures: [String], _ warning: String?) -> String {
-    var body = provenance.head(
+  /// The page.
+  /// - Parameters:
+  ///   - pictures: of each folder; none at all where there are none.
+  ///   - warning: why some are missing.
+  func page(_ pictures: [[String]], _ warning: String?) -> String {
+    let bodies = parts.enumerated().map { number, part in
+      body(of: part, pictures.isEmpty ? [] : pictures[number], warning)
+    }
+    let title = parts.map(\.provenance.title).joined(separator: "; ")
+    let sources = Set(parts.flatMap { $0.sections.map(\.source) }).sorted().joined(separator: " and ")
+    return Provenance.page(bodies, title: title, source: sources)
+  }
+
+  private func body(of part: Part, _ figures: [String], _ warning: String?) -> String {
+    let (sections, provenance) = (part.sections, part.provenance)
+    let head = provenance.head(
       rows: sections.map(\.count).joined(separator: " · "), startedAt: sections.flatMap(\.startedAt))
+    var body = ""
     let findings = sections.flatMap(\.findings)
     if !findings.isEmpty {
       let items = findings.map { "<li>\(html($0))</li>" }.joined(separator: "\n")
@@ -75,10 +111,14 @@ public struct Report: Sendable {
     }
     if !figures.isEmpty || warning != nil {
       body += "<h2>Pictures</h2>\n" + (warning.map { "<p>\(html($0))</p>" } ?? "")
+      if !figures.isEmpty {
+        body +=
+          "<p class=\"meta screen\">A mark tells its values when the pointer rests on it; a click hides a curve.</p>\n"
+      }
       body += figures.joined(separator: "\n")
     }
-    body += sections.map { $0.body(provenance.name) }.joined() + provenance.section
-    body += sections.map(\.rows).joined()
-    return provenance.page(body, source: sections.map(\.source).joined(separator: " and "))
+    body += sections.map { $0.body(part.folder) }.joined()
+    body += provenance.section(folder: part.folder, tables: sections.flatMap(\.tables))
+    return head + body
   }
 }

@@ -1,4 +1,5 @@
 import Figures
+import Foundation
 import Records
 
 /// The part of a report that one kind of experiment has.
@@ -11,10 +12,13 @@ public struct ReportSection: Sendable {
     public let caption: String
     /// The figure.
     public let figure: Figure
+    /// What draws it, of a folder: `attnlab plot FOLDER --metric memory`, without the folder's name, thus `--metric memory`; `nil`:
+    /// no command does.
+    public var options: String?
 
     /// Creates a picture.
-    public init(_ figure: Figure, caption: String, name: String? = nil) {
-      (self.figure, self.caption, self.name) = (figure, caption, name)
+    public init(_ figure: Figure, caption: String, name: String? = nil, options: String? = nil) {
+      (self.figure, self.caption, self.name, self.options) = (figure, caption, name, options)
     }
   }
 
@@ -32,11 +36,20 @@ public struct ReportSection: Sendable {
   public var findings: [String] = []
   /// The pictures.
   public var pictures: [Picture] = []
-  /// Tables, laws and failures, as HTML, of a preset's name.
-  public var body: @Sendable (_ preset: String) -> String = { _ in "" }
-  /// All rows, folded, as HTML.
-  public var rows = ""
+  /// Tables, laws and failures, as HTML, of the folder.
+  public var body: @Sendable (_ folder: String) -> String = { _ in "" }
+  /// The tables that the numbers stand in, by their file's name: the page holds them for programs, and shows them when asked.
+  public var tables: [(file: String, text: String)] = []
 
   /// Creates a section without content.
   public init(count: String, source: String) { (self.count, self.source) = (count, source) }
+
+  /// Adds a table of a folder, where there is one.
+  /// - Parameters:
+  ///   - file: its name.
+  ///   - folder: where it stands.
+  public mutating func add(table file: String, in folder: String) {
+    guard let text = try? String(contentsOfFile: folder + "/" + file, encoding: .utf8) else { return }
+    tables.append((file, text))
+  }
 }
