@@ -133,7 +133,7 @@ import Testing
   @Test(
     "a report lists the machines with rows, hosts, commits and peaks, and describes none of them as the one")
   func reports() throws {
-    let page = try Report(folder: sweep.scratch("both"), kinds: .standard).page([], nil)
+    let page = try Report(folders: [sweep.scratch("both")], kinds: .standard).page([], nil)
     for (index, machine) in Self.names.enumerated() {
       let cells = ["10", "node\(index + 1)", "c\(index)", index == 0 ? "11.0" : "33.0"]
       #expect(
@@ -141,7 +141,7 @@ import Testing
           "<th scope=\"row\">\(machine)</th>" + cells.map { "<td>\($0)</td>" }.joined()), "\(page)")
     }
     #expect(page.contains("2 machines") && !page.contains("99.5"))
-    let one = try Report(folder: sweep.scratch("m0"), kinds: .standard).page([], nil)
+    let one = try Report(folders: [sweep.scratch("m0")], kinds: .standard).page([], nil)
     #expect(one.contains("peak 99.5 GFLOP/s") && !one.contains("2 machines"))
   }
 
