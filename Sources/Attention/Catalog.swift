@@ -8,5 +8,6 @@ extension Catalog {
     ChunkedAttention.self, Pyramid.self,
     Luong.self, TopKAttention.self, HardAttention.self,
     GraphAttention.self,
+    CustomAttention.self,
   ])
 }

@@ -3,7 +3,7 @@ import Basics
 /// The attention variant of one layer, and the line of text that describes several.
 ///
 /// Grammar: `name(setting=value, …) xCount`, separated by commas; `(…)` and `xCount` may be left out. A list value is
-/// written `[1 2 3]`. The list is repeated over the layers: `sliding-window(left=63) x3, full` is three to one.
+/// written `[1 2 3]`; a value in `"…"` or `'…'` is text, whatever stands in it. The list is repeated over the layers: `sliding-window(left=63) x3, full` is three to one.
 public struct LayerAttention: Hashable, Sendable {
   /// The variant's id.
   public var id: String
@@ -38,7 +38,7 @@ public struct LayerAttention: Hashable, Sendable {
           guard let equals = setting.firstIndex(of: "=") else { throw wrong(part) }
           let name = setting[..<equals].trimmed, value = setting[setting.index(after: equals)...].trimmed
           guard !name.isEmpty, !value.isEmpty else { throw wrong(part) }
-          settings[name] = ParameterValue(parsing: value)
+          settings[name] = unquoted(value).map { .string($0) } ?? ParameterValue(parsing: value)
         }
         word = word[..<open].trimmed
       }
@@ -62,13 +62,32 @@ public struct LayerAttention: Hashable, Sendable {
       allowed: "a list such as: sliding-window(left=63) x3, full")
   }
 
-  /// Cuts at a separator outside brackets.
+  /// The text in quotes; `nil`: it stands in none.
+  private static func unquoted(_ value: String) -> String? {
+    guard value.count >= 2, let quote = value.first, quotes.contains(quote), value.last == quote else {
+      return nil
+    }
+    let inner = value.dropFirst().dropLast()
+    return inner.contains(quote) ? nil : String(inner)
+  }
+
+  fileprivate static let quotes: Set<Character> = ["\"", "'"]
+
+  /// Cuts at a separator outside brackets and quotes.
   private static func split(_ text: String, at separator: Character) -> [String] {
     var parts = [""], depth = 0
+    var quote: Character?
     for character in text {
-      if character == "(" || character == "[" { depth += 1 }
-      if character == ")" || character == "]" { depth -= 1 }
-      if character == separator, depth == 0 {
+      if let open = quote {
+        if character == open { quote = nil }
+      } else if quotes.contains(character) {
+        quote = character
+      } else if character == "(" || character == "[" {
+        depth += 1
+      } else if character == ")" || character == "]" {
+        depth -= 1
+      }
+      if character == separator, depth == 0, quote == nil {
         parts.append("")
       } else {
         parts[parts.count - 1].append(character)
@@ -82,7 +101,15 @@ extension LayerAttention: CustomStringConvertible {
   /// As `parse` reads it.
   public var description: String {
     guard !settings.isEmpty else { return id }
-    let values = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    let values = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\(Self.written($0.value))" }
     return "\(id)(\(values.joined(separator: ", ")))"
+  }
+
+  /// Text that would be read as something else, or cut, in quotes.
+  private static func written(_ value: ParameterValue) -> String {
+    guard case .string(let text) = value else { return "\(value)" }
+    let isPlain = !text.contains { "()[],'\"".contains($0) } && ParameterValue(parsing: text) == value
+    guard !isPlain, let quote = ["\"", "'"].first(where: { !text.contains($0) }) else { return text }
+    return quote + text + quote
   }
 }

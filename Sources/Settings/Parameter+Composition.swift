@@ -9,7 +9,7 @@ extension Parameter {
     Parameter<Outer>(
       name, unit: unit, help: help, allowed: allowed, defaultValue: defaultValue,
       isQuiet: quietly || isQuiet, get: { get($0[keyPath: path]) },
-      set: { outer, value in set(&outer[keyPath: path], value) })
+      set: { outer, value in set(&outer[keyPath: path], value) }, objection: objection)
   }
 }
 

@@ -58,12 +58,15 @@ public struct Parameter<Root: Sendable>: Sendable {
   /// Reads the value.
   public let get: @Sendable (Root) -> ParameterValue
   let set: @Sendable (inout Root, ParameterValue) -> Bool
+  /// What is wrong with a value, where more can be said than that it is not allowed.
+  let objection: @Sendable (ParameterValue) -> ConfigurationError?
 
   /// Stores a value.
   /// - Throws: `ConfigurationError` when the type or the range is wrong.
   public func assign(_ value: ParameterValue, to root: inout Root) throws(ConfigurationError) {
     guard set(&root, value) else {
-      throw ConfigurationError(field: name, value: value.asWritten, allowed: allowed)
+      throw objection(value)
+        ?? ConfigurationError(field: name, value: value.asWritten, allowed: allowed)
     }
   }
 
@@ -77,7 +80,8 @@ public struct Parameter<Root: Sendable>: Sendable {
   init(
     _ name: String, unit: String, help: String, allowed: String, defaultValue: ParameterValue,
     isQuiet: Bool = false, get: @escaping @Sendable (Root) -> ParameterValue,
-    set: @escaping @Sendable (inout Root, ParameterValue) -> Bool
+    set: @escaping @Sendable (inout Root, ParameterValue) -> Bool,
+    objection: @escaping @Sendable (ParameterValue) -> ConfigurationError? = { _ in nil }
   ) {
     self.name = name
     self.unit = unit
@@ -87,6 +91,7 @@ public struct Parameter<Root: Sendable>: Sendable {
     self.isQuiet = isQuiet
     self.get = get
     self.set = set
+    self.objection = objection
   }
 }
 
@@ -213,6 +218,34 @@ extension Parameter where Root: ParameterSet {
         // A path may look like a number or a word of YAML: what the user typed counts.
         root[keyPath: path] = "\(value)"
         return true
+      })
+  }
+
+  /// Text of a grammar of its own.
+  /// - Parameters:
+  ///   - name: what users type.
+  ///   - path: where it is stored.
+  ///   - allowed: the grammar in a few words.
+  ///   - help: one line.
+  ///   - read: the text as it is stored; throws what is wrong with it.
+  public static func text(
+    _ name: String, _ path: any WritableKeyPath<Root, String> & Sendable, allowed: String, help: String,
+    reading read: @escaping @Sendable (String) throws(ConfigurationError) -> String
+  ) -> Parameter {
+    @Sendable func result(_ value: ParameterValue) -> Result<String, ConfigurationError> {
+      do throws(ConfigurationError) { return .success(try read("\(value)")) } catch { return .failure(error) }
+    }
+    return Parameter(
+      name, unit: "", help: help, allowed: allowed, defaultValue: .string(Root()[keyPath: path]),
+      get: { .string($0[keyPath: path]) },
+      set: { root, value in
+        guard case .success(let text) = result(value) else { return false }
+        root[keyPath: path] = text
+        return true
+      },
+      objection: { value in
+        guard case .failure(let error) = result(value) else { return nil }
+        return error
       })
   }
 }

@@ -77,4 +77,6 @@ extension Parameter where Root: ParameterSet {
 public enum ParameterWords {
   /// What follows the words of one number where a list of them will do.
   public static let perHead = ", or a list of them, one a head"
+  /// What the words of text with a grammar of its own begin with.
+  public static let expression = "an expression of "
 }

@@ -34,9 +34,11 @@ extension AttentionShape {
   var validKeyCounts: [Int] { (0..<batch).map { validKeys(batch: $0) } }
 
   /// A pattern for every number of valid keys in the batch; one for all where it does not depend on them.
-  func patternBySequence(where depends: Bool, _ make: (_ validKeys: Int) -> TilePattern) -> TilePattern {
+  func patternBySequence<Failure: Error>(
+    where depends: Bool, _ make: (_ validKeys: Int) throws(Failure) -> TilePattern
+  ) throws(Failure) -> TilePattern {
     let counts = validKeyCounts
-    guard depends, let first = counts.first else { return make(keyLength) }
-    return counts.allSatisfy { $0 == first } ? make(first) : TilePattern(perBatch: counts, make)
+    guard depends, let first = counts.first else { return try make(keyLength) }
+    return counts.allSatisfy { $0 == first } ? try make(first) : try TilePattern(perBatch: counts, make)
   }
 }

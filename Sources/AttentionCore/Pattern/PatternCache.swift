@@ -78,8 +78,11 @@ public final class PatternCache: Sendable {
   public var hits: Int { state.withLock { $0.hits } }
 
   /// The pattern of a key: the one that is kept, or else `build()`, which is kept if it fits.
+  /// - Throws: what `build` throws.
   /// - Complexity: O(1) when found; else that of `build` and O(patterns kept) when room must be made.
-  public func pattern(_ key: Key, _ build: () -> TilePattern) -> TilePattern {
+  public func pattern<Failure: Error>(
+    _ key: Key, _ build: () throws(Failure) -> TilePattern
+  ) throws(Failure) -> TilePattern {
     let found = state.withLock { state -> TilePattern? in
       state.uses += 1
       guard var entry = state.entries[key] else { return nil }
@@ -89,7 +92,7 @@ public final class PatternCache: Sendable {
       return entry.pattern
     }
     if let found { return found }
-    let pattern = build()
+    let pattern = try build()
     guard let limit = ledger.limitBytes, pattern.byteCount <= limit else { return pattern }
     state.withLock { state in
       if state.entries[key] != nil { return }
@@ -109,7 +112,11 @@ public final class PatternCache: Sendable {
 
 extension PatternCache? {
   /// The pattern of a key from the cache if there is one, else `build()`.
-  public func pattern(_ key: PatternCache.Key, _ build: () -> TilePattern) -> TilePattern {
-    self?.pattern(key, build) ?? build()
+  /// - Throws: what `build` throws.
+  public func pattern<Failure: Error>(
+    _ key: PatternCache.Key, _ build: () throws(Failure) -> TilePattern
+  ) throws(Failure) -> TilePattern {
+    guard let self else { return try build() }
+    return try self.pattern(key, build)
   }
 }

@@ -37,12 +37,15 @@ public struct TilePattern: Sendable, Hashable {
   /// - Parameters:
   ///   - numbers: one a sequence.
   ///   - make: the pattern of a number, each of one list, or of one list a head.
-  public init(perBatch numbers: [Int], _ make: (Int) -> TilePattern) {
+  /// - Throws: what `make` throws.
+  public init<Failure: Error>(
+    perBatch numbers: [Int], _ make: (Int) throws(Failure) -> TilePattern
+  ) throws(Failure) {
     var lists: [TileList] = []
     var starts: [Int: Int] = [:]
     var perHead = 0
     for number in numbers where starts[number] == nil {
-      let pattern = make(number)
+      let pattern = try make(number)
       starts[number] = lists.count
       lists += pattern.lists
       perHead = pattern.perHead

@@ -26,6 +26,10 @@ package enum AllowedValues {
         ])
       }
     }
+    if allowed.hasPrefix(ParameterWords.expression) {
+      // 1 is one, too.
+      return .object(["type": .array([.string("string"), .string("integer"), .string("boolean")])])
+    }
     switch allowed {
     case "true or false": return .object(["type": .string("boolean")])
     case "a list of whole numbers of at least 0":
