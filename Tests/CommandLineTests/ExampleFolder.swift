@@ -34,6 +34,11 @@ struct ExampleFolder {
   /// Two parts of a preset, of rows that were measured once.
   private func parts() throws {
     let rows = try MeasurementRow.read(scratch("measurements.csv"))
+    _ = try scratch.write("ideas.yaml", "n: [16, 24]\nvariants: [full, custom]\n")
+    try FileManager.default.createDirectory(
+      atPath: scratch("results/ideas"), withIntermediateDirectories: true)
+    try FileManager.default.copyItem(
+      atPath: scratch("measurements.csv"), toPath: scratch("results/ideas/measurements.csv"))
     for index in 1...2 {
       let folder = "results/sweep/shards/\(index)-of-2"
       try FileManager.default.createDirectory(atPath: scratch(folder), withIntermediateDirectories: true)

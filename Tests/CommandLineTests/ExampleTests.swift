@@ -17,6 +17,7 @@ import Testing
     ("attnlab bench", "--dry-run"),
     ("attnlab run variants-text", "--only full --dry-run --set training.batch=1 --set model.layers=1"),
     ("attnlab run", "--dry-run"), ("attnlab check sliding-window", "--quick --isa portable"),
+    ("attnlab check custom", "--isa portable"), ("attnlab check chunked", "--quick --isa portable"),
     // The optimised program checks every variant (make check); without it that takes minutes.
     ("attnlab check", (isOptimised ? "" : "full ") + "--quick --isa portable"),
     ("attnlab measure", "--n 128 --heads 1"),
@@ -27,6 +28,7 @@ import Testing
     ("attnlab train text", "--steps 1 --set model.layers=1 --set training.batch=1"),
     ("attnlab train block-graph", "--steps 1 --set task.nodes=60"),
     ("attnlab train graph-files", "--steps 1"),
+    ("attnlab train induction", "--steps 1 --set training.evaluationBatches=1"),
     ("attnlab train mqar", "--steps 1 --set training.evaluationBatches=1"),
     ("attnlab train evidence", "--steps 1 --set training.evaluationBatches=1"),
     ("attnlab train labelled-text", "--steps 1 --set training.evaluationBatches=1"),

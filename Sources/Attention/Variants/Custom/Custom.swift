@@ -62,7 +62,8 @@ public struct CustomAttention: PatternVariant {
   public let shape: AttentionShape
   /// The tiles.
   public let pattern: TilePattern
-  private let expression: PairExpression
+  private let readsCount: Bool, readsHead: Bool
+  private let defined: DefinedCounts
   private let higherTiles: Once<TilePattern>
 
   /// Plans for a shape.
@@ -79,7 +80,8 @@ public struct CustomAttention: PatternVariant {
     let expression = try PairExpression(parsing: configuration.expression)
     self.configuration = configuration
     self.shape = shape
-    self.expression = expression
+    (readsCount, readsHead) = (expression.reads(.n), expression.reads(.h))
+    defined = DefinedCounts(expression, isCausal: shape.isCausal)
     let forward = try Self.pattern(expression, configuration, shape, .forward, patterns)
     pattern = forward
     // What the forward pass evaluated without an error has none in the same pairs again.
@@ -118,11 +120,8 @@ public struct CustomAttention: PatternVariant {
 
   /// What the expression says of the pair; causal cuts at the query.
   public func multiplicity(batch: Int, head: Int, query: Int, key: Int) -> Int {
-    if shape.isFuture(query: query, key: key) { return 0 }
-    let keys = expression.reads(.n) ? shape.validKeys(batch: batch) : shape.keyLength
-    guard key < keys else { return 0 }
-    let pair = PairExpression.Pair(i: query + shape.queryOffset, j: key, h: head, n: keys)
-    // Planning has refused what has no count.
-    return (try? expression.count(at: pair)) ?? 0
+    let keys = readsCount ? shape.validKeys(batch: batch) : shape.keyLength
+    return defined.count(
+      query: query + shape.queryOffset, key: key, head: readsHead ? head : 0, keys: keys)
   }
 }

@@ -71,36 +71,65 @@ struct PairExpression: Hashable, Sendable {
   // MARK: - The value of one pair
 
   /// The value at a pair.
-  ///
-  /// Part by part, never by recursion: the middle of a chain of comparisons belongs to two of them.
   /// - Throws: `Problem` where it divides by 0 or passes 64 bits.
   /// - Complexity: O(parts).
   func value(at pair: Pair) throws(Problem) -> Int {
-    var found: [Result<Int, Problem>] = []
-    found.reserveCapacity(parts.count)
-    for index in parts.indices { found.append(value(of: index, at: pair, found)) }
-    return try (found.last ?? .failure(Problem(part: 0))).get()
+    var scratch = Scratch(parts: parts.count)
+    return try value(at: pair, &scratch)
   }
 
-  private func value(
-    of index: Int, at pair: Pair, _ found: [Result<Int, Problem>]
-  ) -> Result<Int, Problem> {
-    let none = Result<Int, Problem>.failure(Problem(part: index))
-    switch parts[index] {
-    case .number(let number): return .success(number)
-    case .variable(let variable): return .success(pair.value(variable))
-    case .absolute(let a):
-      return found[a].flatMap { PairExpression.magnitude($0).map { .success($0) } ?? none }
-    case .not(let a): return found[a].map { $0 == 0 ? 1 : 0 }
-    case .binary(.and, let a, let b):
-      return found[a].flatMap { $0 == 0 ? .success(0) : found[b].map { $0 == 0 ? 0 : 1 } }
-    case .binary(.or, let a, let b):
-      return found[a].flatMap { $0 != 0 ? .success(1) : found[b].map { $0 == 0 ? 0 : 1 } }
-    case .binary(let op, let a, let b):
-      return found[a].flatMap { left in
-        found[b].flatMap { right in op.apply(left, right).map { .success($0) } ?? none }
-      }
+  /// The numbers of all parts at a pair, for who asks for many pairs.
+  struct Scratch {
+    fileprivate var values: [Int]
+    /// The part that has no value and is why this one has none; −1: it has one.
+    fileprivate var problems: [Int]
+
+    init(parts: Int) {
+      values = [Int](repeating: 0, count: parts)
+      problems = [Int](repeating: -1, count: parts)
     }
+  }
+
+  /// The value at a pair, part by part, never by recursion: the middle of a chain of comparisons belongs to two of them.
+  /// - Throws: `Problem`.
+  func value(at pair: Pair, _ scratch: inout Scratch) throws(Problem) -> Int {
+    for index in parts.indices {
+      var value: Int?
+      // Whose problem it is where there is no value.
+      var problem = index
+      switch parts[index] {
+      case .number(let number): value = number
+      case .variable(let variable): value = pair.value(variable)
+      case .absolute(let a):
+        if scratch.problems[a] >= 0 {
+          problem = scratch.problems[a]
+        } else {
+          value = PairExpression.magnitude(scratch.values[a])
+        }
+      case .not(let a):
+        if scratch.problems[a] >= 0 {
+          problem = scratch.problems[a]
+        } else {
+          value = scratch.values[a] == 0 ? 1 : 0
+        }
+      case .binary(let op, let a, let b):
+        if scratch.problems[a] >= 0 {
+          problem = scratch.problems[a]
+        } else if op.isDecided(by: scratch.values[a]) {
+          value = op == .or ? 1 : 0
+        } else if scratch.problems[b] >= 0 {
+          problem = scratch.problems[b]
+        } else {
+          value = op.apply(scratch.values[a], scratch.values[b])
+        }
+      }
+      scratch.values[index] = value ?? 0
+      scratch.problems[index] = value == nil ? problem : -1
+    }
+    guard let last = parts.indices.last, scratch.problems[last] < 0 else {
+      throw Problem(part: scratch.problems.last ?? 0)
+    }
+    return scratch.values[last]
   }
 
   /// The magnitude, if 64 bits hold it.
@@ -108,6 +137,9 @@ struct PairExpression: Hashable, Sendable {
 }
 
 extension PairExpression.Operator {
+  /// Whether the left side decides, so that the right one is not asked.
+  func isDecided(by left: Int) -> Bool { self == .and ? left == 0 : self == .or && left != 0 }
+
   /// The value; `nil`: there is none.
   func apply(_ a: Int, _ b: Int) -> Int? {
     func checked(_ result: (partialValue: Int, overflow: Bool)) -> Int? {
@@ -154,9 +186,16 @@ extension PairExpression {
   /// How often a pair counts.
   /// - Throws: `ConfigurationError` with the pair where there is no value, or none from 0 to 255.
   func count(at pair: Pair) throws(ConfigurationError) -> Int {
-    let place = "i = \(pair.i), j = \(pair.j), h = \(pair.h), n = \(pair.n)"
+    var scratch = Scratch(parts: parts.count)
+    return try count(at: pair, &scratch)
+  }
+
+  /// The same for who asks for many pairs.
+  /// - Throws: `ConfigurationError`.
+  func count(at pair: Pair, _ scratch: inout Scratch) throws(ConfigurationError) -> Int {
+    var place: String { "i = \(pair.i), j = \(pair.j), h = \(pair.h), n = \(pair.n)" }
     let value: Int
-    do throws(Problem) { value = try self.value(at: pair) } catch { throw complaint(error, place) }
+    do throws(Problem) { value = try self.value(at: pair, &scratch) } catch { throw complaint(error, place) }
     guard (0...255).contains(value) else {
       throw ConfigurationError(
         field: "expression", value: "\(shown(text, limit: 100)) (it is \(value) at \(place))",
