@@ -59,7 +59,8 @@ import Testing
     }
   }
 
-  @Test("global tokens, chunks, random blocks; blocks lower than a tile cost more", arguments: [1, 64, 100, 257])
+  @Test(
+    "global tokens, chunks, random blocks; blocks lower than a tile cost more", arguments: [1, 64, 100, 257])
   func others(length: Int) throws {
     for shape in try Self.shapes(length) {
       for configuration in LocalGlobal.Configuration.samples {
