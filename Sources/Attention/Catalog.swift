@@ -5,7 +5,7 @@ extension Catalog {
   public static let standard = Catalog([
     FullAttention.self, FullMaterialized.self, SlidingWindow.self, LocalGlobal.self, RandomSparse.self,
     LSH.self,
-    ChunkedAttention.self, Pyramid.self,
+    ChunkedAttention.self, Pyramid.self, AdaptiveSpan.self,
     Luong.self, TopKAttention.self, HardAttention.self,
     GraphAttention.self,
     CustomAttention.self,

@@ -179,6 +179,7 @@ public struct TrainingRun {
     (row.learningRate, row.gradientNorm) = (report.learningRate, report.gradientNorm)
     (row.trainLoss, row.validationLoss) = (evaluation.trainLoss, evaluation.validationLoss)
     (row.validationAccuracy, row.seconds) = (evaluation.validationAccuracy, seconds)
+    row.boundedMean = trainer.model.boundedMean
     return row
   }
 
@@ -198,6 +199,7 @@ public struct TrainingRun {
     (row.trainLoss, row.validationLoss) = (last?.trainLoss, last?.validationLoss)
     row.validationAccuracy = last?.validationAccuracy
     row.note(test)
+    row.boundedMean = trainer.model.boundedMean
     row.optimalLoss = try optimalLoss()
     (row.seconds, row.attentionBytes) = (seconds, attentionBytes)
     // A training that was finished already has no pace of its own.

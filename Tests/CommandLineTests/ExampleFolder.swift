@@ -62,6 +62,7 @@ struct ExampleFolder {
     }
     // [heads, dim, hashes, buckets / 2]: what lsh takes for these by its defaults.
     try NpyArray(try Tensor.normal([2, 16, 4, 2], key: RandomKey(seed: 6))).write(to: scratch("R.npy"))
+    try NpyArray(try Tensor([0.3, 0.8], shape: [2])).write(to: scratch("spans.npy"))
     let tokens = (0..<12).map { Int32($0) % 11 + 1 }
     for (name, shape) in [("t", [2, 6]), ("y", [2, 6]), ("ids", [1, 6])] {
       try NpyArray(Array(tokens.prefix(shape[0] * shape[1])), shape: shape, as: .int32).write(

@@ -106,7 +106,9 @@ import Testing
     "caches that lose rows again and again stay right",
     arguments: [
       "sliding-window(left=5)", "sliding-window(left=3, dilation=4, sinks=3)",
-      "sliding-window(left=[2 11], sinks=1)", "pyramid(window=3)", "chunked(chunk=7, before=1)",
+      "sliding-window(left=[2 11], sinks=1)", "pyramid(window=3)",
+      "adaptive-span(span=9, ramp=3, initial=0.4)",
+      "adaptive-span(span=7, initial=1, current=false)", "chunked(chunk=7, before=1)",
       "chunked(chunk=5, overlap=3)", "local-global(left=6, globalTokens=3)",
       "local-global(left=2, globalTokens=1, globalPositions=[4 9])", "local-global(left=30), full",
     ], [LayerConfiguration.Position.rope, .alibi])

@@ -13,7 +13,7 @@ import Testing
   static let lines = [
     "full", "full-materialized", "sliding-window(left=3)", "sliding-window(left=2, dilation=3, sinks=2)",
     "sliding-window(left=0)", "sliding-window(left=2, sinks=2, bias=t5)", "full(score=relative)",
-    "pyramid(window=2)",
+    "pyramid(window=2)", "adaptive-span(span=5, ramp=2, initial=0.4)", "adaptive-span(span=5, current=false)",
     "sliding-window(left=[1 4], dilation=[3 1], sinks=1)",
     "chunked(chunk=4)", "chunked(chunk=5, before=1, overlap=3)",
     "local-global(left=3, globalTokens=2)", "local-global(left=2, globalTokens=1, globalPositions=[6])",

@@ -13,8 +13,10 @@ struct DistanceBias: Sendable {
   private let table: PinnedView<Float>, numbers: PinnedView<Int32>
   /// The smallest distance, and how many there are with what may be read behind the largest.
   private let lowest: Int, width: Int
+  /// What lies between the buckets of two heads: 0 where they have the same.
+  private let headStride: Int
 
-  /// Lays out biases.
+  /// Lays out biases whose buckets are the same in all heads.
   /// - Parameters:
   ///   - values: by head and bucket.
   ///   - bucket: the bucket of a distance.
@@ -22,27 +24,44 @@ struct DistanceBias: Sendable {
   init(
     _ values: [[Float]], shape: AttentionShape, ledger: MemoryLedger?, bucket: (_ distance: Int) -> Int
   ) throws(MemoryLimitExceeded) {
+    try self.init(values, shape: shape, perHead: false, ledger: ledger) { _, distance in bucket(distance) }
+  }
+
+  /// Lays out biases.
+  /// - Parameters:
+  ///   - values: by head and bucket.
+  ///   - perHead: whether heads differ in their buckets.
+  ///   - bucket: the bucket of a head's distance.
+  /// - Throws: `MemoryLimitExceeded`.
+  init(
+    _ values: [[Float]], shape: AttentionShape, perHead: Bool, ledger: MemoryLedger?,
+    bucket: (_ head: Int, _ distance: Int) -> Int
+  ) throws(MemoryLimitExceeded) {
     bucketCount = values.map(\.count).max() ?? 0
     lowest = shape.queryOffset - (shape.keyLength - 1)
     width = shape.queryLength + shape.keyLength - 1 + TileList.lanes
     let heads = values.count
+    headStride = perHead ? width : 0
     var floats = try Tensor(uninitialized: [heads, width], ledger: ledger)
     // As wide as a float, and counted like one.
-    var words = try Tensor(uninitialized: [width], ledger: ledger)
+    var words = try Tensor(uninitialized: [perHead ? heads : 1, width], ledger: ledger)
     let table = floats.pinnedForWriting(), raw = words.pinnedForWriting()
     let numbers = raw.viewed(as: Int32.self)
-    for place in 0..<width {
-      let number = bucket(lowest + place)
-      numbers[place] = Int32(number)
-      for head in 0..<heads { table[head * width + place] = 1.44269504 * values[head][number] }
+    for head in 0..<heads {
+      for place in 0..<width {
+        let isFirst = perHead || head == 0
+        let number = isFirst ? bucket(head, lowest + place) : Int(numbers[place])
+        if isFirst { numbers[head * headStride + place] = Int32(number) }
+        table[head * width + place] = 1.44269504 * values[head][number]
+      }
     }
     (self.table, self.numbers) = (table, numbers)
   }
 
   /// Bytes of the tables.
-  static func byteCount(_ shape: AttentionShape) -> Double {
+  static func byteCount(_ shape: AttentionShape, perHead: Bool = false) -> Double {
     let width = shape.queryLength + shape.keyLength - 1 + TileList.lanes
-    return Double(4 * width * (shape.queryHeads + 1))
+    return Double(4 * width * (perHead ? 2 * shape.queryHeads : shape.queryHeads + 1))
   }
 
   /// log2(e) times the bias, by distance.
@@ -51,11 +70,13 @@ struct DistanceBias: Sendable {
   }
 
   /// The buckets, by distance.
-  var buckets: UnsafePointer<Int32> { UnsafePointer(numbers + -lowest) }
+  func buckets(of head: Int) -> UnsafePointer<Int32> {
+    UnsafePointer(numbers + (head * headStride - lowest))
+  }
 
   func value(_ head: Int, distance: Int) -> Double {
     Double(table[head * width + distance - lowest]) / 1.4426950408889634
   }
 
-  func bucket(distance: Int) -> Int { Int(numbers[distance - lowest]) }
+  func bucket(_ head: Int, distance: Int) -> Int { Int(numbers[head * headStride + distance - lowest]) }
 }

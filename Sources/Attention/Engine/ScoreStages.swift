@@ -66,7 +66,7 @@ struct PinnedStages: Sendable {
   func describe(_ head: inout attn_head, number: Int) {
     head.energy = energy?.head(number)
     guard let bias else { return }
-    (head.bias, head.bucket) = (bias.values(of: number), bias.buckets)
+    (head.bias, head.bucket) = (bias.values(of: number), bias.buckets(of: number))
     head.sums = Int32(bias.bucketCount)
   }
 
@@ -75,10 +75,10 @@ struct PinnedStages: Sendable {
 
   /// Adds the slope of a pair to the sums of its row, which stand at the end of its row of dQ.
   func add(
-    _ slope: Double, to row: UnsafeMutablePointer<Float>, _ shape: AttentionShape, distance: Int
+    _ slope: Double, to row: UnsafeMutablePointer<Float>, _ shape: AttentionShape, head: Int, distance: Int
   ) {
     guard let bias else { return }
     let first = shape.headDim * (energy == nil ? 1 : 2)
-    row[first + bias.bucket(distance: distance)] += Float(slope)
+    row[first + bias.bucket(head, distance: distance)] += Float(slope)
   }
 }

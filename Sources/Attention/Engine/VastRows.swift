@@ -197,7 +197,7 @@ extension BackwardPass {
       let change = weight == 1 && share == 1 ? 0 : weight * (product - mean) * capSlope
       guard change != 0 else { continue }
       let slope = scale * change
-      stages.add(change, to: dq, shape, distance: row + shape.queryOffset - key)
+      stages.add(change, to: dq, shape, head: head, distance: row + shape.queryOffset - key)
       if let w = stages.energy?.head(head) {
         for t in 0..<shape.headDim {
           let ratio = tanh(q[t] + self.key.element(batch, keyHead, key, t))

@@ -106,19 +106,36 @@ public struct Operand: Hashable, Sendable {
   public let isOptional: Bool
   /// Whether a learned one is the same in all layers of a stack.
   public let isShared: Bool
+  /// Where the elements of a learned one are held: a training clamps them after each of its steps; `nil`: anywhere.
+  public let bounds: ClosedRange<Float>?
+  /// What a training adds to its loss for the mean of a learned one's elements.
+  public let meanPenalty: Double
   /// What it is, in one line.
   public let help: String
 
   /// Declares an operand.
-  /// - Precondition: what a layer learns has a size that no input decides.
+  /// - Parameters:
+  ///   - name: what it is called.
+  ///   - axes: what its axes count, outermost first.
+  ///   - source: where it comes from.
+  ///   - isOptional: whether the variant goes on without it.
+  ///   - isShared: whether a learned one is the same in all layers of a stack.
+  ///   - bounds: where a training holds the elements of a learned one.
+  ///   - meanPenalty: what a training adds to its loss for their mean.
+  ///   - help: what it is, in one line.
+  /// - Precondition: what a layer learns has a size that no input decides; nothing else has bounds or a penalty.
   public init(
     _ name: Name, _ axes: [Axis], _ source: Source, isOptional: Bool = false, isShared: Bool = false,
-    help: String
+    bounds: ClosedRange<Float>? = nil, meanPenalty: Double = 0, help: String
   ) {
     if case .learned = source {
       let sized: [Axis] = [.batch, .queries, .keys, .any]
       precondition(!axes.contains { sized.contains($0) }, "\(name): a parameter whose size an input decides")
+    } else {
+      precondition(bounds == nil && meanPenalty == 0, "\(name): bounds of what no layer learns")
     }
+    self.bounds = bounds
+    self.meanPenalty = meanPenalty
     self.name = name
     self.axes = axes
     self.source = source

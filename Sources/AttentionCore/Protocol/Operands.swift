@@ -104,15 +104,41 @@ extension Operand {
   /// How it is stored.
   public func precision(at shape: AttentionShape) -> Precision { isStored ? shape.precision : .float32 }
 
-  /// Gaussian numbers of its extents, in float32: what it is measured and checked with. A learned one is drawn as it starts,
-  /// or, where it starts as a constant, around that.
+  /// Gaussian numbers of its extents, in float32: what it is checked with. One that has bounds lies around its start, and within
+  /// them.
   /// - Precondition: all its extents are declared.
   /// - Throws: `MemoryLimitExceeded`.
   public func drawn(
     at shape: AttentionShape, key: RandomKey, standardDeviation: Double = 1, ledger: MemoryLedger? = nil
   ) throws(MemoryLimitExceeded) -> Tensor {
-    try Tensor.normal(
-      extents(at: shape), key: key, standardDeviation: standardDeviation, ledger: ledger)
+    guard let bounds, case .learned(.constant(let start)) = source else {
+      return try Tensor.normal(
+        extents(at: shape), key: key, standardDeviation: standardDeviation, ledger: ledger)
+    }
+    let spread = (bounds.upperBound - bounds.lowerBound) / 8
+    let steps = try Tensor.normal(extents(at: shape), key: key).array()
+    return try Tensor(
+      steps.map { min(bounds.upperBound, max(bounds.lowerBound, start + spread * $0)) },
+      shape: extents(at: shape), ledger: ledger)
+  }
+
+  /// What it is measured with: one that has bounds as it starts, since the cost that a variant states is that of its start; others as
+  /// they are drawn.
+  /// - Parameters:
+  ///   - shape: the sizes.
+  ///   - key: names the draw.
+  ///   - ledger: counts the tensor; `nil`: nothing counts it.
+  /// - Precondition: all its extents are declared.
+  /// - Throws: `MemoryLimitExceeded`.
+  public func measured(
+    at shape: AttentionShape, key: RandomKey, ledger: MemoryLedger? = nil
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    guard bounds != nil, case .learned(.constant(let start)) = source else {
+      return try drawn(at: shape, key: key, ledger: ledger)
+    }
+    let extents = extents(at: shape)
+    return try Tensor(
+      [Float](repeating: start, count: extents.reduce(1, *)), shape: extents, ledger: ledger)
   }
 }
 

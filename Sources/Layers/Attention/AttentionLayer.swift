@@ -78,7 +78,9 @@ package struct AttentionLayer: BranchLayer {
       let owner = operand.isShared ? name.prefix { $0 != "." }.description : name
       let slot =
         (operand.isShared ? layout.slot("\(owner).\(operand.name)", extents) : nil)
-        ?? layout.add("\(owner).\(operand.name)", extents, .init(initial), decays: false)
+        ?? layout.add(
+          "\(owner).\(operand.name)", extents, .init(initial), decays: false, bounds: operand.bounds,
+          meanPenalty: operand.meanPenalty)
       return (operand, slot)
     }
     graphs = operands.declared.filter { $0.source == .edges }.map(\.name)

@@ -31,6 +31,10 @@ public struct ParameterSlot: Hashable, Sendable {
   public let decays: Bool
   /// How it starts.
   public let initial: Initial
+  /// Where a training holds its elements; `nil`: anywhere.
+  public var bounds: ClosedRange<Float>?
+  /// What a training adds to its loss for the mean of its elements.
+  public var meanPenalty = 0.0
 
   /// Elements.
   public var count: Int { shape.reduce(1, *) }
@@ -56,9 +60,12 @@ public struct ParameterLayout: Sendable {
   package init() {}
 
   package mutating func add(
-    _ name: String, _ shape: [Int], _ initial: ParameterSlot.Initial, decays: Bool
+    _ name: String, _ shape: [Int], _ initial: ParameterSlot.Initial, decays: Bool,
+    bounds: ClosedRange<Float>? = nil, meanPenalty: Double = 0
   ) -> ParameterSlot {
-    let slot = ParameterSlot(name: name, shape: shape, offset: count, decays: decays, initial: initial)
+    let slot = ParameterSlot(
+      name: name, shape: shape, offset: count, decays: decays, initial: initial, bounds: bounds,
+      meanPenalty: meanPenalty)
     slots.append(slot)
     count += slot.count
     return slot

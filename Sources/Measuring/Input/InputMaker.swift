@@ -45,8 +45,8 @@ public struct InputMaker: Sendable {
   /// `x_i = e[byte_i] + p(i)` with `e` N(0, ½) and `p` sinusoidal (base 10000, interleaved), both of width 32, and
   /// `q = x W_q`, `k = x W_k`, `v = x W_v` with W N(0, 1/32), so that elements have variance 1.
   /// Complexity: O(length · 32 · (heads · dims)) for text.
-  /// What a variant reads besides q, k and v is made alike where it has rows, and Gaussian where it has none; what is
-  /// optional is left out.
+  /// What a variant reads besides q, k and v is made alike where it has rows, and Gaussian where it has none, or as it starts where
+  /// it has bounds; what is optional is left out.
   /// - Throws: `MemoryLimitExceeded` when the ledger refuses.
   public func make(_ shape: AttentionShape, _ operands: [Operand] = Operand.standard, ledger: MemoryLedger?)
     throws -> Operands
@@ -56,7 +56,7 @@ public struct InputMaker: Sendable {
       let key = key(operand.name.description)
       let extents = operand.extents(at: shape)
       guard let text, operand.isStored, extents.count == 4 else {
-        return try operand.drawn(at: shape, key: key, ledger: ledger)
+        return try operand.measured(at: shape, key: key, ledger: ledger)
       }
       // The queries of a causal shape are the last rows of the sequence; else both begin together.
       let start = shape.isCausal ? length - extents[2] : 0

@@ -19,10 +19,12 @@ struct OptimizerState {
     [first, second].compactMap(\.self).allSatisfy(\.isFinite)
   }
 
-  /// One step from the model's gradients; returns their norm before clipping. Weight decay touches matrices only.
+  /// One step from the model's gradients and those of its penalties; returns their norm before clipping. Weight decay touches matrices
+  /// only; what has bounds is clamped to them after the step.
   mutating func apply(
     _ configuration: TrainingConfiguration, step: Int, to model: TransformerModel
   ) throws -> Double {
+    model.addPenalties()
     let norm = try model.gradientNorm()
     let factor = configuration.clip > 0 && norm > configuration.clip ? configuration.clip / norm : 1
     // Beyond 2⁶³ a square overflows, and an infinite second moment would stop its weight for ever.
@@ -51,6 +53,7 @@ struct OptimizerState {
           momentum: configuration.momentum, decay: decay, gradientFactor: factor)
       }
     }
+    model.holdInBounds()
     return norm
   }
 }

@@ -24,6 +24,8 @@ public struct CurveRow: Record, Hashable {
   public var gradientNorm: Double?
   /// The column `seconds`.
   public var seconds: Double?
+  /// The column `bounded_mean`.
+  public var boundedMean: Double?
 
   /// Creates an empty row.
   public init() {}
@@ -45,6 +47,8 @@ public struct CurveRow: Record, Hashable {
       "validation_accuracy", \.validationAccuracy, .fraction, .quantity, "of the scored positions"),
     .optional("gradient_norm", \.gradientNorm, .amount, .quantity, "before clipping"),
     .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),
+    .optional(
+      "bounded_mean", \.boundedMean, .real, .quantity, "mean of the learned numbers that are held in bounds"),
   ]
 
   /// Reads the rows of a file.

@@ -97,5 +97,9 @@ extension TrainingRow {
     .optional(
       "memory_bytes", \.memoryBytes, .count(), .quantity, unit: "bytes",
       "what the layers keep of earlier segments, once it is full, of all rows of a batch"),
+    .optional(
+      "bounded_mean", \.boundedMean, .real, .quantity,
+      "mean of the learned numbers that are held in bounds, such as spans as shares of the longest; empty without any"
+    ),
   ]
 }

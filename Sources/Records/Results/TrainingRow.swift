@@ -105,6 +105,8 @@ public struct TrainingRow: Traceable, Hashable {
   public var predictedHigh: Double?
   /// The column `predicted_by`.
   public var predictedBy = ""
+  /// The column `bounded_mean`.
+  public var boundedMean: Double?
   // Where it was made.
   /// The column `machine`.
   public var machine = ""

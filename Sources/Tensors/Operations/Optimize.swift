@@ -67,6 +67,23 @@ extension ExecutionContext {
     }
   }
 
+  /// Adds a number to the elements of a range. - Complexity: O(range).
+  public func add(_ number: Float, to array: inout Tensor, in range: Range<Int>) {
+    precondition(range.upperBound <= array.count, "range \(range) of \(array.count)")
+    let view = array.pinnedForWriting()
+    for place in range { view[place] += number }
+  }
+
+  /// Clamps the elements of a range; NaN stays. - Complexity: O(range).
+  public func clamp(_ array: inout Tensor, in range: Range<Int>, to bounds: ClosedRange<Float>) {
+    precondition(range.upperBound <= array.count, "range \(range) of \(array.count)")
+    let view = array.pinnedForWriting()
+    for place in range {
+      if view[place] < bounds.lowerBound { view[place] = bounds.lowerBound }
+      if view[place] > bounds.upperBound { view[place] = bounds.upperBound }
+    }
+  }
+
   private func power(_ base: Double, _ exponent: Int) -> Double {
     var result = 1.0, factor = base, rest = exponent
     while rest > 0 {
