@@ -71,7 +71,7 @@ import Testing
   func bfloat16(_ id: String) throws {
     let type = try Catalog.standard.type(of: id)
     let report = Conformance(type, precision: .bfloat16).run(
-      .quick, settings: ["sink": .string("sentinel"), "softcap": .double(1.5)])
+      .quick, settings: Self.settings(type, sink: "sentinel", cap: .double(1.5)))
     #expect(report.passed, "\(report.failures.first?.description ?? "nothing passed")")
   }
 
