@@ -68,14 +68,27 @@ def draw_inputs(shape, scale=1):
             "v": draw(batch, key_heads, keys, d)}
 
 
-def gradient_error(a, b):
+def gradient_error(a, b, floor):
     """The relative error, or what `a` is where `b` is 0: one key has all the weight, and its score no gradient."""
     return relative(a, b) if np.abs(b).max() > 1e-12 else float(np.abs(a).max())
 
 
-def floored_error(a, b):
+def floored_error(a, b, floor):
     """The relative error of a gradient that may be no larger than rounding, where one key has nearly all the weight."""
-    return relative(a, b, floor=0.05)
+    return relative(a, b, floor)
+
+
+def rounding_floor(inputs, output_gradient, scale):
+    """The size of a gradient of q or k from which BOUND asks for no more than single precision has.
+
+    A score's gradient is p (dP - D). Where p is nearly 1, dP and D = dO·o are nearly equal, and the two sums are each off by a
+    unit of the sum of their absolute terms, whatever is left of them: D comes from the stored output, so that no row of weights
+    need be kept or made twice. (PyTorch keeps the row and sums p dP over it, whose roundings cancel; for tiles of keys that
+    would take a second walk over them.) What is left reaches q and k times scale and the largest of k and q.
+    """
+    v = np.repeat(np.abs(inputs["v"]), output_gradient.shape[1] // inputs["v"].shape[1], 1)
+    terms = (np.abs(output_gradient) @ v.swapaxes(2, 3)).max()
+    return 2 * 2.0**-24 * terms * scale * max(np.abs(inputs["k"]).max(), np.abs(inputs["q"]).max()) / BOUND
 
 
 def errors(program, variant, settings, inputs, shape, judge, gradient_error, further=()):
@@ -86,8 +99,10 @@ def errors(program, variant, settings, inputs, shape, judge, gradient_error, fur
     output = judge(t)
     output.backward(torch.tensor(output_gradient))
     ours, gradients = apply(program, variant, settings, inputs, output_gradient, causal, lengths, further)
+    scale = float(further[further.index("--scale") + 1]) if "--scale" in further else d ** -0.5
+    floor = rounding_floor(inputs, output_gradient, scale)
     return {"o": relative(ours, output.detach().numpy()),
-            **{"d" + name: gradient_error(gradients[name], t[name].grad.numpy()) for name in inputs}}
+            **{"d" + name: gradient_error(gradients[name], t[name].grad.numpy(), floor) for name in inputs}}
 
 
 def parser():

@@ -116,9 +116,11 @@ struct ApplyCommand: FileCommand {
     let attention = try type.make(
       settings: settings, shape: arrays.shape, key: VariantSettings.key(seed: seed))
     let inputs = try arrays.inputs(of: attention, named.inputs)
-    let context = ExecutionContext(
+    var context = ExecutionContext(
       threads: threads ?? Parallel.processorCount,
       instructionSet: try InstructionSet.available(isa) ?? .default)
+    // Which of two roads is faster is measured, and on a busy machine not always with the same answer.
+    context.bfloat16Road = BFloat16Choice.reproducible
     let gradient = try gradOut.map { try outputGradient($0, arrays.shape) }
     var written: [(String, NpyArray)] = []
     var forward = try attention.attend(inputs, in: context)

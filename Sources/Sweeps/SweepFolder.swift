@@ -18,10 +18,7 @@ public struct SweepFolder: Sendable {
   init(_ path: String) throws(UsageError) {
     self.path = path
     entries = try CellEntry.read(in: path)
-    let file = path + "/environment.json"
-    environment =
-      FileManager.default.fileExists(atPath: file)
-      ? try JSONValue(parsing: (try? String(contentsOfFile: file, encoding: .utf8)) ?? "", file: file) : nil
+    environment = try RunFolder.record(in: path)
     numbers = Dictionary(entries.map { ($0.cellID, $0.number) }) { first, _ in first }
   }
 

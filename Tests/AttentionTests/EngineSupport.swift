@@ -154,31 +154,28 @@ struct NaiveResult {
           let row = top * n + i
           let seen = (0..<m).filter { counts[i][$0] > 0 }
           guard !seen.isEmpty else { continue }
-          let scores = seen.map { j in
-            scale * (0..<d).reduce(0.0) { $0 + q[row * d + $1] * k[(keyTop * m + j) * d + $1] }
-          }
+          // One row of q and of dO, all seen rows of k and v.
+          let keys = DoubleVectors.Rows(k, from: keyTop * m * d, step: d, count: d)
+          let values = DoubleVectors.Rows(v, from: keyTop * m * e, step: e, count: e)
+          let queries = DoubleVectors.Rows(q, from: row * d, step: 0, count: d)
+          let gradients = DoubleVectors.Rows(g, from: row * e, step: 0, count: e)
+          var scores = [Double](repeating: 0, count: seen.count), slopes = scores, sizes = scores
+          DoubleVectors.addDots(scale, queries, keys, seen, to: &scores, &sizes)
           let high = scores.max() ?? 0
-          let sum = zip(seen, scores).reduce(0.0) { $0 + counts[i][$1.0] * exp($1.1 - high) }
+          var weights = scores, sum = 0.0
+          for (t, j) in seen.enumerated() {
+            weights[t] = counts[i][j] * exp(scores[t] - high)
+            sum += weights[t]
+          }
           lse[row] = high + log(sum)
-          var weights = [Double](repeating: 0, count: seen.count)
-          for (t, j) in seen.enumerated() {
-            weights[t] = counts[i][j] * exp(scores[t] - high) / sum
-            for c in 0..<e { output[row * e + c] += weights[t] * v[(keyTop * m + j) * e + c] }
-          }
-          let delta = (0..<e).reduce(0.0) { $0 + output[row * e + $1] * g[row * e + $1] }
-          for (t, j) in seen.enumerated() {
-            let keyRow = keyTop * m + j
-            var slope = 0.0
-            for c in 0..<e {
-              slope += g[row * e + c] * v[keyRow * e + c]
-              value[keyRow * e + c] += weights[t] * g[row * e + c]
-            }
-            slope = weights[t] * (slope - delta) * scale
-            for c in 0..<d {
-              query[row * d + c] += slope * k[keyRow * d + c]
-              key[keyRow * d + c] += slope * q[row * d + c]
-            }
-          }
+          for t in weights.indices { weights[t] /= sum }
+          DoubleVectors.addRows(weights, values, seen, to: &output, from: row * e, step: 0)
+          let delta = DoubleVectors.dot(output, row * e, g, row * e, count: e).sum
+          DoubleVectors.addRows(weights, gradients, seen, to: &value, from: keyTop * m * e, step: e)
+          DoubleVectors.addDots(1, gradients, values, seen, to: &slopes, &sizes)
+          for t in slopes.indices { slopes[t] = weights[t] * (slopes[t] - delta) * scale }
+          DoubleVectors.addRows(slopes, keys, seen, to: &query, from: row * d, step: 0)
+          DoubleVectors.addRows(slopes, queries, seen, to: &key, from: keyTop * m * d, step: d)
         }
       }
     }
@@ -189,7 +186,10 @@ struct NaiveResult {
 func relativeError(_ tensor: Tensor, _ reference: [Double]) -> Double {
   var difference = 0.0
   var norm = 0.0
-  for (got, want) in zip(tensor.array(), reference) {
+  let values = tensor.array()
+  guard values.count == reference.count else { return .infinity }
+  for index in values.indices {
+    let got = values[index], want = reference[index]
     if want.isInfinite || !got.isFinite {
       if Double(got) != want { return .infinity }
       continue

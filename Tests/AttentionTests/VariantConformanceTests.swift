@@ -10,6 +10,8 @@ import Testing
   struct Configured: CustomTestStringConvertible, Sendable {
     let type: any AttentionVariant.Type
     let settings: [String: ParameterValue]
+    /// One set of settings of every variant goes through all instruction sets.
+    let instructionSets: [InstructionSet]
 
     var testDescription: String {
       let settings = settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
@@ -17,25 +19,28 @@ import Testing
     }
 
     static let all = Catalog.standard.types.flatMap { type in
-      Conformance.samples(of: type).map { Configured(type: type, settings: $0) }
+      let samples = Conformance.samples(of: type)
+      return samples.enumerated().map {
+        Configured(
+          type: type, settings: $1,
+          instructionSets: $0 == samples.count - 1 ? InstructionSet.available : [.default])
+      }
     }
   }
 
-  @Test("oracle, gradients and tiles of every sample configuration", arguments: Configured.all)
-  func samples(_ item: Configured) { checkVariant(item.type, .quick, settings: item.settings) }
+  /// What the oracle says of a case is worked out once, whatever the number of instruction sets.
+  @Test(
+    "oracle, gradients and tiles of every sample configuration, one of a variant on every instruction set",
+    arguments: Configured.all)
+  func samples(_ item: Configured) {
+    checkVariant(item.type, .quick, settings: item.settings, instructionSets: item.instructionSets)
+  }
 
   @Test("equal bits for threads, seeds and strides; causality; padding", arguments: Configured.all)
   func exact(_ item: Configured) {
     let report = Conformance(item.type, instructionSets: [.default]).exact(item.settings)
     #expect(report.passed)
     for failure in report.failures.prefix(5) { Issue.record("\(failure)") }
-  }
-
-  @Test("every instruction set agrees with the oracle", arguments: Catalog.standard.ids)
-  func instructionSets(_ id: String) throws {
-    let type = try Catalog.standard.type(of: id)
-    let settings = Conformance.samples(of: type).last ?? [:]
-    checkVariant(type, .quick, settings: settings, instructionSets: InstructionSet.available)
   }
 
   @Test("what the runner asks before it times a cell", arguments: Catalog.standard.ids)

@@ -6,15 +6,27 @@ import Records
 import Tensors
 
 /// A folder that holds whatever the examples of help pages and documents name as their inputs, small.
-struct ExampleFolder {
+struct ExampleFolder: Sendable {
   let scratch: Scratch
 
   /// The package's folder.
   static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().path
 
+  /// What every folder begins as: made once, for it takes two trainings.
+  private static let template = Result { try ExampleFolder(made: try Scratch()) }
+
+  /// A folder of its own.
   init() throws {
     scratch = try Scratch()
+    let made = try Self.template.get().scratch
+    for name in try FileManager.default.contentsOfDirectory(atPath: made.path) {
+      try FileManager.default.copyItem(atPath: made(name), toPath: scratch(name))
+    }
+  }
+
+  private init(made scratch: Scratch) throws {
+    self.scratch = scratch
     _ = try scratch.write("friends.csv", "source,target\n0,1\n1,0\n33,32\n")
     let nodes = 0..<40
     _ = try scratch.write("edges.csv", nodes.map { "\($0),\(($0 + 2) % 40)\n" }.joined())

@@ -64,55 +64,56 @@ import Testing
       .joined(separator: "\n")
   }
 
-  private func run(_ examples: [String], of place: String, in folder: ExampleFolder? = nil) throws {
+  private func run(_ examples: [String], of place: String, in folder: ExampleFolder? = nil) async throws {
     let folder = try folder ?? ExampleFolder()
     for example in examples {
       let flat = example.replacingOccurrences(of: "\\\n", with: "")
       let addition = Self.reductions.first { flat.hasPrefix($0.start) }?.addition ?? ""
-      let result = try BuiltProgram.attnlab.shell("\(example) \(addition)", in: folder.scratch.path)
+      let result = try await BuiltProgram.attnlab.finishedShell(
+        "\(example) \(addition)", in: folder.scratch.path)
       #expect(result.code == 0, "\(place): \(example) \(addition)\n\(result.errors)")
     }
   }
 
   @Test("examples of help pages", arguments: Subcommands.all.map { $0._commandName })
-  func helpPages(command: String) throws {
-    let page = try BuiltProgram.attnlab.run("help", command).output
+  func helpPages(command: String) async throws {
+    let page = try await BuiltProgram.attnlab.finished(["help", command]).output
     let examples = Self.examples(in: page, indent: "  ")
     #expect(!examples.isEmpty, "attnlab help \(command) has no example")
     #expect(examples.allSatisfy { $0.split(separator: "\n").allSatisfy { $0.count <= 78 } })
-    try run(examples, of: "help \(command)")
+    try await run(examples, of: "help \(command)")
   }
 
-  @Test func examplesOfTheFirstPage() throws {
-    let page = try BuiltProgram.attnlab.run("--help").output
+  @Test func examplesOfTheFirstPage() async throws {
+    let page = try await BuiltProgram.attnlab.finished(["--help"]).output
     let examples = Self.examples(in: page, indent: "  ")
     #expect(examples.count == 3)
-    try run(examples, of: "--help")
+    try await run(examples, of: "--help")
   }
 
   @Test("commands in documents", arguments: ["README.md", "Experiments/README.md"])
-  func documents(file: String) throws {
+  func documents(file: String) async throws {
     let examples = Self.examples(in: try Self.blocks(of: "\(ExampleFolder.package)/\(file)"))
     #expect(!examples.isEmpty)
-    try run(examples, of: file)
+    try await run(examples, of: file)
   }
 
   @Test("commands in the catalogue run, and draw the pictures of its pages", arguments: Documents.folders)
-  func catalogue(part: String) throws {
+  func catalogue(part: String) async throws {
     let folder = try ExampleFolder()
     for page in try Documents.pages(in: part) {
-      try run(Self.examples(in: try Self.blocks(of: page)), of: page, in: folder)
+      try await run(Self.examples(in: try Self.blocks(of: page)), of: page, in: folder)
       try compareDrawings(of: page, in: folder)
     }
   }
 
   @Test("presets in documents are presets", arguments: try Documents.presets())
-  func presets(preset: Documents.Preset) throws {
+  func presets(preset: Documents.Preset) async throws {
     let scratch = try Scratch()
     _ = try scratch.write("preset.yaml", preset.text)
     let small =
       preset.text.contains("experiment: training") ? "--set training.batch=1 --set model.width=8" : ""
-    let result = try BuiltProgram.attnlab.shell(
+    let result = try await BuiltProgram.attnlab.finishedShell(
       "attnlab run preset.yaml --dry-run \(small)", in: scratch.path)
     #expect(result.code == 0, "\(preset.page): \(result.errors)")
   }
@@ -139,12 +140,12 @@ import Testing
   @Test(
     "the example of associative recall learns to recall",
     .enabled(if: ProcessInfo.processInfo.environment["ATTNLAB_PROGRAM"] != nil))
-  func recallIsLearned() throws {
-    let page = try BuiltProgram.attnlab.run("help", "train").output
+  func recallIsLearned() async throws {
+    let page = try await BuiltProgram.attnlab.finished(["help", "train"]).output
     let example = try #require(
       Self.examples(in: page, indent: "  ").first { $0.hasPrefix("attnlab train mqar") })
     let scratch = try Scratch()
-    let result = try BuiltProgram.attnlab.shell("\(example) --json", in: scratch.path)
+    let result = try await BuiltProgram.attnlab.finishedShell("\(example) --json", in: scratch.path)
     let row = try #require(
       try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
     #expect((row["test_accuracy"] as? Double ?? 0) > 0.9, "\(result.errors)")

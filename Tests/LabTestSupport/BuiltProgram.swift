@@ -52,6 +52,32 @@ public enum BuiltProgram: String {
     return try Self.result(of: process, files)
   }
 
+  /// Runs it to its end without holding a thread of the pool: other tests go on meanwhile.
+  public func finished(
+    _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
+  ) async throws -> Result {
+    let scratch = try Scratch()
+    let (process, files) = try Self.prepare(
+      absolutePath, arguments, in: folder, environment: environment, scratch: scratch)
+    try await Self.end(process)
+    return try Self.result(of: process, files)
+  }
+
+  /// Runs a line of a shell in which the program goes by its name, likewise.
+  public func finishedShell(_ line: String, in folder: String) async throws -> Result {
+    let scratch = try Scratch()
+    let (process, files) = try prepareShell(line, in: folder, scratch: scratch)
+    try await Self.end(process)
+    return try Self.result(of: process, files)
+  }
+
+  private static func end(_ process: Process) async throws {
+    try await withCheckedThrowingContinuation { (ended: CheckedContinuation<Void, any Error>) in
+      process.terminationHandler = { _ in ended.resume() }
+      do { try process.run() } catch { ended.resume(throwing: error) }
+    }
+  }
+
   private static func result(of process: Process, _ files: (output: String, errors: String)) throws -> Result
   {
     process.waitUntilExit()
@@ -64,24 +90,34 @@ public enum BuiltProgram: String {
   /// Runs a line of a shell in which the program goes by its name.
   public func shell(_ line: String, in folder: String) throws -> Result {
     let scratch = try Scratch()
+    let (process, files) = try prepareShell(line, in: folder, scratch: scratch)
+    try process.run()
+    return try Self.result(of: process, files)
+  }
+
+  private func prepareShell(
+    _ line: String, in folder: String, scratch: Scratch
+  ) throws -> (process: Process, files: (output: String, errors: String)) {
     try FileManager.default.createSymbolicLink(atPath: scratch(rawValue), withDestinationPath: absolutePath)
     let search = "\(scratch.path):\(ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin")"
-    let (process, files) = try Self.start(
+    return try Self.prepare(
       "/bin/sh", ["-c", line], in: folder, environment: ["PATH": search], scratch: scratch)
-    return try Self.result(of: process, files)
   }
 
   /// Starts it and returns at once.
   public func start(
     _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:], scratch: Scratch
   ) throws -> (process: Process, files: (output: String, errors: String)) {
-    try Self.start(absolutePath, arguments, in: folder, environment: environment, scratch: scratch)
+    let prepared = try Self.prepare(
+      absolutePath, arguments, in: folder, environment: environment, scratch: scratch)
+    try prepared.process.run()
+    return prepared
   }
 
   /// The program's file from the root on.
   public var absolutePath: String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
-  private static func start(
+  private static func prepare(
     _ program: String, _ arguments: [String], in folder: String?, environment: [String: String],
     scratch: Scratch
   ) throws -> (process: Process, files: (output: String, errors: String)) {
@@ -96,7 +132,6 @@ public enum BuiltProgram: String {
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: files.output))
     process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: files.errors))
-    try process.run()
     return (process, files)
   }
 }

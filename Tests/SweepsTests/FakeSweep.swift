@@ -39,7 +39,7 @@ struct FakeSweep {
     let folder = try RunFolder(path)
     let selection = try PresetSelection(preset, shard: shard, only: nil, catalog: .standard)
     _ = try selection.record(in: folder)
-    let numbered = try preset.numberedCells(of: MeasurementExperiment.self).cells
+    let numbered = try PresetNumbering(preset).cells(of: MeasurementExperiment.self).cells
       .filter { shard.holds($0.number) && wanted.contains($0.number) }
     let writer = try RowWriter(path: path + "/measurements.csv", of: MeasurementRow.self)
     for (number, cell) in numbered {

@@ -73,7 +73,7 @@ import Testing
         - {name: t, experiment: training, task: mqar, seed: [1, 2, 3]}
         - {name: m, n: [8, 16], variants: [full]}
       """)
-    #expect(try sweep.preset.cellCount() == 5)
+    #expect(try PresetNumbering(sweep.preset).total == 5)
     let selection = try PresetSelection(sweep.preset, shard: .whole, only: nil, catalog: .standard)
     #expect(selection.kinds.count == 2 && selection.count == 5)
   }

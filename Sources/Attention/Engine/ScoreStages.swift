@@ -19,8 +19,13 @@ struct ScoreStages: Sendable {
   var isPlain: Bool { energy == nil && bias == nil }
 
   /// Floats behind a row of dQ: what the row adds to dw, then its sums.
+  static func sumCount(_ shape: AttentionShape, isAdditive: Bool, buckets: Int) -> Int {
+    (isAdditive ? shape.headDim : 0) + buckets
+  }
+
+  /// The same of these stages.
   func sumCount(_ shape: AttentionShape) -> Int {
-    (energy == nil ? 0 : shape.headDim) + (bias?.bucketCount ?? 0)
+    Self.sumCount(shape, isAdditive: energy != nil, buckets: bias?.bucketCount ?? 0)
   }
 
   /// Bytes of a pass beyond that of products: up-converted inputs; going back, longer rows of dQ and a thread's tiles.
@@ -29,7 +34,7 @@ struct ScoreStages: Sendable {
   {
     let wide = shape.precision == .float32 ? 0 : 2 * shape.inputBytes
     guard pass == .backward else { return wide }
-    let more = (isAdditive ? shape.headDim : 0) + buckets
+    let more = sumCount(shape, isAdditive: isAdditive, buckets: buckets)
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
     let scratch = PinnedStages.scratchBytes(shape, isAdditive: isAdditive, buckets: buckets)
     return wide + 4 * rows * Double(shape.headDim + more) + Double(scratch * BackwardPlan.localGroup)
@@ -50,7 +55,7 @@ struct PinnedStages: Sendable {
 
   /// Floats behind a row of dQ.
   func sumCount(_ shape: AttentionShape) -> Int {
-    (energy == nil ? 0 : shape.headDim) + (bias?.bucketCount ?? 0)
+    ScoreStages.sumCount(shape, isAdditive: energy != nil, buckets: bias?.bucketCount ?? 0)
   }
 
   /// Bytes of a backward tile's scratch beyond that of products.

@@ -1,4 +1,5 @@
 import AttentionCore
+import Tensors
 
 #if canImport(Glibc)
   import Glibc
@@ -52,27 +53,33 @@ private struct RelativeTerm: PairTerm {
       let width = weight.count / query.count
       var product = [Double](repeating: 0, count: width), size = 0.0
       for t in 0..<query.count {
-        for f in 0..<width {
-          product[f] += (query[t] + vector[t]) * weight[t * width + f]
-          size += (query[t].magnitude + vector[t].magnitude) * weight[t * width + f].magnitude
-        }
+        let row = weight.start + t * width
+        DoubleVectors.add(query[t] + vector[t], weight.array, row, to: &product, 0, count: width)
+        let sizes = DoubleVectors.dot(
+          weight.array, row, [Double](repeating: 1, count: width), 0, count: width)
+        size += (query[t].magnitude + vector[t].magnitude) * sizes.magnitude
       }
       (self.product, self.size) = (product, size)
+      frequencies = (0..<width / 2).map { RelativeScore.frequency($0, width: width) }
     }
 
+    private let frequencies: [Double]
     private var width: Int { product.count }
 
-    /// R of a distance.
+    /// R of a distance: sines, then cosines.
     private func wave(_ key: Int) -> [Double] {
-      let angles = (0..<width / 2).map {
-        Double(position - key) * RelativeScore.frequency($0, width: width)
+      var wave = frequencies + frequencies
+      let distance = Double(position - key)
+      for f in frequencies.indices {
+        let angle = distance * frequencies[f]
+        wave[f] = sin(angle)
+        wave[f + frequencies.count] = cos(angle)
       }
-      return angles.map { sin($0) } + angles.map { cos($0) }
+      return wave
     }
 
     func value(key: Int) -> (sum: Double, magnitude: Double) {
-      let wave = wave(key)
-      let sum = product.indices.reduce(0.0) { $0 + product[$1] * wave[$1] }
+      let sum = DoubleVectors.dot(product, 0, wave(key), 0, count: width).sum
       // A sine of 0 is no sign of exactness: it may be a difference of two products.
       return (scale * sum, scale.magnitude * size)
     }
@@ -80,17 +87,15 @@ private struct RelativeTerm: PairTerm {
     func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector) {
       var total = [Double](repeating: 0, count: width), size = 0.0
       for pair in slopes {
-        let wave = wave(pair.key)
-        for f in 0..<width { total[f] += scale * pair.slope * wave[f] }
+        DoubleVectors.add(scale * pair.slope, wave(pair.key), 0, to: &total, 0, count: width)
         size += scale.magnitude * pair.size
       }
       var d = [Double](repeating: 0, count: query.count), dSize = d
+      let ones = [Double](repeating: 1, count: width)
       for t in 0..<query.count {
-        for f in 0..<width {
-          d[t] += weight[t * width + f] * total[f]
-          dSize[t] += weight[t * width + f].magnitude * size
-        }
-        let place = weightStart + t * width, ones = [Double](repeating: 1, count: width)
+        let row = weight.start + t * width, place = weightStart + t * width
+        d[t] = DoubleVectors.dot(weight.array, row, total, 0, count: width).sum
+        dSize[t] = DoubleVectors.dot(weight.array, row, ones, 0, count: width).magnitude * size
         gradient.add(
           to: RelativeScore.weight.name, at: place, query[t] + vector[t],
           DefinitionVector(total, from: 0, count: width))

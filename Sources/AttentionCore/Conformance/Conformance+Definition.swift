@@ -45,15 +45,14 @@ extension Conformance {
   /// Output, LSE and gradients against the definition on every instruction set, and the definition against its own
   /// differences.
   func againstDefinition(
-    _ variant: any AttentionVariant, _ item: ConformanceCase, _ subject: String, thorough: Bool
+    _ variant: any AttentionVariant, _ definition: any Definition, _ inputs: Operands,
+    _ item: ConformanceCase, _ subject: String, thorough: Bool
   ) throws -> [ConformanceCheck] {
-    var checks = try compare(variant, item, subject)
+    var checks = try compare(variant, definition, inputs, subject, group: item.group)
     // Rounded inputs cannot be moved by small steps, and the definition is the same for every precision.
     if thorough, item.shape.queryLength * item.shape.keyLength <= 5000, item.inputScale == 1,
       item.shape.precision == .float32
     {
-      let inputs = try item.inputs(key("inputs"), of: variant)
-      let definition = try variant.definition(of: inputs)
       guard !definition.hasSurrogateGradient else { return checks }
       checks.append(try definitionDifferences(variant, definition, inputs, subject))
       // Float32 needs steps so long that each crosses kinks.
@@ -64,20 +63,13 @@ extension Conformance {
     return checks
   }
 
-  private func compare(
-    _ variant: any AttentionVariant, _ item: ConformanceCase, _ subject: String
-  ) throws -> [ConformanceCheck] {
-    try compare(
-      variant, try item.inputs(key("inputs"), of: variant), subject, group: item.group)
-  }
-
   /// Output, LSE and gradients of given inputs against the definition, on every instruction set.
-  func compare(_ variant: any AttentionVariant, _ inputs: Operands, _ subject: String, group: String) throws
-    -> [ConformanceCheck]
-  {
+  func compare(
+    _ variant: any AttentionVariant, _ definition: any Definition, _ inputs: Operands, _ subject: String,
+    group: String
+  ) throws -> [ConformanceCheck] {
     let shape = variant.shape
     let outputGradient = try gradientOfOutput(shape)
-    let definition = try variant.definition(of: inputs)
     let wide = DefinitionInputs(inputs)
     let exact = definition.forward(wide)
     let gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
@@ -189,12 +181,11 @@ extension Conformance {
   }
 
   /// Whether the closed-form cost counts the pairs that the definition counts.
-  func neededPairs(_ variant: any AttentionVariant, _ item: ConformanceCase, _ subject: String) throws
-    -> [ConformanceCheck]
-  {
+  func neededPairs(
+    _ variant: any AttentionVariant, _ definition: any Definition, _ subject: String
+  ) -> [ConformanceCheck] {
     guard !variant.card.dependsOnData else { return [] }
-    let shape = item.shape
-    let definition = try variant.definition(of: try item.inputs(key("inputs"), of: variant))
+    let shape = variant.shape
     let needed = shape.definitionRows.reduce(0) { $0 + definition.pairCount(of: $1) }
     let cost = variant.cost(of: .forward)
     return [

@@ -34,7 +34,8 @@ extension Conformance {
     do {
       let inputs = try item.inputs(key("extremes"), of: variant)
       if [.hugeNorms, .hugeProducts, .tinyNorms].contains(item.kind) {
-        return try compare(variant, inputs, subject, group: group)
+        return try compare(
+          variant, try variant.definition(of: inputs), inputs, subject, group: group)
       }
       let expected = try ExtremeRows(variant, inputs)
       return try contexts.flatMap { set, context in
@@ -112,8 +113,7 @@ struct ExtremeRows {
     let largest = Double(Float.greatestFiniteMagnitude), scale = min(1, shape.effectiveScale.magnitude)
     var rows: [Row] = []
     var overflows = false, isDoubtful = false
-    for row in shape.definitionRows {
-      let pairs = definition.pairs(of: row, wide)
+    for pairs in definition.pairs(of: shape.definitionRows, wide) {
       overflows = overflows || pairs.contains { $0.uncapped.magnitude > 1.01 * largest }
       isDoubtful = isDoubtful || pairs.contains { $0.magnitude > 0.3 * largest * scale }
       rows.append(ExtremeRows.row(definition, pairs))
@@ -133,7 +133,7 @@ struct ExtremeRows {
     }
     let budget = definition.budget(
       scoreMagnitude: pairs.map(\.magnitude).max() ?? 0, mostKeys: pairs.count)
-    let lse = SoftmaxDefinition.logSumExp(pairs)
+    let lse = pairs.logSumExp
     var result = Row(output: zeros, bounds: zeros, lse: lse, lseBound: budget.lse, isComparable: false)
     let second = pairs.lazy.filter { $0.key != top.key }.map(\.score).max() ?? -.infinity
     if top.score - second > 4 * budget.score + 200 {

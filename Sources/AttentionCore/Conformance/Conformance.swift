@@ -95,9 +95,11 @@ public struct Conformance: Sendable {
       let subject = subject(variant)
       var checks: [ConformanceCheck] = []
       do {
-        checks += try againstDefinition(variant, item, subject, thorough: thorough)
+        let inputs = try item.inputs(key("inputs"), of: variant)
+        let definition = try variant.definition(of: inputs)
+        checks += try againstDefinition(variant, definition, inputs, item, subject, thorough: thorough)
         checks += tiles(variant, item.group, subject)
-        checks += try neededPairs(variant, item, subject)
+        checks += neededPairs(variant, definition, subject)
       } catch {
         checks.append(failure(item.group, subject, error))
       }

@@ -19,8 +19,8 @@ public protocol Definition: Sendable {
   func backward(
     _ outputGradient: [Double], _ inputs: DefinitionInputs, rows: [DefinitionRow],
     into gradient: inout some DefinitionGradientCollector)
-  /// The pairs of a row that count, with their scores.
-  func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair]
+  /// The pairs of rows that count, with their scores, row after row.
+  func pairs(of rows: [DefinitionRow], _ inputs: DefinitionInputs) -> [[DefinitionPair]]
   /// Terms of a row's sum: pairs that count, each as often as it does, unless one stands for several keys.
   func pairCount(of row: DefinitionRow) -> Int
   /// Whether the gradient of an operand's row comes from the query row of the same number alone, so that a few rows of it can
@@ -47,6 +47,11 @@ extension Definition {
   public var hasKinks: Bool { false }
   /// It is that of the output.
   public var hasSurrogateGradient: Bool { false }
+
+  /// The pairs of a row that count, with their scores.
+  public func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair] {
+    pairs(of: [row], inputs).first ?? []
+  }
 
   /// Output and LSE of all rows.
   public func forward(_ inputs: DefinitionInputs) -> DefinitionResult {
@@ -172,54 +177,6 @@ public struct DefinitionPair: Sendable {
     (self.key, self.count, self.score, self.magnitude) = (key, count, score, magnitude)
     (self.valueOperand, self.valuePlace, self.value) = (valueOperand, valuePlace, value)
     uncapped = score
-  }
-}
-
-/// Where a definition puts the terms of gradients.
-public protocol DefinitionGradientCollector {
-  /// Adds `factor · source` to the gradient of an operand from an element on.
-  mutating func add(to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector)
-  /// Adds `factor · |source|` to the magnitude of that gradient.
-  mutating func addMagnitude(
-    to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector)
-}
-
-/// Gradients of all operands with the magnitudes of their sums.
-public struct DefinitionGradient: DefinitionGradientCollector, Sendable {
-  /// ∂L/∂operand.
-  public private(set) var values: [Operand.Name: [Double]]
-  /// The same sums of absolute values.
-  public private(set) var magnitudes: [Operand.Name: [Double]]
-
-  /// Zeros of some sizes.
-  init(sizes: [Operand.Name: Int]) {
-    values = sizes.mapValues { [Double](repeating: 0, count: $0) }
-    magnitudes = values
-  }
-
-  /// ∂L/∂q.
-  public var query: [Double] { values[.query] ?? [] }
-  /// ∂L/∂k.
-  public var key: [Double] { values[.key] ?? [] }
-  /// ∂L/∂v.
-  public var value: [Double] { values[.value] ?? [] }
-
-  /// Adds a term.
-  public mutating func add(
-    to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector
-  ) {
-    // In place: an array taken out of a dictionary and put back would be copied.
-    DoubleVectors.add(
-      factor, source.array, source.start, to: &values[operand, default: []], start, count: source.count)
-  }
-
-  /// Adds the magnitude of a term.
-  public mutating func addMagnitude(
-    to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector
-  ) {
-    DoubleVectors.add(
-      factor, source.array, source.start, to: &magnitudes[operand, default: []], start,
-      count: source.count, absolute: true)
   }
 }
 

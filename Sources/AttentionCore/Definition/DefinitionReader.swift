@@ -12,23 +12,45 @@ import Tensors
 struct DefinitionReader {
   /// The rows of an operand that one query row meets: one a key, or the same for all keys.
   struct Rows {
-    let array: [Double]
-    /// Of key 0 in `array`, and in the operand.
-    let offset: Int, start: Int
-    let perKey: Int
-    let count: Int
+    let rows: DoubleVectors.Rows
+    /// Where the row of key 0 begins in the operand.
+    let start: Int
 
     func vector(_ key: Int) -> DefinitionVector {
-      DefinitionVector(array, from: offset + key * perKey, count: count)
+      DefinitionVector(rows.array, from: rows.start + key * rows.step, count: rows.count)
     }
     /// Where it lies in the operand.
-    func place(_ key: Int) -> Int { start + key * perKey }
+    func place(_ key: Int) -> Int { start + key * rows.step }
+  }
+
+  /// How far apart the rows of an operand lie along every axis.
+  private struct Layout {
+    var batch = 0, queryHead = 0, keyHead = 0, query = 0, key = 0, count = 1
+
+    init(_ operand: Operand, _ shape: AttentionShape) {
+      let extents = operand.extents(at: shape)
+      for (axis, stride) in zip(operand.axes, Tensor.rowMajorStrides(extents)) {
+        switch axis {
+        case .batch: batch = stride
+        case .queryHeads: queryHead = stride
+        case .keyHeads: keyHead = stride
+        case .queries: query = stride
+        case .keys: key = stride
+        case .headDim, .valueDim, .width, .fixed, .any: break
+        }
+      }
+      switch operand.axes.last {
+      case .headDim?, .valueDim?, .width?, .fixed?: count = extents[extents.count - 1]
+      default: break
+      }
+    }
   }
 
   private let definition: SoftmaxDefinition
   private let inputs: DefinitionInputs
   /// The stretch of an operand that was up-converted or derived last.
   private var kept: [Operand.Name: (start: Int, part: DefinitionVector)] = [:]
+  private var layouts: [Operand.Name: Layout] = [:]
 
   init(_ definition: SoftmaxDefinition, _ inputs: DefinitionInputs) {
     self.definition = definition
@@ -37,30 +59,25 @@ struct DefinitionReader {
 
   /// The rows of an operand for a query row.
   mutating func rows(of name: Operand.Name, _ row: DefinitionRow) -> Rows {
-    let shape = definition.shape
+    let shape = definition.shape, layout = layout(of: name)
+    let start =
+      row.batch * layout.batch + row.head * layout.queryHead
+      + shape.keyHead(of: row.head) * layout.keyHead + row.query * layout.query
+    let length = layout.key * (layout.key > 0 ? shape.keyLength - 1 : 0) + layout.count
+    let part = part(of: name, from: start, count: length)
+    return Rows(
+      rows: DoubleVectors.Rows(part.array, from: part.start, step: layout.key, count: layout.count),
+      start: start)
+  }
+
+  private mutating func layout(of name: Operand.Name) -> Layout {
+    if let known = layouts[name] { return known }
     guard let operand = definition.declared[name] else {
       preconditionFailure("the definition reads \(name), which is not declared")
     }
-    let extents = operand.extents(at: shape)
-    let strides = Tensor.rowMajorStrides(extents)
-    var start = 0, perKey = 0, count = 1
-    for (axis, stride) in zip(operand.axes, strides) {
-      switch axis {
-      case .batch: start += row.batch * stride
-      case .queryHeads: start += row.head * stride
-      case .keyHeads: start += shape.keyHead(of: row.head) * stride
-      case .queries: start += row.query * stride
-      case .keys: perKey = stride
-      case .headDim, .valueDim, .width, .fixed, .any: break
-      }
-    }
-    switch operand.axes.last {
-    case .headDim?, .valueDim?, .width?, .fixed?: count = extents[extents.count - 1]
-    default: break
-    }
-    let length = perKey * (perKey > 0 ? shape.keyLength - 1 : 0) + count
-    let part = part(of: name, from: start, count: length)
-    return Rows(array: part.array, offset: part.start, start: start, perKey: perKey, count: count)
+    let layout = Layout(operand, definition.shape)
+    layouts[name] = layout
+    return layout
   }
 
   private mutating func part(of name: Operand.Name, from start: Int, count: Int) -> DefinitionVector {
@@ -87,9 +104,32 @@ struct DefinitionReader {
     return result
   }
 
-  /// The pairs of a row that count, with their scores: those of the sequence's keys, then the one that all rows have.
-  mutating func pairs(_ row: DefinitionRow) -> [DefinitionPair] {
-    ownPairs(row) + (definition.extraKey.map { [extraPair($0, row)] } ?? [])
+  /// The pairs of a row that count, with their scores.
+  mutating func pairs(_ row: DefinitionRow) -> DefinitionPairs {
+    let name = definition.value(row)
+    var keys: [Int] = [], counts: [Double] = []
+    for key in 0..<definition.shape.validKeys(batch: row.batch) {
+      let count = definition.multiplicity(row.batch, row.head, row.query, key)
+      guard count > 0 else { continue }
+      keys.append(key)
+      counts.append(Double(count))
+    }
+    var pairs = DefinitionPairs(
+      keys: keys, counts: counts, valueOperand: name, values: rows(of: name, row))
+    if !keys.isEmpty {
+      for term in definition.summands(row) { add(term, row, to: &pairs) }
+      pairs.uncapped = pairs.scores
+      if definition.shape.softcap != nil {
+        for index in keys.indices {
+          (pairs.scores[index], pairs.slopes[index]) = definition.shape.capped(pairs.uncapped[index])
+        }
+      }
+      if let factors = definition.factor?.row(row, inputs) {
+        pairs.factors = keys.map { factors.value(key: $0).sum }
+      }
+    }
+    if let extraKey = definition.extraKey { pairs.extra = extraPair(extraKey, row) }
+    return pairs
   }
 
   /// The pair of a key that all rows have.
@@ -115,58 +155,35 @@ struct DefinitionReader {
     return pair
   }
 
-  private mutating func ownPairs(_ row: DefinitionRow) -> [DefinitionPair] {
-    let shape = definition.shape
-    var pairs: [DefinitionPair] = []
-    let name = definition.value(row)
-    let values = rows(of: name, row)
-    for key in 0..<shape.validKeys(batch: row.batch) {
-      let count = definition.multiplicity(row.batch, row.head, row.query, key)
-      guard count > 0 else { continue }
-      pairs.append(
-        DefinitionPair(
-          key: key, count: Double(count), score: 0, magnitude: 0, valueOperand: name,
-          valuePlace: values.place(key), value: values.vector(key)))
-    }
-    guard !pairs.isEmpty else { return [] }
-    let keys = pairs.compactMap(\.key)
-    for term in definition.summands(row) {
-      switch term {
-      case .product(let a, let b, let factor):
-        let (left, right) = (rows(of: a, row), rows(of: b, row))
-        for index in pairs.indices {
-          let key = keys[index]
-          let product = left.vector(key).dot(right.vector(key))
-          pairs[index].score += factor * product.sum
-          pairs[index].magnitude += factor.magnitude * product.magnitude
-        }
-      case .transformed(let transform):
-        for index in pairs.indices {
-          let value = self.value(of: transform, row, keys[index])
-          pairs[index].score += value.score
-          pairs[index].magnitude += value.magnitude
-        }
-      case .own(let term):
-        let own = term.row(row, inputs)
-        for index in pairs.indices {
-          let value = own.value(key: keys[index])
-          pairs[index].score += value.sum
-          pairs[index].magnitude += value.magnitude
-        }
-      case .constant(let number):
-        for index in pairs.indices {
-          let bias = number(keys[index])
-          pairs[index].score += bias
-          pairs[index].magnitude += bias.magnitude
-        }
+  /// Adds a summand to the scores of a row.
+  private mutating func add(
+    _ term: SoftmaxDefinition.Term, _ row: DefinitionRow, to pairs: inout DefinitionPairs
+  ) {
+    let keys = pairs.keys
+    switch term {
+    case .product(let a, let b, let factor):
+      DoubleVectors.addDots(
+        factor, rows(of: a, row).rows, rows(of: b, row).rows, keys, to: &pairs.scores, &pairs.magnitudes)
+    case .transformed(let transform):
+      let own = TransformedRow(transform, row, &self)
+      for index in keys.indices {
+        let value = own.value(keys[index])
+        pairs.scores[index] += value.score
+        pairs.magnitudes[index] += value.magnitude
+      }
+    case .own(let term):
+      let own = term.row(row, inputs)
+      for index in keys.indices {
+        let value = own.value(key: keys[index])
+        pairs.scores[index] += value.sum
+        pairs.magnitudes[index] += value.magnitude
+      }
+    case .constant(let number):
+      for index in keys.indices {
+        let bias = number(keys[index])
+        pairs.scores[index] += bias
+        pairs.magnitudes[index] += bias.magnitude
       }
     }
-    let factors = definition.factor?.row(row, inputs)
-    for index in pairs.indices {
-      if let factors { pairs[index].factor = factors.value(key: keys[index]).sum }
-      pairs[index].uncapped = pairs[index].score
-      (pairs[index].score, pairs[index].slope) = shape.capped(pairs[index].score)
-    }
-    return pairs
   }
 }

@@ -77,11 +77,10 @@ public struct PooledDefinition: ExtensibleDefinition {
       for head in 0..<shape.batch * shape.keyHeads {
         for (index, group) in groups.enumerated() {
           let valid = PooledDefinition.valid(group, shape, head / shape.keyHeads)
-          for key in valid {
-            DoubleVectors.add(
-              1 / Double(valid.count), rows, (head * shape.keyLength + key) * dim, to: &means,
-              (head * groups.count + index) * dim, count: dim, absolute: absolute)
-          }
+          let share = [Double](repeating: 1 / Double(max(1, valid.count)), count: valid.count)
+          DoubleVectors.addRows(
+            share, .init(rows, from: head * shape.keyLength * dim, step: dim, count: dim), Array(valid),
+            to: &means, from: (head * groups.count + index) * dim, step: 0, absolute: absolute)
         }
       }
       result[name] = means
@@ -103,62 +102,86 @@ public struct PooledDefinition: ExtensibleDefinition {
     _ outputGradient: [Double], _ inputs: DefinitionInputs, rows: [DefinitionRow],
     into gradient: inout some DefinitionGradientCollector
   ) {
-    var spread = Spread(definition: self, target: gradient)
-    pooled.backward(outputGradient, means(inputs), rows: rows, into: &spread)
-    gradient = spread.target
+    let means = means(inputs)
+    let sizes = means.sizes.filter { PooledDefinition.isPooled($0.key) }
+    var collected = Collected(target: gradient, ofGroups: DefinitionGradient(sizes: sizes))
+    pooled.backward(outputGradient, means, rows: rows, into: &collected)
+    gradient = collected.target
+    spread(collected.ofGroups, into: &gradient)
   }
 
-  /// Gives every key of a group its part of the group's gradient.
-  private struct Spread<Target: DefinitionGradientCollector>: DefinitionGradientCollector {
-    let definition: PooledDefinition
-    var target: Target
+  private static func isPooled(_ operand: Operand.Name) -> Bool { operand == .key || operand == .value }
 
-    /// Where the keys of a group lie, of the group whose mean begins at an element; `nil`: the operand has no groups.
-    private func places(of operand: Operand.Name, _ start: Int) -> [Int]? {
-      let shape = definition.shape, count = definition.groups.count
-      guard operand == .key || operand == .value else { return nil }
-      let dim = operand == .key ? shape.headDim : shape.valueDim
-      let row = start / dim, head = row / count
-      let valid = PooledDefinition.valid(definition.groups[row % count], shape, head / shape.keyHeads)
-      return valid.map { (head * shape.keyLength + $0) * dim + start % dim }
+  /// Gives every key of a group its part of the group's gradient.
+  private func spread(
+    _ groupGradient: DefinitionGradient, into gradient: inout some DefinitionGradientCollector
+  ) {
+    for (name, dim) in [(Operand.Name.key, shape.headDim), (.value, shape.valueDim)] {
+      let values = groupGradient.values[name] ?? [], magnitudes = groupGradient.magnitudes[name] ?? []
+      for row in 0..<values.count / dim {
+        let head = row / groups.count
+        let valid = PooledDefinition.valid(groups[row % groups.count], shape, head / shape.keyHeads)
+        let value = DefinitionVector(values, from: row * dim, count: dim)
+        let magnitude = DefinitionVector(magnitudes, from: row * dim, count: dim)
+        for key in valid {
+          let place = (head * shape.keyLength + key) * dim
+          gradient.add(to: name, at: place, 1 / Double(valid.count), value)
+          gradient.addMagnitude(to: name, at: place, 1 / Double(valid.count), magnitude)
+        }
+      }
     }
+  }
+
+  /// Keeps the gradients of means apart; all others go where they belong.
+  private struct Collected<Target: DefinitionGradientCollector>: DefinitionGradientCollector {
+    var target: Target
+    var ofGroups: DefinitionGradient
 
     mutating func add(to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector) {
-      guard let places = places(of: operand, start) else {
-        return target.add(to: operand, at: start, factor, source)
+      if isPooled(operand) {
+        ofGroups.add(to: operand, at: start, factor, source)
+      } else {
+        target.add(to: operand, at: start, factor, source)
       }
-      for place in places { target.add(to: operand, at: place, factor / Double(places.count), source) }
     }
 
     mutating func addMagnitude(
       to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector
     ) {
-      guard let places = places(of: operand, start) else {
-        return target.addMagnitude(to: operand, at: start, factor, source)
+      if isPooled(operand) {
+        ofGroups.addMagnitude(to: operand, at: start, factor, source)
+      } else {
+        target.addMagnitude(to: operand, at: start, factor, source)
       }
-      for place in places {
-        target.addMagnitude(to: operand, at: place, factor / Double(places.count), source)
-      }
+    }
+
+    mutating func add(to operand: Operand.Name, _ terms: DefinitionTerms) {
+      if isPooled(operand) { ofGroups.add(to: operand, terms) } else { target.add(to: operand, terms) }
     }
   }
 
-  /// The groups of a row that count; the value of a group of one key is that key's.
-  public func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair] {
-    let head = row.batch * shape.keyHeads + shape.keyHead(of: row.head)
+  /// The groups of rows that count; the value of a group of one key is that key's.
+  public func pairs(of rows: [DefinitionRow], _ inputs: DefinitionInputs) -> [[DefinitionPair]] {
     let terms = means(inputs, absolute: true)[.value]
-    return pooled.pairs(of: row, means(inputs)).map { pair in
-      guard let index = pair.key else { return pair }
-      let group = groups[index], isKey = group.count == 1
-      var own = DefinitionPair(
-        key: group.lowerBound, count: pair.count, score: pair.score, magnitude: pair.magnitude,
-        valueOperand: isKey ? pair.valueOperand : nil,
-        valuePlace: isKey ? (head * shape.keyLength + group.lowerBound) * shape.valueDim : 0,
-        value: pair.value)
-      (own.factor, own.uncapped, own.slope) = (pair.factor, pair.uncapped, pair.slope)
-      own.valueTerms = DefinitionVector(
-        terms, from: (head * groups.count + index) * shape.valueDim, count: shape.valueDim)
-      return own
+    return zip(rows, pooled.pairs(of: rows, means(inputs))).map { row, pairs in
+      let head = row.batch * shape.keyHeads + shape.keyHead(of: row.head)
+      return pairs.map { own($0, head: head, terms: terms) }
     }
+  }
+
+  /// The pair of a group as one of the keys themselves.
+  private func own(_ pair: DefinitionPair, head: Int, terms: [Double]) -> DefinitionPair {
+    guard let index = pair.key else { return pair }
+    let group = groups[index], isKey = group.count == 1
+    var own = DefinitionPair(
+      key: group.lowerBound, count: pair.count, score: pair.score, magnitude: pair.magnitude,
+      valueOperand: isKey ? pair.valueOperand : nil,
+      valuePlace: isKey ? (head * shape.keyLength + group.lowerBound) * shape.valueDim : 0,
+      value: pair.value)
+    (own.factor, own.uncapped, own.slope) = (pair.factor, pair.uncapped, pair.slope)
+    own.valueTerms = DefinitionVector(
+      terms, from: (head * groups.count + index) * shape.valueDim, count: shape.valueDim)
+    return own
   }
 
   /// As of any softmax.

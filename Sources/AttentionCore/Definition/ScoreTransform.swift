@@ -1,3 +1,5 @@
+import Tensors
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -64,92 +66,99 @@ public struct ScoreTransform: Sendable {
 
 private func hyperbolicTangent(_ x: Double) -> Double { tanh(x) }
 
-extension DefinitionReader {
-  /// The score of a pair, and its magnitude: the sum of absolute values of everything that is added before the function or
-  /// after it, whichever is more.
-  mutating func value(
-    of transform: ScoreTransform, _ row: DefinitionRow, _ key: Int
-  ) -> (score: Double, magnitude: Double) {
-    let function = transform.function
+/// A transform in one query row: the rows that it reads, found once for all keys.
+struct TransformedRow {
+  private let transform: ScoreTransform
+  private let weight: (name: Operand.Name, rows: DefinitionReader.Rows)?
+  private let parts: [(name: Operand.Name, rows: DefinitionReader.Rows)]
+  private let products: [[(name: Operand.Name, rows: DefinitionReader.Rows)]]
+
+  init(_ transform: ScoreTransform, _ row: DefinitionRow, _ reader: inout DefinitionReader) {
+    func find(_ name: Operand.Name, _ reader: inout DefinitionReader) -> (
+      name: Operand.Name, rows: DefinitionReader.Rows
+    ) { (name, reader.rows(of: name, row)) }
+    self.transform = transform
     switch transform.argument {
     case .elements(let names, let weight):
-      let w = rows(of: weight, row).vector(key)
-      let parts = vectors(names, row, key)
-      var score = 0.0, magnitude = 0.0
-      for t in 0..<w.count {
-        score += w[t] * function.value(parts.reduce(0) { $0 + $1[t] })
-        magnitude += w[t].magnitude * parts.reduce(0) { $0 + $1[t].magnitude }
-      }
-      return (transform.factor * score, transform.factor.magnitude * function.steepness * magnitude)
-    case .products(let products):
-      let sum = self.sum(of: products, row, key)
-      return (
-        transform.factor * function.value(sum.sum),
-        transform.factor.magnitude * function.steepness * sum.magnitude
-      )
+      self.weight = find(weight, &reader)
+      parts = names.map { find($0, &reader) }
+      products = []
+    case .products(let pairs):
+      weight = nil
+      parts = []
+      products = pairs.map { [find($0.0, &reader), find($0.1, &reader)] }
     }
+  }
+
+  /// The score of a pair, and its magnitude: the sum of absolute values of everything that is added before the function or
+  /// after it, whichever is more.
+  func value(_ key: Int) -> (score: Double, magnitude: Double) {
+    let function = transform.function, steepness = transform.factor.magnitude * function.steepness
+    guard let weight else {
+      let sum = product(key)
+      return (transform.factor * function.value(sum.sum), steepness * sum.magnitude)
+    }
+    let w = weight.rows.vector(key), (x, sizes) = sums(key, count: w.count)
+    let score = w.dot(DefinitionVector(x.map(function.value), from: 0, count: w.count)).sum
+    let magnitude = w.dot(DefinitionVector(sizes, from: 0, count: w.count)).magnitude
+    return (transform.factor * score, steepness * magnitude)
   }
 
   /// Adds the gradients of a pair's score to those of what it is made of.
   /// - Parameters:
   ///   - slope: ∂L/∂score.
   ///   - size: its magnitude.
-  mutating func addGradient(
-    of transform: ScoreTransform, _ row: DefinitionRow, _ key: Int, _ slope: Double, _ size: Double,
-    into gradient: inout some DefinitionGradientCollector
+  func addGradient(
+    _ key: Int, _ slope: Double, _ size: Double, into gradient: inout some DefinitionGradientCollector
   ) {
     let function = transform.function
-    switch transform.argument {
-    case .elements(let names, let weight):
-      let w = rows(of: weight, row).vector(key)
-      let parts = vectors(names, row, key)
-      let x = (0..<w.count).map { t in parts.reduce(0) { $0 + $1[t] } }
-      let sizes = (0..<w.count).map { t in function.steepness * parts.reduce(0) { $0 + $1[t].magnitude } }
-      let slope = slope * transform.factor, size = size * transform.factor.magnitude
-      add(x.map(function.value), sizes, to: weight, row, key, slope, size, into: &gradient)
-      let inner = x.indices.map { w[$0] * function.derivative(x[$0]) }
-      // A derivative near 0 is as uncertain as the values that it is computed from.
-      let innerSizes = x.indices.map { w[$0].magnitude * function.steepness * (1 + sizes[$0]) }
-      for name in names {
-        add(inner, innerSizes, to: name, row, key, slope, size, into: &gradient)
-      }
-    case .products(let products):
-      let d = function.derivative(sum(of: products, row, key).sum)
-      for (a, b) in products {
-        for (name, other) in [(a, b), (b, a)] {
-          let vector = rows(of: other, row).vector(key), place = rows(of: name, row).place(key)
-          gradient.add(to: name, at: place, slope * transform.factor * d, vector)
-          gradient.addMagnitude(
-            to: name, at: place, size * transform.factor.magnitude * function.steepness, vector)
+    let slope = slope * transform.factor, size = size * transform.factor.magnitude
+    guard let weight else {
+      let d = function.derivative(product(key).sum)
+      for pair in products {
+        for (own, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+          let vector = other.rows.vector(key), place = own.rows.place(key)
+          gradient.add(to: own.name, at: place, slope * d, vector)
+          gradient.addMagnitude(to: own.name, at: place, size * function.steepness, vector)
         }
       }
+      return
     }
+    let w = weight.rows.vector(key), (x, plainSizes) = sums(key, count: w.count)
+    let sizes = plainSizes.map { function.steepness * $0 }
+    func add(
+      _ values: [Double], _ sizes: [Double], to own: (name: Operand.Name, rows: DefinitionReader.Rows)
+    ) {
+      let place = own.rows.place(key)
+      gradient.add(to: own.name, at: place, slope, DefinitionVector(values, from: 0, count: values.count))
+      gradient.addMagnitude(
+        to: own.name, at: place, size, DefinitionVector(sizes, from: 0, count: sizes.count))
+    }
+    add(x.map(function.value), sizes, to: weight)
+    var inner = x, innerSizes = sizes
+    for t in x.indices {
+      inner[t] = w[t] * function.derivative(x[t])
+      // A derivative near 0 is as uncertain as the values that it is computed from.
+      innerSizes[t] = w[t].magnitude * function.steepness * (1 + sizes[t])
+    }
+    for part in parts { add(inner, innerSizes, to: part) }
   }
 
-  private mutating func add(
-    _ values: [Double], _ sizes: [Double], to name: Operand.Name, _ row: DefinitionRow, _ key: Int,
-    _ slope: Double, _ size: Double, into gradient: inout some DefinitionGradientCollector
-  ) {
-    let place = rows(of: name, row).place(key)
-    gradient.add(to: name, at: place, slope, DefinitionVector(values, from: 0, count: values.count))
-    gradient.addMagnitude(
-      to: name, at: place, size, DefinitionVector(sizes, from: 0, count: sizes.count))
+  /// The sum of the parts, element by element, and that of absolute values.
+  private func sums(_ key: Int, count: Int) -> (sums: [Double], sizes: [Double]) {
+    var sums = [Double](repeating: 0, count: count), sizes = sums
+    for part in parts {
+      let vector = part.rows.vector(key)
+      DoubleVectors.add(1, vector.array, vector.start, to: &sums, 0, count: count)
+      DoubleVectors.add(1, vector.array, vector.start, to: &sizes, 0, count: count, absolute: true)
+    }
+    return (sums, sizes)
   }
 
-  private mutating func vectors(_ names: [Operand.Name], _ row: DefinitionRow, _ key: Int)
-    -> [DefinitionVector]
-  {
-    var vectors: [DefinitionVector] = []
-    for name in names { vectors.append(rows(of: name, row).vector(key)) }
-    return vectors
-  }
-
-  private mutating func sum(
-    of products: [(Operand.Name, Operand.Name)], _ row: DefinitionRow, _ key: Int
-  ) -> (sum: Double, magnitude: Double) {
+  private func product(_ key: Int) -> (sum: Double, magnitude: Double) {
     var total = (sum: 0.0, magnitude: 0.0)
-    for (a, b) in products {
-      let product = rows(of: a, row).vector(key).dot(rows(of: b, row).vector(key))
+    for pair in products {
+      let product = pair[0].rows.vector(key).dot(pair[1].rows.vector(key))
       total.sum += product.sum
       total.magnitude += product.magnitude
     }

@@ -32,72 +32,89 @@ extension SoftmaxDefinition {
   }
 
   private func backward(
-    _ row: DefinitionRow, _ pairs: [DefinitionPair], _ dO: DefinitionVector, _ inputs: DefinitionInputs,
+    _ row: DefinitionRow, _ pairs: DefinitionPairs, _ dO: DefinitionVector, _ inputs: DefinitionInputs,
     _ reader: inout DefinitionReader, into gradient: inout some DefinitionGradientCollector,
     _ made: inout DefinitionGradient
   ) {
-    let lse = SoftmaxDefinition.logSumExp(pairs)
-    let weights = pairs.map { $0.count * exp($0.score - lse) }
-    let plain = pairs.map { dO.dot($0.value) }
-    let products = zip(plain, pairs).map { (sum: $0.sum * $1.factor, magnitude: $0.magnitude * $1.factor) }
+    let lse = pairs.logSumExp, keys = pairs.keys
+    let weights = pairs.weights(lse)
+    var plain = [Double](repeating: 0, count: keys.count), plainSizes = plain
+    let outputs = DoubleVectors.Rows(dO.array, from: dO.start, step: 0, count: dO.count)
+    DoubleVectors.addDots(1, outputs, pairs.values.rows, keys, to: &plain, &plainSizes)
     if let factors = factor?.row(row, inputs) {
-      let slopes = pairs.indices.compactMap { index in
-        pairs[index].key.map {
-          PairSlope(
-            key: $0, slope: weights[index] * plain[index].sum, size: weights[index] * plain[index].magnitude)
-        }
-      }
-      factors.addGradient(slopes, into: &gradient)
+      factors.addGradient(
+        keys.indices.map {
+          PairSlope(key: keys[$0], slope: weights[$0] * plain[$0], size: weights[$0] * plainSizes[$0])
+        }, into: &gradient)
     }
-    let mean = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.sum }
-    let meanMagnitude = zip(weights, products).reduce(0) { $0 + $1.0 * $1.1.magnitude }
-    for index in pairs.indices {
-      guard let name = pairs[index].valueOperand else { continue }
-      let place = pairs[index].valuePlace
-      gradient.add(to: name, at: place, weights[index] * pairs[index].factor, dO)
-      gradient.addMagnitude(to: name, at: place, weights[index] * pairs[index].factor, dO)
+    let shared = pairs.factored(weights)
+    gradient.add(
+      to: pairs.valueOperand,
+      DefinitionTerms(
+        source: outputs, rows: keys, factor: 1, factors: shared, sizes: shared, start: pairs.values.start,
+        step: pairs.values.rows.step))
+    let products = pairs.factored(plain), productSizes = pairs.factored(plainSizes)
+    var mean = 0.0, meanSize = 0.0
+    for index in keys.indices {
+      mean += weights[index] * products[index]
+      meanSize += weights[index] * productSizes[index]
     }
-    // factor · ∂L/∂(sum of terms), and its magnitude.
-    func slope(_ index: Int, factor: Double) -> Double {
-      factor * weights[index] * (products[index].sum - mean) * pairs[index].slope
+    let extra = pairs.extra.map { ($0, weight: $0.count * exp($0.score - lse), product: dO.dot($0.value)) }
+    if let extra {
+      mean += extra.weight * extra.product.sum
+      meanSize += extra.weight * extra.product.magnitude
     }
-    func size(_ index: Int, factor: Double) -> Double {
-      factor.magnitude * weights[index] * (products[index].magnitude + meanMagnitude) * pairs[index].slope
+    // ∂L/∂(sum of terms), and its magnitude.
+    var slopes = weights, sizes = weights
+    for index in keys.indices {
+      slopes[index] *= (products[index] - mean) * pairs.slopes[index]
+      sizes[index] *= (productSizes[index] + meanSize) * pairs.slopes[index]
     }
-    if let extraKey, let last = pairs.indices.last {
+    if let extra, let extraKey {
+      add(extra.0, extra.weight, dO, into: &gradient)
+      let factor = extra.weight * extra.0.slope
       addGradient(
-        extraKey, row, slope(last, factor: 1), size(last, factor: 1), &reader, into: &gradient)
+        extraKey, row, factor * (extra.product.sum - mean), factor * (extra.product.magnitude + meanSize),
+        &reader, into: &gradient)
     }
-    for case .own(let term) in summands(row) {
-      let slopes = pairs.indices.compactMap { index in
-        pairs[index].key.map {
-          PairSlope(key: $0, slope: slope(index, factor: 1), size: size(index, factor: 1))
-        }
+    for term in summands(row) {
+      add(term, row, keys, slopes, sizes, inputs, &reader, into: &gradient, &made)
+    }
+  }
+
+  /// The gradient of the value of a key that all rows see.
+  private func add(
+    _ pair: DefinitionPair, _ weight: Double, _ dO: DefinitionVector,
+    into gradient: inout some DefinitionGradientCollector
+  ) {
+    guard let name = pair.valueOperand else { return }
+    gradient.add(to: name, at: pair.valuePlace, weight, dO)
+    gradient.addMagnitude(to: name, at: pair.valuePlace, weight, dO)
+  }
+
+  /// The gradients of what a summand of a row's scores is made of.
+  private func add(
+    _ term: Term, _ row: DefinitionRow, _ keys: [Int], _ slopes: [Double], _ sizes: [Double],
+    _ inputs: DefinitionInputs, _ reader: inout DefinitionReader,
+    into gradient: inout some DefinitionGradientCollector, _ made: inout DefinitionGradient
+  ) {
+    switch term {
+    case .constant: break
+    case .own(let term):
+      term.row(row, inputs).addGradient(
+        keys.indices.map { PairSlope(key: keys[$0], slope: slopes[$0], size: sizes[$0]) }, into: &gradient)
+    case .transformed(let transform):
+      let own = TransformedRow(transform, row, &reader)
+      for index in keys.indices {
+        own.addGradient(keys[index], slopes[index], sizes[index], into: &gradient)
       }
-      term.row(row, inputs).addGradient(slopes, into: &gradient)
-    }
-    for case .transformed(let transform) in summands(row) {
-      for index in pairs.indices {
-        guard let key = pairs[index].key else { continue }
-        reader.addGradient(
-          of: transform, row, key, slope(index, factor: 1), size(index, factor: 1), into: &gradient)
-      }
-    }
-    for case .product(let a, let b, let factor) in summands(row) {
+    case .product(let a, let b, let factor):
       let (left, right) = (reader.rows(of: a, row), reader.rows(of: b, row))
-      for index in pairs.indices {
-        guard let key = pairs[index].key else { continue }
-        let slope = slope(index, factor: factor), magnitude = size(index, factor: factor)
-        for (name, own, other) in [(a, left, right), (b, right, left)] {
-          let (place, vector) = (own.place(key), other.vector(key))
-          if normalized[name] == nil {
-            gradient.add(to: name, at: place, slope, vector)
-            gradient.addMagnitude(to: name, at: place, magnitude, vector)
-          } else {
-            made.add(to: name, at: place, slope, vector)
-            made.addMagnitude(to: name, at: place, magnitude, vector)
-          }
-        }
+      for (name, own, other) in [(a, left, right), (b, right, left)] {
+        let terms = DefinitionTerms(
+          source: other.rows, rows: keys, factor: factor, factors: slopes, sizes: sizes, start: own.start,
+          step: own.rows.step)
+        if normalized[name] == nil { gradient.add(to: name, terms) } else { made.add(to: name, terms) }
       }
     }
   }

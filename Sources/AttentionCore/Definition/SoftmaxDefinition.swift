@@ -161,10 +161,10 @@ public struct SoftmaxDefinition: Definition {
       isAdditive: isAdditive)
   }
 
-  /// The pairs of a row that count, with their scores.
-  public func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair] {
+  /// The pairs of rows that count, with their scores.
+  public func pairs(of rows: [DefinitionRow], _ inputs: DefinitionInputs) -> [[DefinitionPair]] {
     var reader = DefinitionReader(self, inputs)
-    return reader.pairs(row)
+    return rows.map { reader.pairs($0).list }
   }
 
   /// Computes output and LSE.
@@ -178,25 +178,25 @@ public struct SoftmaxDefinition: Definition {
     var reader = DefinitionReader(self, inputs)
     for (index, row) in rows.enumerated() {
       let pairs = reader.pairs(row)
-      let lse = SoftmaxDefinition.logSumExp(pairs)
+      let lse = pairs.logSumExp
       result.lse[index] = lse
       result.mostKeys = max(result.mostKeys, pairs.count)
-      for pair in pairs {
-        result.scoreMagnitude = max(result.scoreMagnitude, pair.magnitude)
-        result.largestScores[index] = max(result.largestScores[index], pair.uncapped.magnitude)
-        let weight = pair.factor * pair.count * exp(pair.score - lse)
-        let v = pair.value
-        DoubleVectors.add(weight, v.array, v.start, to: &result.output, index * dim, count: dim)
-        DoubleVectors.add(
-          weight, v.array, v.start, to: &result.outputMagnitude, index * dim, count: dim, absolute: true)
-      }
+      var largest = pairs.extra?.uncapped.magnitude ?? 0, magnitude = pairs.extra?.magnitude ?? 0
+      for score in pairs.uncapped { largest = max(largest, score.magnitude) }
+      for size in pairs.magnitudes { magnitude = max(magnitude, size) }
+      result.largestScores[index] = largest
+      result.scoreMagnitude = max(result.scoreMagnitude, magnitude)
+      let weights = pairs.factored(pairs.weights(lse)), values = pairs.values.rows
+      DoubleVectors.addRows(
+        weights, values, pairs.keys, to: &result.output, from: index * dim, step: 0)
+      DoubleVectors.addRows(
+        weights, values, pairs.keys, to: &result.outputMagnitude, from: index * dim, step: 0, absolute: true)
+      guard let extra = pairs.extra else { continue }
+      let weight = extra.count * exp(extra.score - lse), v = extra.value
+      DoubleVectors.add(weight, v.array, v.start, to: &result.output, index * dim, count: dim)
+      DoubleVectors.add(
+        weight, v.array, v.start, to: &result.outputMagnitude, index * dim, count: dim, absolute: true)
     }
     return result
-  }
-
-  /// `log Σ m exp(s)`; −∞ of nothing.
-  static func logSumExp(_ pairs: [DefinitionPair]) -> Double {
-    guard let largest = pairs.map(\.score).max() else { return -.infinity }
-    return largest + log(pairs.reduce(0) { $0 + $1.count * exp($1.score - largest) })
   }
 }

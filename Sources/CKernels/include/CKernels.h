@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "dense.h"
 #include "edges.h"
+#include "reference.h"
 #include "squares.h"
 
 #pragma clang assume_nonnull begin

@@ -129,10 +129,9 @@ extension EnvironmentRecord {
   }
 
   /// The `environment.json` of a folder; `nil` when there is none.
-  /// - Throws: `UsageError` when it is not JSON.
+  /// - Throws: `UsageError` when it cannot be read, or is no JSON.
   package static func read(_ folder: RunFolder) throws(UsageError) -> JSONValue? {
-    guard let text = try? String(contentsOfFile: folder.environment, encoding: .utf8) else { return nil }
-    return try JSONValue(parsing: text, file: folder.environment)
+    try RunFolder.record(in: folder.path)
   }
 
   /// Makes sure that the rows of a folder, of which there are some, were made on a machine such as this.

@@ -22,10 +22,10 @@ package struct PresetSelection {
   /// - Throws: `UsageError` for variants that the preset has not; `ConfigurationError`.
   package init(_ preset: Preset, shard: Shard, only: [String]?, catalog: Catalog) throws {
     if let only { for id in only { _ = try catalog.type(of: id) } }
-    let wanted = only.map { Set($0) }, total = try preset.cellCount()
+    let wanted = only.map { Set($0) }, numbering = try PresetNumbering(preset), total = numbering.total
     var present: Set<String> = [], all: [CellEntry] = [], asked: Set<Int> = [], isAny = false
     func select<Kind: ExperimentKind>(_ kind: Kind.Type) throws -> (any SelectedCells)? {
-      var numbered = try preset.numberedCells(of: kind)
+      var numbered = numbering.cells(of: kind)
       all += numbered.entries(of: total, shard)
       if let wanted {
         let variants = try numbered.cells.map { try kind.variants(of: $0.cell, in: catalog) }

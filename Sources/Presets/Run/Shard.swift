@@ -101,31 +101,30 @@ public struct NumberedCells<Kind: ExperimentKind>: Sendable {
   }
 }
 
-extension Preset {
-  /// How many cells there are, of all kinds.
+/// The cells of a preset, of all kinds, each worked out once and numbered from 1: kinds follow one another in the order of the
+/// catalogue.
+public struct PresetNumbering: Sendable {
+  /// Cells of all kinds.
+  public let total: Int
+  private let numbered: [String: any Sendable]
+
+  /// Works out and numbers the cells of a preset.
+  /// - Parameter preset: the preset.
   /// - Throws: `UsageError` for cells that cannot be.
-  public func cellCount() throws(UsageError) -> Int {
-    func count<Kind: ExperimentKind>(_ kind: Kind.Type) throws(UsageError) -> Int {
-      try cells(of: kind).count
+  public init(_ preset: Preset) throws(UsageError) {
+    var total = 0, numbered: [String: any Sendable] = [:]
+    func number<Kind: ExperimentKind>(_ kind: Kind.Type) throws(UsageError) {
+      let cells = try preset.cells(of: kind)
+      numbered[kind.id] = NumberedCells<Kind>(
+        cells: cells.enumerated().map { (total + $0.offset + 1, $0.element) })
+      total += cells.count
     }
-    var total = 0
-    for kind in kinds.types { total += try count(kind) }
-    return total
+    for kind in preset.kinds.types { try number(kind) }
+    (self.total, self.numbered) = (total, numbered)
   }
 
-  /// The cells of a kind with their numbers, from 1: kinds follow one another in the order of the catalogue.
-  /// - Throws: `UsageError` for cells that cannot be.
-  public func numberedCells<Kind: ExperimentKind>(of kind: Kind.Type) throws(UsageError) -> NumberedCells<
-    Kind
-  > {
-    func count<Other: ExperimentKind>(_ other: Other.Type) throws(UsageError) -> Int {
-      try cells(of: other).count
-    }
-    var before = 0
-    for other in kinds.types {
-      if other.id == kind.id { break }
-      before += try count(other)
-    }
-    return NumberedCells(cells: try cells(of: kind).enumerated().map { (before + $0.offset + 1, $0.element) })
+  /// The cells of a kind with their numbers.
+  public func cells<Kind: ExperimentKind>(of kind: Kind.Type) -> NumberedCells<Kind> {
+    numbered[kind.id] as? NumberedCells<Kind> ?? NumberedCells(cells: [])
   }
 }

@@ -11,7 +11,22 @@ public final class RunFolder: Sendable {
   /// What helps when the results in a folder are another run's.
   package static let remedy = "--fresh starts over (the old folder is kept), --out writes elsewhere"
   /// `environment.json` in the folder.
-  public var environment: String { path + "/environment.json" }
+  public var environment: String { path + "/" + Self.environmentName }
+  /// The name of the record beside results: which machine, which commit, what they are of.
+  package static let environmentName = "environment.json"
+
+  /// The record of a folder.
+  /// - Parameter path: the folder.
+  /// - Returns: `nil` when there is none.
+  /// - Throws: `UsageError` for one that cannot be read, or that is no JSON.
+  package static func record(in path: String) throws(UsageError) -> JSONValue? {
+    let file = path + "/" + environmentName
+    guard FileManager.default.fileExists(atPath: file) else { return nil }
+    guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+      throw UsageError("\(file): it cannot be read as text; move it away to go on without it")
+    }
+    return try JSONValue(parsing: text, file: file)
+  }
 
   /// Creates the folder when needed and takes hold of it.
   /// - Parameters:

@@ -41,10 +41,7 @@ package struct RowOrigin {
   /// Reads the record beside a file; one that is missing or is no record says nothing.
   package init(beside file: String) {
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().path
-    let path = folder + "/environment.json"
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
-      let record = try? JSONValue.object(decoding: text, place: path)
-    else {
+    guard let record = try? RunFolder.record(in: folder) else {
       (machine, sessions) = (nil, [])
       return
     }

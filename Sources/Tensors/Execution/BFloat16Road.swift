@@ -77,6 +77,10 @@ public struct BFloat16Choice: Hashable, Sendable {
   public static let here = BFloat16Choice(
     hasProducts: InstructionSet.avx512.hasBFloat16Products, forced: forced, rates: measure)
 
+  /// The road of results that must come out with the same bits whenever they are asked for: that of `ATTNLAB_BF16`, else up-conversion.
+  /// No measurement decides, which another process may have answered otherwise.
+  public static var reproducible: BFloat16Road { forced ?? .upconvert }
+
   /// The choice for an instruction set.
   public static func of(_ set: InstructionSet) -> BFloat16Choice {
     set.hasBFloat16Products

@@ -135,8 +135,8 @@ private struct HardDefinition: Definition {
     gradient = values.base
   }
 
-  func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair] {
-    hard.pairs(of: row, inputs)
+  func pairs(of rows: [DefinitionRow], _ inputs: DefinitionInputs) -> [[DefinitionPair]] {
+    hard.pairs(of: rows, inputs)
   }
 
   func hasRowwiseGradient(of operand: Operand.Name) -> Bool { soft.hasRowwiseGradient(of: operand) }
@@ -158,6 +158,10 @@ private struct HardDefinition: Definition {
       to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector
     ) {
       if (operand == .value) == takesValues { base.addMagnitude(to: operand, at: start, factor, source) }
+    }
+
+    mutating func add(to operand: Operand.Name, _ terms: DefinitionTerms) {
+      if (operand == .value) == takesValues { base.add(to: operand, terms) }
     }
   }
 }

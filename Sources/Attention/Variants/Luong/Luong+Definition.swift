@@ -1,4 +1,5 @@
 import AttentionCore
+import Tensors
 
 #if canImport(Glibc)
   import Glibc
@@ -60,48 +61,64 @@ private struct MatrixScore: PairTerm {
     let scale: Double
     let queryStart: Int, keyStart: Int, matrixStart: Int
     let query: DefinitionVector, keys: DefinitionVector, matrix: DefinitionVector
+    /// `qᵀW`, and the same of absolute values.
+    private let product: [Double], productSizes: [Double]
     private var dim: Int { query.count }
 
-    func value(key: Int) -> (sum: Double, magnitude: Double) {
-      var sum = 0.0, magnitude = 0.0
-      for a in 0..<dim {
-        for b in 0..<dim {
-          let term = scale * query[a] * matrix[a * dim + b] * keys[key * dim + b]
-          sum += term
-          magnitude += term.magnitude
-        }
+    init(
+      scale: Double, queryStart: Int, keyStart: Int, matrixStart: Int, query: DefinitionVector,
+      keys: DefinitionVector, matrix: DefinitionVector
+    ) {
+      (self.scale, self.queryStart, self.keyStart) = (scale, queryStart, keyStart)
+      (self.matrixStart, self.query, self.keys, self.matrix) = (matrixStart, query, keys, matrix)
+      var product = [Double](repeating: 0, count: query.count), sizes = product
+      for a in 0..<query.count {
+        let start = matrix.start + a * query.count
+        DoubleVectors.add(query[a], matrix.array, start, to: &product, 0, count: query.count)
+        DoubleVectors.add(
+          query[a].magnitude, matrix.array, start, to: &sizes, 0, count: query.count, absolute: true)
       }
-      return (sum, magnitude)
+      (self.product, productSizes) = (product, sizes)
     }
 
+    func value(key: Int) -> (sum: Double, magnitude: Double) {
+      let start = keys.start + key * dim
+      return (
+        scale * DoubleVectors.dot(product, 0, keys.array, start, count: dim).sum,
+        scale.magnitude * DoubleVectors.dot(productSizes, 0, keys.array, start, count: dim).magnitude
+      )
+    }
+
+    /// With `t = Σ_j ds_j k_j`: `dq = W t`, `dW_ab = q_a t_b`, `dk_j = ds_j Wᵀq`.
     func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector) {
-      for pair in slopes { add(pair.key, pair.slope, pair.size, &gradient) }
+      var total = [Double](repeating: 0, count: dim), totalSizes = total
+      for pair in slopes {
+        let start = keys.start + pair.key * dim
+        DoubleVectors.add(scale * pair.slope, keys.array, start, to: &total, 0, count: dim)
+        DoubleVectors.add(
+          scale.magnitude * pair.size, keys.array, start, to: &totalSizes, 0, count: dim, absolute: true)
+        add(
+          .key, keyStart + pair.key * dim, scale * pair.slope, product, scale.magnitude * pair.size,
+          productSizes, &gradient)
+      }
+      var dq = total, dqSizes = totalSizes
+      for a in 0..<dim {
+        let start = matrix.start + a * dim
+        dq[a] = DoubleVectors.dot(matrix.array, start, total, 0, count: dim).sum
+        dqSizes[a] = DoubleVectors.dot(matrix.array, start, totalSizes, 0, count: dim).magnitude
+        add(
+          Luong.matrix.name, matrixStart + a * dim, query[a], total, query[a].magnitude, totalSizes,
+          &gradient)
+      }
+      add(.query, queryStart, 1, dq, 1, dqSizes, &gradient)
     }
 
     private func add(
-      _ key: Int, _ slope: Double, _ size: Double, _ gradient: inout some DefinitionGradientCollector
+      _ name: Operand.Name, _ start: Int, _ factor: Double, _ values: [Double], _ size: Double,
+      _ sizes: [Double], _ gradient: inout some DefinitionGradientCollector
     ) {
-      var dq = [Double](repeating: 0, count: dim), dk = dq, dqSize = dq, dkSize = dq
-      var dm = [Double](repeating: 0, count: dim * dim)
-      for a in 0..<dim {
-        for b in 0..<dim {
-          let (q, k, w) = (query[a], keys[key * dim + b], matrix[a * dim + b])
-          dq[a] += w * k
-          dk[b] += q * w
-          dqSize[a] += (w * k).magnitude
-          dkSize[b] += (q * w).magnitude
-          dm[a * dim + b] = q * k
-        }
-      }
-      func add(_ name: Operand.Name, _ start: Int, _ values: [Double], _ sizes: [Double]) {
-        gradient.add(
-          to: name, at: start, scale * slope, DefinitionVector(values, from: 0, count: values.count))
-        gradient.addMagnitude(
-          to: name, at: start, scale.magnitude * size, DefinitionVector(sizes, from: 0, count: sizes.count))
-      }
-      add(.query, queryStart, dq, dqSize)
-      add(.key, keyStart + key * dim, dk, dkSize)
-      add(Luong.matrix.name, matrixStart, dm, dm)
+      gradient.add(to: name, at: start, factor, DefinitionVector(values, from: 0, count: dim))
+      gradient.addMagnitude(to: name, at: start, size, DefinitionVector(sizes, from: 0, count: dim))
     }
   }
 }
@@ -153,9 +170,18 @@ private struct WindowFactor: PairTerm {
     let visible: Double, sigma: Double
     let queryStart: Int, weightStart: Int
     let u: DefinitionVector, v: DefinitionVector
+    /// `tanh(u)`, and `σ(vᵀ tanh(u))`: where the window is, as a part of what is visible.
+    private let ratios: [Double], fraction: Double
 
-    private var fraction: Double {
-      1 / (1 + exp(-(0..<u.count).reduce(0.0) { $0 + v[$1] * tanh(u[$1]) }))
+    init(
+      visible: Double, sigma: Double, queryStart: Int, weightStart: Int, u: DefinitionVector,
+      v: DefinitionVector
+    ) {
+      (self.visible, self.sigma) = (visible, sigma)
+      (self.queryStart, self.weightStart, self.u, self.v) = (queryStart, weightStart, u, v)
+      let ratios = (0..<u.count).map { tanh(u[$0]) }
+      self.ratios = ratios
+      fraction = 1 / (1 + exp(-DoubleVectors.dot(v.array, v.start, ratios, 0, count: u.count).sum))
     }
 
     func value(key: Int) -> (sum: Double, magnitude: Double) {
@@ -165,23 +191,23 @@ private struct WindowFactor: PairTerm {
     }
 
     func addGradient(_ slopes: [PairSlope], into gradient: inout some DefinitionGradientCollector) {
-      for pair in slopes { add(pair.key, pair.slope, pair.size, &gradient) }
-    }
-
-    private func add(
-      _ key: Int, _ slope: Double, _ size: Double, _ gradient: inout some DefinitionGradientCollector
-    ) {
-      let part = fraction, offset = Double(key) - visible * part
-      let change = value(key: key).sum * offset / (sigma * sigma) * visible * part * (1 - part)
-      let ratios = (0..<u.count).map { tanh(u[$0]) }
-      let inner = ratios.indices.map { v[$0] * (1 - ratios[$0] * ratios[$0]) }
-      func add(_ name: Operand.Name, _ start: Int, _ values: [Double]) {
-        let vector = DefinitionVector(values, from: 0, count: values.count)
-        gradient.add(to: name, at: start, slope * change, vector)
-        gradient.addMagnitude(to: name, at: start, size * change.magnitude, vector)
+      // ∂L/∂(vᵀ tanh(u)).
+      var total = 0.0, size = 0.0
+      for pair in slopes {
+        let offset = Double(pair.key) - visible * fraction
+        let change =
+          value(key: pair.key).sum * offset / (sigma * sigma) * visible * fraction * (1 - fraction)
+        total += pair.slope * change
+        size += pair.size * change.magnitude
       }
-      add(Luong.windowQuery.name, queryStart, inner)
-      add(Luong.windowWeight.name, weightStart, ratios)
+      let inner = ratios.indices.map { v[$0] * (1 - ratios[$0] * ratios[$0]) }
+      for (name, start, values) in [
+        (Luong.windowQuery.name, queryStart, inner), (Luong.windowWeight.name, weightStart, ratios),
+      ] {
+        let vector = DefinitionVector(values, from: 0, count: values.count)
+        gradient.add(to: name, at: start, total, vector)
+        gradient.addMagnitude(to: name, at: start, size, vector)
+      }
     }
   }
 }
