@@ -1,6 +1,14 @@
 #include "CKernels.h"
 #include <math.h>
 
+int32_t attn_reference_fits(ptrdiff_t size, ptrdiff_t start, ptrdiff_t step, const ptrdiff_t *rows, ptrdiff_t count,
+                            ptrdiff_t dim) {
+  if (start < 0 || step < 0 || dim < 0) return 0;
+  for (ptrdiff_t n = 0; n < count; n++)
+    if (rows[n] < 0 || start + rows[n] * step + dim > size) return 0;
+  return 1;
+}
+
 void attn_reference_dots(double factor, const double *a, ptrdiff_t a_start, ptrdiff_t a_step, const double *b,
                          ptrdiff_t b_start, ptrdiff_t b_step, const ptrdiff_t *rows, ptrdiff_t count, ptrdiff_t dim,
                          double *sums, double *magnitudes) {

@@ -96,11 +96,9 @@ public enum DoubleVectors {
   }
 
   private static func check(_ size: Int, _ start: Int, _ step: Int, _ rows: [Int], _ count: Int) {
-    var first = Int.max, last = 0
-    for row in rows { (first, last) = (min(first, row), max(last, row)) }
-    guard !rows.isEmpty else { return }
-    precondition(first >= 0 && step >= 0)
-    check(size, start, last * step + count)
+    precondition(
+      attn_reference_fits(size, start, step, rows, rows.count, count) != 0,
+      "rows of \(count) elements from \(start) on, \(step) apart, do not lie in \(size)")
   }
 
   private static func check(_ size: Int, _ start: Int, _ count: Int) {

@@ -50,7 +50,7 @@ import Testing
     "a planned pass plans nothing, holds nothing more and asks the system for nothing", arguments: examples)
   func planned(_ example: Example) throws {
     let variant = try example.variant()
-    for threads in [1, 2, 5] {
+    for threads in [1, 3] {
       let ledger = MemoryLedger(recycles: true)
       let context = ExecutionContext(threads: threads, ledger: ledger)
       for pass in PassKind.allCases { try variant.prepare(for: pass, in: context) }

@@ -6,11 +6,11 @@ import Testing
 /// subcommand.
 @Suite struct CustomVariantTests {
   @Test("every subcommand works with a variant from outside")
-  func everySubcommand() throws {
+  func everySubcommand() async throws {
     let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .appendingPathComponent("../../Experiments/CustomVariant/check.sh").standardized.path
     let scratch = try Scratch()
-    let result = try BuiltProgram.custom.shell(
+    let result = try await BuiltProgram.custom.finishedShell(
       "bash '\(script)' '\(BuiltProgram.custom.absolutePath)'", in: scratch.path)
     #expect(result.code == 0, "\(result.output.suffix(2000))\n\(result.errors)")
   }

@@ -9,9 +9,9 @@ import Testing
   let scratch: Scratch
   let model: String
 
-  init() throws {
-    scratch = try Scratch()
-    model = scratch.path + "/run/model.safetensors"
+  /// A checkpoint of one step, trained once for all tests.
+  private static let trained = Result {
+    let scratch = try Scratch()
     let settings = [
       "task.path=\(try scratch.write("text.txt", String(repeating: "abcdefgh", count: 400)))",
       "task.length=16",
@@ -21,6 +21,14 @@ import Testing
       ["train", "text", "--steps", "1", "--checkpoint", scratch.path + "/run"]
         + settings.flatMap { ["--set", $0] })
     try #require(trained.code == 0, "\(trained.errors)")
+    return scratch
+  }
+
+  init() throws {
+    scratch = try Scratch()
+    model = scratch.path + "/run/model.safetensors"
+    try FileManager.default.copyItem(
+      atPath: try Self.trained.get().path + "/run", toPath: scratch.path + "/run")
     try NpyArray([1, 2, 3, 4], shape: [1, 4], as: .int32).write(to: scratch.path + "/t.npy")
     try NpyArray([1, 2, 3, 4], shape: [2, 2], as: .int32).write(to: scratch.path + "/t2.npy")
     try NpyArray([-1, -1, -1, -1], shape: [1, 4], as: .int32).write(to: scratch.path + "/none.npy")

@@ -20,8 +20,8 @@ import Testing
   @Test(
     "check finds a variant that takes its window from the padded length, or from what padding holds",
     arguments: ["padded-length", "padded-content"])
-  func fakes(_ variant: String) throws {
-    let run = try BuiltProgram.fakes.run(["check", variant, "--isa", "portable", "--json"])
+  func fakes(_ variant: String) async throws {
+    let run = try await BuiltProgram.fakes.finished(["check", variant, "--isa", "portable", "--json"])
     #expect(run.code == 1)
     #expect(run.errors.contains("failed: \(variant)"))
     let report = try JSONValue(parsing: run.output, file: "check")

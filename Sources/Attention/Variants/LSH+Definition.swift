@@ -49,6 +49,8 @@ struct LSHDefinition: Sendable {
   /// `[round][token]`: its chunk, counted through all rounds.
   private var chunkOf: [[Int]] = []
   private var chunkCount = 0
+  /// `[chunk]`: the chunks that its rows see.
+  private var visited: [[Int]] = []
   /// Tokens that are sorted; the rest is padding and in no chunk.
   private let valid: Int
   /// Whether a row has a key other than itself.
@@ -77,9 +79,12 @@ struct LSHDefinition: Sendable {
       }
       chunkOf.append(chunks)
     }
+    visited = (0..<chunkCount).map { [chunkCount] own in
+      Self.visited(from: own, of: chunkCount, perRound: perRound, configuration)
+    }
     hasOther = (0..<length).map { row in
       queries.indices.contains { round in
-        visited(from: row, round).contains { chunk in
+        visited[chunkOf[round][row]].contains { chunk in
           members[chunk].contains { key in
             key != row && !shape.isFuture(query: row, key: key)
               && (!configuration.sameBucketOnly || sameBucket(row, key, round, chunk))
@@ -89,14 +94,14 @@ struct LSHDefinition: Sendable {
     }
   }
 
-  /// The chunks that a row sees in a round, with repetition.
-  private func visited(from row: Int, _ round: Int) -> [Int] {
-    let own = chunkOf[round][row]
-    let perRound = chunkCount / queries.count
-    return (-configuration.before...configuration.after).compactMap { offset in
+  /// The chunks that a chunk's rows see, with repetition.
+  private static func visited(
+    from own: Int, of chunkCount: Int, perRound: Int, _ configuration: LSH.Configuration
+  ) -> [Int] {
+    (-configuration.before...configuration.after).compactMap { offset in
       let chunk = own + offset
       if configuration.circular { return ((chunk % chunkCount) + chunkCount) % chunkCount }
-      return chunk >= 0 && chunk < chunkCount && chunk / perRound == round ? chunk : nil
+      return chunk >= 0 && chunk < chunkCount && chunk / perRound == own / perRound ? chunk : nil
     }
   }
 
@@ -115,7 +120,7 @@ struct LSHDefinition: Sendable {
         count += queries[round][row] == keys[round][key] ? 1 : 0
         continue
       }
-      for chunk in visited(from: row, round)
+      for chunk in visited[chunkOf[round][row]]
       where chunkOf[chunk / (chunkCount / queries.count)][key] == chunk {
         if !configuration.sameBucketOnly || sameBucket(row, key, round, chunk) { count += 1 }
       }

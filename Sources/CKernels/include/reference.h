@@ -11,6 +11,10 @@
 /// Rows of a matrix are named by the place of row 0 and by what a row is further than the one before: 0 for the same row
 /// again and again.
 
+/// Whether every row `start + rows[n] · step`, of `dim` elements, lies inside an array of `size` elements.
+int32_t attn_reference_fits(ptrdiff_t size, ptrdiff_t start, ptrdiff_t step, const ptrdiff_t *rows, ptrdiff_t count,
+                            ptrdiff_t dim);
+
 /// `sums[n] += factor · Σ_t a_t b_t` and `magnitudes[n] += |factor| Σ_t |a_t b_t|` for the rows `rows[0..<count]` of a and b.
 void attn_reference_dots(double factor, const double *a, ptrdiff_t a_start, ptrdiff_t a_step, const double *b,
                          ptrdiff_t b_start, ptrdiff_t b_step, const ptrdiff_t *rows, ptrdiff_t count, ptrdiff_t dim,
