@@ -72,7 +72,7 @@ let package = Package(
     .target(
       name: "Models",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Settings", "Tasks", "Tensors",
+        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Ranks", "Settings", "Tasks", "Tensors",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -116,8 +116,8 @@ let package = Package(
     .target(
       name: "Trainings",
       dependencies: [
-        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Records",
-        "Models", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Ranks",
+        "Records", "Models", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
     .target(
@@ -138,8 +138,8 @@ let package = Package(
       name: "AttentionLab",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Pages", "Presets", "Processes", "Records", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors",
-        "Trainings",
+        "Pages", "Presets", "Processes", "Ranks", "Records", "ScalingLaws", "Settings", "Sweeps", "Tasks",
+        "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -176,7 +176,7 @@ let package = Package(
     .executableTarget(
       name: "attnlab-ranks",
       dependencies: ["Attention", "AttentionCore", "Basics", "RankCases", "Ranks", "Settings", "Tensors"],
-      path: "Tests/RankLab", exclude: ["mpi.sh"], swiftSettings: strict),
+      path: "Tests/RankLab", exclude: ["mpi.sh", "namespaces.sh"], swiftSettings: strict),
     .testTarget(
       name: "RanksTests",
       dependencies: [
@@ -192,9 +192,8 @@ let package = Package(
     .testTarget(
       name: "ModelsTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models",
-        "Settings",
-        "Tasks", "Tensors",
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models", "Ranks",
+        "Settings", "Tasks", "Tensors",
       ],
       exclude: ["Fixtures"],
       swiftSettings: strict),

@@ -15,7 +15,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     discussion: HelpText.page(
       """
       Rows go to results/<preset>/measurements.csv as they finish, those of trainings to runs.csv and curves.csv. A
-      finished run started again shows its results.
+      finished run started again shows its results. --executor slurm submits an array of jobs, waits for it and merges;
+      Ctrl-C ends the waiting, not the jobs, and the same command waits again or submits what is left.
       """,
       examples: [
         "attnlab run quickstart",
@@ -23,6 +24,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
         "attnlab run variants-text --set compute=1e12 --set 'seed=[1,2,3]'",
         "attnlab run scaling-time-memory --only full,lsh --memory-limit 8GiB --dry-run",
         "attnlab run scaling-time-memory --shard 3/12",
+        "attnlab run scaling-time-memory --executor slurm --partition short --time 02:00:00 --cells-per-task 20",
       ]))
 
   @OptionGroup var asked: PresetOptions
@@ -43,6 +45,11 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       "Only part i of n of the cells, into shards/i-of-n of the folder. Default: that of a Slurm array's task."
   )
   var shard: String?
+
+  @Option(help: "Where cells are run: in processes of this machine, or as an array of jobs of Slurm.")
+  var executor = ExecutorName.local
+
+  @OptionGroup(title: "With --executor slurm") var jobs: SlurmOptions
 
   @Flag(
     help:
@@ -76,7 +83,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   }
 
   /// The part that is asked for, by the flag or by the array whose task this is.
-  private func part() throws(UsageError) -> Shard {
+  func part() throws(UsageError) -> Shard {
     if let shard {
       guard let part = Shard(shard) else {
         throw UsageError("--shard \(shown(shard)): it takes \(Shard.allowed)")
@@ -87,6 +94,10 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
+    if executor == .slurm, !dryRun { return try await runJobs() }
+    if executor == .local, let flag = jobs.given {
+      throw UsageError("\(flag): it goes with --executor slurm")
+    }
     let (preset, finished) = try await perform()
     for finished in finished { print(json ? finished.json.pretty : finished.text) }
     let part = try part()
@@ -141,14 +152,21 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     Terminal.clearProgress()
     for run in runs { run.notes(folder).forEach(Terminal.note) }
     guard part.isWhole else { return (preset, []) }
+    return (preset, try await Self.finished(runs, preset, folder))
+  }
+
+  /// What rows say, and their report with its pictures, which can be made again.
+  static func finished(
+    _ runs: [any FinishedRows], _ preset: Preset, _ folder: String
+  ) async throws -> [any FinishedRun] {
     let report = try Report(folders: [folder], kinds: preset.kinds)
     let (path, warning) = try await report.write()
     if let warning { Terminal.note("warning: \(warning)") }
     let pictures = warning == nil ? try await report.drawPictures() : []
-    return (preset, try runs.map { try $0.finished(folder, pictures: pictures, report: path) })
+    return try runs.map { try $0.finished(folder, pictures: pictures, report: path) }
   }
 
-  private func loaded() throws -> Preset {
+  func loaded() throws -> Preset {
     var preset = try asked.load(threads.map { ["threads=\($0)"] } ?? [])
     if let memoryLimit {
       guard let bytes = Quantity.bytes(memoryLimit) else {

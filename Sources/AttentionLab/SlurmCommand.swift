@@ -1,6 +1,5 @@
 import ArgumentParser
 import Basics
-import Foundation
 import Presets
 import Sweeps
 
@@ -21,26 +20,10 @@ struct SlurmCommand: AsyncParsableCommand, FileCommand {
 
   @OptionGroup var asked: PresetOptions
 
-  @Option(help: "The partition.")
-  var partition: String?
-
-  @Option(help: "The time of a task, as sbatch takes it: minutes, or HH:MM:SS.")
-  var time: String?
-
-  @Option(help: "Cells that a task runs one after another.")
-  var cellsPerTask = 1
+  @OptionGroup var jobs: SlurmOptions
 
   @Option(help: "Only these tasks, such as 3,7-9: what attnlab status says is missing.")
   var array: String?
-
-  @Option(help: "The most tasks that run at once.")
-  var concurrent: Int?
-
-  @Option(help: "Processors of a task.")
-  var cpusPerTask: Int?
-
-  @Option(help: "A further option of sbatch without its hyphens, such as mem=16G or exclusive; repeatable.")
-  var sbatch: [String] = []
 
   @Flag(help: "Tasks work on their node's own disk and bring the results back.")
   var scratch = false
@@ -76,25 +59,9 @@ struct SlurmCommand: AsyncParsableCommand, FileCommand {
   private func script() throws -> SlurmScript {
     try asked.refusePipe()
     let preset = try asked.load(), selection = try asked.selection(of: preset, .whole)
-    let program = try PresetOptions.program()
-    if let cpusPerTask, cpusPerTask < 1 {
-      throw UsageError("--cpus-per-task \(cpusPerTask): it takes a whole number of at least 1")
-    }
-    let options: [(String, String?)] = [
-      ("partition", partition), ("time", time), ("cpus-per-task", cpusPerTask.map { "\($0)" }),
-    ]
-    var arguments = [Self.absolute(preset.file)] + asked.sets.flatMap { ["--set", $0] }
-    if let only = asked.only { arguments += ["--only", only] }
-    if scratch { arguments.append("--scratch") }
-    return try SlurmScript(
-      program: program, arguments: arguments, folder: Self.absolute(asked.folder(of: preset)),
-      name: "attnlab-\(preset.name)", cells: selection.total, cellsPerTask: cellsPerTask, array: array,
-      concurrent: concurrent,
-      options: options.compactMap { name, value in value.map { "\(name)=\($0)" } } + sbatch)
+    return try jobs.script(
+      asked, preset, cells: selection.total, array: array, flags: scratch ? ["--scratch"] : [])
   }
-
-  /// A job may begin in another folder.
-  private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardized.path }
 
   private func text(_ script: SlurmScript) -> String {
     guard submit else { return script.text }

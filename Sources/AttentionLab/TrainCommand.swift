@@ -5,6 +5,7 @@ import Foundation
 import Models
 import Presets
 import Processes
+import Ranks
 import Records
 import Settings
 import Tasks
@@ -33,6 +34,7 @@ struct TrainCommand: FileCommand {
           + "--set training.learningRate=3e-3 --set training.schedule=constant",
         "attnlab train listops --model model.yaml --checkpoint runs/listops",
         "attnlab train text --set model.width=256 --time 10 --threads 1",
+        "mpirun -n 4 attnlab train text --threads 4 --checkpoint runs/ranks",
       ]))
 
   @Argument(help: "The task; see attnlab list.", completion: .tasks)
@@ -57,8 +59,14 @@ struct TrainCommand: FileCommand {
   @Option(help: "The seed of weights, batches and the task.")
   var seed = 1
 
-  @Option(help: "Threads. Default: all processors.")
+  @Option(help: "Threads. Default: all processors; of ranks: each its share.")
   var threads: Int?
+
+  @Option(
+    help:
+      "Processes that share the rows of every step; mpirun starts them unless it started this one. The result has the same bits for any number."
+  )
+  var ranks: Int?
 
   @Flag(help: "Start over; the old folder is kept under another name.")
   var fresh = false
@@ -84,38 +92,29 @@ struct TrainCommand: FileCommand {
     try ThreadFlag.check(threads)
     let settings = try settings()
     do {
-      try run(settings, catalog)
+      try runOnRanks { communicator in try run(settings, catalog, communicator) }
     } catch let error as ConfigurationError {
       throw settings.located(error)
     }
   }
 
-  private func run(_ settings: TrainingSettings, _ catalog: Catalog) throws {
+  private func run(
+    _ settings: TrainingSettings, _ catalog: Catalog, _ communicator: (any Communicator)?
+  ) throws {
     var job = try TrainingPlan.job(settings.values, place: "--set")
     job.seed = seed
-    if let time {
-      guard (1...100_000).contains(time) else { throw UsageError("--time \(time): it takes 1 to 100000") }
-      let timing = try job.timeSteps(
-        time, catalog: catalog, threads: threads ?? Parallel.processorCount)
-      print(json ? timing.json.pretty : timing.text)
-      return
-    }
-    let path = folder
-    let count = threads ?? Parallel.processorCount
-    let peak = MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue)
-    var run = try TrainingRun(job, catalog: catalog, threads: count, peakGflops: peak)
-    if fresh,
-      let kept = try RunFolder.setAside(
-        path, tables: AttentionLab.kinds.tableNames, flag: "--checkpoint")
-    {
-      Terminal.note("kept the earlier results as \(kept)")
-    }
-    // Until now there was nothing to save.
-    Interruption.ofProcess.answersBetweenSteps()
-    let folder = try RunFolder(path, flag: "--checkpoint")
-    try folder.check(forOneOf: TrainingExperiment.self, among: AttentionLab.kinds)
-    let file = folder.path + "/" + TrainingRun.checkpointFile
-    let model = run.trainer.model
+    let count = threads ?? max(1, Parallel.processorCount / (communicator?.count ?? 1))
+    if let time { return try timeSteps(time, of: job, catalog, threads: count, communicator) }
+    // Of ranks on several machines nobody knows the peak.
+    let peak =
+      communicator == nil
+      ? MachinePeak.gflops(threads: count, instructionSet: InstructionSet.default.rawValue) : nil
+    var run = try TrainingRun(
+      job, catalog: catalog, threads: count, peakGflops: peak, communicator: communicator)
+    let folder = run.isRecorder ? try preparedFolder() : nil
+    // Nobody looks for a checkpoint before the folder is as it will be.
+    _ = try run.trainer.anyRank(false)
+    let file = self.folder + "/" + TrainingRun.checkpointFile
     let resumes = FileManager.default.fileExists(atPath: file)
     if resumes { try run.resume(from: file) }
     guard run.trainer.step <= run.trainer.configuration.steps else {
@@ -123,20 +122,53 @@ struct TrainCommand: FileCommand {
         "\(file): the checkpoint is at step \(run.trainer.step), beyond the \(run.trainer.configuration.steps) steps asked for;"
           + " --fresh starts over (the old folder is kept)")
     }
-    Terminal.note(
-      "\(task): \(model.parameterCount) parameters (\(model.nonEmbeddingParameterCount) without embeddings), "
-        + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)")
-    if !LabVersion.isOptimized { Terminal.note("warning: a debug build is slow (swift build -c release)") }
-    if resumes { Terminal.note("resumed at step \(run.trainer.step)") }
-    if run.trainer.isFinished, try folder.hasTraining(job.id),
-      FileManager.default.fileExists(atPath: folder.path + "/model.safetensors")
-    {
-      Terminal.note("\(path) is finished; --fresh trains again")
+    if let folder { describe(run, resumes: resumes, folder) }
+    if try run.trainer.anyRank(folder.map { try isFinished(run, $0) } ?? false) {
+      if folder != nil { Terminal.note("\(self.folder) is finished; --fresh trains again") }
       return
     }
-    let text = run.trainer.task.text
-    try Blocking.wait { [job] in
-      try await EnvironmentRecord.add(job, text: text, threads: count, peakGflops: peak, to: folder)
+    guard let folder else {
+      _ = try run.run(checkpoint: file, interruption: .ofProcess, curve: { _ in }, progress: { _ in })
+      return
+    }
+    try record(run, file, peak, in: folder)
+  }
+
+  /// The folder, held and checked.
+  private func preparedFolder() throws -> RunFolder {
+    if fresh,
+      let kept = try RunFolder.setAside(
+        folder, tables: AttentionLab.kinds.tableNames, flag: "--checkpoint")
+    {
+      Terminal.note("kept the earlier results as \(kept)")
+    }
+    // Until now there was nothing to save.
+    Interruption.ofProcess.answersBetweenSteps()
+    let held = try RunFolder(folder, flag: "--checkpoint")
+    try held.check(forOneOf: TrainingExperiment.self, among: AttentionLab.kinds)
+    return held
+  }
+
+  private func describe(_ run: TrainingRun, resumes: Bool, _ folder: RunFolder) {
+    let model = run.trainer.model
+    let shared = run.trainer.communicator.map { ", on \($0.count) rank\($0.count == 1 ? "" : "s")" } ?? ""
+    Terminal.note(
+      "\(task): \(model.parameterCount) parameters (\(model.nonEmbeddingParameterCount) without embeddings), "
+        + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)\(shared)")
+    if !LabVersion.isOptimized { Terminal.note("warning: a debug build is slow (swift build -c release)") }
+    if resumes { Terminal.note("resumed at step \(run.trainer.step)") }
+  }
+
+  private func isFinished(_ run: TrainingRun, _ folder: RunFolder) throws -> Bool {
+    try run.trainer.isFinished && folder.hasTraining(run.job.id)
+      && FileManager.default.fileExists(atPath: folder.path + "/model.safetensors")
+  }
+
+  /// Trains, and writes what is kept of it.
+  private func record(_ run: TrainingRun, _ file: String, _ peak: Double?, in folder: RunFolder) throws {
+    let (job, threads, text) = (run.job, run.threads, run.trainer.task.text)
+    try Blocking.wait {
+      try await EnvironmentRecord.add(job, text: text, threads: threads, peakGflops: peak, to: folder)
     }
     try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id, isAlone: true)
     let curves = try RowWriter(path: folder.curves, of: CurveRow.self)
@@ -154,7 +186,7 @@ struct TrainCommand: FileCommand {
     }
     Terminal.clearProgress()
     // The row is last: without it the training does not count as finished.
-    try model.save(to: folder.path + "/model.safetensors")
+    try run.trainer.model.save(to: folder.path + "/model.safetensors")
     (row.commit, row.program) = (Blocking.commit(), ProgramFile.hash)
     if try !folder.hasTraining(job.id) {
       try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)

@@ -171,13 +171,19 @@ extension Parameter where Root: ParameterSet {
   }
 
   /// One of the cases of a string enumeration.
+  /// - Parameters:
+  ///   - name: the key.
+  ///   - path: where the value is kept.
+  ///   - quietly: whether the summary leaves it out at its default.
+  ///   - help: the meaning, in one line.
   public static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
-    _ name: String, _ path: any WritableKeyPath<Root, Choice> & Sendable, help: String
+    _ name: String, _ path: any WritableKeyPath<Root, Choice> & Sendable, quietly: Bool = false, help: String
   ) -> Parameter {
     let names = Choice.allCases.map(\.rawValue).joined(separator: ", ")
     return Parameter(
       name, unit: "", help: help, allowed: "one of \(names)",
-      defaultValue: .string(Root()[keyPath: path].rawValue), get: { .string($0[keyPath: path].rawValue) },
+      defaultValue: .string(Root()[keyPath: path].rawValue), isQuiet: quietly,
+      get: { .string($0[keyPath: path].rawValue) },
       set: { root, value in
         guard case .string(let text) = value, let choice = Choice(rawValue: text) else { return false }
         root[keyPath: path] = choice

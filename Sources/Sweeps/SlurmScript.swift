@@ -24,7 +24,8 @@ public struct SlurmScript: Sendable {
   /// Parts, and tasks of the array.
   public let tasks: Int
   /// The tasks that are submitted, as `--array` takes them.
-  public let array: String
+  public private(set) var array: String
+  private let concurrent: Int?
 
   /// Describes the jobs.
   /// - Parameters:
@@ -61,7 +62,18 @@ public struct SlurmScript: Sendable {
     }
     (self.program, self.arguments, self.folder, self.name) = (program, arguments, folder, name)
     (self.cells, self.tasks, self.options) = (cells, tasks, options)
-    self.array = (array ?? "1-\(tasks)") + (concurrent.map { "%\($0)" } ?? "")
+    (self.array, self.concurrent) = (Self.array(array ?? "1-\(tasks)", concurrent), concurrent)
+  }
+
+  private static func array(_ tasks: String, _ concurrent: Int?) -> String {
+    tasks + (concurrent.map { "%\($0)" } ?? "")
+  }
+
+  /// The same jobs with some of the tasks.
+  func only(_ tasks: [Int]) -> SlurmScript {
+    var script = self
+    script.array = Self.array(TaskList.text(tasks), concurrent)
+    return script
   }
 
   /// The folder of what tasks print.
@@ -124,6 +136,20 @@ public struct SlurmScript: Sendable {
   /// - Returns: the numbers of the jobs.
   /// - Throws: `UsageError` with what Slurm says, or when nothing can be written.
   public func submit() async throws(UsageError) -> (array: String, merge: String) {
+    let first = try await submitArray()
+    do throws(UsageError) {
+      return (first, try await Self.job(commands(array: first)[1]))
+    } catch {
+      throw UsageError(
+        "job \(first) is submitted, the one that merges is not: \(error); attnlab merge \(folder) does it by hand"
+      )
+    }
+  }
+
+  /// Writes the scripts beside the logs and submits the array alone.
+  /// - Returns: the number of the job.
+  /// - Throws: `UsageError` as above.
+  func submitArray() async throws(UsageError) -> String {
     try await checkSize()
     do throws(FileFailure) { try Folder.create(logs) } catch { throw UsageError(error.description) }
     do throws(FileFailure) {
@@ -132,19 +158,13 @@ public struct SlurmScript: Sendable {
     } catch {
       throw UsageError(error.description)
     }
-    func job(_ words: [String]) async throws(UsageError) -> String {
-      // On several clusters: NUMBER;CLUSTER.
-      let printed = try await SlurmJob.command(words[0], Array(words.dropFirst()))
-      return printed.split(separator: ";").first.map(String.init) ?? printed
-    }
-    let first = try await job(commands(array: "")[0])
-    do throws(UsageError) {
-      return (first, try await job(commands(array: first)[1]))
-    } catch {
-      throw UsageError(
-        "job \(first) is submitted, the one that merges is not: \(error); attnlab merge \(folder) does it by hand"
-      )
-    }
+    return try await Self.job(commands(array: "")[0])
+  }
+
+  private static func job(_ words: [String]) async throws(UsageError) -> String {
+    // On several clusters: NUMBER;CLUSTER.
+    let printed = try await SlurmJob.command(words[0], Array(words.dropFirst()))
+    return printed.split(separator: ";").first.map(String.init) ?? printed
   }
 
   /// Sites bound the numbers of tasks, 1000 by default.

@@ -3,6 +3,7 @@ import Basics
 import Foundation
 import Models
 import Processes
+import Ranks
 import Records
 import Settings
 import Tasks
@@ -57,8 +58,12 @@ public struct TrainingRun {
   ///   - catalog: the attention variants that it may name.
   ///   - threads: how many work on it; no result depends on them.
   ///   - peakGflops: what fractions are fractions of: the machine's peak with these threads.
+  ///   - communicator: the ranks that share the rows of every step, each with such a run; `nil`: this process has all.
   /// - Throws: `ConfigurationError` and others before any time is spent.
-  public init(_ job: TrainingJob, catalog: Catalog, threads: Int, peakGflops: Double? = nil) throws {
+  public init(
+    _ job: TrainingJob, catalog: Catalog, threads: Int, peakGflops: Double? = nil,
+    communicator: (any Communicator)? = nil
+  ) throws {
     self.job = job
     self.threads = threads
     self.peakGflops = peakGflops
@@ -78,8 +83,13 @@ public struct TrainingRun {
       }
       training.steps = Int(steps)
     }
-    trainer = try Trainer(model: network, task: task, configuration: training)
+    if communicator != nil { training.gradientSum = .rows }
+    trainer = try Trainer(
+      model: network, task: task, configuration: training, communicator: communicator)
   }
+
+  /// Whether this rank writes what is kept: the first does, of one process it.
+  public var isRecorder: Bool { (trainer.communicator?.rank ?? 0) == 0 }
 
   /// Steps that a budget of operations may come to; more is a slip of the pen.
   private static let mostSteps = 1e12
@@ -125,6 +135,7 @@ public struct TrainingRun {
   static func clock(_ checkpoint: String) -> String { checkpoint + ".seconds" }
 
   private func save(to checkpoint: String, after seconds: Double) throws {
+    guard isRecorder else { return }
     try trainer.save(to: checkpoint)
     try RunFolder.replace(Self.clock(checkpoint), with: "\(secondsBefore + seconds)")
   }
@@ -136,15 +147,17 @@ public struct TrainingRun {
   ///   - curve: called with every row of `curves.csv`.
   ///   - progress: called after every step.
   /// - Returns: the row of `runs.csv`.
-  /// - Throws: `Interrupted` after saving; `TrainingDiverged`; what tasks and attention throw.
+  /// - Throws: `Interrupted` after saving, on every rank; `TrainingDiverged`; what tasks and attention throw; `RankFailure`.
   public func run(
     checkpoint: String? = nil, interruption: Interruption, curve: (CurveRow) throws -> Void,
     progress: (Progress) -> Void
   ) throws -> TrainingRow {
     let started = Date(), clock = ContinuousClock(), start = clock.now
     var pace = Pace(), saved = start
+    try trainer.checkAgreement()
     while !trainer.isFinished {
-      if interruption.isRequested {
+      // All ranks end after the same step, whichever of them was told.
+      if try trainer.anyRank(interruption.isRequested) {
         if let checkpoint { try save(to: checkpoint, after: (clock.now - start).seconds) }
         throw Interrupted()
       }
@@ -239,6 +252,7 @@ public struct TrainingRun {
       row.memoryBytes = model.memoryBytes(streams: trainer.configuration.batch * passes)
     }
     (row.threads, row.isa) = (threads, InstructionSet.default.rawValue)
+    row.ranks = trainer.communicator?.count ?? 1
     return row
   }
 

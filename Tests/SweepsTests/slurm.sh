@@ -162,6 +162,24 @@ for round in $(seq "$rounds"); do
 done
 echo "slurm: $rounds rounds, $ended tasks ended, $again submitted again: no row lost or doubled"
 
+# --- run --executor slurm: it submits, is told to end, finds its jobs again, waits, merges
+out=$scratch/waited
+waits=("$attnlab" run "$scratch/sixty.yaml" --executor slurm --partition short --time 10 --cells-per-task 15 --out "$out")
+"${waits[@]}" >/dev/null 2>"$scratch/waited.log" &
+waiting=$!
+for _ in $(seq 100); do grep -q 'submitted job' "$scratch/waited.log" && break; sleep 0.1; done
+kill -TERM $waiting
+code=0; wait $waiting || code=$?
+[ $code -eq 130 ]
+grep -q 'goes on: attnlab status' "$scratch/waited.log"
+"${waits[@]}" >"$scratch/waited.text" 2>>"$scratch/waited.log"
+grep -q 'was submitted before\|is there already' "$scratch/waited.log"
+grep -q '^report: ' "$scratch/waited.text"
+table "$out/measurements.csv" | cmp - "$scratch/one.rows"
+"${waits[@]}" >/dev/null 2>"$scratch/waited.log"
+grep -q 'is there already' "$scratch/waited.log"
+echo "slurm: run --executor slurm: left by a signal, waited for again, merged: equal to one run's"
+
 # --- trainings: a warning saves, the queue goes on, the bits are those of one run
 cat >"$scratch/four.yaml" <<'YAML'
 experiment: training

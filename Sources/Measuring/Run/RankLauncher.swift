@@ -15,19 +15,13 @@ import SystemPackage
 struct RankLauncher {
   /// The program: this one.
   let program: String
-  /// The environment variable that has the words before `-n P`.
-  static let variable = "ATTNLAB_MPIRUN"
-  /// As on a machine of one's own: ranks may be more than processors, and threads go where the system puts them.
-  static let words = "mpirun --allow-run-as-root --oversubscribe --bind-to none"
-
   /// Measures a cell; whatever happens comes back as a row.
   func run(_ request: CellRequest) async -> MeasurementRow {
     var row = MeasurementRow(request.cell)
     do {
       try RankProcesses.check(request.cell.ranks)
-      let given = ProcessInfo.processInfo.environment[Self.variable] ?? Self.words
-      let words = given.split(separator: " ").map(String.init)
-      guard let launcher = words.first else { throw UsageError("\(Self.variable) is empty") }
+      let words = RankProcesses.launcher
+      guard let launcher = words.first else { throw UsageError("\(RankProcesses.variable) is empty") }
       let arguments =
         words.dropFirst() + ["-n", "\(request.cell.ranks)", program, "cell", request.json.compact]
       let result = try await ChildProcess.run(

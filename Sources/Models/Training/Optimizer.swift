@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Layers
+import Ranks
 import Settings
 import Tensors
 
@@ -80,29 +81,44 @@ extension TransformerModel {
   /// One optimiser step from the mean of the gradients of `accumulation` passes.
   /// - Parameters:
   ///   - step: its number, from 1; decides the learning rate and the dropout.
+  ///   - communicator: the ranks that share the rows; `nil`: this process has all.
   ///   - rows: the rows of a pass and what they continue; called with `(step − 1)·accumulation + pass`.
   /// - Returns: the loss over all passes, and the norm of the gradients before clipping.
   /// - Throws: `TrainingDiverged`; what the task and attention throw.
   func advance(
     _ configuration: TrainingConfiguration, step: Int, _ optimizer: inout OptimizerState,
+    over communicator: (any Communicator)? = nil,
     rows: (Int) throws -> (input: ModelInput, memory: SegmentMemory?)
   ) throws -> (loss: CrossEntropy, gradientNorm: Double) {
+    let loss: CrossEntropy
+    do {
+      loss =
+        configuration.gradientSum == .rows
+        ? try sumRowGradients(configuration, step: step, over: communicator) { try rows($0).input }
+        : try sumPassGradients(configuration, step: step, rows: rows)
+    } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
+    guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "training loss") }
+    return (loss, try optimizer.apply(configuration, step: step, to: self))
+  }
+
+  /// Adds up the gradients of a step's passes, one after another.
+  private func sumPassGradients(
+    _ configuration: TrainingConfiguration, step: Int,
+    rows: (Int) throws -> (input: ModelInput, memory: SegmentMemory?)
+  ) throws -> CrossEntropy {
     clearGradients()
     var loss = CrossEntropy()
     for pass in 0..<configuration.accumulation {
       let number = (step - 1) * configuration.accumulation + pass
-      do {
-        let (input, memory) = try rows(number)
-        loss =
-          loss
-          + (try accumulateGradients(
-            input, smoothing: configuration.labelSmoothing,
-            factor: 1 / Double(configuration.accumulation),
-            key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number), after: memory))
-      } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
+      let (input, memory) = try rows(number)
+      loss =
+        loss
+        + (try accumulateGradients(
+          input, smoothing: configuration.labelSmoothing,
+          factor: 1 / Double(configuration.accumulation),
+          key: RandomKey(seed: UInt64(configuration.seed))("dropout")(number), after: memory))
     }
-    guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "training loss") }
-    return (loss, try optimizer.apply(configuration, step: step, to: self))
+    return loss
   }
 
   /// All steps of a training on the same rows, for comparison with other frameworks.

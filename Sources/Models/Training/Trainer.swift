@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Layers
+import Ranks
 import Settings
 import Tasks
 import Tensors
@@ -16,6 +17,8 @@ public final class Trainer {
   public let task: any SequenceTask
   /// How it is trained.
   public let configuration: TrainingConfiguration
+  /// The ranks that share rows and evaluations; `nil`: this process does all.
+  public let communicator: (any Communicator)?
   /// Optimiser steps done.
   public internal(set) var step = 0
   /// Tokens read in training (targets' side), padding included.
@@ -61,9 +64,19 @@ public final class Trainer {
   }
 
   /// Pairs a model with a task.
+  /// - Parameters:
+  ///   - model: the model.
+  ///   - task: where examples come from.
+  ///   - configuration: how it is trained.
+  ///   - communicator: the ranks that share the rows of a step, each with such a trainer; `nil`: this process has all.
   /// - Throws: `ConfigurationError` when they do not fit, before any time is spent.
-  public init(model: TransformerModel, task: any SequenceTask, configuration: TrainingConfiguration) throws {
+  public init(
+    model: TransformerModel, task: any SequenceTask, configuration: TrainingConfiguration,
+    communicator: (any Communicator)? = nil
+  ) throws {
     try Trainer.check(model.configuration, for: task)
+    try Trainer.check(configuration, of: model, on: communicator)
+    self.communicator = communicator
     guard task.batchCount(of: .train) == nil || configuration.batch == 1 else {
       throw ConfigurationError(
         field: "batch", value: "\(configuration.batch)",
@@ -73,6 +86,11 @@ public final class Trainer {
     self.task = task
     self.configuration = configuration
     memories = try Trainer.memories(of: model, task, configuration)
+    guard memories.isEmpty || configuration.gradientSum == .passes else {
+      throw ConfigurationError(
+        field: "gradientSum", value: configuration.gradientSum.rawValue,
+        allowed: "passes for texts that are read in order: the memory of a pass is of all its rows")
+    }
     optimizer = try OptimizerState(configuration, count: model.layout.count)
   }
 
@@ -133,7 +151,8 @@ public final class Trainer {
   /// - Throws: `TrainingDiverged`; what the task and attention throw.
   public func advance() throws -> StepReport {
     let before = tokens
-    let (loss, norm) = try model.advance(configuration, step: step + 1, &optimizer) { number in
+    let (loss, norm) = try model.advance(configuration, step: step + 1, &optimizer, over: communicator) {
+      number in
       let rows = try rows(ofPass: number)
       tokens += rows.input.tokens.count
       return rows
@@ -171,24 +190,27 @@ public final class Trainer {
   }
 
   /// The loss of the first batches of a split, in the order in which the model is trained: apart from each other, or as
-  /// segments of texts.
+  /// segments of texts. Ranks take batches that are apart in turn.
   /// - Parameters:
   ///   - split: which examples.
   ///   - batches: how many batches, or segments of every row.
   ///   - memory: positions that every layer keeps of earlier segments; `nil`: as many as in training.
+  /// - Returns: the sum over the batches in their order, on every rank.
   /// - Throws: `TrainingDiverged` when scores overflow; `ConfigurationError` for a memory that the model or the task cannot
-  ///   have; what the task and attention throw.
+  ///   have; what the task and attention throw; `RankFailure`.
   public func evaluate(_ split: Split, batches: Int, memory: Int? = nil) throws -> CrossEntropy {
-    var total = CrossEntropy()
+    let count = min(batches, task.batchCount(of: split) ?? batches)
+    let ranks = communicator?.count ?? 1, rank = communicator?.rank ?? 0
+    var losses: [Int: CrossEntropy] = [:]
     do {
       if let texts = try segmentedTask(for: memory) {
         return try evaluate(split, segments: batches, of: texts, memory: memory)
       }
-      for index in 0..<min(batches, task.batchCount(of: split) ?? batches) {
-        total = total + (try model.loss(try input(split, index: index)))
+      for index in stride(from: rank, to: count, by: ranks) {
+        losses[index] = try model.loss(try input(split, index: index))
       }
     } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
-    return total
+    return try CrossEntropy.sum(losses, of: count, owner: { $0 % ranks }, over: communicator)
   }
 
   /// Whether all steps are done or the validation loss has not fallen for `patience` evaluations.

@@ -24,6 +24,14 @@ public struct TrainingConfiguration: ParameterSet {
     case noam
   }
 
+  /// In which order the gradients of a step's rows are summed, which decides the last bits.
+  public enum GradientSum: String, CaseIterable, Hashable, Sendable {
+    /// The rows of a pass in one product, pass after pass: the fastest on one process.
+    case passes
+    /// Row by row in a tree over all rows: the same bits whatever the number of ranks.
+    case rows
+  }
+
   /// What turns gradients into steps.
   public var optimizer = Optimizer.adamw
   /// The highest learning rate (a factor for Noam).
@@ -44,6 +52,8 @@ public struct TrainingConfiguration: ParameterSet {
   public var batch = 16
   /// Passes whose gradients make one step.
   public var accumulation = 1
+  /// In which order gradients are summed.
+  public var gradientSum = GradientSum.passes
   /// Decay of AdamW's first moment.
   public var beta1 = 0.9
   /// Decay of AdamW's second moment.
@@ -106,6 +116,10 @@ public struct TrainingConfiguration: ParameterSet {
       help: "whether a batch continues the one before, row by row; a model with a memory does so in any case"
     ).quiet,
     .integer("seed", \.seed, help: "the seed of batches and dropout"),
+    .choice(
+      "gradientSum", \.gradientSum, quietly: true,
+      help:
+        "passes: the rows of a pass in one product; rows: row by row, the same bits for any number of ranks"),
   ]
 
   /// The learning rate of a step, counted from 1.

@@ -111,12 +111,24 @@ extension TransformerModel {
     _ input: ModelInput, smoothing: Double = 0, factor: Double = 1, key: RandomKey, training: Bool = true,
     after memory: SegmentMemory? = nil
   ) throws -> CrossEntropy {
-    let counted = scoredTargets(input).count { $0 >= 0 }
+    let counted = scoredCount(input)
     guard counted > 0 || memory != nil else { return CrossEntropy() }
     return try loss(
       input, smoothing: smoothing, gradientScale: factor / Double(max(1, counted)),
       layerRun(training: training, key: key), after: memory)
   }
+
+  /// As above, for some rows of a pass: the caller says what the sum of their losses is multiplied by.
+  func accumulateGradients(
+    ofRow input: ModelInput, smoothing: Double, scale: Double, key: RandomKey
+  ) throws -> CrossEntropy {
+    guard scale != 0, scoredCount(input) > 0 else { return CrossEntropy() }
+    return try loss(
+      input, smoothing: smoothing, gradientScale: scale, layerRun(training: true, key: key))
+  }
+
+  /// How many targets count.
+  func scoredCount(_ input: ModelInput) -> Int { scoredTargets(input).count { $0 >= 0 } }
 
   private func loss(
     _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun,

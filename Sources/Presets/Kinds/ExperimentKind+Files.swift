@@ -30,6 +30,7 @@ extension ExperimentCatalog {
   }
 
   /// The columns of times in a table, which belong to the machine of their row; none in a table of another program.
+  /// - Parameter header: the table's header.
   public func timeColumns(_ header: [String]) -> Set<String> {
     func times<Kind: ExperimentKind>(_ kind: Kind.Type) -> [String] {
       kind.Row.schema.filter { $0.role == .time }.map(\.name)

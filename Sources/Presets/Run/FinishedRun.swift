@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import Foundation
 import Processes
 import Records
 
@@ -15,6 +16,8 @@ package protocol FinishedRun {
 package protocol SelectedCells {
   func forecast(_ catalog: Catalog, memoryLimit: Int?) throws -> any Foretold
   func run(in folder: RunFolder, _ setting: RunSetting) async throws -> any FinishedRows
+  /// The rows that others wrote into a folder; `nil`: there are none of this kind.
+  func written(in folder: String) throws -> (any FinishedRows)?
 }
 
 /// The rows of a kind, all written.
@@ -40,6 +43,13 @@ package struct Selection<Kind: ExperimentKind>: SelectedCells {
 
   package func run(in folder: RunFolder, _ setting: RunSetting) async throws -> any FinishedRows {
     KindOutcome<Kind>(outcome: try await Runner(kind, cells, in: folder, setting).run())
+  }
+
+  package func written(in folder: String) throws -> (any FinishedRows)? {
+    guard FileManager.default.fileExists(atPath: folder + "/" + Kind.table) else { return nil }
+    let rows = try Kind.rows(of: [folder])
+    let added = Set(rows.map(\.cellID)).count
+    return KindOutcome<Kind>(outcome: .init(kept: 0, added: added, replaced: 0, repaired: 0, rows: rows))
   }
 }
 

@@ -12,7 +12,8 @@ package struct PresetSelection {
   /// The part.
   package let shard: Shard
   private let all: [CellEntry]
-  private let asked: Set<Int>
+  /// The numbers of the cells.
+  package let asked: Set<Int>
   private let presetHash: String
 
   /// Selects cells.

@@ -57,6 +57,8 @@ public enum MessageTag: Int32, CaseIterable, Sendable {
   case queryGradients
   /// Rows and heads that change places.
   case exchange
+  /// Sums of gradients of a model's parameters.
+  case gradients
 }
 
 /// Another rank ended, or all wait for each other.

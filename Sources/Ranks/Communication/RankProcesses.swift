@@ -16,6 +16,23 @@ public enum RankProcesses {
   /// Whether `mpirun` started this process: Open MPI says so in its environment.
   public static var isOne: Bool { ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_SIZE"] != nil }
 
+  /// How many processes `mpirun` started together with this one; 1 when it did not start this one.
+  public static var count: Int {
+    ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_SIZE"].flatMap { Int($0) } ?? 1
+  }
+
+  /// The environment variable that has the words before `-n P`.
+  public static let variable = "ATTNLAB_MPIRUN"
+
+  /// The words that start processes on this machine, up to `-n P`: those of `ATTNLAB_MPIRUN` if that is set. By default ranks
+  /// may be more than processors, and threads go where the system puts them.
+  public static var launcher: [String] {
+    let words =
+      ProcessInfo.processInfo.environment[variable]
+      ?? "mpirun --allow-run-as-root --oversubscribe --bind-to none"
+    return words.split(separator: " ").map(String.init)
+  }
+
   /// Says that there are no processes to share the work with.
   /// - Throws: `ConfigurationError`, when the program was built without MPI.
   public static func check(_ count: Int) throws(ConfigurationError) {

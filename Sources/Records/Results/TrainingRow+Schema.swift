@@ -101,5 +101,8 @@ extension TrainingRow {
       "bounded_mean", \.boundedMean, .real, .quantity,
       "mean of the learned numbers that are held in bounds, such as spans as shares of the longest; empty without any"
     ),
+    .field(
+      "ranks", \.ranks, .integer(1...4096), .contender, unit: "processes", phrase: "% ranks",
+      "processes that shared the rows of every step; 1 where a file does not say"),
   ]
 }
