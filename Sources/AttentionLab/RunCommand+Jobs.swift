@@ -3,6 +3,7 @@ import Basics
 import Foundation
 import Presets
 import Processes
+import Records
 import Sweeps
 
 /// Where the cells of a run are run.
