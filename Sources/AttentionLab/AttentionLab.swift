@@ -16,17 +16,18 @@ public struct AttentionLab: ParsableCommand {
   public static let configuration = CommandConfiguration(
     commandName: "attnlab",
     abstract: "A laboratory for long-context attention: measure, compare, fit, train.",
-    discussion: """
-      Start here:
-        attnlab list                  the variants, their parameters, the presets
-        attnlab run quickstart        seven variants on real text in under two minutes
-        attnlab report results/quickstart
-
-      Every subcommand has --help with an example. Exit codes: 0 done, 1 ran but a check failed,
-      2 wrong usage or bad input, 130 interrupted.
-      """,
+    discussion: [
+      "Start here:",
+      "  attnlab list            variants, tasks, forms, presets",
+      "  attnlab run quickstart  seven variants on real text in two minutes",
+      "  attnlab report results/quickstart",
+      "",
+      "Every subcommand has --help with examples. Exit codes: 0 done, 1 ran but a check failed, 2 wrong usage or bad input, "
+        + "130 interrupted.",
+    ].joined(separator: "\n"),
     version: "attnlab \(LabVersion.current)",
-    subcommands: Subcommands.all + Subcommands.internals)
+    subcommands: Subcommands.internals,
+    groupedSubcommands: Subcommands.groups.map { CommandGroup(name: $0.name, subcommands: $0.commands) })
 
   /// Creates the root command; the parser needs it.
   public init() {}
@@ -128,7 +129,8 @@ public struct AttentionLab: ParsableCommand {
     }
     let code = exitCode(for: error)
     if code == .success {
-      print(fullMessage(for: error))
+      let width = Screen.columns()
+      print(HelpText.fitted(fullMessage(for: error, columns: width), width: width))
       return 0
     }
     let command = name(of: arguments)

@@ -81,7 +81,7 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
           "last_level_cache_bytes": .int(LastLevelCache.bytes), "rows": table.json,
         ]).pretty)
     } else {
-      print(summary.text + "\n\n" + table.text)
+      show(summary.text + "\n\n" + table.text)
     }
   }
 

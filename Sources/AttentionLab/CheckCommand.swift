@@ -61,7 +61,7 @@ struct CheckCommand: FileCommand {
       let report = Conformance(type, key: RandomKey(seed: seed), instructionSets: sets, precision: precision)
         .run(quick ? .quick : .full, settings: self.sets.isEmpty ? nil : settings)
       reports.append(report)
-      if !json { print(ConformancePage(report, verbose: verbose).text) }
+      if !json { show(ConformancePage(report, verbose: verbose).text) }
     }
     if json { print(JSONValue.object(["variants": .array(reports.map(\.json))]).pretty) }
     let failed = reports.filter { !$0.passed }.map(\.variant)

@@ -71,7 +71,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
     let rows = try kind.rows(of: csv, dialect: dialect)
     guard let against else {
       let answer = try kind.comparison(of: rows, question)
-      print(json ? answer.json.pretty : answer.text)
+      show(answer.text, or: answer.json, if: json)
       if let plot, let figure = answer.figure {
         let drawn = try await Gnuplot.draw(figure, to: plot)
         Terminal.note("wrote \(drawn.joined(separator: ", "))")
@@ -79,12 +79,12 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
       return
     }
     let answer = try kind.comparison(of: rows, against: kind.rows(of: [against], dialect: dialect), question)
-    print(json ? answer.json.pretty : answer.text)
+    show(answer.text, or: answer.json, if: json)
     guard let failAbove else { return }
     let failures = answer.failures(failAbove)
     guard let first = failures.first else { return }
     throw CheckFailure(
-      "attnlab compare: \(failures.count) cells are worse by more than \(failAbove): \(first)"
+      "attnlab compare: \(counted(failures.count, "cell")) \(failures.count == 1 ? "is" : "are") worse by more than \(failAbove): \(first)"
         + (failures.count > 1 ? ", …" : ""))
   }
 

@@ -70,22 +70,20 @@ struct DoctorCommand: AsyncParsableCommand, FileCommand {
       ("instruction set", "\(set) (available: \(machine.instructionSets.joined(separator: ", ")))"),
       (
         "FMA peak",
-        "\(rate(limits?.peakFlopsAllThreads, "GFLOP/s")) on \(threads) threads, \(rate(limits?.peakFlopsOneThread, "GFLOP/s")) on one"
+        "\(rate(limits?.peakFlopsAllThreads, "GFLOP/s")) on \(counted(threads, "thread")), \(rate(limits?.peakFlopsOneThread, "GFLOP/s")) on one"
       ),
       (
         "bfloat16 peak",
-        pairs.map { Quantity.significant($0, 3) + " GFLOP/s on \(threads) threads" }
+        pairs.map { Quantity.significant($0, 3) + " GFLOP/s on \(counted(threads, "thread"))" }
           ?? "no instructions for it: rows are up-converted to float32"
       ),
       ("bfloat16 road", "\(choice.road): \(choice.reason)"),
       ("last-level cache", Quantity.describe(bytes: Double(LastLevelCache.bytes))),
-      ("bandwidth", "\(rate(limits?.bandwidthAllThreads, "GB/s")) reading, on \(threads) threads"),
+      ("bandwidth", "\(rate(limits?.bandwidthAllThreads, "GB/s")) reading, on \(counted(threads, "thread"))"),
       ("GSL", SolverVersion.gsl), ("gnuplot", gnuplot ?? "missing"), ("attnlab", LabVersion.current),
     ]
-    for (name, value) in lines {
-      print(name + String(repeating: " ", count: 18 - name.count) + value)
-    }
-    for line in missing { print("missing: \(line)") }
-    if missing.isEmpty { print("nothing is missing") }
+    print(namedLines(lines))
+    for line in missing { show("missing: \(line)") }
+    if missing.isEmpty { show("nothing is missing") }
   }
 }

@@ -134,8 +134,8 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
       print(document.pretty)
       return
     }
-    print(records.count > 3 ? FitText.overview(records) : records.map(FitText.page).joined(separator: "\n\n"))
-    if let crossings { print("\n" + FitText.crossovers(crossings)) }
+    show(records.count > 3 ? FitText.overview(records) : records.map(FitText.page).joined(separator: "\n\n"))
+    if let crossings { show("\n" + FitText.crossovers(crossings)) }
   }
 }
 

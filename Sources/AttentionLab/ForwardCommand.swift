@@ -135,7 +135,7 @@ struct ForwardCommand: FileCommand {
           "losses": .array(losses.map(JSONValue.number)),
         ]).pretty)
     } else if loss {
-      print("loss \(found.mean) over \(found.rows) targets, accuracy \(found.accuracy)")
+      show("loss \(found.mean) over \(counted(found.rows, "target")), accuracy \(found.accuracy)")
     }
   }
 

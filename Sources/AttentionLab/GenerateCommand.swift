@@ -200,7 +200,7 @@ struct GenerateCommand: FileCommand {
         ? "memory: \(Quantity.describe(bytes: Double(peak))) at most, keys and values made again for every token"
         : "no key-value cache: every token from the whole sequence"
     Terminal.note(
-      "\(made) tokens in \(Quantity.describe(seconds: seconds)), "
+      "\(counted(made, "token")) in \(Quantity.describe(seconds: seconds)), "
         + "\(Quantity.significant(Double(made) / seconds, 3)) a second; \(cache)")
   }
 

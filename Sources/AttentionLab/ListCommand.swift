@@ -40,8 +40,7 @@ struct ListCommand: FileCommand {
     if json && markdown { throw UsageError("--markdown: it goes without --json") }
     let catalog = AttentionLab.catalog
     if variant == Self.columns, !catalog.ids.contains(Self.columns) {
-      print(
-        json ? tables.json.pretty : markdown ? tables.markdown : tables.text)
+      if markdown { print(tables.markdown) } else { show(tables.text, or: tables.json, if: json) }
       return
     }
     if variant == Self.schema, !catalog.ids.contains(Self.schema) {
@@ -51,12 +50,12 @@ struct ListCommand: FileCommand {
     }
     if let variant {
       let page = try ListPage.named(variant, of: catalog, also: Self.topics)
-      print(json ? page.json.pretty : markdown ? page.markdown : page.text)
+      if markdown { print(page.markdown) } else { show(page.text, or: page.json, if: json) }
       return
     }
     if markdown { throw UsageError("--markdown: it needs the name of one thing, such as sliding-window") }
     let overview = Overview(catalog: catalog)
-    print(json ? overview.json.pretty : overview.text)
+    show(overview.text, or: overview.json, if: json)
   }
 
   /// The columns of every table that the program writes.

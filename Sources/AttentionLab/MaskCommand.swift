@@ -100,8 +100,8 @@ struct MaskCommand: FileCommand {
       print(try figures.json.pretty)
     } else {
       if out == nil { print(picture.terminal()) }
-      print(try figures.text)
-      if let out { print("written to \(out)") }
+      show(try figures.text)
+      if let out { show("written to \(out)") }
     }
   }
 

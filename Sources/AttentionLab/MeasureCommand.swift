@@ -161,7 +161,7 @@ struct MeasureCommand: FileCommand {
       ),
       (
         "time",
-        "\(seconds(row.secondsMedian)) (20 %: \(seconds(row.secondsP20)), 80 %: \(seconds(row.secondsP80)), \(row.repeats ?? 0) repeats)"
+        "\(seconds(row.secondsMedian)) (20 %: \(seconds(row.secondsP20)), 80 %: \(seconds(row.secondsP80)), \(counted(row.repeats ?? 0, "repeat")))"
       ),
       ("speed", "\(number(row.gflops)) GFLOP/s on needed pairs\(share)"),
       (
@@ -181,11 +181,10 @@ struct MeasureCommand: FileCommand {
       : [
         (
           "ranks",
-          "\(row.ranks), \(row.messages ?? 0) messages of \(bytes(row.bytesSent.map { Double($0) })) together, \(seconds(row.secondsWaiting)) of waiting"
+          "\(row.ranks), \(counted(row.messages ?? 0, "message")) of \(bytes(row.bytesSent.map { Double($0) })) together, \(seconds(row.secondsWaiting)) of waiting"
         )
       ]
-    return (lines + sent).map { $0.0.padding(toLength: 9, withPad: " ", startingAt: 0) + $0.1 }.joined(
-      separator: "\n")
+    return namedLines(lines + sent)
   }
 }
 

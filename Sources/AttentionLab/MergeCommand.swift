@@ -52,7 +52,7 @@ struct MergeCommand: FileCommand {
   func run() throws {
     let merge = try Merge(folder, into: target(), kinds: AttentionLab.kinds)
     merge.notes.forEach { Terminal.note("warning: \($0)") }
-    print(json ? merge.json.pretty : merge.text)
+    show(merge.text, or: merge.json, if: json)
     guard complete else { return }
     try merge.status.checkMissing()
     try merge.status.checkFailures()

@@ -99,7 +99,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       throw UsageError("\(flag): it goes with --executor slurm")
     }
     let (preset, finished) = try await perform()
-    for finished in finished { print(json ? finished.json.pretty : finished.text) }
+    for finished in finished { show(finished.text, or: finished.json, if: json) }
     let part = try part()
     if !part.isWhole, !dryRun { try tell(part, asked.folder(of: preset)) }
   }
@@ -123,7 +123,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     if dryRun {
       for cells in selection.kinds {
         let forecast = try cells.forecast(catalog, memoryLimit: preset.memoryLimit)
-        print(json ? forecast.json.pretty : forecast.text)
+        show(forecast.text, or: forecast.json, if: json)
       }
       return (preset, [])
     }

@@ -29,6 +29,6 @@ struct StatusCommand: FileCommand {
       return print((objects.count == 1 ? objects[0] : .array(objects)).pretty)
     }
     let texts = found.map { (found.count > 1 ? "\($0.0)\n" : "") + $0.1.text }
-    print(texts.joined(separator: "\n\n"))
+    show(texts.joined(separator: "\n\n"))
   }
 }

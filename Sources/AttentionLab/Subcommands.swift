@@ -1,28 +1,52 @@
 import ArgumentParser
 
-/// The subcommands, in the order in which `attnlab --help` shows them: one line each.
+/// The subcommands, in the groups and in the order in which `attnlab --help` shows them: one line each.
 enum Subcommands {
-  static let all: [any FileCommand.Type] = [
-    ListCommand.self,
-    RunCommand.self,
-    StatusCommand.self,
-    MergeCommand.self,
-    SlurmCommand.self,
-    BenchCommand.self,
-    MeasureCommand.self,
-    CompareCommand.self,
-    PlotCommand.self,
-    ReportCommand.self,
-    MaskCommand.self,
-    ApplyCommand.self,
-    CheckCommand.self,
-    TrainCommand.self,
-    ForwardCommand.self,
-    GenerateCommand.self,
-    FitCommand.self,
-    SwapCommand.self,
-    DoctorCommand.self,
+  /// What is done, with the subcommands that do it.
+  static let groups: [(name: String, commands: [any FileCommand.Type])] = [
+    (
+      "Measure",
+      [
+        RunCommand.self,
+        StatusCommand.self,
+        MergeCommand.self,
+        SlurmCommand.self,
+        MeasureCommand.self,
+        CompareCommand.self,
+        MaskCommand.self,
+        ApplyCommand.self,
+        CheckCommand.self,
+        BenchCommand.self,
+      ]
+    ),
+    (
+      "Train",
+      [
+        TrainCommand.self,
+        ForwardCommand.self,
+        GenerateCommand.self,
+        SwapCommand.self,
+      ]
+    ),
+    (
+      "Fit",
+      [
+        FitCommand.self,
+        PlotCommand.self,
+        ReportCommand.self,
+      ]
+    ),
+    (
+      "Tools",
+      [
+        ListCommand.self,
+        DoctorCommand.self,
+      ]
+    ),
   ]
+
+  /// All of them.
+  static let all = groups.flatMap(\.commands)
 
   /// What the program starts itself; no help shows them.
   static let internals: [any FileCommand.Type] = [CellCommand.self]

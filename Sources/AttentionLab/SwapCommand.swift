@@ -100,7 +100,7 @@ struct SwapCommand: FileCommand {
     let report = SwapReport(
       swap: swap, pretrained: pretrained, checkpoint: checkpoint, input: input,
       tokens: tokens ?? "random, seed \(seed)")
-    print(json ? report.json.pretty : report.text)
+    show(report.text, or: report.json, if: json)
   }
 
   /// The line of attention that the swapped model has.

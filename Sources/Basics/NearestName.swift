@@ -16,7 +16,9 @@ public func choices(_ names: [String], near text: String, limit: Int = 50) -> St
 
 /// The end of such a message: ` (did you mean left?)`, or nothing where no name is near.
 public func suggestion(near text: String, among names: [String]) -> String {
-  nearestName(to: text, among: names).map { " (did you mean \(shown($0))?)" } ?? ""
+  let meant = Synonyms.names(for: text, among: names)
+  let found = meant.isEmpty ? [nearestName(to: text, among: names)].compactMap(\.self) : meant
+  return found.isEmpty ? "" : " (did you mean \(found.map { shown($0) }.joined(separator: ", "))?)"
 }
 
 /// The name with the smallest edit distance, when it is close enough to be a slip of the pen; else the only name that

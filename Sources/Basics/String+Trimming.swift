@@ -8,3 +8,12 @@ extension StringProtocol {
     return String(rest)
   }
 }
+
+extension String {
+  /// The text without a character at its end, however often it stands there.
+  func trimmingSuffix(_ character: Character) -> String {
+    var text = self
+    while text.last == character { text.removeLast() }
+    return text
+  }
+}

@@ -13,7 +13,7 @@ public enum MeasurementExperiment: ExperimentKind {
   public static let id = "measurement"
   /// What it is called in messages.
   public static let words = KindWords(
-    cell: "cell", results: "measurements", counted: "rows", verb: "measures", past: "measured")
+    cell: "cell", results: "measurements", counted: "row", verb: "measures", past: "measured")
   /// The file of its rows.
   public static let table = "measurements.csv"
   /// The tables that it writes.
@@ -106,7 +106,7 @@ public enum MeasurementExperiment: ExperimentKind {
     let shares = rows.compactMap(\.fractionOfPeak).filter { $0 > 1.05 }
     guard let most = shares.max() else { return nil }
     return
-      "\(shares.count) rows are faster than the measured peak (up to \(Quantity.significant(100 * most, 3)) % of it):"
+      "\(counted(shares.count, "row")) \(shares.count == 1 ? "is" : "are") faster than the measured peak (up to \(Quantity.significant(100 * most, 3)) % of it):"
       + " other work kept the machine busy when it was measured; their fractions of peak mean nothing, --fresh starts over"
   }
 

@@ -103,8 +103,9 @@ package struct BenchTable {
     ]
       + found.map { reading, rate in
         let place = reading.bytes > 2 * cache ? "memory" : "may stay in the cache"
-        return "  \(Quantity.describe(bytes: Double(reading.bytes))) on \(reading.threads) "
-          + "thread\(reading.threads == 1 ? "" : "s"): \(Quantity.significant(rate, 3)) GB/s (\(place))"
+        return
+          "  \(Quantity.describe(bytes: Double(reading.bytes))) on \(counted(reading.threads, "thread")): "
+          + "\(Quantity.significant(rate, 3)) GB/s (\(place))"
       }
   }
 

@@ -9,7 +9,7 @@ package struct ConformancePage {
   package init(_ report: ConformanceReport, verbose: Bool) {
     let verdict = report.passed ? "passed" : "FAILED"
     let ran = report.checks.count { $0.verdict != .skipped }
-    var lines = ["\(report.variant): \(verdict), \(ran) checks"]
+    var lines = ["\(report.variant): \(verdict), \(counted(ran, "check"))"]
     var table = TextTable(["", "group", "worst", "error", "allowed", "verdict", "on"])
     let shown = verbose ? report.checks : report.worst(byQuantity: false)
     for check in shown + (verbose ? [] : report.failures.filter { !shown.contains($0) }) {

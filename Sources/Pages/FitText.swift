@@ -47,7 +47,7 @@ package enum FitText {
       fit.droppedRows.isEmpty
       ? "" : " (\(fit.data.rowWord) \(fit.droppedRows.map(String.init).joined(separator: ", ")))"
     return
-      "\(fit.options.space.rawValue) space, \(loss); \(fit.data.count) rows used, \(fit.droppedRows.count) dropped\(dropped)"
+      "\(fit.options.space.rawValue) space, \(loss); \(counted(fit.data.count, "row")) used, \(fit.droppedRows.count) dropped\(dropped)"
   }
 
   private static func quality(_ fit: Fit) -> String {
@@ -56,7 +56,7 @@ package enum FitText {
       fit.options.space == .log ? String(format: "%.2f %%", 100 * scatter) : number(scatter)
     return """
       objective \(String(format: "%.10g", fit.objective)), scatter \(spread), AICc \(number(fit.aicc)), BIC \(number(fit.bic))
-      \(fit.converged ? "converged" : "NOT converged"): \(fit.startsAtBest) of \(fit.starts) start(s) at the best minimum, \
+      \(fit.converged ? "converged" : "NOT converged"): \(fit.startsAtBest) of \(counted(fit.starts, "start")) at the best minimum, \
       \(fit.distinctMinima) distinct; condition number \(number(fit.conditionNumber))
       """
   }
@@ -151,7 +151,7 @@ package enum FitText {
       ])
     }
     let head =
-      "\(found.replications) replications of this design, intervals of \(level), \(found.failures) failed"
+      "\(counted(found.replications, "replication")) of this design, intervals of \(level), \(found.failures) failed"
     return ["", head, table.text]
   }
 

@@ -42,7 +42,7 @@ public struct StepTiming: Sendable {
     let peak = fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of the measured peak" } ?? ""
     return """
       step        \(Quantity.describe(seconds: seconds(0.5))) (\(Quantity.describe(seconds: seconds(0.2))) to \
-      \(Quantity.describe(seconds: seconds(0.8)))), \(seconds.count) timed on \(threads) threads
+      \(Quantity.describe(seconds: seconds(0.8)))), \(seconds.count) timed on \(counted(threads, "thread"))
       speed       \(Quantity.significant(tokensPerSecond, 4)) tokens/s, \
       \(Quantity.significant(operations / seconds(0.5) / 1e9, 3)) GFLOP/s\(peak); \(allocations) allocations
       """

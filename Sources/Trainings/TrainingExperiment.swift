@@ -11,7 +11,7 @@ public enum TrainingExperiment: ExperimentKind {
   public static let id = "training"
   /// What it is called in messages.
   public static let words = KindWords(
-    cell: "training", results: "trainings", counted: "trainings", verb: "trains", past: "trained")
+    cell: "training", results: "trainings", counted: "training", verb: "trains", past: "trained")
   /// The file of its rows.
   public static let table = "runs.csv"
   /// The file of the curves beside them.

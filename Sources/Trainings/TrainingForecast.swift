@@ -71,7 +71,7 @@ public struct TrainingForecast: Foretold {
     }
     let operations = lines.reduce(0) { $0 + $1.operations }
     return table.text
-      + "\n\(lines.count) trainings, \(Quantity.significant(operations, 3)) operations, about "
+      + "\n\(counted(lines.count, "training")), \(Quantity.significant(operations, 3)) operations, about "
       + "\(Quantity.describe(seconds: lines.reduce(0) { $0 + $1.seconds })) (a few steps of each were timed; memory: "
       + "weights, gradients, moments, one layer's attention)"
   }

@@ -39,7 +39,7 @@ extension TrainingLaw {
   /// The law in words: what was fitted, its irreducible loss, and what is known of it.
   public var lines: [String] {
     let head =
-      "\(kind.rawValue)\(series.isEmpty ? "" : " of \(series)"), \(condition), \(rows.count) trainings"
+      "\(kind.rawValue)\(series.isEmpty ? "" : " of \(series)"), \(condition), \(counted(rows.count, "training"))"
     switch fit {
     case .failure(let error): return ["\(head): \(error)"]
     case .success(let fit):

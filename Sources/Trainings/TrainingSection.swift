@@ -22,7 +22,7 @@ struct TrainingSection: Sendable {
   /// The part of the report.
   var section: ReportSection {
     let count = comparison.rows.count { $0.isTraining }
-    var section = ReportSection(count: "\(count) trainings", source: "runs.csv and curves.csv")
+    var section = ReportSection(count: counted(count, "training"), source: "runs.csv and curves.csv")
     section.startedAt = comparison.rows.map(\.startedAt)
     section.origins = comparison.rows.map { RowPlace($0) }
     section.findings = findings

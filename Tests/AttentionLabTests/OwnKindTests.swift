@@ -128,7 +128,7 @@ private enum Squaring: ExperimentKind {
 
   static let id = "squaring", table = "squares.csv"
   static let words = KindWords(
-    cell: "square", results: "squares", counted: "squares", verb: "squares", past: "squared")
+    cell: "square", results: "squares", counted: "square", verb: "squares", past: "squared")
   static let tables = [ResultTable(table, Row.self, "one square")]
 
   static func plan(_ reader: inout FieldReader, _ context: PlanContext) throws(UsageError) -> Plan {

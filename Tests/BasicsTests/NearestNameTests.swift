@@ -17,6 +17,10 @@ struct NearestNameTests {
       ),
       ("rate", ["learningRate", "dropoutRate"], "learningRate, dropoutRate"),
       ("ed", ["sharedQueryKey"], "sharedQueryKey"),
+      ("window", ["left", "right", "sinks"], "left, right, sinks (did you mean left, right?)"),
+      ("n_heads", ["key_heads", "heads"], "key_heads, heads (did you mean heads?)"),
+      ("lr", ["seed", "learning_rate"], "seed, learning_rate (did you mean learning_rate?)"),
+      ("hidden-size", ["hidden", "width"], "hidden, width (did you mean width?)"),
       ("a\u{1B}[2", ["a\u{1B}[2J"], "a\\u{1B}[2J (did you mean a\\u{1B}[2J?)"),
     ])
   func answer(text: String, names: [String], expected: String) {

@@ -64,13 +64,14 @@ extension Comparison {
     return table
   }
 
-  /// Half of the range from the 20th to the 80th percentile, as a share of the median.
+  /// Half of the range from the 20th to the 80th percentile, as a share of the median; one repetition has none.
   static func spread(_ row: MeasurementRow) -> String {
-    guard let median = row.secondsMedian, let low = row.secondsP20, let high = row.secondsP80, median > 0
-    else {
-      return "–"
-    }
-    return "±\(Quantity.significant(50 * (high - low) / median, 2)) %"
+    guard let median = row.secondsMedian, let low = row.secondsP20, let high = row.secondsP80, median > 0,
+      row.repeats ?? 2 > 1
+    else { return "–" }
+    let half = (high - low) / median / 2
+    // Beyond its own size a spread is a factor: ±1636 % says no more than ±16×.
+    return half < 1 ? "±\(Quantity.significant(100 * half, 2)) %" : "±\(Quantity.significant(half, 2))×"
   }
 
   /// The header of the table of laws.

@@ -26,7 +26,7 @@ public struct Growth: Sendable {
       return
     }
     guard points.count >= 4 else {
-      (fit, exponent, reason) = (nil, nil, "\(points.count) lengths; a law needs at least 4")
+      (fit, exponent, reason) = (nil, nil, "\(counted(points.count, "length")); a law needs at least 4")
       return
     }
     do throws(FitError) {

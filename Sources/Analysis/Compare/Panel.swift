@@ -150,7 +150,7 @@ public struct Panel: Sendable {
       row.headDim == row.valueDim ? number(row.headDim) : "\(number(row.headDim))/\(number(row.valueDim))"
     return [
       row["pass"], "batch \(number(row.batch))", "\(heads) head\(heads == "1" ? "" : "s") × \(dims)",
-      row.causal == true ? "causal" : "", "\(number(row.threads)) thread\(row.threads == 1 ? "" : "s")",
+      row.causal == true ? "causal" : "", "\(row.threads.map { counted($0, "thread") } ?? "? threads")",
     ]
   }
 

@@ -94,7 +94,8 @@ public struct Regression: Sendable {
         Quantity.significant(line.ratio, 3),
       ])
     }
-    return table.text + "\n\(lines.count) cells, geometric mean \(Quantity.significant(meanRatio, 3))"
+    return table.text
+      + "\n\(counted(lines.count, "cell")), geometric mean \(Quantity.significant(meanRatio, 3))"
       + lost.map { "\nlost: \($0.label): \($0.new["status"])" }.joined()
   }
 

@@ -80,7 +80,7 @@ public struct Forecast: Foretold {
       ])
     }
     let total = lines.reduce(0) { $0 + $1.seconds }
-    return table.text + "\n\(lines.count) cells, about \(Quantity.describe(seconds: total))"
+    return table.text + "\n\(counted(lines.count, "cell")), about \(Quantity.describe(seconds: total))"
       + " (closed forms at \(Quantity.significant(gflops, 2)) GFLOP/s)"
   }
 

@@ -21,7 +21,7 @@ struct MeasurementSection: Sendable {
 
   /// The part of the report.
   var section: ReportSection {
-    var section = ReportSection(count: "\(rows.count) cells", source: MeasurementExperiment.table)
+    var section = ReportSection(count: counted(rows.count, "cell"), source: MeasurementExperiment.table)
     section.preset = rows.first?.preset
     section.startedAt = rows.map(\.startedAt)
     section.origins = rows.map { RowPlace($0) }

@@ -55,13 +55,13 @@ package struct PatternFigures {
       let settings = attention.configurationSummary.replacing(";", with: " ")
       var lines = [
         "\(attention.card.id)\(settings.isEmpty ? "" : " " + settings)\(shape.isCausal ? " causal" : "")",
-        "\(shape.queryLength) queries × \(shape.keyLength) keys, \(counts.heads) head\(counts.heads == 1 ? "" : "s")"
+        "\(shape.queryLength) queries × \(shape.keyLength) keys, \(counted(counts.heads, "head"))"
           + "\(counts.isShared && counts.heads > 1 ? ", all alike" : ""): density \(Self.percent(counts.density))",
       ]
       if let tiles = try tiles {
         let overhead = counts.pairs > 0 ? tiles.executed / counts.pairs : 1
         lines.append(
-          "\(tiles.count) tiles, \(tiles.segments) runs of keys, \(tiles.bytes) bytes; "
+          "\(counted(tiles.count, "tile")), \(counted(tiles.segments, "run")) of keys, \(tiles.bytes) bytes; "
             + "\(String(format: "%.2f", overhead)) pairs executed for one that counts")
       }
       return lines.joined(separator: "\n")

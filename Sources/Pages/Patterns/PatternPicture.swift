@@ -1,3 +1,5 @@
+import Basics
+
 /// A head's pattern as a picture: rows are queries from the top, columns are keys from the left.
 package struct PatternPicture {
   private let counts: PatternCounts
@@ -9,7 +11,9 @@ package struct PatternPicture {
   }
 
   /// One character pair a cell: blank for nothing, a full block for all, shades between; a digit counts twice or more.
-  package func terminal(width limit: Int = 64) -> String {
+  /// - Parameter columns: the most columns of a line; of a longer pattern a cell stands for several pairs.
+  package func terminal(columns: Int = Screen.columns()) -> String {
+    let limit = min(64, max(1, (columns - 2) / 2))
     let height = min(counts.rows, limit)
     let width = min(counts.columns, limit)
     let isExact = height == counts.rows && width == counts.columns

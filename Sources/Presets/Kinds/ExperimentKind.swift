@@ -122,7 +122,7 @@ public struct KindWords: Sendable {
   public let cell: String
   /// Its results, in the plural.
   public let results: String
-  /// What a finished run counts, in the plural.
+  /// What a finished run counts: one of them.
   public let counted: String
   /// What a run does with a cell.
   public let verb: String

@@ -62,14 +62,17 @@ package struct KindOutcome<Kind: ExperimentKind>: FinishedRows {
     let words = Kind.words
     if outcome.repaired > 0 {
       lines.append(
-        "removed a torn last line (\(outcome.repaired) bytes); its \(words.cell) was \(words.past) again")
+        "removed a torn last line (\(counted(outcome.repaired, "byte"))); its \(words.cell) was \(words.past) again"
+      )
     }
     if outcome.replaced > 0 {
-      lines.append("\(outcome.replaced) \(words.cell)s that had not ended ok were \(words.past) again")
+      lines.append(
+        "\(counted(outcome.replaced, words.cell)) that had not ended ok \(outcome.replaced == 1 ? "was" : "were") "
+          + "\(words.past) again")
     }
     if outcome.added == 0 {
       lines.append(
-        "\(folder) is finished (\(outcome.kept) \(words.counted)); these are its results, "
+        "\(folder) is finished (\(counted(outcome.kept, words.counted))); these are its results, "
           + "--fresh \(words.verb) again")
     }
     return lines
