@@ -7,12 +7,15 @@
 #   make custom       the package Experiments/CustomVariant: every subcommand with a variant from outside
 #   make docs         the documentation by docc, a warning being an error; part of make lint
 #   make pages        the tables and pictures of the documentation, written anew from what is declared
+#   make install      the optimised program into PREFIX/bin (default /usr/local), presets and text into PREFIX/share/attnlab,
+#                     completions for bash, zsh and fish where those shells look for them; DESTDIR for packagers
 #   make bench        the performance preset: fractions of measured peak
 
 SWIFT ?= swift
 ATTNLAB = .build/release/attnlab
+PREFIX ?= /usr/local
 
-.PHONY: quickstart test check custom bench build setup format lint bodies docs pages
+.PHONY: quickstart test check custom bench install build setup format lint bodies docs pages
 
 quickstart: build
 	@$(ATTNLAB) run quickstart
@@ -33,6 +36,9 @@ custom: setup
 
 bench: build
 	$(ATTNLAB) bench
+
+install: build
+	@bash .ci/install-program $(ATTNLAB) "$(DESTDIR)$(PREFIX)"
 
 build: setup
 	@$(SWIFT) build -c release --product attnlab

@@ -47,7 +47,9 @@ struct ApplyCommand: FileCommand {
   @Flag(help: "A query sees only its past; the last query is aligned with the last key.")
   var causal = false
 
-  @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
+  @Option(
+    name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.",
+    completion: .settings)
   var sets: [String] = []
 
   @Option(help: "The factor on q·k. Default: the variant's, 1/√d for most.")

@@ -3,6 +3,7 @@ import ArgumentParser
 import AttentionCore
 import Basics
 import Measuring
+import Pages
 import Presets
 import Records
 import ScalingLaws
@@ -13,6 +14,7 @@ import Tensors
 // The values of options, declared to the parser: it reads them, and shows them in help and in completions.
 
 extension Metric: ExpressibleByArgument {}
+extension TableFormat: ExpressibleByArgument {}
 extension PassKind: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
 extension InstructionSet: ExpressibleByArgument {}
@@ -60,6 +62,10 @@ extension CompletionKind {
   }
   /// The forms of scaling laws.
   static var forms: CompletionKind { .list(FormCatalog.all.map(\.name) + ["auto"]) }
+  /// The settings of the variant or task that the line names.
+  static var settings: CompletionKind {
+    .custom { words, _, _ in ListPage.settings(of: words, in: AttentionLab.catalog) }
+  }
   /// What `attnlab list` describes.
   static var listed: CompletionKind {
     .custom { _, _, _ in AttentionLab.catalog.ids + TaskCatalog.standard.ids + ListCommand.topics }

@@ -25,7 +25,8 @@ struct CheckCommand: FileCommand {
 
   @Option(
     name: .customLong("set"),
-    help: "A setting of the variant, name=value; may be repeated. Default: its samples.")
+    help: "A setting of the variant, name=value; may be repeated. Default: its samples.",
+    completion: .settings)
   var sets: [String] = []
 
   @Option(help: "One instruction set. Default: all that the processor has.")

@@ -13,13 +13,20 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
     abstract: "Compare variants: time, fraction of peak, memory, error, speed-up, growth, crossovers.",
     discussion: HelpText.page(
       """
-      Without --metric: all metrics at one length, the laws over the lengths, and what could not be measured.
+      Without --metric: all metrics at one length, the laws over the lengths, and what could not be measured. The best of
+      a column is marked, and what is not told apart from it.
+
+      --pareto takes a column of the results, or error, loss, accuracy, seconds, memory, operations, speed. Runs that
+      differ in their seed alone are one point.
+
       Several files (of this program or of peers with the same columns) are compared together.
       """,
       examples: [
         "attnlab compare results/quickstart/measurements.csv",
         "attnlab compare results/quickstart/measurements.csv --metric speedup --pass forward "
           + "--plot speed.svg",
+        "attnlab compare results/quickstart --sort time --columns time,memory,error --format md",
+        "attnlab compare results/quickstart --pareto error,seconds --plot pareto.svg",
         "attnlab compare new.csv --against old.csv --fail-above 1.10",
       ]))
 
@@ -49,6 +56,21 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
   @Option(help: "With --against: exit with 1 when a cell is worse by more than this factor.")
   var failAbove: Double?
 
+  @Option(help: "Of measurements: sort lines by variant or a metric, the best first.")
+  var sort: String?
+
+  @Option(help: "Of measurements: the metrics to show at one length, separated by commas.")
+  var columns: String?
+
+  @Option(help: "How tables are written.")
+  var format = TableFormat.text
+
+  @Option(
+    help:
+      "Two quantities, such as error,seconds or loss,operations: what is best in one for each value of the other."
+  )
+  var pareto: String?
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -71,7 +93,12 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
     let rows = try kind.rows(of: csv, dialect: dialect)
     guard let against else {
       let answer = try kind.comparison(of: rows, question)
-      show(answer.text, or: answer.json, if: json)
+      if format == .text || json {
+        show(answer.text, or: answer.json, if: json)
+      } else {
+        // What other programs read is not folded.
+        print(answer.text)
+      }
       if let plot, let figure = answer.figure {
         let drawn = try await Gnuplot.draw(figure, to: plot)
         Terminal.note("wrote \(drawn.joined(separator: ", "))")
@@ -92,8 +119,13 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
   private func question(for kind: any ExperimentKind.Type) throws -> ResultsQuestion {
     var question = ResultsQuestion()
     (question.baseline, question.metric, question.pass, question.length) = (baseline, metric, pass, n)
+    (question.sort, question.format) = (sort, format)
+    question.columns = try columns.map { text throws(UsageError) in try Metric.list(text, option: "--columns")
+    }
+    question.pareto = pareto?.split(separator: ",", omittingEmptySubsequences: false).map(\.trimmed)
+    try checkTogether()
     let more: [(ResultsQuestion.Part, Bool)] = [
-      (.against, against != nil), (.failAbove, failAbove != nil), (.plot, plot != nil),
+      (.against, against != nil), (.failAbove, failAbove != nil), (.plot, plot != nil && pareto == nil),
     ]
     try kind.check(question.parts + more.filter(\.1).map(\.0), of: csv[0])
     if failAbove != nil, against == nil {
@@ -104,6 +136,26 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
     }
     if plot != nil, against != nil { throw UsageError("--plot: not together with --against") }
     return question
+  }
+}
+
+extension CompareCommand {
+  /// Refuses options that leave nothing of each other.
+  private func checkTogether() throws(UsageError) {
+    let pairs: [(String, Bool, String, Bool)] = [
+      ("--format", format != .text, "--json", json),
+      ("--format", format != .text, "--against", against != nil),
+      ("--columns", columns != nil, "--metric", metric != nil),
+      ("--pareto", pareto != nil, "--against", against != nil),
+      ("--pareto", pareto != nil, "--metric", metric != nil),
+      ("--pareto", pareto != nil, "--sort", sort != nil),
+      ("--pareto", pareto != nil, "--columns", columns != nil),
+      ("--sort", sort != nil, "--against", against != nil),
+      ("--columns", columns != nil, "--against", against != nil),
+    ]
+    if let (one, _, other, _) = pairs.first(where: { $0.1 && $0.3 }) {
+      throw UsageError("\(one): not together with \(other)")
+    }
   }
 }
 

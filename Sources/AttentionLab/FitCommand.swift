@@ -4,6 +4,7 @@ import Basics
 import Figures
 import Foundation
 import Pages
+import Presets
 import Processes
 import Records
 import ScalingLaws
@@ -33,7 +34,7 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
         "attnlab fit times.csv --x n --y seconds --form auto --predict n=65536 --plot fit.svg",
       ]))
 
-  @Argument(help: "A CSV file with a header.")
+  @Argument(help: "A CSV file with a header, or a folder of results.")
   var csv: String
 
   @OptionGroup(title: "What is fitted") var law: FitLawOptions
@@ -42,9 +43,14 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
   @OptionGroup(title: "Error model and intervals") var model: FitModelOptions
   @OptionGroup(title: "What is asked of the fit") var ask: FitAskOptions
 
+  /// The file, also where its folder was named.
+  private var file: String {
+    Folder.exists(csv) ? AttentionLab.kinds.kind(of: csv).file(in: csv) : csv
+  }
+
   func files() -> CommandFiles {
     var files = CommandFiles()
-    files.read(csv)
+    files.read(file)
     files.write(ask.out, "--out")
     files.draw(ask.plot, "--plot")
     return files
@@ -59,7 +65,7 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
     guard !ask.crossovers || rows.by != nil else {
       throw UsageError("--crossovers: it needs --by, the column that tells the curves apart")
     }
-    let file = try CSVTable(contentsOf: csv, dialect: reading.dialect())
+    let file = try CSVTable(contentsOf: self.file, dialect: reading.dialect())
     // Tables of other programs may end as they like.
     if AttentionLab.kinds.types.contains(where: { $0.isHeader(file.header) }) { try file.requireWhole() }
     let table = try FitTable(

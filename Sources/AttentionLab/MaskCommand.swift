@@ -40,7 +40,9 @@ struct MaskCommand: FileCommand {
   @Flag(help: "A query sees only its past; the last query is aligned with the last key.")
   var causal = false
 
-  @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
+  @Option(
+    name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.",
+    completion: .settings)
   var sets: [String] = []
 
   @Option(help: "q, [batch, heads, n, d], for a pattern that depends on the data.")

@@ -78,7 +78,9 @@ struct MeasureCommand: FileCommand {
   @Option(help: .cell("seed"))
   var seed: UInt64 = 1
 
-  @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
+  @Option(
+    name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.",
+    completion: .settings)
   var sets: [String] = []
 
   @Option(

@@ -68,6 +68,9 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   @Flag(help: "Print the cells with predicted time and memory, and stop.")
   var dryRun = false
 
+  @Flag(help: "Show no progress; warnings and errors are shown.")
+  var quiet = false
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -134,6 +137,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     if !LabVersion.isOptimized {
       Terminal.note("warning: a debug build; times mean nothing (swift build -c release)")
     }
+    if quiet { Terminal.silenceProgress() }
     let program = try PresetOptions.program()
     Interruption.ofProcess.answersBetweenSteps()
     let place = try RunPlace(folder, onScratch: scratch)
@@ -141,7 +145,11 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     let setting = RunSetting(
       preset, catalog: catalog, program: program, retries: retry, shard: isPart ? part : nil,
       formerIDs: try selection.record(in: place.folder), interruption: .ofProcess,
-      note: { Terminal.note($0) }, progress: { Terminal.progress($0) })
+      note: { Terminal.note($0) }, progress: { Terminal.progress($0) },
+      ended: { line, isWell in
+        // A terminal has the bar for what went well.
+        if !isWell || !Terminal.isInteractive { Terminal.report(line) }
+      })
     let runs = try await place.use(requeues: requeue, .ofProcess, note: { Terminal.note($0) }) { held in
       var runs: [any FinishedRows] = []
       for cells in selection.kinds { runs.append(try await cells.run(in: held, setting)) }

@@ -37,7 +37,9 @@ struct SwapCommand: FileCommand {
     completion: .variants)
   var variant: String?
 
-  @Option(name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.")
+  @Option(
+    name: .customLong("set"), help: "A setting of the variant, name=value; may be repeated.",
+    completion: .settings)
   var sets: [String] = []
 
   @Option(help: "The blocks, from 0, whose attention is replaced, such as 0,2,5. Default: all.")

@@ -53,7 +53,8 @@ struct TrainCommand: FileCommand {
   var checkpoint: String?
 
   @Option(
-    name: .customLong("set"), help: "model.NAME=value, training.NAME=value or task.NAME=value; repeatable.")
+    name: .customLong("set"), help: "model.NAME=value, training.NAME=value or task.NAME=value; repeatable.",
+    completion: .settings)
   var sets: [String] = []
 
   @Option(help: "The seed of weights, batches and the task.")
@@ -73,6 +74,9 @@ struct TrainCommand: FileCommand {
 
   @Option(help: "Time this many steps after three warm ones instead of training; nothing is written.")
   var time: Int?
+
+  @Flag(help: "Show no progress; warnings and errors are shown.")
+  var quiet = false
 
   @Flag(help: "Print the final row, or the times, as JSON.")
   var json = false
@@ -103,6 +107,7 @@ struct TrainCommand: FileCommand {
   ) throws {
     var job = try TrainingPlan.job(settings.values, place: "--set")
     job.seed = seed
+    if quiet { Terminal.silenceProgress() }
     let count = threads ?? max(1, Parallel.processorCount / (communicator?.count ?? 1))
     if let time { return try timeSteps(time, of: job, catalog, threads: count, communicator) }
     // Of ranks on several machines nobody knows the peak.
@@ -177,7 +182,7 @@ struct TrainCommand: FileCommand {
     } progress: { progress in
       let line = progress.text
       if let evaluation = progress.evaluation {
-        Terminal.note(
+        Terminal.report(
           line + "; validation loss \(Quantity.significant(evaluation.validationLoss, 4)), "
             + "accuracy \(Quantity.significant(evaluation.validationAccuracy, 3))")
       } else {

@@ -105,7 +105,8 @@ func wrapped(_ text: some StringProtocol, first: Int, others: Int, cutsWords: Bo
 private func atBlank(_ text: Substring, _ width: Int, isLast: Bool) -> (piece: String, rest: Substring)? {
   // A blank right behind the width ends a piece, too.
   let reach = text[...text.index(text.startIndex, offsetBy: width)]
-  let open = reach.lastIndex(of: "[").flatMap { reach[$0...].contains("]") ? nil : $0 }
+  let held = reach.dropLast()
+  let open = held.lastIndex(of: "[").flatMap { held[$0...].contains("]") ? nil : $0 }
   let found = open.flatMap { reach[..<$0].lastIndex(of: " ") } ?? reach.lastIndex(of: " ")
   let isFar = found.map { text.distance(from: text.startIndex, to: $0) * 3 >= width } ?? false
   guard let blank = isFar ? found : isLast ? found ?? text.firstIndex(of: " ") : nil, blank > text.startIndex

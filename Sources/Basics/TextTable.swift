@@ -3,8 +3,8 @@ import Foundation
 /// A table of text with aligned columns; numbers to the right, words to the left. Control characters, which a
 /// cell may have from a file, are written out.
 public struct TextTable: Sendable {
-  private var rows: [[String]] = []
-  private let header: [String]
+  private(set) var rows: [[String]] = []
+  let header: [String]
 
   /// Creates a table.
   public init(_ header: [String]) { self.header = header.map { visible($0) } }
@@ -25,11 +25,7 @@ public struct TextTable: Sendable {
   /// block of their own below, each behind the first column again.
   public func text(width: Int) -> String {
     let natural = header.indices.map { column in ([header] + rows).map { $0[column].count }.max() ?? 0 }
-    let numeric = header.indices.map { column in
-      !rows.isEmpty
-        && rows.allSatisfy { row in row[column].first.map { $0.isNumber || "-–+<>∞≈×±~".contains($0) } ?? true
-        }
-    }
+    let numeric = isNumeric
     if natural.reduce(-2, { $0 + $1 + 2 }) <= width {
       return block(Array(header.indices), natural, numeric)
     }
@@ -41,6 +37,16 @@ public struct TextTable: Sendable {
       }
       return block(columns, widths, numeric)
     }.joined(separator: "\n\n")
+  }
+
+  /// Whether a column holds numbers, which stand to the right.
+  var isNumeric: [Bool] {
+    header.indices.map { column in
+      !rows.isEmpty
+        && rows.allSatisfy { row in
+          row[column].first.map { $0.isNumber || "-–+<>∞≈×±~*".contains($0) } ?? true
+        }
+    }
   }
 
   /// The columns of each block.

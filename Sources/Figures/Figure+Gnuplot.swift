@@ -78,6 +78,11 @@ extension Figure {
         "set key at screen \(place) Left reverse samplen 2 spacing 1.15 font \",12\" \(ink)")
       lines.append(axis("x", panel.x.scale, values: sharing(panel, \.x).flatMap(\.across)))
       lines.append(axis("y", panel.y.scale, values: sharing(panel, \.y).flatMap(\.upwards)))
+      lines.append("unset label\nunset arrow")
+      lines += Self.labels(
+        panel, across: panel.x.scale.range(sharing(panel, \.x).flatMap(\.across)),
+        upwards: panel.y.scale.range(sharing(panel, \.y).flatMap(\.upwards)),
+        size: (frame.right - frame.left, frame.bottom - frame.top))
       lines.append(plot(panel, firstIndex: index))
       index += 2 * panel.curves.count
     }

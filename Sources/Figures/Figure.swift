@@ -54,6 +54,23 @@ public struct Figure: Sendable {
     }
   }
 
+  /// Words beside a point.
+  public struct Note: Sendable {
+    /// Where the point is.
+    public let x: Double
+    /// Where the point is.
+    public let y: Double
+    /// The words, with gnuplot's mark-up.
+    public let text: String
+    /// The place in the palette.
+    public let style: Int
+
+    /// Creates words beside a point.
+    public init(x: Double, y: Double, text: String, style: Int) {
+      (self.x, self.y, self.text, self.style) = (x, y, text, style)
+    }
+  }
+
   /// One pair of axes.
   public struct Panel: Sendable {
     /// The title above it.
@@ -68,6 +85,8 @@ public struct Figure: Sendable {
     public var guide: Double?
     /// Whether points without a law are joined.
     public var joinsPoints = true
+    /// Words beside points, which need no legend then.
+    public var notes: [Note] = []
     /// Its height relative to that of other panels.
     public var height: Double
 

@@ -120,8 +120,23 @@ public enum MeasurementExperiment: ExperimentKind {
   ) throws -> ResultsAnswer {
     let comparison = try Comparison(
       rows, baseline: question.baseline, pass: question.pass, length: question.length)
+    if let pareto = question.pareto {
+      let view = try ParetoView.of(comparison, pareto)
+      return ResultsAnswer(text: view.text(question.format), json: view.json, figure: view.figure)
+    }
+    var view = ComparisonView()
+    (view.metric, view.metrics, view.format) = (
+      question.metric, question.columns ?? view.metrics, question.format
+    )
+    if let sort = question.sort {
+      guard let order = ComparisonView.Order(sort) else {
+        throw UsageError(
+          "--sort \(shown(sort)): it takes one of \(choices(ComparisonView.Order.names, near: sort))")
+      }
+      view.order = order
+    }
     return ResultsAnswer(
-      text: question.metric.map(comparison.text(of:)) ?? comparison.text, json: comparison.json,
+      text: comparison.text(view), json: comparison.json,
       figure: MeasurementPlot.figure(comparison, question.metric ?? .time))
   }
 

@@ -70,7 +70,10 @@ package struct BenchTable {
   }
 
   /// A table for people.
-  package var text: String {
+  package var text: String { text(width: Screen.columns()) }
+
+  /// The same in lines of at most a width.
+  package func text(width: Int) -> String {
     var table = TextTable([
       "experiment", "variant", "pass", "n", "d", "threads", "isa", "precision", "seconds", "GFLOP/s",
       "of the limit", "padding overhead", "executed, of the limit", "plan / time", "target",
@@ -88,7 +91,7 @@ package struct BenchTable {
         figures.planFraction.map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
       ])
     }
-    return ([table.text] + decodingLines).joined(separator: "\n")
+    return ([table.text(width: width)] + decodingLines).joined(separator: "\n")
   }
 
   /// What the limit of decoding is, and whether it is one of memory or of the cache.

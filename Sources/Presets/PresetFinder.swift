@@ -3,8 +3,8 @@ import Basics
 import Foundation
 import Records
 
-/// Finds presets by name: in `Experiments/` of the working folder, of the folders above it, and of those above the
-/// program.
+/// Finds presets by name: in `Experiments/` of the working folder, of the folders above it, of those above the program,
+/// and where `make install` puts them beside it, in `share/attnlab`.
 public enum PresetFinder {
   /// The file of a preset.
   /// - Parameter name: a path, which has a folder in it or ends in .yaml or .yml, or a name.
@@ -56,12 +56,14 @@ public enum PresetFinder {
     for start in [working, Bundle.main.executablePath ?? ""] where !start.isEmpty {
       var url = URL(fileURLWithPath: start).standardizedFileURL.resolvingSymlinksInPath()
       while true {
-        let folder = url.appendingPathComponent("Experiments").path
-        var isFolder: ObjCBool = false
-        if FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue,
-          !folders.contains(folder)
-        {
-          folders.append(folder)
+        for place in ["", InstalledFiles.folder + "/"] {
+          let folder = url.appendingPathComponent(place + "Experiments").path
+          var isFolder: ObjCBool = false
+          if FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue,
+            !folders.contains(folder)
+          {
+            folders.append(folder)
+          }
         }
         if url.path == "/" { break }
         url.deleteLastPathComponent()

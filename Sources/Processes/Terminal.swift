@@ -1,5 +1,6 @@
 import Basics
 import Foundation
+import Synchronization
 
 /// Standard error: progress, warnings, complaints. Results go to standard output.
 ///
@@ -9,20 +10,39 @@ public enum Terminal {
   /// Whether standard error is a terminal: progress bars are drawn only there.
   public static let isInteractive = isatty(STDERR_FILENO) == 1
 
-  /// Prints one line on standard error.
-  public static func complain(_ line: String) { write(safe(line) + "\n") }
+  /// Whether a `progress` line stands on the screen.
+  private static let hasProgress = Atomic<Bool>(false)
+  private static let isQuiet = Atomic<Bool>(false)
 
-  /// Prints one line on standard error; for progress that is worth keeping.
-  public static func note(_ line: String) { write((isInteractive ? "\r\u{1B}[K" : "") + safe(line) + "\n") }
+  /// From now on no progress is shown, neither as a bar nor as lines; warnings and complaints are.
+  public static func silenceProgress() { isQuiet.store(true, ordering: .sequentiallyConsistent) }
 
-  /// Shows a line that the next one replaces; nothing when standard error is no terminal.
+  /// Prints one line on standard error, in the place of a `progress` line.
+  public static func complain(_ line: String) { write(erasing() + safe(line) + "\n") }
+
+  /// Prints one line on standard error; for what is worth keeping.
+  public static func note(_ line: String) { complain(line) }
+
+  /// Prints one line of progress that is worth keeping, unless progress is silenced.
+  public static func report(_ line: String) {
+    if !isQuiet.load(ordering: .sequentiallyConsistent) { complain(line) }
+  }
+
+  /// Shows a line that the next one replaces, cut where the screen ends; nothing when standard error is no terminal.
   public static func progress(_ line: String) {
-    if isInteractive { write("\r\u{1B}[K" + safe(line)) }
+    guard isInteractive, !isQuiet.load(ordering: .sequentiallyConsistent) else { return }
+    let width = Screen.columns(of: STDERR_FILENO) - 1
+    let shown = safe(line)
+    hasProgress.store(true, ordering: .sequentiallyConsistent)
+    write("\r\u{1B}[K" + (shown.count > width ? shown.prefix(width - 1) + "…" : shown))
   }
 
   /// Removes the last `progress` line.
-  public static func clearProgress() {
-    if isInteractive { write("\r\u{1B}[K") }
+  public static func clearProgress() { write(erasing()) }
+
+  /// What removes a `progress` line, with what the terminal added to it, such as `^C`.
+  private static func erasing() -> String {
+    hasProgress.exchange(false, ordering: .sequentiallyConsistent) ? "\r\u{1B}[K" : ""
   }
 
   /// The longest line that is written, in Unicode scalars; of a longer one the middle is left out.

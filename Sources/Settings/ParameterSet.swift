@@ -14,20 +14,49 @@ extension ParameterSet {
   /// None.
   public static var formerNames: [String: String] { [:] }
 
-  /// Values by today's names.
+  /// Values by today's names, however they are spelt: `shared_query_key` and `shared-query-key` are `sharedQueryKey`, and
+  /// `window` is both `left` and `right` of a set that has them.
+  /// - Parameter settings: values by the names that were given.
+  /// - Returns: the same values; of a name that there is not, by that name.
   public static func renamed<Value>(_ settings: [String: Value]) -> [String: Value] {
-    guard !formerNames.isEmpty else { return settings }
-    return Dictionary(settings.map { (formerNames[$0.key] ?? $0.key, $0.value) }) { _, later in later }
+    let pairs = settings.sorted { $0.key < $1.key }.flatMap { name, value in
+      names(of: name).map { ($0, value) }
+    }
+    return Dictionary(pairs) { _, later in later }
+  }
+
+  private static func names(of name: String) -> [String] {
+    let own = parameters.map(\.name)
+    if own.contains(name) { return [name] }
+    if let today = formerNames[name] { return [today] }
+    let spelling = plain(name)
+    if let same = own.first(where: { plain($0) == spelling }) { return [same] }
+    let sides = ["left", "right"]
+    return spelling == "window" && sides.allSatisfy(own.contains) ? sides : [name]
+  }
+
+  private static func plain(_ name: String) -> String { name.lowercased().filter { $0 != "_" && $0 != "-" } }
+
+  /// Refuses a parameter that was given by two names.
+  private static func checkTwice(_ given: some Sequence<String>) throws(ConfigurationError) {
+    var first: [String: String] = [:]
+    for name in given.sorted() {
+      for today in names(of: name) {
+        guard let other = first.updateValue(name, forKey: today) else { continue }
+        let old = [name, other].first { $0 != today } ?? name
+        let isFormer = formerNames[old] != nil
+        throw ConfigurationError(
+          field: today, value: "given twice, also \(isFormer ? "by its former name" : "as") \(shown(old))",
+          allowed: "one of both")
+      }
+    }
   }
 
   /// Creates a configuration from named values.
   /// - Throws: `ConfigurationError` for an unknown name (with the nearest valid one), a wrong type or range.
   public init(settings: [String: ParameterValue]) throws(ConfigurationError) {
     self.init()
-    for (old, new) in Self.formerNames where settings[old] != nil && settings[new] != nil {
-      throw ConfigurationError(
-        field: new, value: "given twice, also by its former name \(old)", allowed: "one of both")
-    }
+    try Self.checkTwice(settings.keys)
     for (name, value) in Self.renamed(settings).sorted(by: { $0.key < $1.key }) {
       guard let parameter = Self.parameters.first(where: { $0.name == name }) else {
         let names = Self.parameters.map(\.name)

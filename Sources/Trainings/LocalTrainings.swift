@@ -65,7 +65,7 @@ private actor TrainingQueue {
     var row = try run.run(checkpoint: checkpoint, interruption: setting.interruption) {
       try points.append($0)
     } progress: {
-      setting.progress("\(title): \($0.text)")
+      session.show($0.brief, secondsLeft: $0.secondsLeft)
     }
     prediction?.store(in: &row)
     return try run.evaluate(catalog: setting.catalog) + [row]

@@ -55,6 +55,7 @@ extension TrainingJob {
   public func timeSteps(_ count: Int, catalog: Catalog, threads: Int, warmup: Int = 3) throws -> StepTiming {
     var job = self
     // No evaluation falls among the timed steps.
+    job.trainingSettings = TrainingConfiguration.renamed(job.trainingSettings)
     job.trainingSettings["steps"] = .int(warmup + count + 1)
     job.trainingSettings["evaluateEvery"] = .int(0)
     let run = try TrainingRun(job, catalog: catalog, threads: threads)

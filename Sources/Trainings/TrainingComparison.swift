@@ -68,11 +68,18 @@ public struct TrainingComparison: Sendable {
     return (kept.map { Self.header[$0] }, all.map { cells in kept.map { cells[$0] } })
   }
 
-  /// The comparison as text.
-  public var text: String {
+  /// The table alone in a format for documents and programs, everything as text.
+  func text(_ format: TableFormat) -> String { format == .text ? text : grid.text(as: format) }
+
+  private var grid: TextTable {
     let (header, cells) = table
     var grid = TextTable(header)
     for row in cells { grid.add(row) }
+    return grid
+  }
+
+  /// The comparison as text.
+  public var text: String {
     let seeds = Set(lines.map(\.rows.count))
     let spread =
       seeds == [1]

@@ -1,3 +1,4 @@
+import Analysis
 import AttentionCore
 import Basics
 import Foundation
@@ -108,10 +109,25 @@ public enum TrainingExperiment: ExperimentKind {
       text: text, comparison: comparison.json, plots: .array(pictures.map { .string($0) }))
   }
 
+  /// The format of its table, and the view of two columns.
+  public static let answers: Set<ResultsQuestion.Part> = [.format, .pareto]
+
   /// Trainings side by side, with their laws.
-  public static func comparison(of rows: [TrainingRow], _ question: ResultsQuestion) -> ResultsAnswer {
+  /// - Throws: `UsageError` for a column that there is not.
+  public static func comparison(
+    of rows: [TrainingRow], _ question: ResultsQuestion
+  ) throws -> ResultsAnswer {
     let comparison = TrainingComparison(rows)
-    return ResultsAnswer(text: comparison.text, json: comparison.json)
+    if let pareto = question.pareto {
+      let series = comparison.lines.map { line in
+        (
+          label: [line.label, line.evaluation].filter { !$0.isEmpty }.joined(separator: ", "), rows: line.rows
+        )
+      }
+      let view = try ParetoView([(title: "", series: series)], pareto)
+      return ResultsAnswer(text: view.text(question.format), json: view.json, figure: view.figure)
+    }
+    return ResultsAnswer(text: comparison.text(question.format), json: comparison.json)
   }
 
   /// Laws, evaluations and curves.

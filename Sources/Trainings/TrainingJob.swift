@@ -52,6 +52,12 @@ public struct TrainingJob: ExperimentCell {
     return Fingerprint.of((parts + (isHeldOut ? ["held out"] : [])).joined(separator: "\u{1F}"))
   }
 
+  /// Its operations, where they are said, else its steps.
+  public var effort: Double { compute ?? trainingSettings["steps"].flatMap { Double("\($0)") } ?? 1 }
+
+  /// Trainings of one budget take about as long; else a step of one attention takes as long as another of it.
+  public var pace: String { compute == nil ? modelSettings["attention"].map { "\($0)" } ?? "" : "" }
+
   /// All settings by dotted path, as a preset writes them.
   var settings: [String: String] {
     var all: [String: String] = ["seed": "\(seed)"]
@@ -77,7 +83,8 @@ public struct TrainingJob: ExperimentCell {
   ) throws -> (task: any SequenceTask, model: ModelConfiguration, training: TrainingConfiguration) {
     let task = try TaskCatalog.standard.make(
       task, settings: taskSettings, key: TrainingJob.taskKey)
-    var settings = modelSettings
+    // However they were spelt: what the task decides is filled in where it is not given.
+    var settings = ModelConfiguration.renamed(modelSettings)
     if settings["kind"] == nil {
       switch task.kind {
       case .languageModel: settings["kind"] = .string("decoder")
@@ -97,7 +104,7 @@ public struct TrainingJob: ExperimentCell {
     if settings["seed"] == nil { settings["seed"] = .int(seed) }
     let model = try TrainingJob.fit(settings, to: task, catalog)
     try model.validate(in: catalog)
-    var training = trainingSettings
+    var training = TrainingConfiguration.renamed(trainingSettings)
     if training["seed"] == nil { training["seed"] = .int(seed) }
     if training["batch"] == nil, task.batchCount(of: .train) != nil { training["batch"] = .int(1) }
     return (task, model, try TrainingConfiguration(settings: training))

@@ -43,6 +43,9 @@ public struct TrainingRun {
     /// The evaluation of this step, if there was one.
     public let evaluation: Trainer.Evaluation?
 
+    /// Step and loss.
+    public var brief: String { "step \(step)/\(steps), loss \(Quantity.significant(loss, 4))" }
+
     /// All of that in one line.
     public var text: String {
       let share = fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""

@@ -10,7 +10,8 @@ struct FoldedTextTests {
       ("    one two three", 12, "    one two\n      three"),
       ("report: /a/long/path/to/report.html", 20, "report:\n  /a/long/path/to/report.html"),
       ("a /a/long/path/to/it b", 9, "a\n  /a/long/path/to/it\n  b"),
-      ("one\ntwo", 9, "one\ntwo"), ("ab [c d e] f", 9, "ab\n  [c d e]\n  f"),
+      ("one\ntwo", 9, "one\ntwo"), ("[a] [--b <c>] d", 12, "[a]\n  [--b <c>]\n  d"),
+      ("ab [c d e] f", 9, "ab\n  [c d e]\n  f"),
     ])
   func folds(text: String, width: Int, expected: String) {
     #expect(folded(text, width: width) == expected)

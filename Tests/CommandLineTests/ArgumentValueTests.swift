@@ -71,6 +71,18 @@ import Testing
     #expect(result.output.split(separator: "\n").contains(Substring(name)), "\(result.output)")
   }
 
+  @Test(
+    "Settings are completed for the variant or the task that the line names",
+    arguments: [
+      (["measure", "--set", "sliding-window"], "left="), (["train", "--set", "mqar"], "task.pairs="),
+      (["train", "--set", "mqar"], "model.width="),
+    ])
+  func settings(line: [String], name: String) throws {
+    let result = try BuiltProgram.attnlab.run(["---completion", line[0], "--", line[1], "0", "0"] + line)
+    #expect(result.code == 0, "\(result.errors)")
+    #expect(result.output.split(separator: "\n").contains(Substring(name)), "\(result.output)")
+  }
+
   @Test("An added variant is completed as ours are")
   func addedVariants() throws {
     let result = try BuiltProgram.fakes.run("---completion", "check", "--", "positional@0", "0", "0")

@@ -112,7 +112,7 @@ import Testing
     let sparse = try #require(table.figures(of: waste).target)
     #expect(sparse.figure.rawValue == "fraction_executed")
     #expect(abs(sparse.atLeast - 0.81) < 1e-12)
-    let lines = table.text.split(separator: "\n")
+    let lines = table.text(width: 300).split(separator: "\n")
     #expect(lines[1].hasSuffix("85%"))
     #expect(lines[2].hasSuffix("88%, missed"))
     #expect(lines[5].hasSuffix("executed 81%, missed"))

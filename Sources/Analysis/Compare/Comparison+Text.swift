@@ -3,93 +3,124 @@ import Records
 
 extension Comparison {
   /// The whole comparison as text.
-  public var text: String { (parts.map(Self.text) + notes).joined(separator: "\n\n") }
+  public var text: String { text(ComparisonView()) }
 
   /// One metric as text, over all lengths or at the one that was asked for.
+  /// - Parameter metric: the quantity.
+  /// - Returns: a table a part.
   public func text(of metric: Metric) -> String {
-    let tables = parts.map { part in
-      let lengths = length.map { [$0] } ?? part.panel.lengths
-      var table = TextTable(["variant"] + lengths.map { "n = \($0)" })
-      for line in part.lines {
-        let cells = lengths.map { length -> String in
-          guard let row = line.series.row(at: length) else {
-            // Why there is no number.
-            return part.panel.failure(of: line.series, at: length)?.status?.rawValue ?? "–"
-          }
-          return metric.describe(metric.value(row, baselineSeconds: line.baselineSeconds(at: length)))
-        }
-        table.add([line.series.label] + cells)
-      }
-      return "\(part.panel.title): \(metric.quantity)\n\(table.text)"
-    }
-    return (tables + notes).joined(separator: "\n\n")
+    var view = ComparisonView()
+    view.metric = metric
+    return text(view)
   }
 
-  private static func text(_ part: Part) -> String {
-    var blocks: [String] = []
-    if let length = part.length {
-      blocks.append("\(part.panel.title), n = \(length)\n\(side(part, at: length).text)")
+  /// The comparison in a view.
+  /// - Parameter view: quantities, order and format.
+  /// - Returns: text without a line break at the end. CSV is one table of all parts, its values in the units of the
+  ///   results' columns, and nothing else.
+  public func text(_ view: ComparisonView) -> String {
+    if view.format == .csv { return csv(view) }
+    return (parts.map { text($0, view) } + notes).joined(separator: "\n\n")
+  }
+
+  /// The columns of a part's table.
+  private func columns(_ part: Part, _ view: ComparisonView) -> [ComparedTable.Column] {
+    if let metric = view.metric {
+      let lengths = length.map { [$0] } ?? part.panel.lengths
+      return lengths.map { .init(title: "n = \($0)", metric: metric, length: $0) }
     }
+    return part.length.map { length in
+      view.metrics.map { .init(title: $0.heading, metric: $0, length: length) }
+    } ?? []
+  }
+
+  private func text(_ part: Part, _ view: ComparisonView) -> String {
+    let columns = columns(part, view)
+    var blocks: [String] = []
+    if !columns.isEmpty {
+      let table = ComparedTable(part, columns, sort: view.order, isComplete: view.metric != nil)
+      let what =
+        view.metric.map { ": \($0.quantity.replacing("the baseline", with: baselineName))" }
+        ?? part.length.map { ", n = \($0)" } ?? ""
+      blocks.append(
+        Self.block(
+          "\(part.panel.title)\(what)", table.text(view.format), table.note(view.format), view.format))
+    }
+    guard view.metric == nil else { return blocks.joined(separator: "\n\n") }
     if part.panel.lengths.count > 1, let first = part.panel.lengths.first, let last = part.panel.lengths.last
     {
-      blocks.append(
-        "growth with n, \(first) … \(last) (fits of a·n^b + c; 95 % intervals)\n\(growth(part).text)")
+      let table = growth(part)
+      let title = "growth with n, \(first) … \(last) (fits of a·n^b + c; 95 % intervals)"
+      blocks.append(Self.block(title, table.text(as: view.format), Self.legend(part.lines), view.format))
     }
-    if !part.panel.failures.isEmpty { blocks.append(failures(part.panel)) }
+    if !part.panel.failures.isEmpty { blocks.append(failures(part.panel, view.format)) }
     return blocks.joined(separator: "\n\n")
   }
 
-  /// The header of the table at one length.
-  package static let sideHeader = [
-    "variant", "time", "spread", "of peak", "memory", "process", "closed form", "error", "speed-up",
-  ]
-
-  /// One row a series: all metrics at one length.
-  package static func sideCells(_ part: Part, at length: Int) -> [[String]] {
-    part.lines.compactMap { line in
-      guard let row = line.series.row(at: length) else { return nil }
-      let base = line.baselineSeconds(at: length)
-      func cell(_ metric: Metric) -> String { metric.describe(metric.value(row, baselineSeconds: base)) }
-      return [
-        line.series.label, cell(.time), spread(row), cell(.peak), cell(.memory), cell(.process),
-        cell(.predicted),
-        cell(.error), cell(.speedup),
-      ]
+  /// A table with its title and what its signs mean.
+  static func block(_ title: String, _ table: String, _ note: String?, _ format: TableFormat) -> String {
+    switch format {
+    case .text, .csv: ([title, table] + [note].compactMap(\.self)).joined(separator: "\n")
+    case .md: (["**\(title)**", table] + [note].compactMap(\.self)).joined(separator: "\n\n")
+    case .latex:
+      (["% \(title)", table] + [note.map { "% \($0)" }].compactMap(\.self)).joined(separator: "\n")
     }
   }
 
-  private static func side(_ part: Part, at length: Int) -> TextTable {
-    var table = TextTable(sideHeader)
-    for cells in sideCells(part, at: length) { table.add(cells) }
-    return table
+  /// What the signs in laws and crossovers mean, as far as they are used.
+  private static func legend(_ lines: [Line]) -> String? {
+    let words = lines.flatMap { [$0.time.text, $0.memory.text, $0.crossover.text] }
+    var notes: [String] = []
+    if words.contains(where: { $0.contains("[?") || $0.contains("?]") }) {
+      notes.append("?: an end of the interval that the data do not set")
+    }
+    if words.contains(where: { $0.contains("beyond the data") }) {
+      notes.append("beyond the data: the curves meet outside the measured lengths")
+    }
+    return notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 
-  /// Half of the range from the 20th to the 80th percentile, as a share of the median; one repetition has none.
-  static func spread(_ row: MeasurementRow) -> String {
-    guard let median = row.secondsMedian, let low = row.secondsP20, let high = row.secondsP80, median > 0,
-      row.repeats ?? 2 > 1
-    else { return "–" }
-    let half = (high - low) / median / 2
-    // Beyond its own size a spread is a factor: ±1636 % says no more than ±16×.
-    return half < 1 ? "±\(Quantity.significant(100 * half, 2)) %" : "±\(Quantity.significant(half, 2))×"
+  /// The header of the table at one length.
+  package static let sideHeader = ["variant"] + ComparisonView.usual.map(\.heading)
+
+  /// One row a series: all metrics at one length.
+  package static func sideCells(_ part: Part, at length: Int) -> [[String]] {
+    let columns = ComparisonView.usual.map {
+      ComparedTable.Column(title: $0.heading, metric: $0, length: length)
+    }
+    return ComparedTable(part, columns, sort: nil, isComplete: false).words
   }
 
   /// The header of the table of laws.
   func growthHeader() -> [String] { ["variant", "time ∝ n^b", "memory ∝ n^b", "against \(baselineName)"] }
 
-  private static func growth(_ part: Part) -> TextTable {
-    var table = TextTable([
-      "variant", "time ∝ n^b", "memory ∝ n^b", "against \(part.baseline?.variant ?? "the baseline")",
-    ])
+  private func growth(_ part: Part) -> TextTable {
+    var table = TextTable(growthHeader())
     for line in part.lines {
       table.add([line.series.label, line.time.text, line.memory.text, line.crossover.text])
     }
     return table
   }
 
-  private static func failures(_ panel: Panel) -> String {
-    "not measured:\n"
-      + panel.failures.map { "  \(panel.name(of: $0)): \($0["status"]): \($0.reason)" }
+  private func failures(_ panel: Panel, _ format: TableFormat) -> String {
+    let start = format == .latex ? "%" : format == .md ? "-" : " "
+    return "\(format == .latex ? "% " : "")not measured:\n\(format == .md ? "\n" : "")"
+      + panel.failures.map { "\(start) \(panel.name(of: $0)): \($0["status"]): \($0.reason)" }
       .joined(separator: "\n")
+  }
+
+  /// One table of all parts: a line a variant and length.
+  private func csv(_ view: ComparisonView) -> String {
+    let metrics = view.metric.map { [$0] } ?? view.metrics
+    var table = TextTable(["part", "variant", "n"] + metrics.map(\.rawValue))
+    for part in parts {
+      let lengths = view.metric == nil ? [part.length].compactMap(\.self) : columns(part, view).map(\.length)
+      for length in lengths {
+        let columns = metrics.map { ComparedTable.Column(title: $0.heading, metric: $0, length: length) }
+        let found = ComparedTable(part, columns, sort: view.order, isComplete: true)
+        for line in found.lines(of: part.panel.title) { table.add(line) }
+      }
+    }
+    return table.text(as: .csv)
   }
 }

@@ -36,13 +36,14 @@ public struct FitTable: Sendable {
   /// Derived columns are computed from each other, so their number is bounded as the depth of a formula is.
   private static let mostDefinitions = 100
 
-  /// A file's rows.
+  /// A file's rows. Settings of variants are columns, too.
   /// - Parameters:
   ///   - table: the file.
   ///   - definitions: `NAME=FORMULA`, over columns and earlier names.
   ///   - timeColumns: the columns of times, which belong to the machine that the row names.
   /// - Throws: `UsageError`.
   public init(_ table: CSVTable, definitions: [String] = [], timeColumns: Set<String> = []) throws {
+    let table = table.withSettings
     (self.table, self.timeColumns) = (table, timeColumns)
     let columns = Dictionary(table.header.enumerated().map { ($1, $0) }) { first, _ in first }
     // A column answers to the name that it had in earlier versions, too.

@@ -82,7 +82,7 @@ extension Metric {
     switch self {
     case .time, .plan: .seconds
     case .memory, .workspace, .process, .predicted: .bytes
-    case .peak: .share
+    case .peak, .spread: .share
     case .speed, .error, .speedup: .log
     }
   }

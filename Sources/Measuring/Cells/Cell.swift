@@ -76,6 +76,16 @@ public struct Cell: ExperimentCell {
     precision == .bfloat16 ? InstructionSet(rawValue: instructionSet).map(BFloat16Choice.of) : nil
   }
 
+  /// Seconds of its passes as if all pairs counted, at a rate that most machines reach, with those of its process.
+  public var effort: Double {
+    let pairs = Double(batch) * Double(heads) * Double(pass == .decode ? 1 : queryLength) * Double(keyLength)
+    let one = pairs * Double(headDim) * (pass == .backward ? 14 : 4) / (2e10 * Double(max(1, threads)))
+    return 0.2 + Double(max(1, warmup)) * one + min(Double(repeats) * one, max(budgetSeconds, 3 * one))
+  }
+
+  /// That of its variant and pass.
+  public var pace: String { "\(variant) \(pass.rawValue)" }
+
   /// What else must be equal for two cells to be the same series over lengths.
   var series: String {
     var cell = self

@@ -99,4 +99,18 @@ extension ListPage {
       field: "variant or task", value: shown(name),
       allowed: "one of \(choices(catalog.ids + tasks.ids + topics, near: name))")
   }
+
+  /// The beginnings of settings, `left=`, of the first variant that a command line names; with a task, those of task, model
+  /// and training by their paths.
+  package static func settings(of words: [String], in catalog: Catalog) -> [String] {
+    func names(_ name: String) -> [String] {
+      let page = try? named(name, of: catalog, also: [])
+      return page?.json["parameters"].arrayValue.compactMap { $0["name"].stringValue.map { $0 + "=" } } ?? []
+    }
+    if let variant = words.first(where: catalog.ids.contains) { return names(variant) }
+    guard let task = words.first(where: TaskCatalog.standard.ids.contains) else { return [] }
+    return [("task", task), ("model", "model"), ("training", "training")].flatMap { path, name in
+      names(name).map { "\(path).\($0)" }
+    }
+  }
 }

@@ -109,11 +109,19 @@ public protocol ExperimentCell: Hashable, Sendable {
   var id: String { get }
   /// The name that it had in an earlier version, when that was another one.
   var formerID: String? { get }
+  /// How long it will take compared with other cells, as far as that is known before it runs.
+  var effort: Double { get }
+  /// What cells have in common that take equally long for an effort: a variant.
+  var pace: String { get }
 }
 
 extension ExperimentCell {
   /// It never had another name.
   public var formerID: String? { nil }
+  /// As long as any other.
+  public var effort: Double { 1 }
+  /// That of all.
+  public var pace: String { "" }
 }
 
 /// How messages speak of a kind.

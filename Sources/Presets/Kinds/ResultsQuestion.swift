@@ -22,6 +22,14 @@ public struct ResultsQuestion: Sendable {
     case failAbove = "fail-above"
     /// A picture of a comparison.
     case plot
+    /// The order of lines.
+    case sort
+    /// The quantities that are shown.
+    case columns
+    /// How tables are written.
+    case format
+    /// Two quantities, and what is best in one for each value of the other.
+    case pareto
   }
 
   /// The variant that others are measured by.
@@ -32,6 +40,14 @@ public struct ResultsQuestion: Sendable {
   public var pass: PassKind?
   /// One length; `nil`: the largest that most reached.
   public var length: Int?
+  /// What lines are sorted by; `nil`: as in the file.
+  public var sort: String?
+  /// The quantities that are shown; `nil`: those that matter.
+  public var columns: [Metric]?
+  /// How tables are written.
+  public var format = TableFormat.text
+  /// Two quantities or columns, upwards and across; `nil`: no such view.
+  public var pareto: [String]?
 
   /// What others are measured by when nothing else is said.
   public static let baselines = "full"
@@ -43,7 +59,8 @@ public struct ResultsQuestion: Sendable {
   public var parts: [Part] {
     let given: [(Part, Bool)] = [
       (.baseline, baseline != Self.baselines), (.metric, metric != nil), (.pass, pass != nil),
-      (.n, length != nil),
+      (.n, length != nil), (.sort, sort != nil), (.columns, columns != nil), (.format, format != .text),
+      (.pareto, pareto != nil),
     ]
     return given.filter(\.1).map(\.0)
   }

@@ -29,17 +29,21 @@ public struct RunSetting: Sendable {
   public let note: @Sendable (String) -> Void
   /// Told a line that the next one replaces.
   public let progress: @Sendable (String) -> Void
+  /// Told a line of every cell that has ended, and whether it ended well.
+  public let ended: @Sendable (String, _ well: Bool) -> Void
 
   /// Creates a setting.
   public init(
     _ preset: Preset, catalog: Catalog, program: String = "", retries: Bool = false,
     shard: Shard? = nil, formerIDs: [String: String] = [:], interruption: Interruption = .init(),
     note: @escaping @Sendable (String) -> Void = { _ in },
-    progress: @escaping @Sendable (String) -> Void = { _ in }
+    progress: @escaping @Sendable (String) -> Void = { _ in },
+    ended: (@Sendable (String, Bool) -> Void)? = nil
   ) {
     (self.preset, self.catalog, self.program, self.retries) = (preset, catalog, program, retries)
     (self.shard, self.formerIDs) = (shard, formerIDs)
     (self.interruption, self.note, self.progress) = (interruption, note, progress)
+    self.ended = ended ?? { line, _ in note(line) }
     memoryLimit = preset.memoryLimit ?? ProcessMemory.defaultLimit
     timeLimit = preset.timeLimit
   }
@@ -69,9 +73,18 @@ public struct RunSession<Kind: ExperimentKind>: Sendable {
   /// The rows of earlier sessions that stand.
   public let rows: [Kind.Row]
   let titles: [String: String]
+  let bar: RunBar
 
   /// The name of a cell with its number, as progress begins: `[ 3/12] full forward n=64`.
   public func title(of cell: Kind.Cell) -> String { titles[cell.id] ?? cell.id }
+
+  /// Draws how far the run is.
+  /// - Parameters:
+  ///   - detail: what the running cell says of itself.
+  ///   - secondsLeft: what it still needs.
+  public func show(_ detail: String, secondsLeft: Double? = nil) {
+    bar.draw(detail, secondsLeft: secondsLeft)
+  }
 
   /// Ends the session when the user asked for it.
   /// - Throws: `Interrupted`.

@@ -122,13 +122,15 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
       .init(setting.preset), text: means.text, peaks: peaks, bfloat16: means.bfloat16,
       memoryLimit: setting.memoryLimit, timeLimit: setting.timeLimit, to: folder)
     let session = RunSession<Kind>(
-      setting: setting, peaks: peaks, cells: cells, rows: standing, titles: titles(of: todo, after: kept))
+      setting: setting, peaks: peaks, cells: cells, rows: standing, titles: titles(of: todo, after: kept),
+      bar: bar(todo, after: kept))
     let commit = await Tool.commit(anchors: [setting.preset.file]) ?? ""
     var table = try RunTable<Kind.Row>(path: table, obsolete: again)
     let place = executor?(session) ?? Kind.executor(of: session)
     let others = setting.formerIDs.reduce(into: [String: [String]]()) {
       $0[$1.value, default: []].append($1.key)
     }
+    session.bar.draw()
     for try await finished in place.rows(of: todo, in: folder) {
       let rows = finished.rows.map { row in
         var row = row
@@ -139,9 +141,17 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
       }
       try table.put(rows, of: finished.cell, formerly: others[finished.cell.id] ?? [])
       if let last = rows.last {
-        setting.note("\(session.title(of: finished.cell)): \(Kind.summary(of: last))")
+        setting.ended("\(session.title(of: finished.cell)): \(Kind.summary(of: last))", last.ending == .done)
       }
+      session.bar.end(finished.cell.id)
+      session.bar.draw()
     }
+  }
+
+  private func bar(_ todo: [Kind.Cell], after kept: Int) -> RunBar {
+    let name = Kind.names(of: cells)
+    let items = todo.map { RunBar.Item(id: $0.id, name: name($0), pace: $0.pace, effort: $0.effort) }
+    return RunBar(items, kept: kept, show: setting.progress)
   }
 
   private func titles(of todo: [Kind.Cell], after kept: Int) -> [String: String] {

@@ -4,6 +4,8 @@ import Basics
 public enum Metric: String, CaseIterable, Sendable {
   /// The median time of a pass.
   case time
+  /// Half of the range from the 20th to the 80th percentile of the times, as a share of the median.
+  case spread
   /// The rate on needed pairs.
   case speed
   /// The rate as a fraction of the machine's peak.
@@ -27,6 +29,7 @@ public enum Metric: String, CaseIterable, Sendable {
   public var quantity: String {
     switch self {
     case .time: "time of a pass"
+    case .spread: "spread of the times (half of 20th to 80th percentile over the median)"
     case .speed: "speed on needed pairs (GFLOP/s)"
     case .peak: "fraction of the machine's peak"
     case .memory: "memory of a pass"
@@ -39,6 +42,25 @@ public enum Metric: String, CaseIterable, Sendable {
     }
   }
 
+  /// The quantity as the head of a column.
+  public var heading: String {
+    switch self {
+    case .peak: "of peak"
+    case .predicted: "closed form"
+    case .speedup: "speed-up"
+    default: rawValue
+    }
+  }
+
+  /// Whether less of it is better.
+  public var isLowerBetter: Bool { ![.speed, .peak, .speedup].contains(self) }
+
+  /// Whether it says which variant is the better one: not what the process needed besides, nor a prediction.
+  public var isContested: Bool { ![.spread, .process, .predicted].contains(self) }
+
+  /// Whether it is a time of passes, or made of one, and so known as well as the times of the passes agree.
+  public var isTimed: Bool { [.time, .speed, .peak, .speedup].contains(self) }
+
   /// Whether its law over the length is worth fitting.
   public var isScaling: Bool { [.time, .memory, .workspace, .process, .predicted].contains(self) }
 
@@ -46,6 +68,7 @@ public enum Metric: String, CaseIterable, Sendable {
   public func value(_ row: MeasurementRow, baselineSeconds: Double? = nil) -> Double? {
     switch self {
     case .time: row.secondsMedian
+    case .spread: Self.spread(row)
     case .speed: row.gflops
     case .peak: row.fractionOfPeak
     case .memory: row.memoryBytes.map { Double($0) }
@@ -63,11 +86,38 @@ public enum Metric: String, CaseIterable, Sendable {
     guard let value else { return "–" }
     return switch self {
     case .time, .plan: Quantity.describe(seconds: value)
+    // Beyond its own size a spread is a factor: ±1636 % says no more than ±16×.
+    case .spread:
+      value < 1 ? "±\(Quantity.significant(100 * value, 2)) %" : "±\(Quantity.significant(value, 2))×"
     case .speed: Quantity.significant(value, 3)
     case .peak: Quantity.significant(100 * value, 3) + " %"
     case .memory, .workspace, .process, .predicted: Quantity.describe(bytes: value)
     case .error: Quantity.significant(value, 2)
     case .speedup: Quantity.significant(value, 3) + "×"
+    }
+  }
+
+  /// One repetition has no spread.
+  private static func spread(_ row: MeasurementRow) -> Double? {
+    guard let median = row.secondsMedian, let low = row.secondsP20, let high = row.secondsP80, median > 0,
+      row.repeats ?? 2 > 1
+    else { return nil }
+    return (high - low) / median / 2
+  }
+
+  /// Metrics with commas between.
+  /// - Parameters:
+  ///   - text: the list.
+  ///   - option: what it was given to, for messages.
+  /// - Returns: the metrics, in that order.
+  /// - Throws: `UsageError` for a name that there is not, with the nearest.
+  public static func list(_ text: String, option: String) throws(UsageError) -> [Metric] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { word throws(UsageError) in
+      guard let metric = Metric(rawValue: word.trimmed) else {
+        let names = choices(allCases.map(\.rawValue), near: word.trimmed)
+        throw UsageError("\(option) \(shown(text)): it takes a list of \(names)")
+      }
+      return metric
     }
   }
 }

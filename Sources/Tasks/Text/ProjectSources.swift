@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 
 extension TextCorpus {
@@ -16,7 +17,8 @@ extension TextCorpus {
     return try TextCorpus(path: folder, limit: limit)
   }
 
-  /// The folder of the project's sources, found above the anchors, the working folder, the program, or the place where
+  /// The folder of the project's sources, found above the anchors, the working folder, the program (also where
+  /// `make install` puts them beside it), or the place where
   /// it was compiled; `nil` when none of these has them.
   public static func projectFolder(anchors: [String] = []) -> String? {
     let program = Bundle.main.executablePath ?? CommandLine.arguments.first ?? ""
@@ -27,8 +29,11 @@ extension TextCorpus {
   private static func folder(above start: String) -> String? {
     var url = URL(fileURLWithPath: start).standardizedFileURL.resolvingSymlinksInPath()
     while url.path != "/", !url.path.isEmpty {
-      if FileManager.default.fileExists(atPath: url.appendingPathComponent("Sources/Tasks/Text").path) {
-        return url.appendingPathComponent("Sources").path
+      for place in ["", InstalledFiles.folder + "/"] {
+        let sources = url.appendingPathComponent(place + "Sources")
+        if FileManager.default.fileExists(atPath: sources.appendingPathComponent("Tasks/Text").path) {
+          return sources.path
+        }
       }
       url.deleteLastPathComponent()
     }

@@ -1,17 +1,16 @@
 import Basics
 import Foundation
-import Processes
 import Synchronization
 
 /// Standard output, where results go: what cannot be written there is an error like any other.
-enum StandardOutput {
+package enum StandardOutput {
   private static let problem = Mutex<String?>(nil)
 
   /// Writes bytes. After the first that cannot be written the rest is dropped: files are still written, and
   /// `check` says so in the end.
   ///
   /// A reader that has gone away (`attnlab list | head -1`) ends the program as it ends others: by SIGPIPE, without a word.
-  static func write(_ bytes: some Sequence<UInt8>) {
+  package static func write(_ bytes: some Sequence<UInt8>) {
     guard problem.withLock({ $0 }) == nil else { return }
     switch Descriptor.write(bytes, to: STDOUT_FILENO) {
     case 0: return
@@ -21,7 +20,7 @@ enum StandardOutput {
   }
 
   /// What went wrong since the last call; `nil`: nothing.
-  static func takeProblem() -> String? {
+  package static func takeProblem() -> String? {
     // What variants of a user's own print goes through the C library.
     let flushed = fflush(nil) == 0 || errno == EBADF
     let reason = flushed ? nil : String(cString: strerror(errno))
@@ -33,7 +32,7 @@ enum StandardOutput {
 
   /// Gives the three standard streams a place when whoever started the program had closed them: else the next file
   /// that is opened would be standard output.
-  static func reserve() {
+  package static func reserve() {
     for (descriptor, flags) in [
       (STDIN_FILENO, O_WRONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_RDONLY),
     ]
@@ -52,22 +51,4 @@ enum StandardOutput {
     _ = raise(SIGPIPE)
     _exit(128 + SIGPIPE)
   }
-}
-
-/// Prints a result. It stands in for the standard library's function in this module, which drops what cannot be
-/// written.
-func print(_ text: String) { StandardOutput.write((text + "\n").utf8) }
-
-/// Prints a result for people, in lines that the screen has room for.
-func show(_ text: String) { print(folded(text)) }
-
-/// Prints a result: for programs as it is, for people in lines that the screen has room for.
-/// - Parameters:
-///   - text: the result for people; asked for only where it is printed.
-///   - json: the same for programs.
-///   - isJSON: whether it is for programs.
-func show(
-  _ text: @autoclosure () throws -> String, or json: @autoclosure () throws -> JSONValue, if isJSON: Bool
-) rethrows {
-  if isJSON { print(try json().pretty) } else { show(try text()) }
 }

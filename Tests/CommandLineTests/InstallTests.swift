@@ -1,0 +1,27 @@
+import Basics
+import Foundation
+import LabTestSupport
+import Testing
+
+/// What `make install` does with a built program.
+@Suite struct InstallTests {
+  @Test("An installed program finds its presets from any folder, and shells find its completions")
+  func installed() throws {
+    let scratch = try Scratch(), prefix = scratch("usr")
+    let made = try BuiltProgram.attnlab.shell(
+      "bash .ci/install-program \"$(command -v attnlab)\" '\(prefix)'", in: ".")
+    try #require(made.code == 0, "\(made.errors)")
+    for file in [
+      "bash-completion/completions/attnlab", "zsh/site-functions/_attnlab",
+      "fish/vendor_completions.d/attnlab.fish", "attnlab/Sources/Tasks/Text/TextCorpus.swift",
+    ] {
+      #expect(try !String(contentsOfFile: "\(prefix)/share/\(file)", encoding: .utf8).isEmpty)
+    }
+    let found = try BuiltProgram.attnlab.shell(
+      "cd / && '\(prefix)/bin/attnlab' list --json && '\(prefix)/bin/attnlab' run quickstart --dry-run",
+      in: ".")
+    try #require(found.code == 0, "\(found.errors)")
+    #expect(found.output.contains("\(prefix)/share/attnlab/Experiments/quickstart.yaml"))
+    #expect(found.output.contains("full forward n=256"))
+  }
+}
