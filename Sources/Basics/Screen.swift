@@ -4,6 +4,7 @@ import Foundation
 public enum Screen {
   /// Columns of a descriptor's screen: the variable COLUMNS, else the terminal, else 80.
   /// - Parameter descriptor: where the text goes; standard output when not said.
+  /// - Returns: 40 to 1000 columns.
   public static func columns(of descriptor: Int32 = STDOUT_FILENO) -> Int {
     let given = ProcessInfo.processInfo.environment["COLUMNS"].flatMap { Int($0.trimmed) }
     if let given, given > 0 { return bounded(given) }

@@ -43,6 +43,8 @@ enum Synonyms {
   /// The names that a word stands for; none where it is no other word for any of them.
   static func names(for text: String, among names: [String]) -> [String] {
     let word = plain(text)
+    // Another spelling of a name is that name.
+    if let same = names.first(where: { plain($0) == word }) { return [same] }
     var found: [String] = []
     for group in groups where group.contains(where: { plain($0) == word }) {
       let words = Set(group.map(plain))

@@ -23,6 +23,8 @@ public struct TextTable: Sendable {
   ///
   /// Columns of words give way first: their cells are broken into lines. Columns that there is no room for stand in a
   /// block of their own below, each behind the first column again.
+  /// - Parameter width: the most columns of a line.
+  /// - Returns: lines, without a line break at the end.
   public func text(width: Int) -> String {
     let natural = header.indices.map { column in ([header] + rows).map { $0[column].count }.max() ?? 0 }
     let numeric = isNumeric

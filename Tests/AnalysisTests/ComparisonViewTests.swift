@@ -36,7 +36,7 @@ struct ComparisonViewTests {
   func marks() throws {
     let lines = try Self.lines { $0.metrics = [.time, .memory, .error] }
     #expect(lines[0] == "forward, batch 1, 2 heads × 64, 2 threads, n = 64")
-    #expect(lines[2].contains("4.00 ms") && lines[2].hasSuffix("1.0e-07 *"))
+    #expect(lines[2].contains("4.00 ms") && lines[2].hasSuffix("1.0e-7 *"))
     #expect(lines[3].contains("1.00 ms *") && lines[3].contains("1000 B *"))
     #expect(lines[4].contains("1.10 ms ≈"))
     #expect(lines[5].hasPrefix("* best of its column; ≈ not told apart from it"))
@@ -115,7 +115,7 @@ struct ComparisonViewTests {
     #expect(throws: UsageError("--pareto error: it takes two quantities, such as error,seconds")) {
       try ParetoView.of(comparison, ["error"])
     }
-    #expect(throws: UsageError("--pareto: no row has both flops and error_rel")) {
+    #expect(throws: UsageError("--pareto: no row has both error_rel and flops")) {
       try ParetoView.of(comparison, ["operations", "error"])
     }
   }

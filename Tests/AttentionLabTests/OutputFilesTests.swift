@@ -62,7 +62,8 @@ import Testing
     "--steps",
     "--stop", "--temperature", "--threads", "--ranks", "--time", "--time-limit", "--title", "--top-k",
     "--value-dim",
-    "--variant", "--warmup", "--weights", "--where", "--x", "--y",
+    "--variant", "--warmup", "--weights", "--where", "--x", "--y", "--columns", "--format", "--sort",
+    "--pareto",
   ]
 
   let scratch: Scratch

@@ -169,7 +169,7 @@ extension ParetoView {
     return try ParetoView(parts, names)
   }
 
-  /// Text, JSON and figure.
+  /// The view as tables.
   /// - Parameter format: of the tables.
   /// - Returns: the tables, a part each.
   public func text(_ format: TableFormat) -> String {

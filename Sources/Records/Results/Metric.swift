@@ -4,8 +4,6 @@ import Basics
 public enum Metric: String, CaseIterable, Sendable {
   /// The median time of a pass.
   case time
-  /// Half of the range from the 20th to the 80th percentile of the times, as a share of the median.
-  case spread
   /// The rate on needed pairs.
   case speed
   /// The rate as a fraction of the machine's peak.
@@ -24,6 +22,8 @@ public enum Metric: String, CaseIterable, Sendable {
   case speedup
   /// The time of planning.
   case plan
+  /// Half of the range from the 20th to the 80th percentile of the times, as a share of the median.
+  case spread
 
   /// The quantity in words; its unit stands there where values do not carry it.
   public var quantity: String {
