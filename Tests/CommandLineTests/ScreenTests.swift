@@ -35,7 +35,7 @@ import Testing
   func groups() throws {
     let page = try BuiltProgram.attnlab.run("--help").output
     let heads = page.split(separator: "\n").filter { $0.hasSuffix(":") && $0.first?.isUppercase == true }
-    #expect(heads.suffix(5).map(String.init) == ["OPTIONS:", "MEASURE:", "TRAIN:", "FIT:", "TOOLS:"])
+    #expect(heads.suffix(5).map { String($0) } == ["OPTIONS:", "MEASURE:", "TRAIN:", "FIT:", "TOOLS:"])
   }
 
   @Test("A bar is drawn on a terminal alone; --quiet draws none, nor lines on a pipe")
