@@ -64,11 +64,12 @@ import Testing
     let scratch = try Scratch()
     _ = try scratch.write("p.yaml", "n: 16384\nvariants: [full]\nthreads: 1\nrepeats: 50\n")
     _ = try scratch.write("go.sh", "echo $$ > pid\nexec attnlab run p.yaml --out x\n")
+    // A shell lets what it starts in the background ignore SIGINT; SIGTERM is answered alike.
     // The bar stands before the first cell has ended, which would take minutes.
     let line =
       "script -qfec 'sh go.sh' log > /dev/null & n=0; "
       + "while ! grep -q 0/1 log 2> /dev/null && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done; "
-      + "kill -INT $(cat pid); wait; cat log"
+      + "kill -TERM $(cat pid); wait; cat log"
     let result = try BuiltProgram.attnlab.shell(line, in: scratch.path)
     #expect(result.output.contains("0/1  full forward n=16384"))
     #expect(result.output.contains("\r\u{1B}[Kattnlab: interrupted; the same command continues"))
