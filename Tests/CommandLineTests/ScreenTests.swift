@@ -23,11 +23,11 @@ import Testing
     for (columns, width) in [("60", 60), ("", 80)] {
       let result = try BuiltProgram.attnlab.run(arguments, environment: ["COLUMNS": columns])
       #expect(result.code == 0, "\(result.errors)")
-      let long = result.output.split(separator: "\n").filter { line in
+      let long: [Substring] = result.output.split(separator: "\n").filter { line in
         // A word that is longer stays whole, so that a path can be copied.
         line.count > width && line.split(separator: " ").allSatisfy { $0.count < width - 8 }
       }
-      #expect(long.isEmpty, "\(width): \(long.first ?? "")")
+      #expect(long.isEmpty, "\(width): \(long.joined(separator: "|"))")
     }
   }
 
