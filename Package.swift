@@ -130,8 +130,8 @@ let package = Package(
     .target(
       name: "Pages",
       dependencies: [
-        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Measuring", "Models", "Presets",
-        "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
+        "Presets", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
     .target(
@@ -262,8 +262,8 @@ let package = Package(
     .testTarget(
       name: "AttentionLabTests",
       dependencies: [
-        "Attention", "AttentionCore", "AttentionLab", "Basics", "Figures", "LabTestSupport", "Presets",
-        "Records",
+        "Attention", "AttentionCore", "AttentionLab", "Basics", "Figures", "LabTestSupport", "Pages",
+        "Presets", "Records",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

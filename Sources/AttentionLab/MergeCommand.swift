@@ -1,3 +1,4 @@
+import Pages
 import ArgumentParser
 import Basics
 import Presets

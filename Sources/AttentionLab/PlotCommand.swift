@@ -1,3 +1,4 @@
+import Pages
 import Analysis
 import ArgumentParser
 import AttentionCore

@@ -1,3 +1,4 @@
+import Pages
 import ArgumentParser
 import AttentionCore
 import Basics
@@ -196,7 +197,7 @@ struct TrainCommand: FileCommand {
     if try !folder.hasTraining(job.id) {
       try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)
     }
-    show(Self.page(row, folder: folder.path), or: row.json, if: json)
+    show(TrainingPage.text(row, folder: folder.path), or: row.json, if: json)
   }
 
   private func settings() throws -> TrainingSettings {
@@ -217,29 +218,5 @@ struct TrainCommand: FileCommand {
     if let steps { settings.set("training.steps", .int(steps)) }
     settings.set("task.id", .string(task))
     return settings
-  }
-
-  private static func page(_ row: TrainingRow, folder: String) -> String {
-    func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
-    func whole(_ value: Int?, _ noun: String) -> String { value.map { counted($0, noun) } ?? "–" }
-    let entropy =
-      row.entropyRate.map { " (entropy rate of the source: \(Quantity.significant($0, 4)))" } ?? ""
-    let memory = row.memoryBytes.map {
-      ("memory", "\(Quantity.describe(bytes: Double($0))) of earlier segments")
-    }
-    let lines = [
-      (
-        "trained",
-        "\(whole(row.steps, "step")), \(whole(row.tokens, "token")), \(text(row.computeFlops)) operations"
-      ),
-      (
-        "validation",
-        "loss \(text(row.validationLoss)) nats\(entropy), accuracy \(text(row.validationAccuracy))"
-      ),
-      ("test", "loss \(text(row.testLoss)) nats, accuracy \(text(row.testAccuracy))"),
-      ("speed", "\(text(row.tokensPerSecond)) tokens/s in \(text(row.seconds)) s"),
-    ]
-    return namedLines(
-      lines + [memory].compactMap(\.self) + [("model", "\(folder)/model.safetensors")])
   }
 }

@@ -1,13 +1,11 @@
-import Basics
-
 /// A message of the argument parser in the form of all others: one line; of a value that is none of some words, what it
 /// takes and what was meant.
 ///
 /// The parser lists more than five words on lines of their own, and its errors are types of its own, so the text is all
 /// that there is to read. `ArgumentValueTests` holds the sentences that are read here.
-enum ParserMessage {
+package enum ParserMessage {
   /// The line, and whether it already says all that help would.
-  static func line(_ message: String) -> (text: String, isComplete: Bool) {
+  package static func line(_ message: String) -> (text: String, isComplete: Bool) {
     let found = #/The value '(.*)' is invalid for '(?:(-[^ ]*) )?<(.*)>'\. Please provide one of (.*)/#
       .dotMatchesNewlines()
     guard let match = message.wholeMatch(of: found) else {

@@ -2,7 +2,7 @@ import Basics
 import Foundation
 
 /// The check that no command writes over what it reads, or twice into one file.
-enum OutputFiles {
+package enum OutputFiles {
   /// What tells two files apart, however their paths are spelt: links are followed, hard links are one file.
   private enum Place: Hashable {
     case file(device: UInt64, number: UInt64)
@@ -12,7 +12,7 @@ enum OutputFiles {
   /// Refuses two results that would land in the same file, and a result that would replace what is read. Standard
   /// output counts as a result when it goes to a file.
   /// - Throws: `UsageError` naming both.
-  static func check(_ files: CommandFiles) throws(UsageError) {
+  package static func check(_ files: CommandFiles) throws(UsageError) {
     var read: [Place: CommandFiles.Entry] = [:]
     for input in files.inputs {
       if let place = place(of: input.path), read[place] == nil { read[place] = input }

@@ -1,0 +1,30 @@
+import Basics
+import Records
+
+/// A finished training for a person: what `attnlab train` prints.
+package enum TrainingPage {
+  /// A line a group of quantities.
+  package static func text(_ row: TrainingRow, folder: String) -> String {
+    func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
+    func whole(_ value: Int?, _ noun: String) -> String { value.map { counted($0, noun) } ?? "–" }
+    let entropy =
+      row.entropyRate.map { " (entropy rate of the source: \(Quantity.significant($0, 4)))" } ?? ""
+    let memory = row.memoryBytes.map {
+      ("memory", "\(Quantity.describe(bytes: Double($0))) of earlier segments")
+    }
+    let lines = [
+      (
+        "trained",
+        "\(whole(row.steps, "step")), \(whole(row.tokens, "token")), \(text(row.computeFlops)) operations"
+      ),
+      (
+        "validation",
+        "loss \(text(row.validationLoss)) nats\(entropy), accuracy \(text(row.validationAccuracy))"
+      ),
+      ("test", "loss \(text(row.testLoss)) nats, accuracy \(text(row.testAccuracy))"),
+      ("speed", "\(text(row.tokensPerSecond)) tokens/s in \(text(row.seconds)) s"),
+    ]
+    return namedLines(
+      lines + [memory].compactMap(\.self) + [("model", "\(folder)/model.safetensors")])
+  }
+}
