@@ -50,6 +50,7 @@ import Testing
     "--array", "--attention", "--baseline", "--batch", "--bootstrap", "--bound", "--budget", "--by",
     "--calibrate",
     "--cells-per-task", "--cluster", "--concurrent", "--confidence", "--count", "--cpus-per-task", "--define",
+    "--executor",
     "--delta", "--drop-largest", "--encoding",
     "--extrapolation",
     "--fail-above", "--fix", "--flops-per-token", "--form", "--formula", "--head", "--head-dim", "--heads",
