@@ -157,14 +157,17 @@ import Testing
         Examples:
           attnlab report results/quickstart
           attnlab report results/published/quickstart --out quickstart.html
+          attnlab report results/published/mqar-window \\
+            results/published/passkey-length --out recall.html
 
-        USAGE: attnlab report <folder> [--out <out>] [--json]
+        USAGE: attnlab report <folders> ... [--out <out>] [--json]
 
         ARGUMENTS:
-          <folder>                A folder that attnlab run wrote.
+          <folders>               Folders that attnlab run or train wrote.
 
         OPTIONS:
-          --out <out>             The page. Default: report.html in the folder.
+          --out <out>             The page. Default: report.html in the folder; of
+                                  several folders it must be named.
           --json                  Print JSON: the page's path.
           --version               Show the version.
           -h, --help              Show help information.
