@@ -19,7 +19,8 @@ public struct TrainingForecast: Foretold {
     public let operations: Double
     /// Seconds of all steps and evaluations, by those that were timed.
     public let seconds: Double
-    /// Bytes of weights, gradients and the optimiser's moments, and of one layer's attention.
+    /// Bytes of weights, gradients and the optimiser's moments, of one layer's attention, and of what layers keep of earlier
+    /// segments.
     public let bytes: Double
   }
 
@@ -54,7 +55,8 @@ public struct TrainingForecast: Foretold {
         operations: run.operations,
         seconds: step * Double(configuration.steps)
           + batch * (Double(evaluations) * Double(configuration.evaluationBatches) + Double(extra)),
-        bytes: 16 * Double(trainer.model.parameterCount) + run.attentionBytes)
+        bytes: 16 * Double(trainer.model.parameterCount) + run.attentionBytes
+          + Double(trainer.model.memoryBytes(streams: configuration.batch * configuration.accumulation)))
     }
   }
 

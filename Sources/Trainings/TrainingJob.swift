@@ -107,7 +107,11 @@ public struct TrainingJob: ExperimentCell {
     var training = TrainingConfiguration.renamed(trainingSettings)
     if training["seed"] == nil { training["seed"] = .int(seed) }
     if training["batch"] == nil, task.batchCount(of: .train) != nil { training["batch"] = .int(1) }
-    return (task, model, try TrainingConfiguration(settings: training))
+    let configuration = try TrainingConfiguration(settings: training)
+    if configuration.consecutive || model.memory > 0 {
+      try Trainer.check(memory: model.memory, of: model, for: task, in: catalog)
+    }
+    return (task, model, configuration)
   }
 }
 

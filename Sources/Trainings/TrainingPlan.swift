@@ -87,9 +87,9 @@ public struct TrainingPlan: Sendable {
         }
         // The model stays as it was trained: the other task must be one that it can answer.
         do {
-          let task = try changed.resolved(catalog: catalog).task
-          try Trainer.check(model, for: task)
-          try Trainer.check(memory: evaluation.memory, of: model, for: task, in: catalog)
+          let other = try changed.resolved(catalog: catalog)
+          try Trainer.check(model, for: other.task)
+          try Trainer.check(memory: evaluation.memory, of: other.model, for: other.task, in: catalog)
         } catch {
           throw UsageError("\(place): evaluate: \(error)")
         }

@@ -74,6 +74,34 @@ import Testing
     )
   }
 
+  /// Every sample of every variant that says it goes by distance.
+  static let byDistance: [String] = {
+    func lines<V: AttentionVariant>(_ type: V.Type) -> [String] {
+      let standard = V.Configuration().settings
+      return V.Configuration.samples.map { sample in
+        LayerAttention(V.card.id, settings: sample.settings.filter { standard[$0.key] != $0.value })
+          .description
+      }
+    }
+    return Catalog.standard.types.flatMap { lines($0) }.filter { line in
+      (try? LayerAttention.parse(line)).flatMap { try? Catalog.standard.takesPast($0[0]) } == true
+    }
+  }()
+
+  @Test("a variant that says it goes by distance does")
+  func distances() throws {
+    #expect(Self.byDistance.count > 10)
+    let input = Self.text(length: 9)
+    for line in Self.byDistance {
+      let model = try Self.model([
+        "attention": .string(line), "memory": .int(9), "layers": .int(1), "position": .string("none"),
+      ])
+      let whole = try model.logits(input).array()
+      let segments = try model.logits(input, inSegmentsOf: 4).array()
+      #expect(Self.largestDifference(segments, whole) < 2e-5, "\(line)")
+    }
+  }
+
   @Test("a window that a memory covers is the same in segments", arguments: [2, 3, 7])
   func windowsNeedNoMore(memory: Int) throws {
     let model = try Self.model([

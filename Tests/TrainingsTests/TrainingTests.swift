@@ -27,6 +27,24 @@ import Testing
       - {attention: ["sliding-window(left=1)"], batches: 1}
     """
 
+  @Test("an evaluation with another memory is a row of its own, and the memory's bytes are counted")
+  func memories() throws {
+    let yaml = """
+      experiment: training
+      task: {id: echo, length: 6, distance: 4}
+      model: {width: 8, layers: 2, heads: 2, hidden: 8, memory: 5}
+      training: {steps: 2, batch: 3, warmup: 0, evaluationBatches: 1, accumulation: 2}
+      evaluate: [{memory: [0, 5, 9], batches: 3}]
+      """
+    let preset = try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
+    let run = try TrainingRun(#require(preset.trainings.first), catalog: .standard, threads: 1)
+    let rows = try run.evaluate(catalog: .standard)
+    #expect(rows.map(\.evaluationMemory) == [0, 5, 9])
+    #expect(Set(rows.map(\.testLoss)).count == 3)
+    // Two passes of three rows, two layers, 8 wide.
+    #expect(run.identity(started: Date()).memoryBytes == 4 * 2 * 3 * 2 * 5 * 8)
+  }
+
   @Test func sweepsAndPointsMultiply() throws {
     let jobs = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings
     #expect(jobs.count == 4)
@@ -48,6 +66,12 @@ import Testing
       "evaluate: vocabulary: 6 is not allowed; it takes at least 32"
     ),
     ("seed: [1, 2]", "seeds: 3", "(did you mean seed?)"),
+    ("width: 8,", "width: 8, memory: 4,", "memory: 4 is not allowed; it takes 0 with the task induction"),
+    (
+      "steps: 2", "consecutive: true, steps: 2",
+      "consecutive: true is not allowed; it takes false with the task"
+    ),
+    ("batches: 1}", "batches: 1, memory: 4}", "evaluate: memory: 4 is not allowed; it takes 0 with the task"),
   ])
   func refusals(_ text: String, _ other: String, _ expected: String) {
     let yaml = Self.yaml.replacingOccurrences(of: text, with: other)
