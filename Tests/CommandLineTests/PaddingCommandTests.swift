@@ -131,7 +131,9 @@ import Testing
       return try NpyArray(contentsOf: path("o.npy")).floats
     }
     let upConverted = try output(["ATTNLAB_BF16": "upconvert"])
-    #expect(try output([:]) == output(["ATTNLAB_BF16": chosen]))
+    #expect(["products", "upconvert"].contains(chosen))
+    // What `apply` writes does not depend on how busy the machine was when it asked which road is faster.
+    #expect(try output([:]) == upConverted)
     guard InstructionSet.default.hasBFloat16Products else { return }
     #expect(try output(["ATTNLAB_BF16": "products"]) != upConverted, "weights are rounded on one road alone")
     let forced = try BuiltProgram.attnlab.run(
