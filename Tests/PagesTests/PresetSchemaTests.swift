@@ -35,7 +35,7 @@ import Testing
     "what a run refuses is refused",
     arguments: [
       "variants: full\nn: 64\nheds: 2", "variants: ful\nn: 64", "variants: full\nn: 0",
-      "variants: full\nn: [64, many]", "variants: {sliding-window: {window: 8}}\nn: 64",
+      "variants: full\nn: [64, many]", "variants: {sliding-window: {windows: 8}}\nn: 64",
       "variants: {sliding-window: {left: -1}}\nn: 64", "variants: {lsh: {duplicates: keeps}}\nn: 64",
       "variants: full\nn: 64\npass: forwards", "variants: full\nn: 64\ncausal: 1",
       "experiment: training\ntask: mqarr", "experiment: training\ntask: {id: mqar, pears: 3}",
