@@ -1,9 +1,11 @@
+import Basics
+
 /// Text as a gnuplot string, whatever it holds: in double quotes, with every mark that means something to gnuplot, to
 /// the C library or to a shell as an octal escape.
 ///
 /// Single quotes will not do: gnuplot 5.4 reads `'''x'` as an empty string and a stray `x`. Double quotes alone will
 /// not do: it runs what stands between backquotes, and expands what follows an `@`.
-func quoted(_ text: String) -> String {
+package func quoted(_ text: String) -> String {
   var result = "\""
   for scalar in text.unicodeScalars {
     if scalar.value >= 128 || plain.contains(scalar) {
@@ -31,16 +33,8 @@ func oneLine(_ text: String) -> String {
 
 /// Text in which gnuplot's enhanced mode sees no mark-up, on one line.
 package func escaped(_ text: String) -> String {
-  var result = ""
-  for character in oneLine(text) {
-    if "_^{}@&~\\".contains(character) { result += "\\" }
-    result.append(character)
-  }
-  return result
+  oneLine(text).replacingScalars(markUp)
 }
 
-/// A word of a shell command, for commands that messages and scripts advise.
-package func shellQuoted(_ text: String) -> String {
-  let isPlain = text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._/+-".contains($0)) }
-  return isPlain && !text.isEmpty ? text : "'" + text.replacing("'", with: "'\\''") + "'"
-}
+/// gnuplot's marks, each made harmless.
+private let markUp = Dictionary(uniqueKeysWithValues: "_^{}@&~\\".unicodeScalars.map { ($0, "\\\($0)") })

@@ -2,8 +2,7 @@ import Basics
 
 /// Text as HTML shows it.
 package func html(_ text: String) -> String {
-  text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
-    .replacing("\"", with: "&quot;")
+  text.replacingScalars(["&": "&amp;", "<": "&lt;", ">": "&gt;", "\"": "&quot;"])
 }
 
 /// Pieces of a page.

@@ -108,7 +108,7 @@ public struct SlurmScript: Sendable {
       guard let equals = option.firstIndex(of: "=") else { return "#SBATCH --\(option)" }
       let value = String(option[option.index(after: equals)...])
       let isPlain = value.allSatisfy { !$0.isWhitespace && !"\"'#\\".contains($0) }
-      let escaped = value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+      let escaped = value.replacingScalars(["\\": "\\\\", "\"": "\\\""])
       return "#SBATCH --\(option[..<equals])=\(isPlain ? value : "\"\(escaped)\"")"
     }
     return (["#!/bin/bash"] + lines + [command]).joined(separator: "\n") + "\n"
@@ -116,8 +116,7 @@ public struct SlurmScript: Sendable {
 
   /// A word as a shell reads it back.
   static func quoted(_ word: String) -> String {
-    let plain = word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_-./=:,+@%".contains($0)) }
-    return plain && !word.isEmpty ? word : "'\(word.replacing("'", with: "'\\''"))'"
+    shellQuoted(word, plain: "_-./=:,+@%")
   }
 
   /// The words that submit the two jobs.

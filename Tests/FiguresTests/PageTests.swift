@@ -75,6 +75,15 @@ import Testing
     #expect(HTML.contents("<h2>a</h2>b<h2>c") == ("", "<h2>a</h2>b<h2>c"))
   }
 
+  @Test(
+    "A mark before a combining character is still a mark", arguments: ["&", "<", ">", "\"", "'", "_", "^"])
+  func combining(_ mark: String) {
+    let text = mark + "\u{301}x"
+    if "&<>\"".contains(mark) { #expect(html(text).utf8.starts(with: "&".utf8) && html(text).contains(";")) }
+    if mark == "'" { #expect(shellQuoted(text).hasPrefix("''\\''")) }
+    if "_^".contains(mark) { #expect(escaped(text).hasPrefix("\\")) }
+  }
+
   @Test("No text of a table ends the script that holds it")
   func data() throws {
     let text = "a,b\n</script><script>alert(1)</script>,<!--\n"

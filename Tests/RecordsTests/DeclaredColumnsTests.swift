@@ -25,7 +25,7 @@ import Testing
     #expect(
       CurveRow.columns.joined(separator: ",")
         == "run_id,experiment,step,tokens,compute_flops,learning_rate,train_loss,validation_loss,"
-        + "validation_accuracy,gradient_norm,seconds")
+        + "validation_accuracy,gradient_norm,seconds,bounded_mean")
     #expect(
       CellEntry.columns.joined(separator: ",") == "number,cells,shard,shards,experiment,cell_id,cell")
     #expect(

@@ -68,7 +68,7 @@ package struct PatternPicture {
     func text(_ x: Double, _ y: Double, _ anchor: String, _ text: String) -> String {
       "<text x=\"\(x)\" y=\"\(y)\" text-anchor=\"\(anchor)\">\(text)</text>\n"
     }
-    let escaped = title.replacing("&", with: "&amp;").replacing("<", with: "&lt;")
+    let escaped = title.replacingScalars(["&": "&amp;", "<": "&lt;"])
     return """
       <svg xmlns="http://www.w3.org/2000/svg" width="\(w + left + 16)" height="\(h + top + 40)" \
       font-family="sans-serif" font-size="12">
