@@ -207,8 +207,8 @@ import Testing
         + "local-global, random-sparse, lsh, chunked, pyramid, adaptive-span, luong, top-k, hard, graph, custom (did you mean full?)"
     ),
     (
-      ["apply", "sliding-window", "--set", "window=5"] + applyArrays,
-      "attnlab apply: window: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap"
+      ["apply", "sliding-window", "--set", "lefft=5"] + applyArrays,
+      "attnlab apply: lefft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
     ),
     (
       ["apply", "full", "--q", "no.npy", "--k", "k.npy", "--v", "v.npy", "--out", "o.npy"],
