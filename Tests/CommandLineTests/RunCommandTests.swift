@@ -166,7 +166,7 @@ import Testing
     #expect(again.code == 0)
     #expect(
       again.errors.contains(
-        "\(scratch.path)/out is finished (1 rows); these are its results, --fresh measures again"))
+        "\(scratch.path)/out is finished (1 row); these are its results, --fresh measures again"))
     #expect(try rows(scratch) == before)
     let fresh = try BuiltProgram.fakes.run(arguments + ["--fresh"])
     #expect(fresh.errors.contains("kept the earlier results as \(scratch.path)/out.1"))
