@@ -19,6 +19,12 @@ extension String {
   }
 }
 
+/// A field of CSV as RFC 4180 writes it: quoted when it holds a comma, a quote or a line break.
+public func csvField(_ text: String) -> String {
+  let needsQuotes = text.utf8.contains { $0 == 0x2C || $0 == 0x22 || $0 == 0x0A || $0 == 0x0D }
+  return needsQuotes ? "\"" + text.replacingScalars(["\"": "\"\""]) + "\"" : text
+}
+
 /// A word as a shell takes it: plain words as they are, others in single quotes.
 /// - Parameters:
 ///   - word: any text without the character NUL.

@@ -35,22 +35,19 @@ extension TextTable {
     if cell.count > 4, cell.hasPrefix("**"), cell.hasSuffix("**") {
       return "\\textbf{\(latex(String(cell.dropFirst(2).dropLast(2))))}"
     }
-    let signs: [Character: String] = [
-      "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "{": "\\{",
-      "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "×": "$\\times$", "±": "$\\pm$",
-      "≈": "$\\approx$", "∝": "$\\propto$", "–": "--", "∞": "$\\infty$", "<": "$<$", ">": "$>$",
-      "·": "$\\cdot$",
-      "≥": "$\\geq$", "≤": "$\\leq$", "−": "$-$", "…": "\\ldots{}", "Δ": "$\\Delta$",
-    ]
-    return cell.map { signs[$0] ?? String($0) }.joined()
+    return cell.replacingScalars(signs)
   }
 
+  /// What LaTeX writes for signs that mean something to it, or that its fonts lack.
+  private static let signs: [Unicode.Scalar: String] = [
+    "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_", "{": "\\{",
+    "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "×": "$\\times$", "±": "$\\pm$",
+    "≈": "$\\approx$", "∝": "$\\propto$", "–": "--", "∞": "$\\infty$", "<": "$<$", ">": "$>$",
+    "·": "$\\cdot$",
+    "≥": "$\\geq$", "≤": "$\\leq$", "−": "$-$", "…": "\\ldots{}", "Δ": "$\\Delta$",
+  ]
+
   private var csv: String {
-    ([header] + rows).map { cells in
-      cells.map { cell in
-        guard cell.contains(where: { ",\"\n\r".contains($0) }) else { return cell }
-        return "\"\(cell.replacing("\"", with: "\"\""))\""
-      }.joined(separator: ",")
-    }.joined(separator: "\n")
+    ([header] + rows).map { $0.map(csvField).joined(separator: ",") }.joined(separator: "\n")
   }
 }

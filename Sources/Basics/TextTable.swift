@@ -116,7 +116,7 @@ public struct TextTable: Sendable {
     let body = rows.map { row in
       line(
         row.indices.map { column in
-          let cell = row[column].replacingOccurrences(of: "|", with: "\\|")
+          let cell = row[column].replacingScalars(["|": "\\|"])
           return code.contains(column) && !cell.isEmpty ? "`\(cell)`" : cell
         })
     }

@@ -44,7 +44,7 @@ package enum HTML {
 
   /// What a page says once more for programs, as JSON-LD: inside, no text can end the script.
   package static func data(_ value: JSONValue) -> String {
-    "<script type=\"application/ld+json\">\(value.compact.replacing("<", with: "\\u003c"))</script>\n"
+    "<script type=\"application/ld+json\">\(value.compact.replacingScalars(["<": "\\u003c"]))</script>\n"
   }
 
   /// A list of the page's headings of the second order, and the page with names that the list leads to.

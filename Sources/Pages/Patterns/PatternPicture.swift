@@ -1,4 +1,5 @@
 import Basics
+import Figures
 
 /// A head's pattern as a picture: rows are queries from the top, columns are keys from the left.
 package struct PatternPicture {
@@ -68,12 +69,11 @@ package struct PatternPicture {
     func text(_ x: Double, _ y: Double, _ anchor: String, _ text: String) -> String {
       "<text x=\"\(x)\" y=\"\(y)\" text-anchor=\"\(anchor)\">\(text)</text>\n"
     }
-    let escaped = title.replacingScalars(["&": "&amp;", "<": "&lt;"])
     return """
       <svg xmlns="http://www.w3.org/2000/svg" width="\(w + left + 16)" height="\(h + top + 40)" \
       font-family="sans-serif" font-size="12">
       <rect width="100%" height="100%" fill="#ffffff"/>
-      \(text(left, 16, "start", escaped))\
+      \(text(left, 16, "start", html(title)))\
       \(text(left, top - 6, "start", "0"))\(text(left + w, top - 6, "end", "\(counts.columns - 1)"))\
       \(text(left + w / 2, top - 6, "middle", "key"))\
       \(text(left - 6, top + 12, "end", "0"))\(text(left - 6, top + h, "end", "\(counts.rows - 1)"))\

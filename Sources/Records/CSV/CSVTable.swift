@@ -157,15 +157,9 @@ public struct CSVTable: Sendable {
   /// The number that a cell is, spaces around it aside; `nil` of anything else. Numbers are written as everywhere else.
   package static func number(_ cell: String) -> Double? { CoreScalar(cell.trimmed).number }
 
-  /// A field as RFC 4180 writes it: quoted when it holds a comma, a quote or a line break.
-  public static func quote(_ field: String) -> String {
-    let needsQuotes = field.utf8.contains { $0 == 0x2C || $0 == 0x22 || $0 == 0x0A || $0 == 0x0D }
-    return needsQuotes ? "\"" + field.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : field
-  }
-
   /// A line of fields with its line break.
   public static func line(_ fields: [String]) -> String {
-    fields.map(quote).joined(separator: ",") + "\n"
+    fields.map(csvField).joined(separator: ",") + "\n"
   }
 }
 
