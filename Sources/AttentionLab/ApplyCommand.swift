@@ -1,10 +1,10 @@
-import Pages
 import ArgumentParser
 import ArrayFiles
 import Attention
 import AttentionCore
 import Basics
 import Foundation
+import Pages
 import Processes
 import Tensors
 

@@ -1,9 +1,9 @@
-import Pages
 import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
 import Models
+import Pages
 import Presets
 import Processes
 import Tensors

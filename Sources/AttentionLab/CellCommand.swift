@@ -1,6 +1,6 @@
-import Pages
 import ArgumentParser
 import Measuring
+import Pages
 import Processes
 
 /// `attnlab cell JSON`: what a run starts for every cell, in a process of its own. It prints the row, whatever became of

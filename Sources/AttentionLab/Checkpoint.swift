@@ -17,7 +17,7 @@ enum Checkpoint {
     guard !ignored.isEmpty else { return }
     let some = ignored.prefix(5).map { shown($0) }.joined(separator: ", ") + (ignored.count > 5 ? ", …" : "")
     Terminal.note(
-      "\(path): \(ignored.count) tensor\(ignored.count == 1 ? "" : "s") of the file not used: \(some)")
+      "\(path): \(counted(ignored.count, "tensor")) of the file not used: \(some)")
   }
 }
 

@@ -1,8 +1,8 @@
-import Pages
 import ArgumentParser
 import AttentionCore
 import Basics
 import Figures
+import Pages
 import Presets
 import Processes
 import Records

@@ -1,10 +1,10 @@
-import Pages
 import ArgumentParser
 import ArrayFiles
 import AttentionCore
 import Basics
 import Foundation
 import Models
+import Pages
 import Processes
 import Tensors
 

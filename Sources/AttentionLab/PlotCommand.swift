@@ -1,10 +1,10 @@
-import Pages
 import Analysis
 import ArgumentParser
 import AttentionCore
 import Basics
 import Figures
 import Foundation
+import Pages
 import Presets
 import Processes
 import Records

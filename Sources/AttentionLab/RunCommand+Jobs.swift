@@ -36,7 +36,7 @@ extension RunCommand {
     Terminal.note(merge.text)
     let rows = try selection.kinds.compactMap { try $0.written(in: folder) }
     for finished in try await Self.finished(rows, preset, folder) {
-      print(json ? finished.json.pretty : finished.text)
+      show(finished.text, or: finished.json, if: json)
     }
     try sweep.check(merge.status)
   }

@@ -1,6 +1,6 @@
-import Pages
 import ArgumentParser
 import Basics
+import Pages
 import Presets
 import Sweeps
 

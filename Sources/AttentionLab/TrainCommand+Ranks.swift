@@ -19,11 +19,9 @@ extension TrainCommand {
     }
     try RankProcesses.check(max(count, RankProcesses.count))
     guard RankProcesses.isOne else {
-      guard !RankProcesses.launcher.isEmpty else { throw UsageError("\(RankProcesses.variable) is empty") }
       // What mpirun has to say of a rank that ended, the rank itself has said; a warning leaves it time to save.
       try ProcessReplacement.run(
-        RankProcesses.launcher + ["-n", "\(count)", PresetOptions.program()]
-          + CommandLine.arguments.dropFirst())
+        RankProcesses.command([PresetOptions.program()] + CommandLine.arguments.dropFirst(), on: count))
     }
     Interruption.ofProcess.answersBetweenSteps()
     var isInterrupted = false
@@ -41,6 +39,6 @@ extension TrainCommand {
     guard (1...100_000).contains(steps) else { throw UsageError("--time \(steps): it takes 1 to 100000") }
     guard communicator == nil else { throw UsageError("--time: it goes without --ranks") }
     let timing = try job.timeSteps(steps, catalog: catalog, threads: threads)
-    print(json ? timing.json.pretty : timing.text)
+    show(timing.text, or: timing.json, if: json)
   }
 }

@@ -1,9 +1,9 @@
-import Pages
 import ArgumentParser
 import AttentionCore
 import Basics
 import Foundation
 import Models
+import Pages
 import Presets
 import Processes
 import Ranks
@@ -157,7 +157,7 @@ struct TrainCommand: FileCommand {
 
   private func describe(_ run: TrainingRun, resumes: Bool, _ folder: RunFolder) {
     let model = run.trainer.model
-    let shared = run.trainer.communicator.map { ", on \($0.count) rank\($0.count == 1 ? "" : "s")" } ?? ""
+    let shared = run.trainer.communicator.map { ", on \(counted($0.count, "rank"))" } ?? ""
     Terminal.note(
       "\(task): \(model.parameterCount) parameters (\(model.nonEmbeddingParameterCount) without embeddings), "
         + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)\(shared)")

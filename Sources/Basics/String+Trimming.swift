@@ -11,7 +11,7 @@ extension StringProtocol {
 
 extension String {
   /// The text without a character at its end, however often it stands there.
-  func trimmingSuffix(_ character: Character) -> String {
+  package func trimmingSuffix(_ character: Character) -> String {
     var text = self
     while text.last == character { text.removeLast() }
     return text

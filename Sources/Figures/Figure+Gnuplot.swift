@@ -76,12 +76,13 @@ extension Figure {
       let place = "\(x(frame.left - 88)),\(y(frame.legend)) left top maxrows \(legendRows(panel))"
       lines.append(
         "set key at screen \(place) Left reverse samplen 2 spacing 1.15 font \",12\" \(ink)")
-      lines.append(axis("x", panel.x.scale, values: sharing(panel, \.x).flatMap(\.across)))
-      lines.append(axis("y", panel.y.scale, values: sharing(panel, \.y).flatMap(\.upwards)))
+      let across = panel.x.scale.range(sharing(panel, \.x).flatMap(\.across))
+      let upwards = panel.y.scale.range(sharing(panel, \.y).flatMap(\.upwards))
+      lines.append(axis("x", panel.x.scale, range: across))
+      lines.append(axis("y", panel.y.scale, range: upwards))
       lines.append("unset label\nunset arrow")
       lines += Self.labels(
-        panel, across: panel.x.scale.range(sharing(panel, \.x).flatMap(\.across)),
-        upwards: panel.y.scale.range(sharing(panel, \.y).flatMap(\.upwards)),
+        panel, across: across, upwards: upwards,
         size: (frame.right - frame.left, frame.bottom - frame.top))
       lines.append(plot(panel, firstIndex: index))
       index += 2 * panel.curves.count
@@ -162,9 +163,9 @@ extension Figure {
     }
   }
 
-  private func axis(_ name: String, _ scale: Scale, values: [Double]) -> String {
+  private func axis(_ name: String, _ scale: Scale, range: ClosedRange<Double>?) -> String {
     let log = scale.base.map { "set logscale \(name) \($0)" } ?? "unset logscale \(name)"
-    guard let range = scale.range(values) else {
+    guard let range else {
       return "\(log)\nset \(name)range [*:*]\nset \(name)tics autofreq"
     }
     // gnuplot takes the text at a tick for a format.

@@ -74,10 +74,11 @@ public enum Gnuplot {
         script += "unset output\nreset\n"
       }
       try await folder.run(script)
-      return try pieces.indices.map { number in
+      return try pieces.enumerated().map { number, piece in
         PageSVG(
-          try folder.picture("picture\(number)"), panel: pieces[number].panels[0],
-          elements: pieces[number].panels.flatMap { pieces[number].elements($0) }
+          try folder.picture("picture\(number)"), panel: piece.panels[0],
+          // gnuplot numbers elements from 1 in every panel: of several it cannot be told which one has a number.
+          elements: piece.panels.count == 1 ? piece.elements(piece.panels[0]) : []
         ).text
       }
     } catch let error as UsageError where error.description == advice {

@@ -56,7 +56,7 @@ package enum HTML {
       parts[index] = "<h2 id=\"part-\(items.count - 1)\">\(parts[index])</h2>"
     }
     guard items.count > 2 else { return ("", body) }
-    return ("<nav><h2>Contents</h2><ul>\(items.joined(separator: "\n"))</ul></nav>\n", parts.joined())
+    return ("<nav aria-label=\"Contents\"><ul>\(items.joined(separator: "\n"))</ul></nav>\n", parts.joined())
   }
 
   /// A whole page with its style: no network, light and dark.

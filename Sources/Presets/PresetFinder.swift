@@ -54,19 +54,9 @@ public enum PresetFinder {
     let working = FileManager.default.currentDirectoryPath
     var folders: [String] = []
     for start in [working, Bundle.main.executablePath ?? ""] where !start.isEmpty {
-      var url = URL(fileURLWithPath: start).standardizedFileURL.resolvingSymlinksInPath()
-      while true {
-        for place in ["", InstalledFiles.folder + "/"] {
-          let folder = url.appendingPathComponent(place + "Experiments").path
-          var isFolder: ObjCBool = false
-          if FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue,
-            !folders.contains(folder)
-          {
-            folders.append(folder)
-          }
-        }
-        if url.path == "/" { break }
-        url.deleteLastPathComponent()
+      for place in InstalledFiles.folders(above: start) {
+        let folder = place.appendingPathComponent("Experiments").path
+        if Folder.exists(folder), !folders.contains(folder) { folders.append(folder) }
       }
     }
     // Shown as the user would type it.

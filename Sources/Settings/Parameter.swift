@@ -74,7 +74,7 @@ public struct Parameter<Root: Sendable>: Sendable {
   public var quiet: Parameter {
     Parameter(
       name, unit: unit, help: help, allowed: allowed, defaultValue: defaultValue, isQuiet: true, get: get,
-      set: set)
+      set: set, objection: objection)
   }
 
   init(

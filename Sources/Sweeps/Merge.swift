@@ -47,7 +47,9 @@ public struct Merge {
     }
     for kind in kinds.types { try add(kind) }
     if !record.entries.isEmpty { files.append((CellEntry.table, CellEntry.text(record.entries))) }
-    if let environment = record.environment { files.append(("environment.json", environment.pretty + "\n")) }
+    if let environment = record.environment {
+      files.append((RunFolder.environmentName, environment.pretty + "\n"))
+    }
     // Everything was read and agrees; only now is anything written.
     var written: [String] = []
     for (name, text) in files {
@@ -87,7 +89,7 @@ public struct Merge {
   public static func files(
     _ paths: [String], into out: String, kinds: ExperimentCatalog
   ) -> (read: [String], written: [String]) {
-    let tables = kinds.types.flatMap { $0.tables.map(\.name) } + [CellEntry.table, "environment.json"]
+    let tables = kinds.types.flatMap { $0.tables.map(\.name) } + [CellEntry.table, RunFolder.environmentName]
     let folders = paths.flatMap { path in
       (path == out && paths.count == 1 ? [] : [path]) + SweepFolder.parts(of: path)
     }
@@ -96,7 +98,7 @@ public struct Merge {
 
   /// What was done, for people.
   public var text: String {
-    let count = "\(inputs.count) folder\(inputs.count == 1 ? "" : "s")"
+    let count = counted(inputs.count, "folder")
     var lines = [
       written.isEmpty
         ? "\(folder) holds everything of \(count) already" : "merged \(count) into \(folder)"

@@ -81,7 +81,9 @@ public struct RunPlace {
 
   /// What the next session would find, file by file.
   private var marks: [String: String] {
-    let names = Self.files(of: folder.path).filter { $0 != CellEntry.table && $0 != "environment.json" }
+    let names = Self.files(of: folder.path).filter {
+      $0 != CellEntry.table && $0 != RunFolder.environmentName
+    }
     return Dictionary(
       uniqueKeysWithValues: names.map { ($0, Fingerprint.of(file: folder.path + "/" + $0) ?? "") })
   }
@@ -109,7 +111,7 @@ public struct RunPlace {
   private static func files(of folder: String) -> [String] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     let kinds = [".csv", ".safetensors", ".seconds"]
-    return names.filter { name in name == "environment.json" || kinds.contains { name.hasSuffix($0) } }
+    return names.filter { name in name == RunFolder.environmentName || kinds.contains { name.hasSuffix($0) } }
   }
 
   private static func copy(_ file: String, to target: String) throws(FileFailure) {

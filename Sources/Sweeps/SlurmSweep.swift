@@ -69,7 +69,7 @@ public struct SlurmSweep: Sendable {
     let missing = cells(in: [.missing], of: status)
     guard missing.isEmpty else {
       throw CheckFailure(
-        "\(missing.count) cell\(missing.count == 1 ? " is" : "s are") missing, of the tasks "
+        "\(counted(missing.count, "cell")) \(missing.count == 1 ? "is" : "are") missing, of the tasks "
           + "\(TaskList.text(tasks(of: missing))); the same command submits these again, \(script.logs) has what they said"
       )
     }

@@ -19,7 +19,7 @@ struct SlurmTasks: Equatable, Sendable {
 
   /// `3 tasks run, 1 waits (Priority)`.
   var text: String {
-    let runs = "\(running) task\(running == 1 ? " runs" : "s run")"
+    let runs = "\(counted(running, "task")) \(running == 1 ? "runs" : "run")"
     guard waiting > 0 else { return runs }
     return runs + ", \(waiting) \(waiting == 1 ? "waits" : "wait")" + (reason.isEmpty ? "" : " (\(reason))")
   }

@@ -22,7 +22,7 @@ extension SweepStatus {
     guard !cells.isEmpty else { return "how many cells were asked for is not known" }
     let states: [State] = [.done, .failed, .running, .missing]
     let counts = states.filter { $0 == .done || count($0) > 0 }.map { "\(count($0)) \($0.rawValue)" }
-    let line = "\(cells.count) cell\(cells.count == 1 ? "" : "s"): \(counts.joined(separator: ", "))"
+    let line = "\(counted(cells.count, "cell")): \(counts.joined(separator: ", "))"
     guard count(.missing) > 0 else { return line }
     return line
       + "\nmissing: --array=\(TaskList.text(missingTasks)) (of \(shards) tasks, --shard i/\(shards))"
@@ -31,7 +31,7 @@ extension SweepStatus {
   /// What became of the cells of one part.
   public var ofTask: String {
     guard let task = tasks.first else { return "no cells" }
-    let cells = "\(task.cells) cell\(task.cells == 1 ? "" : "s")"
+    let cells = counted(task.cells, "cell")
     return "\(cells), \(task.done) done" + (task.failed > 0 ? ", \(task.failed) failed" : "")
   }
 
@@ -41,7 +41,7 @@ extension SweepStatus {
     let count = count(.missing) + count(.running)
     guard count > 0 else { return }
     throw CheckFailure(
-      "\(count) cell\(count == 1 ? " is" : "s are") missing"
+      "\(counted(count, "cell")) \(count == 1 ? "is" : "are") missing"
         + (missingTasks.isEmpty ? "" : ": --array=\(TaskList.text(missingTasks)) of \(shards) tasks"))
   }
 
@@ -51,7 +51,7 @@ extension SweepStatus {
     let failed = cells.filter { $0.state == .failed }
     guard let first = failed.first else { return }
     throw CheckFailure(
-      "\(failed.count) cell\(failed.count == 1 ? "" : "s") failed: \(first.number) \(first.name): \(first.reason)"
+      "\(counted(failed.count, "cell")) failed: \(first.number) \(first.name): \(first.reason)"
         + (failed.count > 1 ? ", …" : ""))
   }
 

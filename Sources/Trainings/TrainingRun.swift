@@ -121,7 +121,7 @@ public struct TrainingRun {
   /// The files of one training's folder.
   public static let resultFiles = [
     checkpointFile, clock(checkpointFile), "model.safetensors", "runs.csv", "curves.csv",
-    "environment.json",
+    RunFolder.environmentName,
   ]
   /// Where `attnlab train` keeps what it goes on from.
   public static let checkpointFile = RunFolder.checkpoint

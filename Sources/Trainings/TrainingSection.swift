@@ -27,8 +27,10 @@ struct TrainingSection: Sendable {
     section.origins = comparison.rows.map { RowPlace($0) }
     section.findings = findings
     section.pictures = TrainingPlot.pictures(comparison, curves: curves)
-    section.body = { folder in table + laws(folder) + failures }
-    for file in [TrainingExperiment.table, "curves.csv"] { section.add(table: file, in: folder) }
+    section.body = table + laws + failures
+    for file in [TrainingExperiment.table, TrainingExperiment.curveTable] {
+      section.add(table: file, in: folder)
+    }
     return section
   }
 
@@ -66,7 +68,7 @@ struct TrainingSection: Sendable {
     ]
   }
 
-  private func laws(_ folder: String) -> String {
+  private var laws: String {
     guard !comparison.laws.isEmpty else { return "" }
     let file = "\(folder)/\(TrainingExperiment.table)"
     return "<h2>Laws</h2>\n"

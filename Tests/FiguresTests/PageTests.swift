@@ -83,6 +83,7 @@ import Testing
       #expect(html(text).utf8.starts(with: "&".utf8) && html(text).utf8.contains(UInt8(ascii: ";")))
     }
     if mark == "'" { #expect(shellQuoted(text).utf8.starts(with: "''\\''".utf8)) }
+    if mark == "\"" { #expect(csvField(text).utf8.elementsEqual("\"\"\"\u{301}x\"".utf8)) }
     if "_^".contains(mark) { #expect(escaped(text).hasPrefix("\\")) }
   }
 

@@ -127,7 +127,7 @@ package struct ComparedTable {
     }
     return table.text(as: format).replacing("\u{A0}", with: " ").split(
       separator: "\n", omittingEmptySubsequences: false
-    ).map { line in String(line.reversed().drop { $0 == " " }.reversed()) }.joined(separator: "\n")
+    ).map { String($0).trimmingSuffix(" ") }.joined(separator: "\n")
   }
 
   /// Cells as people read them, without marks.

@@ -31,7 +31,7 @@ struct MeasurementSection: Sendable {
         MeasurementPlot.figure(comparison, item.metric).withoutLonePoints, caption: item.caption,
         options: item.metric == .time ? "" : "--metric \(item.metric.rawValue)")
     }.filter { !$0.figure.panels.isEmpty }
-    section.body = { _ in tables() + laws() + failures() }
+    section.body = tables() + laws() + failures()
     section.add(table: MeasurementExperiment.table, in: folder)
     return section
   }

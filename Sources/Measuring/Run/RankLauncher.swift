@@ -20,12 +20,11 @@ struct RankLauncher {
     var row = MeasurementRow(request.cell)
     do {
       try RankProcesses.check(request.cell.ranks)
-      let words = RankProcesses.launcher
-      guard let launcher = words.first else { throw UsageError("\(RankProcesses.variable) is empty") }
-      let arguments =
-        words.dropFirst() + ["-n", "\(request.cell.ranks)", program, "cell", request.json.compact]
+      let words = try RankProcesses.command(
+        [program, "cell", request.json.compact], on: request.cell.ranks)
+      let launcher = words[0]
       let result = try await ChildProcess.run(
-        launcher.contains("/") ? .path(FilePath(launcher)) : .name(launcher), Array(arguments),
+        launcher.contains("/") ? .path(FilePath(launcher)) : .name(launcher), Array(words.dropFirst()),
         variables: ParentWatch.ranks
       ) { _ in true }
       return Self.row(

@@ -31,9 +31,10 @@ extension TransformerModel {
     let batch = configuration.batch
     let tree = GradientTree(rows: passes.reduce(0) { $0 + $1.batch }, communicator: communicator)
     var losses: [Int: CrossEntropy] = [:]
+    // Every row leaves zeros for the next one.
+    clearGradients()
     state.gradients = try tree.sum(layout.count, context) { row in
       let pass = row / batch
-      clearGradients()
       losses[row] = try accumulateGradients(
         ofRow: passes[pass].rows(row % batch..<row % batch + 1), smoothing: configuration.labelSmoothing,
         scale: counted[pass] == 0 ? 0 : 1 / Double(configuration.accumulation) / Double(counted[pass]),

@@ -22,7 +22,7 @@ extension ExperimentCatalog {
   public var tableNames: [String] { types.flatMap { $0.tables.map(\.name) } }
 
   /// The files that a run writes into its folder and that reports and comparisons read.
-  public var resultFiles: [String] { tableNames + [CellEntry.table, "environment.json"] }
+  public var resultFiles: [String] { tableNames + [CellEntry.table, RunFolder.environmentName] }
 
   /// The files that reading a path's results reads.
   public func read(in path: String) -> [String] {

@@ -17,14 +17,9 @@ package struct Provenance {
   ///   - folder: the folder of the results.
   ///   - fallbackName: the preset's name where the record has none.
   ///   - places: where the rows were made.
-  /// - Throws: `UsageError` when it is not JSON.
+  /// - Throws: `UsageError` when it cannot be read, or is no JSON.
   package init(folder: String, fallbackName: String, places: [RowPlace] = []) throws(UsageError) {
-    let file = folder + "/environment.json"
-    if let text = try? String(contentsOfFile: file, encoding: .utf8) {
-      environment = try JSONValue(parsing: text, file: file)
-    } else {
-      environment = .null
-    }
+    environment = try RunFolder.record(in: folder) ?? .null
     name = environment["preset"].stringValue ?? fallbackName
     machines = MachineList(places, sessions: environment["sessions"].arrayValue)
   }

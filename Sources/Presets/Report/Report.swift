@@ -117,7 +117,7 @@ public struct Report: Sendable {
       }
       body += figures.joined(separator: "\n")
     }
-    body += sections.map { $0.body(part.folder) }.joined()
+    body += sections.map(\.body).joined()
     body += provenance.section(folder: part.folder, tables: sections.flatMap(\.tables))
     return head + body
   }

@@ -36,8 +36,8 @@ public struct ReportSection: Sendable {
   public var findings: [String] = []
   /// The pictures.
   public var pictures: [Picture] = []
-  /// Tables, laws and failures, as HTML, of the folder.
-  public var body: @Sendable (_ folder: String) -> String = { _ in "" }
+  /// Tables, laws and failures, as HTML.
+  public var body = ""
   /// The tables that the numbers stand in, by their file's name: the page holds them for programs, and shows them when asked.
   public var tables: [(file: String, text: String)] = []
 

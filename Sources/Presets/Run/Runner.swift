@@ -121,9 +121,11 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
     try await EnvironmentRecord.add(
       .init(setting.preset), text: means.text, peaks: peaks, bfloat16: means.bfloat16,
       memoryLimit: setting.memoryLimit, timeLimit: setting.timeLimit, to: folder)
+    let name = Kind.names(of: cells)
     let session = RunSession<Kind>(
-      setting: setting, peaks: peaks, cells: cells, rows: standing, titles: titles(of: todo, after: kept),
-      bar: bar(todo, after: kept))
+      setting: setting, peaks: peaks, cells: cells, rows: standing,
+      titles: titles(of: todo, after: kept, name),
+      bar: bar(todo, after: kept, name))
     let commit = await Tool.commit(anchors: [setting.preset.file]) ?? ""
     var table = try RunTable<Kind.Row>(path: table, obsolete: again)
     let place = executor?(session) ?? Kind.executor(of: session)
@@ -148,14 +150,15 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
     }
   }
 
-  private func bar(_ todo: [Kind.Cell], after kept: Int) -> RunBar {
-    let name = Kind.names(of: cells)
+  private func bar(_ todo: [Kind.Cell], after kept: Int, _ name: (Kind.Cell) -> String) -> RunBar {
     let items = todo.map { RunBar.Item(id: $0.id, name: name($0), pace: $0.pace, effort: $0.effort) }
     return RunBar(items, kept: kept, show: setting.progress)
   }
 
-  private func titles(of todo: [Kind.Cell], after kept: Int) -> [String: String] {
-    let name = Kind.names(of: cells), count = kept + todo.count, width = "\(count)".count
+  private func titles(
+    of todo: [Kind.Cell], after kept: Int, _ name: (Kind.Cell) -> String
+  ) -> [String: String] {
+    let count = kept + todo.count, width = "\(count)".count
     return Dictionary(
       todo.enumerated().map { index, cell in
         let number = "\(kept + index + 1)"

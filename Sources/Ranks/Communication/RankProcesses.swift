@@ -1,3 +1,4 @@
+import Basics
 import Foundation
 import Settings
 import Tensors
@@ -22,15 +23,21 @@ public enum RankProcesses {
   }
 
   /// The environment variable that has the words before `-n P`.
-  public static let variable = "ATTNLAB_MPIRUN"
+  private static let variable = "ATTNLAB_MPIRUN"
 
-  /// The words that start processes on this machine, up to `-n P`: those of `ATTNLAB_MPIRUN` if that is set. By default ranks
-  /// may be more than processors, and threads go where the system puts them.
-  public static var launcher: [String] {
-    let words =
+  /// The words that start a program as so many processes: those of `ATTNLAB_MPIRUN` if that is set, `-n P`, the program's own. By
+  /// default ranks may be more than processors, and threads go where the system puts them.
+  /// - Parameters:
+  ///   - words: the program and its arguments.
+  ///   - count: how many processes.
+  /// - Throws: `UsageError` when the variable is empty.
+  public static func command(_ words: [String], on count: Int) throws(UsageError) -> [String] {
+    let launcher =
       ProcessInfo.processInfo.environment[variable]
       ?? "mpirun --allow-run-as-root --oversubscribe --bind-to none"
-    return words.split(separator: " ").map(String.init)
+    let before = launcher.split(separator: " ").map(String.init)
+    guard !before.isEmpty else { throw UsageError("\(variable) is empty") }
+    return before + ["-n", "\(count)"] + words
   }
 
   /// Says that there are no processes to share the work with.

@@ -51,7 +51,7 @@ public struct Machine: Hashable, Sendable {
   }
 
   private static func kind(processor: String, processors: Int?, instructionSet: String?) -> String {
-    [processor, processors.map { "\($0) processor\($0 == 1 ? "" : "s")" }, instructionSet]
+    [processor, processors.map { counted($0, "processor") }, instructionSet]
       .compactMap(\.self).joined(separator: ", ")
   }
 

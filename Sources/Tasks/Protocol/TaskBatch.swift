@@ -115,6 +115,12 @@ public struct Example: Hashable, Sendable {
     label = -1
   }
 
+  /// The language modelling example of a window: every token but the first is to be predicted from those before it.
+  /// - Precondition: there is a token.
+  public init(window: some Collection<Int32>) {
+    self.init(inputs: Array(window.dropLast()), targets: Array(window.dropFirst()))
+  }
+
   /// A classification example, of one sequence or of two.
   public init(inputs: [Int32], source: [Int32] = [], label: Int32) {
     self.inputs = inputs

@@ -74,11 +74,7 @@ public struct Echo: GeneratedTask, SegmentedTask {
       let drawn = Int32(generator.integer(below: configuration.vocabulary))
       text.append(comesBack ? text[place - distance] : drawn)
     }
-    return window(text.suffix(length + 1))
-  }
-
-  private func window(_ tokens: ArraySlice<Int32>) -> Example {
-    Example(inputs: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()))
+    return Example(window: text.suffix(length + 1))
   }
 
   /// Segments of texts of which every stream has one to itself.
@@ -88,7 +84,7 @@ public struct Echo: GeneratedTask, SegmentedTask {
     let rows = streams.map { stream in
       let text = key("segments")(split.rawValue)(shift)(stream), first = number * length
       let tokens = (first...first + length).map { token(at: $0, of: text) }
-      return (window(tokens[...]), number == 0)
+      return (Example(window: tokens), number == 0)
     }
     return SegmentBatch(rows, of: self)
   }

@@ -111,9 +111,7 @@ public struct ByteText: SequenceTask {
 
   /// The bytes from a place on, and those that follow them.
   func window(from start: Int) -> Example {
-    let window = corpus.bytes[start...(start + length)]
-    return Example(
-      inputs: window.dropLast().map { Int32($0) }, targets: window.dropFirst().map { Int32($0) })
+    Example(window: corpus.bytes[start...(start + length)].map { Int32($0) })
   }
 
   /// Uniform over all windows that fit into a training stretch.

@@ -18,8 +18,7 @@ extension TextCorpus {
   }
 
   /// The folder of the project's sources, found above the anchors, the working folder, the program (also where
-  /// `make install` puts them beside it), or the place where
-  /// it was compiled; `nil` when none of these has them.
+  /// `make install` puts them beside it), or the place where it was compiled; `nil` when none of these has them.
   public static func projectFolder(anchors: [String] = []) -> String? {
     let program = Bundle.main.executablePath ?? CommandLine.arguments.first ?? ""
     let starts = anchors + [FileManager.default.currentDirectoryPath, program, #filePath]
@@ -27,16 +26,7 @@ extension TextCorpus {
   }
 
   private static func folder(above start: String) -> String? {
-    var url = URL(fileURLWithPath: start).standardizedFileURL.resolvingSymlinksInPath()
-    while url.path != "/", !url.path.isEmpty {
-      for place in ["", InstalledFiles.folder + "/"] {
-        let sources = url.appendingPathComponent(place + "Sources")
-        if FileManager.default.fileExists(atPath: sources.appendingPathComponent("Tasks/Text").path) {
-          return sources.path
-        }
-      }
-      url.deleteLastPathComponent()
-    }
-    return nil
+    InstalledFiles.folders(above: start).map { $0.appendingPathComponent("Sources") }
+      .first { FileManager.default.fileExists(atPath: $0.appendingPathComponent("Tasks/Text").path) }?.path
   }
 }
