@@ -24,12 +24,12 @@ extension TrainCommand {
         RankProcesses.command([PresetOptions.program()] + CommandLine.arguments.dropFirst(), on: count))
     }
     Interruption.ofProcess.answersBetweenSteps()
-    var isInterrupted = false
-    try RankProcesses.join(count) { communicator in
-      do { try body(communicator) } catch is Interrupted { isInterrupted = true }
+    let wasFinished = try RankProcesses.join(count) { communicator in
+      do { try body(communicator) } catch is Interrupted { return false }
+      return true
     }
     // Every rank has left the others in order.
-    if isInterrupted { throw Interrupted() }
+    guard wasFinished else { throw Interrupted() }
   }
 
   /// Times steps instead of training.

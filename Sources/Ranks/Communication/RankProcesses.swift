@@ -68,7 +68,8 @@ public enum RankProcesses {
         throw error
       }
     #else
-      preconditionFailure("\(count) processes without MPI")
+      throw ConfigurationError(
+        field: "ranks", value: "\(count)", allowed: "this process alone: mpirun started a program without MPI")
     #endif
   }
 }
