@@ -43,7 +43,9 @@ struct FitInputTests {
     (["--define", "q={train/loss}*pi", "--x", "step", "--y", "q"], 0.5),
     (["--x", "step*e", "--y", "{train/loss}/2"], -0.5 / 3),
     (["--y", "train/loss", "--formula", "a*pi^b"], -0.5),
-    (["--formula", "train/loss = a*{Seq Len}^b"], -0.5),
+    (["--formula", "train/loss = a*{Seq Len}^b"], -0.5), (["--formula", "train/loss = a*Seq Len^b"], -0.5),
+    (["--x", "step", "--y", "train/loss", "--where", "w/2 == 1 && train/loss<2.9"], -0.5),
+    (["--define", "q=train/loss*2", "--x", "step", "--y", "q"], -0.5),
   ]
 
   @Test("A text that stands in the header is that column, in every option", arguments: named)
@@ -65,7 +67,6 @@ struct FitInputTests {
   static let wrong: [([String], String)] = [
     (["--y", "train/loss", "--formula", "a*{nope}^b"], "no column nope"),
     (["--x", "step", "--y", "trainloss"], "(did you mean train/loss?)"),
-    (["--x", "step", "--y", "train/loss", "--where", "train/loss<1"], "is written {train/loss} here"),
     (["--x", "step", "--y", "train/loss", "--weights", "{w}"], "no column w"),
     (["--x", "step", "--y", "train/loss", "--predict", "step=-5"], "--predict step=-5: column 'step'"),
     (["--x", "step", "--y", "train/loss", "--predict", "step=inf"], "write NAME=NUMBER"),

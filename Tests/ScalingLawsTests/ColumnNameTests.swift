@@ -40,12 +40,25 @@ struct ColumnNameTests {
     }
   }
 
-  @Test("A quotient of unknown names points to the column that was meant")
-  func hint() throws {
-    let error = #expect(throws: FitError.self) {
-      try FormulaExpression(filtering: "valid/loss < 3", columns: ["valid/loss", "step"])
-    }
-    #expect(error?.description.contains("the column valid/loss is written {valid/loss} here") == true)
+  @Test(
+    "A name that stands in a formula as in the header is that column, the longest first",
+    arguments: [
+      ("train/loss<1", ["train/loss"]), ("2*train/loss + 1", ["train/loss"]),
+      ("(train/loss)", ["train/loss"]),
+      ("train / loss", ["train", "loss"]), ("train/losses", ["train", "losses"]),
+      ("x-train/loss/x", ["x", "train/loss"]),
+      ("Seq Len^2", ["Seq Len"]), ("log(x)*x", ["log(x)", "x"]), ("log(x + 1)", ["x"]),
+      ("a-b-b", ["a-b", "b"]),
+      ("train/loss/2", ["train/loss/2"]),
+    ])
+  func within(_ text: String, _ expected: [String]) throws {
+    let columns = [
+      "train", "loss", "losses", "train/loss", "train/loss/2", "Seq Len", "log(x)", "x", "a", "b", "a-b",
+    ]
+    #expect(try Set(FormulaExpression(resolving: text, columns: columns).names) == Set(expected))
+    #expect(try Set(FormulaExpression(filtering: text, columns: columns).names) == Set(expected))
+    guard !text.contains("<") else { return }
+    #expect(try Set(FormulaForm("k*(\(text))", columns: columns).variables) == Set(expected))
   }
 
   @Test("Lists are split at commas outside brackets, and a column with a comma is one column")

@@ -2,8 +2,8 @@ import Basics
 
 /// How texts of a user become columns: one rule for every option that names a quantity of a table.
 ///
-/// A text that stands literally in the header is that column. A name in braces is a column or a mistake. Everything else
-/// is a formula over columns. So a column `train/loss` is no quotient and a column `pi` no constant.
+/// A text that stands literally in the header is that column, in a longer formula, too. A name in braces is a column or a mistake.
+/// Everything else is a formula over columns. So a column `train/loss` is no quotient and a column `pi` no constant.
 extension FormulaExpression {
   /// The quantity that a text names.
   ///
@@ -22,7 +22,7 @@ extension FormulaExpression {
       guard !text.contains(where: { "()[]{}*/^+-<>=!&|'\"".contains($0) }) else { throw error }
       throw FitError(.badOption, columns.complaint(about: text))
     }
-    try expression.check(columns, within: text)
+    try expression.check(columns)
     guard !expression.hasText else {
       throw FitError(.badFormula, "formula '\(shown(text))': a text in quotes is no number")
     }
@@ -41,7 +41,7 @@ extension FormulaExpression {
       return
     }
     let filter = try FormulaExpression(parsing: text, columns: columns)
-    try filter.check(columns, within: text)
+    try filter.check(columns)
     guard !filter.hasMisplacedText else {
       throw FitError(
         .badFormula,
@@ -51,15 +51,10 @@ extension FormulaExpression {
   }
 
   /// Every name must be a column.
-  private func check(_ columns: [String], within text: String) throws(FitError) {
+  private func check(_ columns: [String]) throws(FitError) {
     let known = Set(columns)
     guard let unknown = names.first(where: { !known.contains($0) }) else { return }
-    // Columns whose names hold a sign are what users mean by `train/loss < 3`.
-    let meant = columns.filter { $0.count > unknown.count && $0.contains(unknown) && text.contains($0) }
-    let hint = meant.max { $0.count < $1.count }.map {
-      "; the column \(shown($0)) is written {\(shown($0))} here"
-    }
-    throw FitError(.badOption, columns.complaint(about: unknown) + (hint ?? ""))
+    throw FitError(.badOption, columns.complaint(about: unknown))
   }
 
   /// Whether a text in quotes occurs.

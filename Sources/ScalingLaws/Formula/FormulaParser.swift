@@ -9,8 +9,8 @@ extension FormulaExpression {
   ///
   /// - Parameters:
   ///   - text: the formula.
-  ///   - columns: the columns of the data, when there are any. A name in braces is one of them or a mistake,
-  ///     and a column named `pi` is that column.
+  ///   - columns: the columns of the data, when there are any. A name in braces is one of them or a mistake. What stands in the
+  ///     formula as it stands in the header is that column, the longest first: `train/loss`, `Seq Len`, `pi`.
   /// - Throws: `FitError` whose line names the column of the mistake.
   public init(parsing text: String, columns: [String]? = nil) throws(FitError) {
     var parser = try FormulaParser(text, columns: columns)
@@ -26,6 +26,8 @@ private struct FormulaParser {
   private var parts = 0
   private let source: String
   private let columns: [String]?
+  /// Columns whose names a formula would take apart, the longest first.
+  private let unusual: [[Character]]
 
   /// A formula is walked by recursion, on threads whose stacks are small, so its size and depth are bounded.
   private static let longest = 10_000
@@ -41,7 +43,14 @@ private struct FormulaParser {
     source = text
     characters = Array(text)
     self.columns = columns
+    unusual = (columns ?? []).map(Array.init)
+      .filter { name in
+        name.first.map { $0.isLetter || $0 == "_" } == true && name.contains { !Self.belongsToName($0) }
+      }
+      .sorted { $0.count > $1.count }
   }
+
+  private static func belongsToName(_ c: Character) -> Bool { c.isLetter || c.isNumber || c == "_" }
 
   mutating func parse() throws(FitError) -> FormulaExpression {
     let expression = try either()
@@ -179,8 +188,23 @@ private struct FormulaParser {
     if c.isNumber || c == "." { return try number() }
     if c == "{" { return .name(try literal()) }
     if c == "'" || c == "\"" { return .text(try quoted(c)) }
+    if let column = takeColumn() { return .name(column) }
     if c.isLetter || c == "_" { return try named() }
     throw problem("'\(visible(String(c)))' is not expected here")
+  }
+
+  /// The column whose name stands here as in the header and ends here: `train/loss < 3` is no quotient where there is a column
+  /// `train/loss`. Of several the longest.
+  private mutating func takeColumn() -> String? {
+    let found = unusual.first { name in
+      let end = position + name.count
+      guard characters.dropFirst(position).starts(with: name) else { return false }
+      return end == characters.count
+        || !(Self.belongsToName(characters[end]) || "([".contains(characters[end]))
+    }
+    guard let found else { return nil }
+    position += found.count
+    return String(found)
   }
 
   /// The column in braces, spaces and all.
@@ -227,9 +251,7 @@ private struct FormulaParser {
 
   private mutating func named() throws(FitError) -> FormulaExpression {
     let start = position
-    while position < characters.count,
-      characters[position].isLetter || characters[position].isNumber || characters[position] == "_"
-    { position += 1 }
+    while position < characters.count, Self.belongsToName(characters[position]) { position += 1 }
     let name = String(characters[start..<position])
     skipSpace()
     let isCall = position < characters.count && (characters[position] == "(" || characters[position] == "[")
