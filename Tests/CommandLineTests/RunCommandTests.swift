@@ -37,7 +37,7 @@ import Testing
         == rows.map { $0.pass == .forward ? Int($0.predictedBytes ?? 0) : $0.memoryBytes })
     // Variants are interleaved: the first three rows are three configurations at one length.
     #expect(Set(rows.prefix(3).map(\.configuration)).count == 3)
-    #expect(result.output.contains("growth with n, 8 … 16"))
+    #expect(result.output.contains("measured at n = 8, 16; --metric time shows all of them"))
     #expect(result.output.hasSuffix("report: \(scratch.path)/out/report.html\n"))
     let page = try String(contentsOfFile: "\(scratch.path)/out/report.html", encoding: .utf8)
     #expect(

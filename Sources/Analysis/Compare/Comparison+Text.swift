@@ -47,7 +47,13 @@ extension Comparison {
           "\(part.panel.title)\(what)", table.text(view.format), table.note(view.format), view.format))
     }
     guard view.metric == nil else { return blocks.joined(separator: "\n\n") }
-    if part.panel.lengths.count > 1, let first = part.panel.lengths.first, let last = part.panel.lengths.last
+    // Too few lengths have no law: what was measured at the others is then the metric's table.
+    if part.panel.lengths.count > 1, part.lines.allSatisfy(\.hasNoLaw) {
+      let lengths = part.panel.lengths.map(String.init).joined(separator: ", ")
+      blocks.append(
+        "measured at n = \(lengths); --metric time shows all of them, a law of growth takes 4 or more")
+    } else if part.panel.lengths.count > 1, let first = part.panel.lengths.first,
+      let last = part.panel.lengths.last
     {
       let table = growth(part)
       let title = "growth with n, \(first) … \(last) (fits of a·n^b + c; 95 % intervals)"

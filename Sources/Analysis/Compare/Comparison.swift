@@ -33,6 +33,9 @@ public struct Comparison: Sendable {
     /// What its speed-ups refer to: the baseline that agrees with it in most else.
     public let baseline: Panel.Series?
 
+    /// Whether nothing can be said of how it grows.
+    var hasNoLaw: Bool { time.exponent == nil && memory.exponent == nil }
+
     /// The time of its baseline at a length.
     func baselineSeconds(at length: Int?) -> Double? {
       length.flatMap { baseline?.row(at: $0)?.secondsMedian }
