@@ -68,6 +68,12 @@ public struct LayerConfiguration: Hashable, Sendable {
   public var heads = 4
   /// Key and value heads; 0: as many as `heads`.
   public var keyHeads = 0
+  /// The width of the latent row that keys and values of all heads are made of (MLA); 0: they are made of the layer's input.
+  public var latent = 0
+  /// The width of the latent row that queries are made of, beside `latent`; 0: they are made of the layer's input.
+  public var queryLatent = 0
+  /// The elements that rotary positions turn beside the d of a head, beside `latent`; 0: half of d, an even number.
+  public var ropeWidth = 0
   /// The feed-forward layer's inner width; 0: 4·width.
   public var hidden = 0
   /// How positions enter.
@@ -100,6 +106,13 @@ public struct LayerConfiguration: Hashable, Sendable {
 
   /// The width of a head.
   public var headDim: Int { width / heads }
+  /// Whether positions turn q and k.
+  public var isRotary: Bool { position == .rope || position == .ropeInterleaved }
+  /// The elements of a head that are turned beside the others, in force; 0 without a latent row or without rotary positions.
+  public var effectiveRopeWidth: Int {
+    guard latent > 0, isRotary else { return 0 }
+    return ropeWidth == 0 ? max(2, headDim / 4 * 2) : ropeWidth
+  }
   /// The width of a stack's output.
   public var outputWidth: Int { residual == .reversible && reversibleOutput == .concat ? 2 * width : width }
   /// Key heads in force.

@@ -218,6 +218,7 @@ public struct TrainingRun {
     row.boundedMean = trainer.model.boundedMean
     row.optimalLoss = try optimalLoss()
     (row.seconds, row.attentionBytes) = (seconds, attentionBytes)
+    row.cacheBytes = try trainer.model.cacheBytes(after: trainer.task.length)
     // A training that was finished already has no pace of its own.
     if pace.steps > 0 {
       (row.tokensPerSecond, row.fractionOfPeak) = (pace.tokensPerSecond, fractionOfPeak(pace))
@@ -275,6 +276,7 @@ public struct TrainingRun {
       var row = identity(started: started)
       row.note(try judge.evaluate(.test, batches: evaluation.batches, memory: evaluation.memory))
       row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
+      row.cacheBytes = try model.cacheBytes(after: task.length)
       (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
       row.evaluationAttention = model.configuration.attention
       row.evaluationMemory = evaluation.memory

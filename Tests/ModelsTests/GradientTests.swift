@@ -44,6 +44,17 @@ import Testing
 
   static let cases: [[String: ParameterValue]] = [
     ["attention": .string("key-bias(width=3), full")],
+    ["latent": .int(4), "attention": .string("full(sink=learned), sliding-window(left=2)")],
+    [
+      "latent": .int(5), "queryLatent": .int(3), "ropeWidth": .int(4),
+      "position": .string("rope-interleaved"),
+      "norm": .string("rms"), "bias": .bool(false), "dropout": .double(0.2),
+    ],
+    [
+      "latent": .int(4), "queryLatent": .int(5), "kind": .string("encoder-decoder"),
+      "encoderLayers": .int(1), "position": .string("t5"), "residual": .string("reversible"),
+    ],
+    ["latent": .int(3), "kind": .string("encoder"), "classes": .int(4), "residual": .string("post")],
     ["position": .string("t5"), "attention": .string("sliding-window(left=3, sinks=1), full")],
     ["position": .string("t5"), "kind": .string("encoder"), "classes": .int(4), "keyHeads": .int(1)],
     ["attention": .string("full(score=relative)"), "position": .string("none")],

@@ -105,9 +105,15 @@ extension VariantConfiguration {
 extension AttentionVariant {
   /// Bytes of the state of one sequence of this shape, over all key heads: closed form, what a `KeyValueState` holds after the
   /// last row. Without causality nothing is evicted, and the state is all keys and values.
-  public var stateBytes: Double {
+  public var stateBytes: Double { stateBytes(without: []) }
+
+  /// The same without operands that are part of others.
+  /// - Parameter parts: such as values that are elements of the keys.
+  /// - Returns: bytes.
+  public func stateBytes(without parts: Set<Operand.Name>) -> Double {
     let count = shape.keyLength
-    return Operand.all(operands).filter(\.isKept).reduce(0) { total, operand in
+    let kept = Operand.all(operands).filter { $0.isKept && !parts.contains($0.name) }
+    return kept.reduce(0) { total, operand in
       let rows = shape.isCausal ? configuration.heldRows(of: operand, after: count) : count
       let extents = zip(operand.axes, operand.extents(at: shape)).filter { $0.0 != .batch && $0.0 != .keys }
       return total + extents.reduce(Double(shape.precision.byteCount * rows)) { $0 * Double($1.1) }

@@ -19,6 +19,7 @@ extension AttentionLayer {
 
   /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
   private func attend(_ x: Tensor, _ run: LayerRun) throws -> (merged: Tensor, pullback: Pullback) {
+    if let latent { return try attend(through: latent, x, run) }
     let context = run.context, batch = run.batch
     let (asking, past) = (try ownRows(of: x, run), pastCount(run))
     let length = asking.shape[0] / batch, first = run.first + past
@@ -122,7 +123,7 @@ extension AttentionLayer {
   }
 
   /// Adds the gradients of operands that are parameters.
-  private func accumulateLearned(_ gradient: Operands, _ run: LayerRun) throws {
+  func accumulateLearned(_ gradient: Operands, _ run: LayerRun) throws {
     for (operand, slot) in learned {
       guard let d = gradient[operand.name] else { preconditionFailure("no gradient of \(operand.name)") }
       run.context.accumulate(d.reshaped([slot.count]), into: &run.state.gradients, at: slot.offset)

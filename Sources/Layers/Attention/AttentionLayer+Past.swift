@@ -5,9 +5,9 @@ import Tensors
 /// and values and asks nothing.
 extension AttentionLayer {
   /// The part of `input` that makes q.
-  var queryInput: Linear { input.columns(0..<heads * dim) }
-  /// The part of `input` that makes k and v.
-  var keyValueInput: Linear { input.columns(keyColumn..<keyColumn + 2 * keyHeads * dim) }
+  var queryInput: Linear { input.columns(0..<queryColumns) }
+  /// The part of `input` that makes k and v, or what they are made of.
+  package var keyValueInput: Linear { input.columns(keyColumn..<input.weight.shape[0]) }
 
   /// Rows before every sequence.
   func pastCount(_ run: LayerRun) -> Int { isCross ? 0 : run.past?.count ?? 0 }
@@ -29,17 +29,32 @@ extension AttentionLayer {
     try rotary(first: run.first, count: x.shape[0] / run.batch, run)
   }
 
-  /// The gradient of all rows of x: that of the past reaches the parameters of its norm and no farther.
+  /// The gradient of all rows of x.
   func backwardWithPast(
     _ gradient: Operands, x: Tensor, rotary: RotaryTable?, _ run: LayerRun
   ) throws -> Tensor {
+    try backwardWithPast(x: x, run) { dQuery in
+      mergeQuery(gradient.query, into: &dQuery, rotary: rotary, run.context)
+    } keyValues: { dKeyValue in
+      mergeKeyValue(
+        gradient.key, gradient.value, into: &dKeyValue, rotary: try pastRotary(x, run), run.context)
+    }
+  }
+
+  /// The gradient of all rows of x: that of the past reaches the parameters of its norm and no farther.
+  /// - Parameters:
+  ///   - queries: writes the gradient of what `queryInput` gives.
+  ///   - keyValues: writes that of what `keyValueInput` gives.
+  func backwardWithPast(
+    x: Tensor, _ run: LayerRun, queries: (inout Tensor) throws -> Void,
+    keyValues: (inout Tensor) throws -> Void
+  ) throws -> Tensor {
     guard let past = run.past else { preconditionFailure("\(name) has no past") }
-    let context = run.context
-    let own = try past.own(x, context)
-    var dQuery = try context.empty([own.shape[0], heads * dim])
-    mergeQuery(gradient.query, into: &dQuery, rotary: rotary, context)
-    var dKeyValue = try context.empty([x.shape[0], 2 * keyHeads * dim])
-    mergeKeyValue(gradient.key, gradient.value, into: &dKeyValue, rotary: try pastRotary(x, run), context)
+    let context = run.context, own = try past.own(x, context)
+    var dQuery = try context.empty([own.shape[0], queryColumns])
+    try queries(&dQuery)
+    var dKeyValue = try context.empty([x.shape[0], keyValueInput.weight.shape[0]])
+    try keyValues(&dKeyValue)
     var dx = try keyValueInput.backward(dKeyValue, x: x, run)
     past.accumulate(try queryInput.backward(dQuery, x: own, run), into: &dx, context)
     return dx

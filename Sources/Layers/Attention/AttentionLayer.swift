@@ -21,8 +21,10 @@ package struct AttentionLayer: BranchLayer {
   package let position: LayerConfiguration.Position
   /// What makes rows, and what becomes of heads.
   package let wiring: LayerWiring
-  /// q, k and v of x, as far as the wiring has them; in cross-attention q alone.
+  /// q, k and v of x, as far as the wiring has them; in cross-attention q alone; with latents q, or its latent, and theirs.
   package let input: Linear
+  /// What makes heads of latents; `nil`: the input map makes them.
+  package let latent: LatentMaps?
   /// k and v of the memory in cross-attention.
   package let memoryInput: Linear?
   /// The map of the heads' outputs; `nil`: there is a bias alone.
@@ -52,8 +54,13 @@ package struct AttentionLayer: BranchLayer {
     let keyValue = [
       (name: name + ".key", output: keyHeads * dim), (name: name + ".value", output: keyHeads * dim),
     ]
-    let own = (wiring.queryIsKey ? [] : [query]) + (wiring.makesValue ? keyValue : [keyValue[0]])
+    let hasLatent = configuration.latent > 0 && !isCross
+    let own =
+      hasLatent
+      ? LatentMaps.inputs(name, configuration)
+      : (wiring.queryIsKey ? [] : [query]) + (wiring.makesValue ? keyValue : [keyValue[0]])
     input = Linear(isCross ? [query] : own, from: width, bias: bias, in: &layout)
+    latent = hasLatent ? LatentMaps(name, configuration, in: &layout) : nil
     memoryInput =
       isCross ? Linear(keyValue, from: configuration.outputWidth, bias: bias, in: &layout) : nil
     if wiring.output == .projected {
@@ -87,14 +94,17 @@ package struct AttentionLayer: BranchLayer {
     lastReader = operands.lastReader
   }
 
+  /// Columns of a product that q takes, or its latent.
+  var queryColumns: Int { latent?.queryColumns ?? heads * dim }
   /// The column of a product at which k begins.
-  var keyColumn: Int { wiring.queryIsKey ? 0 : heads * dim }
+  var keyColumn: Int { wiring.queryIsKey ? 0 : queryColumns }
 
   /// The rotation of `count` positions from `first`, for layers that have one.
   package func rotary(first: Int, count: Int, _ run: LayerRun) throws -> RotaryTable? {
-    switch position {
-    case .rope: try run.rotary(.half, dim: dim, first: first, count: count)
-    case .ropeInterleaved: try run.rotary(.interleaved, dim: dim, first: first, count: count)
+    let turned = latent?.ropeWidth ?? dim
+    return switch position {
+    case .rope: try run.rotary(.half, dim: turned, first: first, count: count)
+    case .ropeInterleaved: try run.rotary(.interleaved, dim: turned, first: first, count: count)
     default: nil
     }
   }
@@ -109,12 +119,35 @@ package struct AttentionLayer: BranchLayer {
     return (powers(lower) + extra).map { Float($0) }
   }
 
+  /// Which rows are keys where the layer has latents; in others the two are one.
+  package enum Form { case expanded, absorbed }
+
   /// The sizes of one call.
-  package func shape(batch: Int, queries: Int, keys: Int, keyLengths: [Int]?) throws -> AttentionShape {
-    try AttentionShape(
+  package func shape(
+    batch: Int, queries: Int, keys: Int, keyLengths: [Int]?, form: Form = .expanded
+  ) throws -> AttentionShape {
+    let scored = dim + (latent?.ropeWidth ?? 0)
+    var shape = try AttentionShape(
       batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queries, keyLength: keys,
-      headDim: position == .alibi ? dim + 1 : dim, valueDim: dim, isCausal: isCausal, keyLengths: keyLengths,
-      scale: wiring.scalesProducts ? AttentionShape.defaultScale(headDim: dim) : nil)
+      headDim: position == .alibi ? dim + 1 : scored, valueDim: dim, isCausal: isCausal,
+      keyLengths: keyLengths,
+      scale: wiring.scalesProducts ? AttentionShape.defaultScale(headDim: scored) : nil)
+    if let latent, form == .absorbed {
+      (shape.keyHeads, shape.headDim, shape.valueDim) = (1, latent.width + latent.ropeWidth, latent.width)
+    }
+    return shape
+  }
+
+  /// Bytes that a decoder holds of one sequence after so many positions, closed form: keys, values and what else has their rows;
+  /// with latents those alone, 4·rows·(d_c + d_r).
+  /// - Parameters:
+  ///   - positions: read so far.
+  ///   - planner: makes the plan that knows which rows are held.
+  package func stateBytes(after positions: Int, _ planner: AttentionPlanner) throws -> Double {
+    let shape = try shape(batch: 1, queries: positions, keys: positions, keyLengths: nil, form: .absorbed)
+    let plan = try planner.plan(attention, layer: name, shape: shape)
+    // Its values are a part of its keys.
+    return plan.stateBytes(without: latent == nil ? [] : [.value])
   }
 }
 

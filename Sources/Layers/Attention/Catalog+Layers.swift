@@ -33,6 +33,21 @@ extension Catalog {
     return try open(type)
   }
 
+  /// Whether a layer's attention reads nothing that is as wide as a head beside q, k and v: then keys may be latents, which are
+  /// wider, and values a part of them.
+  /// - Throws: `ConfigurationError`.
+  package func takesLatent(_ layer: LayerAttention) throws(ConfigurationError) -> Bool {
+    let operands = try operands(of: layer), wiring = operands.wiring
+    let isPlain = operands.declared.allSatisfy { operand in
+      switch operand.source {
+      case .learned: operand.axes.allSatisfy { if case .fixed = $0 { true } else { $0 == .queryHeads } }
+      case .given: operand.isOptional
+      case .projected, .edges: false
+      }
+    }
+    return isPlain && wiring.makesValue && !wiring.queryIsKey && wiring.output == .projected
+  }
+
   /// Settings for a shape that may be shorter than the one that they were made for.
   /// - Throws: `ConfigurationError`.
   func fitted(

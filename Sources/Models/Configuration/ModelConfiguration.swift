@@ -78,6 +78,18 @@ public struct ModelConfiguration: ParameterSet {
     .integer(
       "keyHeads", \.layer.keyHeads, in: 0...1024, help: "key and value heads; divides heads; 0: as heads"),
     .integer(
+      "latent", \.layer.latent, in: 0...65_536,
+      help: "width of the latent row that keys and values of all heads are made of (MLA); 0: none"
+    ).quiet,
+    .integer(
+      "queryLatent", \.layer.queryLatent, in: 0...65_536,
+      help: "width of the latent row that queries are made of, with latent; 0: none"
+    ).quiet,
+    .integer(
+      "ropeWidth", \.layer.ropeWidth, in: 0...65_536,
+      help: "elements that rotary positions turn beside those of a head, with latent; 0: half of a head"
+    ).quiet,
+    .integer(
       "hidden", \.layer.hidden, in: 0...262_144, help: "the feed-forward layer's inner width; 0: 4·width"),
     .text("attention", \.attention, help: "the layers' attention in turn: sliding-window(left=63) x3, full"),
     .choice("position", \.layer.position, help: "how positions enter"),
@@ -172,9 +184,9 @@ public struct ModelConfiguration: ParameterSet {
     try require(
       layer.heads % layer.effectiveKeyHeads == 0, "keyHeads", layer.keyHeads,
       "a divisor of the \(layer.heads) heads, or 0")
-    let rotary = layer.position == .rope || layer.position == .ropeInterleaved
+    try checkLatent(in: catalog)
     try require(
-      !rotary || layer.headDim % 2 == 0, "position", layer.position.rawValue,
+      !layer.isRotary || layer.latent > 0 || layer.headDim % 2 == 0, "position", layer.position.rawValue,
       "an even head width for RoPE (width/heads is \(layer.headDim))")
     try require(
       layer.position != .alibi || kind == .decoder, "position", layer.position.rawValue,
@@ -195,7 +207,8 @@ public struct ModelConfiguration: ParameterSet {
     for attention in try layerAttention() {
       let shape = try AttentionShape(
         queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,
-        keyLength: kind == .decoder ? memory + layer.maximumLength : nil, headDim: layer.headDim,
+        keyLength: kind == .decoder ? memory + layer.maximumLength : nil,
+        headDim: layer.headDim + layer.effectiveRopeWidth, valueDim: layer.headDim,
         isCausal: !kind.isBidirectional)
       // Ranges and names are checked against the longest shape; a plan for it is not built.
       try catalog.check(attention.id, settings: attention.settings, for: shape)

@@ -34,6 +34,21 @@ extension TransformerModel {
     4 * streams * configuration.effectiveDecoderLayers * configuration.memory * configuration.width
   }
 
+  /// Bytes that generation holds of one sequence, closed form.
+  /// - Parameter tokens: read so far; of those a memory of segments keeps no more than its positions.
+  /// - Returns: `nil` where the attention of a layer can keep nothing, and in models that write no text.
+  /// - Throws: `ConfigurationError` when a layer cannot be planned at this length.
+  public func cacheBytes(after tokens: Int) throws -> Double? {
+    guard configuration.classes == 0, let decoder else { return nil }
+    let held = configuration.memory > 0 ? min(tokens, configuration.memory) : tokens
+    var total = 0.0
+    for case .attention(let layer) in decoder.sublayers.map(\.function) where !layer.isCross {
+      guard try catalog.state(of: layer.attention) != nil else { return nil }
+      total += try layer.stateBytes(after: held, planner)
+    }
+    return total
+  }
+
   /// What all trunks of the model compute on an input.
   private func work(_ input: ModelInput) -> [Work] {
     let sourceLength = input.source.count / max(1, input.batch)

@@ -11,7 +11,10 @@ import Tensors
 /// `{stack}.layers.l.s.{query,key,value,output}.{weight,bias}` (weights `[output, input]`) and
 /// `{stack}.layers.l.s.norm.{weight,bias}`; for the operands of an attention variant's own
 /// `{stack}.layers.l.attention.{operand}.{weight,bias}`, or `{stack}.layers.l.attention.{operand}` of those that are parameters
-/// themselves; `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
+/// themselves; with latent rows `{stack}.layers.l.attention.{latent,keyRope}` `[latent, width]` and `[ropeWidth, width]`,
+/// `latentNorm.weight`, `{key,value}.weight` `[heads·d, latent]` without biases, `queryRope` beside `query`, and with a queries'
+/// latent `queryLatent`, `queryNorm.weight`, behind which `query` and `queryRope` have no biases either;
+/// `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
 /// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (not in post-norm stacks);
 /// `output.weight` `[vocabulary, width]` when not tied (2·width for `reversibleOutput: concat`);
 /// `classifier.{weight,bias}`.

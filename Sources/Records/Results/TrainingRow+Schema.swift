@@ -104,5 +104,9 @@ extension TrainingRow {
     .field(
       "ranks", \.ranks, .integer(1...4096), .contender, unit: "processes", phrase: "% ranks",
       "processes that shared the rows of every step; 1 where a file does not say"),
+    .optional(
+      "cache_bytes", \.cacheBytes, .amount, .quantity, unit: "bytes",
+      "closed form of what generation holds of one sequence of the task's length; empty where layers can keep nothing"
+    ),
   ]
 }

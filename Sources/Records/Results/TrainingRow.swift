@@ -107,6 +107,8 @@ public struct TrainingRow: Traceable, Hashable {
   public var predictedBy = ""
   /// The column `bounded_mean`.
   public var boundedMean: Double?
+  /// The column `cache_bytes`.
+  public var cacheBytes: Double?
   /// The column `ranks`.
   public var ranks = 1
   // Where it was made.

@@ -1,0 +1,87 @@
+import AttentionCore
+import Tensors
+
+/// Attention to latent rows, in two forms of the same function.
+///
+/// Expanded, keys and values of all heads are made of the latents: what training and whole sequences are read with. Absorbed, the
+/// maps of keys go into the queries and those of values behind the means, so that the latents are the one key head, and the first
+/// d_c elements of a key its value: a token that is generated makes no keys and no values of earlier ones.
+extension AttentionLayer {
+  /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
+  func attend(through maps: LatentMaps, _ x: Tensor, _ run: LayerRun) throws -> (
+    merged: Tensor, pullback: Pullback
+  ) {
+    let context = run.context, batch = run.batch, past = pastCount(run)
+    let asking = try ownRows(of: x, run)
+    let made = try (past == 0 ? input : queryInput).product(asking, run)
+    let table = try rotary(first: run.first + past, count: asking.shape[0] / batch, run)
+    let queries = try maps.queries(made, batch: batch, rotary: table, run)
+    let keyTable = past == 0 ? table : try rotary(first: run.first, count: x.shape[0] / batch, run)
+    let latents = try maps.latents(
+      past == 0 ? made : keyValueInput.product(x, run), column: past == 0 ? keyColumn : 0, batch: batch,
+      rotary: keyTable, run)
+    if let decoding = run.decoding {
+      let held = try keep(latents, decoding, run)
+      // Rows that begin a sequence see no others: all that they read was made just now.
+      if run.first > 0 { return (try attendAbsorbed(queries, held, maps, run), .none) }
+    }
+    let query = try queries.turned.map { try context.joinHeads(queries.plain, $0) } ?? queries.plain
+    let (key, value, back) = try maps.expanded(latents, batch: batch, run)
+    let forward = try attend(query, key, value, form: .expanded, run)
+    let merged = try merged(forward.output, context)
+    guard run.isDifferentiated else { return (merged, .none) }
+    let pullback = Pullback { dMerged, residual in
+      let gradient = try forward.backward(
+        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), in: context)
+      try accumulateLearned(gradient, run)
+      let d = try back(gradient.key, gradient.value)
+      if past > 0 {
+        return try context.sum(
+          residual,
+          backwardWithPast(
+            x: x, run, queries: { try queries.back(gradient.query, &$0) },
+            keyValues: { try latents.back(d.rows, d.key, &$0) }))
+      }
+      var dMade = try context.empty([x.shape[0], input.weight.shape[0]])
+      try queries.back(gradient.query, &dMade)
+      try latents.back(d.rows, d.key, &dMade)
+      return try context.sum(residual, input.backward(dMade, x: x, run))
+    }
+    return (merged, pullback)
+  }
+
+  /// Adds the latents of new rows to those that are held; returns all, the one key head `[1, 1, keys, d_c + d_r]`.
+  private func keep(_ latents: LatentMaps.Latents, _ decoding: SequenceStates, _ run: LayerRun) throws
+    -> Tensor
+  {
+    let rows = latents.rows.reshaped([1, 1] + latents.rows.shape)
+    let whole = try latents.sharedKey.map { try run.context.joinHeads(rows, $0) } ?? rows
+    return try decoding.append(whole, to: .key, of: self, in: run.context)
+  }
+
+  /// The outputs of rows that continue a sequence, from the latents of all rows.
+  private func attendAbsorbed(
+    _ queries: LatentMaps.Queries, _ held: Tensor, _ maps: LatentMaps, _ run: LayerRun
+  ) throws -> Tensor {
+    let value = held.narrowed(axis: 3, to: 0..<maps.width)
+    let means = try attend(maps.absorbed(queries, run), held, value, form: .absorbed, run).output
+    return try merged(maps.values(ofMeans: means, run), run.context)
+  }
+
+  private func attend(_ query: Tensor, _ key: Tensor, _ value: Tensor, form: Form, _ run: LayerRun) throws
+    -> Forward
+  {
+    let shape = try shape(
+      batch: run.batch, queries: query.shape[2], keys: key.shape[2], keyLengths: run.lengths, form: form)
+    let plan = try run.planner.plan(attention, layer: name, shape: shape)
+    var inputs = Operands(query: query, key: key, value: value)
+    for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
+    return try plan.attend(inputs, in: run.context)
+  }
+
+  private func merged(_ output: Tensor, _ context: ExecutionContext) throws -> Tensor {
+    var merged = try context.empty([output.shape[0] * output.shape[2], heads * dim])
+    context.mergeHeads(output, into: &merged)
+    return merged
+  }
+}

@@ -1,0 +1,33 @@
+import AttentionCore
+import Layers
+import Settings
+
+extension ModelConfiguration {
+  /// Whether the layers can have latent rows: whatever attends to them must read heads of q, k and v alone, since a decoder reads
+  /// the latents in place of keys.
+  /// - Throws: `ConfigurationError`.
+  func checkLatent(in catalog: Catalog) throws(ConfigurationError) {
+    func require(_ holds: Bool, _ field: String, _ value: String, _ allowed: String)
+      throws(ConfigurationError)
+    {
+      if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
+    }
+    guard layer.latent > 0 else {
+      try require(layer.queryLatent == 0, "queryLatent", "\(layer.queryLatent)", "0 unless latent is above 0")
+      return try require(
+        layer.ropeWidth == 0, "ropeWidth", "\(layer.ropeWidth)", "0 unless latent is above 0")
+    }
+    try require(
+      layer.keyHeads == 0, "keyHeads", "\(layer.keyHeads)", "0 with latent, whose heads share one row")
+    try require(layer.position != .alibi, "position", "alibi", "others than alibi with latent")
+    try require(
+      layer.isRotary || layer.ropeWidth == 0, "ropeWidth", "\(layer.ropeWidth)",
+      "0 unless position is rope or rope-interleaved")
+    try require(layer.ropeWidth % 2 == 0, "ropeWidth", "\(layer.ropeWidth)", "an even number")
+    for attention in try layerAttention() {
+      try require(
+        catalog.takesLatent(attention), "attention", "\(attention)",
+        "variants whose learned numbers are as wide as no head, and which make k and v, with latent")
+    }
+  }
+}
