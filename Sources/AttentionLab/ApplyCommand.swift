@@ -45,6 +45,15 @@ struct ApplyCommand: FileCommand {
   @Option(help: "Where the log-sum-exp goes, [batch, heads, n].")
   var lse: String?
 
+  @Option(help: "Where statistics of the weights of every row go, .csv: largest score, entropy.")
+  var stats: String?
+
+  @Option(
+    help:
+      "With --stats, the share of the weights that another attention would keep, such as 'sliding-window(left=63)'."
+  )
+  var keptBy: String?
+
   @Flag(help: "A query sees only its past; the last query is aligned with the last key.")
   var causal = false
 
@@ -156,7 +165,13 @@ struct ApplyCommand: FileCommand {
         written.append((path, NpyArray(tensor)))
       }
     }
+    let statistics = try stats.map { _ in
+      try AttentionStatistics(
+        attention, inputs, lse: forward.lse, keptBy: keptBy, key: VariantSettings.key(seed: seed), in: context
+      )
+    }
     for (path, array) in written { try array.write(to: path) }
+    if let stats, let statistics { try AtomicFile.write(Array(statistics.text.utf8), to: stats) }
     show(attention, written)
   }
 
@@ -164,7 +179,9 @@ struct ApplyCommand: FileCommand {
     var files = CommandFiles()
     for path in [q, k, v, gradOut] { files.read(path) }
     for pair in inputs { files.read(CommandFiles.path(in: pair)) }
-    for (flag, path) in [("--out", out), ("--lse", lse), ("--dq", dq), ("--dk", dk), ("--dv", dv)] {
+    for (flag, path) in [
+      ("--out", out), ("--lse", lse), ("--dq", dq), ("--dk", dk), ("--dv", dv), ("--stats", stats),
+    ] {
       files.write(path, flag)
     }
     for (flag, pairs) in [("--gradient", gradients), ("--export", exports)] {
@@ -175,6 +192,7 @@ struct ApplyCommand: FileCommand {
 
   private func checkFlags(_ named: NamedFiles) throws {
     try ThreadFlag.check(threads)
+    if keptBy != nil && stats == nil { throw UsageError("--kept-by: it goes with --stats") }
     if gradOut == nil && !named.gradients.isEmpty {
       throw UsageError("--grad-out: needed by --dq, --dk, --dv and --gradient")
     }

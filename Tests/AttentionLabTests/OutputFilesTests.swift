@@ -25,7 +25,7 @@ import Testing
     Line(
       words: ["apply", "full"],
       inputs: ["--q", "--k", "--v", "--grad-out", "--in"],
-      outputs: ["--out", "--lse", "--dq", "--dk", "--dv", "--gradient", "--export"]),
+      outputs: ["--out", "--lse", "--dq", "--dk", "--dv", "--stats", "--gradient", "--export"]),
     Line(words: ["mask", "lsh"], inputs: ["--q", "--k", "--in"], outputs: ["--out"]),
     Line(
       words: ["forward"],
@@ -54,7 +54,8 @@ import Testing
     "--delta", "--drop-largest", "--encoding",
     "--extrapolation",
     "--fail-above", "--fix", "--flops-per-token", "--form", "--formula", "--head", "--head-dim", "--heads",
-    "--input", "--interval", "--isa", "--key-heads", "--key-length", "--key-lengths", "--layers", "--loss",
+    "--input", "--interval", "--isa", "--kept-by", "--key-heads", "--key-length", "--key-lengths", "--layers",
+    "--loss",
     "--log", "--memory-limit", "--metric", "--n", "--only", "--partition", "--pass", "--peak-gflops",
     "--precision",
     "--predict",

@@ -190,6 +190,12 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     return softmax.adding(extraKey.definition, reading: configuration.softmax.operands)
   }
 
+  /// Those of the variant under a soft cap; not told with a sink or other scores.
+  /// - Throws: what the variant throws.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    configuration.softmax.operands.isEmpty ? try base.statistics(of: inputs, in: context) : nil
+  }
+
   /// That of the variant.
   public func export(_ name: Operand.Name, of inputs: Operands, in context: ExecutionContext) throws
     -> (values: [Int32], shape: [Int])

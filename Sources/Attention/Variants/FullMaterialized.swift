@@ -72,6 +72,12 @@ public struct FullMaterialized: RowSoftmaxVariant {
     DenseAttention(shape: shape.with(precision: .float32), context: context)
   }
 
+  /// Those of full attention, which needs no matrix for them.
+  /// - Throws: what full attention throws.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    try FullAttention(.init(), for: shape, key: RandomKey(seed: 0)).statistics(of: inputs, in: context)
+  }
+
   /// All keys, or all `j ≤ i`.
   public func definition(of inputs: Operands) throws -> any Definition {
     SoftmaxDefinition(

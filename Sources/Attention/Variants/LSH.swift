@@ -172,6 +172,15 @@ public struct LSH: SoftmaxVariant {
       : .strict
   }
 
+  /// Told where q and k are their own: a shared query–key has other keys, and rows that fall back to themselves.
+  /// - Throws: what the forward pass throws.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    guard !configuration.sharedQueryKey else { return nil }
+    return try TileStatistics(
+      shape: shape, scale: scale, pattern: pattern(for: inputs, in: context)
+    ).rows(of: inputs, in: context)
+  }
+
   /// Hashes, sorts and computes output and LSE; buckets carry no gradients.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; `ConfigurationError` for given rotations that do not fit.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {

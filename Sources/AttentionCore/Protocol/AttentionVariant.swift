@@ -76,6 +76,10 @@ public protocol AttentionVariant: Sendable {
   /// The definition: which pairs count, how often, under which score. Written naively and independently of `forward`.
   func definition(of inputs: Operands) throws -> any Definition
 
+  /// What the weights of all rows are like, in O(rows) memory; `nil`: the variant does not tell.
+  /// - Throws: what the forward pass throws.
+  func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics?
+
   /// One of its exports for given inputs.
   /// - Precondition: `exports` names it.
   /// - Throws: what the forward pass throws.
@@ -140,6 +144,9 @@ extension AttentionVariant {
 
   /// float32 alone, unless a variant says otherwise.
   public static var precisions: [Precision] { [.float32] }
+
+  /// It does not tell.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? { nil }
 
   /// None is declared.
   public func export(_ name: Operand.Name, of inputs: Operands, in context: ExecutionContext) throws

@@ -41,11 +41,12 @@ public struct ResultTables: Sendable {
   /// The tables.
   public let tables: [ResultTable]
 
-  /// The tables of a program: those of its kinds of experiment, that of a run's cells, and that of fits.
+  /// The tables of a program: those of its kinds of experiment, that of a run's cells, that of a row's statistics, and that of fits.
   public init(_ kinds: [ResultTable]) {
     tables =
       kinds + [
         ResultTable(CellEntry.table, CellEntry.self, "one cell that a run was asked for"),
+        ResultTable("stats.csv", StatisticsRow.self, "one query row of apply --stats"),
         ResultTable("fits.csv", FitRow.self, "one parameter of a fit"),
       ]
   }

@@ -188,6 +188,15 @@ public struct AdaptiveSpan: SoftmaxVariant {
     }
   }
 
+  /// Those over the keys that spans reach, log m in their scores.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    let spans = spans(inputs), ramp = configuration.spanRamp
+    var statistics = TileStatistics(shape: shape, scale: scale, pattern: pattern(spans, .forward))
+    statistics.bias = { ramp.bias(spans[$0], ramp.distance($1)) }
+    return try statistics.rows(of: inputs, in: context)
+  }
+
   /// The cost of spans as they are at the start.
   /// - Complexity: O(tiles + segments).
   public func cost(of pass: PassKind) -> Cost {

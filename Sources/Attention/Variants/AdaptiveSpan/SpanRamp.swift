@@ -24,6 +24,9 @@ struct SpanRamp: Sendable {
   /// m before it is clamped; exact in Double for z of single precision.
   func height(_ z: Double, _ x: Int) -> Double { (z * Double(span) + Double(ramp - x)) / Double(ramp) }
 
+  /// log m of a key that counts.
+  func bias(_ z: Double, _ x: Int) -> Double { log(min(1, height(z, x))) }
+
   /// Keys on one side that count: `x < reach`.
   func reach(_ z: Double) -> Int {
     let edge = z * Double(span) + Double(ramp)
