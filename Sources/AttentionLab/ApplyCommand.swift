@@ -167,8 +167,8 @@ struct ApplyCommand: FileCommand {
     }
     let statistics = try stats.map { _ in
       try AttentionStatistics(
-        attention, inputs, lse: forward.lse, keptBy: keptBy, key: VariantSettings.key(seed: seed), in: context
-      )
+        attention, inputs, lse: forward.lse, keptBy: keptBy.map { ($0, AttentionLab.catalog) },
+        key: VariantSettings.key(seed: seed), in: context)
     }
     for (path, array) in written { try array.write(to: path) }
     if let stats, let statistics { try AtomicFile.write(Array(statistics.text.utf8), to: stats) }

@@ -19,6 +19,9 @@ import Testing
   @Test("the tables and their order are a contract")
   func tables() {
     let tables = ResultTables(ExperimentCatalog.standard.types.flatMap { $0.tables }).tables
-    #expect(tables.map(\.name) == ["measurements.csv", "runs.csv", "curves.csv", "cells.csv", "fits.csv"])
+    #expect(
+      tables.map(\.name) == [
+        "measurements.csv", "runs.csv", "curves.csv", "cells.csv", "stats.csv", "fits.csv",
+      ])
   }
 }

@@ -8,19 +8,23 @@ import Tensors
 /// What the weights of every row are like, for `apply --stats`.
 ///
 /// The mass that another pattern keeps is `e^{lse' − lse}`, lse' that of the same scores over its pairs: no weight is needed for it.
-struct AttentionStatistics {
+package struct AttentionStatistics {
   private let shape: AttentionShape
   private let rows: RowStatistics
   private let kept: [Double]?
 
+  /// Computes them.
   /// - Parameters:
+  ///   - attention: the variant.
+  ///   - inputs: what it reads.
   ///   - lse: what the forward pass of the attention gave.
-  ///   - keptBy: another attention, as in a line of layers; `nil`: none.
+  ///   - keptBy: another attention, as in a line of layers, and the catalogue that knows it; `nil`: none.
   ///   - key: names its draws.
+  ///   - context: threads, instruction set, ledger and cancellation.
   /// - Throws: `UsageError` where the variant tells none, or the other has scores of its own; what attention throws.
-  init(
-    _ attention: any AttentionVariant, _ inputs: Operands, lse: Tensor?, keptBy: String?, key: RandomKey,
-    in context: ExecutionContext
+  package init(
+    _ attention: any AttentionVariant, _ inputs: Operands, lse: Tensor?,
+    keptBy: (line: String, catalog: Catalog)?, key: RandomKey, in context: ExecutionContext
   ) throws {
     guard let rows = try attention.statistics(of: inputs, in: context) else {
       throw UsageError(
@@ -29,19 +33,19 @@ struct AttentionStatistics {
     }
     (shape, self.rows) = (attention.shape, rows)
     kept = try keptBy.map {
-      try Self.kept(by: $0, attention.shape, inputs, lse: lse?.array() ?? [], key: key, in: context)
+      try Self.kept(by: $0.line, $0.catalog, attention.shape, inputs, lse: lse?.array() ?? [], key, context)
     }
   }
 
   private static func kept(
-    by line: String, _ shape: AttentionShape, _ inputs: Operands, lse: [Float], key: RandomKey,
-    in context: ExecutionContext
+    by line: String, _ catalog: Catalog, _ shape: AttentionShape, _ inputs: Operands, lse: [Float],
+    _ key: RandomKey, _ context: ExecutionContext
   ) throws -> [Double] {
     let layers = try LayerAttention.parse(line)
     guard layers.count == 1, let layer = layers.first else {
       throw UsageError("--kept-by \(shown(line)): it takes one attention, such as sliding-window(left=63)")
     }
-    let other = try AttentionLab.catalog.make(layer.id, settings: layer.settings, shape: shape, key: key)
+    let other = try catalog.make(layer.id, settings: layer.settings, shape: shape, key: key)
     guard other.operands == Operand.standard,
       let sums = try other.attend(inputs, in: context).lse?.array()
     else { throw UsageError("--kept-by \(layer.id): it reads more than q, k and v, or has no log-sum-exp") }
@@ -58,7 +62,7 @@ struct AttentionStatistics {
   }
 
   /// As a table.
-  var text: String {
+  package var text: String {
     StatisticsRow.text(
       rows.lse.indices.map { index in
         let place = shape.definitionRow(index)
