@@ -13,7 +13,7 @@ let package = Package(
       name: "Attention",
       targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
     .library(name: "Models", targets: ["Models", "Layers", "Tasks"]),
-    .library(name: "ScalingLaws", targets: ["ScalingLaws"]),
+    .library(name: "ScalingLaws", targets: ["ScalingLaws", "Formulas", "LeastSquares"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
   traits: [
@@ -77,8 +77,16 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "ScalingLaws",
+      name: "LeastSquares",
       dependencies: ["Basics", "CGSL", .product(name: "RealModule", package: "swift-numerics")],
+      swiftSettings: strict),
+    .target(
+      name: "Formulas",
+      dependencies: ["Basics", "LeastSquares", .product(name: "RealModule", package: "swift-numerics")],
+      swiftSettings: strict),
+    .target(
+      name: "ScalingLaws",
+      dependencies: ["Basics", "LeastSquares", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
     .target(
       name: "Processes",
@@ -97,12 +105,15 @@ let package = Package(
     .target(
       name: "Presets",
       dependencies: [
-        "AttentionCore", "Basics", "Figures", "Processes", "Records", "ScalingLaws", "Settings", "Tasks",
+        "AttentionCore", "Basics", "Figures", "Processes", "Records", "LeastSquares", "Settings", "Tasks",
         "Tensors", .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
     .target(
-      name: "Analysis", dependencies: ["AttentionCore", "Basics", "Figures", "Records", "ScalingLaws"],
+      name: "Analysis",
+      dependencies: [
+        "AttentionCore", "Basics", "Figures", "Records", "Formulas", "LeastSquares", "ScalingLaws",
+      ],
       swiftSettings: strict),
     .target(
       name: "Measuring",
@@ -117,7 +128,7 @@ let package = Package(
       name: "Trainings",
       dependencies: [
         "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Ranks",
-        "Records", "Models", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
     .target(
@@ -131,14 +142,15 @@ let package = Package(
       name: "Pages",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Presets", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Presets", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
     .target(
       name: "AttentionLab",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Pages", "Presets", "Processes", "Ranks", "Records", "ScalingLaws", "Settings", "Sweeps", "Tasks",
+        "Pages", "Presets", "Processes", "Ranks", "Records", "Formulas", "LeastSquares", "ScalingLaws",
+        "Settings", "Sweeps", "Tasks",
         "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -150,7 +162,8 @@ let package = Package(
 
     // MARK: - Tests
     .target(
-      name: "LabTestSupport", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],
+      name: "LabTestSupport",
+      dependencies: ["AttentionCore", "Basics", "LeastSquares", "Settings", "Tensors"],
       path: "Tests/LabTestSupport", swiftSettings: strict),
     .testTarget(name: "BasicsTests", dependencies: ["Basics", "LabTestSupport"], swiftSettings: strict),
     .testTarget(name: "SettingsTests", dependencies: ["LabTestSupport", "Settings"], swiftSettings: strict),
@@ -201,7 +214,15 @@ let package = Package(
       name: "TasksTests", dependencies: ["Basics", "LabTestSupport", "Settings", "Tasks", "Tensors"],
       swiftSettings: strict),
     .testTarget(
-      name: "ScalingLawsTests", dependencies: ["Basics", "CGSL", "LabTestSupport", "ScalingLaws"],
+      name: "LeastSquaresTests",
+      dependencies: ["Basics", "CGSL", "Formulas", "LabTestSupport", "LeastSquares", "ScalingLaws"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "FormulasTests", dependencies: ["Basics", "Formulas", "LabTestSupport", "LeastSquares"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ScalingLawsTests",
+      dependencies: ["Basics", "Formulas", "LabTestSupport", "LeastSquares", "ScalingLaws"],
       swiftSettings: strict),
     .testTarget(name: "ProcessesTests", dependencies: ["Processes"], swiftSettings: strict),
     .testTarget(
@@ -220,7 +241,8 @@ let package = Package(
     .testTarget(
       name: "AnalysisTests",
       dependencies: [
-        "Analysis", "Basics", "Figures", "LabTestSupport", "Presets", "Processes", "Records", "ScalingLaws",
+        "Analysis", "Basics", "Figures", "LabTestSupport", "Presets", "Processes", "Records", "Formulas",
+        "LeastSquares", "ScalingLaws",
       ],
       swiftSettings: strict),
     .testTarget(
@@ -235,14 +257,14 @@ let package = Package(
       name: "TrainingsTests",
       dependencies: [
         "Attention", "AttentionCore", "Basics", "LabTestSupport", "Presets", "Processes", "Records",
-        "ScalingLaws", "Settings", "Trainings",
+        "Settings", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "SweepsTests",
       dependencies: [
         "Analysis", "Attention", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Records",
-        "ScalingLaws", "Sweeps", "Trainings",
+        "LeastSquares", "ScalingLaws", "Sweeps", "Trainings",
       ],
       exclude: ["slurm.sh"], swiftSettings: strict),
     .testTarget(

@@ -6,6 +6,7 @@ import Measuring
 import Pages
 import Presets
 import Records
+import LeastSquares
 import ScalingLaws
 import Settings
 import Tasks

@@ -5,7 +5,7 @@ import Figures
 import Pages
 import Presets
 import Records
-import ScalingLaws
+import LeastSquares
 import Tensors
 
 /// `attnlab doctor`: what this machine has, and what is missing.

@@ -7,6 +7,7 @@ import Pages
 import Presets
 import Processes
 import Records
+import LeastSquares
 import ScalingLaws
 
 /// `attnlab fit`: scaling laws fitted to the columns of a CSV file.

@@ -2,6 +2,8 @@ import Analysis
 import ArgumentParser
 import Basics
 import Foundation
+import Formulas
+import LeastSquares
 import ScalingLaws
 import Settings
 

@@ -2,6 +2,7 @@ import Analysis
 import ArgumentParser
 import Basics
 import Pages
+import LeastSquares
 import ScalingLaws
 
 /// The error model and how intervals are found.

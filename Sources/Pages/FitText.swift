@@ -1,6 +1,7 @@
 import Analysis
 import Basics
 import Foundation
+import LeastSquares
 import ScalingLaws
 
 /// What `attnlab fit` prints for people.

@@ -1,6 +1,7 @@
 import Analysis
 import Basics
 import Records
+import LeastSquares
 import ScalingLaws
 
 extension TrainingLaw {

@@ -1,6 +1,7 @@
 import Basics
 import Foundation
 import Records
+import LeastSquares
 import ScalingLaws
 
 /// A scaling law fitted to the trainings of a `runs.csv`: L(N), L(D), L(C) or L(N, D).

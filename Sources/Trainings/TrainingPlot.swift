@@ -3,7 +3,7 @@ import Figures
 import Foundation
 import Presets
 import Records
-import ScalingLaws
+import LeastSquares
 
 /// Figures of trainings: the laws, what evaluations change, and the curves.
 public enum TrainingPlot {

@@ -1,3 +1,4 @@
+import LeastSquares
 import ScalingLaws
 import Testing
 

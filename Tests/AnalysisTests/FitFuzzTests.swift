@@ -1,6 +1,7 @@
 import Basics
 import Foundation
-import ScalingLaws
+import Formulas
+import LeastSquares
 import Testing
 
 @testable import Analysis

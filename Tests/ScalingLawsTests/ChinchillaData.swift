@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 
+@testable import LeastSquares
 @testable import ScalingLaws
 
 /// The runs behind Epoch AI's replication of Hoffmann et al., approach 3.

@@ -1,5 +1,7 @@
+import LabTestSupport
 import Testing
 
+@testable import LeastSquares
 @testable import ScalingLaws
 
 @Suite("The replication of Chinchilla")
@@ -129,5 +131,20 @@ struct ChinchillaTests {
     let share = fit.derived { $0[4] / ($0[3] + $0[4]) }
     #expect(abs(share.value - 0.513) < 0.0015)
     #expect(agree(share.standardError, 0.020, max(room, 0.005)))
+  }
+
+  @Test(
+    "Chinchilla with Huber's loss and resamples: the measurement's interval holds the curve's",
+    .enabled(if: ChinchillaData.all != nil, ChinchillaData.absent))
+  func predictions() throws {
+    var options = ChinchillaData.options(.huber(delta: 1e-3))
+    options.resamples = 60
+    options.starts = 1
+    let fit = try Fitter(Chinchilla(), options: options).fit(try #require(ChinchillaData.all))
+    for point in [[7e10, 1.4e12], [1e9, 2e10], [1e13, 1e13]] {
+      let p = fit.predict(at: point)
+      #expect(try #require(p.low) < #require(p.curveLow))
+      #expect(try #require(p.high) > #require(p.curveHigh))
+    }
   }
 }

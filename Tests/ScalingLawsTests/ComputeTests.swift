@@ -1,6 +1,9 @@
 import Basics
+import LabTestSupport
 import Testing
 
+@testable import Formulas
+@testable import LeastSquares
 @testable import ScalingLaws
 
 @Suite("Compute-optimal sizes")
@@ -11,7 +14,7 @@ struct ComputeTests {
     var (n, d, y) = ([Double](), [Double](), [Double]())
     for c in [1e18, 3e18, 1e19, 3e19, 1e20, 3e20, 1e21] {
       for k in -4...4 {
-        let size = (c / 6).squareRoot() * 0.25 * ScalingLaws.power(2, 0.6 * Double(k))
+        let size = (c / 6).squareRoot() * 0.25 * power(2, 0.6 * Double(k))
         n.append(size)
         d.append(c / 6 / size)
         let loss = Chinchilla().value(theta, at: [size, c / 6 / size])
@@ -86,7 +89,7 @@ struct ComputeTests {
     // By hand: the least-squares parabola through e^(−αx)/α + e^(βx)/β on the same 15 places.
     let places = (0..<15).map { logarithm(16.0) * (Double($0) / 7 - 1) }
     let losses = places.map { exponential(-alpha * $0) / alpha + exponential(beta * $0) / beta }
-    let moments = (0...4).map { k in places.map { ScalingLaws.realPower($0, Double(k)) }.sum() }
+    let moments = (0...4).map { k in places.map { realPower($0, Double(k)) }.sum() }
     let slope = zip(places, losses).map { $0 * $1 }.sum() / moments[2]
     let mean = losses.sum() / 15, square = zip(places, losses).map { $0 * $0 * $1 }.sum()
     let bend = (square - moments[2] * mean) / (moments[4] - moments[2] * moments[2] / 15)

@@ -1,6 +1,9 @@
 import Basics
+import LabTestSupport
 import Testing
 
+@testable import Formulas
+@testable import LeastSquares
 @testable import ScalingLaws
 
 /// Values of every form to test at: parameters of its usual size, then rows.

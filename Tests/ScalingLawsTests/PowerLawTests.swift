@@ -1,6 +1,8 @@
 import Basics
+import LabTestSupport
 import Testing
 
+@testable import LeastSquares
 @testable import ScalingLaws
 
 @Suite("Power laws, crossover, prediction")
@@ -17,7 +19,7 @@ struct PowerLawTests {
     #expect(agree(offset.parameters["c"]?.value, 2e-6, 1e-5))
   }
 
-  private func power_(_ x: Double, _ b: Double) -> Double { ScalingLaws.power(x, b) }
+  private func power_(_ x: Double, _ b: Double) -> Double { power(x, b) }
 
   @Test("A straight line in log-log has the textbook's standard error")
   func textbook() throws {

@@ -4,6 +4,7 @@ import Basics
 import Foundation
 import Measuring
 import Records
+import LeastSquares
 import ScalingLaws
 import Testing
 

@@ -1,7 +1,6 @@
 import AttentionCore
 import Basics
 import Foundation
-import ScalingLaws
 import Testing
 
 @testable import Records

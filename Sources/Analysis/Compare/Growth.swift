@@ -1,6 +1,7 @@
 import Basics
 import Foundation
 import Records
+import LeastSquares
 import ScalingLaws
 
 /// How a quantity grows with the length: a fitted `a·n^b + c`.

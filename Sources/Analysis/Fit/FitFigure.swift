@@ -1,5 +1,6 @@
 import Figures
 import Foundation
+import LeastSquares
 import ScalingLaws
 
 /// The figure of fits: data, curve, band and residuals; for laws of (N, D) IsoFLOP curves and the efficient frontier.

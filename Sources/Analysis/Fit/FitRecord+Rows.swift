@@ -1,5 +1,5 @@
 import Records
-import ScalingLaws
+import LeastSquares
 
 extension FitRecord {
   /// The rows of this fit in `fits.csv`; what is not known is an empty field.

@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 import ScalingLaws
 
 /// A fit with everything that is said about it: what `attnlab fit` prints, as JSON and as rows of `fits.csv`.

@@ -1,5 +1,5 @@
 import Records
-import ScalingLaws
+import Formulas
 
 // A time belongs to the machine on which it was measured. Where rows of several machines are read for a time, every machine
 // has groups of its own, as it has panels of its own in a comparison.

@@ -1,6 +1,7 @@
 import Basics
 import Records
-import ScalingLaws
+import Formulas
+import LeastSquares
 
 /// The rows of a CSV file as fits and plots need them: filtered, with derived columns, split into groups.
 ///

@@ -1,6 +1,6 @@
 import Basics
 import Records
-import ScalingLaws
+import Formulas
 
 /// The cells of one row as numbers and texts. Each derived column is computed once, however often others use it.
 struct RowValues {

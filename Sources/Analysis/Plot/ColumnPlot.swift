@@ -1,7 +1,6 @@
 import Basics
 import Figures
 import Records
-import ScalingLaws
 
 /// Figures of any results file: one column over another, a curve a value of a third.
 public enum ColumnPlot {

@@ -2,7 +2,6 @@ import Basics
 import Figures
 import Foundation
 import Records
-import ScalingLaws
 
 /// Figures of measurements.
 public enum MeasurementPlot {

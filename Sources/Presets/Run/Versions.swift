@@ -1,4 +1,4 @@
-import ScalingLaws
+import LeastSquares
 
 /// Versions of programs and libraries that results depend on.
 public enum Versions {

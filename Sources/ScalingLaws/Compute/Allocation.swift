@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// A value with its interval; an end is nil when the data leave it open.
 public struct Interval: Sendable, Equatable {
   /// The estimate.
@@ -81,11 +83,6 @@ extension Fit {
       value: value, standardError: (value * found.standardError).finite, low: exponential(found.low).finite,
       high: exponential(found.high).finite)
   }
-}
-
-extension Double {
-  /// Nil instead of NaN or an infinity.
-  var finite: Double? { isFinite ? self : nil }
 }
 
 /// Where a law of (N, D) is least on k·N·D = C.

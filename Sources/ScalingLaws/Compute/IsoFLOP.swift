@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// Hoffmann's second approach: at each budget a parabola of the loss over ln N, then power laws through the minima.
 ///
 /// Runs need not have exactly their budget: those within a window count as one, and a slope in ln C takes out what

@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// L(N, D, C) = (N/N₀)^−a + (D/D₀)^−b + (C/C₀)^−c + L₀
 ///
 /// Each resource adds a term of its own; N₀, D₀ and C₀ are the amounts at which a term is one. With

@@ -1,3 +1,6 @@
+import LeastSquares
+import RealModule
+
 /// y = c + a·x^−b · (1 + (x/d)^(1/f))^(−e·f): a power law whose slope changes smoothly from −b to −(b + e) around d.
 ///
 /// f > 0 is the width of the break in ln x. Source: Caballero et al. 2023 (BNSL), one break. With

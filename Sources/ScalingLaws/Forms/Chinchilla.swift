@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// L(N, D) = E + A/N^α + B/D^β
 ///
 /// Source: Hoffmann et al. 2022, approach 3. Gradient: ∂E = 1, ∂A = N^−α, ∂α = −A N^−α ln N, likewise for D.

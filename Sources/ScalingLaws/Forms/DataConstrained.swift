@@ -1,3 +1,6 @@
+import LeastSquares
+import RealModule
+
 /// L(N, D, U) = E + A/N′^α + B/D′^β: N parameters trained on D tokens, of which U are unique.
 ///
 /// D′ = U + U·R_D(1 − exp(−r_D/R_D)) with r_D = D/U − 1 repetitions: a token read again is worth less. Likewise

@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 /// The built-in laws by the names that `--form` takes.
 public enum FormCatalog {

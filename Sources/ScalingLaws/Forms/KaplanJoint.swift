@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 /// L(N, D) = [(Nc/N)^(αN/αD) + Dc/D]^αD
 ///

@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// Laws that are linear in all their parameters: constant, straight line, parabola and n log n.
 public struct LinearCombination: ScalingForm {
   /// What multiplies a parameter.

@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// y = a·x^b
 public struct PowerLaw: ScalingForm {
   /// The law of a straight line in log–log axes.

@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// Errors on rows that a fit has not seen.
 struct CrossValidation {
   private let fit: Fit

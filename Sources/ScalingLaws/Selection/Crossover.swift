@@ -1,3 +1,5 @@
+import LeastSquares
+
 /// Where two fitted curves of one variable meet.
 public struct Crossover: Sendable, Equatable {
   /// The value of the variable at which the curves are equal.
@@ -113,15 +115,5 @@ private struct CurvePair {
       inside = l
     }
     return nil
-  }
-}
-
-extension Fit {
-  /// The variance of ln f at `x` by the delta method.
-  func logVariance(at x: Double) -> Double {
-    var gradient = [Double](repeating: 0, count: theta.count)
-    let f = form.evaluate(theta, at: [x], gradient: &gradient)
-    let g = free.map { gradient[$0] * domains[$0].slope(at: theta[$0]) / f }
-    return max(covariance.form(g, g), 0)
   }
 }

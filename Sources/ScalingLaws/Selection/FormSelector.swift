@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 /// Compares candidate laws on the same rows with the same error model.
 ///
@@ -168,10 +169,9 @@ public struct Selection: Sendable {
     func most(_ values: [Double?]) -> Double? {
       values.contains { $0 == nil } ? nil : values.compactMap { $0 }.max()
     }
-    return Prediction(
-      x: x, value: best.value, low: least(all.map(\.low)), high: most(all.map(\.high)),
-      curveLow: least(all.map(\.curveLow)), curveHigh: most(all.map(\.curveHigh)),
-      extrapolation: best.extrapolation)
+    return best.between(
+      least(all.map(\.low)), most(all.map(\.high)),
+      curve: (least(all.map(\.curveLow)), most(all.map(\.curveHigh))))
   }
 }
 

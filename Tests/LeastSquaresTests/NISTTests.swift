@@ -1,7 +1,8 @@
 import LabTestSupport
 import Testing
 
-@testable import ScalingLaws
+@testable import Formulas
+@testable import LeastSquares
 
 @Suite("NIST's certified nonlinear regressions")
 struct NISTTests {

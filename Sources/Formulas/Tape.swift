@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 /// An expression as a list of operations, evaluated over blocks of rows, with exact derivatives backwards.
 ///

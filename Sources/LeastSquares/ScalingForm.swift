@@ -14,7 +14,7 @@ public enum Domain: Sendable, Equatable {
   case within(Double, Double)
 
   /// The unbounded image of a value; nil when the value is not inside.
-  func image(of value: Double) -> Double? {
+  package func image(of value: Double) -> Double? {
     switch self {
     case .real: value
     case .positive: value > 0 ? logarithm(value) : nil
@@ -59,7 +59,7 @@ public enum Domain: Sendable, Equatable {
   }
 
   /// A value moved inside by a little, for starts given on or beyond a bound.
-  func clamped(_ value: Double, scale: Double) -> Double {
+  package func clamped(_ value: Double, scale: Double) -> Double {
     let inch = max(abs(scale), 1e-300) * 1e-3
     switch self {
     case .real: return value
@@ -154,7 +154,7 @@ extension ScalingForm {
   }
 
   /// The row that is not positive in one of the variables, as a domain error; for forms with powers of them.
-  func domainErrorOfNonPositive(_ data: FitData, law: String) -> String? {
+  package func domainErrorOfNonPositive(_ data: FitData, law: String) -> String? {
     for (name, column) in zip(data.names, data.columns) {
       if let bad = column.firstIndex(where: { $0 <= 0 }) {
         return

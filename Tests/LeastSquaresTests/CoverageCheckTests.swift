@@ -1,12 +1,14 @@
+import LabTestSupport
 import Testing
 
+@testable import LeastSquares
 @testable import ScalingLaws
 
 @Suite("Intervals cover the truth as often as they say")
 struct CalibrationTests {
   /// 20 sizes over three decades, 1 % noise; and 60 runs of (N, D), 0.5 % noise.
   static let decay: (any ScalingForm, [Double], FitData?, Double) = {
-    let x = (0..<20).map { ScalingLaws.power(10, 6 + 3 * Double($0) / 19) }
+    let x = (0..<20).map { power(10, 6 + 3 * Double($0) / 19) }
     return (
       PowerLawOffset(decays: true), [400, 0.34, 1.7], try? FitData(x: x, y: x.map { _ in 1 }), 0.01
     )
@@ -16,8 +18,8 @@ struct CalibrationTests {
     var (n, d) = ([Double](), [Double]())
     for i in 0..<8 {
       for j in 0..<8 {
-        n.append(ScalingLaws.power(10, 7 + 3.2 * Double(i) / 7))
-        d.append(ScalingLaws.power(10, 8.5 + 3 * Double(j) / 7))
+        n.append(power(10, 7 + 3.2 * Double(i) / 7))
+        d.append(power(10, 8.5 + 3 * Double(j) / 7))
       }
     }
     let data = try? FitData(columns: [("N", n), ("D", d)], response: n.map { _ in 1 })

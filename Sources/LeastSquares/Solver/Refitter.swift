@@ -1,5 +1,5 @@
 /// Refits of parts of the data, from the optimum of all of it: the inner loop of resampling.
-struct Refitter: Sendable {
+package struct Refitter: Sendable {
   let form: any ScalingForm
   let options: FitOptions
   let data: FitData
@@ -7,7 +7,7 @@ struct Refitter: Sendable {
   let free: [Int]
   let theta: [Double]
 
-  init(_ fit: Fit) {
+  package init(_ fit: Fit) {
     form = fit.form
     options = fit.options
     data = fit.data
@@ -17,7 +17,7 @@ struct Refitter: Sendable {
   }
 
   /// Estimates with each row counted `multiplicity` times; nil when no optimum is reached.
-  func refit(multiplicity: [Double]) -> [Double]? {
+  package func refit(multiplicity: [Double]) -> [Double]? {
     let kept = multiplicity.indices.filter { multiplicity[$0] > 0 }
     guard kept.count >= free.count else { return nil }
     let problem = Problem(

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import LeastSquares
 @testable import ScalingLaws
 
 /// Data without noise: what they determine is known exactly, what they do not determine is not known at all.

@@ -1,3 +1,6 @@
+import LeastSquares
+import RealModule
+
 /// A formula as a tree: what the parser makes, what the tape and the row filter read.
 public indirect enum FormulaExpression: Sendable, Hashable {
   /// A number.
@@ -177,7 +180,7 @@ extension FormulaExpression.Operator {
     case .subtract: a - b
     case .multiply: a * b
     case .divide: a / b
-    case .power: b == 2 ? a * a : ScalingLaws.realPower(a, b)
+    case .power: b == 2 ? a * a : realPower(a, b)
     case .min: Swift.min(a, b)
     case .max: Swift.max(a, b)
     case .less: a < b ? 1 : 0

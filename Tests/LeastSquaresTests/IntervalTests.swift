@@ -1,5 +1,8 @@
+import LabTestSupport
 import Testing
 
+@testable import Formulas
+@testable import LeastSquares
 @testable import ScalingLaws
 
 /// Intervals of one point do not contradict each other.
@@ -11,9 +14,9 @@ struct IntervalTests {
   /// A decaying law with a floor and outliers to one side, which skew what resampling finds.
   private func rows(_ seed: UInt64) throws -> FitData {
     var noise = TestNoise(seed)
-    let x = (0..<24).map { ScalingLaws.power(2, 0.5 * Double($0)) }
+    let x = (0..<24).map { power(2, 0.5 * Double($0)) }
     let y = x.enumerated().map { k, v in
-      (2 + 3 * ScalingLaws.power(v, -0.4)) * exponential(0.02 * noise.normal() + (k % 7 == 3 ? 0.15 : 0))
+      (2 + 3 * power(v, -0.4)) * exponential(0.02 * noise.normal() + (k % 7 == 3 ? 0.15 : 0))
     }
     return try FitData(x: x, y: y)
   }
@@ -53,21 +56,6 @@ struct IntervalTests {
     let both = (curve * curve + fit.noiseVariance).squareRoot() * t
     #expect(agree(p.high.map { $0 - p.value }, both, 1e-9))
     #expect(agree(p.low.map { p.value - $0 }, both, 1e-9))
-  }
-
-  @Test(
-    "Chinchilla with Huber's loss and resamples: the measurement's interval holds the curve's",
-    .enabled(if: ChinchillaData.all != nil, ChinchillaData.absent))
-  func chinchilla() throws {
-    var options = ChinchillaData.options(.huber(delta: 1e-3))
-    options.resamples = 60
-    options.starts = 1
-    let fit = try Fitter(Chinchilla(), options: options).fit(try #require(ChinchillaData.all))
-    for point in [[7e10, 1.4e12], [1e9, 2e10], [1e13, 1e13]] {
-      let p = fit.predict(at: point)
-      #expect(try #require(p.low) < #require(p.curveLow))
-      #expect(try #require(p.high) > #require(p.curveHigh))
-    }
   }
 
   @Test("A point that the law does not take is refused by name")

@@ -1,6 +1,9 @@
 import Basics
+import LabTestSupport
 import Testing
 
+@testable import Formulas
+@testable import LeastSquares
 @testable import ScalingLaws
 
 @Suite("Guards and warnings")
@@ -12,8 +15,8 @@ struct GuardTests {
     var (n, d, y) = ([Double](), [Double](), [Double]())
     for i in 0..<10 {
       for j in 0..<6 {
-        let size = ScalingLaws.power(10, 7 + 0.3 * Double(i))
-        let tokens = ScalingLaws.power(10, 9 + 0.4 * Double(j % levelsOfD))
+        let size = power(10, 7 + 0.3 * Double(i))
+        let tokens = power(10, 9 + 0.4 * Double(j % levelsOfD))
         n.append(size)
         d.append(tokens)
         y.append(
@@ -131,7 +134,7 @@ struct GuardTests {
     // A sine has a minimum for every period that fits.
     var noise = TestNoise(3)
     let x = (0..<40).map { Double($0) * 0.25 }
-    let y = x.map { ScalingLaws.FormulaExpression.Function.sin.apply(2.1 * $0) + 0.3 * noise.normal() }
+    let y = x.map { FormulaExpression.Function.sin.apply(2.1 * $0) + 0.3 * noise.normal() }
     let fit = try Fitter(FormulaForm("a*sin(b*x)", columns: ["x"]), options: FitOptions(space: .raw)).fit(
       FitData(x: x, y: y))
     #expect(fit.distinctMinima > 1)
@@ -214,9 +217,9 @@ struct GuardTests {
     #expect(one.parameters["alpha"]?.interval == "percentile")
 
     // Rows copied eight times each: only the clustered errors know that nothing was learnt.
-    let x = (0..<12).map { ScalingLaws.power(2, Double($0)) }
+    let x = (0..<12).map { power(2, Double($0)) }
     var noise = TestNoise(1)
-    let y = x.map { 3 * ScalingLaws.power($0, 0.5) * exponential(0.1 * noise.normal()) }
+    let y = x.map { 3 * power($0, 0.5) * exponential(0.1 * noise.normal()) }
     let eight = try FitData(
       columns: [("x", x.flatMap { [Double](repeating: $0, count: 8) })],
       response: y.flatMap { [Double](repeating: $0, count: 8) },

@@ -1,15 +1,15 @@
 import CGSL
 
 /// A small square matrix in row order.
-struct Matrix: Sendable, Equatable {
-  let size: Int
-  var elements: [Double]
+package struct Matrix: Sendable, Equatable {
+  package let size: Int
+  package var elements: [Double]
 
   init(size: Int) {
     self.size = size
     elements = [Double](repeating: 0, count: size * size)
   }
-  subscript(i: Int, j: Int) -> Double {
+  package subscript(i: Int, j: Int) -> Double {
     get { elements[i * size + j] }
     set { elements[i * size + j] = newValue }
   }
@@ -18,7 +18,7 @@ struct Matrix: Sendable, Equatable {
     (0..<size).map { i in (0..<size).map { self[i, $0] * v[$0] }.sum() }
   }
   /// aᵀ M b.
-  func form(_ a: [Double], _ b: [Double]) -> Double { zip(a, times(b)).map { $0 * $1 }.sum() }
+  package func form(_ a: [Double], _ b: [Double]) -> Double { zip(a, times(b)).map { $0 * $1 }.sum() }
 
   func times(_ other: Matrix) -> Matrix {
     var product = Matrix(size: size)
@@ -79,7 +79,7 @@ struct Cholesky {
 ///
 /// The covariance (JᵀJ)⁻¹ comes from here rather than from JᵀJ itself, which would square the condition.
 /// Complexity O(n p²).
-struct TallFactor {
+package struct TallFactor {
   let p: Int
   /// Lengths of the columns.
   let norms: [Double]
@@ -90,7 +90,7 @@ struct TallFactor {
   private let qtb: [Double]
 
   /// - Parameter jacobian: `[rows, p]` in row order.
-  init(_ jacobian: [Double], rows: Int, p: Int, rhs: [Double]? = nil) {
+  package init(_ jacobian: [Double], rows: Int, p: Int, rhs: [Double]? = nil) {
     self.p = p
     // Fewer rows than columns are as good as rows of zeros.
     let missing = max(0, p - rows)
@@ -119,7 +119,7 @@ struct TallFactor {
   static let dependent = 1e-13
 
   /// (JᵀJ)⁻¹ and, for each parameter, whether a dependent direction runs through it.
-  func inverseNormal() -> (Matrix, unidentified: [Bool]) {
+  package func inverseNormal() -> (Matrix, unidentified: [Bool]) {
     var inverse = Matrix(size: p)
     var lost = norms.map { $0 == 0 }
     for s in 0..<p {
@@ -141,7 +141,7 @@ struct TallFactor {
   var projected: Double { qtb.map { $0 * $0 }.sum().squareRoot() }
 
   /// Least-squares solution of J x = rhs, dependent directions left at zero.
-  func solve(ignoringBelow threshold: Double = 1e-15) -> [Double] {
+  package func solve(ignoringBelow threshold: Double = 1e-15) -> [Double] {
     var x = [Double](repeating: 0, count: p)
     for s in 0..<p where singular[s] > threshold * (singular.first ?? 0) {
       let f = (0..<p).map { left[$0, s] * qtb[$0] }.sum() / singular[s]

@@ -79,7 +79,7 @@ public struct Fit: Sendable {
   /// The covariance of the free parameters in their unbounded coordinates.
   var covariance: Matrix
   /// Indices of the parameters that moved.
-  let free: [Int]
+  package let free: [Int]
   let domains: [Domain]
   /// Noise variance of a row of weight one, in the chosen space.
   let noiseVariance: Double

@@ -1,6 +1,8 @@
 import Basics
+import LabTestSupport
 import Testing
 
+@testable import LeastSquares
 @testable import ScalingLaws
 
 @Suite("Bootstrap")

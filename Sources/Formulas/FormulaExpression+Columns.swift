@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 /// How texts of a user become columns: one rule for every option that names a quantity of a table.
 ///

@@ -17,6 +17,15 @@ public struct Prediction: Sendable, Equatable {
   public let curveHigh: Double?
   /// How far outside the data the point is: 1 inside, 4 when a variable is four times beyond the nearest end.
   public let extrapolation: Double
+
+  /// The same value between other ends: those that hold several laws.
+  package func between(
+    _ low: Double?, _ high: Double?, curve: (low: Double?, high: Double?)
+  ) -> Prediction {
+    Prediction(
+      x: x, value: value, low: low, high: high, curveLow: curve.low, curveHigh: curve.high,
+      extrapolation: extrapolation)
+  }
 }
 
 extension Fit {
@@ -65,6 +74,14 @@ extension Fit {
 
   private func hypotenuse(_ a: Double, _ b: Double) -> Double { Double.hypot(a, b) }
 
+  /// The variance of ln f at `x` by the delta method.
+  package func logVariance(at x: Double) -> Double {
+    var gradient = [Double](repeating: 0, count: theta.count)
+    let f = form.evaluate(theta, at: [x], gradient: &gradient)
+    let g = free.map { gradient[$0] * domains[$0].slope(at: theta[$0]) / f }
+    return max(covariance.form(g, g), 0)
+  }
+
   /// Predictions by variable name.
   ///
   /// - Throws: `FitError` when a variable is missing or unknown, or has a value that the form does not take.
@@ -96,7 +113,7 @@ extension Fit {
   }
 
   /// The ratio by which a value lies beyond others: 1 inside.
-  static func reach(_ value: Double, beyond column: [Double]) -> Double {
+  package static func reach(_ value: Double, beyond column: [Double]) -> Double {
     guard let low = column.min(), let high = column.max() else { return 1 }
     if value > high { return high > 0 ? value / high : 1 + (value - high) / max(high - low, 1e-300) }
     guard value < low else { return 1 }

@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 extension FormulaExpression {
   /// Reads a formula such as `E + A/N^alpha + B/D^beta`.

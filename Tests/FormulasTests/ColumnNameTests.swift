@@ -1,6 +1,7 @@
 import Testing
 
-@testable import ScalingLaws
+@testable import Formulas
+@testable import LeastSquares
 
 /// A text that stands in the header is that column; braces hold a column; the rest is a formula.
 @Suite("Names of columns in formulas")

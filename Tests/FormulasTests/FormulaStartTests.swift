@@ -1,7 +1,9 @@
 import Basics
+import LabTestSupport
 import Testing
 
-@testable import ScalingLaws
+@testable import Formulas
+@testable import LeastSquares
 
 @Suite("Formulas without starts")
 struct FormulaStartTests {

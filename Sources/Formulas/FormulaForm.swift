@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 /// A law given as text, with exact derivatives.
 ///

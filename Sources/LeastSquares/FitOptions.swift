@@ -72,7 +72,7 @@ public struct FitOptions: Sendable {
   /// Threads for resampling; 0 for all cores.
   public var threads = 0
   /// The number that `threads` stands for.
-  var workers: Int { threads > 0 ? threads : Parallel.processorCount }
+  package var workers: Int { threads > 0 ? threads : Parallel.processorCount }
   /// Whether weights are 1/σ² with σ known, so that the covariance is not rescaled by the residuals.
   public var weightsAreInverseVariances = false
   /// Predictions farther than this ratio beyond the data get a warning.

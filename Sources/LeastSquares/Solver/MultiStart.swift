@@ -4,7 +4,9 @@ import Basics
 /// the linear parameters solved for by weighted least squares (relative errors in log space), kept inside their domains.
 ///
 /// At most 300 rows, evenly through the data, and 3000 combinations are looked at.
-func projectedStarts(form: any ScalingForm, data: FitData, space: FitSpace, grids: [[Double]]) -> [[Double]] {
+package func projectedStarts(form: any ScalingForm, data: FitData, space: FitSpace, grids: [[Double]])
+  -> [[Double]]
+{
   let sample = data.thinned(to: 300)
   let projection = LinearProjection(form: form, data: sample, space: space)
   let nonlinear = form.parameters.indices.filter { !form.parameters[$0].isLinear }
@@ -19,7 +21,7 @@ func projectedStarts(form: any ScalingForm, data: FitData, space: FitSpace, grid
 
 /// All combinations of one value from each list; `limit` of them drawn at random, by a fixed seed, when there
 /// are more.
-func combinations(_ lists: [[Double]], limit: Int) -> [[Double]] {
+package func combinations(_ lists: [[Double]], limit: Int) -> [[Double]] {
   let total = lists.reduce(1) { min($0 * max($1.count, 1), 1_000_000_000) }
   var generator = SeededGenerator(seed: 0x5EED)
   return (0..<min(total, limit)).map { number in
@@ -35,7 +37,7 @@ func combinations(_ lists: [[Double]], limit: Int) -> [[Double]] {
 
 extension FitData {
   /// At most `limit` rows, evenly through the data.
-  func thinned(to limit: Int) -> FitData {
+  package func thinned(to limit: Int) -> FitData {
     guard count > limit else { return self }
     return rows((0..<limit).map { $0 * count / limit })
   }

@@ -1,4 +1,5 @@
 import Basics
+import LeastSquares
 
 /// Where the nonlinear parameters of a formula may lie, read from their places in it and from the data.
 ///

@@ -1,7 +1,10 @@
 import Basics
 import CGSL
+import LabTestSupport
 import Testing
 
+@testable import Formulas
+@testable import LeastSquares
 @testable import ScalingLaws
 
 /// Every trap of GSL's nonlinear least squares that `fitting.md` names: what the library does by itself, and that
