@@ -31,18 +31,22 @@ extension Figure {
       return scale.base != nil
         ? Foundation.log(value / low) / Foundation.log(high / low) : (value - low) / (high - low)
     }
-    let points = panel.notes.map {
-      (
-        x: place($0.x, across, panel.x.scale) * size.width,
-        y: place($0.y, upwards, panel.y.scale) * size.height
-      )
+    let points: [(x: Double, y: Double)] = panel.notes.map { note in
+      let x: Double = place(note.x, across, panel.x.scale) * size.width
+      let y: Double = place(note.y, upwards, panel.y.scale) * size.height
+      return (x, y)
     }
-    let marks = points.map { Box(left: $0.x - 5, right: $0.x + 5, bottom: $0.y - 5, top: $0.y + 5) }
+    let marks: [Box] = points.map { Box(left: $0.x - 5, right: $0.x + 5, bottom: $0.y - 5, top: $0.y + 5) }
+    // The nearest first, on the right before the left.
+    let shifts: [Double] =
+      [0] + (1...10).flatMap { (step: Int) -> [Double] in [Double(16 * step), Double(-16 * step)] }
+    let places: [(isLeft: Bool, shift: Double)] = shifts.flatMap { [(false, $0), (true, $0)] }
     var taken: [Box] = []
     var lines: [String] = []
     for (note, point) in zip(panel.notes, points) {
       // Letters of size 11 are 7 pixels wide and 16 apart, as near as placing needs it.
-      let width = 7 * Double(note.text.count { !"\\{}".contains($0) }) + 4
+      let letters: Int = note.text.count { !"\\{}".contains($0) }
+      let width: Double = 7 * Double(letters) + 4
       func box(_ isLeft: Bool, _ shift: Double) -> Box {
         let start = isLeft ? point.x - 9 - width : point.x + 9
         return Box(left: start, right: start + width, bottom: point.y + shift - 8, top: point.y + shift + 8)
@@ -51,12 +55,11 @@ extension Figure {
         box.left >= 0 && box.right <= size.width && box.bottom >= 2 && box.top <= size.height
           && !taken.contains(where: box.meets) && !marks.contains(where: box.meets)
       }
-      let shifts = [0.0] + (1...10).flatMap { [16 * Double($0), -16 * Double($0)] }
-      let found = shifts.lazy.flatMap { shift in [false, true].map { (isLeft: $0, shift: shift) } }
-        .first { isFree(box($0.isLeft, $0.shift)) }
-      let (isLeft, shift) = found ?? (point.x > size.width / 2, 0)
+      var (isLeft, shift): (Bool, Double) = (point.x > size.width / 2, 0)
+      if let free = places.first(where: { isFree(box($0.isLeft, $0.shift)) }) { (isLeft, shift) = free }
       taken.append(box(isLeft, shift))
-      let (x, y) = (point.x + (isLeft ? -9 : 9), point.y + shift)
+      let x: Double = point.x + (isLeft ? -9 : 9)
+      let y: Double = point.y + shift
       func graph(_ x: Double, _ y: Double) -> String { "graph \(x / size.width),\(y / size.height)" }
       let colour = colours[note.style % colours.count]
       if abs(shift) > 16 {
