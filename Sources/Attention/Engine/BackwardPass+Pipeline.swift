@@ -9,9 +9,10 @@ extension BackwardPass {
     let groups = shape.batch * shape.keyHeads
     let stripes = work.stripes, size = work.tiles, scratch = scratchFloats
     let threads = min(context.threads, max(1, stripes.count))
-    let pending = FirstTouchFlags(count: groups * pipeline.keyBlockCount, pending: true)
-    let tables = BlockTables(self, groups: groups)
-    let progress = PipelineProgress(stripes, groups: groups)
+    let pending = try FirstTouchFlags(
+      count: groups * pipeline.keyBlockCount, pending: true, in: context.ledger)
+    let tables = try BlockTables(self, groups: groups)
+    let progress = try PipelineProgress(stripes, groups: groups, in: context.ledger)
     let region = try Region([threads, size, scratch], in: context.ledger)
     try Parallel.forEach(count: stripes.count, threads: threads) { index, worker in
       let stripe = stripes[index]
@@ -85,12 +86,17 @@ extension BackwardPass {
 
 /// For every stripe of a pipeline, the first KV block that it has not left.
 private final class PipelineProgress: Sendable {
-  private let stripes: [[ProgressCounter]]
+  private let stripes: [ProgressCounters]
 
   /// Before it begins, a stripe has left the KV blocks in which it has no keys.
-  init(_ stripes: [BackwardPipeline.RowStripe], groups: Int) {
-    var counters = [[ProgressCounter]](repeating: [], count: groups)
-    for stripe in stripes { counters[stripe.group].append(ProgressCounter(stripe.keyBlocks.lowerBound)) }
+  /// - Throws: `MemoryLimitExceeded`.
+  init(
+    _ stripes: [BackwardPipeline.RowStripe], groups: Int, in ledger: MemoryLedger?
+  ) throws(MemoryLimitExceeded) {
+    var starts = [[Int]](repeating: [], count: groups)
+    for stripe in stripes { starts[stripe.group].append(stripe.keyBlocks.lowerBound) }
+    var counters: [ProgressCounters] = []
+    for group in starts { counters.append(try ProgressCounters(group, in: ledger)) }
     self.stripes = counters
   }
 
@@ -102,7 +108,7 @@ private final class PipelineProgress: Sendable {
   ) throws {
     let counters = stripes[stripe.group]
     while complete < stripe.stage, counters[complete].current == .max { complete += 1 }
-    for earlier in counters[complete..<stripe.stage] { try earlier.wait(for: keyBlock + 1, in: context) }
+    for stage in complete..<stripe.stage { try counters[stage].wait(for: keyBlock + 1, in: context) }
   }
 
   /// Notes that a stripe has left all KV blocks before this one.
@@ -116,10 +122,12 @@ private struct BlockTables: Sendable {
   private let table: PinnedView<UnsafeMutablePointer<Float>>
   private let blocks: Int, keyHeads: Int
 
-  init(_ pass: BackwardPass, groups: Int) {
+  /// - Throws: `MemoryLimitExceeded`.
+  init(_ pass: BackwardPass, groups: Int) throws(MemoryLimitExceeded) {
     let shape = pass.shape, blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
     (self.blocks, keyHeads) = (blocks, shape.keyHeads)
-    table = PinnedView(repeating: pass.keyGradient.base, count: 2 * groups * blocks)
+    table = try PinnedView(
+      repeating: pass.keyGradient.base, count: 2 * groups * blocks, in: pass.context.ledger)
     for group in 0..<groups {
       let (batch, keyHead) = (group / shape.keyHeads, group % shape.keyHeads)
       let (keys, values) = (table.pointer + 2 * group * blocks, table.pointer + (2 * group + 1) * blocks)

@@ -9,8 +9,9 @@ extension BackwardPass {
     let threads = min(context.threads, max(1, plan.units.count))
     let scratch = scratchFloats
     let blocks = plan.units.first?.accumulators.count ?? 0
-    let pending = FirstTouchFlags(count: plan.units.count * blocks)
-    let tables = PinnedView(repeating: keyGradient.base, count: threads * 2 * blocks)
+    let pending = try FirstTouchFlags(count: plan.units.count * blocks, in: context.ledger)
+    let tables = try PinnedView(
+      repeating: keyGradient.base, count: threads * 2 * blocks, in: context.ledger)
     let region = try Region([threads, plan.group, scratch], in: context.ledger)
     @Sendable func run(_ index: Int, _ worker: Int, phase: Int) throws {
       let unit = plan.units[index], own = worker * plan.group * scratch

@@ -9,7 +9,7 @@ struct DenseShare: Sendable {
   /// `f_i dO_i`.
   let outputGradient: Tensor
   /// `f_i D_i`.
-  private let means: [Float]
+  private let means: PinnedView<Float>
   private let heads: Int, length: Int
 
   /// - Returns: `nil` where there are no other keys.
@@ -20,20 +20,22 @@ struct DenseShare: Sendable {
     guard rows.hasOtherKeys else { return nil }
     (heads, length) = (lse.shape[1], lse.shape[2])
     let dim = outputGradient.shape[3]
-    let (own, all) = (lse.array(), rows.lse.array())
-    let (dO, output) = (outputGradient.array(), rows.output.array())
-    var shared = dO, means = own
-    for row in own.indices {
+    let (own, all) = (lse.contiguous().pinned(), rows.lse.contiguous().pinned())
+    let (dO, output) = (outputGradient.contiguous().pinned(), rows.output.contiguous().pinned())
+    var weighted = try Tensor(uninitialized: outputGradient.shape, ledger: ledger)
+    var kept = try Tensor(uninitialized: lse.shape, ledger: ledger)
+    let (shared, means) = (weighted.pinnedForWriting(), kept.pinnedForWriting())
+    for row in 0..<lse.count {
       let share = Float(SoftmaxRows.share(of: Double(own[row]), in: all[row]))
       var mean = 0.0
       for t in row * dim..<(row + 1) * dim {
         mean += Double(dO[t]) * Double(output[t])
-        shared[t] *= share
+        shared[t] = dO[t] * share
       }
       means[row] = share * Float(mean)
     }
     self.means = means
-    self.outputGradient = try Tensor(shared, shape: outputGradient.shape, ledger: ledger)
+    self.outputGradient = weighted
   }
 
   /// Turns a row of `(f dO)Vᵀ` into one of dS, in place; what the row does not see becomes 0.

@@ -85,8 +85,7 @@ extension Engine {
     let sums = stages.bias.map {
       queryGradient.narrowed(axis: 3, to: queryWidth - $0.bucketCount..<queryWidth)
     }
-    let dQuery = try Tensor(
-      queryGradient.narrowed(axis: 3, to: 0..<dim).array(), shape: shape.queryShape, ledger: context.ledger)
+    let dQuery = try queryGradient.narrowed(axis: 3, to: 0..<dim).copied(ledger: context.ledger)
     return (Operands(query: dQuery, key: keyGradient, value: valueGradient), dWeights, sums)
   }
 }

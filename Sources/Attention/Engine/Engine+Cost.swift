@@ -19,9 +19,8 @@ extension Engine {
     Cost(
       of: pass, shape: shape, operands: operands, neededPairs: neededPairs,
       executedPairs: executedPairs(shape: shape, pattern: pattern),
-      workspaceBytes: pass == .backward
-        ? backwardWorkspace(shape: shape, pattern: pattern)
-        : forwardWorkspace(shape: shape, pattern: pattern), stateBytes: stateBytes)
+      workspaceBytes: Double(workspaceBytes(of: pass, shape: shape, pattern: pattern)), stateBytes: stateBytes
+    )
   }
 
   /// Pairs that the tiles execute, over batch and query heads.
@@ -42,19 +41,57 @@ extension Engine {
       : forwardScratchBytes(shape, in: context)
   }
 
-  private static func forwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
-    let schedule = forwardSchedule(of: pattern, for: shape)
-    let tile = Double(forwardScratchBytes(shape, in: ExecutionContext(threads: 1)))
-    let partials = schedule.works.map(\.kvSplits.count).max() ?? 0
-    return tile * Double(schedule.plan.tilesAtOnce)
-      + Double(partials * Int(ATTN_LANES) * (shape.valueDim + 1) * 4)
+  /// What a pass over products allocates beyond its results, to the byte: what its ledger counts.
+  /// - Parameters:
+  ///   - pass: forward, backward or one decoding step.
+  ///   - shape: the sizes.
+  ///   - pattern: the tiles of the pairs that count.
+  ///   - context: threads and instruction set.
+  /// - Complexity: O(tiles + segments), once for a pattern.
+  static func workspaceBytes(
+    of pass: PassKind, shape: AttentionShape, pattern: TilePattern,
+    in context: ExecutionContext = ExecutionContext(threads: 1)
+  ) -> Int {
+    pass == .backward
+      ? backwardWorkspace(shape, pattern, context) : forwardWorkspace(shape, pattern, context)
   }
 
-  private static func backwardWorkspace(shape: AttentionShape, pattern: TilePattern) -> Double {
+  /// Scratch in whole lines, as `ForwardPass` and `BackwardPass` give it to their workers.
+  private static func lines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
+
+  private static func forwardWorkspace(
+    _ shape: AttentionShape, _ pattern: TilePattern, _ context: ExecutionContext
+  ) -> Int {
+    let schedule = forwardSchedule(of: pattern, for: shape)
+    let worker = lines(forwardScratchBytes(shape, in: context)) * schedule.plan.tilesAtOnce
+    if let order = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads) {
+      return context.threads * worker
+        + PhaseQueue.counterCount(order, schedule.works) * ProgressCounters.bytesEach
+    }
+    let partial = Int(ATTN_LANES) * (shape.valueDim + 1) * MemoryLayout<Float>.stride
+    return schedule.works.map {
+      min(context.threads, max(1, $0.itemCount)) * worker + $0.kvSplits.count * partial
+    }.max() ?? 0
+  }
+
+  private static func backwardWorkspace(
+    _ shape: AttentionShape, _ pattern: TilePattern, _ context: ExecutionContext
+  ) -> Int {
     let plan = backwardPlan(of: pattern, for: shape)
-    let tile = Double(backwardScratchBytes(shape, in: ExecutionContext(threads: 1)))
-    let accumulator = BackwardPlan.blockKeys * (shape.headDim + shape.valueDim)
-    return tile * Double(plan.group) + 4 * Double(plan.accumulatorCount * accumulator)
-      + 4 * Double(plan.partials.count * Int(ATTN_LANES) * shape.headDim)
+    let stripes = rowStripes(of: pattern, plan, for: shape, threads: context.threads)
+    let tile = lines(backwardScratchBytes(shape, in: context))
+    let sums = BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) * plan.accumulatorCount
+    let partials = plan.partials.count * Int(ATTN_LANES) * shape.headDim
+    let floats = (sums + partials) * MemoryLayout<Float>.stride
+    let pointer = MemoryLayout<UnsafeMutablePointer<Float>>.stride
+    if let pipeline = plan.pipeline, let stripes {
+      let groups = shape.batch * shape.keyHeads
+      let tables = 2 * groups * BackwardPlan.blockCount(keyLength: shape.keyLength) * pointer
+      return floats + min(context.threads, max(1, stripes.stripes.count)) * stripes.tiles * tile + tables
+        + groups * pipeline.keyBlockCount + stripes.stripes.count * ProgressCounters.bytesEach
+    }
+    let workers = min(context.threads, max(1, plan.units.count))
+    let blocks = plan.units.first?.accumulators.count ?? 0
+    return floats + workers * (plan.group * tile + 2 * blocks * pointer) + plan.units.count * blocks
   }
 }

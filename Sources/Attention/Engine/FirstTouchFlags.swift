@@ -6,7 +6,10 @@ struct FirstTouchFlags: Sendable {
   private let view: PinnedView<UInt8>
 
   /// Marks of `count` blocks, all the same.
-  init(count: Int, pending: Bool = false) { view = PinnedView(repeating: pending ? 1 : 0, count: count) }
+  /// - Throws: `MemoryLimitExceeded`.
+  init(count: Int, pending: Bool = false, in ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    view = try PinnedView(repeating: pending ? 1 : 0, count: count, in: ledger)
+  }
 
   func marks(from index: Int) -> UnsafeMutablePointer<UInt8> { view.pointer + index }
 }

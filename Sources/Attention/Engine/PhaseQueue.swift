@@ -50,11 +50,22 @@ final class PhaseQueue: Sendable {
   private let order: PhaseOrder
   private let works: [PhaseWork]
   /// By phase and shared head: groups that are complete.
-  private let done: [[ProgressCounter]]
+  private let done: ProgressCounters
 
-  init(_ order: PhaseOrder, _ works: [PhaseWork]) {
+  /// - Throws: `MemoryLimitExceeded`.
+  init(_ order: PhaseOrder, _ works: [PhaseWork], in ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
     (self.order, self.works) = (order, works)
-    done = works.map { _ in order.sharedHeads.map { _ in ProgressCounter() } }
+    done = try ProgressCounters(
+      [Int](repeating: 0, count: PhaseQueue.counterCount(order, works)), in: ledger)
+  }
+
+  /// How many counters a queue has: none where every worker takes whole heads.
+  static func counterCount(_ order: PhaseOrder, _ works: [PhaseWork]) -> Int {
+    works.count * order.sharedHeads.count
+  }
+
+  private func counter(_ phase: Int, _ head: Int) -> ProgressCounter {
+    done[phase * order.sharedHeads.count + head - order.wholeHeads]
   }
 
   /// Waits until the step may begin.
@@ -62,20 +73,18 @@ final class PhaseQueue: Sendable {
   func wait(for step: PhaseOrder.Step, in context: ExecutionContext) throws {
     guard step.phase > 0 else { return }
     let count = works[step.phase - 1].groups(ofHead: step.head).count
-    try done[step.phase - 1][step.head - order.wholeHeads].wait(for: count, in: context)
+    try counter(step.phase - 1, step.head).wait(for: count, in: context)
   }
 
   /// Notes that a step is complete.
-  func finish(_ step: PhaseOrder.Step) {
-    done[step.phase][step.head - order.wholeHeads].increment()
-  }
+  func finish(_ step: PhaseOrder.Step) { counter(step.phase, step.head).increment() }
 }
 
 extension ForwardPass {
   /// Runs the phases of every head from one queue.
   /// - Throws: `CancellationRequested`, `MemoryLimitExceeded`.
   func run(_ order: PhaseOrder) throws {
-    let queue = PhaseQueue(order, works), whole = order.wholeHeads
+    let queue = try PhaseQueue(order, works, in: context.ledger), whole = order.wholeHeads
     let scratch = scratchFloats
     let region = try Region([context.threads, plan.tilesAtOnce, scratch], in: context.ledger)
     try Parallel.forEach(count: whole + order.steps.count, threads: context.threads) { index, worker in

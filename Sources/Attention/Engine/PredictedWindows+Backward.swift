@@ -36,7 +36,8 @@ extension PredictedWindows {
     var query = try context.zeros(shape.queryShape), key = try context.zeros(shape.keyShape)
     var value = try context.zeros(shape.valueShape), window = try context.zeros(shape.queryShape)
     let width = shape.headDim * (energy == nil ? 1 : 2), heads = shape.batch * shape.queryHeads
-    let sums = UnsafeSums(view: PinnedView(repeating: 0, count: heads * width), width: width)
+    let sums = UnsafeSums(
+      view: try PinnedView(repeating: 0, count: heads * width, in: context.ledger), width: width)
     let gradients = Gradients(
       query: query.rowsForWriting(), key: key.rowsForWriting(), value: value.rowsForWriting(),
       windowQuery: window.rowsForWriting(), sums: sums)

@@ -31,3 +31,21 @@ final class ProgressCounter: Sendable {
     }
   }
 }
+
+/// The counters of one pass, counted in its ledger.
+struct ProgressCounters: Sendable {
+  private let counters: [ProgressCounter]
+  private let bytes: CountedBytes
+
+  /// A counter is an object of 16 bytes and a number, for which the system gives 32, and a reference to it.
+  static let bytesEach = 32 + MemoryLayout<ProgressCounter>.stride
+
+  /// One counter for each number that it begins with.
+  /// - Throws: `MemoryLimitExceeded`.
+  init(_ starts: [Int], in ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    bytes = try CountedBytes(starts.count * Self.bytesEach, in: ledger)
+    counters = starts.map { ProgressCounter($0) }
+  }
+
+  subscript(index: Int) -> ProgressCounter { counters[index] }
+}

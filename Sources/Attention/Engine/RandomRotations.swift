@@ -43,11 +43,13 @@ struct RandomRotations: Sendable {
     // Without a ledger no allocation is refused; rotations belong to the plan, not to the workspace.
     var packed = (try? Tensor(uninitialized: [heads, size])) ?? RandomRotations.empty
     precondition(packed.count == values.count, "rotations of shape \(shape) could not be kept")
-    let (target, source) = (packed.pinnedForWriting(), PinnedView(values))
+    let target = packed.pinnedForWriting()
     for head in 0..<heads {
-      attn_hash_pack(
-        target + head * size, source + head * size, Int32(dim), Int32(hashes), Int32(firstHalf),
-        Int32(secondHalf))
+      values[(head * size)..<((head + 1) * size)].withUnsafeBufferPointer { source in
+        guard let source = source.baseAddress else { return }
+        attn_hash_pack(
+          target + head * size, source, Int32(dim), Int32(hashes), Int32(firstHalf), Int32(secondHalf))
+      }
     }
     self.packed = packed
   }
@@ -117,7 +119,8 @@ struct BatchRotations: Sendable {
     let region = try Region([threads, scratchFloats], in: context.ledger)
     let source = rows.rows()
     let total = batch * heads * hashes * length
-    let buckets = PinnedView(repeating: BatchRotations.noBucket, count: total)
+    let buckets = try PinnedView(
+      repeating: BatchRotations.noBucket, count: total, in: context.ledger)
     try Parallel.forEach(count: batch * heads * blocks, threads: threads) { index, worker in
       try context.checkCancellation()
       let first = index % blocks * block

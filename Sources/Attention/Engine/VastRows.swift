@@ -146,11 +146,12 @@ extension BackwardPass {
       return (0..<shape.queryLength).filter { VastRows.contains(own[$0 * logSums.rowStride]) }
     }
     guard rows.contains(where: { !$0.isEmpty }) else { return (lse, []) }
-    var values = lse.array()
+    var kept = try lse.copied(ledger: ledger)
+    let values = kept.pinnedForWriting()
     for (index, rows) in rows.enumerated() {
       for row in rows { values[index * shape.queryLength + row] = -.infinity }
     }
-    return (try Tensor(values, shape: lse.shape, ledger: ledger), rows)
+    return (kept, rows)
   }
 
   /// Adds the gradients of rows that took no part: `rows` of every (batch, head).

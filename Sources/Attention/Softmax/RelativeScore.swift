@@ -97,8 +97,8 @@ struct RelativeScore: Sendable {
     )
     let moved = try sum(wide.query, position, in: context)
     let products = try HeadProducts.rows(moved, weight, in: context)
-    let queryWaves = waves(from: shape.queryOffset, count: shape.queryLength)
-    let keyWaves = waves(from: 0, count: shape.keyLength)
+    let queryWaves = try waves(from: shape.queryOffset, count: shape.queryLength, in: context.ledger)
+    let keyWaves = try waves(from: 0, count: shape.keyLength, in: context.ledger)
     var longer = wide
     longer.query = try longQueries(wide.query, content, products, queryWaves, in: context)
     longer.key = try longKeys(wide.key, keyWaves, in: context)
@@ -116,8 +116,11 @@ struct RelativeScore: Sendable {
   }
 
   /// Cosines and sines of positions, `[positions, 2·half]`: cosines first.
-  private func waves(from first: Int, count: Int) -> PinnedView<Float> {
-    let view = PinnedView<Float>(repeating: 0, count: max(1, count * 2 * half))
+  /// - Throws: `MemoryLimitExceeded`.
+  private func waves(
+    from first: Int, count: Int, in ledger: MemoryLedger?
+  ) throws(MemoryLimitExceeded) -> PinnedView<Float> {
+    let view = try PinnedView<Float>(repeating: 0, count: count * 2 * half, in: ledger)
     for place in 0..<count {
       for f in 0..<half {
         let angle = Double(first + place) * Self.frequency(f, width: width)
@@ -208,8 +211,7 @@ struct RelativeScore: Sendable {
     let dContent = gradient.query.narrowed(axis: 3, to: 0..<dim)
     var result = gradient
     result.query = try added(dContent, dMoved, in: context)
-    result.key = try Tensor(
-      gradient.key.narrowed(axis: 3, to: 0..<dim).array(), shape: shape.keyShape, ledger: context.ledger)
+    result.key = try gradient.key.narrowed(axis: 3, to: 0..<dim).copied(ledger: context.ledger)
     result[Self.weight.name] = try HeadProducts.gradient(moved, products, in: context)
     result[Self.content(isShared: false).name] = try dContent.summedByHead(in: context)
     result[Self.position(isShared: false).name] = try dMoved.summedByHead(in: context)

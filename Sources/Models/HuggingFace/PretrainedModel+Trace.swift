@@ -49,7 +49,7 @@ extension PretrainedModel {
     guard head != nil else { return try model.loss(input) }
     let vocabulary = model.configuration.vocabulary
     var logits = try logits(input).reshaped([input.tokens.count, vocabulary]).contiguous()
-    return model.context.crossEntropy(&logits, targets: input.targets, gradientScale: 0)
+    return try model.context.crossEntropy(&logits, targets: input.targets, gradientScale: 0)
   }
 
   /// Whether gradients of the loss are computed: not through the head of a masked language model.

@@ -10,7 +10,7 @@ extension TransformerModel {
     if let classifier {
       let (pooled, poolingPullback) = try pool(h, run)
       var scored = try classifier.forward(pooled, run)
-      let loss = context.crossEntropy(
+      let loss = try context.crossEntropy(
         &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
       guard gradientScale != 0 else { return loss }
       try pullback(poolingPullback(scored.pullback(scored.output)))
@@ -26,7 +26,7 @@ extension TransformerModel {
     let targets = isDense ? scored : rows.map { scored[Int($0)] }
     let weight = run.weight(outputWeight)
     var logits = try context.matmul(chosen, .plain, weight, .transposed)
-    let loss = context.crossEntropy(
+    let loss = try context.crossEntropy(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
     guard gradientScale != 0 else { return loss }
     try context.gemm(

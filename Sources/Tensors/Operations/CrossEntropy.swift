@@ -33,15 +33,17 @@ extension ExecutionContext {
   /// logits are replaced by their gradients `scale·(softmax(z) − (1−ε)·onehot − ε/V)`.
   /// logits `[rows, vocabulary]`. - Complexity: O(rows·vocabulary).
   /// - Precondition: targets are below the vocabulary.
+  /// - Throws: `MemoryLimitExceeded`.
   public func crossEntropy(
     _ logits: inout Tensor, targets: [Int32], smoothing: Double = 0, gradientScale: Double
-  ) -> CrossEntropy {
+  ) throws(MemoryLimitExceeded) -> CrossEntropy {
     let rows = logits.shape[0], vocabulary = logits.shape[1]
     precondition(targets.count == rows && logits.isContiguous, "\(targets.count) targets for \(logits.shape)")
     precondition(
       targets.allSatisfy { $0 < vocabulary }, "a target is outside the vocabulary of \(vocabulary)")
-    let losses = PinnedView(repeating: 0.0, count: rows), hits = PinnedView(repeating: Int32(0), count: rows)
-    let (z, wanted) = (logits.pinnedForWriting(), PinnedView(targets))
+    let losses = try PinnedView(repeating: 0.0, count: rows, in: ledger)
+    let hits = try PinnedView(repeating: Int32(0), count: rows, in: ledger)
+    let wanted = try PinnedView(targets, in: ledger), z = logits.pinnedForWriting()
     slices(rows, grain: 16, cost: vocabulary * 8) { part in
       let at = part.lowerBound
       attn_cross_entropy(

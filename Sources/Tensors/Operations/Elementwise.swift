@@ -118,7 +118,8 @@ extension ExecutionContext {
   /// Σ x² over part of a tensor, summed in Double over fixed slices. - Complexity: O(count).
   public func sumOfSquares(_ x: Tensor) throws(MemoryLimitExceeded) -> Double {
     let count = x.count, grain = ExecutionContext.grain
-    let pieces = (count + grain - 1) / grain, partial = PinnedView(repeating: 0.0, count: pieces)
+    let pieces = (count + grain - 1) / grain
+    let partial = try PinnedView(repeating: 0.0, count: pieces, in: ledger)
     let x = x.pinned()
     slices(count, grain: grain) { part in
       partial[part.lowerBound / grain] = attn_sum_of_squares(isa, x + part.lowerBound, part.count)

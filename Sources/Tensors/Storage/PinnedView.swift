@@ -32,16 +32,25 @@ public struct PinnedView<Element>: @unchecked Sendable {
 }
 
 extension PinnedView where Element: BitwiseCopyable {
-  /// New elements, all the same: tables and marks of one pass.
-  public init(repeating value: Element, count: Int) {
-    let block = PinnedBlock<Element>(count: count)
+  /// New elements, all the same: tables and marks of one pass, counted in its ledger.
+  /// - Parameters:
+  ///   - value: what each of them is.
+  ///   - count: how many there are.
+  ///   - ledger: what counts their bytes as long as a view of them lives; `nil` where nobody counts.
+  /// - Throws: `MemoryLimitExceeded`.
+  public init(repeating value: Element, count: Int, in ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    let block = try PinnedBlock<Element>(count: count, in: ledger)
     block.base.initialize(repeating: value, count: count)
     self.init(block.base, in: block)
   }
 
-  /// New elements: a copy of an array.
-  public init(_ values: [Element]) {
-    let block = PinnedBlock<Element>(count: values.count)
+  /// New elements: a copy of an array, counted in a ledger.
+  /// - Parameters:
+  ///   - values: what is copied.
+  ///   - ledger: what counts their bytes as long as a view of them lives; `nil` where nobody counts.
+  /// - Throws: `MemoryLimitExceeded`.
+  public init(_ values: [Element], in ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    let block = try PinnedBlock<Element>(count: values.count, in: ledger)
     for (index, value) in values.enumerated() { (block.base + index).initialize(to: value) }
     self.init(block.base, in: block)
   }
@@ -59,8 +68,12 @@ extension PinnedView where Element: BitwiseCopyable {
 /// Room for elements that no tensor holds.
 private final class PinnedBlock<Element: BitwiseCopyable> {
   let base: UnsafeMutablePointer<Element>
+  private let bytes: CountedBytes
 
-  init(count: Int) { base = .allocate(capacity: max(1, count)) }
+  init(count: Int, in ledger: MemoryLedger?) throws(MemoryLimitExceeded) {
+    bytes = try CountedBytes(count * MemoryLayout<Element>.stride, in: ledger)
+    base = .allocate(capacity: max(1, count))
+  }
 
   deinit { base.deallocate() }
 }

@@ -37,7 +37,7 @@ import Testing
     let logits = try Tensor.normal([rows, vocabulary], key: RandomKey(seed: 3), standardDeviation: 4)
     let targets: [Int32] = [5, -1, 36]
     var work = logits
-    let loss = ExecutionContext.recycling(threads: 1, instructionSet: set)
+    let loss = try ExecutionContext.recycling(threads: 1, instructionSet: set)
       .crossEntropy(&work, targets: targets, smoothing: smoothing, gradientScale: 0.5)
     let z = logits.array().map(Double.init), gradient = work.array()
     var sum = 0.0
