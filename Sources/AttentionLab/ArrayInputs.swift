@@ -66,7 +66,11 @@ struct ArrayInputs {
         throw UsageError(
           "\(path): shape \(array.shape); \(operand.name) takes \(operand.summary(at: shape))")
       }
-      result[operand.name] = try Tensor(ArrayInputs.finite(array, path), shape: array.shape)
+      let values = try ArrayInputs.finite(array, path)
+      if operand.source == .uniform, let bad = values.first(where: { !(0..<1).contains($0) }) {
+        throw UsageError("\(path): holds \(bad); \(operand.name) takes numbers from 0 to below 1")
+      }
+      result[operand.name] = try Tensor(values, shape: array.shape)
     }
     for operand in Operand.all(variant.operands) where operand.isStored {
       guard let tensor = result[operand.name] else { continue }

@@ -40,8 +40,9 @@ extension AttentionVariant {
     var cleared = Forward(
       output: try result.output.clearing(rows, ledger: context.ledger),
       lse: try Tensor(sums, shape: shape.lseShape, ledger: context.ledger)
-    ) { outputGradient, context in
-      try result.backward(try outputGradient.clearing(rows, ledger: context.ledger), in: context)
+    ) { outputGradient, losses, context in
+      try result.backward(
+        try outputGradient.clearing(rows, ledger: context.ledger), knowing: losses, in: context)
     }
     cleared.clearedPadding = rows
     return cleared

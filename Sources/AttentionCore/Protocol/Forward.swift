@@ -20,8 +20,14 @@ public struct Forward: Sendable {
   public typealias PartialPullback =
     @Sendable (_ outputGradient: Tensor, _ rows: SoftmaxRows, _ context: ExecutionContext) throws -> Operands
 
+  /// The same for a pass that drew, told what the loss turned out to be; `nil`: that is not known.
+  public typealias DrawnPullback =
+    @Sendable (_ outputGradient: Tensor, _ losses: LossSignal?, _ context: ExecutionContext) throws ->
+    Operands
+
   private enum WayBack: Sendable {
     case whole(Pullback)
+    case drawn(DrawnPullback)
     case partial(PartialPullback)
   }
 
@@ -51,6 +57,13 @@ public struct Forward: Sendable {
     wayBack = .partial(partialPullback)
   }
 
+  /// Creates the result of a pass that drew.
+  public init(output: Tensor, lse: Tensor?, drawnPullback: @escaping DrawnPullback) {
+    self.output = output
+    self.lse = lse
+    wayBack = .drawn(drawnPullback)
+  }
+
   private init(output: Tensor, lse: Tensor?, wayBack: WayBack) {
     (self.output, self.lse, self.wayBack) = (output, lse, wayBack)
   }
@@ -74,16 +87,26 @@ public struct Forward: Sendable {
     switch wayBack {
     case .whole(let pullback):
       Forward(output: output, lse: lse, pullback: { try body(pullback($0, $1), $1) })
+    case .drawn(let pullback):
+      Forward(output: output, lse: lse, drawnPullback: { try body(pullback($0, $1, $2), $2) })
     case .partial(let pullback):
       Forward(output: output, lse: lse, wayBack: .partial { try body(pullback($0, $1, $2), $2) })
     }
   }
 
   /// The gradients of the operands that were given, from the gradient of the output.
+  /// - Parameters:
+  ///   - outputGradient: of the output's shape.
+  ///   - losses: what the loss turned out to be, for a pass that drew; `nil`: draws are taken as given.
+  ///   - context: threads, instruction set and ledger.
+  /// - Returns: a gradient for each operand that has one.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func backward(_ outputGradient: Tensor, in context: ExecutionContext) throws -> Operands {
+  public func backward(
+    _ outputGradient: Tensor, knowing losses: LossSignal? = nil, in context: ExecutionContext
+  ) throws -> Operands {
     switch wayBack {
     case .whole(let pullback): return try pullback(outputGradient, context)
+    case .drawn(let pullback): return try pullback(outputGradient, losses, context)
     case .partial(let pullback):
       guard let lse else { preconditionFailure("a part of a softmax without a log-sum-exp") }
       return try pullback(

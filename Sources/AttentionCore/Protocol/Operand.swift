@@ -74,6 +74,9 @@ public struct Operand: Hashable, Sendable {
     case learned(Initial)
     /// Data, which has no gradient; a variant goes on without it when it is `isOptional`.
     case given
+    /// Numbers uniform in [0, 1), by which a variant draws: a layer makes new ones in each pass of a training and none in an
+    /// evaluation, so they are optional. They have no gradient.
+    case uniform
     /// The edges of a graph, `[edges, 2]` pairs of a row of k (the source) and a row of q (the target); they have no gradient.
     /// `Operands.graphs` holds them.
     case edges
@@ -84,6 +87,7 @@ public struct Operand: Hashable, Sendable {
       case .projected: "projected"
       case .learned: "learned"
       case .given, .edges: "given"
+      case .uniform: "drawn"
       }
     }
   }
@@ -163,7 +167,7 @@ public struct Operand: Hashable, Sendable {
   public var isStandard: Bool { [.query, .key, .value].contains(name) }
 
   /// Whether a loss has a gradient with respect to it.
-  public var hasGradient: Bool { source != .given && source != .edges }
+  public var hasGradient: Bool { source != .given && source != .edges && source != .uniform }
 
   /// The extents at a shape; −1 where any number will do.
   public func extents(at shape: AttentionShape) -> [Int] {

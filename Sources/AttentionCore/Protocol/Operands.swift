@@ -111,6 +111,7 @@ extension Operand {
   public func drawn(
     at shape: AttentionShape, key: RandomKey, standardDeviation: Double = 1, ledger: MemoryLedger? = nil
   ) throws(MemoryLimitExceeded) -> Tensor {
+    if source == .uniform { return try Tensor.uniform(extents(at: shape), key: key, ledger: ledger) }
     guard let bounds, case .learned(.constant(let start)) = source else {
       return try Tensor.normal(
         extents(at: shape), key: key, standardDeviation: standardDeviation, ledger: ledger)

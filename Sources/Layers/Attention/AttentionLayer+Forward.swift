@@ -39,7 +39,8 @@ extension AttentionLayer {
     guard run.isDifferentiated else { return (merged, .none) }
     let pullback = Pullback { dMerged, residual in
       let gradient = try forward.backward(
-        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), in: context)
+        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), knowing: run.losses?.signal,
+        in: context)
       try accumulateLearned(gradient, run)
       return try context.sum(residual, backward(gradient, x: x, own, rotary: rotary, run))
     }
@@ -73,6 +74,10 @@ extension AttentionLayer {
   ) throws -> [ProjectedOperands.Pullback] {
     for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
     for name in graphs { inputs.graphs[name] = run.graph }
+    for operand in drawn where run.training {
+      inputs[operand.name] = try .uniform(
+        operand.extents(at: plan.shape), key: run.key("\(name).\(operand.name)"), ledger: run.context.ledger)
+    }
     return try projected.compactMap { group in
       if let decoding = run.decoding, !group.isOfQueries {
         try continueKeys(group, decoding, of: x, plan, to: &inputs, rotary: rotary, run)

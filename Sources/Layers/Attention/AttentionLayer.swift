@@ -36,6 +36,8 @@ package struct AttentionLayer: BranchLayer {
   package let learned: [(operand: Operand, slot: ParameterSlot)]
   /// The names under which the variant reads a graph.
   package let graphs: [Operand.Name]
+  /// What the variant draws by in a training.
+  package let drawn: [Operand]
   /// The last position whose row reads an operand of the variant's own; `nil`: there is no last one.
   package let lastReader: @Sendable (Operand.Name) -> Int?
 
@@ -91,6 +93,7 @@ package struct AttentionLayer: BranchLayer {
       return (operand, slot)
     }
     graphs = operands.declared.filter { $0.source == .edges }.map(\.name)
+    drawn = operands.declared.filter { $0.source == .uniform }
     lastReader = operands.lastReader
   }
 

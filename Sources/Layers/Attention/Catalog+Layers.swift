@@ -24,7 +24,7 @@ extension Catalog {
     func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> Bool {
       let configuration = try V.Configuration(settings: layer.settings)
       let isPlain = V.operands(configuration).allSatisfy { operand in
-        if case .learned = operand.source { true } else { operand.isStandard }
+        if case .learned = operand.source { true } else { operand.isStandard || operand.source == .uniform }
       }
       return configuration.goesByDistance && isPlain && configuration.wiring.makesValue
         && !configuration.wiring.queryIsKey
@@ -41,7 +41,7 @@ extension Catalog {
     let isPlain = operands.declared.allSatisfy { operand in
       switch operand.source {
       case .learned: operand.axes.allSatisfy { if case .fixed = $0 { true } else { $0 == .queryHeads } }
-      case .given: operand.isOptional
+      case .given, .uniform: operand.isOptional
       case .projected, .edges: false
       }
     }

@@ -148,6 +148,8 @@ package final class ModelState {
   package var weights: Tensor
   package var gradients: Tensor
   package var buffers: [Float]
+  /// What the loss of a labelled position is expected to be, in nats, from earlier steps; `nil`: nothing is known.
+  package var expectedLoss: Double?
 
   package init(weights: Tensor, buffers: [Float]) throws(MemoryLimitExceeded) {
     self.weights = weights

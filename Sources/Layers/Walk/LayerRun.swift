@@ -1,5 +1,14 @@
+import AttentionCore
 import Basics
 import Tensors
+
+/// Where a walk's loss is written between its way forward and its way back.
+package final class LossRecord {
+  /// `nil`: the loss is not known yet.
+  package var signal: LossSignal?
+
+  package init() {}
+}
 
 /// One walk through the layers: what every one of them needs.
 package struct LayerRun {
@@ -33,6 +42,8 @@ package struct LayerRun {
   package var decoding: SequenceStates?
   /// What the sequences have before them (Transformer-XL); `nil`: nothing, and nothing is kept of them.
   package var past: Past?
+  /// Where layers that drew find what the loss turned out to be; `nil`: nowhere.
+  package var losses: LossRecord?
   /// Who hears what passes between the layers.
   package var observer: LayerObserver?
 

@@ -9,6 +9,8 @@ import Tensors
 struct OptimizerState {
   var first: Tensor
   var second: Tensor?
+  /// The moving average of the loss of steps, in nats a labelled position; `nil` before the first.
+  var averageLoss: Double?
 
   init(_ configuration: TrainingConfiguration, count: Int) throws(MemoryLimitExceeded) {
     first = try Tensor(zeros: [count])
@@ -91,6 +93,7 @@ extension TransformerModel {
     rows: (Int) throws -> (input: ModelInput, memory: SegmentMemory?)
   ) throws -> (loss: CrossEntropy, gradientNorm: Double) {
     let loss: CrossEntropy
+    state.expectedLoss = optimizer.averageLoss
     do {
       loss =
         configuration.gradientSum == .rows
@@ -98,6 +101,8 @@ extension TransformerModel {
         : try sumPassGradients(configuration, step: step, rows: rows)
     } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "training loss") }
+    // 0.9 as Xu et al., 2015 (section 4.1), have it.
+    optimizer.averageLoss = optimizer.averageLoss.map { 0.9 * $0 + 0.1 * loss.mean } ?? loss.mean
     return (loss, try optimizer.apply(configuration, step: step, to: self))
   }
 

@@ -25,6 +25,7 @@ extension Trainer {
     metadata["state.tokens"] = "\(tokens)"
     metadata["state.bestLoss"] = bits(bestLoss)
     metadata["state.evaluationsWithoutBetter"] = "\(evaluationsWithoutBetter)"
+    if model.draws { metadata["state.averageLoss"] = optimizer.averageLoss.map(bits) ?? "none" }
     metadata["state.running"] = [bits(running.sum), "\(running.rows)", "\(running.correct)"].joined(
       separator: " ")
     metadata["state.evaluations"] = evaluations.map {
@@ -105,6 +106,10 @@ extension Trainer {
         step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
         validationAccuracy: real(parts[4]))
     }
+    let average = model.draws ? try state("averageLoss") : "none"
+    guard average == "none" || real(average).isFinite else {
+      throw SafetensorsError(path: path, problem: "state.averageLoss is torn")
+    }
     let kept = try memories(from: file.tensors, after: counters.step)
     if let wrong = kept.wrong {
       throw SafetensorsError(
@@ -114,6 +119,7 @@ extension Trainer {
     memories = kept.memories
     optimizer.first = first
     optimizer.second = second
+    optimizer.averageLoss = average == "none" ? nil : real(average)
     (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
     bestLoss = counters.best
     running = CrossEntropy(sum: real(counters.running[0]), rows: rows, correct: correct)

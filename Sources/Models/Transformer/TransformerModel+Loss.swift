@@ -1,4 +1,6 @@
+import AttentionCore
 import Layers
+import RealModule
 import Tensors
 
 extension TransformerModel {
@@ -6,13 +8,19 @@ extension TransformerModel {
   func loss(
     _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
   ) throws -> CrossEntropy {
-    let (h, run, pullback) = try hidden(input, run)
+    let record = draws && gradientScale != 0 ? LossRecord() : nil
+    var start = run
+    start.losses = record
+    let (h, run, pullback) = try hidden(input, start)
     if let classifier {
       let (pooled, poolingPullback) = try pool(h, run)
       var scored = try classifier.forward(pooled, run)
-      let loss = try context.crossEntropy(
+      let (loss, rows) = try context.crossEntropies(
         &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
       guard gradientScale != 0 else { return loss }
+      record?.signal = signal(
+        rows, at: Array(rows.indices), of: input.targets, input, gradientScale,
+        outputs: scored.output.shape[1])
       try pullback(poolingPullback(scored.pullback(scored.output)))
       return loss
     }
@@ -26,9 +34,12 @@ extension TransformerModel {
     let targets = isDense ? scored : rows.map { scored[Int($0)] }
     let weight = run.weight(outputWeight)
     var logits = try context.matmul(chosen, .plain, weight, .transposed)
-    let loss = try context.crossEntropy(
+    let (loss, losses) = try context.crossEntropies(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
     guard gradientScale != 0 else { return loss }
+    record?.signal = signal(
+      losses, at: isDense ? Array(scored.indices) : rows.map { Int($0) }, of: scored, input, gradientScale,
+      outputs: logits.shape[1])
     try context.gemm(
       logits, .transposed, chosen, .plain, into: &state.gradients, at: outputWeight.offset, accumulate: true)
     var dh = try context.matmul(logits, .plain, weight, .plain)
@@ -39,5 +50,26 @@ extension TransformerModel {
     }
     try pullback(dh)
     return loss
+  }
+
+  /// What layers that drew learn of a loss, by sequence.
+  /// - Parameters:
+  ///   - losses: of rows, in nats.
+  ///   - places: where these rows stand in the targets.
+  ///   - targets: those of the input that count.
+  ///   - outputs: the choices of a prediction: before anything was learned a loss is that of choosing blindly.
+  private func signal(
+    _ losses: [Double], at places: [Int], of targets: [Int32], _ input: ModelInput, _ weight: Double,
+    outputs: Int
+  ) -> LossSignal {
+    var sums = [Double](repeating: 0, count: input.batch), expected = sums
+    let nats = state.expectedLoss ?? Double.log(Double(outputs))
+    for (loss, place) in zip(losses, places) where targets[place] >= 0 {
+      // Rows of a batch stand one sequence after another.
+      let sequence = place * input.batch / targets.count
+      sums[sequence] += weight * loss
+      expected[sequence] += weight * nats
+    }
+    return LossSignal(losses: sums, expected: expected, weight: weight)
   }
 }

@@ -30,6 +30,8 @@ public final class TransformerModel {
   /// The variants that its layers may use.
   public let catalog: Catalog
 
+  /// Whether some layer draws in training and learns from what the loss turns out to be.
+  let draws: Bool
   let state: ModelState
   let planner: AttentionPlanner
   let embedding: Embedding
@@ -75,6 +77,7 @@ public final class TransformerModel {
     var buffers: [BufferSlot] = []
     let attention = try configuration.layerAttention()
     let operands = try attention.map { layer throws(ConfigurationError) in try catalog.operands(of: layer) }
+    draws = operands.contains { $0.declared.contains { $0.source == .uniform } }
     let isSingle = !configuration.kind.hasSource
     let main = TransformerModel.mainName(of: configuration.kind)
     embedding = Embedding(

@@ -33,10 +33,30 @@ extension ExecutionContext {
   /// logits are replaced by their gradients `scale·(softmax(z) − (1−ε)·onehot − ε/V)`.
   /// logits `[rows, vocabulary]`. - Complexity: O(rows·vocabulary).
   /// - Precondition: targets are below the vocabulary.
+  /// - Parameters:
+  ///   - logits: `[rows, vocabulary]`.
+  ///   - targets: one a row.
+  ///   - smoothing: ε.
+  ///   - gradientScale: what the gradients are multiplied by; 0: there are none.
   /// - Throws: `MemoryLimitExceeded`.
+  /// - Returns: the sum over all rows.
   public func crossEntropy(
     _ logits: inout Tensor, targets: [Int32], smoothing: Double = 0, gradientScale: Double
   ) throws(MemoryLimitExceeded) -> CrossEntropy {
+    try crossEntropies(&logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale).total
+  }
+
+  /// The same, with the loss of every row.
+  /// - Parameters:
+  ///   - logits: `[rows, vocabulary]`.
+  ///   - targets: one a row.
+  ///   - smoothing: ε.
+  ///   - gradientScale: what the gradients are multiplied by; 0: there are none.
+  /// - Throws: `MemoryLimitExceeded`.
+  /// - Returns: the sum over all rows, and each row's loss: 0 of an ignored one.
+  public func crossEntropies(
+    _ logits: inout Tensor, targets: [Int32], smoothing: Double = 0, gradientScale: Double
+  ) throws(MemoryLimitExceeded) -> (total: CrossEntropy, rows: [Double]) {
     let rows = logits.shape[0], vocabulary = logits.shape[1]
     precondition(targets.count == rows && logits.isContiguous, "\(targets.count) targets for \(logits.shape)")
     precondition(
@@ -50,8 +70,10 @@ extension ExecutionContext {
         isa, z + at * vocabulary, wanted + at, losses + at, hits + at, part.count, vocabulary,
         Float(smoothing), Float(gradientScale))
     }
-    return CrossEntropy(
-      sum: losses.array(count: rows).reduce(0, +), rows: targets.count { $0 >= 0 },
+    let each = losses.array(count: rows)
+    let total = CrossEntropy(
+      sum: each.reduce(0, +), rows: targets.count { $0 >= 0 },
       correct: hits.array(count: rows).reduce(0) { $0 + Int($1) })
+    return (total, each)
   }
 }
