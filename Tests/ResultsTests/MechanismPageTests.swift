@@ -1,0 +1,94 @@
+import Foundation
+import Testing
+
+@testable import Records
+
+/// The page that says which mechanism to take rests on published rows: its tables are computed from them again.
+@Suite struct MechanismPageTests {
+  private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().path
+  private static let published = root + "/results/published/"
+
+  /// The cells of the rows of the table under a heading, marks of code taken off; the heads of the columns left out.
+  private static func table(_ heading: String) throws -> [[String]] {
+    let page = try String(
+      contentsOfFile: root + "/Sources/AttentionLab/Documentation.docc/Guides/which-mechanism.md",
+      encoding: .utf8)
+    let part = try #require(page.components(separatedBy: "\n## \(heading)\n").last)
+    let lines = part.split(separator: "\n").prefix { !$0.hasPrefix("## ") }.filter { $0.hasPrefix("|") }
+    return lines.dropFirst(2).map { line in
+      line.dropFirst(2).dropLast(2).components(separatedBy: " | ").map {
+        $0.replacingOccurrences(of: "`", with: "")
+      }
+    }
+  }
+
+  /// What a row of a training is, by name.
+  private static func facts(of row: TrainingRow) -> [String: String] {
+    var facts: [String: String] = [:]
+    for part in (row.modelConfiguration + ";" + row.taskConfiguration).split(separator: ";") {
+      let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
+      if pair.count == 2 { facts[pair[0]] = pair[1] }
+    }
+    facts["attention"] = row.attention
+    facts["experiment"] = row.experiment
+    facts["evaluation_task"] = row.evaluationTask
+    return facts
+  }
+
+  @Test("accuracies are those of the published trainings")
+  func accuracies() throws {
+    let lines = try Self.table("The rows: accuracy")
+    #expect(lines.count > 50)
+    for line in lines {
+      let conditions = line[1].components(separatedBy: "; ").map {
+        $0.split(separator: "=", maxSplits: 1).map(String.init)
+      }
+      let isChanged = conditions.contains { $0[0] == "evaluation_task" }
+      let found = try TrainingRow.read("\(Self.published)\(line[0])/runs.csv").filter { row in
+        let facts = Self.facts(of: row)
+        return (row.evaluation == .test) != isChanged && conditions.allSatisfy { facts[$0[0]] == $0[1] }
+      }.compactMap(\.testAccuracy)
+      let mean = found.reduce(0, +) / Double(found.count)
+      let expected = [mean, found.min() ?? .nan, found.max() ?? .nan].map { String(format: "%.3f", $0) }
+      #expect(Array(line[2...]) == ["\(found.count)"] + expected, "\(line[0]) \(line[1])")
+    }
+  }
+
+  @Test("shares of time and workspaces are those of the published measurements")
+  func speed() throws {
+    let lines = try Self.table("The rows: time and memory")
+    let rows = try MeasurementRow.read("\(Self.published)quickstart/measurements.csv")
+      .filter { $0.queryLength == 8192 }
+    func row(_ variant: String, _ pass: String) throws -> MeasurementRow {
+      try #require(rows.first { $0.variant == variant && $0.pass?.rawValue == pass })
+    }
+    #expect(Set(lines.map { $0[0] }) == Set(rows.map(\.variant)))
+    for line in lines {
+      let passes = ["forward", "backward"]
+      let shares = try passes.map { pass in
+        let own = try #require(try row(line[0], pass).secondsMedian)
+        return String(format: "%.3f", own / (try #require(try row("full", pass).secondsMedian)))
+      }
+      let spaces = try passes.map {
+        String(format: "%.2f", Double(try #require(try row(line[0], $0).workspaceBytes)) / 0x1p20)
+      }
+      #expect(Array(line[1...]) == shares + spaces, "\(line[0])")
+    }
+  }
+
+  @Test(
+    "what is said of a preset is a figure of its rows, and every row of advice names its rows and its limits")
+  func advice() throws {
+    let rows = try Self.table("The rows: accuracy")
+    for line in try Self.table("By what you have") {
+      #expect(line.count == 4 && line.allSatisfy { !$0.isEmpty }, "\(line)")
+      let presets = Set(rows.map { $0[0] }).filter { line[2].contains($0) }
+      #expect(!presets.isEmpty || line[2].contains("quickstart"), "\(line[2])")
+      let known = Set(rows.filter { presets.contains($0[0]) }.flatMap { $0[3...] })
+      for figure in (line[2] + " " + line[3]).matches(of: /[01]\.[0-9]{3}/).map({ String($0.output) }) {
+        #expect(known.contains(figure), "\(figure) is no figure of \(presets.sorted())")
+      }
+    }
+  }
+}
