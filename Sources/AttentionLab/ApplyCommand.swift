@@ -113,7 +113,10 @@ struct ApplyCommand: FileCommand {
   func run() throws {
     let type = try AttentionLab.catalog.type(of: variant)
     let settings = try VariantSettings.parse(sets, for: type)
-    let named = try NamedFiles(self, of: type, settings)
+    let standard: [(Operand.Name, String?)] = [(.query, dq), (.key, dk), (.value, dv)]
+    let named = try NamedFiles(
+      in: inputs, gradients: gradients, standard: standard.compactMap { name, path in path.map { (name, $0) } },
+      exports: exports, of: type, settings)
     try checkFlags(named)
     if k == nil, named.declared.contains(where: { $0.name == .key }) {
       throw UsageError("--k: \(variant) needs it")

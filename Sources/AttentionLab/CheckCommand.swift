@@ -13,11 +13,13 @@ struct CheckCommand: FileCommand {
     discussion: HelpText.page(
       """
       Every error is compared with a bound derived from float32 arithmetic; bits must be equal where they should.
+      A failure leads the page: one sentence, a command that shows it on the smallest shape found, and where it is wrong.
       """,
       examples: [
         "attnlab check",
         "attnlab check sliding-window --set left=100 --set dilation=2",
         "attnlab check --quick --json",
+        "attnlab check chunked --n 33 --key-length 90 --causal --set chunk=16",
       ]))
 
   @Argument(help: "A variant; without one, all are checked.", completion: .variants)
@@ -28,6 +30,8 @@ struct CheckCommand: FileCommand {
     help: "A setting of the variant, name=value; may be repeated. Default: its samples.",
     completion: .settings)
   var sets: [String] = []
+
+  @OptionGroup(title: "One shape") var one: ShapeOptions
 
   @Option(help: "One instruction set. Default: all that the processor has.")
   var isa: InstructionSet?
@@ -54,18 +58,34 @@ struct CheckCommand: FileCommand {
     if variant == nil && !sets.isEmpty {
       throw UsageError("--set: it takes a variant, as in attnlab check full")
     }
+    let shape = try one.shape()
+    if variant == nil && shape != nil {
+      throw UsageError("--n: it takes a variant, as in attnlab check full --n 33")
+    }
     let types = try variant.map { [try catalog.type(of: $0)] } ?? catalog.types
     let sets = try InstructionSet.available(isa).map { [$0] } ?? InstructionSet.available
     var reports: [ConformanceReport] = []
+    var members: [JSONValue] = []
     for type in types {
       let settings = try VariantSettings.parse(self.sets, for: type)
-      let report = Conformance(type, key: RandomKey(seed: seed), instructionSets: sets, precision: precision)
-        .run(quick ? .quick : .full, settings: self.sets.isEmpty ? nil : settings)
+      let conformance = Conformance(
+        type, key: RandomKey(seed: seed), instructionSets: sets, precision: precision)
+      if let shape { _ = try type.make(settings: settings, shape: shape, key: RandomKey(seed: seed)) }
+      let report =
+        shape.map { conformance.run(on: $0, settings: settings, quick ? .quick : .full) }
+        ?? conformance.run(quick ? .quick : .full, settings: self.sets.isEmpty ? nil : settings)
       reports.append(report)
-      if !json { show(ConformancePage(report, verbose: verbose).text) }
+      let failure = ConformanceFailure(report, of: conformance, program: Self.program, seed: seed)
+      members.append(report.json(failure))
+      if !json { show(ConformancePage(report, verbose: verbose, failure: failure).text) }
     }
-    if json { print(JSONValue.object(["variants": .array(reports.map(\.json))]).pretty) }
+    if json { print(JSONValue.object(["variants": .array(members)]).pretty) }
     let failed = reports.filter { !$0.passed }.map(\.variant)
     if !failed.isEmpty { throw CheckFailure("attnlab check: failed: \(failed.joined(separator: ", "))") }
+  }
+
+  /// The name by which the user called the program.
+  private static var program: String {
+    CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "attnlab"
   }
 }

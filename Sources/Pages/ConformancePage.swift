@@ -2,17 +2,19 @@ import AttentionCore
 import Basics
 import Foundation
 
-/// A conformance report for a terminal: the worst check of every kind, and every failure in full.
+/// A conformance report for a terminal: what failed first and how to see it, then the worst check of every kind;
+/// every check where asked for.
 package struct ConformancePage {
   package let text: String
 
-  package init(_ report: ConformanceReport, verbose: Bool) {
+  package init(_ report: ConformanceReport, verbose: Bool, failure: ConformanceFailure?) {
     let verdict = report.passed ? "passed" : "FAILED"
     let ran = report.checks.count { $0.verdict != .skipped }
-    var lines = ["\(report.variant): \(verdict), \(counted(ran, "check"))"]
+    var lines = failure?.lines(variant: report.variant) ?? []
+    let failed = report.passed ? "" : ", \(report.failures.count) failed"
+    lines.append("\(report.variant): \(verdict), \(counted(ran, "check"))\(failed)")
     var table = TextTable(["", "group", "worst", "error", "allowed", "verdict", "on"])
-    let shown = verbose ? report.checks : report.worst(byQuantity: false)
-    for check in shown + (verbose ? [] : report.failures.filter { !shown.contains($0) }) {
+    for check in verbose ? report.checks : report.worst(byQuantity: false) {
       let isSkipped = check.verdict == .skipped
       table.add([
         "", check.group, check.quantity, isSkipped ? "" : Self.number(check.error),
@@ -34,9 +36,9 @@ package struct ConformancePage {
 
 extension ConformanceReport {
   /// The report as `attnlab check --json` prints it.
-  package var json: JSONValue {
+  package func json(_ failure: ConformanceFailure?) -> JSONValue {
     .object([
-      "variant": .string(variant), "passed": .bool(passed),
+      "variant": .string(variant), "passed": .bool(passed), "failure": failure?.json ?? .null,
       "checks": .array(
         checks.map { check in
           .object([

@@ -68,35 +68,73 @@ extension Conformance {
     _ variant: any AttentionVariant, _ definition: any Definition, _ inputs: Operands, _ subject: String,
     group: String
   ) throws -> [ConformanceCheck] {
-    let shape = variant.shape
-    let outputGradient = try gradientOfOutput(shape)
-    let wide = DefinitionInputs(inputs)
-    let exact = definition.forward(wide)
-    let gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
-    let budget = definition.budget(exact)
-    var checks: [ConformanceCheck] = []
-    for (set, context) in contexts {
-      let result = try evaluate(variant, inputs, outputGradient, in: context)
-      func add(_ quantity: String, _ error: Double, _ bound: Double) {
-        checks.append(
-          ConformanceCheck(
-            group: group, quantity: quantity, subject: "\(subject); \(set)", error: error,
-            bound: bound))
-      }
-      add("output", ErrorBudget.worst(result.output, exact.output, exact.outputMagnitude), budget.output)
-      if let lse = result.lse {
-        add("lse", ErrorBudget.worstAbsolute(lse, exact.lse), budget.lse)
-      } else if variant is any SoftmaxVariant {
-        add("lse", .infinity, budget.lse)
-      }
-      for operand in Operand.all(variant.operands) where operand.hasGradient && inputs[operand.name] != nil {
-        let error = ErrorBudget.worst(
-          result.gradients[operand.name] ?? [], gradient.values[operand.name] ?? [],
-          gradient.magnitudes[operand.name] ?? [])
-        add(operand.gradientLabel, error, budget.gradient(of: operand, at: shape))
+    let reference = try Reference(definition, inputs, gradientOfOutput(variant.shape))
+    return try contexts.flatMap { set, context in
+      try compared(variant, inputs, with: reference, in: context).map { result in
+        ConformanceCheck(
+          group: group, quantity: result.quantity, subject: "\(subject); \(set)", error: result.error,
+          bound: result.bound)
       }
     }
-    return checks
+  }
+
+  /// A result beside what the definition says.
+  struct Compared {
+    var quantity: String
+    var values: [Float], exact: [Double]
+    /// What errors are relative to; `nil`: they are absolute.
+    var magnitudes: [Double]?
+    var bound: Double
+    var shape: [Int]
+
+    var error: Double {
+      magnitudes.map { ErrorBudget.worst(values, exact, $0) } ?? ErrorBudget.worstAbsolute(values, exact)
+    }
+  }
+
+  /// What the definition says of given inputs.
+  struct Reference {
+    let outputGradient: Tensor
+    let exact: DefinitionResult, gradient: DefinitionGradient
+    let budget: ErrorBudget
+
+    init(_ definition: any Definition, _ inputs: Operands, _ outputGradient: Tensor) {
+      let wide = DefinitionInputs(inputs)
+      self.outputGradient = outputGradient
+      exact = definition.forward(wide)
+      gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
+      budget = definition.budget(exact)
+    }
+  }
+
+  /// Output, LSE and gradients of given inputs beside the definition's, in one context.
+  func compared(
+    _ variant: any AttentionVariant, _ inputs: Operands, with reference: Reference,
+    in context: ExecutionContext
+  ) throws -> [Compared] {
+    let shape = variant.shape
+    let (exact, gradient, budget) = (reference.exact, reference.gradient, reference.budget)
+    let result = try evaluate(variant, inputs, reference.outputGradient, in: context)
+    var all = [
+      Compared(
+        quantity: "output", values: result.output, exact: exact.output, magnitudes: exact.outputMagnitude,
+        bound: budget.output, shape: shape.outputShape)
+    ]
+    // A softmax without its log-sum-exp fails: no values are not as many as there are rows.
+    if result.lse != nil || variant is any SoftmaxVariant {
+      all.append(
+        Compared(
+          quantity: "lse", values: result.lse ?? [], exact: exact.lse, bound: budget.lse,
+          shape: shape.lseShape))
+    }
+    for operand in Operand.all(variant.operands) where operand.hasGradient && inputs[operand.name] != nil {
+      all.append(
+        Compared(
+          quantity: operand.gradientLabel, values: result.gradients[operand.name] ?? [],
+          exact: gradient.values[operand.name] ?? [], magnitudes: gradient.magnitudes[operand.name] ?? [],
+          bound: budget.gradient(of: operand, at: shape), shape: operand.extents(at: shape)))
+    }
+    return all
   }
 
   /// Every instruction set; with bfloat16 inputs, one that has products of them a second time without.

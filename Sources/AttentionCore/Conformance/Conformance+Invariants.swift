@@ -5,41 +5,47 @@ import Tensors
 extension Conformance {
   /// What must hold to the last bit: causality, padding, threads, seeds, strides, ledger, cancellation.
   func invariants(_ settings: [String: ParameterValue]) -> [ConformanceCheck] {
-    let checks: [(String, (AttentionShape) throws -> [ConformanceCheck])] = [
-      ("threads", { try threads($0, settings) }), ("seed", { try seeds($0, settings) }),
-      ("strides", { try strides($0, settings) }), ("ledger", { try ledger($0, settings) }),
-    ]
-    var result: [ConformanceCheck] = []
-    func attempt(
-      _ group: String, _ make: () throws -> AttentionShape,
-      _ body: (AttentionShape) throws -> [ConformanceCheck]
-    ) {
-      do {
-        let shape = try make().with(precision: precision)
-        _ = try type.make(settings: settings, shape: shape, key: key("variant"))
-        do { result += try body(shape) } catch { result.append(failure(group, shape.summary, error)) }
-      } catch { result.append(skipped(group, type.card.id, error)) }
-    }
-    for (group, body) in checks {
-      for isCausal in [false, true] {
-        attempt(
-          group,
-          {
-            try AttentionShape(
-              queryHeads: 2, keyHeads: 1, queryLength: 150, headDim: 24, isCausal: isCausal)
-          }, body)
+    var shapes: [() throws -> AttentionShape] = [false, true].map { isCausal in
+      return {
+        try AttentionShape(queryHeads: 2, keyHeads: 1, queryLength: 150, headDim: 24, isCausal: isCausal)
       }
     }
-    attempt("causality", { try AttentionShape(queryHeads: 2, queryLength: 150, headDim: 16, isCausal: true) })
-    {
-      try causality($0, settings)
-    }
-    attempt("causality", { try AttentionShape(queryLength: 70, keyLength: 150, headDim: 16, isCausal: true) })
-    {
-      try causality($0, settings)
-    }
-    result += padding(settings)
-    return result
+    var result = bodies.flatMap { body in shapes.flatMap { attempt(body, $0, settings) } }
+    shapes = [
+      { try AttentionShape(queryHeads: 2, queryLength: 150, headDim: 16, isCausal: true) },
+      { try AttentionShape(queryLength: 70, keyLength: 150, headDim: 16, isCausal: true) },
+    ]
+    result += shapes.flatMap { attempt(causal, $0, settings) }
+    return result + padding(settings)
+  }
+
+  /// The same at one shape, less what needs shapes of its own (padding).
+  func invariants(_ settings: [String: ParameterValue], at shape: AttentionShape) -> [ConformanceCheck] {
+    (bodies + (shape.isCausal ? [causal] : [])).flatMap { attempt($0, { shape }, settings) }
+  }
+
+  private typealias Body = (
+    group: String,
+    checks: (AttentionShape, [String: ParameterValue]) throws -> [ConformanceCheck]
+  )
+
+  private var bodies: [Body] {
+    [("threads", threads), ("seed", seeds), ("strides", strides), ("ledger", ledger)]
+  }
+
+  private var causal: Body { ("causality", causality) }
+
+  private func attempt(
+    _ body: Body, _ make: () throws -> AttentionShape, _ settings: [String: ParameterValue]
+  ) -> [ConformanceCheck] {
+    do {
+      let shape = try make().with(precision: precision)
+      _ = try type.make(settings: settings, shape: shape, key: key("variant"))
+      let trial = ConformanceTrial(.invariants, ConformanceCase(body.group, shape), settings)
+      do { return try body.checks(shape, settings).on(trial) } catch {
+        return [failure(body.group, shape.summary, error)].on(trial)
+      }
+    } catch { return [skipped(body.group, type.card.id, error)] }
   }
 
   private func make(_ shape: AttentionShape, _ settings: [String: ParameterValue]) throws

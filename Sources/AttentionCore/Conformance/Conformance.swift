@@ -103,7 +103,7 @@ public struct Conformance: Sendable {
       } catch {
         checks.append(failure(item.group, subject, error))
       }
-      return checks
+      return checks.on(ConformanceTrial(.definition, item, settings))
     } catch {
       return [skipped(item.group, item.shape.summary, error)]
     }

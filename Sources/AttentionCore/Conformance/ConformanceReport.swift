@@ -26,6 +26,8 @@ public struct ConformanceCheck: Hashable, Sendable, CustomStringConvertible {
   public let verdict: Verdict
   /// What else there is to say, such as the error that was thrown.
   public let detail: String
+  /// What it was made on, where it can be made again on another shape.
+  public internal(set) var trial: ConformanceTrial?
 
   /// A comparison: passed when `error ≤ bound`; NaN fails.
   public init(

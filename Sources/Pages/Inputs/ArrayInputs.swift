@@ -6,14 +6,14 @@ import Foundation
 import Tensors
 
 /// Arrays from the user's `.npy` files, checked against each other before anything is computed.
-struct ArrayInputs {
+package struct ArrayInputs {
   private let inputs: Operands
   private let paths: [Operand.Name: String]
-  let shape: AttentionShape
+  package let shape: AttentionShape
 
   /// Reads q, k and v, `[batch, heads, n, d]`; k of `nil` has q's shape and is zero, for variants that do not read it.
   /// - Throws: `NpyError`, `UsageError` or `ConfigurationError` in one line naming the file.
-  init(
+  package init(
     query: String, key: String?, value: String, isCausal: Bool, scale: Double?, keyLengths: [Int]?,
     precision: Precision = .float32
   ) throws {
@@ -41,7 +41,7 @@ struct ArrayInputs {
   /// What a variant reads, in the precision of its shape: q, k and v with the operands of given files. One that the variant
   /// learns and that starts as a constant is that constant when it is not given.
   /// - Throws: `NpyError`, `UsageError` in one line naming the file or the operand.
-  func inputs(of variant: any AttentionVariant, _ files: [NamedFiles.File]) throws -> Operands {
+  package func inputs(of variant: any AttentionVariant, _ files: [NamedFiles.File]) throws -> Operands {
     var result = inputs
     for operand in variant.operands where !operand.isStandard {
       guard let path = files.first(where: { $0.name == operand.name })?.path else {
@@ -86,7 +86,7 @@ struct ArrayInputs {
 
   /// A finite array of four axes in single precision.
   /// - Throws: `NpyError`, `UsageError`.
-  static func tensor(_ path: String, _ name: String) throws -> Tensor {
+  package static func tensor(_ path: String, _ name: String) throws -> Tensor {
     let array = try NpyArray(contentsOf: path)
     guard array.type.isReal else {
       throw UsageError(
@@ -127,7 +127,7 @@ struct ArrayInputs {
 
   /// Whole numbers of a comma-separated list.
   /// - Throws: `UsageError`.
-  static func numbers(_ text: String?, _ flag: String) throws -> [Int]? {
+  package static func numbers(_ text: String?, _ flag: String) throws -> [Int]? {
     guard let text else { return nil }
     let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map {
       Int($0.trimmed)
