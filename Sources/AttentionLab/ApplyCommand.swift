@@ -115,7 +115,8 @@ struct ApplyCommand: FileCommand {
     let settings = try VariantSettings.parse(sets, for: type)
     let standard: [(Operand.Name, String?)] = [(.query, dq), (.key, dk), (.value, dv)]
     let named = try NamedFiles(
-      in: inputs, gradients: gradients, standard: standard.compactMap { name, path in path.map { (name, $0) } },
+      in: inputs, gradients: gradients,
+      standard: standard.compactMap { name, path in path.map { (name, $0) } },
       exports: exports, of: type, settings)
     try checkFlags(named)
     if k == nil, named.declared.contains(where: { $0.name == .key }) {
