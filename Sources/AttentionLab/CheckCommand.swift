@@ -77,7 +77,12 @@ struct CheckCommand: FileCommand {
       reports.append(report)
       let failure = ConformanceFailure(report, of: conformance, program: Self.program, seed: seed)
       members.append(report.json(failure))
-      if !json { show(ConformancePage(report, verbose: verbose, failure: failure).text) }
+      guard !json else { continue }
+      if let failure {
+        show(failure.headline(variant: report.variant))
+        print(failure.exactLines)
+      }
+      show(ConformancePage(report, verbose: verbose).text)
     }
     if json { print(JSONValue.object(["variants": .array(members)]).pretty) }
     let failed = reports.filter { !$0.passed }.map(\.variant)

@@ -112,9 +112,12 @@ package struct ConformanceFailure {
     }?.rawValue
   }
 
-  /// The lines that lead a page.
-  package func lines(variant: String) -> [String] {
-    ["\(variant): FAILED: \(sentence)", "  \(command)"] + (picture.map { ["", $0, ""] } ?? [""])
+  /// The sentence that leads a page; a screen may wrap it.
+  package func headline(variant: String) -> String { "\(variant): FAILED: \(sentence)" }
+
+  /// The command and the picture, whose lines are to be left as they are: one is pasted, one is a grid.
+  package var exactLines: String {
+    (["  \(command)", ""] + (picture.map { [$0, ""] } ?? [])).joined(separator: "\n")
   }
 
   /// What `--json` says.

@@ -2,17 +2,16 @@ import AttentionCore
 import Basics
 import Foundation
 
-/// A conformance report for a terminal: what failed first and how to see it, then the worst check of every kind;
-/// every check where asked for.
+/// A conformance report for a terminal: the worst check of every kind, every check where asked for. What failed first and how
+/// to see it, `ConformanceFailure`, stands above it.
 package struct ConformancePage {
   package let text: String
 
-  package init(_ report: ConformanceReport, verbose: Bool, failure: ConformanceFailure?) {
+  package init(_ report: ConformanceReport, verbose: Bool) {
     let verdict = report.passed ? "passed" : "FAILED"
     let ran = report.checks.count { $0.verdict != .skipped }
-    var lines = failure?.lines(variant: report.variant) ?? []
     let failed = report.passed ? "" : ", \(report.failures.count) failed"
-    lines.append("\(report.variant): \(verdict), \(counted(ran, "check"))\(failed)")
+    var lines = ["\(report.variant): \(verdict), \(counted(ran, "check"))\(failed)"]
     var table = TextTable(["", "group", "worst", "error", "allowed", "verdict", "on"])
     for check in verbose ? report.checks : report.worst(byQuantity: false) {
       let isSkipped = check.verdict == .skipped

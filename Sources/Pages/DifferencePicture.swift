@@ -16,9 +16,9 @@ struct DifferencePicture {
     let window = (
       rows: Self.window(row, rows, Self.mostRows), columns: Self.window(column, columns, Self.mostColumns)
     )
-    var lines = [legend]
+    var lines = legend
     if difference.found.count > rows * columns {
-      lines[0] += "; \(difference.place(first, rowsToo: false)) alone"
+      lines.append("  \(difference.place(first, rowsToo: false)) alone")
     }
     for row in window.rows {
       let cells = window.columns.map { cell(place * rows * columns + row * columns + $0) }
@@ -33,10 +33,14 @@ struct DifferencePicture {
     return lines.joined(separator: "\n")
   }
 
-  private var legend: String {
+  /// Short enough for a screen of 80 columns, since the picture below must not be wrapped.
+  private var legend: [String] {
     difference.quantity == "pairs"
-      ? "  queries down, keys across: + in the tiles only, - in the definition only, # in both, . in neither, * counted otherwise"
-      : "  rows down, elements across: x is wrong, . is right"
+      ? [
+        "  queries down, keys across: # in both, + in the tiles only,",
+        "  - in the definition only, . in neither, * counted otherwise",
+      ]
+      : ["  rows down, elements across: x is wrong, . is right"]
   }
 
   private func cell(_ index: Int) -> String {

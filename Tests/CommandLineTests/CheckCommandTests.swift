@@ -6,18 +6,20 @@ import Testing
 /// `check` of a variant that is wrong, as a user sees it.
 @Suite struct CheckCommandTests {
   @Test("a failure leads with a sentence and a command, which fails again, on one shape")
-  func leads() throws {
-    let run = try BuiltProgram.fakes.run("check", "wrong", "--quick", "--isa", "portable")
-    let lines = run.output.split(separator: "\n").map(String.init)
+  func leads() async throws {
+    let run = try await BuiltProgram.fakes.finished(["check", "wrong", "--quick", "--isa", "portable"])
+    let sentence = run.output.split(separator: "\n").prefix(3).map { $0.trimmed }.joined(separator: " ")
     #expect(
       run.code == 1
-        && lines[0].hasPrefix("wrong: FAILED: its output is not that of its definition in 1 of 1 numbers"))
-    #expect(
-      lines[1].hasPrefix("  attnlab-fakes check wrong --n 1 --head-dim 1 --isa portable"), "\(lines[1])")
+        && sentence.hasPrefix("wrong: FAILED: its output is not that of its definition in 1 of 1 numbers"))
+    let lines = run.output.split(separator: "\n").map(String.init)
+    #expect(lines.allSatisfy { $0.count <= 80 }, "\(run.output)")
+    let command = try #require(lines.first { $0.hasPrefix("  attnlab-fakes check") })
+    #expect(command == "  attnlab-fakes check wrong --n 1 --head-dim 1 --isa portable")
     // One line a result, not one a shape.
     #expect(lines.count < 60, "\(lines.count) lines")
-    let again = try BuiltProgram.fakes.run(
-      lines[1].split(separator: " ").dropFirst().map(String.init) + ["--json"])
+    let again = try await BuiltProgram.fakes.finished(
+      command.split(separator: " ").dropFirst().map(String.init) + ["--json"])
     #expect(again.code == 1)
     let report = try JSONValue(parsing: again.output, file: "check")["variants"].arrayValue[0]
     #expect(report["failure"]["command"].stringValue?.hasSuffix("--n 1 --head-dim 1 --isa portable") == true)
@@ -25,7 +27,7 @@ import Testing
   }
 
   @Test("one shape by flags: a variant and --n are needed, a shape that it does not take is bad input")
-  func shapes() throws {
+  func shapes() async throws {
     for (arguments, message) in [
       (["check", "--n", "4"], "attnlab check: --n: it takes a variant, as in attnlab check full --n 33"),
       (["check", "full", "--heads", "2"], "attnlab check: --heads: it goes with --n"),
@@ -37,7 +39,7 @@ import Testing
         "attnlab check: globalPositions: 9 is not allowed"
       ),
     ] {
-      let run = try BuiltProgram.attnlab.run(arguments)
+      let run = try await BuiltProgram.attnlab.finished(arguments)
       #expect(run.code == 2 && run.errorLines.count == 1 && run.errors.hasPrefix(message), "\(run.errors)")
     }
   }

@@ -83,8 +83,9 @@ import Testing
       ))
     #expect(failure.command == "lab check lossy --n 6 --key-length 4 --head-dim 1")
     let picture = try #require(failure.picture)
+    #expect(picture.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(picture)")
     #expect(picture.hasSuffix("     4 ####\n     5 ###-"), "\(picture)")
-    #expect(failure.lines(variant: "lossy")[0].hasPrefix("lossy: FAILED: its tiles"))
+    #expect(failure.headline(variant: "lossy").hasPrefix("lossy: FAILED: its tiles"))
   }
 
   @Test("settings and seed are in the command, as a shell takes them")
