@@ -9,13 +9,14 @@
 #   make pages        the tables and pictures of the documentation, written anew from what is declared
 #   make install      the optimised program into PREFIX/bin (default /usr/local), presets and text into PREFIX/share/attnlab,
 #                     completions for bash, zsh and fish where those shells look for them; DESTDIR for packagers
+#   make fuzz         a million mutated inputs for every reader; goes on where it was stopped
 #   make bench        the performance preset: fractions of measured peak
 
 SWIFT ?= swift
 ATTNLAB = .build/release/attnlab
 PREFIX ?= /usr/local
 
-.PHONY: quickstart test check custom bench install build setup format lint bodies docs pages
+.PHONY: quickstart test check custom fuzz bench install build setup format lint bodies docs pages
 
 quickstart: build
 	@$(ATTNLAB) run quickstart
@@ -33,6 +34,10 @@ check: lint bodies build custom
 
 custom: setup
 	bash Experiments/CustomVariant/check.sh
+
+fuzz: setup
+	$(SWIFT) build -c release --product attnlab-fuzz
+	.build/release/attnlab-fuzz $(FUZZ)
 
 bench: build
 	$(ATTNLAB) bench

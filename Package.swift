@@ -165,12 +165,27 @@ let package = Package(
       name: "LabTestSupport",
       dependencies: ["AttentionCore", "Basics", "LeastSquares", "Settings", "Tensors"],
       path: "Tests/LabTestSupport", swiftSettings: strict),
-    .testTarget(name: "BasicsTests", dependencies: ["Basics", "LabTestSupport"], swiftSettings: strict),
-    .testTarget(name: "SettingsTests", dependencies: ["LabTestSupport", "Settings"], swiftSettings: strict),
+    // Broken inputs out of whole ones, for tests and for the program that reads a million of each.
+    .target(name: "Mutation", dependencies: ["Basics"], path: "Tests/Mutation", swiftSettings: strict),
+    .target(
+      name: "Fuzzing",
+      dependencies: [
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Formulas", "Measuring", "Models",
+        "Mutation", "Presets", "Records", "Settings", "Tensors", "Trainings",
+      ],
+      path: "Tests/Fuzzing", swiftSettings: strict),
+    .executableTarget(
+      name: "attnlab-fuzz", dependencies: ["Basics", "Fuzzing"], path: "Tests/FuzzLab", swiftSettings: strict),
+    .testTarget(name: "FuzzingTests", dependencies: ["Fuzzing"], swiftSettings: strict),
+    .testTarget(
+      name: "BasicsTests", dependencies: ["Basics", "LabTestSupport", "Mutation"], swiftSettings: strict),
+    .testTarget(
+      name: "SettingsTests", dependencies: ["LabTestSupport", "Mutation", "Settings"], swiftSettings: strict),
     .testTarget(
       name: "TensorsTests", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
     .testTarget(
-      name: "ArrayFilesTests", dependencies: ["ArrayFiles", "Basics", "LabTestSupport", "Tensors"],
+      name: "ArrayFilesTests",
+      dependencies: ["ArrayFiles", "Basics", "LabTestSupport", "Mutation", "Tensors"],
       swiftSettings: strict),
     .testTarget(
       name: "AttentionCoreTests", dependencies: ["AttentionCore", "Basics", "Settings", "Tensors"],
@@ -205,8 +220,8 @@ let package = Package(
     .testTarget(
       name: "ModelsTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models", "Ranks",
-        "Settings", "Tasks", "Tensors",
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models",
+        "Mutation", "Ranks", "Settings", "Tasks", "Tensors",
       ],
       exclude: ["Fixtures"],
       swiftSettings: strict),
@@ -234,8 +249,8 @@ let package = Package(
     .testTarget(
       name: "PresetsTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes",
-        "Records", "Settings", "Trainings",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Mutation", "Presets",
+        "Processes", "Records", "Settings", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -2,7 +2,7 @@ import Foundation
 
 extension Figure {
   /// What the figure is drawn on.
-  enum Canvas {
+  package enum Canvas {
     case svg(isTransparent: Bool), png, pdf
 
     /// The kind of a file's extension.
@@ -22,7 +22,7 @@ extension Figure {
   static let gridInk = "#D0D7DE"
 
   /// The data file: one block a curve for its points, one for its law, as gnuplot's `index` counts them.
-  var data: String {
+  package var data: String {
     var text = "# \(oneLine(title))\n"
     for panel in panels {
       for curve in panel.curves {
@@ -50,7 +50,7 @@ extension Figure {
   /// - Parameters:
   ///   - output: the picture's file, as the script names it.
   ///   - dataFile: the data's file, as the script names it.
-  func script(output: String, dataFile: String, canvas: Canvas) -> String {
+  package func script(output: String, dataFile: String, canvas: Canvas) -> String {
     let (frames, width, height) = layout()
     var lines = [
       Gnuplot.advice(of: output),

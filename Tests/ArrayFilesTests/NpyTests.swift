@@ -1,5 +1,6 @@
 import Foundation
 import LabTestSupport
+import Mutation
 import Tensors
 import Testing
 

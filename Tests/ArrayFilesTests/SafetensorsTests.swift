@@ -1,6 +1,7 @@
 import Basics
 import Foundation
 import LabTestSupport
+import Mutation
 import Tensors
 import Testing
 

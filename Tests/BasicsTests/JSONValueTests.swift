@@ -1,5 +1,6 @@
 import Basics
 import LabTestSupport
+import Mutation
 import Testing
 
 @Suite struct JSONValueTests {

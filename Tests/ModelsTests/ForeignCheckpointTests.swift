@@ -3,6 +3,7 @@ import Attention
 import AttentionCore
 import Foundation
 import LabTestSupport
+import Mutation
 import Settings
 import Tensors
 import Testing

@@ -3,6 +3,7 @@ import AttentionCore
 import Basics
 import Foundation
 import LabTestSupport
+import Mutation
 import Presets
 import Records
 import Settings

@@ -1,4 +1,5 @@
 import LabTestSupport
+import Mutation
 import Settings
 import Testing
 

@@ -5,7 +5,10 @@ public struct Mutator {
   private var random: RandomGenerator
 
   /// Creates a mutator.
-  public init(seed: UInt64) { random = RandomKey(seed: seed)("mutate").generator() }
+  public init(seed: UInt64) { self.init(key: RandomKey(seed: seed)) }
+
+  /// Creates a mutator of inputs that a key names.
+  public init(key: RandomKey) { random = key("mutate").generator() }
 
   /// Numbers and values at the edge of what a type holds, and what is no number: as JSON, Python and YAML write them.
   public static let extremes = [
