@@ -43,12 +43,14 @@ public struct TextTable: Sendable {
 
   /// Whether a column holds numbers, which stand to the right.
   var isNumeric: [Bool] {
-    header.indices.map { column in
-      !rows.isEmpty
-        && rows.allSatisfy { row in
-          row[column].first.map { $0.isNumber || "-–+<>∞≈×±~*".contains($0) } ?? true
-        }
-    }
+    header.indices.map { column in !rows.isEmpty && rows.allSatisfy { Self.isNumber($0[column]) } }
+  }
+
+  /// Whether a cell is a number with at most a unit behind it: `1×2 heads, 64×64, causal` begins as one, and is words.
+  private static func isNumber(_ cell: String) -> Bool {
+    guard let first = cell.first else { return true }
+    guard first.isNumber || "-–+<>∞≈×±~*".contains(first) else { return false }
+    return cell.split { !$0.isLetter }.count { $0.count > 3 } < 2
   }
 
   /// The columns of each block.

@@ -57,6 +57,20 @@ struct TextTableTests {
     #expect(text.contains("123456.789") && text.contains("sinks=4"))
   }
 
+  @Test("Numbers with a unit stand to the right; words that begin with a digit do not, and are wrapped")
+  func words() {
+    var table = TextTable(["error", "time", "on"])
+    table.add(["1e-5", "2.5 seconds", "1×1 heads, 64×64, d 8, causal; left=1000000; portable"])
+    table.add(["12e-5", "12 seconds", "1×2 heads, 70×70, d 16, causal; portable"])
+    #expect(
+      table.text(width: 60) == """
+        error         time  on
+         1e-5  2.5 seconds  1×1 heads, 64×64, d 8, causal;
+                            left=1000000; portable
+        12e-5   12 seconds  1×2 heads, 70×70, d 16, causal; portable
+        """)
+  }
+
   @Test("A table without rows is its header")
   func empty() { #expect(TextTable(["a", "b"]).text(width: 40) == "a  b") }
 }

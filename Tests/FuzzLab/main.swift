@@ -107,12 +107,13 @@ struct FuzzLab {
   /// Stops at the first failure with code 1; the number of the input stands in the state file.
   private func work(_ reader: FuzzReader) throws -> Int32 {
     let place = file(reader.name)
-    FileManager.default.createFile(atPath: place, contents: nil)
-    guard let handle = FileHandle(forWritingAtPath: place) else {
+    guard FileManager.default.createFile(atPath: place, contents: nil),
+      let handle = FileHandle(forWritingAtPath: place)
+    else {
       throw UsageError("\(place): cannot be written")
     }
     Watchdog.watch()
-    var most = Self.residentBytes
+    var most = ProcessMemory.peakBytes() ?? 0, read = 0
     for number in from..<max(from, count) {
       let text = "\(number)"
       handle.seek(toFileOffset: 0)
@@ -123,24 +124,20 @@ struct FuzzLab {
         print("\(reader.name) \(number): \(error)")
         return 1
       }
-      let now = Self.residentBytes
-      // What a reader may hold of an input: its pages, and the allocator's.
-      if now - most > (64 << 20) + 1024 * input.count {
-        print("\(reader.name) \(number): \(now - most) bytes of memory for an input of \(input.count)")
+      read += input.count
+      guard number % 64 == 63 else { continue }
+      let now = ProcessMemory.peakBytes() ?? 0
+      // What readers may hold of their inputs: their pages, and the allocator's.
+      if now - most > (64 << 20) + 1024 * read {
+        print(
+          "\(reader.name) \(number - 63) to \(number): \(now - most) bytes of memory for inputs of \(read)")
         return 1
       }
-      most = now
+      (most, read) = (now, 0)
     }
     handle.seek(toFileOffset: 0)
     handle.write(Data("\(count)".utf8))
     return 0
-  }
-
-  /// The most memory that the process has held.
-  private static var residentBytes: Int {
-    var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
-    return Int(usage.ru_maxrss) * 1024
   }
 }
 

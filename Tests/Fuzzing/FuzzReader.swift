@@ -36,7 +36,7 @@ public struct FuzzReader: Sendable {
     if generator.integer(below: 8) == 0 {
       let other = whole[generator.integer(below: whole.count)]
       let cut = generator.integer(below: bytes.count + 1)
-      bytes = bytes[..<cut] + other[min(other.count, cut)...]
+      bytes = Array(bytes[..<cut] + other[min(other.count, cut)...])
     }
     for _ in 0...generator.integer(below: 3) { bytes = mutator.mutate(bytes) }
     return bytes
