@@ -79,6 +79,7 @@ extension Conformance {
   ///   - shape: the sizes.
   ///   - settings: those of the variant.
   ///   - level: quick: without what must hold to the last bit.
+  /// - Returns: the checks; those of a shape that the variant does not take are skipped ones.
   public func run(
     on shape: AttentionShape, settings: [String: ParameterValue], _ level: Level
   ) -> ConformanceReport {
@@ -92,6 +93,7 @@ extension Conformance {
   ///
   /// Sizes are halved and counted down as long as the failure stays: a local minimum.
   /// - Parameter check: a check that failed.
+  /// - Returns: the check of the same result on the smallest shape found, with its own trial.
   /// - Complexity: at most 300 trials, of ever smaller shapes.
   public func smallest(_ check: ConformanceCheck) -> ConformanceCheck? {
     guard let trial = check.trial, var best = failure(like: check, on: trial) else { return nil }
@@ -138,6 +140,8 @@ public struct ConformanceDifference: Hashable, Sendable {
   public let allowed: [Double]
 
   /// Whether an element is off by more than it may be.
+  /// - Parameter index: its place in `found`.
+  /// - Returns: `true` also where it is no number and what is right is one.
   public func isWrong(_ index: Int) -> Bool {
     found[index] != expected[index] && !((found[index] - expected[index]).magnitude <= allowed[index])
   }
@@ -149,7 +153,7 @@ public struct ConformanceDifference: Hashable, Sendable {
 extension Conformance {
   /// What a failed comparison with the definition compared: output, LSE, a gradient, or the pairs of the tiles.
   /// - Parameter check: a check that failed.
-  /// - Returns: `nil` for any other check, and where sizes differ.
+  /// - Returns: both sides with what is allowed; `nil` for any other check, and where sizes differ.
   /// - Throws: what the variant throws.
   public func difference(of check: ConformanceCheck) throws -> ConformanceDifference? {
     guard let trial = check.trial, trial.kind == .definition else { return nil }
