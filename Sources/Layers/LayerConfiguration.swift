@@ -74,6 +74,12 @@ public struct LayerConfiguration: Hashable, Sendable {
   public var queryLatent = 0
   /// The elements that rotary positions turn beside the d of a head, beside `latent`; 0: half of d, an even number.
   public var ropeWidth = 0
+  /// Pairs of a key and a value of earlier segments that one layer may look up, of every stream (Memorizing Transformers); 0: none.
+  public var stored = 0
+  /// Over how many of them a row's softmax goes, those with the nearest keys; 0: over all.
+  public var storedNearest = 32
+  /// The layer that looks them up, counted from 1; 0: the last.
+  public var storedLayer = 0
   /// The feed-forward layer's inner width; 0: 4·width.
   public var hidden = 0
   /// How positions enter.

@@ -108,7 +108,7 @@ public struct TrainingJob: ExperimentCell {
     if training["seed"] == nil { training["seed"] = .int(seed) }
     if training["batch"] == nil, task.batchCount(of: .train) != nil { training["batch"] = .int(1) }
     let configuration = try TrainingConfiguration(settings: training)
-    if configuration.consecutive || model.memory > 0 {
+    if configuration.consecutive || model.keepsSegments {
       try Trainer.check(memory: model.memory, of: model, for: task, in: catalog)
     }
     return (task, model, configuration)

@@ -103,7 +103,9 @@ public struct TrainingRun {
     let tokens = Double(batch) * Double(task.length + task.sourceLength)
     let classes = model.classes > 0 ? 0 : model.vocabulary
     // Of a memory its rows, their norm, keys and values.
-    let past = 4 * Double(batch) * Double(model.memory) * Double(model.storedBlocks) * Double(model.width)
+    let past =
+      4 * Double(batch) * Double(model.memory) * Double(model.storedBlocks) * Double(model.width)
+      + 2 * Double(batch) * Double(model.stored) * Double(model.effectiveKeyHeads * model.headDim)
     let bytes =
       4 * (tokens * (Double(classes) + Double(model.storedBlocks) * 8 * Double(model.width) + 4) + past)
     let limit = Double(ProcessMemory.defaultLimit)
@@ -251,7 +253,7 @@ public struct TrainingRun {
     row.parameters = model.parameterCount
     row.parametersNonEmbedding = model.nonEmbeddingParameterCount
     row.entropyRate = trainer.task.entropyRate
-    if model.configuration.memory > 0 {
+    if model.configuration.keepsSegments {
       let passes = trainer.configuration.accumulation
       row.memoryBytes = model.memoryBytes(streams: trainer.configuration.batch * passes)
     }

@@ -305,7 +305,7 @@ import Testing
     #expect(
       error?.description
         == "memory: 4 is not allowed; it takes 0 with the task induction, whose examples do not continue each "
-        + "other; those of text and echo do")
+        + "other; those of text, echo and glossary do")
     let other = #expect(throws: ConfigurationError.self) {
       try TrainerTests.trainer(
         ["consecutive": .bool(true)], model: ["kind": .string("encoder"), "tied": .bool(false)], task: "echo",

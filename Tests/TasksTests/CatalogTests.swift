@@ -20,6 +20,7 @@ let smallSettings: [String: [String: ParameterValue]] = [
   "induction": ["length": .int(20)],
   "duplication": ["length": .int(20)],
   "echo": ["length": .int(20), "distance": .int(9)],
+  "glossary": ["length": .int(20), "words": .int(12)],
   "reversal": ["maximum": .int(12)],
 ]
 

@@ -72,3 +72,41 @@ import Testing
     #expect(abs((task.entropyRate ?? 0) - bound) < 1e-12)
   }
 }
+
+/// Documents that tell once and ask later.
+@Suite struct GlossaryTests {
+  @Test("every word is told once a document, before it is asked for, and its answer is what was told")
+  func documents() throws {
+    let settings: [String: ParameterValue] = [
+      "length": .int(9), "words": .int(7), "meanings": .int(5), "segments": .int(6),
+    ]
+    let task = try Glossary(Glossary.Configuration(settings: settings), key: RandomKey(seed: 1))
+    var told: [Int: Int] = [:], asked = 0, later = 0
+    for number in 0..<24 {
+      let rows = task.segments(of: .train, number: number, streams: 1..<2, of: 3, shift: 2)
+      #expect(rows.begins == [number % 6 == 0])
+      if rows.begins[0] {
+        #expect(number == 0 || told.count == 7)
+        told = [:]
+      }
+      let before = told
+      for (input, target) in zip(rows.batch.inputs, rows.batch.targets) {
+        let token = Int(input)
+        if token < 35 {
+          #expect(told[token / 5] == nil && target == TaskBatch.ignored)
+          told[token / 5] = token % 5
+        } else {
+          let word = token - 35
+          #expect(told[word].map { 42 + $0 } == Int(target))
+          asked += 1
+          later += before[word] == nil ? 0 : 1
+        }
+      }
+      #expect(
+        task.segments(of: .train, number: number, streams: 0..<3, of: 3, shift: 2).batch.inputs[9..<18]
+          == rows.batch.inputs[0..<9])
+    }
+    // Most answers stand in an earlier segment.
+    #expect(asked > 150 && later * 3 > asked * 2)
+  }
+}

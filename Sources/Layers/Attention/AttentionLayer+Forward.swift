@@ -34,15 +34,20 @@ extension AttentionLayer {
     var inputs = Operands(query: query, key: key, value: value)
     let own = try addOwn(to: &inputs, of: x, plan, rotary: rotary, run)
     let forward = try plan.attend(inputs, in: context)
+    let lookup = try lookUp(forward.output, asking: asking, run)
+    try store(asking, run)
     var merged = try context.empty([asking.shape[0], heads * dim])
-    context.mergeHeads(forward.output, into: &merged)
+    context.mergeHeads(lookup?.output ?? forward.output, into: &merged)
     guard run.isDifferentiated else { return (merged, .none) }
     let pullback = Pullback { dMerged, residual in
+      let dOutput = try context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim)
+      let looked = try lookup?.back(dOutput)
       let gradient = try forward.backward(
-        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), knowing: run.losses?.signal,
-        in: context)
+        looked?.dOwn ?? dOutput, knowing: run.losses?.signal, in: context)
       try accumulateLearned(gradient, run)
-      return try context.sum(residual, backward(gradient, x: x, own, rotary: rotary, run))
+      var dx = try backward(gradient, x: x, own, rotary: rotary, run)
+      if let looked { addOwn(looked.dx, to: &dx, run) }
+      return try context.sum(residual, dx)
     }
     return (merged, pullback)
   }
@@ -72,12 +77,7 @@ extension AttentionLayer {
     to inputs: inout Operands, of x: Tensor, _ plan: any AttentionVariant, rotary: RotaryTable?,
     _ run: LayerRun
   ) throws -> [ProjectedOperands.Pullback] {
-    for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
-    for name in graphs { inputs.graphs[name] = run.graph }
-    for operand in drawn where run.training {
-      inputs[operand.name] = try .uniform(
-        operand.extents(at: plan.shape), key: run.key("\(name).\(operand.name)"), ledger: run.context.ledger)
-    }
+    try addRowless(to: &inputs, plan, run)
     return try projected.compactMap { group in
       if let decoding = run.decoding, !group.isOfQueries {
         try continueKeys(group, decoding, of: x, plan, to: &inputs, rotary: rotary, run)
@@ -91,6 +91,16 @@ extension AttentionLayer {
           part, of: product, layer: self, batch: run.batch, rotary: rotary, first: run.first, run)
       }
       return pullback
+    }
+  }
+
+  /// Adds the operands that no rows of x make: parameters, graphs, draws.
+  func addRowless(to inputs: inout Operands, _ plan: any AttentionVariant, _ run: LayerRun) throws {
+    for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
+    for name in graphs { inputs.graphs[name] = run.graph }
+    for operand in drawn where run.training {
+      inputs[operand.name] = try .uniform(
+        operand.extents(at: plan.shape), key: run.key("\(name).\(operand.name)"), ledger: run.context.ledger)
     }
   }
 

@@ -32,7 +32,8 @@ extension AttentionLayer {
     guard run.isDifferentiated else { return (merged, .none) }
     let pullback = Pullback { dMerged, residual in
       let gradient = try forward.backward(
-        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), in: context)
+        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), knowing: run.losses?.signal,
+        in: context)
       try accumulateLearned(gradient, run)
       let d = try back(gradient.key, gradient.value)
       if past > 0 {
@@ -75,7 +76,7 @@ extension AttentionLayer {
       batch: run.batch, queries: query.shape[2], keys: key.shape[2], keyLengths: run.lengths, form: form)
     let plan = try run.planner.plan(attention, layer: name, shape: shape)
     var inputs = Operands(query: query, key: key, value: value)
-    for (operand, slot) in learned { inputs[operand.name] = run.weight(slot) }
+    try addRowless(to: &inputs, plan, run)
     return try plan.attend(inputs, in: run.context)
   }
 

@@ -5,7 +5,7 @@ import Tensors
 /// and values and asks nothing.
 extension AttentionLayer {
   /// The part of `input` that makes q.
-  var queryInput: Linear { input.columns(0..<queryColumns) }
+  package var queryInput: Linear { input.columns(0..<queryColumns) }
   /// The part of `input` that makes k and v, or what they are made of.
   package var keyValueInput: Linear { input.columns(keyColumn..<input.weight.shape[0]) }
 
@@ -16,6 +16,12 @@ extension AttentionLayer {
   func ownRows(of x: Tensor, _ run: LayerRun) throws -> Tensor {
     guard pastCount(run) > 0, let past = run.past else { return x }
     return try past.own(x, run.context)
+  }
+
+  /// Adds a gradient of the rows that have queries to that of all.
+  func addOwn(_ d: Tensor, to dx: inout Tensor, _ run: LayerRun) {
+    guard pastCount(run) > 0, let past = run.past else { return run.context.accumulate(d, into: &dx) }
+    past.accumulate(d, into: &dx, run.context)
   }
 
   /// Keys and values of the past and of the sequences' own rows; positions count from the first row of the past.

@@ -30,6 +30,8 @@ package struct AttentionLayer: BranchLayer {
   /// The map of the heads' outputs; `nil`: there is a bias alone.
   package let output: Linear?
   package let bias: ParameterSlot?
+  /// What it looks up of earlier segments; `nil`: nothing.
+  package let stored: StoredAttention?
   /// What makes the operands of the variant's own that have rows: of q, then of k and v.
   package let projected: [ProjectedOperands]
   /// Its parameters: operands that are the same for every input.
@@ -43,7 +45,8 @@ package struct AttentionLayer: BranchLayer {
 
   package init(
     _ name: String, _ configuration: LayerConfiguration, attention: LayerAttention, isCausal: Bool,
-    isCross: Bool, operands: LayerOperands = .none, gain: Double, in layout: inout ParameterLayout
+    isCross: Bool, operands: LayerOperands = .none, gain: Double, looksUp: Bool = false,
+    in layout: inout ParameterLayout
   ) {
     let width = configuration.width, bias = configuration.bias
     (self.name, self.attention, self.isCausal, self.isCross) = (name, attention, isCausal, isCross)
@@ -72,6 +75,7 @@ package struct AttentionLayer: BranchLayer {
       output = nil
       self.bias = bias ? layout.add(name + ".bias", [width], .constant(0), decays: false) : nil
     }
+    stored = looksUp ? StoredAttention(name, configuration, in: &layout) : nil
     var projected: [ProjectedOperands] = []
     for ofQueries in [true, false] {
       let group = ProjectedOperands(

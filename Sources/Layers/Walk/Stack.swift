@@ -35,7 +35,10 @@ package struct Stack: Trunk {
         .attention(
           AttentionLayer(
             prefix + ".attention", configuration, attention: attention[layer], isCausal: isCausal,
-            isCross: false, operands: operands[layer], gain: gain, in: &layout)))
+            isCross: false, operands: operands[layer], gain: gain,
+            looksUp: configuration.stored > 0
+              && layer + 1 == (configuration.storedLayer == 0 ? layers : configuration.storedLayer),
+            in: &layout)))
       if hasMemory {
         add(
           prefix + ".cross",

@@ -31,6 +31,14 @@ public struct ModelConfiguration: ParameterSet {
     case zeros
   }
 
+  /// What becomes of stored pairs where a text begins.
+  public enum StoredTexts: String, CaseIterable, Hashable, Sendable {
+    /// They are forgotten (the paper).
+    case forget
+    /// They stay, until later ones take their room.
+    case keep
+  }
+
   /// Which stacks there are.
   public var kind = Kind.decoder
   /// What its layers have in common; its settings read as the model's own.
@@ -53,6 +61,8 @@ public struct ModelConfiguration: ParameterSet {
   public var memory = 0
   /// What stands before the first segment of a text.
   public var emptyMemory = EmptyMemory.absent
+  /// What becomes of stored pairs where a text begins.
+  public var storedTexts = StoredTexts.forget
   /// How documents are read in two levels.
   public var hierarchy = HierarchyConfiguration()
   /// The seed of the initial weights and of the attention patterns.
@@ -139,6 +149,22 @@ public struct ModelConfiguration: ParameterSet {
       "emptyMemory", \.emptyMemory,
       help: "what stands before the first segment of a text: nothing, or rows of zeros that attention sees"
     ).quiet,
+    .integer(
+      "stored", \.layer.stored, in: 0...(1 << 24), unit: "pairs",
+      help:
+        "keys and values of earlier segments that one layer may look up (Memorizing Transformers); 0: none"
+    ).quiet,
+    .integer(
+      "storedNearest", \.layer.storedNearest, in: 0...(1 << 20), unit: "keys",
+      help: "of the stored keys those that a row's softmax goes over, the nearest; 0: all"
+    ).quiet,
+    .integer(
+      "storedLayer", \.layer.storedLayer, in: 0...1000,
+      help: "the layer that looks up stored keys, counted from 1; 0: the last"
+    ).quiet,
+    .choice(
+      "storedTexts", \.storedTexts, quietly: true,
+      help: "what becomes of stored keys where a text begins"),
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
@@ -204,6 +230,7 @@ public struct ModelConfiguration: ParameterSet {
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
     try checkHierarchy()
     try checkMemory(of: memory, in: catalog)
+    try checkStored(in: catalog)
     for attention in try layerAttention() {
       let shape = try AttentionShape(
         queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,

@@ -11,7 +11,7 @@ extension Trainer {
   static func memories(
     of model: TransformerModel, _ task: any SequenceTask, _ configuration: TrainingConfiguration
   ) throws(ConfigurationError) -> [SegmentMemory] {
-    guard configuration.consecutive || model.configuration.memory > 0 else { return [] }
+    guard configuration.consecutive || model.configuration.keepsSegments else { return [] }
     try check(model.configuration.memory, of: model.configuration, for: task)
     var memories: [SegmentMemory] = []
     for _ in 0..<configuration.accumulation {
@@ -35,11 +35,15 @@ extension Trainer {
   private static func check(
     _ memory: Int, of model: ModelConfiguration, for task: any SequenceTask
   ) throws(ConfigurationError) {
-    let (field, value) = memory > 0 ? ("memory", "\(memory)") : ("consecutive", "true")
-    let none = memory > 0 ? "0" : "false"
+    let (field, value) =
+      memory > 0
+      ? ("memory", "\(memory)")
+      : model.stored > 0 ? ("stored", "\(model.stored)") : ("consecutive", "true")
+    let none = field == "consecutive" ? "false" : "0"
     let id = task.card.id
     guard task.texts != nil else {
-      let others = TaskCatalog.standard.idsOfTexts.joined(separator: " and ")
+      let ids = TaskCatalog.standard.idsOfTexts
+      let others = ids.dropLast().joined(separator: ", ") + " and " + (ids.last ?? "")
       throw ConfigurationError(
         field: field, value: value,
         allowed:
@@ -100,23 +104,32 @@ extension Trainer {
   /// - Returns: the name of a tensor that is missing or does not fit; `nil`: all are there.
   func memories(
     from tensors: [String: Tensor], after steps: Int
-  ) throws(ConfigurationError) -> (memories: [SegmentMemory], wrong: String?) {
+  ) throws -> (memories: [SegmentMemory], wrong: String?) {
     let restored = try Trainer.memories(of: model, task, configuration)
-    guard steps > 0, model.configuration.memory > 0 else { return (restored, nil) }
+    guard steps > 0, model.configuration.keepsSegments else { return (restored, nil) }
     for (pass, memory) in restored.enumerated() {
       let prefix = "memory.\(pass)."
       var own: [String: Tensor] = [:]
       for stream in 0..<memory.streamCount {
-        for layer in model.attentionLayers {
-          let name = "\(stream).\(layer)"
-          guard let rows = tensors[prefix + name], rows.rank == 2,
-            rows.shape[1] == model.configuration.width, rows.isFinite
-          else { return (restored, prefix + name) }
+        let names = memory.names(
+          of: stream, layers: model.attentionLayers, storing: model.lookups.map(\.name))
+        for name in names {
+          guard let rows = tensors[prefix + name], fits(rows), rows.isFinite else {
+            return (restored, prefix + name)
+          }
           own[name] = rows
         }
       }
-      if let wrong = memory.restore(own) { return (restored, prefix + wrong) }
+      if let wrong = try memory.restore(own) { return (restored, prefix + wrong) }
     }
     return (restored, nil)
+  }
+
+  /// Whether a tensor has the width of rows, or heads and width of stored pairs.
+  private func fits(_ rows: Tensor) -> Bool {
+    let model = model.configuration
+    return rows.rank == 4
+      ? rows.shape[1] == model.effectiveKeyHeads && rows.shape[3] == model.headDim
+      : rows.rank == 2 && rows.shape[1] == model.width
   }
 }

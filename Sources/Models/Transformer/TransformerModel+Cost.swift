@@ -17,21 +17,50 @@ extension TransformerModel {
       let (layer, plan) = planned
       let own = layer.projected.reduce(0) { $0 + $1.operations(plan) }
       return total + 3 * own + plan.cost(of: .forward).flops + plan.cost(of: .backward).flops
+    } + (try storedOperations(input))
+  }
+
+  /// Operations of the look-ups of a training step once the store is full, and of the products that make their queries and what is
+  /// stored.
+  private func storedOperations(_ input: ModelInput) throws -> Double {
+    try storedPlans(input).reduce(0) { total, planned in
+      let (layer, plan) = planned, rows = 2 * Double(input.batch * input.length)
+      return total + plan.cost(of: .forward).flops + plan.cost(of: .backward).flops
+        + rows * Double(3 * layer.queryInput.weight.count + layer.keyValueInput.weight.count)
+    }
+  }
+
+  /// The look-ups of all layers at the shape of an input, of a full store.
+  private func storedPlans(_ input: ModelInput) throws -> [(
+    layer: AttentionLayer, plan: any AttentionVariant
+  )] {
+    try lookups.compactMap { layer in
+      guard let stored = layer.stored else { return nil }
+      let shape = try layer.storedShape(
+        batch: input.batch, queries: input.length, stored: configuration.stored, counts: nil)
+      return (layer, try planner.plan(stored.attention, layer: layer.name + ".stored", shape: shape))
     }
   }
 
   /// Bytes of attention on an input, closed form: the largest of all layers' passes with inputs, results and workspace.
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
   public func attentionBytes(_ input: ModelInput, pass: PassKind) throws -> Double {
-    try attentionPlans(input).map { _, plan in
+    try (attentionPlans(input) + storedPlans(input)).map { _, plan in
       let cost = plan.cost(of: pass)
       return cost.workspaceBytes + cost.inputOutputBytes
     }.max() ?? 0
   }
 
-  /// Bytes that a memory of earlier segments holds once it is full, of all streams: 4·streams·layers·positions·width.
+  /// Bytes that a memory of earlier segments holds once it is full, of all streams: 4·streams·layers·positions·width, and of
+  /// stored pairs 8·streams·pairs·keyHeads·d.
   public func memoryBytes(streams: Int) -> Int {
     4 * streams * configuration.effectiveDecoderLayers * configuration.memory * configuration.width
+      + streams * configuration.stored * pairBytes
+  }
+
+  /// Bytes of one stored key and its value in all layers that look them up.
+  var pairBytes: Int {
+    8 * lookups.count * configuration.effectiveKeyHeads * configuration.headDim
   }
 
   /// Bytes that generation holds of one sequence, closed form.
@@ -40,8 +69,15 @@ extension TransformerModel {
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this length.
   public func cacheBytes(after tokens: Int) throws -> Double? {
     guard configuration.classes == 0, let decoder else { return nil }
-    let held = configuration.memory > 0 ? min(tokens, configuration.memory) : tokens
+    var held = configuration.memory > 0 ? min(tokens, configuration.memory) : tokens
     var total = 0.0
+    if configuration.stored > 0 {
+      // A segment's pairs wait beside it until it is full.
+      let waiting = tokens % configuration.maximumLength
+      if configuration.memory == 0 { held = waiting }
+      total = Double(pairBytes * (waiting + min(configuration.stored, tokens - waiting)))
+      guard held > 0 else { return total }
+    }
     for case .attention(let layer) in decoder.sublayers.map(\.function) where !layer.isCross {
       guard try catalog.state(of: layer.attention) != nil else { return nil }
       total += try layer.stateBytes(after: held, planner)

@@ -74,7 +74,7 @@ extension TransformerModel {
     try ModelInput(batch: 1, tokens: prompt, source: source).validate(for: configuration)
     // The last new token is not read, so it takes no row of the table.
     let most = configuration.maximumLength - prompt.count + 1
-    if configuration.position == .learned, count > most {
+    if configuration.position == .learned, configuration.stored == 0, count > most {
       throw ConfigurationError(
         field: "count", value: "\(count)", allowed: "at most \(most) after a prompt of \(prompt.count)")
     }
@@ -101,12 +101,18 @@ extension TransformerModel {
       guard configuration.memory == 0 else {
         throw ConfigurationError(field: "memory", value: "\(positions)", allowed: "1 or more to generate")
       }
-      return useCache ? try Decoding(self, decoder: decoder, source: source) : nil
+      guard useCache || configuration.stored > 0 else { return nil }
+      return try Decoding(self, decoder: decoder, source: source, useCache: useCache)
     }
     try configuration.checkMemory(of: positions, in: catalog)
     // Rows of zeros have keys and values of their own, which no state holds.
     let keepsRows = !useCache || configuration.emptyMemory == .zeros
-    return try Decoding(self, decoder: decoder, source: source, positions: positions, keepsRows: keepsRows)
+    guard configuration.stored == 0 || !keepsRows else {
+      throw ConfigurationError(
+        field: "stored", value: "\(configuration.stored)",
+        allowed: "0 to generate from the rows of a memory; with keys and values in a cache any")
+    }
+    return try Decoding(self, decoder: decoder, source: source, positions: positions, useCache: !keepsRows)
   }
 
   private func lastLogits(_ tokens: [Int32], source: [Int32]) throws -> [Float] {

@@ -18,7 +18,15 @@ extension TransformerModel {
     }
     try configuration.checkMemory(of: positions, in: catalog)
     return SegmentMemory(
-      streams: streams, capacity: positions, startsWithZeros: configuration.emptyMemory == .zeros)
+      streams: streams, capacity: positions, startsWithZeros: configuration.emptyMemory == .zeros,
+      pairCapacity: configuration.stored, keepsPairs: configuration.storedTexts == .keep)
+  }
+
+  /// The attention layers of the main stack that look up what is stored of earlier segments.
+  var lookups: [AttentionLayer] {
+    (decoder?.sublayers ?? []).compactMap { sublayer in
+      if case .attention(let layer) = sublayer.function, layer.stored != nil { layer } else { nil }
+    }
   }
 
   /// The names of the main stack's attention layers, which a memory's rows go by.
@@ -103,7 +111,7 @@ extension TransformerModel {
       part.past = past
       if groups.count > 1 { part.key = run.key("group")(number) }
       try body(group, groups.count == 1 ? input : input.rows(group), part)
-      memory.keep(past, of: group)
+      try memory.keep(past, of: group, context)
     }
   }
 }

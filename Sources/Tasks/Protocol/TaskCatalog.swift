@@ -45,6 +45,7 @@ extension TaskCatalog {
     InductionHeads.self,
     Duplication.self,
     Echo.self,
+    Glossary.self,
     Reversal.self,
     BlockGraph.self,
     GraphFiles.self,
