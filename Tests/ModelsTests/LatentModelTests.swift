@@ -143,6 +143,22 @@ import Testing
     #expect(try linear(["queryLatent": .int(5)]) == attention)
   }
 
+  @Test("attention that draws in training does so over latents too, and has the way back of its draws")
+  func draws() throws {
+    let model = try Self.model(["attention": .string("hard(gradient=reinforce)"), "layers": .int(1)])
+    let input = SegmentMemoryTests.text()
+    func step(_ seed: UInt64) throws -> (loss: Double, query: [Float]) {
+      model.clearGradients()
+      let loss = try model.accumulateGradients(input, key: RandomKey(seed: seed)).sum
+      let name = "decoder.layers.0.attention.query.weight"
+      return (loss, try #require(model.namedGradients()[name]).array())
+    }
+    let (one, again, other) = (try step(1), try step(1), try step(2))
+    #expect(one.loss == again.loss && one.query == again.query)
+    #expect(one.loss != other.loss && one.query.contains { $0 != 0 })
+    #expect(try model.loss(input).sum == model.loss(input).sum)
+  }
+
   static let refusals: [(Settings, String, String)] = [
     (["keyHeads": .int(1)], "keyHeads", "0 with latent"),
     (["position": .string("alibi")], "position", "others than alibi"),
