@@ -86,7 +86,7 @@ public struct TrainingRun {
       }
       training.steps = Int(steps)
     }
-    if communicator != nil { training.gradientSum = .rows }
+    if communicator != nil, training.gradientSum == .passes { training.gradientSum = .rows }
     trainer = try Trainer(
       model: network, task: task, configuration: training, communicator: communicator)
   }

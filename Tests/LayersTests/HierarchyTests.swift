@@ -182,7 +182,7 @@ import Testing
           if let table = upper.positions.table {
             firsts = zip(firsts, Rows.of(bench.run.weight(table))).map { zip($0, $1).map(+) }
           } else if position == .sinusoidal {
-            let sinusoids = try bench.run.planner.sinusoids(first: 0, count: firsts.count, width: 12)
+            let sinusoids = try bench.run.planner.sinusoids(RowRuns(all: firsts.count), width: 12)
             firsts = zip(firsts, Rows.of(sinusoids)).map { zip($0, $1).map(+) }
           }
           for (place, row) in zip(places, try alone(upper.block, firsts)) { rows[place] = row }

@@ -28,12 +28,13 @@ extension AttentionLayer {
     let query = try query(projected, batch: batch, rotary: rotary, first: first, run)
     let (key, value) = try keyValue(projected, x, rotary: rotary, run)
     let shape = try shape(
-      batch: batch, queries: length, keys: key.shape[2],
+      batch: batch, queries: run.spread?.length ?? length, keys: run.spread?.length ?? key.shape[2],
       keyLengths: isCross ? run.memory?.lengths : run.lengths)
     let plan = try run.planner.plan(attention, layer: name, shape: shape)
     var inputs = Operands(query: query, key: key, value: value)
     let own = try addOwn(to: &inputs, of: x, plan, rotary: rotary, run)
-    let forward = try plan.attend(inputs, in: context)
+    let forward =
+      try run.spread?.attend(plan, inputs, of: name, in: context) ?? plan.attend(inputs, in: context)
     let lookup = try lookUp(forward.output, asking: asking, run)
     try store(asking, run)
     var merged = try context.empty([asking.shape[0], heads * dim])

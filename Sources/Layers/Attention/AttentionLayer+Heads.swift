@@ -50,6 +50,9 @@ extension AttentionLayer {
     guard position == .alibi else { return x }
     let root = wiring.scalesProducts ? Float(dim).squareRoot() : 1,
       slopes = AttentionLayer.slopes(heads: heads)
-    return try run.context.extendHeads(x) { head, row in isQuery ? slopes[head] * root : Float(first + row) }
+    let rows = run.spread?.rows
+    return try run.context.extendHeads(x) { head, row in
+      isQuery ? slopes[head] * root : Float(rows?.row(at: row) ?? first + row)
+    }
   }
 }

@@ -108,10 +108,10 @@ package struct AttentionLayer: BranchLayer {
 
   /// The rotation of `count` positions from `first`, for layers that have one.
   package func rotary(first: Int, count: Int, _ run: LayerRun) throws -> RotaryTable? {
-    let turned = latent?.ropeWidth ?? dim
+    let turned = latent?.ropeWidth ?? dim, rows = run.spread?.rows ?? RowRuns([first..<first + count])
     return switch position {
-    case .rope: try run.rotary(.half, dim: turned, first: first, count: count)
-    case .ropeInterleaved: try run.rotary(.interleaved, dim: turned, first: first, count: count)
+    case .rope: try run.planner.rotary(.half, dim: turned, rows: rows)
+    case .ropeInterleaved: try run.planner.rotary(.interleaved, dim: turned, rows: rows)
     default: nil
     }
   }
@@ -155,14 +155,5 @@ package struct AttentionLayer: BranchLayer {
     let plan = try planner.plan(attention, layer: name, shape: shape)
     // Its values are a part of its keys.
     return plan.stateBytes(without: latent == nil ? [] : [.value])
-  }
-}
-
-extension LayerRun {
-  /// A rotation table, made once for each length.
-  package func rotary(_ convention: RotaryTable.Convention, dim: Int, first: Int, count: Int) throws
-    -> RotaryTable
-  {
-    try planner.rotary(convention, dim: dim, first: first, count: count)
   }
 }

@@ -18,10 +18,11 @@ package final class AttentionPlanner {
   private var plans: [Key: any AttentionVariant] = [:]
   private struct RotaryKey: Hashable {
     let convention: RotaryTable.Convention
-    let dim: Int, first: Int, count: Int
+    let dim: Int, rows: RowRuns
   }
   private var tables: [RotaryKey: RotaryTable] = [:]
-  package var positionTables: [[Int]: Tensor] = [:]
+  package struct PositionKey: Hashable { let rows: RowRuns, width: Int }
+  package var positionTables: [PositionKey: Tensor] = [:]
 
   package init(catalog: Catalog, key: RandomKey) {
     self.catalog = catalog
@@ -46,13 +47,13 @@ package final class AttentionPlanner {
     return plan
   }
 
-  /// A rotation table, made once.
+  /// A rotation table of some positions, made once.
   package func rotary(
-    _ convention: RotaryTable.Convention, dim: Int, first: Int, count: Int
+    _ convention: RotaryTable.Convention, dim: Int, rows: RowRuns
   ) throws(MemoryLimitExceeded) -> RotaryTable {
-    let entry = RotaryKey(convention: convention, dim: dim, first: first, count: count)
+    let entry = RotaryKey(convention: convention, dim: dim, rows: rows)
     if let table = tables[entry] { return table }
-    let table = try RotaryTable(convention: convention, dim: dim, first: first, count: count)
+    let table = try RotaryTable(convention: convention, dim: dim, rows: rows)
     if tables.count >= 64 { tables.removeAll() }
     tables[entry] = table
     return table

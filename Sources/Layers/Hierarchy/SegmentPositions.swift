@@ -22,7 +22,7 @@ struct SegmentPositions: Sendable {
     let places = documents.ranges.flatMap { range in range.indices.map { Int32($0 - range.lowerBound) } }
     guard let table else {
       guard isSinusoidal else { return (x, { _ in }) }
-      let sinusoids = try run.planner.sinusoids(first: 0, count: documents.longest, width: x.shape[1])
+      let sinusoids = try run.planner.sinusoids(RowRuns(all: documents.longest), width: x.shape[1])
       return (try context.add(x, context.lookUp(places, in: sinusoids)), { _ in })
     }
     let y = try context.add(x, context.lookUp(places, in: run.weight(table)))

@@ -58,7 +58,8 @@ package struct Embedding: Sendable {
   ) {
     let context = run.context
     let length = tokens.count / run.batch
-    let rows = run.positions ?? (0..<tokens.count).map { Int32(run.first + $0 % length) }
+    let places = run.spread?.rows ?? RowRuns([run.first..<run.first + length])
+    let rows = run.positions ?? (0..<run.batch).flatMap { _ in places.runs.joined().map { Int32($0) } }
     var x: Tensor
     if let features, let described {
       x = try features.product(described, run)
@@ -69,10 +70,10 @@ package struct Embedding: Sendable {
     }
     if let positions { context.accumulate(try context.lookUp(rows, in: run.weight(positions)), into: &x) }
     if isSinusoidal, run.positions != nil {
-      let sinusoids = try run.planner.sinusoids(first: 0, count: Int(rows.max() ?? 0) + 1, width: width)
+      let sinusoids = try run.planner.sinusoids(RowRuns(all: Int(rows.max() ?? 0) + 1), width: width)
       context.accumulate(try context.lookUp(rows, in: sinusoids), into: &x)
     } else if isSinusoidal {
-      let sinusoids = try run.planner.sinusoids(first: run.first, count: length, width: width)
+      let sinusoids = try run.planner.sinusoids(places, width: width)
       for sequence in 0..<run.batch {
         context.accumulate(sinusoids, into: &x, at: sequence * sinusoids.count)
       }
@@ -99,18 +100,18 @@ package struct Embedding: Sendable {
 }
 
 extension AttentionPlanner {
-  /// Sines and cosines of positions `first ..< first + count`, `[count, width]`, made in Double once for each length.
-  package func sinusoids(first: Int, count: Int, width: Int) throws(MemoryLimitExceeded) -> Tensor {
-    let entry = [first, count, width]
+  /// Sines and cosines of some positions, `[positions, width]`, made in Double once.
+  package func sinusoids(_ rows: RowRuns, width: Int) throws(MemoryLimitExceeded) -> Tensor {
+    let entry = PositionKey(rows: rows, width: width)
     if let table = positionTables[entry] { return table }
     var values: [Float] = []
-    for position in first..<first + count {
+    for position in rows.runs.joined() {
       for column in 0..<width {
         let angle = Double(position) * Double.pow(10_000, -2 * Double(column / 2) / Double(width))
         values.append(Float(column % 2 == 0 ? Double.sin(angle) : Double.cos(angle)))
       }
     }
-    let table = try Tensor(values, shape: [count, width])
+    let table = try Tensor(values, shape: [rows.count, width])
     if positionTables.count >= 64 { positionTables.removeAll() }
     positionTables[entry] = table
     return table

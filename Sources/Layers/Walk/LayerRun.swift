@@ -44,6 +44,8 @@ package struct LayerRun {
   package var past: Past?
   /// Where layers that drew find what the loss turned out to be; `nil`: nowhere.
   package var losses: LossRecord?
+  /// The whole sequences of which the rows are a part; `nil`: the rows are all that there are.
+  package var spread: (any SpreadSequence)?
   /// Who hears what passes between the layers.
   package var observer: LayerObserver?
 

@@ -84,21 +84,26 @@ extension TransformerModel {
   /// - Parameters:
   ///   - step: its number, from 1; decides the learning rate and the dropout.
   ///   - communicator: the ranks that share the rows; `nil`: this process has all.
+  ///   - share: how they share sequences; `nil`: sequences are whole.
   ///   - rows: the rows of a pass and what they continue; called with `(step − 1)·accumulation + pass`.
   /// - Returns: the loss over all passes, and the norm of the gradients before clipping.
   /// - Throws: `TrainingDiverged`; what the task and attention throw.
   func advance(
     _ configuration: TrainingConfiguration, step: Int, _ optimizer: inout OptimizerState,
-    over communicator: (any Communicator)? = nil,
+    over communicator: (any Communicator)? = nil, sharing share: SequenceShare? = nil,
     rows: (Int) throws -> (input: ModelInput, memory: SegmentMemory?)
   ) throws -> (loss: CrossEntropy, gradientNorm: Double) {
     let loss: CrossEntropy
     state.expectedLoss = optimizer.averageLoss
     do {
       loss =
-        configuration.gradientSum == .rows
-        ? try sumRowGradients(configuration, step: step, over: communicator) { try rows($0).input }
-        : try sumPassGradients(configuration, step: step, rows: rows)
+        if let share {
+          try sumPartGradients(configuration, step: step, share) { try rows($0).input }
+        } else if configuration.gradientSum == .rows {
+          try sumRowGradients(configuration, step: step, over: communicator) { try rows($0).input }
+        } else {
+          try sumPassGradients(configuration, step: step, rows: rows)
+        }
     } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     guard loss.sum.isFinite else { throw TrainingDiverged(step: step, what: "training loss") }
     // 0.9 as Xu et al., 2015 (section 4.1), have it.

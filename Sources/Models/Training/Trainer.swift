@@ -30,6 +30,8 @@ public final class Trainer {
   /// The evaluations of this run, resumed ones included.
   public internal(set) var evaluations: [Evaluation] = []
   var optimizer: OptimizerState
+  /// How the ranks share sequences; `nil`: sequences are whole.
+  private let share: SequenceShare?
   /// What the rows of each pass of a step continue; empty: batches are apart from each other.
   var memories: [SegmentMemory]
 
@@ -77,6 +79,10 @@ public final class Trainer {
     try Trainer.check(model.configuration, for: task)
     try Trainer.check(configuration, of: model, on: communicator)
     self.communicator = communicator
+    share =
+      if let communicator, communicator.count > 1, configuration.gradientSum == .parts {
+        try SequenceShare(model.configuration, over: communicator)
+      } else { nil }
     guard task.batchCount(of: .train) == nil || configuration.batch == 1 else {
       throw ConfigurationError(
         field: "batch", value: "\(configuration.batch)",
@@ -151,8 +157,9 @@ public final class Trainer {
   /// - Throws: `TrainingDiverged`; what the task and attention throw.
   public func advance() throws -> StepReport {
     let before = tokens
-    let (loss, norm) = try model.advance(configuration, step: step + 1, &optimizer, over: communicator) {
-      number in
+    let (loss, norm) = try model.advance(
+      configuration, step: step + 1, &optimizer, over: communicator, sharing: share
+    ) { number in
       let rows = try rows(ofPass: number)
       tokens += rows.input.tokens.count
       return rows
@@ -205,6 +212,11 @@ public final class Trainer {
     do {
       if let texts = try segmentedTask(for: memory) {
         return try evaluate(split, segments: batches, of: texts, memory: memory)
+      }
+      if let share {
+        return try (0..<count).reduce(CrossEntropy()) {
+          $0 + (try model.loss(try input(split, index: $1), shared: share))
+        }
       }
       for index in stride(from: rank, to: count, by: ranks) {
         losses[index] = try model.loss(try input(split, index: index))

@@ -30,6 +30,9 @@ public struct TrainingConfiguration: ParameterSet {
     case passes
     /// Row by row in a tree over all rows: the same bits whatever the number of ranks.
     case rows
+    /// The rows of a pass in one product, of which every rank has a part of each sequence, then over ranks: of one rank as
+    /// `passes`, of several the same up to rounding.
+    case parts
   }
 
   /// What turns gradients into steps.
@@ -119,7 +122,8 @@ public struct TrainingConfiguration: ParameterSet {
     .choice(
       "gradientSum", \.gradientSum, quietly: true,
       help:
-        "passes: the rows of a pass in one product; rows: row by row, the same bits for any number of ranks"),
+        "passes: the rows of a pass in one product; rows: row by row, the same bits for any number of ranks; "
+        + "parts: ranks share every sequence"),
   ]
 
   /// The learning rate of a step, counted from 1.

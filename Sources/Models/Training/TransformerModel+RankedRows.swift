@@ -85,10 +85,10 @@ extension Trainer {
     _ configuration: TrainingConfiguration, of model: TransformerModel, on communicator: (any Communicator)?
   ) throws(ConfigurationError) {
     guard configuration.gradientSum == .rows else {
-      guard let communicator, communicator.count > 1 else { return }
+      guard configuration.gradientSum == .passes, let communicator, communicator.count > 1 else { return }
       throw ConfigurationError(
         field: "gradientSum", value: configuration.gradientSum.rawValue,
-        allowed: "rows where ranks share them")
+        allowed: "rows where ranks share them, parts where they share sequences")
     }
     // Moments of a batch are of all its rows together.
     guard model.configuration.layer.norm != .batch else {

@@ -51,7 +51,7 @@ extension TransformerModel {
 
   /// A walk over the sequences of an input, which are cut into segments where the model reads them so.
   private func prepared(_ run: LayerRun, for input: ModelInput) -> LayerRun {
-    var run = run.over(batch: input.batch, lengths: input.lengths)
+    var run = run.over(batch: input.batch, lengths: run.spread?.lengths ?? input.lengths)
     guard configuration.hierarchy.kind != .none else { return run }
     let cut = configuration.hierarchy.segmentation.cut(
       input.tokens, batch: input.batch, lengths: input.lengths)

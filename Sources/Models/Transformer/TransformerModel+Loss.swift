@@ -28,7 +28,11 @@ extension TransformerModel {
     // Only labelled rows get logits: recall tasks label a few positions of many.
     let scored = scoredTargets(input)
     let rows = scored.indices.filter { scored[$0] >= 0 }.map { Int32($0) }
-    guard !rows.isEmpty else { return CrossEntropy() }
+    guard !rows.isEmpty else {
+      // Other ranks' rows may be labelled, and their way back comes by the keys that this one has.
+      if run.spread != nil, gradientScale != 0 { try pullback(context.zeros(h.shape)) }
+      return CrossEntropy()
+    }
     let isDense = rows.count == scored.count
     let chosen = isDense ? h : try context.lookUp(rows, in: h)
     let targets = isDense ? scored : rows.map { scored[Int($0)] }

@@ -15,8 +15,6 @@ public struct RotaryTable: Sendable {
   public let convention: Convention
   /// The head dimension, even.
   public let dim: Int
-  /// The first position that was tabulated.
-  public let first: Int
   let cosine: Tensor
   let sine: Tensor
 
@@ -27,18 +25,34 @@ public struct RotaryTable: Sendable {
     convention: Convention, dim: Int, first: Int = 0, count: Int, base: Double = 10_000,
     ledger: MemoryLedger? = nil
   ) throws(MemoryLimitExceeded) {
+    try self.init(
+      convention: convention, dim: dim, rows: RowRuns([first..<first + count]), base: base, ledger: ledger)
+  }
+
+  /// Tabulates some positions in Double, those of a rank's rows. - Complexity: O(rows·dim).
+  /// - Parameters:
+  ///   - convention: the pairing.
+  ///   - dim: the head dimension.
+  ///   - rows: the positions, rising.
+  ///   - base: of the angles.
+  ///   - ledger: what counts the table.
+  /// - Precondition: `dim` is even.
+  /// - Throws: `MemoryLimitExceeded`.
+  public init(
+    convention: Convention, dim: Int, rows: RowRuns, base: Double = 10_000, ledger: MemoryLedger? = nil
+  ) throws(MemoryLimitExceeded) {
     precondition(dim % 2 == 0, "rotary positions need an even head dim, not \(dim)")
-    (self.convention, self.dim, self.first) = (convention, dim, first)
+    (self.convention, self.dim) = (convention, dim)
     var cosines: [Float] = [], sines: [Float] = []
-    for position in first..<first + count {
+    for position in rows.runs.joined() {
       for pair in 0..<dim / 2 {
         let angle = Double(position) * Double.pow(base, -2 * Double(pair) / Double(dim))
         cosines.append(Float(Double.cos(angle)))
         sines.append(Float(Double.sin(angle)))
       }
     }
-    cosine = try Tensor(cosines, shape: [count, dim / 2], ledger: ledger)
-    sine = try Tensor(sines, shape: [count, dim / 2], ledger: ledger)
+    cosine = try Tensor(cosines, shape: [rows.count, dim / 2], ledger: ledger)
+    sine = try Tensor(sines, shape: [rows.count, dim / 2], ledger: ledger)
   }
 }
 
