@@ -16,7 +16,7 @@ extension PairExpression {
   }
 }
 
-/// A recursive-descent parser over words; the one of `ScalingLaws` reads laws over real numbers, and a library of attention
+/// A recursive-descent parser over words; the one of `Formulas` reads laws over real numbers, and a library of attention
 /// must not need GSL.
 private struct PairExpressionParser {
   private struct Word {
