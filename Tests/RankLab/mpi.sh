@@ -49,3 +49,60 @@ YAML
 rows=$(grep -c ',ok,' "$scratch/results/measurements.csv")
 [ "$rows" -eq 4 ] || { cat "$scratch/results/measurements.csv" >&2; exit 1; }
 echo "mpi: measure and run spread cells over ranks"
+
+# A training has the same bits on one, two and four ranks, and one that goes from two ranks to three.
+train=(train mqar --set task.length=16 --set task.vocabulary=16 --set task.pairs=2 --set model.width=16 --set model.layers=1
+  --set model.heads=2 --set model.hidden=16 --set training.batch=5 --set training.evaluateEvery=4
+  --set training.evaluationBatches=3 --set training.schedule=constant --threads 1)
+for ranks in 1 2 4; do
+  "$attnlab" "${train[@]}" --steps 12 --ranks $ranks --checkpoint "$scratch/train$ranks" >/dev/null 2>"$scratch/train$ranks.log" \
+    || { cat "$scratch/train$ranks.log" >&2; exit 1; }
+  cmp "$scratch/train1/model.safetensors" "$scratch/train$ranks/model.safetensors"
+done
+"$attnlab" "${train[@]}" --steps 6 --ranks 2 --checkpoint "$scratch/moved" >/dev/null 2>&1
+run 3 "$attnlab" "${train[@]}" --steps 12 --checkpoint "$scratch/moved" >/dev/null 2>"$scratch/moved.log"
+grep -q 'resumed at step 6' "$scratch/moved.log"
+cmp "$scratch/train1/model.safetensors" "$scratch/moved/model.safetensors"
+
+# A rank of a training that is killed ends the others within seconds; the checkpoint goes on.
+run 3 "$attnlab" "${train[@]}" --steps 1000000 --set training.checkpointEvery=5 --checkpoint "$scratch/killed" >/dev/null 2>&1 &
+waiting=$!
+for _ in $(seq 300); do [ -e "$scratch/killed/checkpoint.safetensors" ] && break; sleep 0.1; done
+[ -e "$scratch/killed/checkpoint.safetensors" ]
+start=$SECONDS
+kill -9 "$(pgrep -f -- "^[^ ]*attnlab train .*--checkpoint $scratch/killed" | tail -1)"
+if wait $waiting; then echo "mpi: a killed rank of a training went unnoticed" >&2; exit 1; fi
+[ $((SECONDS - start)) -le 20 ]
+# A warning to mpirun stops all ranks after the same step, saved.
+run 3 "$attnlab" "${train[@]}" --steps 1000000 --set training.checkpointEvery=5 --checkpoint "$scratch/killed" >/dev/null 2>"$scratch/warned.log" &
+waiting=$!
+for _ in $(seq 300); do grep -q 'resumed at step' "$scratch/warned.log" && break; sleep 0.1; done
+sleep 1
+kill -USR1 "$(pgrep -f -- "^mpirun .*--checkpoint $scratch/killed" | head -1)"
+code=0; wait $waiting || code=$?
+[ $code -eq 130 ] || { echo "mpi: a warned training ended with $code" >&2; cat "$scratch/warned.log" >&2; exit 1; }
+echo "mpi: trainings have the same bits on 1, 2 and 4 ranks, and on 2 and then 3; a killed rank ends the others"
+
+# As on two machines: nothing but TCP between two network namespaces.
+bash Tests/RankLab/namespaces.sh "$program" check
+bash Tests/RankLab/namespaces.sh "$attnlab" "${window[@]}" >"$scratch/spaces.json"
+[ ! -s "$scratch/spaces.json" ] || grep -q 'SKIPPED' "$scratch/spaces.json" || grep -q '"bytes_sent": 6336,' "$scratch/spaces.json"
+bash Tests/RankLab/namespaces.sh "$attnlab" "${train[@]}" --steps 12 --checkpoint "$scratch/spaces" >"$scratch/spaces.text" 2>&1
+grep -q SKIPPED "$scratch/spaces.text" || cmp "$scratch/train1/model.safetensors" "$scratch/spaces/model.safetensors"
+
+# Ranks that share sequences end where one process does, up to rounding, and go on from each other's checkpoints.
+parts=("${train[@]}" --set training.gradientSum=parts)
+"$attnlab" "${parts[@]}" --steps 8 --checkpoint "$scratch/whole" --json >"$scratch/whole.json" 2>/dev/null
+for ranks in 2 3; do
+  "$attnlab" "${parts[@]}" --steps 8 --ranks $ranks --checkpoint "$scratch/parts$ranks" --json >"$scratch/parts$ranks.json" 2>"$scratch/parts.log" \
+    || { cat "$scratch/parts.log" >&2; exit 1; }
+done
+"$attnlab" "${parts[@]}" --steps 4 --ranks 2 --checkpoint "$scratch/parts" >/dev/null 2>&1
+"$attnlab" "${parts[@]}" --steps 8 --ranks 3 --checkpoint "$scratch/parts" --json >"$scratch/parts.json" 2>/dev/null
+for other in parts2 parts3 parts; do
+  awk -v a="$(grep -o '"validation_loss": *[0-9.e-]*' "$scratch/whole.json" | tail -1 | sed 's/.*: *//')" \
+    -v b="$(grep -o '"validation_loss": *[0-9.e-]*' "$scratch/$other.json" | tail -1 | sed 's/.*: *//')" \
+    'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a > 0 && d < 1e-4 * a) }' \
+    || { echo "mpi: $other differs from one process" >&2; tail -5 "$scratch/whole.json" "$scratch/$other.json" >&2; exit 1; }
+done
+echo "mpi: ranks that share sequences train as one process does"
