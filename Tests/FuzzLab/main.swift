@@ -141,15 +141,20 @@ struct FuzzLab {
   }
 }
 
-/// The input that the process is at, and a thread that ends the process when it stays at one.
+/// The input that the process is at, and a thread that ends the process when it stays at one, or when nobody waits for it.
 enum Watchdog {
   static let number = Atomic<Int>(-1)
 
   static func watch() {
+    let parent = getppid()
     Thread.detachNewThread {
       var last = -1
       while true {
-        Thread.sleep(forTimeInterval: 20)
+        for _ in 0..<20 {
+          Thread.sleep(forTimeInterval: 1)
+          // The supervisor was killed: the state file says where to go on.
+          if getppid() != parent { exit(4) }
+        }
         let now = number.load(ordering: .relaxed)
         if now == last { exit(3) }
         last = now
