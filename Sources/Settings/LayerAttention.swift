@@ -108,7 +108,8 @@ extension LayerAttention: CustomStringConvertible {
   /// Text that would be read as something else, or cut, in quotes.
   private static func written(_ value: ParameterValue) -> String {
     guard case .string(let text) = value else { return "\(value)" }
-    let isPlain = !text.contains { "()[],'\"".contains($0) } && ParameterValue(parsing: text) == value
+    let isPlain =
+      !text.isEmpty && !text.contains { "()[],'\"".contains($0) } && ParameterValue(parsing: text) == value
     guard !isPlain, let quote = ["\"", "'"].first(where: { !text.contains($0) }) else { return text }
     return quote + text + quote
   }

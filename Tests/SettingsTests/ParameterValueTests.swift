@@ -39,6 +39,16 @@ import Testing
     #expect(layer.settings == ["name": value])
   }
 
+  @Test(
+    "a text that a line of attention writes is read as that text",
+    arguments: [
+      "", " ", "a", " a ", "64", "true", "null", "a, b", "(", "[1, 2]", "\"", "'", "x3", "a=b", "a x3",
+    ])
+  func writings(text: String) throws {
+    let layer = LayerAttention("variant", settings: ["name": .string(text)])
+    #expect(try LayerAttention.parse("\(layer)") == [layer], "\(layer)")
+  }
+
   @Test("a whole number may have an exponent, and quoted numbers stay text, shown with their quotes")
   func exponentsAndQuotes() throws {
     let sample = try Sample(settings: ["left": ParameterValue(parsing: "1e3"), "positions": .double(2)])
