@@ -134,10 +134,11 @@ public final class SegmentMemory {
   ///   - layers: those that keep rows.
   ///   - storing: those that look up stored pairs.
   package func names(of stream: Int, layers: [String], storing: [String]) -> [String] {
-    (capacity > 0 ? layers.map { "\(stream).\($0)" } : [])
-      + (pairCapacity > 0
-        ? storing.flatMap { ["\(stream).\($0)" + Self.sides.keys, "\(stream).\($0)" + Self.sides.values] }
-        : [])
+    let rows: [String] = capacity > 0 ? layers.map { "\(stream).\($0)" } : []
+    guard pairCapacity > 0 else { return rows }
+    let stored: [String] = storing.map { "\(stream).\($0)" }
+    return rows
+      + stored.flatMap { (name: String) -> [String] in [name + Self.sides.keys, name + Self.sides.values] }
   }
 
   /// Takes rows and pairs by name; streams of which there are none start afresh.

@@ -69,7 +69,7 @@ public enum RankProcesses {
       }
     #else
       throw ConfigurationError(
-        field: "ranks", value: "\(count)", allowed: "this process alone: mpirun started a program without MPI")
+        field: "ranks", value: "\(count)", allowed: "this process alone: mpirun started it without MPI")
     #endif
   }
 }
