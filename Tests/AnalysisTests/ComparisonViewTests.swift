@@ -79,6 +79,15 @@ struct ComparisonViewTests {
       ])
   }
 
+  @Test("Too few lengths for a law are named, in LaTeX as a comment")
+  func fewLengths() throws {
+    let comparison = try Comparison(Self.rows + [Self.row("full", n: 128, seconds: 0.01)], baseline: "full")
+    var view = ComparisonView()
+    #expect(comparison.text(view).contains("\nmeasured at n = 64, 128; "))
+    view.format = .latex
+    #expect(comparison.text(view).contains("\n% measured at n = 64, 128; "))
+  }
+
   @Test("The baseline keeps its name")
   func baseline() throws {
     let longer = [128, 256, 512, 1024].map { n in

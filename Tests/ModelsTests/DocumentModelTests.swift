@@ -52,20 +52,13 @@ import Testing
 
   @Test("each is saved and continued to the same bits", arguments: cases.indices)
   func resumes(index: Int) throws {
-    let scratch = try Scratch()
-    func trainer() throws -> Trainer {
+    let run = try ResumedTraining(after: 3) {
       try Self.trainer(Self.cases[index].task, Self.cases[index].settings, steps: 6)
     }
-    let whole = try trainer(), first = try trainer(), second = try trainer()
-    while !whole.isFinished { _ = try whole.advance() }
-    for _ in 0..<3 { _ = try first.advance() }
-    try first.save(to: scratch("part.safetensors"))
-    try second.resume(from: scratch("part.safetensors"))
-    while !second.isFinished { _ = try second.advance() }
-    #expect(second.model.state.weights.array() == whole.model.state.weights.array())
+    try run.finish()
     #expect(
-      try TransformerModel(contentsOf: scratch("part.safetensors"), catalog: .standard).layout.slots
-        == whole.model.layout.slots)
+      try TransformerModel(contentsOf: run.path, catalog: .standard).layout.slots
+        == run.whole.model.layout.slots)
   }
 
   @Test("padding changes no bit of a class", arguments: cases.indices)

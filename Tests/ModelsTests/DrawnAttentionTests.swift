@@ -115,16 +115,9 @@ import Testing
   func resumed() throws {
     let settings: [String: ParameterValue] = ["gradientSum": .string("rows")]
     let model: [String: ParameterValue] = ["attention": .string("hard(gradient=reinforce, entropy=0.01)")]
-    let whole = try TrainerTests.trainer(settings, model: model)
-    while !whole.isFinished { _ = try whole.advance() }
-    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
-    let first = try TrainerTests.trainer(settings, model: model)
-    for _ in 0..<5 { _ = try first.advance() }
-    try first.save(to: path)
-    let second = try TrainerTests.trainer(settings, model: model)
-    try second.resume(from: path)
+    let run = try ResumedTraining { try TrainerTests.trainer(settings, model: model) }
+    let (first, second) = (run.first, run.second)
     #expect(second.optimizer.averageLoss == first.optimizer.averageLoss && first.optimizer.averageLoss != nil)
-    while !second.isFinished { _ = try second.advance() }
-    #expect(second.model.state.weights.array() == whole.model.state.weights.array())
+    try run.finish()
   }
 }

@@ -201,16 +201,9 @@ import Testing
       "attention": .string("local-global(left=1, globalTokens=2)"), "globalProjections": .string("separate"),
       "dropout": .double(0.1),
     ]
-    let whole = try TrainerTests.trainer([:], model: settings)
-    while !whole.isFinished { _ = try whole.advance() }
-    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
-    let first = try TrainerTests.trainer([:], model: settings)
-    for _ in 0..<5 { _ = try first.advance() }
-    try first.save(to: path)
-    let second = try TrainerTests.trainer([:], model: settings)
-    try second.resume(from: path)
-    while !second.isFinished { _ = try second.advance() }
-    #expect(second.model.state.weights.array() == whole.model.state.weights.array())
+    let run = try ResumedTraining { try TrainerTests.trainer([:], model: settings) }
+    let (whole, first, path) = (run.whole, run.first, run.path)
+    try run.finish()
     let read = try TransformerModel(contentsOf: path, catalog: .standard)
     #expect(read.configuration == first.model.configuration)
     // Trained apart: the two kinds of rows have moved away from each other.

@@ -159,21 +159,13 @@ import Testing
 
   @Test func itIsTrainedSavedAndResumed() throws {
     let model: [String: ParameterValue] = ["residual": .string("reversible"), "dropout": .double(0.1)]
-    let whole = try TrainerTests.trainer([:], model: model)
-    while !whole.isFinished { _ = try whole.advance() }
     let long = try TrainerTests.trainer(
       ["steps": .int(120), "evaluateEvery": .int(60), "learningRate": .double(0.01)], model: model)
     while !long.isFinished { _ = try long.advance() }
     #expect((long.evaluations.last?.trainLoss ?? .infinity) < (long.evaluations.first?.trainLoss ?? 0))
-    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
-    let first = try TrainerTests.trainer([:], model: model)
-    for _ in 0..<5 { _ = try first.advance() }
-    try first.save(to: path)
-    let second = try TrainerTests.trainer([:], model: model)
-    try second.resume(from: path)
-    while !second.isFinished { _ = try second.advance() }
-    #expect(second.model.state.weights.array() == whole.model.state.weights.array())
-    let read = try TransformerModel(contentsOf: path, catalog: .standard)
+    let run = try ResumedTraining { try TrainerTests.trainer([:], model: model) }
+    try run.finish()
+    let read = try TransformerModel(contentsOf: run.path, catalog: .standard)
     #expect(read.configuration.residual == .reversible)
   }
 

@@ -255,16 +255,9 @@ import Testing
     func trainer() throws -> Trainer {
       try TrainerTests.trainer(settings, model: Self.model, task: "echo", settings: Self.echo)
     }
-    let whole = try trainer()
-    while !whole.isFinished { _ = try whole.advance() }
-    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
-    let first = try trainer()
-    for _ in 0..<5 { _ = try first.advance() }
-    try first.save(to: path)
-    let second = try trainer()
-    try second.resume(from: path)
-    while !second.isFinished { _ = try second.advance() }
-    #expect(second.model.state.weights.array() == whole.model.state.weights.array())
+    let run = try ResumedTraining(trainer)
+    let (whole, second, path) = (run.whole, run.second, run.path)
+    try run.finish()
     #expect(second.evaluations == whole.evaluations)
     let kept = second.namedMemories.mapValues { $0.array() }
     #expect(kept == whole.namedMemories.mapValues { $0.array() } && kept.count == 2 * 4)

@@ -242,16 +242,9 @@ import Testing
     func trainer() throws -> Trainer {
       try TrainerTests.trainer(settings, model: shape, task: "glossary", settings: Self.glossary)
     }
-    let whole = try trainer()
-    while !whole.isFinished { _ = try whole.advance() }
-    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
-    let first = try trainer()
-    for _ in 0..<5 { _ = try first.advance() }
-    try first.save(to: path)
-    let second = try trainer()
-    try second.resume(from: path)
-    while !second.isFinished { _ = try second.advance() }
-    #expect(second.model.state.weights.array() == whole.model.state.weights.array())
+    let run = try ResumedTraining(trainer)
+    let (whole, second, path) = (run.whole, run.second, run.path)
+    try run.finish()
     #expect(second.namedMemories.mapValues { $0.array() } == whole.namedMemories.mapValues { $0.array() })
     var file = try Safetensors(contentsOf: path)
     let name = "memory.1.0.decoder.layers.0.attention.stored_values"

@@ -38,17 +38,10 @@ import Testing
   func resumedRunEqualsAnUninterruptedOne(_ optimizer: String, _ norm: String) throws {
     let settings: [String: ParameterValue] = ["optimizer": .string(optimizer), "accumulation": .int(2)]
     let model: [String: ParameterValue] = ["dropout": .double(0.1), "norm": .string(norm)]
-    let whole = try Self.trainer(settings, model: model)
-    while !whole.isFinished { _ = try whole.advance() }
-    let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
-    let first = try Self.trainer(settings, model: model)
-    for _ in 0..<5 { _ = try first.advance() }
-    try first.save(to: path)
-    let second = try Self.trainer(settings, model: model)
-    try second.resume(from: path)
+    let run = try ResumedTraining { try Self.trainer(settings, model: model) }
+    let (whole, second) = (run.whole, run.second)
     #expect(second.step == 5)
-    while !second.isFinished { _ = try second.advance() }
-    #expect(second.model.state.weights.array() == whole.model.state.weights.array())
+    try run.finish()
     #expect(second.model.state.buffers == whole.model.state.buffers)
     #expect(second.optimizer.first.array() == whole.optimizer.first.array())
     #expect(second.evaluations == whole.evaluations)

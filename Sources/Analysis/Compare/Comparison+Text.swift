@@ -47,20 +47,21 @@ extension Comparison {
           "\(part.panel.title)\(what)", table.text(view.format), table.note(view.format), view.format))
     }
     guard view.metric == nil else { return blocks.joined(separator: "\n\n") }
-    // Too few lengths have no law: what was measured at the others is then the metric's table.
-    if part.panel.lengths.count > 1, part.lines.allSatisfy(\.hasNoLaw) {
-      let lengths = part.panel.lengths.map(String.init).joined(separator: ", ")
-      blocks.append(
-        "measured at n = \(lengths); --metric time shows all of them, a law of growth takes 4 or more")
-    } else if part.panel.lengths.count > 1, let first = part.panel.lengths.first,
-      let last = part.panel.lengths.last
-    {
-      let table = growth(part)
-      let title = "growth with n, \(first) … \(last) (fits of a·n^b + c; 95 % intervals)"
-      blocks.append(Self.block(title, table.text(as: view.format), Self.legend(part.lines), view.format))
-    }
+    if part.panel.lengths.count > 1 { blocks.append(lengths(part, view.format)) }
     if !part.panel.failures.isEmpty { blocks.append(failures(part.panel, view.format)) }
     return blocks.joined(separator: "\n\n")
+  }
+
+  /// How the series grow with the length. Too few lengths have no law: what was measured at all of them is then the metric's table.
+  private func lengths(_ part: Part, _ format: TableFormat) -> String {
+    let lengths = part.panel.lengths.map(String.init)
+    guard part.lines.allSatisfy(\.hasNoLaw) else {
+      let title =
+        "growth with n, \(lengths[0]) … \(lengths[lengths.count - 1]) (fits of a·n^b + c; 95 % intervals)"
+      return Self.block(title, growth(part).text(as: format), Self.legend(part.lines), format)
+    }
+    return (format == .latex ? "% " : "") + "measured at n = \(lengths.joined(separator: ", ")); "
+      + "--metric time shows all of them, a law of growth takes 4 or more"
   }
 
   /// A table with its title and what its signs mean.

@@ -25,7 +25,8 @@ struct BackwardPass: Sendable {
   var partialFloats: Int { Int(ATTN_LANES) * queryWidth }
 
   var scratchFloats: Int {
-    (Engine.backwardScratchBytes(shape, in: context) + stages.scratchBytes(shape) + 63) / 64 * 16
+    Engine.lines(Engine.backwardScratchBytes(shape, in: context) + stages.scratchBytes(shape))
+      / MemoryLayout<Float>.stride
   }
 
   func run() throws {

@@ -56,8 +56,8 @@ extension Engine {
       ? backwardWorkspace(shape, pattern, context) : forwardWorkspace(shape, pattern, context)
   }
 
-  /// Scratch in whole lines, as `ForwardPass` and `BackwardPass` give it to their workers.
-  private static func lines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
+  /// Scratch in whole cache lines, as a worker gets it.
+  static func lines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
   private static func forwardWorkspace(
     _ shape: AttentionShape, _ pattern: TilePattern, _ context: ExecutionContext

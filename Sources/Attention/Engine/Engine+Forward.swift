@@ -43,7 +43,9 @@ struct ForwardPass: Sendable {
   private var isa: Int32 { context.instructionSet.code }
 
   /// Floats of scratch that one tile needs.
-  var scratchFloats: Int { (Engine.forwardScratchBytes(shape, in: context) + 63) / 64 * 16 }
+  var scratchFloats: Int {
+    Engine.lines(Engine.forwardScratchBytes(shape, in: context)) / MemoryLayout<Float>.stride
+  }
 
   /// Keys of a KV block, which the tiles of a group compute before they move on: what K and V may fill of the second-level
   /// cache.

@@ -55,14 +55,13 @@ extension AttentionLayer {
     x: Tensor, _ run: LayerRun, queries: (inout Tensor) throws -> Void,
     keyValues: (inout Tensor) throws -> Void
   ) throws -> Tensor {
-    guard let past = run.past else { preconditionFailure("\(name) has no past") }
-    let context = run.context, own = try past.own(x, context)
+    let context = run.context, own = try ownRows(of: x, run)
     var dQuery = try context.empty([own.shape[0], queryColumns])
     try queries(&dQuery)
     var dKeyValue = try context.empty([x.shape[0], keyValueInput.weight.shape[0]])
     try keyValues(&dKeyValue)
     var dx = try keyValueInput.backward(dKeyValue, x: x, run)
-    past.accumulate(try queryInput.backward(dQuery, x: own, run), into: &dx, context)
+    addOwn(try queryInput.backward(dQuery, x: own, run), to: &dx, run)
     return dx
   }
 }
