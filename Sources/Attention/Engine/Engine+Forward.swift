@@ -17,7 +17,7 @@ extension Engine {
       context: context,
       query: InputRows(query), key: InputRows(key), value: InputRows(value),
       output: output.rowsForWriting(), lse: lse.rowsForWriting())
-    if schedule.plan.phaseCount > 1 { pass.clearRowsOfSeveralTiles() }
+    if schedule.plan.phaseCount > 1, stages.logits == nil { pass.clearRowsOfSeveralTiles() }
     if let order = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads) {
       try pass.run(order)
     } else {
@@ -41,6 +41,14 @@ struct ForwardPass: Sendable {
   let output: Rows, lse: Rows
 
   private var isa: Int32 { context.instructionSet.code }
+
+  /// What the tiles of a phase find: where rows start with a logit, its LSE, beside an output of 0 that has been written if not
+  /// every row is the first phase's.
+  func merge(in phase: Int) -> RowMerge {
+    if phase > 0 { return .rows }
+    guard stages.logits != nil else { return .nothing }
+    return plan.isWrittenOnce ? .logSum : .rows
+  }
 
   /// Floats of scratch that one tile needs.
   var scratchFloats: Int {
@@ -80,16 +88,16 @@ struct ForwardPass: Sendable {
       if index < work.kvSplits.count {
         partial(work.kvSplits[index], scratchRegion.scratch(own), partials.at(index * partialFloats))
       } else {
-        tiles(work.group(index - work.kvSplits.count), merge: phase > 0) {
+        tiles(work.group(index - work.kvSplits.count), merge: merge(in: phase)) {
           scratchRegion.scratch(own + $0 * scratch)
         }
       }
     }
-    reduce(work.kvSplits, partials, partialFloats: partialFloats, merge: phase > 0)
+    reduce(work.kvSplits, partials, partialFloats: partialFloats, merge: merge(in: phase))
   }
 
   /// Computes the tiles of a group: together, KV block by KV block, where they share long runs of keys, else one by one.
-  func tiles(_ group: PhaseWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer) {
+  func tiles(_ group: PhaseWork.Group, merge: RowMerge, scratch: (Int) -> UnsafeMutableRawPointer) {
     if plan.sharesKeyBlocks { return together(group, merge: merge, scratch: scratch) }
     for position in 0..<group.count {
       var single = group
@@ -134,7 +142,7 @@ struct ForwardPass: Sendable {
   }
 
   private func together(
-    _ group: PhaseWork.Group, merge: Bool, scratch: (Int) -> UnsafeMutableRawPointer
+    _ group: PhaseWork.Group, merge: RowMerge, scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     let blockKeys = kvBlockKeys
@@ -181,12 +189,13 @@ struct ForwardPass: Sendable {
       }
       end(
         scratch, output: result, stride: shape.valueDim, lse: result + Int(ATTN_LANES) * shape.valueDim,
-        inPlace: false, merge: false)
+        inPlace: false, merge: .nothing)
     }
   }
 
   /// LSE reduction: combines the partial results of every split tile, in order.
-  private func reduce(_ splits: [PhaseWork.KVSplit], _ partials: Region, partialFloats: Int, merge: Bool) {
+  private func reduce(_ splits: [PhaseWork.KVSplit], _ partials: Region, partialFloats: Int, merge: RowMerge)
+  {
     for (index, split) in splits.enumerated() {
       let list = plan.pattern.list(batch: split.batch, head: split.head)
       let tile = list.tiles[split.tile]
@@ -198,7 +207,8 @@ struct ForwardPass: Sendable {
         let target = outputRows + row * output.rowStride
         let source = partial + t * shape.valueDim
         let sourceLSE = partial[Int(ATTN_LANES) * shape.valueDim + t]
-        if split.index == 0 && !merge {
+        if split.index == 0, merge == .logSum { target.update(repeating: 0, count: shape.valueDim) }
+        if split.index == 0, merge == .nothing {
           target.update(from: source, count: shape.valueDim)
           lseRows[row] = sourceLSE
         } else {

@@ -50,12 +50,17 @@ public enum Engine {
       (merged.keyLengths, merged.softcap) = (shape.keyLengths, shape.softcap)
       let result = try forward(
         query: decode.grouped(query, shape), key: key, value: value, shape: merged, scale: scale,
-        pattern: decode.pattern, in: context)
+        stages: stages, pattern: decode.pattern, in: context)
       return (result.output.reshaped(shape.outputShape), result.lse.reshaped(shape.lseShape))
     }
     var output = try Tensor(uninitialized: shape.outputShape, ledger: context.ledger)
     var lse = try Tensor(uninitialized: shape.lseShape, ledger: context.ledger)
-    if !schedule.plan.coversAllRows { clear(&output, &lse, shape: shape) }
+    if let logits = stages.logits {
+      if !schedule.plan.isWrittenOnce { output.fill(0) }
+      start(&lse, with: logits)
+    } else if !schedule.plan.coversAllRows {
+      clear(&output, &lse, shape: shape)
+    }
     try PinnedStages.reading(stages) { stages throws in
       try run(
         schedule, of: pattern, query: query, key: key, value: value, output: &output, lse: &lse, shape: shape,
@@ -77,6 +82,16 @@ public enum Engine {
     try run(
       forwardSchedule(of: pattern, for: shape), of: pattern, query: query, key: key, value: value,
       output: &output, lse: &lse, shape: shape, scale: scale, stages: PinnedStages(), context: context)
+  }
+
+  /// Sets the LSE of rows to that of a key with a logit of its head. Query heads that are rows of one tile come in their order.
+  private static func start(_ lse: inout Tensor, with logits: [Float]) {
+    let (batch, rows) = (lse.shape[0], lse.shape[1] * lse.shape[2])
+    let target = lse.pinnedForWriting()
+    for head in 0..<batch * logits.count {
+      let length = rows / logits.count
+      (target.pointer + head * length).update(repeating: logits[head % logits.count], count: length)
+    }
   }
 
   /// Output 0 and LSE −∞: what rows without keys have.

@@ -23,6 +23,24 @@ extension Engine {
   }
 }
 
+/// What the end of a tile finds in its rows of output and LSE, and combines its own with.
+enum RowMerge: Sendable {
+  /// Nothing.
+  case nothing
+  /// The result of earlier tiles.
+  case rows
+  /// An LSE alone, that of a key with the value 0; the output there has not been written.
+  case logSum
+
+  var code: Int32 {
+    switch self {
+    case .nothing: Int32(ATTN_MERGE_NOTHING)
+    case .rows: Int32(ATTN_MERGE_ROWS)
+    case .logSum: Int32(ATTN_MERGE_LSE)
+    }
+  }
+}
+
 /// The kernels of a forward tile, by the precision of the inputs.
 extension ForwardPass {
   /// Starts a tile of a (batch, query head).
@@ -46,9 +64,9 @@ extension ForwardPass {
   /// Ends a tile: writes output and LSE, in place or to rows of their own, merged with what is there or not.
   func end(
     _ scratch: UnsafeMutableRawPointer, output: UnsafeMutablePointer<Float>, stride: Int,
-    lse: UnsafeMutablePointer<Float>, inPlace: Bool, merge: Bool
+    lse: UnsafeMutablePointer<Float>, inPlace: Bool, merge: RowMerge
   ) {
-    let (inPlace, merge): (Int32, Int32) = (inPlace ? 1 : 0, merge ? 1 : 0)
+    let (inPlace, merge): (Int32, Int32) = (inPlace ? 1 : 0, merge.code)
     switch shape.precision {
     case .float32:
       attn_forward_end(context.instructionSet.code, scratch, output, Int64(stride), lse, inPlace, merge)

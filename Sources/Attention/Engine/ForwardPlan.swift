@@ -38,6 +38,8 @@ struct ForwardPlan: Sendable {
   var tilesAtOnce: Int { sharesKeyBlocks ? group : 1 }
 
   var coversAllRows: Bool { lists.allSatisfy(\.coversAllRows) }
+  /// Whether every row is written by one tile, or by the pieces of one.
+  var isWrittenOnce: Bool { coversAllRows && phaseCount <= 1 }
   var phaseCount: Int { lists.map(\.phases.count).max() ?? 0 }
   /// Whether the rows of tiles are scattered, so that tiles that run at once write to the same lines of the LSE.
   var scattersRows: Bool { pattern.lists.contains { $0.tiles.first?.stride == 0 } }

@@ -90,7 +90,7 @@ extension ForwardPass {
     try Parallel.forEach(count: whole + order.steps.count, threads: context.threads) { index, worker in
       func run(_ phase: Int, _ group: Int) throws {
         try context.checkCancellation()
-        tiles(works[phase].group(group), merge: phase > 0) {
+        tiles(works[phase].group(group), merge: merge(in: phase)) {
           region.scratch((worker * plan.tilesAtOnce + $0) * scratch)
         }
       }

@@ -12,10 +12,13 @@ struct ScoreStages: Sendable {
   /// What is added by distance; `nil`: nothing.
   var bias: DistanceBias?
 
+  /// A logit for each query head, with which the softmax of every row starts: that of a key whose value is 0; `nil`: none.
+  var logits: [Float]?
+
   /// Scores are products, and nothing is added.
   static let products = ScoreStages()
 
-  /// Whether scores are products and nothing else: rows that are computed one by one (decoding) know no others.
+  /// Whether scores are products and nothing else, whatever rows start with: rows that are computed one by one (decoding) know no others.
   var isPlain: Bool { energy == nil && bias == nil }
 
   /// Floats behind a row of dQ: what the row adds to dw, then its sums.
@@ -45,11 +48,13 @@ struct ScoreStages: Sendable {
 struct PinnedStages: Sendable {
   var energy: EnergyWeights?
   var bias: DistanceBias?
+  /// As the caller gives them.
+  var logits: [Float]?
 
   /// Calls `body` with them.
   static func reading<R>(_ stages: ScoreStages, _ body: (PinnedStages) throws -> R) rethrows -> R {
     try EnergyWeights.reading(stages.energy) {
-      try body(PinnedStages(energy: $0, bias: stages.bias))
+      try body(PinnedStages(energy: $0, bias: stages.bias, logits: stages.logits))
     }
   }
 
@@ -73,6 +78,12 @@ struct PinnedStages: Sendable {
     guard let bias else { return }
     (head.bias, head.bucket) = (bias.values(of: number), bias.buckets(of: number))
     head.sums = Int32(bias.bucketCount)
+  }
+
+  /// The logit that a row starts with. Of query heads that are rows of one tile, a row has its own.
+  func logit(_ head: Int, _ row: Int, _ shape: AttentionShape) -> Double? {
+    guard let logits else { return nil }
+    return Double(logits.count == shape.queryHeads ? logits[head] : logits[head * shape.queryLength + row])
   }
 
   /// What is added to the score of a pair, in Double.

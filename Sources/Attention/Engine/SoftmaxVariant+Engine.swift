@@ -18,9 +18,25 @@ extension Engine {
     _ inputs: Operands, shape: AttentionShape, scale: Double, pattern: TilePattern,
     backwardPattern: @escaping @Sendable () -> TilePattern, in context: ExecutionContext
   ) throws -> Forward {
+    try attend(
+      inputs, startingWith: nil, shape: shape, scale: scale, pattern: pattern,
+      backwardPattern: backwardPattern,
+      in: context)
+  }
+
+  /// The same with rows that may start with a logit.
+  /// - Parameter logits: one for each query head, `nil`: none. It is that of a key whose value is 0, of which the way back says nothing.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  static func attend(
+    _ inputs: Operands, startingWith logits: [Float]?, shape: AttentionShape, scale: Double,
+    pattern: TilePattern, backwardPattern: @escaping @Sendable () -> TilePattern, in context: ExecutionContext
+  ) throws -> Forward {
     let (query, key, value) = (inputs.query, inputs.key, inputs.value)
+    var stages = ScoreStages.products
+    stages.logits = logits
     let (output, lse) = try forward(
-      query: query, key: key, value: value, shape: shape, scale: scale, pattern: pattern, in: context)
+      query: query, key: key, value: value, shape: shape, scale: scale, stages: stages, pattern: pattern,
+      in: context)
     return Forward(output: output, lse: lse) { outputGradient, rows, context in
       try backward(
         outputGradient: outputGradient, query: query, key: key, value: value, rows: rows, shape: shape,
@@ -56,7 +72,10 @@ extension Engine {
     let (output, lse) = try forward(
       query: query, key: key, value: value, shape: shape, scale: scale, stages: stages, pattern: pattern,
       in: context)
-    return Forward(output: output, lse: lse) { outputGradient, rows, context in
+    var stages = stages
+    // The way back is that of the keys alone, whose rows have others.
+    stages.logits = nil
+    return Forward(output: output, lse: lse) { [stages] outputGradient, rows, context in
       let (operands, energy, sums) = try gradients(
         outputGradient: outputGradient, query: query, key: key, value: value, rows: rows, shape: shape,
         scale: scale, stages: stages, pattern: backwardPattern(), in: context)

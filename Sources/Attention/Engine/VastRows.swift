@@ -30,7 +30,7 @@ struct VastRows {
   /// Whether a row with this log-sum-exp is one of them: not one without keys, nor one that will be refused.
   static func contains(_ lse: Float) -> Bool { lse.magnitude > limit && lse.isFinite }
 
-  /// A row's keys, once for every time that they count, and their weights.
+  /// A row's keys, once for every time that they count, and their weights; what a logit has of the row is missing in their sum.
   struct Weights {
     var keys: [Int] = []
     var weights: [Double] = []
@@ -81,9 +81,10 @@ struct VastRows {
       return shape.capped(product + stages.bias(head, distance: position - number))
     }
     (result.weights, result.slopes) = (scores.map(\.score), scores.map(\.slope))
-    guard let largest = result.weights.max() else { return result }
+    let logit = stages.logit(head, row, shape)
+    guard let largest = (result.weights + (logit.map { [$0] } ?? [])).max() else { return result }
     result.weights = result.weights.map { exp($0 - largest) }
-    let sum = result.weights.reduce(0, +)
+    let sum = result.weights.reduce(logit.map { exp($0 - largest) } ?? 0, +)
     result.weights = result.weights.map { $0 / sum }
     result.lse = largest + log(sum)
     return result
@@ -110,7 +111,7 @@ extension ForwardPlan {
 extension ForwardPass {
   /// Computes rows anew that were combined from partial results by a log-sum-exp too large for it.
   func recomputeVastRows() {
-    guard plan.merges else { return }
+    guard plan.merges || stages.logits != nil else { return }
     let vast = VastRows(
       shape: shape, scale: scale, stages: stages, pattern: plan.pattern, query: query, key: key, value: value)
     Parallel.forEach(count: shape.batch * shape.queryHeads, threads: context.threads) { index, _ in

@@ -11,7 +11,8 @@ import Tensors
   import Darwin
 #endif
 
-/// A key that every query row sees beside those of its sequence: its LSE reduction with a pass that knows nothing of it.
+/// A key that every query row sees beside those of its sequence: its LSE reduction with a pass that knows nothing of it, and its
+/// part of the gradients. A pass that starts its rows with a learned logit (`ScoreStages.logits`) needs the latter alone.
 ///
 /// With output o and LSE l of the sequence's keys, a score e_i and a value u: `l' = log(e^l + e^e)`, `o' = e^{l−l'} o + e^{e−l'} u`.
 /// The pass goes back with o' and l' as they are (`SoftmaxRows`). What is left is the key's own part, with `b = e^{e−l'}` and
@@ -112,6 +113,21 @@ struct ExtraKeyPass: Sendable {
     let parameters = parameters(inputs), query = try queries(inputs, in: context)
     var (output, lse) = forward.results()
     reduceAll(parameters, query, output.rowsForWriting(), lse.rowsForWriting(), in: context)
+    return begun(Forward(output: output, lse: lse, partialPullback: pullback), inputs, pullback)
+  }
+
+  /// The learned logits, with which rows may start; `nil` of a sentinel.
+  func logits(_ inputs: Operands) -> [Float]? {
+    guard !isSentinel else { return nil }
+    inputs.check([Self.logit], at: shape)
+    return parameters(inputs).logits
+  }
+
+  /// A result that has the key already, with the way back of all keys.
+  func begun(_ forward: consuming Forward, _ inputs: Operands, _ pullback: @escaping Forward.PartialPullback)
+    -> Forward
+  {
+    let (output, lse) = forward.results()
     return Forward(output: output, lse: lse) { outputGradient, rows, context in
       let all = SoftmaxRows(output: rows.output, lse: rows.lse, hasOtherKeys: true)
       var gradient = try pullback(outputGradient, all, context)

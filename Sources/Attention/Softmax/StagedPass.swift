@@ -62,11 +62,15 @@ struct StagedPass {
   }
 
   /// Output and LSE, with the gradients of what scores are made of.
+  /// - Parameter logits: what rows start with; `nil`: nothing.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
+  func forward(_ inputs: Operands, startingWith logits: [Float]?, in context: ExecutionContext) throws
+    -> Forward
+  {
     let energyName = SoftmaxSettings.energy.name
     let biasName = DistanceBuckets.operand(count: softmax.biasBuckets).name
     var stages = ScoreStages()
+    stages.logits = logits
     if softmax.score == .additive { stages.energy = inputs[energyName] }
     if let buckets, let biases = inputs[biasName] {
       stages.bias = try buckets.table(biases, shape: shape, ledger: context.ledger)

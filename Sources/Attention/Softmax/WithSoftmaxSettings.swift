@@ -166,14 +166,37 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
   /// - Throws: what the variant throws.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     inputs.check(operands, at: shape)
-    let forward = try staged?.forward(inputs, in: context) ?? base.forward(inputs, in: context)
-    guard let extraKey else { return forward }
+    guard let extraKey else {
+      return try staged?.forward(inputs, startingWith: nil, in: context) ?? base.forward(inputs, in: context)
+    }
+    if let logits = extraKey.logits(inputs),
+      let begun = try forward(inputs, startingWith: logits, in: context)
+    {
+      return extraKey.begun(begun.forward, inputs, begun.pullback)
+    }
+    let forward =
+      try staged?.forward(inputs, startingWith: nil, in: context) ?? base.forward(inputs, in: context)
     guard let pullback = forward.partialPullback else {
       throw ConfigurationError(
         field: "sink", value: configuration.softmax.sink.rawValue,
         allowed: "none with \(card.id), which has no way back as a part of a larger softmax")
     }
     return try extraKey.forward(forward, inputs, pullback, in: context)
+  }
+
+  /// The pass of a variant whose tiles the engine takes as they are, started with a logit: that costs nothing, while another
+  /// pass over the output costs as much as reading and writing it. `nil` of other variants.
+  private func forward(_ inputs: Operands, startingWith logits: [Float], in context: ExecutionContext) throws
+    -> (forward: Forward, pullback: Forward.PartialPullback)?
+  {
+    guard let variant = base as? any PatternVariant, Base.operands(configuration.base) == Operand.standard
+    else { return nil }
+    let forward =
+      try staged?.forward(inputs, startingWith: logits, in: context)
+      ?? Engine.attend(
+        inputs, startingWith: logits, shape: shape, scale: scale, pattern: variant.pattern,
+        backwardPattern: { variant.backwardPattern }, in: context)
+    return forward.partialPullback.map { (forward, $0) }
   }
 
   /// That of the variant, with one key more where there is a sink.

@@ -70,13 +70,16 @@ void attn_warm_rows(const void *base, int64_t stride, attn_list rows, int32_t by
 /// Bytes of scratch, 64-byte aligned, that a tile's forward or backward pass needs.
 size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t backward);
 
+/// What the end of a tile finds in its rows: nothing; output and LSE; an LSE whose output is 0, whatever is stored there.
+enum { ATTN_MERGE_NOTHING = 0, ATTN_MERGE_ROWS = 1, ATTN_MERGE_LSE = 2 };
+
 /// Starts a tile of 1 … ATTN_LANES rows: packs scale·log2(e)·Qᵀ, clears the running maximum, sum and Oᵀ.
 void attn_forward_begin(int32_t isa, void *scratch, const attn_head *head, attn_list rows);
 /// Adds keys to the tile. Keys wait in the scratch until a block is full, across runs.
 void attn_forward_run(int32_t isa, void *scratch, const attn_run *run);
 /// Ends the tile: writes rows of output (head_dim apart by output_stride) and natural-log LSE: −∞ of a row without keys,
 /// NaN of one with a score that is not finite. With `in_place` 0 the
-/// tile's t-th row goes to row t, else to its own row; with `merge` it is combined with what is there by LSE.
+/// tile's t-th row goes to row t, else to its own row; `merge` says what it is combined with by LSE (`ATTN_MERGE_…`).
 void attn_forward_end(
     int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge);
 

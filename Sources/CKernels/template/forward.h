@@ -222,8 +222,8 @@ void KERNEL(forward_end)(
   if (tile->gemv) {
     for (int i = 0; i < tile->rows; i++) {
       float *row = output + (ptrdiff_t)(in_place ? tile->row[i] : i) * output_stride;
-      for (int d = 0; d < dim; d++)
-        row[d] = tile->ot[i * padded + d] * inverse[i] + (keep[i] != 0 ? keep[i] * row[d] : 0);
+      const int adds = merge == ATTN_MERGE_ROWS && keep[i] != 0;
+      for (int d = 0; d < dim; d++) row[d] = tile->ot[i * padded + d] * inverse[i] + (adds ? keep[i] * row[d] : 0);
     }
     return;
   }
@@ -238,7 +238,7 @@ void KERNEL(forward_end)(
       const int live = tile->rows - lane < VL ? tile->rows - lane : VL;
       for (int i = 0; i < live; i++) {
         float *p = output + (ptrdiff_t)(in_place ? tile->row[lane + i] : lane + i) * output_stride + d;
-        if (merge && keep[lane + i] != 0)
+        if (merge == ATTN_MERGE_ROWS && keep[lane + i] != 0)
           x[i] = vfma(splat(keep[lane + i]), part == VL ? load(p) : load_part(p, part), x[i]);
         if (part == VL) store(p, x[i]);
         else store_part(p, x[i], part);
