@@ -18,6 +18,23 @@ extension Fit {
     case .percentile: addPercentiles(accelerated: false)
     case .bca: addPercentiles(accelerated: true)
     }
+    addHeldLimits()
+  }
+
+  /// The other ends of parameters at a bound: how far from it the data let them be.
+  private mutating func addHeldLimits() {
+    let held = parameters.indices.filter { parameters[$0].interval == "at-bound" }
+    guard converged, !held.isEmpty else { return }
+    let profile = Profile(self)
+    heldLimits = held.map { ($0, profile.limit(ofHeld: $0)) }
+    for (j, limit) in heldLimits {
+      guard let limit else { continue }
+      if parameters[j].low == nil {
+        parameters.estimates[j].low = limit[j]
+      } else {
+        parameters.estimates[j].high = limit[j]
+      }
+    }
   }
 
   private var defaultInterval: IntervalMethod {

@@ -32,7 +32,8 @@ extension Fit {
   /// Value, interval of the curve and interval of a new measurement at `x` (in the order of the form).
   ///
   /// The curve, with V the covariance of the moving parameters u and g = ∂f/∂u: f ± t √(gᵀVg), in log space of ln f, so
-  /// the ends are multiplied; bootstrap fits take its ends from the resamples. A new measurement adds the noise σ to
+  /// the ends are multiplied; bootstrap fits take its ends from the resamples. A parameter at a bound, which has no variance,
+  /// adds the curve's shift where it lies as far from the bound as the data allow. A new measurement adds the noise σ to
   /// either side of the curve's own interval: f − √((f − low)² + (tσ)²) … f + √((high − f)² + (tσ)²), which holds the
   /// curve's interval whatever its shape and is f ± t √(gᵀVg + σ²) where that is symmetric.
   /// Source: Zou and Donner 2008, limits of a sum from the limits of its parts.
@@ -65,11 +66,28 @@ extension Fit {
       let value = form.value(replicate, at: x)
       return isLog ? logarithm(value) : value
     }
-    if let ends { return (ends.low, ends.high) }
+    if let ends { return widened((ends.low, ends.high), at: x, center, gradient) }
     let g = free.map { gradient[$0] * domains[$0].slope(at: theta[$0]) / (isLog ? f : 1) }
     let isLost = free.indices.contains { covariance[$0, $0] == 0 && g[$0] != 0 }
     let width = quantile * max(covariance.form(g, g), 0).squareRoot()
-    return isLost || !width.isFinite ? nil : (center - width, center + width)
+    return isLost || !width.isFinite
+      ? nil : widened((center - width, center + width), at: x, center, gradient)
+  }
+
+  /// The curve's ends with what parameters at a bound add, which have no variance: the curve at each one's limit, squares summed.
+  private func widened(
+    _ ends: (low: Double, high: Double), at x: [Double], _ center: Double, _ gradient: [Double]
+  ) -> (low: Double, high: Double)? {
+    guard !heldLimits.isEmpty else { return ends }
+    var (below, above) = (max(center - ends.low, 0), max(ends.high - center, 0))
+    for (j, limit) in heldLimits where gradient[j] != 0 {
+      guard let limit else { return nil }
+      let value = form.value(limit, at: x)
+      let shift = (options.space == .log ? logarithm(value) : value) - center
+      guard shift.isFinite else { return nil }
+      if shift > 0 { above = hypotenuse(above, shift) } else { below = hypotenuse(below, shift) }
+    }
+    return (min(ends.low, center - below), max(ends.high, center + above))
   }
 
   private func hypotenuse(_ a: Double, _ b: Double) -> Double { Double.hypot(a, b) }

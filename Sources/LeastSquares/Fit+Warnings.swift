@@ -11,7 +11,8 @@ extension Fit {
     for parameter in parameters where parameter.interval == "at-bound" {
       warn(
         "at-bound",
-        "\(parameter.name) ran into the end of its domain and is held there; it has no standard error")
+        "\(parameter.name) ran into the end of its domain and is held there; it has no standard error, and its interval "
+          + "and those of predictions are how far from it the data let it be")
     }
     let lost = parameters.filter { $0.interval == "not-identified" }.map(\.name)
     if !lost.isEmpty {

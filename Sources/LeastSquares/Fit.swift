@@ -81,6 +81,9 @@ public struct Fit: Sendable {
   /// Indices of the parameters that moved.
   package let free: [Int]
   let domains: [Domain]
+  /// For each parameter at a bound all parameters where it lies as far from it as the data allow; `nil` for what the data do not
+  /// bound.
+  var heldLimits: [(parameter: Int, theta: [Double]?)] = []
   /// Noise variance of a row of weight one, in the chosen space.
   let noiseVariance: Double
 

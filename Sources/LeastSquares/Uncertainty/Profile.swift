@@ -32,59 +32,90 @@ struct Profile {
   private func end(of j: Int, direction: Double, width: Double) -> Double? {
     guard let center = fit.domains[j].image(of: fit.theta[j]), width > 0, width.isFinite else { return nil }
     var theta = fit.theta
-    /// The square root of the rise over the threshold: 1 at the end, nearly straight in between.
-    func rise(_ u: Double) -> Double? {
-      theta[j] = fit.domains[j].value(of: u)
-      guard theta[j].isFinite else { return nil }
-      let others = fit.free.filter { $0 != j }
-      var base = refitter.theta
-      base[j] = theta[j]
-      let problem = Problem(
-        form: fit.form, data: fit.data, space: fit.options.space, loss: fit.options.loss,
-        domains: fit.domains,
-        free: others, base: base)
-      var start = theta
-      start[j] = base[j]
-      guard let found = Refitter(fit, start: start).refit(problem) else { return nil }
-      theta = found.theta
-      return (max(found.objective - fit.objective, 0) / threshold).squareRoot()
+    let distance = reach(fit.quantile * width) { distance in
+      theta[j] = fit.domains[j].value(of: center + direction * distance)
+      return rise(&theta, holding: j)
     }
-    let quantile = fit.quantile
+    return distance.map { fit.domains[j].value(of: center + direction * $0) }
+  }
+
+  /// All parameters where one that is held at an end of its domain lies as far from it as the data allow, the others refitted:
+  /// the interval's other end. `nil`: it may lie as far as its domain goes, or the data are fitted exactly.
+  /// - Parameter j: the parameter that is held.
+  func limit(ofHeld j: Int) -> [Double]? {
+    let end = fit.theta[j], domain = fit.domains[j]
+    let direction: Double = domain.ends.high == end ? -1 : 1
+    guard threshold > 0, let first = step(ofHeld: j) else { return nil }
+    var theta = fit.theta
+    func riseAt(_ distance: Double) -> Double? {
+      theta[j] = end + direction * distance
+      return domain.image(of: theta[j]) == nil ? nil : rise(&theta, holding: j)
+    }
+    guard let distance = reach(first, riseAt), riseAt(distance) != nil else { return nil }
+    return theta
+  }
+
+  /// How far a held parameter moves until the objective has risen by the threshold, were the others held too and the rise a
+  /// parabola.
+  private func step(ofHeld j: Int) -> Double? {
+    var domains = fit.domains
+    domains[j] = .real
+    let problem = Problem(
+      form: fit.form, data: fit.data, space: fit.options.space, loss: fit.options.loss, domains: domains,
+      free: [j], base: fit.theta)
+    var r = [Double](repeating: 0, count: problem.rows)
+    var jacobian = r
+    guard problem.residuals(at: [fit.theta[j]], &r, jacobian: &jacobian) else { return nil }
+    let square = zip(problem.weights, jacobian).map { $0 * $1 * $1 }.sum()
+    let step = (2 * threshold / square).squareRoot()
+    return step.isFinite && step > 0 ? step : nil
+  }
+
+  /// The square root of the rise over the threshold with one parameter where `theta` has it and the others refitted, which it
+  /// then has: 1 at the end, nearly straight in between.
+  private func rise(_ theta: inout [Double], holding j: Int) -> Double? {
+    guard theta[j].isFinite else { return nil }
+    var base = refitter.theta
+    base[j] = theta[j]
+    let problem = Problem(
+      form: fit.form, data: fit.data, space: fit.options.space, loss: fit.options.loss, domains: fit.domains,
+      free: fit.free.filter { $0 != j }, base: base)
+    guard let found = Refitter(fit, start: theta).refit(problem) else { return nil }
+    theta = found.theta
+    return (max(found.objective - fit.objective, 0) / threshold).squareRoot()
+  }
+
+  /// The distance at which the rise is 1: outwards until it is passed, then by false position on a nearly straight line.
+  private func reach(_ first: Double, _ rise: (Double) -> Double?) -> Double? {
     var inside = 0.0
     var insideRise = 0.0
-    var step = quantile * width
-    // Outwards until the threshold is passed, then the place by false position on a nearly straight line.
+    var step = first
     for _ in 0..<25 {
       let distance = inside + step
-      guard let value = rise(center + direction * distance) else { return nil }
-      if value >= 1 {
-        return close(center, direction, (inside, insideRise), (distance, value), j, rise)
-      }
+      guard let value = rise(distance) else { return nil }
+      if value >= 1 { return close((inside, insideRise), (distance, value), rise) }
       let slope = (value - insideRise) / step
       inside = distance
       insideRise = value
       let needed = slope > 0 ? (1 - value) / slope : 2 * step
-      step = min(max(1.1 * needed, 0.05 * quantile * width), 2 * distance)
+      step = min(max(1.1 * needed, 0.05 * first), 2 * distance)
     }
     return nil
   }
 
   private func close(
-    _ center: Double, _ direction: Double, _ inside: (Double, Double), _ outside: (Double, Double), _ j: Int,
-    _ rise: (Double) -> Double?
+    _ inside: (Double, Double), _ outside: (Double, Double), _ rise: (Double) -> Double?
   ) -> Double? {
     var (low, high) = (inside, outside)
     for _ in 0..<40 {
       var middle = low.0 + (1 - low.1) / (high.1 - low.1) * (high.0 - low.0)
       let margin = 0.02 * (high.0 - low.0)
       middle = min(max(middle, low.0 + margin), high.0 - margin)
-      guard let value = rise(center + direction * middle) else { return nil }
+      guard let value = rise(middle) else { return nil }
       if value >= 1 { high = (middle, value) } else { low = (middle, value) }
-      if abs(value - 1) < 1e-7 || high.0 - low.0 < 1e-9 * abs(high.0) {
-        return fit.domains[j].value(of: center + direction * middle)
-      }
+      if abs(value - 1) < 1e-7 || high.0 - low.0 < 1e-9 * abs(high.0) { return middle }
     }
-    return fit.domains[j].value(of: center + direction * 0.5 * (low.0 + high.0))
+    return 0.5 * (low.0 + high.0)
   }
 }
 
