@@ -16,7 +16,7 @@ import Testing
 /// A training over ranks has the bits of one process, whatever the number of ranks.
 @Suite struct RankedTrainingTests {
   /// Where a training ends.
-  private struct End: Equatable {
+  struct End: Equatable {
     let weights: [UInt32]
     let moments: [UInt32]
     let evaluations: [Trainer.Evaluation]
@@ -30,7 +30,7 @@ import Testing
     }
   }
 
-  private static func trainer(
+  static func trainer(
     _ settings: [String: ParameterValue], _ model: [String: ParameterValue] = [:], task: String = "induction",
     over ranks: (any Communicator)? = nil
   ) throws -> Trainer {
@@ -42,7 +42,7 @@ import Testing
       model: plain.model, task: plain.task, configuration: plain.configuration, communicator: ranks)
   }
 
-  private static func run(_ trainer: Trainer, until step: Int = .max) throws -> End {
+  static func run(_ trainer: Trainer, until step: Int = .max) throws -> End {
     var reports: [Trainer.StepReport] = []
     while !trainer.isFinished, trainer.step < step { reports.append(try trainer.advance()) }
     return End(trainer, reports)
@@ -186,128 +186,7 @@ import Testing
     #expect(try refusal(["batch": .int(2)]).contains("at most 2 here"))
     #expect(try refusal([:], ["norm": .string("batch")]).contains("gradients are summed row by row"))
     #expect(try refusal(["gradientSum": .string("passes")]).contains("rows where ranks share them"))
-    let parts: [String: ParameterValue] = ["gradientSum": .string("parts")]
-    #expect(try refusal(parts, ["norm": .string("batch")]).contains("where ranks share sequences"))
-    #expect(
-      try refusal(parts, ["hierarchy": .string("hat"), "kind": .string("encoder")]).contains("hierarchy"))
-  }
-
-  /// Positions, attention, kind, length, ranks.
-  @Test(
-    "ranks that share sequences end where one process does, up to rounding, and all at the same bits",
-    arguments: [
-      ("rope", "full", "decoder", 23, 2), ("alibi", "full", "decoder", 31, 3),
-      ("learned", "full", "encoder", 17, 4),
-      ("sinusoidal", "sliding-window", "decoder", 29, 3), ("rope-interleaved", "full", "decoder", 64, 4),
-    ])
-  func sequences(position: String, attention: String, kind: String, length: Int, ranks: Int) throws {
-    let settings: [String: ParameterValue] = [
-      "optimizer": .string("sgd"), "batch": .int(3), "accumulation": .int(2), "steps": .int(3),
-      "gradientSum": .string("parts"), "evaluationBatches": .int(2), "labelSmoothing": .double(0.1),
-    ]
-    let model: [String: ParameterValue] = [
-      "position": .string(position), "attention": .string(attention), "kind": .string(kind),
-      "layers": .int(2),
-      "keyHeads": .int(1),
-    ]
-    let one = try Self.run(Self.long(settings, model, length))
-    let ends = try ThreadGroup.run(ranks, delays: RandomKey(seed: 3)) { rank -> (End, Traffic) in
-      (try Self.run(Self.long(settings, model, length, over: rank)), rank.traffic.current)
-    }
-    #expect(ends.allSatisfy { $0.0 == ends[0].0 && $0.1.bytesSent > 0 })
-    let end = ends[0].0
-    #expect(zip(end.losses, one.losses).allSatisfy { abs($0 - $1) < 1e-5 * abs($1) })
-    #expect(
-      zip(end.evaluations, one.evaluations).allSatisfy {
-        abs($0.validationLoss - $1.validationLoss) < 1e-5 && $0.validationAccuracy == $1.validationAccuracy
-      })
-    func values(_ bits: [UInt32]) -> [Float] { bits.map { Float(bitPattern: $0) } }
-    let worst = zip(values(end.weights), values(one.weights)).map { abs($0 - $1) }.max()
-    #expect((worst ?? 1) < 2e-5)
-    #expect(one.losses.count == 3 && one.losses[0] != one.losses[2])
-  }
-
-  /// A trainer over sequences whose length divides by nothing.
-  private static func long(
-    _ settings: [String: ParameterValue], _ model: [String: ParameterValue], _ length: Int,
-    over ranks: (any Communicator)? = nil
-  ) throws -> Trainer {
-    let base: [String: ParameterValue] = ["steps": .int(4), "evaluateEvery": .int(2)]
-    let plain = try TrainerTests.trainer(
-      base.merging(settings) { $1 }, model: model,
-      settings: ["length": .int(length), "vocabulary": .int(6)])
-    return try Trainer(
-      model: plain.model, task: plain.task, configuration: plain.configuration, communicator: ranks)
-  }
-
-  @Test("a rank none of whose rows is labelled walks back for the others", arguments: ["pre", "reversible"])
-  func unlabelled(residual: String) throws {
-    let settings: [String: ParameterValue] = [
-      "optimizer": .string("sgd"), "batch": .int(1), "steps": .int(3), "gradientSum": .string("parts"),
-      "evaluateEvery": .int(0),
-    ]
-    @Sendable func run(_ ranks: (any Communicator)?) throws -> [Double] {
-      let plain = try TrainerTests.trainer(
-        settings, model: ["residual": .string(residual), "layers": .int(2)], task: "mqar",
-        settings: ["length": .int(24), "vocabulary": .int(16), "pairs": .int(2)])
-      let trainer = try Trainer(
-        model: plain.model, task: plain.task, configuration: plain.configuration, communicator: ranks)
-      // Two labels, six ranks.
-      #expect(try trainer.input(.train, index: 0).scoredTargets.count { $0 >= 0 } < 6)
-      return try Self.run(trainer).losses
-    }
-    let one = try run(nil), six = try ThreadGroup.run(6) { try run($0) }
-    for losses in six {
-      #expect(losses.count == 3 && zip(losses, one).allSatisfy { abs($0 - $1) < 1e-5 * abs($1) })
-    }
-  }
-
-  @Test("a checkpoint of ranks that share sequences is gone on from by any number of ranks")
-  func sequencesResume() throws {
-    let settings: [String: ParameterValue] = ["gradientSum": .string("parts"), "batch": .int(2)]
-    let scratch = try Scratch(), file = scratch("c.safetensors")
-    _ = try ThreadGroup.run(3) { rank in
-      let trainer = try Self.long(settings, [:], 21, over: rank)
-      _ = try Self.run(trainer, until: 2)
-      if rank.rank == 0 { try trainer.save(to: file) }
-    }
-    let losses = try [1, 2, 4].map { ranks -> [Double] in
-      try ThreadGroup.run(ranks) { rank -> [Double] in
-        let trainer = try Self.long(settings, [:], 21, over: rank)
-        try trainer.resume(from: file)
-        try trainer.checkAgreement()
-        return try Self.run(trainer).losses
-      }[0]
-    }
-    #expect(losses.allSatisfy { $0.count == 2 && zip($0, losses[0]).allSatisfy { abs($0 - $1) < 1e-4 } })
-  }
-
-  @Test("what a rank holds of sequences that are shared falls with the number of ranks")
-  func sequencesMemory() throws {
-    func peak(_ ranks: Int) throws -> Int {
-      try ThreadGroup.run(ranks) { rank -> Int in
-        let ledger = MemoryLedger(), length = 512
-        let source = try TaskCatalog.standard.make(
-          "induction", settings: ["length": .int(length), "vocabulary": .int(6)], key: RandomKey(seed: 5))
-        let configuration = Trainer.fit(
-          try ModelConfiguration(
-            settings: ["width": .int(16), "layers": .int(2), "heads": .int(2), "hidden": .int(32)],
-            in: .standard),
-          to: source)
-        let trainer = try Trainer(
-          model: TransformerModel(
-            configuration, catalog: .standard, context: ExecutionContext(threads: 1, ledger: ledger)),
-          task: source,
-          configuration: TrainingConfiguration(settings: [
-            "gradientSum": .string("parts"), "batch": .int(1), "steps": .int(1), "evaluateEvery": .int(0),
-          ]), communicator: rank)
-        let before = ledger.currentBytes
-        _ = try trainer.advance()
-        return ledger.peakBytes - before
-      }.max() ?? 0
-    }
-    let (one, two, four) = (try peak(1), try peak(2), try peak(4))
-    #expect(Double(two) < 0.7 * Double(one) && Double(four) < 0.7 * Double(two), "\(one), \(two), \(four)")
+    #expect(try refusal(["sequenceRanks": .int(3)]).contains("0 where ranks share no sequences"))
   }
 
   @Test("a stop that one rank asks for is one of all")

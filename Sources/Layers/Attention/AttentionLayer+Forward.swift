@@ -33,8 +33,7 @@ extension AttentionLayer {
     let plan = try run.planner.plan(attention, layer: name, shape: shape)
     var inputs = Operands(query: query, key: key, value: value)
     let own = try addOwn(to: &inputs, of: x, plan, rotary: rotary, run)
-    let forward =
-      try run.spread?.attend(plan, inputs, of: name, in: context) ?? plan.attend(inputs, in: context)
+    let forward = try run.attend(plan, inputs, of: name)
     let lookup = try lookUp(forward.output, asking: asking, run)
     try store(asking, run)
     var merged = try context.empty([asking.shape[0], heads * dim])

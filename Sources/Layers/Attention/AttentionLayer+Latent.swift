@@ -73,11 +73,12 @@ extension AttentionLayer {
     -> Forward
   {
     let shape = try shape(
-      batch: run.batch, queries: query.shape[2], keys: key.shape[2], keyLengths: run.lengths, form: form)
+      batch: run.batch, queries: run.spread?.length ?? query.shape[2],
+      keys: run.spread?.length ?? key.shape[2], keyLengths: run.lengths, form: form)
     let plan = try run.planner.plan(attention, layer: name, shape: shape)
     var inputs = Operands(query: query, key: key, value: value)
     try addRowless(to: &inputs, plan, run)
-    return try plan.attend(inputs, in: run.context)
+    return try run.attend(plan, inputs, of: name)
   }
 
   private func merged(_ output: Tensor, _ context: ExecutionContext) throws -> Tensor {

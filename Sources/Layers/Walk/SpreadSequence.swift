@@ -12,6 +12,13 @@ package protocol SpreadSequence {
   var rows: RowRuns { get }
   /// Real tokens of every whole sequence; `nil`: all.
   var lengths: [Int]? { get }
+  /// Whether this is the rank that has what a sequence has once: its class.
+  var isFirst: Bool { get }
+  /// A tensor of every rank that shares the sequences, in the order of ranks, on each of them. All call it together.
+  /// - Parameter own: this rank's; all have one of the same sizes.
+  /// - Returns: that of every rank.
+  /// - Throws: what messages throw.
+  func gathered(_ own: Tensor) throws -> [Tensor]
   /// The rows of a result over whole sequences. All ranks call it, and its way back, together and in the same order.
   /// - Parameters:
   ///   - variant: planned for whole sequences.
@@ -22,4 +29,17 @@ package protocol SpreadSequence {
   func attend(
     _ variant: any AttentionVariant, _ inputs: Operands, of layer: String, in context: ExecutionContext
   ) throws -> Forward
+}
+
+extension LayerRun {
+  /// What a layer's rows come to under a plan for whole sequences: here, or over the ranks that share them.
+  /// - Parameters:
+  ///   - plan: of whole sequences.
+  ///   - inputs: the rows that are here.
+  ///   - layer: the layer that asks.
+  /// - Returns: the rows of the result, with their way back.
+  /// - Throws: what attention and messages throw.
+  func attend(_ plan: any AttentionVariant, _ inputs: Operands, of layer: String) throws -> Forward {
+    try spread?.attend(plan, inputs, of: layer, in: context) ?? plan.attend(inputs, in: context)
+  }
 }

@@ -5,14 +5,19 @@ import Ranks
 import Settings
 import Tensors
 
-/// Ranks that share sequences: each has some rows of every sequence, and computes all that is theirs.
+/// Ranks that share sequences: each has some rows of every sequence of its group, and computes all that is theirs.
 ///
-/// A causal stack is dealt in zigzag, so that every rank has as many pairs; others in runs. Weights are on every rank; activations
-/// and what the way back keeps of them are those of a rank's rows, N/P of them. Between layers nothing moves but the keys and
-/// values that the rows of other ranks see (`RankedAttention`), and after the way back one sum of gradients.
+/// A group of S ranks shares its sequences, P/S groups share the sequences of a pass. A causal stack is dealt in zigzag, so that
+/// every rank has as many pairs; others in runs. Weights are on every rank; activations and what the way back keeps of them are
+/// those of a rank's rows, N/S of them. Between layers nothing moves but the keys and values that the rows of other ranks of
+/// the group see (`RankedAttention`), and after the way back one sum of gradients over all ranks.
+///
+/// What is to be spread in another way than by keys (a recurrence's states, by a scan over the group's ranks) has its place in
+/// `SpreadSequence.attend`, which knows the variant, the group and who has which rows.
 final class SequenceShare {
-  private let communicator: any Communicator
-  private let isCausal: Bool
+  /// All ranks, and those of this rank's group.
+  private let communicator: any Communicator, group: RankSubset
+  private let isCausal: Bool, hasClasses: Bool
 
   private struct Key: Hashable {
     let layer: String
@@ -22,32 +27,55 @@ final class SequenceShare {
 
   /// - Parameters:
   ///   - model: the model that all ranks train.
+  ///   - configuration: sequences of a pass, and how many ranks share one.
   ///   - communicator: the ranks.
-  /// - Throws: `ConfigurationError` for a model whose rows meet elsewhere than in attention.
-  init(_ model: ModelConfiguration, over communicator: any Communicator) throws(ConfigurationError) {
+  /// - Throws: `ConfigurationError` for a model whose rows meet elsewhere than in attention, for numbers that do not divide.
+  init(
+    _ model: ModelConfiguration, _ configuration: TrainingConfiguration, over communicator: any Communicator
+  ) throws(ConfigurationError) {
+    try Self.check(model)
+    let ranks = communicator.count
+    let size = configuration.sequenceRanks == 0 ? ranks : configuration.sequenceRanks
+    guard ranks % size == 0 else {
+      throw ConfigurationError(
+        field: "ranks", value: "\(ranks)", allowed: "a multiple of sequenceRanks = \(size): groups are alike")
+    }
+    guard ranks / size <= configuration.batch else {
+      throw ConfigurationError(
+        field: "ranks", value: "\(ranks) in groups of \(size)",
+        allowed:
+          "at most \(configuration.batch * size) here: every group needs one of \(configuration.batch) sequences"
+      )
+    }
+    self.communicator = communicator
+    group = RankSubset(of: communicator, size: size)
+    (isCausal, hasClasses) = (model.kind == .decoder, model.classes > 0)
+  }
+
+  private static func check(_ model: ModelConfiguration) throws(ConfigurationError) {
     let field: (name: String, value: String, allowed: String)? =
       switch true {
       case model.kind != .decoder && model.kind != .encoder:
         ("kind", model.kind.rawValue, "decoder or encoder")
-      case model.classes > 0: ("classes", "\(model.classes)", "0: a class is one of whole sequences")
+      case model.classes > 0 && model.pooling == .attention: ("pooling", "attention", "mean or first")
       case model.hierarchy.kind != .none: ("hierarchy", model.hierarchy.kind.rawValue, "none")
+      case model.features > 0: ("features", "\(model.features)", "tokens alone")
       case model.layer.norm == .batch: ("norm", "batch", "any other norm")
       case model.keepsSegments: ("memory", "\(model.memory)", "0, and nothing stored,")
-      case model.layer.latent > 0: ("latent", "\(model.layer.latent)", "0")
       default: nil
       }
-    if let field {
-      throw ConfigurationError(
-        field: field.name, value: field.value, allowed: field.allowed + " where ranks share sequences")
-    }
-    self.communicator = communicator
-    isCausal = model.kind == .decoder
+    guard let field else { return }
+    throw ConfigurationError(
+      field: field.name, value: field.value, allowed: field.allowed + " where ranks share sequences")
   }
 
-  /// This rank's rows of sequences, which count no padding among their targets, and what they are a part of.
+  /// This rank's rows of its group's sequences, which count no padding among their targets, and what they are a part of.
   /// - Throws: `ConfigurationError` for sequences that are too short.
-  func part(of input: ModelInput) throws(ConfigurationError) -> (input: ModelInput, of: any SpreadSequence) {
-    let (length, ranks) = (input.length, communicator.count)
+  func part(of whole: ModelInput) throws(ConfigurationError) -> (input: ModelInput, of: any SpreadSequence) {
+    let groups = communicator.count / group.count, number = communicator.rank / group.count
+    let input =
+      groups == 1 ? whole : whole.rows(whole.batch * number / groups..<whole.batch * (number + 1) / groups)
+    let (length, ranks) = (whole.length, group.count)
     guard length >= 2 * ranks else {
       throw ConfigurationError(
         field: "ranks", value: "\(ranks)",
@@ -56,19 +84,21 @@ final class SequenceShare {
     let layout =
       isCausal
       ? SequenceLayout.zigzag(length, ranks: ranks) : SequenceLayout.contiguous(length, ranks: ranks)
-    let rows = layout.rows[communicator.rank], scored = input.scoredTargets
+    let rows = layout.rows[group.rank]
     func own(_ values: [Int32]) -> [Int32] {
       (0..<input.batch).flatMap { sequence in
         rows.runs.flatMap { values[sequence * length + $0.lowerBound..<sequence * length + $0.upperBound] }
       }
     }
     return (
-      ModelInput(batch: input.batch, tokens: own(input.tokens), targets: own(scored)),
+      ModelInput(
+        batch: input.batch, tokens: own(input.tokens),
+        targets: hasClasses ? input.targets : own(input.scoredTargets)),
       Part(share: self, layout: layout, rows: rows, lengths: input.lengths)
     )
   }
 
-  /// The attention of a layer over all ranks, planned once for each shape.
+  /// The attention of a layer over the ranks of the group, planned once for each shape.
   fileprivate func attention(
     _ variant: any AttentionVariant, of layer: String, _ layout: SequenceLayout
   ) throws(ConfigurationError) -> RankedAttention {
@@ -76,7 +106,7 @@ final class SequenceShare {
     if let known = attentions[key] { return known }
     var options = RankOptions()
     options.layout = layout
-    let attention = try RankedAttention(variant, over: communicator, options: options)
+    let attention = try RankedAttention(variant, over: group, options: options)
     // Padded batches bring a new shape each step: what is kept stays bounded.
     if attentions.count >= 256 { attentions.removeAll() }
     attentions[key] = attention
@@ -89,6 +119,13 @@ final class SequenceShare {
     let rows: RowRuns
     let lengths: [Int]?
     var length: Int { layout.length }
+    var isFirst: Bool { share.group.rank == 0 }
+
+    func gathered(_ own: Tensor) throws -> [Tensor] {
+      try share.group.gathered(own, [Int](repeating: own.count, count: share.group.count)).map {
+        $0.reshaped(own.shape)
+      }
+    }
 
     func attend(
       _ variant: any AttentionVariant, _ inputs: Operands, of layer: String, in context: ExecutionContext

@@ -57,6 +57,8 @@ public struct TrainingConfiguration: ParameterSet {
   public var accumulation = 1
   /// In which order gradients are summed.
   public var gradientSum = GradientSum.passes
+  /// Ranks that share a sequence where `gradientSum` is `parts`; the others share other sequences. 0: all share all.
+  public var sequenceRanks = 0
   /// Decay of AdamW's first moment.
   public var beta1 = 0.9
   /// Decay of AdamW's second moment.
@@ -124,6 +126,10 @@ public struct TrainingConfiguration: ParameterSet {
       help:
         "passes: the rows of a pass in one product; rows: row by row, the same bits for any number of ranks; "
         + "parts: ranks share every sequence"),
+    .integer(
+      "sequenceRanks", \.sequenceRanks, in: 0...4096, unit: "ranks",
+      help: "ranks that share a sequence, with gradientSum=parts, while others share others; 0: all share all"
+    ).quiet,
   ]
 
   /// The learning rate of a step, counted from 1.

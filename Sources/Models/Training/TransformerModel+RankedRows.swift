@@ -84,6 +84,11 @@ extension Trainer {
   static func check(
     _ configuration: TrainingConfiguration, of model: TransformerModel, on communicator: (any Communicator)?
   ) throws(ConfigurationError) {
+    guard configuration.sequenceRanks == 0 || configuration.gradientSum == .parts else {
+      throw ConfigurationError(
+        field: "sequenceRanks", value: "\(configuration.sequenceRanks)",
+        allowed: "0 where ranks share no sequences (gradientSum = \(configuration.gradientSum.rawValue))")
+    }
     guard configuration.gradientSum == .rows else {
       guard configuration.gradientSum == .passes, let communicator, communicator.count > 1 else { return }
       throw ConfigurationError(

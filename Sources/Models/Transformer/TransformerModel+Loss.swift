@@ -14,6 +14,11 @@ extension TransformerModel {
     let (h, run, pullback) = try hidden(input, start)
     if let classifier {
       let (pooled, poolingPullback) = try pool(h, run)
+      if let spread = run.spread, !spread.isFirst {
+        // The class of a shared sequence is one rank's, which hands back what it learns.
+        if gradientScale != 0 { try pullback(poolingPullback(context.zeros(pooled.shape))) }
+        return CrossEntropy()
+      }
       var scored = try classifier.forward(pooled, run)
       let (loss, rows) = try context.crossEntropies(
         &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
