@@ -6,6 +6,7 @@ import Models
 import Pages
 import Presets
 import Processes
+import Ranks
 import Tensors
 
 /// The program `attnlab`: the root of all subcommands.
@@ -46,6 +47,7 @@ public struct AttentionLab: ParsableCommand {
   public static func main(catalog: Catalog, kinds: ExperimentCatalog = .standard) -> Never {
     StandardOutput.reserve()
     Interruption.listen()
+    if let rank = RankProcesses.name { Interruption.ofProcess.tellsAs(rank) }
     Foundation.exit(run(arguments: Array(CommandLine.arguments.dropFirst()), catalog: catalog, kinds: kinds))
   }
 

@@ -23,6 +23,8 @@ public final class Interruption: Sendable {
   private let cause = Atomic<Int32>(0)
   private let process = Atomic<Int32>(0)
   private let isAnswered = Atomic<Bool>(false)
+  /// What this rank of MPI says when a signal comes.
+  private let rankLine = Mutex<String?>(nil)
 
   /// Creates one that no signal reaches.
   public init() {}
@@ -77,10 +79,21 @@ public final class Interruption: Sendable {
     return false
   }
 
+  /// From now on a signal that is no warning is said to be mpirun's: it sends one to all ranks when one has ended, and kills those
+  /// that are still there a second later. So every rank says in one line why it ends, also one that would finish its step first.
+  /// - Parameter rank: which of the ranks this process is, such as `rank 0 of 3`.
+  public func tellsAs(_ rank: String) {
+    rankLine.withLock { $0 = "\(rank): interrupted, as mpirun does when another rank has ended" }
+  }
+
   private func hear(_ number: Int32) {
-    if isAnswered.load(ordering: .sequentiallyConsistent) { return request(number) }
+    let line = rankLine.withLock { $0 }
+    if isAnswered.load(ordering: .sequentiallyConsistent) {
+      if let line, !isRequested, !Self.warnings.contains(number) { Terminal.complain(line) }
+      return request(number)
+    }
     Leftovers.clear {
-      Terminal.complain("attnlab: interrupted")
+      Terminal.complain(line ?? "attnlab: interrupted")
       _exit(Self.exitCode)
     }
   }

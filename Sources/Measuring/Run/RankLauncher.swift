@@ -42,7 +42,10 @@ struct RankLauncher {
 
   /// The row that rank 0 printed, or one that says which rank ended, and why: mpirun says more than that.
   static func row(of cell: Cell, output: String, errors: String, ending: ProcessEnding) -> MeasurementRow {
-    let own = errors.split(whereSeparator: \.isNewline).first { $0.hasPrefix("rank ") }.map(String.init)
+    // Ranks that were ended for another one's sake say so, too; they do not say why.
+    let own = errors.split(whereSeparator: \.isNewline).first {
+      $0.hasPrefix("rank ") && !$0.contains(": interrupted")
+    }.map(String.init)
     guard let own else {
       return CellProcess.row(of: cell, output: output, errors: errors, ending: ending)
     }

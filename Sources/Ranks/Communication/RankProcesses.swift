@@ -22,6 +22,12 @@ public enum RankProcesses {
     ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_SIZE"].flatMap { Int($0) } ?? 1
   }
 
+  /// This process among those that `mpirun` started, such as `rank 0 of 3`; `nil` when it did not start this one.
+  public static var name: String? {
+    guard isOne, let rank = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"] else { return nil }
+    return "rank \(rank) of \(count)"
+  }
+
   /// The environment variable that has the words before `-n P`.
   private static let variable = "ATTNLAB_MPIRUN"
 
