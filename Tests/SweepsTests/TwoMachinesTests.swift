@@ -7,6 +7,7 @@ import Records
 import LeastSquares
 import ScalingLaws
 import Testing
+import Trainings
 
 @testable import Presets
 @testable import Sweeps
@@ -144,6 +145,77 @@ import Testing
     #expect(page.contains("2 machines") && !page.contains("99.5"))
     let one = try Report(folders: [sweep.scratch("m0")], kinds: .standard).page([], nil)
     #expect(one.contains("peak 99.5 GFLOP/s") && !one.contains("2 machines"))
+  }
+
+  /// Two models, two seeds each, one seed a machine: losses are alike, the second machine is eight times as fast.
+  private func trainings() throws -> String {
+    let folder = sweep.scratch("trained")
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    let writer = try RowWriter(path: folder + "/runs.csv", of: TrainingRow.self)
+    for size in [1, 2, 4, 8, 16] {
+      for (index, machine) in Self.names.enumerated() {
+        var row = TrainingRow()
+        (row.runID, row.task, row.seed, row.status) = ("r\(size)\(index)", "mqar", index + 1, .ok)
+        (row.attention, row.modelConfiguration) = ("full", "width=\(8 * size)")
+        row.trainingConfiguration = "steps=20;seed=\(index + 1)"
+        (row.parameters, row.parametersNonEmbedding, row.steps, row.threads) = (
+          1000 * size, 500 * size, 20, 1
+        )
+        (row.tokens, row.testCount, row.testAccuracy) = (5000, 100, 0.5)
+        (row.computeFlops, row.testLoss) = (3e7 * Double(size), 1 + 1 / Double(size) + 0.001 * Double(index))
+        (row.seconds, row.tokensPerSecond) = index == 0 ? (800 * Double(size), 6) : (100, 50)
+        (row.isa, row.machine, row.host, row.commit) = ("avx2", machine, "node\(index + 1)", "c\(index)")
+        (row.evaluation, row.startedAt) = (.test, "2026-11-28T10:00:00Z")
+        try writer.append(row)
+      }
+    }
+    try RunFolder.replace(folder + "/environment.json", with: JSONValue.object([:]).pretty + "\n")
+    return folder
+  }
+
+  @Test(
+    "trainings whose seeds ran on two machines: a line for each machine, which it names, with that machine's times"
+  )
+  func comparesTrainings() throws {
+    let comparison = TrainingComparison(try TrainingExperiment.rows(of: [try trainings()]))
+    #expect(comparison.lines.count == 10)
+    let (header, rows) = comparison.table
+    let speed = try #require(header.firstIndex(of: "tokens/s"))
+    for (line, cells) in zip(comparison.lines, rows) {
+      let machine = try #require(Self.names.first { line.label.hasSuffix($0) })
+      #expect(line.rows.allSatisfy { $0.machine == machine })
+      #expect(cells[speed] == (machine == Self.names[0] ? "6.00" : "50.0"), "\(cells)")
+    }
+    // A law is one of a machine's trainings, which its name and its command say.
+    #expect(!comparison.laws.isEmpty)
+    for law in comparison.laws {
+      #expect(Self.names.contains { law.series.contains($0) && law.command(file: "f").contains($0) })
+    }
+  }
+
+  /// What is fitted, and how many machines are told apart.
+  @Test(
+    "a fit of a training's time has a group for each machine, one of its loss has not",
+    arguments: [("seconds", 2), ("tokens_per_second", 2), ("test_loss", 0), ("seconds/steps", 2)])
+  func fitsTrainings(response: String, machines: Int) throws {
+    let csv = try CSVTable(contentsOf: try trainings() + "/runs.csv")
+    let table = try FitTable(
+      csv, definitions: [], timeColumns: ExperimentCatalog.standard.timeColumns(csv.header))
+    let groups = try table.groups(
+      FitTable.Request(
+        variables: [try table.quantity("parameters", option: "--x")],
+        response: try table.quantity(response, option: "--y")))
+    #expect(Set(groups.compactMap(\.machine)).count == machines && groups.count == max(1, machines))
+    #expect(groups.allSatisfy { $0.data.count == (machines == 0 ? 10 : 5) })
+  }
+
+  @Test("a report of trainings lists both machines, and has a line for each with its times")
+  func reportsTrainings() throws {
+    let page = try Report(folders: [try trainings()], kinds: .standard).page([], nil)
+    for (index, machine) in Self.names.enumerated() {
+      #expect(page.contains("<th scope=\"row\">\(machine)</th><td>5</td><td>node\(index + 1)</td>"))
+    }
+    #expect(page.contains("2 machines") && page.contains(">6.00<") && page.contains(">50.0<"))
   }
 
   @Test("a table of another program has no times")
