@@ -142,6 +142,6 @@ import Testing
     let gradients = shape.gradientBytes(Operand.all(variant.operands))
     #expect(Double(ledger.peakBytes) <= back.workspaceBytes + results + gradients + 1024)
     // Nothing of edges × dim: that would be 4 · edges · 16.
-    #expect(back.workspaceBytes < 2 * 4 * cost.neededPairs)
+    #expect(back.workspaceBytes < 2 * 4 * (cost.neededPairs ?? 0))
   }
 }

@@ -162,7 +162,7 @@ import Testing
     let result = try lsh.forward(inputs, in: ExecutionContext())
     // Row 0 of a causal shape has no other key: its output is its value, whatever its score.
     for t in 0..<3 { #expect(result.output[0, 0, 0, t] == inputs.value[0, 0, 0, t]) }
-    let definition = try lsh.definition(of: inputs)
+    let definition = try #require(try lsh.definition(of: inputs) as? any PairDefinition)
     #expect(definition.multiplicity(0, 0, 0, 0) == 3, "once a round")
     for row in 1..<9 {
       let others = (0..<row).contains { definition.multiplicity(0, 0, row, $0) > 0 }

@@ -70,8 +70,8 @@ import Testing
   @Test("what a query sees: the window, then means of 2, 4, 8 keys, each key once")
   func blocks() throws {
     let shape = try AttentionShape(queryLength: 64, headDim: 4, isCausal: true)
-    let definition = try Pyramid(.init(window: 4), for: shape, key: Self.key).definition(
-      of: try Self.inputs(shape))
+    let pyramid = try Pyramid(.init(window: 4), for: shape, key: Self.key)
+    let definition = try #require(try pyramid.definition(of: Self.inputs(shape)) as? any PairDefinition)
     let counts = (0..<64).map { definition.multiplicity(0, 0, 63, $0) }
     #expect(counts.reduce(0, +) == 64)
     // The query's position and three before it singly; blocks of 2 end 4 before, of 4 end 8 before, of 8 end 16 before, …
@@ -83,7 +83,8 @@ import Testing
     // Twice the sequence is a level more, not twice the pairs a query.
     func pairs(_ n: Int) throws -> Double {
       let shape = try AttentionShape(queryLength: n, headDim: 4, isCausal: true)
-      return try Pyramid(.init(window: 16), for: shape, key: Self.key).cost(of: .forward).neededPairs
+      return try #require(
+        try Pyramid(.init(window: 16), for: shape, key: Self.key).cost(of: .forward).neededPairs)
         / Double(n)
     }
     let growth = try pairs(4096) - pairs(2048)

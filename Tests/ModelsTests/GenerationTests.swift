@@ -127,6 +127,40 @@ import Testing
     #expect(Set(cached.tokens).count > 3)
   }
 
+  @Test(
+    "the state of a recurrence stands for all tokens before it, beside softmax layers too, and is as large at any length",
+    arguments: ["linear", "retention", "retention x2, full"])
+  func recurrences(attention: String) throws {
+    var settings = Self.base
+    settings.merge([
+      "attention": .string(attention), "layers": .int(attention.contains("full") ? 3 : 2),
+      "keyHeads": .int(1),
+      "position": .string("rope"), "maximumLength": .int(200),
+    ]) { $1 }
+    let model = try TransformerModel(
+      ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
+    let sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 5))
+    let prompt = (0..<70).map { Int32($0 * $0 % 13) }
+    let cached = try model.generate(prompt: prompt, count: 80, sampling: sampling)
+    let whole = try model.generate(prompt: prompt, count: 80, sampling: sampling, useCache: false)
+    #expect(cached.usedCache && cached.tokens == whole.tokens)
+    #expect(Set(cached.tokens).count > 3)
+    guard !attention.contains("full") else { return }
+    // Two layers, one key head of 8 channels: 8·8 floats, and 8 more of a normaliser.
+    #expect(cached.peakCacheBytes == 2 * 4 * (64 + (attention == "linear" ? 8 : 0)))
+  }
+
+  @Test("positions that bias scores are refused with a recurrence, which has none")
+  func recurrenceWithoutScores() throws {
+    var settings = Self.base
+    settings.merge(["attention": .string("linear"), "position": .string("alibi")]) { $1 }
+    let error = #expect(throws: ConfigurationError.self) {
+      try TransformerModel(
+        ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
+    }
+    #expect(error?.description.contains("which has no scores") == true)
+  }
+
   @Test("of a variant that says nothing of its evictable keys nothing is kept")
   func unknownVariants() throws {
     var settings = Self.base

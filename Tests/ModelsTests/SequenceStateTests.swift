@@ -19,7 +19,8 @@ import Testing
     "local-global(left=3, globalTokens=2)", "local-global(left=2, globalTokens=1, globalPositions=[6])",
     "local-global(left=2, globalTokens=6, projections=separate)",
     "local-global(left=1, globalTokens=0, globalPositions=[9], projections=separate)",
-    "local-global(left=2, globalTokens=20, projections=separate)",
+    "local-global(left=2, globalTokens=20, projections=separate)", "linear", "linear(normalized=false)",
+    "retention",
   ]
 
   @Test("state_bytes is what a decoder holds after as many tokens", arguments: lines, [1, 2])

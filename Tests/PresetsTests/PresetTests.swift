@@ -214,7 +214,9 @@ import Testing
       kinds: .standard)
     let cells = try preset.cells()
     // A graph's edges are its own: it is measured by `graph-nodes`, not on text. Results with others are not published yet.
-    let apart: Set = ["graph", "luong", "pyramid", "adaptive-span", "top-k", "hard", "custom"]
+    let apart: Set = [
+      "graph", "luong", "pyramid", "adaptive-span", "top-k", "hard", "linear", "retention", "custom",
+    ]
     #expect(Set(cells.map(\.variant)) == Set(Catalog.standard.ids).subtracting(apart))
     #expect(Set(cells.map(\.queryLength)).count >= 6)
     #expect(Set(cells.map(\.pass)) == [.forward, .backward])

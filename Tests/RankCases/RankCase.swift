@@ -137,12 +137,13 @@ public struct RankCase: Sendable {
   /// Keys of a rank that a row of another sees in some head, from the definition's own count: by rank of the queries, then
   /// of the keys.
   public func foreignKeys(_ queries: SequenceLayout, _ keys: SequenceLayout) throws -> [[Int]] {
-    let definition = try variant.definition(of: inputs)
     let shape = variant.shape
     func sees(_ row: Int, _ key: Int) -> Bool {
       (0..<shape.batch).contains { batch in
         key < shape.validKeys(batch: batch)
-          && (0..<shape.queryHeads).contains { definition.multiplicity(batch, $0, row, key) > 0 }
+          && (0..<shape.queryHeads).contains {
+            variant.multiplicity(batch: batch, head: $0, query: row, key: key) > 0
+          }
       }
     }
     func rows(_ runs: RowRuns) -> [Int] { runs.runs.flatMap { Array($0) } }

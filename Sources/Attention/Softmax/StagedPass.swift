@@ -39,7 +39,7 @@ struct StagedPass {
 
   /// Adds what it takes beyond the variant's products.
   func add(to cost: inout Cost, of pass: PassKind) {
-    let pairs = cost.neededPairs
+    let pairs = cost.neededPairs ?? 0
     if softmax.score == .additive {
       // A sum, a tanh and a multiply-add take the place of a multiply-add; going back, the scores again, and twelve for du.
       cost.flops += (pass == .backward ? 10 : 2) * Double(shape.headDim) * pairs

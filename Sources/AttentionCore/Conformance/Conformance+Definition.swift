@@ -222,15 +222,15 @@ extension Conformance {
   func neededPairs(
     _ variant: any AttentionVariant, _ definition: any Definition, _ subject: String
   ) -> [ConformanceCheck] {
-    guard !variant.card.dependsOnData else { return [] }
+    guard !variant.card.dependsOnData, let definition = definition as? any PairDefinition else { return [] }
     let shape = variant.shape
     let needed = shape.definitionRows.reduce(0) { $0 + definition.pairCount(of: $1) }
-    let cost = variant.cost(of: .forward)
+    let said = variant.cost(of: .forward).neededPairs ?? .infinity
     return [
       ConformanceCheck(
         group: "cost", quantity: "needed pairs", subject: subject,
-        error: (cost.neededPairs - Double(needed)).magnitude,
-        bound: 0, detail: "\(short(cost.neededPairs)) said, \(needed) defined")
+        error: (said - Double(needed)).magnitude,
+        bound: 0, detail: "\(short(said)) said, \(needed) defined")
     ]
   }
 }

@@ -33,11 +33,18 @@ extension Conformance {
     let group = item.kind.rawValue, subject = subject(variant)
     do {
       let inputs = try item.inputs(key("extremes"), of: variant)
-      if [.hugeNorms, .hugeProducts, .tinyNorms].contains(item.kind) {
-        return try compare(
-          variant, try variant.definition(of: inputs), inputs, subject, group: group)
+      let definition = try variant.definition(of: inputs)
+      guard let pairs = definition as? any PairDefinition else {
+        return [
+          ConformanceCheck(
+            group: group, quantity: "runs", subject: subject, error: 0, bound: 0, verdict: .skipped,
+            detail: "it has no scores")
+        ]
       }
-      let expected = try ExtremeRows(variant, inputs)
+      if [.hugeNorms, .hugeProducts, .tinyNorms].contains(item.kind) {
+        return try compare(variant, definition, inputs, subject, group: group)
+      }
+      let expected = ExtremeRows(pairs, inputs)
       return try contexts.flatMap { set, context in
         try extreme(variant, inputs, expected, group: group, "\(subject); \(set)", context)
       }
@@ -106,8 +113,7 @@ struct ExtremeRows {
     var winner: Int?, factor = 1.0
   }
 
-  init(_ variant: any AttentionVariant, _ inputs: Operands) throws {
-    let definition = try variant.definition(of: inputs)
+  init(_ definition: any PairDefinition, _ inputs: Operands) {
     let wide = DefinitionInputs(inputs)
     shape = definition.shape
     let largest = Double(Float.greatestFiniteMagnitude), scale = min(1, shape.effectiveScale.magnitude)
@@ -125,7 +131,7 @@ struct ExtremeRows {
       ? rows.map(\.winner) : nil
   }
 
-  private static func row(_ definition: any Definition, _ pairs: [DefinitionPair]) -> Row {
+  private static func row(_ definition: any PairDefinition, _ pairs: [DefinitionPair]) -> Row {
     let dim = definition.shape.valueDim
     let zeros = [Double](repeating: 0, count: dim)
     guard let top = pairs.max(by: { $0.score < $1.score }) else {

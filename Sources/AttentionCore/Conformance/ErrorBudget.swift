@@ -80,6 +80,25 @@ public struct ErrorBudget: Hashable, Sendable {
     valueGradient = ErrorBudget.safety * (weight + u * (rows + 8))
   }
 
+  /// Derives the bounds of a recurrence, each relative to the sum of absolute terms.
+  ///
+  /// Of n tokens a term of the output passes a product over d channels, at most n roundings of the state and one of its decay, which
+  /// comes of differences of logarithms in Double: `u(√d + √n + 16)`, and `√d_v` for `√d` going back. A normaliser is such a sum too,
+  /// by which another is divided: twice that, and in gradients, which have both, three times.
+  /// - Parameters:
+  ///   - shape: gives d and d_v.
+  ///   - steps: n, the most tokens that a row reads.
+  ///   - isNormalized: whether there is a normaliser.
+  public init(recurrenceOf shape: AttentionShape, steps: Int, isNormalized: Bool) {
+    let u = ErrorBudget.unit * ErrorBudget.safety, tokens = Double(max(1, steps)).squareRoot() + 16
+    let dims = Double(shape.headDim).squareRoot() + Double(shape.valueDim).squareRoot()
+    let rows = Double(shape.queryLength * shape.groupSize).squareRoot()
+    (score, lse) = (0, 0)
+    output = u * (isNormalized ? 2 : 1) * (Double(shape.headDim).squareRoot() + tokens)
+    scoreGradient = u * (isNormalized ? 3 : 1) * (dims + tokens + rows)
+    (queryGradient, keyGradient, valueGradient) = (scoreGradient, scoreGradient, scoreGradient)
+  }
+
   /// Of the gradient of an operand: relative to its magnitude. That of one made like q, k or v has their bound; of any other
   /// one an element is a sum over everything that its axes do not name.
   public func gradient(of operand: Operand, at shape: AttentionShape) -> Double {

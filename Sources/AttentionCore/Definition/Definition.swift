@@ -1,6 +1,6 @@
 import Tensors
 
-/// What a variant computes, in the naive form that decides what is right: Double, all pairs, no tiles; fast code never calls
+/// What a variant computes, in the naive form that decides what is right: Double, no tiles, no chunks; fast code never calls
 /// it.
 ///
 /// Beside every result it returns the *magnitude*: the same sum with every term replaced by its absolute value. A float32
@@ -9,8 +9,6 @@ import Tensors
 public protocol Definition: Sendable {
   /// The sizes, including key padding, which is applied to every variant alike.
   var shape: AttentionShape { get }
-  /// How often `(batch, head, query row, key row)` counts; causality included, key padding not.
-  var multiplicity: @Sendable (Int, Int, Int, Int) -> Int { get }
   /// Output and LSE of some rows.
   /// - Precondition: the inputs have the sizes of the shape.
   func forward(_ inputs: DefinitionInputs, rows: [DefinitionRow]) -> DefinitionResult
@@ -19,10 +17,6 @@ public protocol Definition: Sendable {
   func backward(
     _ outputGradient: [Double], _ inputs: DefinitionInputs, rows: [DefinitionRow],
     into gradient: inout some DefinitionGradientCollector)
-  /// The pairs of rows that count, with their scores, row after row.
-  func pairs(of rows: [DefinitionRow], _ inputs: DefinitionInputs) -> [[DefinitionPair]]
-  /// Terms of a row's sum: pairs that count, each as often as it does, unless one stands for several keys.
-  func pairCount(of row: DefinitionRow) -> Int
   /// Whether the gradient of an operand's row comes from the query row of the same number alone, so that a few rows of it can
   /// be found without all others.
   func hasRowwiseGradient(of operand: Operand.Name) -> Bool
@@ -31,11 +25,24 @@ public protocol Definition: Sendable {
   /// Whether the gradient stands for another function's, such as a straight-through one: differences of the output say nothing
   /// about it.
   var hasSurrogateGradient: Bool { get }
+  /// How far a float32 implementation may be from a result.
+  func budget(_ result: DefinitionResult) -> ErrorBudget
+}
+
+/// The definition of a mechanism whose rows are sums over pairs of a query and a key, each with a score: a softmax. A recurrence
+/// has none.
+public protocol PairDefinition: Definition {
+  /// How often `(batch, head, query row, key row)` counts; causality included, key padding not.
+  var multiplicity: @Sendable (Int, Int, Int, Int) -> Int { get }
+  /// The pairs of rows that count, with their scores, row after row.
+  func pairs(of rows: [DefinitionRow], _ inputs: DefinitionInputs) -> [[DefinitionPair]]
+  /// Terms of a row's sum: pairs that count, each as often as it does, unless one stands for several keys.
+  func pairCount(of row: DefinitionRow) -> Int
   /// How far a float32 implementation may be from it, with scores of this magnitude and so many keys a row.
   func budget(scoreMagnitude: Double, mostKeys: Int) -> ErrorBudget
 }
 
-extension Definition {
+extension PairDefinition {
   /// The sum of multiplicities.
   public func pairCount(of row: DefinitionRow) -> Int {
     (0..<shape.validKeys(batch: row.batch)).reduce(0) {
@@ -43,24 +50,26 @@ extension Definition {
     }
   }
 
-  /// None.
-  public var hasKinks: Bool { false }
-  /// It is that of the output.
-  public var hasSurrogateGradient: Bool { false }
-
   /// The pairs of a row that count, with their scores.
   public func pairs(of row: DefinitionRow, _ inputs: DefinitionInputs) -> [DefinitionPair] {
     pairs(of: [row], inputs).first ?? []
   }
 
+  /// By the magnitude of the scores and the most keys of a row.
+  public func budget(_ result: DefinitionResult) -> ErrorBudget {
+    budget(scoreMagnitude: result.scoreMagnitude, mostKeys: result.mostKeys)
+  }
+}
+
+extension Definition {
+  /// None.
+  public var hasKinks: Bool { false }
+  /// It is that of the output.
+  public var hasSurrogateGradient: Bool { false }
+
   /// Output and LSE of all rows.
   public func forward(_ inputs: DefinitionInputs) -> DefinitionResult {
     forward(inputs, rows: shape.definitionRows)
-  }
-
-  /// How far a float32 implementation may be from a result.
-  public func budget(_ result: DefinitionResult) -> ErrorBudget {
-    budget(scoreMagnitude: result.scoreMagnitude, mostKeys: result.mostKeys)
   }
 
   /// The gradients of every operand of a loss, from its gradient with respect to the whole output.
@@ -109,7 +118,7 @@ public struct DefinitionResult: Sendable {
   public var output: [Double]
   /// `Σ_j p_ij |v_j|`, as `output`.
   public var outputMagnitude: [Double]
-  /// `[rows]`; −∞ in rows without keys.
+  /// `[rows]`; −∞ in rows without keys; empty of a mechanism without a softmax.
   public var lse: [Double]
   /// The largest sum of absolute terms of a score, of all counted pairs.
   public var scoreMagnitude: Double

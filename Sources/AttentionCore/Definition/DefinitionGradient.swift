@@ -9,6 +9,8 @@ public protocol DefinitionGradientCollector {
     to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector)
   /// Adds a term a row to a gradient and to its magnitude: what the two above do, for all keys of a query row at once.
   mutating func add(to operand: Operand.Name, _ terms: DefinitionTerms)
+  /// Whether it keeps what is added to an operand: what it does not keep need not be worked out.
+  func keeps(_ operand: Operand.Name) -> Bool
 }
 
 /// A term a row: `factor · factors_n · source_n` is added to a gradient, `|factor| · sizes_n · |source_n|` to its magnitude.
@@ -30,6 +32,9 @@ public struct DefinitionTerms: Sendable {
 }
 
 extension DefinitionGradientCollector {
+  /// All.
+  public func keeps(_ operand: Operand.Name) -> Bool { true }
+
   /// One term after the other.
   public mutating func add(to operand: Operand.Name, _ terms: DefinitionTerms) {
     let source = terms.source

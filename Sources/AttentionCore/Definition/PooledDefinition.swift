@@ -1,7 +1,7 @@
 import Tensors
 
 /// A definition that takes a further key in every row, such as a sink.
-public protocol ExtensibleDefinition: Definition {
+public protocol ExtensibleDefinition: PairDefinition {
   /// The same with a key more in every row.
   /// - Parameters:
   ///   - key: the further key.

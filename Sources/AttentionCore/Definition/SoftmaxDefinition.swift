@@ -16,7 +16,7 @@ import Tensors
 /// output 0 and LSE −∞.
 /// - Complexity: O(batch · heads · queryLength · keyLength) calls of the multiplicity, times the head dim where it is
 ///   not 0.
-public struct SoftmaxDefinition: Definition {
+public struct SoftmaxDefinition: PairDefinition {
   /// A summand of the score.
   public enum Term: Sendable {
     /// `factor · a·b`, each an operand's (or a derived one's) row: that of the query row where it has rows of q, that of the

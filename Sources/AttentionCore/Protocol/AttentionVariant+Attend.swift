@@ -8,16 +8,16 @@ extension AttentionVariant {
   /// - Throws: `ScoreOverflow` where the log-sum-exp of any other row is NaN or +∞; what the variant throws.
   public func attend(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     let result = try forward(inputs, in: context)
-    let rows = overflowedRows(result.lse)
+    let rows = overflowedRows(result)
     guard !rows.isEmpty else { return result }
     if let refused = rows.first(where: { !isPadded(row: $0) }) { throw overflow(refused, inputs) }
     return try attend(inputs, without: rows, in: context)
   }
 
-  /// The rows whose log-sum-exp is neither finite nor −∞, as places in it; none where there is no log-sum-exp.
+  /// The rows whose log-sum-exp is neither finite nor −∞, as places in it; where there is none, those that the variant names.
   /// - Complexity: O(rows).
-  private func overflowedRows(_ lse: Tensor?) -> [Int] {
-    lse?.contiguous().indices { !($0 < .infinity) } ?? []
+  private func overflowedRows(_ result: Forward) -> [Int] {
+    result.lse?.contiguous().indices { !($0 < .infinity) } ?? result.overflowedPadding
   }
 
   private func isPadded(row index: Int) -> Bool {
@@ -34,13 +34,13 @@ extension AttentionVariant {
       clean[operand.name] = try tensor.clearing(rows, ledger: context.ledger)
     }
     let result = try forward(clean, in: context)
-    if let refused = overflowedRows(result.lse).first { throw overflow(refused, clean) }
-    guard var sums = result.lse?.array() else { return result }
-    for row in rows { sums[row] = -.infinity }
-    var cleared = Forward(
-      output: try result.output.clearing(rows, ledger: context.ledger),
-      lse: try Tensor(sums, shape: shape.lseShape, ledger: context.ledger)
-    ) { outputGradient, losses, context in
+    if let refused = overflowedRows(result).first { throw overflow(refused, clean) }
+    let lse = try result.lse.map {
+      var sums = $0.array()
+      for row in rows { sums[row] = -.infinity }
+      return try Tensor(sums, shape: shape.lseShape, ledger: context.ledger)
+    }
+    var cleared = Forward(output: try result.output.clearing(rows, ledger: context.ledger), lse: lse) { outputGradient, losses, context in
       try result.backward(
         try outputGradient.clearing(rows, ledger: context.ledger), knowing: losses, in: context)
     }

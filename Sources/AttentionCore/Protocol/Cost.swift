@@ -10,12 +10,15 @@ public enum PassKind: String, CaseIterable, Hashable, Sendable {
 
 /// The closed-form cost of one pass: derived from parameters and shape, never measured.
 public struct Cost: Hashable, Sendable {
-  /// Floating-point operations on *needed* pairs (a fused multiply-add counts two).
+  /// Floating-point operations on *needed* pairs, or those that the chunks of a recurrence need (a fused multiply-add counts two).
   public var flops: Double
-  /// Query–key pairs that the definition needs, over batch and query heads.
-  public var neededPairs: Double
-  /// Pairs that the tiles execute, `≥ neededPairs`; the quotient is the padding overhead.
-  public var executedPairs: Double
+  /// Query–key pairs that the definition needs, over batch and query heads; `nil` of a mechanism without pairs.
+  public var neededPairs: Double?
+  /// Pairs that the tiles execute, `≥ neededPairs`; `nil` of a mechanism without pairs.
+  public var executedPairs: Double?
+  /// What is executed over what is needed, at least 1: of pairs where there are any, else of operations; `nil` where nothing is
+  /// needed.
+  public var paddingOverhead: Double?
   /// Bytes allocated beyond inputs, outputs and LSE.
   public var workspaceBytes: Double
   /// Bytes of inputs, outputs and LSE.
@@ -23,7 +26,24 @@ public struct Cost: Hashable, Sendable {
   /// Bytes that a decoder keeps a sequence, over all key heads.
   public var stateBytes: Double
 
-  /// Creates a cost.
+  /// Creates the cost of a mechanism without pairs.
+  /// - Parameters:
+  ///   - flops: operations that it needs.
+  ///   - executedFlops: operations that it executes, at least as many.
+  ///   - workspaceBytes: what is allocated beyond inputs and results.
+  ///   - inputOutputBytes: bytes of inputs and results.
+  ///   - stateBytes: what a decoder must keep a sequence.
+  public init(
+    flops: Double, executedFlops: Double, workspaceBytes: Double, inputOutputBytes: Double, stateBytes: Double
+  ) {
+    self.flops = flops
+    paddingOverhead = flops > 0 ? executedFlops / flops : nil
+    self.workspaceBytes = workspaceBytes
+    self.inputOutputBytes = inputOutputBytes
+    self.stateBytes = stateBytes
+  }
+
+  /// Creates the cost of a mechanism over pairs.
   public init(
     flops: Double, neededPairs: Double, executedPairs: Double, workspaceBytes: Double,
     inputOutputBytes: Double,
@@ -32,6 +52,7 @@ public struct Cost: Hashable, Sendable {
     self.flops = flops
     self.neededPairs = neededPairs
     self.executedPairs = executedPairs
+    paddingOverhead = neededPairs > 0 ? executedPairs / neededPairs : nil
     self.workspaceBytes = workspaceBytes
     self.inputOutputBytes = inputOutputBytes
     self.stateBytes = stateBytes
@@ -65,19 +86,25 @@ public struct Cost: Hashable, Sendable {
   }
 
   /// Bytes of the operands as they are stored, of output and log-sum-exp; for backward also of all gradients.
+  /// - Parameters:
+  ///   - pass: forward, backward or one decoding step.
+  ///   - shape: the sizes.
+  ///   - operands: what is read; q, k and v are counted in any case.
+  ///   - hasLSE: whether there is a log-sum-exp: of a softmax.
+  /// - Returns: bytes.
   public static func inputOutputBytes(
-    of pass: PassKind, shape: AttentionShape, operands: [Operand] = Operand.standard
+    of pass: PassKind, shape: AttentionShape, operands: [Operand] = Operand.standard, hasLSE: Bool = true
   ) -> Double {
     let all = Operand.all(operands)
     func bytes(_ shape: [Int]) -> Double { shape.reduce(4) { $0 * Double($1) } }
-    let results = bytes(shape.outputShape) + bytes(shape.lseShape)
+    let results = bytes(shape.outputShape) + (hasLSE ? bytes(shape.lseShape) : 0)
     let forward = shape.inputBytes(all) + results
     return pass == .backward ? forward + shape.gradientBytes(all) + bytes(shape.outputShape) : forward
   }
 
-  /// Needed pairs over all pairs of the shape.
-  public func density(of shape: AttentionShape) -> Double {
-    neededPairs
-      / (Double(shape.batch) * Double(shape.queryHeads) * Double(shape.queryLength) * Double(shape.keyLength))
+  /// Needed pairs over all pairs of the shape; `nil` of a mechanism without pairs.
+  public func density(of shape: AttentionShape) -> Double? {
+    let (queries, keys) = (Double(shape.queryLength), Double(shape.keyLength))
+    return neededPairs.map { $0 / (Double(shape.batch) * Double(shape.queryHeads) * queries * keys) }
   }
 }

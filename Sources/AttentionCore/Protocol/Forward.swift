@@ -40,6 +40,8 @@ public struct Forward: Sendable {
   /// Rows of padding whose scores were beyond single precision, as places in `lse`: `AttentionVariant.attend` made them 0
   /// and −∞. Who calls with queries of another kind than padding reads here what was taken away.
   public internal(set) var clearedPadding: [Int] = []
+  /// Rows of padding that a variant without a log-sum-exp could not compute, as places in all rows: their outputs are no numbers.
+  public var overflowedPadding: [Int] = []
   private let wayBack: WayBack
 
   /// Creates a result.

@@ -39,8 +39,8 @@ extension AttentionVariant {
     let row = shape.definitionRow(index)
     let pairs: [DefinitionPair]
     do {
-      pairs = try definition(of: inputs).pairs(
-        of: row, DefinitionInputs(inputs, lazily: true))
+      let definition = try definition(of: inputs) as? any PairDefinition
+      pairs = definition?.pairs(of: row, DefinitionInputs(inputs, lazily: true)) ?? []
     } catch { return error }
     // The products are added before they are scaled, or after, and one after the other: any of these may overflow.
     let scale = min(1, shape.effectiveScale.magnitude)

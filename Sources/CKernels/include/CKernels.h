@@ -9,6 +9,7 @@
 #include "dense.h"
 #include "edges.h"
 #include "reference.h"
+#include "scan.h"
 #include "squares.h"
 
 #pragma clang assume_nonnull begin

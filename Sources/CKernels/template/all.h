@@ -27,6 +27,8 @@
 
 #include "recurrent.h"
 
+#include "scan.h"
+
 #include "hash.h"
 
 #include "dense.h"

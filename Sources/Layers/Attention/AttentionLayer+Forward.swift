@@ -33,7 +33,7 @@ extension AttentionLayer {
     let plan = try run.planner.plan(attention, layer: name, shape: shape)
     var inputs = Operands(query: query, key: key, value: value)
     let own = try addOwn(to: &inputs, of: x, plan, rotary: rotary, run)
-    let forward = try run.attend(plan, inputs, of: name)
+    let forward = try attend(plan, inputs, run)
     let lookup = try lookUp(forward.output, asking: asking, run)
     try store(asking, run)
     var merged = try context.empty([asking.shape[0], heads * dim])
@@ -52,6 +52,14 @@ extension AttentionLayer {
     return (merged, pullback)
   }
 
+  /// Attention itself: spread over ranks, behind the state of a recurrence, or over all rows.
+  private func attend(_ plan: any AttentionVariant, _ inputs: Operands, _ run: LayerRun) throws -> Forward {
+    if let decoding = run.decoding, !isCross, let plan = plan as? any RecurrentVariant {
+      return try decoding.forward(plan, inputs, of: self, in: run.context)
+    }
+    return try run.attend(plan, inputs, of: name)
+  }
+
   /// Keys and values of all heads: of the memory, or of the rows behind those that came before them.
   private func keyValue(
     _ projected: Tensor, _ x: Tensor, rotary: RotaryTable?, _ run: LayerRun
@@ -65,7 +73,7 @@ extension AttentionLayer {
     if pastCount(run) > 0 { return try keyValueWithPast(x, run) }
     let (key, value) = try keyValue(
       projected, column: keyColumn, batch: run.batch, rotary: rotary, first: run.first, run)
-    guard let decoding = run.decoding else { return (key, value) }
+    guard let decoding = run.decoding, decoding.keepsRows(of: self) else { return (key, value) }
     return (
       try decoding.append(key, to: .key, of: self, in: run.context),
       try decoding.append(value, to: .value, of: self, in: run.context)
@@ -79,7 +87,7 @@ extension AttentionLayer {
   ) throws -> [ProjectedOperands.Pullback] {
     try addRowless(to: &inputs, plan, run)
     return try projected.compactMap { group in
-      if let decoding = run.decoding, !group.isOfQueries {
+      if let decoding = run.decoding, decoding.keepsRows(of: self), !group.isOfQueries {
         try continueKeys(group, decoding, of: x, plan, to: &inputs, rotary: rotary, run)
         return nil
       }

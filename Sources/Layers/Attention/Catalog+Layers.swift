@@ -7,11 +7,12 @@ extension Catalog {
   ///   - layer: the attention with its settings.
   ///   - limit: the most rows that are held; `nil`: as many as the variant sees.
   /// - Throws: `ConfigurationError`.
-  package func state(of layer: LayerAttention, limit: Int? = nil) throws(ConfigurationError) -> KeyValueState?
-  {
-    func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> KeyValueState? {
+  package func state(of layer: LayerAttention, limit: Int? = nil) throws(ConfigurationError) -> LayerState? {
+    func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> LayerState? {
       let configuration = try V.Configuration(settings: layer.settings)
-      return configuration.evictableKeys(of: 0) == nil ? nil : KeyValueState(configuration, limit: limit)
+      if type is any RecurrentVariant.Type { return .recurrent }
+      let keepsNothing = configuration.evictableKeys(of: 0) == nil
+      return keepsNothing ? nil : .rows(KeyValueState(configuration, limit: limit))
     }
     let type = try self.type(of: layer.id)
     return try open(type)
@@ -45,7 +46,9 @@ extension Catalog {
       case .projected, .edges: false
       }
     }
-    return isPlain && wiring.makesValue && !wiring.queryIsKey && wiring.output == .projected
+    // A recurrence keeps no rows that could be latents.
+    let keepsRows = try !(type(of: layer.id) is any RecurrentVariant.Type)
+    return isPlain && keepsRows && wiring.makesValue && !wiring.queryIsKey && wiring.output == .projected
   }
 
   /// Settings for a shape that may be shorter than the one that they were made for.
@@ -55,4 +58,12 @@ extension Catalog {
   ) throws(ConfigurationError) -> [String: ParameterValue] {
     try type(of: id).fitted(settings, to: shape)
   }
+}
+
+/// The empty state of a layer's attention.
+package enum LayerState {
+  /// Keys and values.
+  case rows(KeyValueState)
+  /// The state of a recurrence, which the first rows make.
+  case recurrent
 }

@@ -6,6 +6,8 @@ import Tensors
 package final class SequenceStates {
   /// By layer.
   private var states: [String: KeyValueState] = [:]
+  /// States of recurrences, by layer; none before the first rows.
+  private var recurrent: [String: RecurrentState] = [:]
   /// Keys and values of the memory, by cross-attention layer.
   private var crossed: [String: (key: Tensor, value: Tensor)] = [:]
 
@@ -20,12 +22,26 @@ package final class SequenceStates {
     for sublayer in stack.sublayers {
       guard case .attention(let layer) = sublayer.function, !layer.isCross else { continue }
       guard let state = try catalog.state(of: layer.attention, limit: limit) else { return nil }
-      states[layer.name] = state
+      if case .rows(let rows) = state { states[layer.name] = rows }
     }
   }
 
   /// Bytes of all states.
-  package var byteCount: Int { states.values.reduce(0) { $0 + $1.byteCount } }
+  package var byteCount: Int {
+    states.values.reduce(0) { $0 + $1.byteCount } + recurrent.values.reduce(0) { $0 + $1.byteCount }
+  }
+
+  /// Whether a layer keeps rows of keys and values, and not the state of a recurrence.
+  func keepsRows(of layer: AttentionLayer) -> Bool { states[layer.name] != nil }
+
+  /// The rows of a recurrent layer that follow those before; the state moves on behind them.
+  func forward(
+    _ plan: any RecurrentVariant, _ inputs: Operands, of layer: AttentionLayer, in context: ExecutionContext
+  ) throws -> Forward {
+    let (result, state) = try plan.forward(inputs, from: recurrent[layer.name], in: context)
+    recurrent[layer.name] = state
+    return result
+  }
 
   /// Adds the rows of new positions to the state of a layer; returns all rows that it holds.
   func append(

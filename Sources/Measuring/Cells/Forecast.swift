@@ -55,9 +55,8 @@ public struct Forecast: Foretold {
         cell.variant, settings: cell.settings, shape: shape, key: RandomKey(seed: cell.seed))
       let cost = variant.cost(of: cell.pass)
       let bytes = cost.workspaceBytes + cost.inputOutputBytes
-      // Tiles are computed whole, so what is executed sets the time.
-      let waste = cost.neededPairs > 0 ? max(1, cost.executedPairs / cost.neededPairs) : 1
-      let pass = cost.flops * waste / (gflops * 1e9)
+      // Tiles and chunks are computed whole, so what is executed sets the time.
+      let pass = cost.flops * max(1, cost.paddingOverhead ?? 1) / (gflops * 1e9)
       let timed = min(Double(cell.repeats) * pass, max(cell.budgetSeconds, 3 * pass))
       let seconds = overheadSeconds + Double(max(1, cell.warmup)) * pass + timed
       let reason =

@@ -109,7 +109,7 @@ public struct Measurement: Sendable {
   func describe(_ cost: Cost, _ shape: AttentionShape, in row: inout MeasurementRow) {
     row.flops = cost.flops
     row.density = cost.density(of: shape)
-    if cost.neededPairs > 0 { row.paddingOverhead = cost.executedPairs / cost.neededPairs }
+    row.paddingOverhead = cost.paddingOverhead
     row.stateBytes = cost.stateBytes
   }
 
@@ -170,7 +170,10 @@ public struct Measurement: Sendable {
     }
     row.memoryBytes = ledger?.peakBytes
     row.workspaceBytes = row.memoryBytes.map {
-      max(0, $0 - Int(Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: variant.operandsRead)))
+      let results = Cost.inputOutputBytes(
+        of: cell.pass, shape: shape, operands: variant.operandsRead,
+        hasLSE: !(variant is any RecurrentVariant))
+      return max(0, $0 - Int(results))
     }
     describe(samples, in: &row)
     if let peakGflops, let gflops = row.gflops { row.fractionOfPeak = gflops / peakGflops }

@@ -93,6 +93,8 @@ private struct QueryGradients: DefinitionGradientCollector {
     places = Dictionary(uniqueKeysWithValues: rows.enumerated().map { ($1 * dim, $0 * dim) })
   }
 
+  func keeps(_ operand: Operand.Name) -> Bool { operand == .query }
+
   mutating func add(to operand: Operand.Name, at start: Int, _ factor: Double, _ source: DefinitionVector) {
     guard operand == .query, let place = places[start] else { return }
     DoubleVectors.add(factor, source.array, source.start, to: &values, place, count: dim)

@@ -13,6 +13,11 @@ extension ModelConfiguration {
           field: "keyHeads", value: "\(self.layer.keyHeads)",
           allowed: "0 with \(layer.id), where one map makes q and k")
       }
+      if self.layer.position == .alibi, try catalog.type(of: layer.id) is any RecurrentVariant.Type {
+        throw ConfigurationError(
+          field: "position", value: self.layer.position.rawValue,
+          allowed: "others than alibi with \(layer.id), which has no scores")
+      }
       for operand in operands.declared {
         if operand.source == .given, !operand.isOptional {
           throw ConfigurationError(

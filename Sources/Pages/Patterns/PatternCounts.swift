@@ -34,7 +34,12 @@ package struct PatternCounts {
       }
       return
     }
-    let definition = try attention.definition(of: try inputs ?? PatternCounts.zeros(shape))
+    let whole = try attention.definition(of: try inputs ?? PatternCounts.zeros(shape))
+    guard let definition = whole as? any PairDefinition else {
+      throw UsageError(
+        "\(attention.card.id) has no pattern: a query reads a state of all tokens before it, not keys"
+      )
+    }
     batch = inputs == nil ? 1 : shape.batch
     heads = shape.queryHeads
     isShared = false

@@ -139,7 +139,7 @@ struct KeyBiasAttention: SoftmaxVariant {
   func cost(of pass: PassKind) -> Cost {
     var cost = full.cost(of: pass)
     let width = Double(configuration.width)
-    cost.flops += 2 * (pass == .backward ? 3 : 1) * width * cost.neededPairs
+    cost.flops += 2 * (pass == .backward ? 3 : 1) * width * (cost.neededPairs ?? 0)
     cost.inputOutputBytes = Cost.inputOutputBytes(of: pass, shape: shape, operands: operands)
     let rows = Double(shape.batch * (shape.queryHeads * shape.queryLength + shape.keyHeads * shape.keyLength))
     cost.workspaceBytes += 4 * rows * (Double(shape.headDim) + width) * (pass == .backward ? 2 : 1)

@@ -204,7 +204,7 @@ public struct AdaptiveSpan: SoftmaxVariant {
     var cost = Engine.cost(
       of: pass, shape: shape, operands: operands, pattern: pattern,
       neededPairs: pattern.neededPairs(at: shape), stateBytes: stateBytes)
-    cost.flops += (pass == .backward ? 2 : 1) * cost.neededPairs
+    cost.flops += (pass == .backward ? 2 : 1) * (cost.neededPairs ?? 0)
     cost.workspaceBytes +=
       DistanceBias.byteCount(shape, perHead: true)
       + ScoreStages.workspaceBytes(of: pass, shape, isAdditive: false, buckets: configuration.ramp + 1)

@@ -2,7 +2,7 @@ import AttentionCore
 import Tensors
 
 /// Forward that of one softmax, backward that of another, but for v.
-struct HardDefinition: Definition {
+struct HardDefinition: PairDefinition {
   let soft: SoftmaxDefinition, hard: SoftmaxDefinition
 
   var shape: AttentionShape { hard.shape }

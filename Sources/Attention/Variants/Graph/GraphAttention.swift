@@ -226,7 +226,7 @@ public struct GraphAttention: AttentionVariant {
       let perEdge = 2 * Double(shape.valueDim) * (pass == .backward ? 2 : 1)
       let perRow = 2 * Double(shape.headDim) * (pass == .backward ? 3 : 1)
       let nodes = heads * Double(shape.batch) * Double(shape.queryLength + shape.keyLength)
-      cost.flops = perEdge * cost.neededPairs + perRow * nodes
+      cost.flops = perEdge * counted + perRow * nodes
     }
     return cost
   }

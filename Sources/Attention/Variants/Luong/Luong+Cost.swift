@@ -13,7 +13,7 @@ extension Luong {
       cost.flops += (pass == .backward ? 6 : 2) * rows * dim * dim
       cost.workspaceBytes += 4 * rows * dim * (pass == .backward ? 2 : 1)
     case .concat:
-      cost.flops += (pass == .backward ? 10 : 2) * dim * cost.neededPairs
+      cost.flops += (pass == .backward ? 10 : 2) * dim * (cost.neededPairs ?? 0)
     }
     return cost
   }

@@ -165,11 +165,11 @@ public struct Pyramid: RowSoftmaxVariant {
     let engine = Engine.cost(
       of: pass, shape: pooledShape, pattern: pattern, neededPairs: needed, stateBytes: stateBytes)
     var cost = Cost(
-      of: pass, shape: shape, neededPairs: needed, executedPairs: engine.executedPairs,
+      of: pass, shape: shape, neededPairs: needed, executedPairs: engine.executedPairs ?? 0,
       workspaceBytes: engine.workspaceBytes + means.bytes(of: pass), stateBytes: stateBytes)
     // The logarithm of a mean's count is one element more of every product with keys.
     let perPair = pass == .backward ? 6.0 : 2.0
-    cost.flops += perPair * cost.neededPairs + means.operations
+    cost.flops += perPair * (cost.neededPairs ?? 0) + means.operations
     return cost
   }
 }

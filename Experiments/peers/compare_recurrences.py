@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Compare recurrences with PyTorch, forward and backward.
+
+    python Experiments/peers/compare_recurrences.py [--attnlab .build/release/attnlab]
+
+Judge: the recurrence written token by token in PyTorch, float64; gradients by automatic differentiation. Shapes are those of
+softmax_peers.py, longer ones among them; variants whose state has a direction take the causal ones. Errors are the largest
+difference over the largest element. Needs torch and numpy. Prints a line a comparison; exits 1 when one is outside its bound.
+"""
+
+import sys
+
+import torch
+import torch.nn.functional as F
+from softmax_peers import SHAPES, errors, draw_inputs, gradient_error, parser, walk
+
+# batch, heads, key heads, queries, keys, d, causal, key lengths
+SHAPES += [(1, 2, 1, 1, 1, 8, True, None), (1, 2, 2, 500, 500, 32, True, None), (2, 2, 1, 130, 130, 64, True, [130, 77])]
+CASES = ["linear", "linear normalized=false", "retention", "retention decays=spread"]
+
+
+def log_decays(case, heads):
+    h = torch.arange(heads, dtype=torch.float64)
+    if case == "retention":
+        return torch.log1p(-(2 ** (-5 - h)))
+    if case == "retention decays=spread":
+        ends = torch.log(torch.tensor([1 / 32, 1 / 512], dtype=torch.float64))
+        x = torch.linspace(ends[0], ends[1], heads, dtype=torch.float64) if heads > 1 else ends[:1]
+        return torch.log1p(-torch.exp(x))
+    return torch.zeros(heads, dtype=torch.float64)
+
+
+def recurrence(t, case, causal, lengths):
+    q, k, v = t["q"], t["k"], t["v"]
+    (batch, heads, n, d), (_, key_heads, keys, _) = q.shape, k.shape
+    scale = d ** -0.5
+    if case.startswith("linear"):
+        q, k = F.elu(q) + 1, F.elu(k) + 1
+        if case == "linear":
+            scale = 1
+            v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
+    decay = torch.exp(log_decays(case, key_heads))
+    offset = keys - n if causal else 0
+    rows = []
+    for b in range(batch):
+        valid = lengths[b] if lengths else keys
+        state, states = torch.zeros(key_heads, d, v.shape[-1], dtype=torch.float64), []
+        for j in range(valid):
+            state = decay[:, None, None] * state + k[b, :, j, :, None] * v[b, :, j, None, :]
+            states.append(state)
+        out = []
+        for i in range(n):
+            last = min(i + offset if causal else keys, valid - 1)
+            if last < 0:
+                out.append(torch.zeros(heads, v.shape[-1], dtype=torch.float64))
+                continue
+            read = states[last].repeat_interleave(heads // key_heads, 0)
+            out.append(scale * (q[b, :, i, None] @ read)[:, 0])
+        rows.append(torch.stack(out, 1))
+    o = torch.stack(rows)
+    return o[..., :-1] / (o[..., -1:] + 1e-6) if case == "linear" else o
+
+
+def compare(program, case, shape):
+    variant, *settings = case.split()
+    causal, lengths = shape[6:]
+    return errors(
+        program, variant, settings, draw_inputs(shape), shape, lambda t: recurrence(t, case, causal, lengths),
+        gradient_error)
+
+
+def main():
+    options = parser().parse_args()
+    good = walk(
+        options.attnlab, CASES, compare, takes=lambda case, shape: case.startswith("linear") or shape[6], name=str,
+        width=26)
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

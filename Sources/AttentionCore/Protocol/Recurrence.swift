@@ -1,0 +1,112 @@
+import Tensors
+
+/// A recurrence over the tokens of a sequence, whose past is a matrix of fixed size a key head.
+///
+/// `S_t = S_{t−1}·diag(a_t) + v_t k_tᵀ`, `o_i = scale · S_p q_i`, p the position of query i; a_t is e to the log decay. Rows of q and k
+/// go through a map first. With a normaliser, `o_i = S_p q_i / (z_p·q_i + ε)`, z the sum of keys under the same decay: the state of a
+/// value that is 1 for every token.
+/// - Complexity: O(n·d·d_v) time, O(d·d_v) state.
+public struct Recurrence: Hashable, Sendable {
+  /// How the state fades before a token is added.
+  public enum Decay: Hashable, Sendable {
+    /// Not at all.
+    case none
+    /// By one factor a key head: the natural logarithms, at most 0.
+    case fixed([Double])
+  }
+
+  /// What becomes of rows of q and k before anything reads them.
+  public enum RowMap: Hashable, Sendable {
+    /// Nothing.
+    case identity
+    /// elu(x) + 1: positive.
+    case eluPlusOne
+    /// x/√(Σx² + ε).
+    case unit(epsilon: Double)
+  }
+
+  /// How the state fades.
+  public var decay: Decay
+  /// What becomes of q and k.
+  public var map: RowMap
+  /// ε of the normaliser; `nil`: there is none.
+  public var normalizer: Double?
+  /// The factor on the output.
+  public var scale: Double
+
+  /// Declares a recurrence.
+  /// - Parameters:
+  ///   - decay: how the state fades before a token is added.
+  ///   - map: what becomes of rows of q and k.
+  ///   - normalizer: ε of the normaliser; `nil`: there is none.
+  ///   - scale: the factor on the output.
+  public init(decay: Decay = .none, map: RowMap = .identity, normalizer: Double? = nil, scale: Double = 1) {
+    (self.decay, self.map, self.normalizer, self.scale) = (decay, map, normalizer, scale)
+  }
+}
+
+/// A variant whose past is a state of fixed size: a decoder keeps that, and no keys.
+///
+/// Output, way back, cost and definition come from the `Attention` module's scan over chunks; nothing in it has pairs, scores or a
+/// log-sum-exp.
+public protocol RecurrentVariant: AttentionVariant {
+  /// What is computed.
+  var recurrence: Recurrence { get }
+
+  /// Computes the rows that follow a state, and the state behind them. Query row r stands behind key row r + (keys − queries) of
+  /// the rows given, as in a causal shape.
+  /// - Parameters:
+  ///   - inputs: the new rows.
+  ///   - state: what the rows before them left; `nil`: there were none.
+  ///   - context: threads, instruction set and ledger.
+  /// - Returns: the result, whose way back takes the state as given, and the state behind all keys.
+  /// - Throws: `StateOverflow`, `MemoryLimitExceeded`, `CancellationRequested`.
+  func forward(
+    _ inputs: Operands, from state: RecurrentState?, in context: ExecutionContext
+  ) throws -> (result: Forward, state: RecurrentState)
+}
+
+extension RecurrentVariant {
+  /// The definition: step by step.
+  public func definition(of inputs: Operands) throws -> any Definition {
+    RecurrentDefinition(shape: shape, recurrence: recurrence)
+  }
+}
+
+/// What a recurrence keeps of the past: a matrix for every sequence and key head.
+public struct RecurrentState: SequenceState {
+  /// `[batch, keyHeads, headDim·valueDim]`, Sᵀ row by row, and with a normaliser headDim more for z; float32.
+  public var values: Tensor
+
+  /// Takes a state.
+  public init(values: Tensor) { self.values = values }
+
+  /// Bytes of the matrices and of the normalisers.
+  public var byteCount: Int { 4 * values.count }
+
+  /// Bytes of a state of one sequence of a shape, over all key heads.
+  /// - Parameters:
+  ///   - shape: the sizes.
+  ///   - recurrence: whether there is a normaliser.
+  /// - Returns: bytes.
+  public static func byteCount(of shape: AttentionShape, _ recurrence: Recurrence) -> Int {
+    4 * shape.keyHeads * shape.headDim * (shape.valueDim + (recurrence.normalizer == nil ? 0 : 1))
+  }
+}
+
+/// A row of a recurrence's output that single precision does not hold: it is refused.
+public struct StateOverflow: Error, Hashable, Sendable, CustomStringConvertible {
+  /// Where the first such row stands.
+  public let batch: Int, head: Int, query: Int
+
+  /// Names the row.
+  public init(batch: Int, head: Int, query: Int) {
+    (self.batch, self.head, self.query) = (batch, head, query)
+  }
+
+  /// One line.
+  public var description: String {
+    "the output of query \(query) (batch \(batch), head \(head)) is a sum that single precision does not hold, "
+      + "or an input is no finite number; scale the inputs down"
+  }
+}

@@ -1,0 +1,79 @@
+#ifndef ATTNLAB_SCAN_H
+#define ATTNLAB_SCAN_H
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/// What becomes of a row of q or k before a recurrence reads it: itself, elu(x) + 1, x/√(Σx² + ε).
+enum { ATTN_MAP_IDENTITY = 0, ATTN_MAP_ELU = 1, ATTN_MAP_UNIT = 2 };
+
+/// y[r] = scale·map(x[r]), rows of `dim` floats.
+void attn_scan_load(
+    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows,
+    ptrdiff_t dim, float scale, float epsilon);
+/// dx[r] = scale·(∂map/∂x)ᵀ dy[r].
+void attn_scan_load_backward(
+    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, const float *dy, ptrdiff_t dy_stride, float *dx,
+    ptrdiff_t dx_stride, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon);
+
+/// y[i][j] = exp(sums[min(first + i, count − 1)] − sums[j]) where j ≤ first + i, else 0; `rows` × `count` without gaps. The
+/// differences are never above 0: sums of log decays fall.
+void attn_scan_decays(
+    int32_t isa, const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float *y);
+/// y[i] = exp(x[i]) of x ≤ 0; 0 where single precision has no normal number for it.
+void attn_scan_exp(int32_t isa, const float *x, float *y, ptrdiff_t n);
+
+/// y = a∘b.
+void attn_scan_multiply(int32_t isa, const float *a, const float *b, float *y, ptrdiff_t n);
+/// y[r] = factors[r]·x[r]; y may be x.
+void attn_scan_scale(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *factors, float *y, ptrdiff_t y_stride, ptrdiff_t rows,
+    ptrdiff_t dim);
+/// y[r] += factors[r]·x, one x for all rows.
+void attn_scan_outer(
+    int32_t isa, const float *factors, const float *x, float *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t dim);
+/// y[r] = x[r]·z[r] + add·y[r]; strides of 0 take one row for all.
+void attn_scan_dots(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *z, ptrdiff_t z_stride, float *y, float add,
+    ptrdiff_t rows, ptrdiff_t dim);
+/// y[r] = Σ x[r] + add·y[r].
+void attn_scan_sums(
+    int32_t isa, const float *x, ptrdiff_t x_stride, float *y, float add, ptrdiff_t rows, ptrdiff_t dim);
+
+/// A step of a scan over states: running and slot become factors[r·stride]·running[r] + slot[r] and what running was, rows of
+/// `dim` floats without gaps.
+void attn_scan_step(
+    int32_t isa, float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim);
+
+/// sums[t] += Σ_{i: first + i ≥ t} Σ_{j < t} p[i][j] for t < count: what crosses t. p is `rows` × `count` without gaps.
+void attn_scan_crossings(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums);
+
+/// Whether all of `rows` rows of `dim` floats are finite.
+int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim);
+
+// The definition of a recurrence, step by step in Double; states are [value_dim][key_dim].
+
+/// One token: S ← S·diag(decay), then S ← S + β(v − [delta] S·k)kᵀ. `sizes` follows with absolute values of all terms, as if
+/// every row of the state were read with the sum of its terms' sizes.
+void attn_reference_state_step(
+    double *state, double *sizes, const double *decay, const double *k, const double *v, double beta, int32_t delta,
+    ptrdiff_t key_dim, ptrdiff_t value_dim);
+/// output[c] += factor·S[c]·q and magnitude[c] += |factor|·sizes[c]·|q|.
+void attn_reference_state_read(
+    const double *state, const double *sizes, const double *q, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim,
+    double *output, double *magnitude);
+/// Adds what a query that read the state gives its gradient, gradient[c] += factor·dO[c]·q, and to ∂L/∂q = factor·Σ dO[c]·S[c].
+void attn_reference_state_unread(
+    const double *state, const double *sizes, const double *q, const double *output_gradient,
+    const double *output_gradient_sizes, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dq, double *dq_sizes);
+/// The way back through one token, from the state before it: `gradient` of the state after it becomes that of the state before it.
+/// dk, d_decay (of the log decay, by channel) and their sizes have key_dim elements, dv value_dim, dbeta one; all are added to.
+void attn_reference_state_back(
+    const double *state, const double *sizes, const double *decay, const double *k, const double *v, double beta,
+    int32_t delta, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dk,
+    double *dk_sizes, double *dv, double *dv_sizes, double *d_decay, double *d_decay_sizes, double *dbeta,
+    double *dbeta_size);
+
+#pragma clang assume_nonnull end
+#endif

@@ -1,0 +1,179 @@
+// The run-time choice of the kernels of recurrences, and their definition in Double.
+#include "common.h"
+
+#define SCAN_KERNELS(X)                                                                                              \
+  X(void, scan_load,                                                                                                 \
+    (int map, const float *x, ptrdiff_t xs, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t dim, float scale,      \
+     float epsilon))                                                                                                 \
+  X(void, scan_load_back,                                                                                            \
+    (int map, const float *x, ptrdiff_t xs, const float *dy, ptrdiff_t dys, float *dx, ptrdiff_t dxs,                \
+     ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon))                                                     \
+  X(void, scan_exp, (const float *x, float *y, ptrdiff_t n))                                                         \
+  X(void, scan_decays, (const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float *y))             \
+  X(void, scan_multiply, (const float *a, const float *b, float *y, ptrdiff_t n))                                    \
+  X(void, scan_scale,                                                                                                \
+    (const float *x, ptrdiff_t xs, const float *factors, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t dim))     \
+  X(void, scan_outer,                                                                                                \
+    (const float *factors, const float *x, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t dim))                   \
+  X(void, scan_dots,                                                                                                 \
+    (const float *x, ptrdiff_t xs, const float *z, ptrdiff_t zs, float *y, float add, ptrdiff_t rows,                \
+     ptrdiff_t dim))                                                                                                 \
+  X(void, scan_sums, (const float *x, ptrdiff_t xs, float *y, float add, ptrdiff_t rows, ptrdiff_t dim))             \
+  X(void, scan_step,                                                                                                 \
+    (float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim))            \
+  X(int, scan_finite, (const float *x, ptrdiff_t xs, ptrdiff_t rows, ptrdiff_t dim))
+
+#define DECLARE(result, name, parameters) \
+  result name##_portable parameters;      \
+  result name##_avx2 parameters;          \
+  result name##_avx512 parameters;
+SCAN_KERNELS(DECLARE)
+
+#if defined(__x86_64__)
+#define CALL(isa, name, ...)                       \
+  ((isa) == 2   ? scan_##name##_avx512(__VA_ARGS__) \
+   : (isa) == 1 ? scan_##name##_avx2(__VA_ARGS__)   \
+                : scan_##name##_portable(__VA_ARGS__))
+#else
+#define CALL(isa, name, ...) ((void)(isa), scan_##name##_portable(__VA_ARGS__))
+#endif
+
+void attn_scan_load(
+    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows,
+    ptrdiff_t dim, float scale, float epsilon) {
+  CALL(isa, load, map, x, x_stride, y, y_stride, rows, dim, scale, epsilon);
+}
+void attn_scan_load_backward(
+    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, const float *dy, ptrdiff_t dy_stride, float *dx,
+    ptrdiff_t dx_stride, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon) {
+  CALL(isa, load_back, map, x, x_stride, dy, dy_stride, dx, dx_stride, rows, dim, scale, epsilon);
+}
+void attn_scan_decays(
+    int32_t isa, const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float *y) {
+  CALL(isa, decays, sums, first, rows, count, y);
+}
+void attn_scan_exp(int32_t isa, const float *x, float *y, ptrdiff_t n) { CALL(isa, exp, x, y, n); }
+void attn_scan_multiply(int32_t isa, const float *a, const float *b, float *y, ptrdiff_t n) {
+  CALL(isa, multiply, a, b, y, n);
+}
+void attn_scan_scale(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *factors, float *y, ptrdiff_t y_stride, ptrdiff_t rows,
+    ptrdiff_t dim) {
+  CALL(isa, scale, x, x_stride, factors, y, y_stride, rows, dim);
+}
+void attn_scan_outer(
+    int32_t isa, const float *factors, const float *x, float *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, outer, factors, x, y, y_stride, rows, dim);
+}
+void attn_scan_dots(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *z, ptrdiff_t z_stride, float *y, float add,
+    ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, dots, x, x_stride, z, z_stride, y, add, rows, dim);
+}
+void attn_scan_sums(
+    int32_t isa, const float *x, ptrdiff_t x_stride, float *y, float add, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, sums, x, x_stride, y, add, rows, dim);
+}
+void attn_scan_step(
+    int32_t isa, float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, step, running, slot, factors, stride, rows, dim);
+}
+int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim) {
+  return CALL(isa, finite, x, x_stride, rows, dim);
+}
+
+void attn_scan_crossings(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums) {
+  for (ptrdiff_t i = 0; i < rows; i++, p += count) {
+    const ptrdiff_t last = first + i < count ? first + i : count - 1;
+    double before = 0;
+    for (ptrdiff_t t = 1; t <= last; t++) {
+      before += (double)p[t - 1];
+      sums[t] += before;
+    }
+  }
+}
+
+void attn_reference_state_step(
+    double *state, double *sizes, const double *decay, const double *k, const double *v, double beta, int32_t delta,
+    ptrdiff_t key_dim, ptrdiff_t value_dim) {
+  for (ptrdiff_t c = 0; c < value_dim; c++, state += key_dim, sizes += key_dim) {
+    double rest = v[c], size = fabs(v[c]);
+    for (ptrdiff_t t = 0; t < key_dim; t++) {
+      state[t] *= decay[t];
+      sizes[t] *= decay[t];
+      if (delta) rest -= state[t] * k[t], size += fabs(state[t] * k[t]);
+    }
+    for (ptrdiff_t t = 0; t < key_dim; t++) {
+      state[t] += beta * rest * k[t];
+      sizes[t] += fabs(beta * k[t]) * size;
+    }
+  }
+}
+
+void attn_reference_state_read(
+    const double *state, const double *sizes, const double *q, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim,
+    double *output, double *magnitude) {
+  for (ptrdiff_t c = 0; c < value_dim; c++, state += key_dim, sizes += key_dim) {
+    double sum = 0, size = 0;
+    for (ptrdiff_t t = 0; t < key_dim; t++) {
+      sum += state[t] * q[t];
+      size += fabs(sizes[t] * q[t]);
+    }
+    output[c] += factor * sum;
+    magnitude[c] += fabs(factor) * size;
+  }
+}
+
+void attn_reference_state_unread(
+    const double *state, const double *sizes, const double *q, const double *output_gradient,
+    const double *output_gradient_sizes, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dq, double *dq_sizes) {
+  for (ptrdiff_t c = 0; c < value_dim; c++) {
+    const double d = factor * output_gradient[c], d_size = fabs(factor) * output_gradient_sizes[c];
+    const ptrdiff_t row = c * key_dim;
+    for (ptrdiff_t t = 0; t < key_dim; t++) {
+      dq[t] += d * state[row + t];
+      dq_sizes[t] += d_size * sizes[row + t];
+      gradient[row + t] += d * q[t];
+      gradient_sizes[row + t] += d_size * fabs(q[t]);
+    }
+  }
+}
+
+void attn_reference_state_back(
+    const double *state, const double *sizes, const double *decay, const double *k, const double *v, double beta,
+    int32_t delta, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dk,
+    double *dk_sizes, double *dv, double *dv_sizes, double *d_decay, double *d_decay_sizes, double *dbeta,
+    double *dbeta_size) {
+  for (ptrdiff_t c = 0; c < value_dim; c++) {
+    const ptrdiff_t row = c * key_dim;
+    double rest = v[c], rest_size = fabs(v[c]), along = 0, along_terms = 0, along_size = 0;
+    for (ptrdiff_t t = 0; t < key_dim; t++) {
+      if (delta) {
+        rest -= decay[t] * state[row + t] * k[t];
+        rest_size += decay[t] * sizes[row + t] * fabs(k[t]);
+      }
+      along += gradient[row + t] * k[t];
+      along_terms += fabs(gradient[row + t] * k[t]);
+      along_size += gradient_sizes[row + t] * fabs(k[t]);
+    }
+    *dbeta += rest * along;
+    *dbeta_size += rest_size * along_size;
+    dv[c] += beta * along;
+    dv_sizes[c] += fabs(beta) * along_size;
+    for (ptrdiff_t t = 0; t < key_dim; t++) {
+      const double before = decay[t] * state[row + t], before_size = decay[t] * sizes[row + t];
+      dk[t] += beta * rest * gradient[row + t];
+      dk_sizes[t] += fabs(beta) * rest_size * gradient_sizes[row + t];
+      if (delta) {
+        dk[t] -= beta * along * before;
+        dk_sizes[t] += fabs(beta) * along_size * before_size;
+        gradient[row + t] -= beta * along * k[t];
+        gradient_sizes[row + t] += fabs(beta * k[t]) * along_terms;
+      }
+      d_decay[t] += gradient[row + t] * before;
+      d_decay_sizes[t] += gradient_sizes[row + t] * before_size;
+      gradient[row + t] *= decay[t];
+      gradient_sizes[row + t] *= decay[t];
+    }
+  }
+}

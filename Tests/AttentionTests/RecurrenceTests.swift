@@ -1,0 +1,225 @@
+import AttentionCore
+import Basics
+import Foundation
+import LabTestSupport
+import Settings
+import Tensors
+import Testing
+
+@testable import Attention
+
+/// The scan over chunks beside its definition, with decays, maps and sizes that no variant of the catalogue has together.
+@Suite struct RecurrenceTests {
+  static let key = RandomKey(seed: 11)
+
+  /// A recurrence at a shape, in chunks of some length.
+  struct Case: CustomTestStringConvertible, Sendable {
+    var shape: AttentionShape
+    var recurrence: Recurrence
+    var chunk = ScanGeometry.defaultChunk
+
+    var testDescription: String { "\(shape.summary), \(recurrence), chunk \(chunk)" }
+  }
+
+  static func cases() throws -> [Case] {
+    let causal = try [
+      AttentionShape(queryLength: 1, headDim: 4, isCausal: true),
+      AttentionShape(
+        batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 83, headDim: 6, valueDim: 9, isCausal: true),
+      AttentionShape(batch: 2, queryLength: 40, headDim: 17, isCausal: true, keyLengths: [40, 13]),
+      AttentionShape(queryHeads: 2, queryLength: 5, keyLength: 70, headDim: 8, isCausal: true),
+      AttentionShape(queryHeads: 2, queryLength: 70, keyLength: 33, headDim: 8, isCausal: true),
+      AttentionShape(
+        batch: 2, queryHeads: 2, queryLength: 30, keyLength: 60, headDim: 8, isCausal: true,
+        keyLengths: [60, 37]),
+    ]
+    // A gate of 1, a usual one, and one that leaves nothing of the token before.
+    let recurrences = [
+      Recurrence(decay: .fixed([0, 0]), scale: 0.7), Recurrence(decay: .fixed([-0.03, -0.4]), scale: 0.7),
+      Recurrence(decay: .fixed([-50, -7]), map: .unit(epsilon: 1e-6)),
+      Recurrence(decay: .fixed([-0.1, -50]), map: .eluPlusOne, normalizer: 1e-6),
+    ]
+    var cases = causal.flatMap { shape in recurrences.map { Case(shape: shape, recurrence: $0) } }
+    cases += [5, 16, 128].map { Case(shape: causal[1], recurrence: recurrences[1], chunk: $0) }
+    let whole = try AttentionShape(
+      batch: 2, queryHeads: 2, keyHeads: 1, queryLength: 90, keyLength: 71, headDim: 6, valueDim: 5,
+      keyLengths: [71, 20])
+    return cases
+      + [5, 64].map { Case(shape: whole, recurrence: .init(map: .eluPlusOne, normalizer: 0), chunk: $0) }
+  }
+
+  static func inputs(_ shape: AttentionShape) throws -> Operands {
+    Operands(
+      query: try .normal(shape.queryShape, key: key("q")), key: try .normal(shape.keyShape, key: key("k")),
+      value: try .normal(shape.valueShape, key: key("v")))
+  }
+
+  @Test(
+    "outputs and gradients are those of the definition, on every instruction set", arguments: try cases())
+  func definition(_ test: Case) throws {
+    let shape = test.shape, inputs = try Self.inputs(shape), wide = DefinitionInputs(inputs)
+    let outputGradient = try Tensor.normal(shape.outputShape, key: Self.key("do"))
+    let definition = RecurrentDefinition(shape: shape, recurrence: test.recurrence)
+    let exact = definition.forward(wide), budget = definition.budget(exact)
+    let gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
+    for set in InstructionSet.available {
+      let context = ExecutionContext(threads: 2, instructionSet: set)
+      let scan = RecurrentScan(shape, test.recurrence, chunk: test.chunk)
+      let (output, kept) = try scan.forward(inputs, from: nil, in: context)
+      let found = try scan.backward(outputGradient, inputs, output: output, kept, in: context)
+      let worst = ErrorBudget.worst(output.array(), exact.output, exact.outputMagnitude)
+      #expect(worst <= budget.output, "\(set)")
+      for operand in Operand.standard {
+        let name = operand.name
+        let worst = ErrorBudget.worst(
+          found[name]?.array() ?? [], gradient.values[name] ?? [], gradient.magnitudes[name] ?? [])
+        #expect(worst <= budget.gradient(of: operand, at: shape), "d\(name), \(set)")
+      }
+    }
+  }
+
+  @Test("the ledger's peak is the closed form and the results, to the byte", arguments: try cases(), [1, 3])
+  func workspace(_ test: Case, threads: Int) throws {
+    let shape = test.shape, inputs = try Self.inputs(shape), ledger = MemoryLedger()
+    let context = ExecutionContext(threads: threads, ledger: ledger)
+    let scan = RecurrentScan(shape, test.recurrence, chunk: test.chunk)
+    func bytes(_ shapes: [Int]...) -> Int { shapes.reduce(0) { $0 + 4 * $1.reduce(1, *) } }
+    let outputGradient = try Tensor.normal(shape.outputShape, key: Self.key("do"))
+    let results = bytes(shape.outputShape)
+    var forward = Optional(try scan.forward(inputs, from: nil, in: context))
+    #expect(ledger.peakBytes - results == scan.workspaceBytes(of: .forward, in: context))
+    ledger.resetPeak()
+    var gradient = try forward.map {
+      try scan.backward(outputGradient, inputs, output: $0.output, $0.kept, in: context)
+    }
+    let gradients = bytes(shape.queryShape, shape.keyShape, shape.valueShape)
+    #expect(ledger.peakBytes - results - gradients == scan.workspaceBytes(of: .backward, in: context))
+    (forward, gradient) = (nil, nil)
+    #expect(ledger.currentBytes == 0 && gradient == nil)
+  }
+
+  @Test(
+    "a sequence in parts, each behind the state of those before, is the whole; token by token too",
+    arguments: ["linear", "retention"])
+  func parts(_ id: String) throws {
+    let context = ExecutionContext(threads: 2), length = 150
+    func variant(_ rows: Int) throws -> any RecurrentVariant {
+      let shape = try AttentionShape(
+        batch: 2, queryHeads: 4, keyHeads: 2, queryLength: rows, headDim: 8, valueDim: 12, isCausal: true)
+      let made = try Catalog.standard.make(id, shape: shape, key: Self.key)
+      return try #require(made as? any RecurrentVariant)
+    }
+    let whole = try variant(length), inputs = try Self.inputs(whole.shape)
+    let (expected, last) = try whole.forward(inputs, from: nil, in: context)
+    for cuts in [[70], [1, 64, 65, 129], Array(1..<length)] {
+      var state: RecurrentState?
+      for (first, end) in zip([0] + cuts, cuts + [length]) {
+        func rows(_ x: Tensor) -> Tensor { x.narrowed(axis: 2, to: first..<end) }
+        let part = Operands(query: rows(inputs.query), key: rows(inputs.key), value: rows(inputs.value))
+        let (result, next) = try variant(end - first).forward(part, from: state, in: context)
+        state = next
+        for (a, b) in zip(result.output.array(), rows(expected.output).array()) {
+          #expect(abs(a - b) < 2e-5 * (1 + abs(b)), "\(first)")
+        }
+      }
+      for (a, b) in zip(try #require(state).values.array(), last.values.array()) {
+        #expect(abs(a - b) < 2e-5 * (1 + abs(b)))
+      }
+    }
+    #expect(Double(last.byteCount) == 2 * whole.cost(of: .decode).stateBytes)
+  }
+
+  @Test("retention is a sum over keys that fade by distance; its factors are those of the paper")
+  func retention() throws {
+    let shape = try AttentionShape(queryHeads: 2, queryLength: 70, headDim: 4, valueDim: 1, isCausal: true)
+    let variant = try Retention(.init(), for: shape, key: Self.key), inputs = try Self.inputs(shape)
+    let output = try variant.attend(inputs, in: ExecutionContext(threads: 1)).output
+    for head in 0..<2 {
+      let factor = 1 - 1 / Double(32 << head)
+      for i in [0, 1, 63, 64, 69] {
+        var sum = 0.0, fading = 1.0
+        for j in (0...i).reversed() {
+          let product = (0..<4).reduce(0.0) {
+            $0 + Double(inputs.query[0, head, i, $1]) * Double(inputs.key[0, head, j, $1])
+          }
+          sum += 0.5 * fading * product * Double(inputs.value[0, head, j, 0])
+          fading *= factor
+        }
+        #expect(abs(Double(output[0, head, i, 0]) - sum) < 1e-5)
+      }
+    }
+    let spread = Retention.Configuration(decays: .spread).logDecays(heads: 3)
+    for (logarithm, part) in zip(spread, [32.0, 128, 512]) {
+      #expect(abs(exp(logarithm) - (1 - 1 / part)) < 1e-12)
+    }
+  }
+
+  @Test("an output of linear attention is a mean of values; a sequence without keys has 0")
+  func means() throws {
+    for isCausal in [false, true] {
+      let shape = try AttentionShape(
+        batch: 2, queryLength: 66, headDim: 8, isCausal: isCausal, keyLengths: [66, 0])
+      var inputs = try Self.inputs(shape)
+      inputs.value = try Tensor([Float](repeating: 3, count: inputs.value.count), shape: shape.valueShape)
+      let variant = try LinearAttention(
+        .init(normalized: true, epsilon: 0), for: shape, key: Self.key)
+      let output = try variant.attend(inputs, in: ExecutionContext(threads: 1)).output.array()
+      #expect(output[..<528].allSatisfy { abs($0 - 3) < 1e-5 } && output[528...].allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test("what stands in padded rows, numbers or not, is nobody's result", arguments: ["linear", "retention"])
+  func padding(_ id: String) throws {
+    let shape = try AttentionShape(queryLength: 40, headDim: 8, isCausal: true, keyLengths: [33])
+    var inputs = try Self.inputs(shape)
+    let variant = try Catalog.standard.make(id, shape: shape, key: Self.key)
+    let outputGradient = try Tensor.normal(shape.outputShape, key: Self.key("do"))
+    func run() throws -> [[Float]] {
+      let forward = try variant.attend(inputs, in: ExecutionContext(threads: 2))
+      let gradient = try forward.backward(outputGradient, in: ExecutionContext(threads: 2))
+      return [forward.output.array()] + Operand.standard.map { gradient[$0.name]?.array() ?? [] }
+    }
+    for row in 33..<40 { for t in 0..<8 { inputs.query[0, 0, row, t] = 0 } }
+    let clean = try run()
+    for value in [Float.infinity, .nan, .greatestFiniteMagnitude] {
+      for row in 33..<40 {
+        for t in 0..<8 { inputs.query[0, 0, row, t] = value }
+        inputs.key[0, 0, row, 2] = value
+        inputs.value[0, 0, row, 3] = value
+      }
+      let found = try run()
+      for (a, b) in zip(found, clean) { #expect(Array(a[..<264]) == Array(b[..<264]), "\(value)") }
+      #expect(found.allSatisfy { $0.allSatisfy(\.isFinite) }, "\(value)")
+    }
+  }
+
+  @Test("an output that single precision does not hold is refused in one line that names its row")
+  func overflow() throws {
+    let shape = try AttentionShape(queryHeads: 2, queryLength: 80, headDim: 8, isCausal: true)
+    var inputs = try Self.inputs(shape)
+    let variant = try Retention(.init(), for: shape, key: Self.key)
+    inputs.value[0, 1, 70, 2] = .infinity
+    let error = #expect(throws: StateOverflow.self) {
+      try variant.attend(inputs, in: ExecutionContext(threads: 2))
+    }
+    #expect(error?.head == 1 && error?.query == 70)
+    #expect(error?.description.contains("query 70 (batch 0, head 1)") == true)
+  }
+
+  @Test("what has no meaning for a recurrence is refused in one line")
+  func refusals() throws {
+    let shape = try AttentionShape(queryLength: 8, headDim: 4)
+    let error = #expect(throws: ConfigurationError.self) {
+      try Catalog.standard.make("retention", shape: shape, key: Self.key)
+    }
+    #expect(error?.field == "causal")
+    for id in ["linear", "retention"] {
+      #expect(throws: ConfigurationError.self) {
+        try Catalog.standard.make(id, settings: ["softcap": .double(2)], shape: shape, key: Self.key)
+      }
+      #expect(throws: ConfigurationError.self) {
+        try Catalog.standard.make(id, shape: shape.with(precision: .bfloat16), key: Self.key)
+      }
+    }
+  }
+}
