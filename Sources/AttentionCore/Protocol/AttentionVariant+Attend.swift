@@ -40,7 +40,8 @@ extension AttentionVariant {
       for row in rows { sums[row] = -.infinity }
       return try Tensor(sums, shape: shape.lseShape, ledger: context.ledger)
     }
-    var cleared = Forward(output: try result.output.clearing(rows, ledger: context.ledger), lse: lse) { outputGradient, losses, context in
+    var cleared = Forward(output: try result.output.clearing(rows, ledger: context.ledger), lse: lse) {
+      outputGradient, losses, context in
       try result.backward(
         try outputGradient.clearing(rows, ledger: context.ledger), knowing: losses, in: context)
     }
