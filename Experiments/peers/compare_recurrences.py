@@ -12,11 +12,11 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from softmax_peers import SHAPES, errors, draw_inputs, gradient_error, parser, walk
+from softmax_peers import SHAPES, draw, errors, draw_inputs, gradient_error, parser, walk
 
 # batch, heads, key heads, queries, keys, d, causal, key lengths
 SHAPES += [(1, 2, 1, 1, 1, 8, True, None), (1, 2, 2, 500, 500, 32, True, None), (2, 2, 1, 130, 130, 64, True, [130, 77])]
-CASES = ["linear", "linear normalized=false", "retention", "retention decays=spread"]
+CASES = ["linear", "linear normalized=false", "retention", "retention decays=spread", "mamba2", "mamba2 skip=false"]
 
 
 def log_decays(case, heads):
@@ -39,14 +39,21 @@ def recurrence(t, case, causal, lengths):
         if case == "linear":
             scale = 1
             v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
-    decay = torch.exp(log_decays(case, key_heads))
+    decay = torch.exp(log_decays(case, key_heads))[None, :, None].expand(batch, key_heads, keys)
+    if case.startswith("mamba2"):
+        scale = 1
+        step = F.softplus(t["step"][..., 0] + t["step_bias"][:, None])
+        decay = torch.exp(-step * torch.exp(t["decay_rate"])[:, None])
+        written = step[..., None] * v
+    else:
+        written = v
     offset = keys - n if causal else 0
     rows = []
     for b in range(batch):
         valid = lengths[b] if lengths else keys
         state, states = torch.zeros(key_heads, d, v.shape[-1], dtype=torch.float64), []
         for j in range(valid):
-            state = decay[:, None, None] * state + k[b, :, j, :, None] * v[b, :, j, None, :]
+            state = decay[b, :, j, None, None] * state + k[b, :, j, :, None] * written[b, :, j, None, :]
             states.append(state)
         out = []
         for i in range(n):
@@ -55,7 +62,10 @@ def recurrence(t, case, causal, lengths):
                 out.append(torch.zeros(heads, v.shape[-1], dtype=torch.float64))
                 continue
             read = states[last].repeat_interleave(heads // key_heads, 0)
-            out.append(scale * (q[b, :, i, None] @ read)[:, 0])
+            row = scale * (q[b, :, i, None] @ read)[:, 0]
+            if case == "mamba2" and i + offset < valid:
+                row = row + t["skip_factor"][:, None] * v[b, :, i + offset].repeat_interleave(heads // key_heads, 0)
+            out.append(row)
         rows.append(torch.stack(out, 1))
     o = torch.stack(rows)
     return o[..., :-1] / (o[..., -1:] + 1e-6) if case == "linear" else o
@@ -64,8 +74,15 @@ def recurrence(t, case, causal, lengths):
 def compare(program, case, shape):
     variant, *settings = case.split()
     causal, lengths = shape[6:]
+    inputs = draw_inputs(shape)
+    if variant == "mamba2":
+        batch, heads, key_heads, _, keys, _ = shape[:6]
+        inputs["step"] = draw(batch, key_heads, keys, 1)
+        inputs["decay_rate"], inputs["step_bias"] = draw(key_heads), draw(key_heads)
+        if "skip=false" not in settings:
+            inputs["skip_factor"] = draw(heads)
     return errors(
-        program, variant, settings, draw_inputs(shape), shape, lambda t: recurrence(t, case, causal, lengths),
+        program, variant, settings, inputs, shape, lambda t: recurrence(t, case, causal, lengths),
         gradient_error)
 
 

@@ -54,6 +54,14 @@ import Testing
       value: try .normal(shape.valueShape, key: key("v")))
   }
 
+  static func inputs(of variant: any AttentionVariant) throws -> Operands {
+    var inputs = try inputs(variant.shape)
+    for operand in variant.operands where !operand.isStandard {
+      inputs[operand.name] = try operand.drawn(at: variant.shape, key: key(operand.shortName))
+    }
+    return inputs
+  }
+
   @Test(
     "outputs and gradients are those of the definition, on every instruction set", arguments: try cases())
   func definition(_ test: Case) throws {
@@ -66,7 +74,7 @@ import Testing
       let context = ExecutionContext(threads: 2, instructionSet: set)
       let scan = RecurrentScan(shape, test.recurrence, chunk: test.chunk)
       let (output, kept) = try scan.forward(inputs, from: nil, in: context)
-      let found = try scan.backward(outputGradient, inputs, output: output, kept, in: context)
+      let found = try scan.backward(outputGradient, inputs, output: output, kept, in: context).inputs
       let worst = ErrorBudget.worst(output.array(), exact.output, exact.outputMagnitude)
       #expect(worst <= budget.output, "\(set)")
       for operand in Operand.standard {
@@ -90,7 +98,7 @@ import Testing
     #expect(ledger.peakBytes - results == scan.workspaceBytes(of: .forward, in: context))
     ledger.resetPeak()
     var gradient = try forward.map {
-      try scan.backward(outputGradient, inputs, output: $0.output, $0.kept, in: context)
+      try scan.backward(outputGradient, inputs, output: $0.output, $0.kept, in: context).inputs
     }
     let gradients = bytes(shape.queryShape, shape.keyShape, shape.valueShape)
     #expect(ledger.peakBytes - results - gradients == scan.workspaceBytes(of: .backward, in: context))
@@ -100,7 +108,7 @@ import Testing
 
   @Test(
     "a sequence in parts, each behind the state of those before, is the whole; token by token too",
-    arguments: ["linear", "retention"])
+    arguments: ["linear", "retention", "mamba2"])
   func parts(_ id: String) throws {
     let context = ExecutionContext(threads: 2), length = 150
     func variant(_ rows: Int) throws -> any RecurrentVariant {
@@ -109,13 +117,16 @@ import Testing
       let made = try Catalog.standard.make(id, shape: shape, key: Self.key)
       return try #require(made as? any RecurrentVariant)
     }
-    let whole = try variant(length), inputs = try Self.inputs(whole.shape)
+    let whole = try variant(length), inputs = try Self.inputs(of: whole)
     let (expected, last) = try whole.forward(inputs, from: nil, in: context)
     for cuts in [[70], [1, 64, 65, 129], Array(1..<length)] {
       var state: RecurrentState?
       for (first, end) in zip([0] + cuts, cuts + [length]) {
         func rows(_ x: Tensor) -> Tensor { x.narrowed(axis: 2, to: first..<end) }
-        let part = Operands(query: rows(inputs.query), key: rows(inputs.key), value: rows(inputs.value))
+        var part = inputs
+        for name in inputs.names {
+          if let x = inputs[name], x.rank == 4 { part[name] = rows(x) }
+        }
         let (result, next) = try variant(end - first).forward(part, from: state, in: context)
         state = next
         for (a, b) in zip(result.output.array(), rows(expected.output).array()) {
@@ -127,6 +138,43 @@ import Testing
       }
     }
     #expect(Double(last.byteCount) == 2 * whole.cost(of: .decode).stateBytes)
+  }
+
+  @Test(
+    "gates at their ends: nothing fades, all fades, nothing is written; the workspace is the closed form",
+    arguments: InstructionSet.available)
+  func gates(_ set: InstructionSet) throws {
+    let shape = try AttentionShape(
+      batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 150, headDim: 6, valueDim: 9, isCausal: true,
+      keyLengths: [150, 77])
+    let variant = try Mamba2(.init(), for: shape, key: Self.key)
+    var inputs = try Self.inputs(of: variant)
+    // Steps of 0 to 180; head 0 fades by e^−9000 at most, head 1 hardly.
+    let steps = try #require(inputs[.step]).array().map { 60 * $0 }
+    inputs[.step] = try Tensor(steps, shape: [2, 2, 150, 1])
+    inputs[.decayRate] = try Tensor([4, -60], shape: [2])
+    let outputGradient = try Tensor.normal(shape.outputShape, key: Self.key("do"))
+    let definition = try variant.definition(of: inputs), wide = DefinitionInputs(inputs)
+    let exact = definition.forward(wide), budget = definition.budget(exact)
+    let gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
+    let ledger = MemoryLedger(), scan = variant.recurrentScan
+    let context = ExecutionContext(threads: 2, instructionSet: set, ledger: ledger)
+    let forward = try variant.attend(inputs, in: context)
+    let results = 4 * shape.outputShape.reduce(1, *)
+    #expect(ledger.peakBytes - results == scan.workspaceBytes(of: .forward, in: context))
+    let worst = ErrorBudget.worst(forward.output.array(), exact.output, exact.outputMagnitude)
+    #expect(worst <= budget.output)
+    ledger.resetPeak()
+    let found = try forward.backward(outputGradient, in: context)
+    #expect(
+      ledger.peakBytes - results - 4 * (gradient.query.count + gradient.key.count + gradient.value.count)
+        <= scan.workspaceBytes(of: .backward, in: context))
+    for operand in variant.operands {
+      let name = operand.name
+      let worst = ErrorBudget.worst(
+        found[name]?.array() ?? [], gradient.values[name] ?? [], gradient.magnitudes[name] ?? [])
+      #expect(worst <= budget.gradient(of: operand, at: shape), "d\(name)")
+    }
   }
 
   @Test("retention is a sum over keys that fade by distance; its factors are those of the paper")

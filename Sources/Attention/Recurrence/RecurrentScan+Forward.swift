@@ -31,10 +31,14 @@ extension RecurrentScan {
   }
 
   /// Output, and what the way back keeps.
-  /// - Parameter state: the state before the first key, `[batch, keyHeads, state]`; `nil`: zeros.
+  /// - Parameters:
+  ///   - inputs: q, k and v.
+  ///   - gates: decays and strengths, where they are data.
+  ///   - state: the state before the first key, `[batch, keyHeads, state]`; `nil`: zeros.
+  ///   - context: threads, instruction set and ledger.
   /// - Throws: `StateOverflow`, `MemoryLimitExceeded`, `CancellationRequested`.
   func forward(
-    _ inputs: Operands, from state: Tensor?, in context: ExecutionContext
+    _ inputs: Operands, _ gates: ScanGates.Values? = nil, from state: Tensor?, in context: ExecutionContext
   ) throws -> (output: Tensor, kept: Kept) {
     inputs.check(shape)
     let products = ChunkProducts(isa: context.instructionSet.code)
@@ -53,7 +57,7 @@ extension RecurrentScan {
       key: inputs.key.rows(), value: inputs.value.rows(), output: output.rowsForWriting(),
       states: states.pinnedForWriting(), factors: factors.pinnedForWriting(),
       last: last.pinnedForWriting(), inverses: inverses?.pinnedForWriting(),
-      padding: OverflowedPadding())
+      padding: OverflowedPadding(), logs: gates?.logDecays.pinned(), strengths: gates?.strengths.pinned())
     try Parallel.forEach(count: heads * geometry.keyBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       pass.add(index / geometry.keyBlocks, index % geometry.keyBlocks, worker)
@@ -86,17 +90,27 @@ private struct ScanForward: Sendable {
   let states: PinnedView<Float>, factors: PinnedView<Float>, last: PinnedView<Float>
   let inverses: PinnedView<Float>?
   let padding: OverflowedPadding
+  let logs: PinnedView<Float>?, strengths: PinnedView<Float>?
 
   private var isa: Int32 { products.isa }
   private var shape: AttentionShape { scan.shape }
   private var geometry: ScanGeometry { scan.geometry }
 
   /// The summed log decays stand in the scratch as Doubles.
-  private func decays(_ keyHead: Int, _ keys: Range<Int>, _ base: UnsafeMutablePointer<Float>) -> ChunkDecays
-  {
+  private func decays(
+    _ head: Int, _ keys: Range<Int>, _ base: UnsafeMutablePointer<Float>
+  ) -> ChunkDecays {
     let sums = UnsafeMutableRawPointer(base + layout.sums).bindMemory(
       to: Double.self, capacity: geometry.chunk)
-    return scan.decays(keyHead, count: keys.count, isa: isa, sums: sums)
+    let place = head * shape.keyLength + keys.lowerBound
+    return scan.decays(
+      head % shape.keyHeads, count: keys.count, logs: logs.map { UnsafePointer($0 + place) }, isa: isa,
+      sums: sums)
+  }
+
+  /// How strongly keys are written, where that is data.
+  private func strengths(_ head: Int, _ keys: Range<Int>) -> UnsafePointer<Float>? {
+    strengths.map { UnsafePointer($0 + (head * shape.keyLength + keys.lowerBound)) }
   }
 
   private func loadKeys(_ batch: Int, _ keyHead: Int, _ keys: Range<Int>, _ base: UnsafeMutablePointer<Float>)
@@ -118,11 +132,14 @@ private struct ScanForward: Sendable {
       return
     }
     let (d, v) = (shape.headDim, shape.valueDim), own = base + layout.keys
-    let decays = decays(keyHead, keys, base)
+    let decays = decays(head, keys, base)
     factors[place] = decays.total
     loadKeys(batch, keyHead, keys, base)
     if scan.fades {
       decays.writeKeys(to: base + layout.rows)
+      if let strengths = strengths(head, keys) {
+        attn_scan_multiply(isa, base + layout.rows, strengths, base + layout.rows, keys.count)
+      }
       attn_scan_scale(isa, own, d, base + layout.rows, own, d, keys.count, d)
     }
     products.packLeft(.init(own, stride: d).transposed, rows: d, depth: keys.count, to: base + layout.left)
@@ -151,7 +168,7 @@ private struct ScanForward: Sendable {
       ? states + (head * geometry.keyBlocks + block) * geometry.stateCount
       : last + head * geometry.stateCount
     products.packRight(.init(state, stride: v), columns: v, depth: d, to: base + layout.statePack)
-    let decays = decays(keyHead, keys, base)
+    let decays = decays(head, keys, base)
     if !keys.isEmpty {
       loadKeys(batch, keyHead, keys, base)
       products.packRight(
@@ -161,6 +178,10 @@ private struct ScanForward: Sendable {
         .init(value.row(batch, keyHead, keys.lowerBound), stride: value.rowStride), columns: v,
         depth: keys.count, to: base + layout.valuePack)
       attn_scan_decays(isa, decays.sums, first, rows.count, keys.count, base + layout.decays)
+      if let strengths = strengths(head, keys) {
+        ChunkDecays.scale(
+          base + layout.decays, rows: rows.count, by: strengths, keys: keys.count, isa: isa)
+      }
     }
     if scan.fades { decays.writeRows(first, rows.count, to: base + layout.rows) }
     for member in 0..<shape.groupSize {

@@ -40,9 +40,12 @@ struct RecurrentScan: Sendable {
   var fades: Bool {
     switch recurrence.decay {
     case .none: false
-    case .fixed: true
+    case .fixed, .gated: true
     }
   }
+
+  /// Whether decays and strengths are data.
+  var isGated: Bool { recurrence.gate != nil }
 
   /// The code of the map of q and k, and its ε.
   var map: (code: Int32, epsilon: Float) {
@@ -54,15 +57,19 @@ struct RecurrentScan: Sendable {
   }
 
   /// The decays of the keys of a chunk.
+  /// - Parameter logs: the log decays of these keys, where they are data.
   func decays(
-    _ keyHead: Int, count: Int, isa: Int32, sums: UnsafeMutablePointer<Double>
+    _ keyHead: Int, count: Int, logs: UnsafePointer<Float>?, isa: Int32, sums: UnsafeMutablePointer<Double>
   ) -> ChunkDecays {
-    let log: Double
-    switch recurrence.decay {
-    case .none: log = 0
-    case .fixed(let logs): log = logs[keyHead]
+    var sum = 0.0
+    for key in 0..<count {
+      switch recurrence.decay {
+      case .none: break
+      case .fixed(let fixed): sum = Double(key + 1) * fixed[keyHead]
+      case .gated: sum += Double(logs?[key] ?? 0)
+      }
+      sums[key] = sum
     }
-    for key in 0..<count { sums[key] = Double(key + 1) * log }
     return ChunkDecays(isa: isa, sums: sums, count: count)
   }
 

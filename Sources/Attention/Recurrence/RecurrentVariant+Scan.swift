@@ -15,10 +15,20 @@ extension RecurrentVariant {
   public func forward(
     _ inputs: Operands, from state: RecurrentState?, in context: ExecutionContext
   ) throws -> (result: Forward, state: RecurrentState) {
-    let scan = recurrentScan
-    let (output, kept) = try scan.forward(inputs, from: state?.values, in: context)
-    var result = Forward(output: output, lse: nil) { outputGradient, context in
-      try scan.backward(outputGradient, inputs, output: output, kept, in: context)
+    inputs.check(operands, at: shape)
+    let scan = recurrentScan, recurrence = recurrence
+    let gating = recurrence.gate.map { ScanGates(shape: shape, gate: $0) }
+    let skip = recurrence.skip.map { ScanSkip(shape: shape, operand: $0) }
+    let gates = try gating?.values(inputs, in: context)
+    var (output, kept) = try scan.forward(inputs, gates, from: state?.values, in: context)
+    skip?.add(inputs, to: &output, in: context)
+    let finished = output, left = kept
+    var result = Forward(output: finished, lse: nil) { outputGradient, context in
+      var (gradient, ofGates) = try scan.backward(
+        outputGradient, inputs, gates, output: finished, left, in: context)
+      try skip?.addGradient(outputGradient, inputs, to: &gradient, in: context)
+      if let gating, let ofGates { try gating.addGradient(ofGates, inputs, to: &gradient, in: context) }
+      return gradient
     }
     result.overflowedPadding = kept.overflowed
     let extents = [shape.batch, shape.keyHeads, scan.geometry.stateCount]
@@ -85,10 +95,11 @@ extension RecurrentScan {
     let products = ChunkProducts(isa: context.instructionSet.code), size = geometry.stateCount
     let blocks = shape.isCausal ? geometry.keyBlocks : geometry.queryBlocks + geometry.keyBlocks
     let rows = recurrence.normalizer == nil ? 0 : shape.lseShape.reduce(1, *)
-    let kept = geometry.heads * (geometry.keyBlocks * (size + 1) + size) + rows
+    let gates = isGated ? 2 * geometry.heads * shape.keyLength : 0
+    let kept = geometry.heads * (geometry.keyBlocks * (size + 1) + size) + rows + gates
     let forward = kept + workers(geometry.keyBlocks, context) * ForwardLayout(self, products).count
     guard pass == .backward else { return 4 * forward }
-    let slots = geometry.heads * (geometry.queryBlocks + 1) * size
+    let slots = geometry.heads * (geometry.queryBlocks + 1) * size + gates
     return 4 * (kept + slots + workers(blocks, context) * BackwardLayout(self, products).count)
   }
 }

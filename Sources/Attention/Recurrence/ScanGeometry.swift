@@ -61,6 +61,13 @@ struct ChunkDecays {
   /// Keys.
   let count: Int
 
+  /// Multiplies every row of a matrix `[rows, keys]` by numbers of the keys.
+  static func scale(
+    _ x: UnsafeMutablePointer<Float>, rows: Int, by factors: UnsafePointer<Float>, keys: Int, isa: Int32
+  ) {
+    for row in 0..<rows { attn_scan_multiply(isa, x + row * keys, factors, x + row * keys, keys) }
+  }
+
   /// Writes what the state before the chunk has faded by at rows: one number a row.
   func writeRows(_ first: Int, _ rows: Int, to target: UnsafeMutablePointer<Float>) {
     for row in 0..<rows {

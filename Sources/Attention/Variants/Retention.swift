@@ -52,11 +52,7 @@ public struct Retention: RecurrentVariant {
     /// Checks the shape.
     /// - Throws: `ConfigurationError` without causality: a state that fades has a direction.
     public func validate(for shape: AttentionShape) throws(ConfigurationError) {
-      guard shape.isCausal else {
-        throw ConfigurationError(
-          field: "causal", value: "false", allowed: "true with retention: its state fades from token to token"
-        )
-      }
+      try Recurrence.requireCausal(shape, "retention")
     }
 
     /// The natural logarithms of the factors of so many heads.

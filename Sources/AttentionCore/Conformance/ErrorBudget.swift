@@ -89,8 +89,10 @@ public struct ErrorBudget: Hashable, Sendable {
   ///   - shape: gives d and d_v.
   ///   - steps: n, the most tokens that a row reads.
   ///   - isNormalized: whether there is a normaliser.
-  public init(recurrenceOf shape: AttentionShape, steps: Int, isNormalized: Bool) {
-    let u = ErrorBudget.unit * ErrorBudget.safety, tokens = Double(max(1, steps)).squareRoot() + 16
+  ///   - isGated: whether log decays are rounded to single precision: a factor e^{−x} is then off by x roundings, and e^{−32} is none.
+  public init(recurrenceOf shape: AttentionShape, steps: Int, isNormalized: Bool, isGated: Bool) {
+    let u = ErrorBudget.unit * ErrorBudget.safety
+    let tokens = Double(max(1, steps)).squareRoot() + 16 + (isGated ? 32 : 0)
     let dims = Double(shape.headDim).squareRoot() + Double(shape.valueDim).squareRoot()
     let rows = Double(shape.queryLength * shape.groupSize).squareRoot()
     (score, lse) = (0, 0)

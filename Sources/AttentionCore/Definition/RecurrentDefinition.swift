@@ -30,7 +30,9 @@ public struct RecurrentDefinition: Definition {
 
   /// The bounds of float32.
   public func budget(_ result: DefinitionResult) -> ErrorBudget {
-    ErrorBudget(recurrenceOf: shape, steps: result.mostKeys, isNormalized: recurrence.normalizer != nil)
+    ErrorBudget(
+      recurrenceOf: shape, steps: result.mostKeys, isNormalized: recurrence.normalizer != nil,
+      isGated: recurrence.gate != nil)
   }
 
   /// Output of some rows; there is no log-sum-exp.
@@ -46,7 +48,8 @@ public struct RecurrentDefinition: Definition {
       for key in 0..<group.keys {
         state.update(reader.token(key))
         for (index, row) in group.readers[key + 1] ?? [] {
-          let read = reader.output(state.read(reader.query(row), times: recurrence.scale))
+          var read = reader.output(state.read(reader.query(row), times: recurrence.scale))
+          reader.addSkip(of: row, to: &read)
           for t in 0..<dim {
             result.output[index * dim + t] = read.values[t]
             result.outputMagnitude[index * dim + t] = read.sizes[t]
@@ -126,6 +129,7 @@ public struct RecurrentDefinition: Definition {
   ) {
     let query = reader.query(reading.row)
     let own = Array(outputGradient[reading.index * shape.valueDim..<(reading.index + 1) * shape.valueDim])
+    reader.addSkipGradient(own, of: reading.row, to: &gradient)
     guard let read = reader.readGradient(own, state.read(query, times: recurrence.scale)) else { return }
     let found = state.unread(
       query, times: recurrence.scale, outputGradient: read, into: &stateGradient)
@@ -169,17 +173,81 @@ private struct TokenReader {
   private let shape: AttentionShape, recurrence: Recurrence
   private let inputs: DefinitionInputs
   private let batch: Int, keyHead: Int
-  private let decay: [Double]
 
   init(_ definition: RecurrentDefinition, _ inputs: DefinitionInputs, batch: Int, keyHead: Int) {
     (shape, recurrence, self.inputs) = (definition.shape, definition.recurrence, inputs)
     (self.batch, self.keyHead) = (batch, keyHead)
-    let factor: Double
-    switch definition.recurrence.decay {
-    case .none: factor = 1
-    case .fixed(let logs): factor = exp(logs[keyHead])
+  }
+
+  /// What the gate reads at a key, and makes of it.
+  private struct Step {
+    var z: Double, rate: Double, size: Double
+  }
+
+  private func step(_ gate: Recurrence.Gate, _ key: Int) -> Step {
+    let z = inputs.part(of: gate.input, from: place(key), count: 1)[0]
+    let rate = inputs.part(of: gate.rate, from: keyHead, count: 1)[0]
+    let bias = inputs.part(of: gate.bias, from: keyHead, count: 1)[0]
+    return Step(z: z + bias, rate: exp(rate), size: max(z + bias, 0) + log1p(exp(-(z + bias).magnitude)))
+  }
+
+  /// What the state fades by before a key, and how strongly that is written.
+  private func fading(_ key: Int) -> (factor: Double, strength: Double) {
+    switch recurrence.decay {
+    case .none: return (1, 1)
+    case .fixed(let logs): return (exp(logs[keyHead]), 1)
+    case .gated(let gate):
+      let step = step(gate, key)
+      return (exp(-step.rate * step.size), step.size)
     }
-    decay = [Double](repeating: factor, count: definition.shape.headDim)
+  }
+
+  /// The way back through the gate.
+  private func addGate(
+    _ found: DoubleState.TokenGradient, of key: Int, to gradient: inout some DefinitionGradientCollector
+  ) {
+    guard let gate = recurrence.gate else { return }
+    let step = step(gate, key), slope = 1 / (1 + exp(-step.z))
+    let log = found.logDecay.values.reduce(0, +), logSize = found.logDecay.sizes.reduce(0, +)
+    func add(_ name: Operand.Name, _ place: Int, _ value: Double, _ size: Double) {
+      gradient.add(to: name, at: place, 1, DefinitionVector([value], from: 0, count: 1))
+      gradient.addMagnitude(to: name, at: place, 1, DefinitionVector([size], from: 0, count: 1))
+    }
+    let d = slope * (found.strength.values[0] - step.rate * log)
+    let size = slope * (found.strength.sizes[0] + step.rate * logSize)
+    add(gate.input, place(key), d, size)
+    add(gate.bias, keyHead, d, size)
+    add(gate.rate, keyHead, -step.rate * step.size * log, step.rate * step.size * logSize)
+  }
+
+  // MARK: - What passes by the state
+
+  /// D of a query's head and the place of the value at its own position; `nil`: nothing passes.
+  private func skip(of row: DefinitionRow) -> (factor: Double, place: Int)? {
+    let key = row.query + shape.queryOffset
+    guard let name = recurrence.skip, key >= 0, key < shape.validKeys(batch: batch) else { return nil }
+    return (inputs.part(of: name, from: row.head, count: 1)[0], place(key) * shape.valueDim)
+  }
+
+  func addSkip(of row: DefinitionRow, to read: inout DoubleState.Sums) {
+    guard let skip = skip(of: row) else { return }
+    let value = inputs.part(of: .value, from: skip.place, count: shape.valueDim)
+    for t in 0..<shape.valueDim {
+      read.values[t] += skip.factor * value[t]
+      read.sizes[t] += (skip.factor * value[t]).magnitude
+    }
+  }
+
+  func addSkipGradient(
+    _ outputGradient: [Double], of row: DefinitionRow, to gradient: inout some DefinitionGradientCollector
+  ) {
+    guard let name = recurrence.skip, let skip = skip(of: row) else { return }
+    let d = DefinitionVector(outputGradient, from: 0, count: shape.valueDim)
+    let value = inputs.part(of: .value, from: skip.place, count: shape.valueDim), along = d.dot(value)
+    gradient.add(to: .value, at: skip.place, skip.factor, d)
+    gradient.addMagnitude(to: .value, at: skip.place, skip.factor.magnitude, d)
+    gradient.add(to: name, at: row.head, along.sum, DefinitionVector([1], from: 0, count: 1))
+    gradient.addMagnitude(to: name, at: row.head, along.magnitude, DefinitionVector([1], from: 0, count: 1))
   }
 
   /// A state without tokens: with a normaliser a value has an element more, which is 1 of every token.
@@ -200,10 +268,11 @@ private struct TokenReader {
   }
 
   func token(_ key: Int) -> DoubleState.Token {
-    let value = row(.value, place(key), shape.valueDim)
+    let value = row(.value, place(key), shape.valueDim), fading = fading(key)
     return DoubleState.Token(
-      decay: decay, key: mapped(row(.key, place(key), shape.headDim)),
-      value: value + (recurrence.normalizer == nil ? [] : [1]))
+      decay: [Double](repeating: fading.factor, count: shape.headDim),
+      key: mapped(row(.key, place(key), shape.headDim)),
+      value: value + (recurrence.normalizer == nil ? [] : [1]), strength: fading.strength)
   }
 
   func query(_ row: DefinitionRow) -> [Double] { mapped(self.row(.query, place(row), shape.headDim)) }
@@ -245,6 +314,7 @@ private struct TokenReader {
     let row = row(.key, place(key), shape.headDim)
     add(unmapped(found.key, at: row), to: .key, at: place(key) * shape.headDim, shape.headDim, &gradient)
     add(found.value, to: .value, at: place(key) * shape.valueDim, shape.valueDim, &gradient)
+    addGate(found, of: key, to: &gradient)
   }
 
   func add(

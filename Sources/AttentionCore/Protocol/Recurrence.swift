@@ -1,3 +1,4 @@
+import Settings
 import Tensors
 
 /// A recurrence over the tokens of a sequence, whose past is a matrix of fixed size a key head.
@@ -13,6 +14,23 @@ public struct Recurrence: Hashable, Sendable {
     case none
     /// By one factor a key head: the natural logarithms, at most 0.
     case fixed([Double])
+    /// By data, a factor a key head and token.
+    case gated(Gate)
+  }
+
+  /// Steps that the data choose: `s = softplus(x + b_h)`, the state fades by `e^{−s·e^{A_h}}`, and is written `s·v kᵀ`.
+  public struct Gate: Hashable, Sendable {
+    /// x, `[batch, keyHeads, keys, 1]`.
+    public var input: Operand.Name
+    /// A, `[keyHeads]`.
+    public var rate: Operand.Name
+    /// b, `[keyHeads]`.
+    public var bias: Operand.Name
+
+    /// Names its operands.
+    public init(input: Operand.Name, rate: Operand.Name, bias: Operand.Name) {
+      (self.input, self.rate, self.bias) = (input, rate, bias)
+    }
   }
 
   /// What becomes of rows of q and k before anything reads them.
@@ -33,6 +51,8 @@ public struct Recurrence: Hashable, Sendable {
   public var normalizer: Double?
   /// The factor on the output.
   public var scale: Double
+  /// D, `[queryHeads]`: its product with the value at a query's own position is added to the output; `nil`: nothing.
+  public var skip: Operand.Name?
 
   /// Declares a recurrence.
   /// - Parameters:
@@ -40,8 +60,30 @@ public struct Recurrence: Hashable, Sendable {
   ///   - map: what becomes of rows of q and k.
   ///   - normalizer: ε of the normaliser; `nil`: there is none.
   ///   - scale: the factor on the output.
-  public init(decay: Decay = .none, map: RowMap = .identity, normalizer: Double? = nil, scale: Double = 1) {
-    (self.decay, self.map, self.normalizer, self.scale) = (decay, map, normalizer, scale)
+  ///   - skip: D, whose product with the value at a query's own position is added; `nil`: nothing.
+  public init(
+    decay: Decay = .none, map: RowMap = .identity, normalizer: Double? = nil, scale: Double = 1,
+    skip: Operand.Name? = nil
+  ) {
+    precondition(normalizer == nil || skip == nil, "what passes by the state is no part of a mean")
+    (self.decay, self.map, self.normalizer) = (decay, map, normalizer)
+    (self.scale, self.skip) = (scale, skip)
+  }
+
+  /// The gate of a decay by data; `nil`: there is none.
+  public var gate: Gate? { if case .gated(let gate) = decay { gate } else { nil } }
+
+  /// Refuses a shape without causality: a state that fades has a direction.
+  /// - Parameters:
+  ///   - shape: the sizes.
+  ///   - variant: who refuses.
+  /// - Throws: `ConfigurationError`.
+  public static func requireCausal(_ shape: AttentionShape, _ variant: String) throws(ConfigurationError) {
+    guard shape.isCausal else {
+      throw ConfigurationError(
+        field: "causal", value: "false",
+        allowed: "true with \(variant): its state fades from token to token")
+    }
   }
 }
 

@@ -1,0 +1,58 @@
+import AttentionCore
+import CKernels
+import Tensors
+
+/// The gradients of decays and strengths that are data.
+extension ScanBackward {
+  /// Zeros for the sums of a piece.
+  func clearGates(_ piece: Piece) {
+    let keys = piece.keys.count
+    (piece.base + layout.strengthGradient).update(repeating: 0, count: keys)
+    (piece.base + layout.stateDots).update(repeating: 0, count: keys)
+    doubles(piece, layout.logGradient).update(repeating: 0, count: keys)
+    doubles(piece, layout.positions).update(repeating: 0, count: keys)
+  }
+
+  /// What the reading of the state before the chunk says of the decays up to every row. dQ holds that part alone.
+  func noteReading(_ piece: Piece) {
+    let d = shape.headDim, base = piece.base, rows = piece.rows.count
+    let inner = base + layout.inner, positions = doubles(piece, layout.positions)
+    attn_scan_dots(isa, base + layout.queries, d, base + layout.queryGradient, d, inner, 0, rows, d)
+    for row in 0..<rows {
+      positions[min(piece.first + row, piece.keys.count - 1)] += Double(inner[row])
+    }
+  }
+
+  /// What pairs within the chunk say of the decays between them, and of the strengths: scores hold `e^{G_i − G_j} q_i·k_j`, slopes
+  /// their gradient.
+  func noteCrossings(_ piece: Piece, _ strengths: UnsafePointer<Float>) {
+    let base = piece.base, rows = piece.rows.count, keys = piece.keys.count
+    let terms = base + layout.crossings
+    attn_scan_multiply(isa, base + layout.scores, base + layout.slopes, terms, rows * keys)
+    attn_column_sums(isa, terms, base + layout.strengthGradient, rows, keys, keys)
+    ChunkDecays.scale(terms, rows: rows, by: strengths, keys: keys, isa: isa)
+    attn_scan_crossings(terms, piece.first, rows, keys, doubles(piece, layout.logGradient))
+  }
+
+  /// The gradients of the decays and strengths of a chunk: sums of what crosses a key, without differences.
+  func writeGates(_ piece: Piece, _ decays: ChunkDecays) {
+    guard let logGradient, let strengthGradient, let strengths = strengths(piece) else { return }
+    let base = piece.base, keys = piece.keys.count, size = geometry.stateCount, start = place(piece)
+    let dots = base + layout.stateDots, logs = doubles(piece, layout.logGradient)
+    var through: Float = 0
+    if let state = piece.state, let gradient = piece.stateGradient {
+      attn_scan_dots(isa, state, size, gradient, size, &through, 0, 1, size)
+    }
+    let whole = Double(decays.total) * Double(through), positions = doubles(piece, layout.positions)
+    var before = 0.0, behind = 0.0
+    for key in 0..<keys {
+      logs[key] += whole + before
+      before += Double(dots[key]) * Double(strengths[key])
+    }
+    for key in (0..<keys).reversed() {
+      behind += positions[key]
+      logGradient[start + key] = Float(logs[key] + behind)
+      strengthGradient[start + key] = base[layout.strengthGradient + key] + dots[key]
+    }
+  }
+}
