@@ -18,6 +18,7 @@ extension Metric: ExpressibleByArgument {}
 extension TableFormat: ExpressibleByArgument {}
 extension PassKind: ExpressibleByArgument {}
 extension Precision: ExpressibleByArgument {}
+extension Split: ExpressibleByArgument {}
 extension InstructionSet: ExpressibleByArgument {}
 extension FitSpace: ExpressibleByArgument {}
 extension ColumnPlot.Request.Logarithmic: ExpressibleByArgument {}

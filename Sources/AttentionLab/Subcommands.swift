@@ -26,6 +26,8 @@ enum Subcommands {
         ForwardCommand.self,
         GenerateCommand.self,
         SwapCommand.self,
+        TaskCommand.self,
+        GradeCommand.self,
       ]
     ),
     (

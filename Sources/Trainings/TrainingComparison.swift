@@ -177,16 +177,8 @@ extension TrainingComparison.Line {
   private var accuracy: String {
     let all = rows.compactMap(\.testAccuracy)
     guard all.count == 1, let count = rows[0].testCount, count > 0 else { return Self.spread(all) }
-    let (low, high) = Self.wilson(share: all[0], count: Double(count))
+    let (low, high) = Wilson.interval(share: all[0], count: Double(count))
     return
       "\(Quantity.significant(all[0], 3)) [\(Quantity.significant(low, 3)), \(Quantity.significant(high, 3))]"
-  }
-
-  /// Wilson's interval of a share: (p + z²/2n ± z√(p(1−p)/n + z²/4n²)) / (1 + z²/n), z = 1.96 (Wilson, 1927).
-  static func wilson(share p: Double, count n: Double) -> (low: Double, high: Double) {
-    let z = 1.959_963_985
-    let centre = p + z * z / (2 * n), root = z * (p * (1 - p) / n + z * z / (4 * n * n)).squareRoot()
-    let scale = 1 + z * z / n
-    return (max(0, (centre - root) / scale), min(1, (centre + root) / scale))
   }
 }

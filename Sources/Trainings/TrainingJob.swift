@@ -35,7 +35,7 @@ public struct TrainingJob: ExperimentCell {
 
   /// The key of every task: a seed changes weights and training examples, never the task itself (a Markov source of
   /// known entropy stays the same source) nor its validation and test examples.
-  static let taskKey = RandomKey(seed: 1)("task")
+  package static let taskKey = RandomKey(seed: 1)("task")
 
   /// Creates a job.
   public init(task: String) { self.task = task }

@@ -63,7 +63,7 @@ struct TrainingSweep {
     guard all.count == 1, let count = line.rows[0].testCount, count > 0 else {
       return Figure.Point(x: x, y: mean, low: low, high: high)
     }
-    let interval = TrainingComparison.Line.wilson(share: mean, count: Double(count))
+    let interval = Wilson.interval(share: mean, count: Double(count))
     return Figure.Point(x: x, y: mean, low: interval.low, high: interval.high)
   }
 }

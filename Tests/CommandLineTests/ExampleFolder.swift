@@ -33,6 +33,7 @@ struct ExampleFolder: Sendable {
     _ = try scratch.write("features.csv", nodes.map { "\($0 % 2),1\n" }.joined())
     _ = try scratch.write("labels.csv", nodes.map { "\($0 % 2)\n" }.joined())
     try arrays()
+    try answers()
     try tables()
     try models()
     try parts()
@@ -82,6 +83,19 @@ struct ExampleFolder: Sendable {
     }
     try NpyArray([Int32](arrayLiteral: 3, 4, 5, 6), shape: [1, 4], as: .int32).write(to: scratch("words.npy"))
     try NpyArray([Int32(1)], shape: [1, 1], as: .int32).write(to: scratch("start.npy"))
+  }
+
+  /// What another program said to the examples of tasks, four answers a row.
+  private func answers() throws {
+    let targets = (0..<100 * 64).map { Int32($0 % 64 < 4 ? 7 : -100) }
+    try NpzArchive([("targets", NpyArray(targets, shape: [100, 64], as: .int32))]).write(
+      to: scratch("mqar.npz"))
+    try NpyArray([Int32](repeating: 7, count: 400), shape: [100, 4], as: .int32).write(
+      to: scratch("answers.npy"))
+    let lines = (0..<20).map { "{\"index\": \($0), \"input\": \"?\", \"outputs\": [\"12345\"]}\n" }
+    _ = try scratch.write("passkey.jsonl", lines.joined())
+    let said = (0..<20).map { "{\"index\": \($0), \"prediction\": \"It is 12345.\"}\n" }
+    _ = try scratch.write("predictions.jsonl", said.joined())
   }
 
   private func tables() throws {

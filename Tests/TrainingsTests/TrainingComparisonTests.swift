@@ -77,9 +77,9 @@ import Testing
 
   /// Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion: 0 of 10, and symmetry.
   @Test func wilsonsInterval() {
-    let none = TrainingComparison.Line.wilson(share: 0, count: 10)
+    let none = Wilson.interval(share: 0, count: 10)
     #expect(none.low == 0 && abs(none.high - 0.2775) < 1e-3)
-    let half = TrainingComparison.Line.wilson(share: 0.5, count: 100)
+    let half = Wilson.interval(share: 0.5, count: 100)
     #expect(abs(half.low - 0.4038) < 1e-3 && abs(half.high - 0.5962) < 1e-3)
   }
 

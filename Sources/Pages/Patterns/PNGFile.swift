@@ -1,3 +1,5 @@
+import Basics
+
 /// An RGB picture as a PNG file, without compression: stored deflate blocks need no library.
 /// - Source: PNG specification (W3C, 2003); RFC 1950 and 1951.
 struct PNGFile {
@@ -18,7 +20,7 @@ struct PNGFile {
 
   private static func chunk(_ name: String, _ data: [UInt8]) -> [UInt8] {
     let body = Array(name.utf8) + data
-    return big(data.count) + body + big(Int(crc(body)))
+    return big(data.count) + body + big(Int(CRC32.of(body)))
   }
 
   private static func zlib(_ data: [UInt8]) -> [UInt8] {
@@ -39,13 +41,5 @@ struct PNGFile {
       b = (b + a) % 65521
     }
     return stream + big(Int(b << 16 | a))
-  }
-
-  private static let table: [UInt32] = (0..<256).map { number in
-    (0..<8).reduce(UInt32(number)) { value, _ in value & 1 == 1 ? 0xEDB8_8320 ^ (value >> 1) : value >> 1 }
-  }
-
-  private static func crc(_ data: [UInt8]) -> UInt32 {
-    ~data.reduce(UInt32.max) { table[Int(($0 ^ UInt32($1)) & 255)] ^ ($0 >> 8) }
   }
 }

@@ -29,6 +29,8 @@ public protocol SequenceTask: Sendable {
   var sourceLength: Int { get }
   /// Numbers that describe a row in place of a token; 0: rows are tokens.
   var featureWidth: Int { get }
+  /// Whether tokens are the bytes of a text.
+  var readsBytes: Bool { get }
   /// The number of different batches of a split; `nil`: there is no end of them.
   func batchCount(of split: Split) -> Int?
   /// Number of classes; 0 unless `kind` is a classification.
@@ -52,6 +54,8 @@ extension SequenceTask {
   public var sourceLength: Int { 0 }
   /// Rows are tokens.
   public var featureWidth: Int { 0 }
+  /// They are not.
+  public var readsBytes: Bool { false }
   /// There is no end of them.
   public func batchCount(of split: Split) -> Int? { nil }
   /// No classes.

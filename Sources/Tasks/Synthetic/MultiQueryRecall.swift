@@ -10,7 +10,11 @@ import Tensors
 /// a key at their first position, where its value is the target. All else is 0 (or a random token) and not scored.
 /// Small gaps are likelier than large ones, as between repeated bigrams of text.
 ///
+/// With `updates` U (forgetting MQAR), U keys follow the pairs once more, each with another value than its own, which is the
+/// one that counts: a state must replace what it holds, not add to it. The slots begin behind them.
+///
 /// Source: Arora et al. 2023 (arXiv:2312.04927); the rules are those of `multiquery_ar` in github.com/HazyResearch/zoology.
+/// Its `forgetting_mqar` draws a second value that differs from another key's, so that a key may keep its own; here none does.
 public struct MultiQueryRecall: GeneratedTask {
   /// The settings.
   public struct Configuration: ParameterSet {
@@ -24,6 +28,8 @@ public struct MultiQueryRecall: GeneratedTask {
     public var power = 0.01
     /// Whether unused positions hold random tokens.
     public var noise = false
+    /// Keys that are told a second value behind all pairs; the last one told counts.
+    public var updates = 0
 
     /// The defaults.
     public init() {}
@@ -34,6 +40,10 @@ public struct MultiQueryRecall: GeneratedTask {
       .integer("pairs", \.pairs, in: 1...(1 << 22), help: "key-value pairs; 4 pairs <= length"),
       .real("power", \.power, in: 0...1, help: "a of the gap law (slot+1)^(a-1); 1 is uniform"),
       .flag("noise", \.noise, help: "fill unused positions with random tokens instead of 0"),
+      .integer(
+        "updates", \.updates, in: 0...(1 << 22),
+        help: "keys that are told another value behind all pairs, which counts from then on (forgetting MQAR)"
+      ),
     ]
   }
 
@@ -60,6 +70,12 @@ public struct MultiQueryRecall: GeneratedTask {
       throw ConfigurationError(
         field: "pairs", value: "\(c.pairs)", allowed: "at most length/4 = \(c.length / 4) pairs")
     }
+    let most = min(c.pairs, (c.length - 4 * c.pairs) / 2)
+    guard c.updates <= most else {
+      throw ConfigurationError(
+        field: "updates", value: "\(c.updates)",
+        allowed: "at most \(most) with \(c.pairs) pairs in \(c.length) tokens: a key once, two tokens each")
+    }
     guard c.pairs <= c.vocabulary / 2 - 1 else {
       throw ConfigurationError(
         field: "vocabulary", value: "\(c.vocabulary)",
@@ -67,7 +83,9 @@ public struct MultiQueryRecall: GeneratedTask {
     }
     self.configuration = c
     self.key = key
-    slotWeights = (0..<(c.length - 2 * c.pairs) / 2).map { Double.pow(Double($0 + 1), c.power - 1) }
+    slotWeights = (0..<(c.length - 2 * (c.pairs + c.updates)) / 2).map {
+      Double.pow(Double($0 + 1), c.power - 1)
+    }
   }
 
   /// A value after every queried key.
@@ -84,19 +102,29 @@ public struct MultiQueryRecall: GeneratedTask {
     let keys = distinct(c.pairs, in: 1..<half, &generator)
     let values = distinct(c.pairs, in: half..<c.vocabulary, &generator)
     let slots = successiveSample(c.pairs, weights: slotWeights, &generator)
+    let told = 2 * (c.pairs + c.updates)
     var inputs = [Int32](repeating: 0, count: c.length)
     var targets = [Int32](repeating: TaskBatch.ignored, count: c.length)
     if c.noise {
-      for position in (2 * c.pairs)..<c.length {
+      for position in told..<c.length {
         inputs[position] = Int32(generator.integer(below: c.vocabulary))
       }
     }
     for pair in 0..<c.pairs {
       inputs[2 * pair] = Int32(keys[pair])
       inputs[2 * pair + 1] = Int32(values[pair])
-      let position = 2 * c.pairs + 2 * slots[pair]
+      let position = told + 2 * slots[pair]
       inputs[position] = Int32(keys[pair])
       targets[position] = Int32(values[pair])
+    }
+    guard c.updates > 0 else { return Example(inputs: inputs, targets: targets) }
+    for (number, pair) in distinct(c.updates, in: 0..<c.pairs, &generator).enumerated() {
+      // Another value than its own: the draw skips that one.
+      let other = half + generator.integer(below: c.vocabulary - half - 1)
+      let value = Int32(other < values[pair] ? other : other + 1)
+      inputs[2 * (c.pairs + number)] = Int32(keys[pair])
+      inputs[2 * (c.pairs + number) + 1] = value
+      targets[told + 2 * slots[pair]] = value
     }
     return Example(inputs: inputs, targets: targets)
   }

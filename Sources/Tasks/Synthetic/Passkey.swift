@@ -72,6 +72,8 @@ public struct Passkey: GeneratedTask {
   public var kind: TaskKind { .languageModel }
   /// Bytes.
   public var vocabularySize: Int { 256 }
+  /// They are.
+  public var readsBytes: Bool { true }
   /// Bytes of an example.
   public var length: Int { configuration.length }
 

@@ -73,6 +73,8 @@ public struct ByteText: SequenceTask {
   public var vocabularySize: Int { 256 }
   /// Bytes of an example.
   public var length: Int { configuration.length }
+  /// They are.
+  public var readsBytes: Bool { true }
   /// The text that is learnt.
   public var text: TextCorpus? { corpus }
 

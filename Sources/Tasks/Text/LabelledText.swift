@@ -120,6 +120,8 @@ public struct LabelledText: SequenceTask {
   public var vocabularySize: Int { 256 }
   /// Bytes of a document that are read.
   public var length: Int { configuration.length }
+  /// They are.
+  public var readsBytes: Bool { true }
   /// Folders.
   public var classCount: Int { classNames.count }
   /// What was read.
