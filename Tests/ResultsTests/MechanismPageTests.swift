@@ -25,7 +25,8 @@ import Testing
 
   /// What a row of a training is, by name.
   private static func facts(of row: TrainingRow) -> [String: String] {
-    var facts: [String: String] = [:]
+    // A memory is written where there is one.
+    var facts = ["memory": "0"]
     for part in (row.modelConfiguration + ";" + row.taskConfiguration).split(separator: ";") {
       let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
       if pair.count == 2 { facts[pair[0]] = pair[1] }
@@ -33,6 +34,7 @@ import Testing
     facts["attention"] = row.attention
     facts["experiment"] = row.experiment
     facts["evaluation_task"] = row.evaluationTask
+    facts["evaluation_memory"] = row.evaluationMemory.map { "\($0)" }
     return facts
   }
 
@@ -44,7 +46,7 @@ import Testing
       let conditions = line[1].components(separatedBy: "; ").map {
         $0.split(separator: "=", maxSplits: 1).map(String.init)
       }
-      let isChanged = conditions.contains { $0[0] == "evaluation_task" }
+      let isChanged = conditions.contains { ["evaluation_task", "evaluation_memory"].contains($0[0]) }
       let found = try TrainingRow.read("\(Self.published)\(line[0])/runs.csv").filter { row in
         let facts = Self.facts(of: row)
         return (row.evaluation == .test) != isChanged && conditions.allSatisfy { facts[$0[0]] == $0[1] }
