@@ -12,11 +12,11 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from softmax_peers import SHAPES, draw, errors, draw_inputs, gradient_error, parser, walk
+from softmax_peers import SHAPES, draw, errors, draw_inputs, floored_error, gradient_error, parser, relative, said, walk
 
 # batch, heads, key heads, queries, keys, d, causal, key lengths
 SHAPES += [(1, 2, 1, 1, 1, 8, True, None), (1, 2, 2, 500, 500, 32, True, None), (2, 2, 1, 130, 130, 64, True, [130, 77])]
-CASES = ["linear", "linear normalized=false", "retention", "retention decays=spread", "mamba2", "mamba2 skip=false"]
+CASES = ["linear", "linear normalized=false", "retention", "retention decays=spread", "mamba2", "mamba2 skip=false", "gated-delta"]
 
 
 def log_decays(case, heads):
@@ -45,6 +45,11 @@ def recurrence(t, case, causal, lengths):
         step = F.softplus(t["step"][..., 0] + t["step_bias"][:, None])
         decay = torch.exp(-step * torch.exp(t["decay_rate"])[:, None])
         written = step[..., None] * v
+    elif case == "gated-delta":
+        q, k = (x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6) for x in (q, k))
+        step = F.softplus(t["step"][..., 0] + t["step_bias"][:, None])
+        decay = torch.exp(-step * torch.exp(t["decay_rate"])[:, None])
+        beta, written = torch.sigmoid(t["writing"]), v
     else:
         written = v
     offset = keys - n if causal else 0
@@ -53,7 +58,13 @@ def recurrence(t, case, causal, lengths):
         valid = lengths[b] if lengths else keys
         state, states = torch.zeros(key_heads, d, v.shape[-1], dtype=torch.float64), []
         for j in range(valid):
-            state = decay[b, :, j, None, None] * state + k[b, :, j, :, None] * written[b, :, j, None, :]
+            state = decay[b, :, j, None, None] * state
+            if case == "gated-delta":
+                held = (k[b, :, j, None] @ state)[:, 0]
+                state = state + k[b, :, j, :, None] * (beta[b, :, j] * (v[b, :, j] - held))[:, None]
+                states.append(state)
+                continue
+            state = state + k[b, :, j, :, None] * written[b, :, j, None, :]
             states.append(state)
         out = []
         for i in range(n):
@@ -81,9 +92,27 @@ def compare(program, case, shape):
         inputs["decay_rate"], inputs["step_bias"] = draw(key_heads), draw(key_heads)
         if "skip=false" not in settings:
             inputs["skip_factor"] = draw(heads)
+    if variant == "gated-delta":
+        batch, _, key_heads, _, keys, _ = shape[:6]
+        inputs["step"], inputs["writing"] = draw(batch, key_heads, keys, 1), draw(batch, key_heads, keys, 1)
+        inputs["decay_rate"], inputs["step_bias"] = draw(key_heads), draw(key_heads)
     return errors(
         program, variant, settings, inputs, shape, lambda t: recurrence(t, case, causal, lengths),
-        gradient_error)
+        # Of a mean over one key or few the gradient of q and k is what is left of nearly equal sums.
+        floored_error if case == "linear" else gradient_error)
+
+
+def agrees_with_transformers():
+    """The judge above against transformers' own recurrence, which keeps float32."""
+    from transformers.models.qwen3_next.modeling_qwen3_next import torch_recurrent_gated_delta_rule as rule
+    shape = (2, 2, 2, 130, 130, 32, True, None)
+    t = {name: torch.tensor(x) for name, x in draw_inputs(shape).items()}
+    t["step"], t["writing"] = torch.tensor(draw(2, 2, 130, 1)), torch.tensor(draw(2, 2, 130, 1))
+    t["decay_rate"], t["step_bias"] = torch.tensor(draw(2)), torch.tensor(draw(2))
+    g = -torch.exp(t["decay_rate"])[:, None] * F.softplus(t["step"][..., 0] + t["step_bias"][:, None])
+    q, k, v, g, beta = (x.transpose(1, 2).float() for x in (t["q"], t["k"], t["v"], g, torch.sigmoid(t["writing"][..., 0])))
+    theirs = rule(q, k, v, g, beta, use_qk_l2norm_in_kernel=True)[0].transpose(1, 2).double()
+    return said("transformers", {"o": relative(recurrence(t, "gated-delta", True, None).numpy(), theirs.numpy())}, 26)
 
 
 def main():
@@ -91,6 +120,7 @@ def main():
     good = walk(
         options.attnlab, CASES, compare, takes=lambda case, shape: case.startswith("linear") or shape[6], name=str,
         width=26)
+    good = agrees_with_transformers() and good
     sys.exit(0 if good else 1)
 
 

@@ -8,7 +8,7 @@ extension Catalog {
     ChunkedAttention.self, Pyramid.self, AdaptiveSpan.self,
     Luong.self, TopKAttention.self, HardAttention.self,
     GraphAttention.self,
-    LinearAttention.self, Retention.self, Mamba2.self,
+    LinearAttention.self, Retention.self, Mamba2.self, GatedDelta.self,
     CustomAttention.self,
   ])
 }

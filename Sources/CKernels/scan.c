@@ -21,6 +21,8 @@
   X(void, scan_sums, (const float *x, ptrdiff_t xs, float *y, float add, ptrdiff_t rows, ptrdiff_t dim))             \
   X(void, scan_step,                                                                                                 \
     (float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim))            \
+  X(void, scan_solve,                                                                                                \
+    (const float *a, ptrdiff_t count, float *x, ptrdiff_t xs, ptrdiff_t dim, int transposed))                        \
   X(int, scan_finite, (const float *x, ptrdiff_t xs, ptrdiff_t rows, ptrdiff_t dim))
 
 #define DECLARE(result, name, parameters) \
@@ -77,6 +79,10 @@ void attn_scan_sums(
 void attn_scan_step(
     int32_t isa, float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim) {
   CALL(isa, step, running, slot, factors, stride, rows, dim);
+}
+void attn_scan_solve(
+    int32_t isa, const float *a, ptrdiff_t count, float *x, ptrdiff_t x_stride, ptrdiff_t dim, int32_t transposed) {
+  CALL(isa, solve, a, count, x, x_stride, dim, transposed);
 }
 int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim) {
   return CALL(isa, finite, x, x_stride, rows, dim);

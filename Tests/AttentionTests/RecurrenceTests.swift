@@ -108,7 +108,7 @@ import Testing
 
   @Test(
     "a sequence in parts, each behind the state of those before, is the whole; token by token too",
-    arguments: ["linear", "retention", "mamba2"])
+    arguments: ["linear", "retention", "mamba2", "gated-delta"])
   func parts(_ id: String) throws {
     let context = ExecutionContext(threads: 2), length = 150
     func variant(_ rows: Int) throws -> any RecurrentVariant {
@@ -142,13 +142,18 @@ import Testing
 
   @Test(
     "gates at their ends: nothing fades, all fades, nothing is written; the workspace is the closed form",
-    arguments: InstructionSet.available)
-  func gates(_ set: InstructionSet) throws {
+    arguments: InstructionSet.available, ["mamba2", "gated-delta"])
+  func gates(_ set: InstructionSet, _ id: String) throws {
     let shape = try AttentionShape(
       batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 150, headDim: 6, valueDim: 9, isCausal: true,
       keyLengths: [150, 77])
-    let variant = try Mamba2(.init(), for: shape, key: Self.key)
+    let made = try Catalog.standard.make(id, shape: shape, key: Self.key)
+    let variant = try #require(made as? any RecurrentVariant)
     var inputs = try Self.inputs(of: variant)
+    // Strengths of 0 and 1 too.
+    if let writing = inputs[.writing] {
+      inputs[.writing] = try Tensor(writing.array().map { 60 * $0 }, shape: writing.shape)
+    }
     // Steps of 0 to 180; head 0 fades by e^−9000 at most, head 1 hardly.
     let steps = try #require(inputs[.step]).array().map { 60 * $0 }
     inputs[.step] = try Tensor(steps, shape: [2, 2, 150, 1])

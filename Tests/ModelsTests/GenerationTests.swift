@@ -129,7 +129,7 @@ import Testing
 
   @Test(
     "the state of a recurrence stands for all tokens before it, beside softmax layers too, and is as large at any length",
-    arguments: ["linear", "retention", "mamba2", "mamba2(skip=false), retention, full"])
+    arguments: ["linear", "retention", "mamba2", "gated-delta", "mamba2(skip=false), gated-delta, full"])
   func recurrences(attention: String) throws {
     var settings = Self.base
     settings.merge([

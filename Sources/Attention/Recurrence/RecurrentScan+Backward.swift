@@ -11,6 +11,8 @@ extension RecurrentScan {
     let sums: Int, rows: Int, tails: Int, normalizers: Int, ones: Int
     /// Of gates alone.
     let crossings: Int, strengthGradient: Int, inner: Int, stateDots: Int, logGradient: Int, positions: Int
+    /// Of the delta rule alone.
+    let pairs: Int, written: Int, deltaStrength: Int, held: Int
     let left: Int, keyColumns: Int, valueColumns: Int, keyRows: Int, stateColumns: Int, other: Int
     let count: Int
 
@@ -38,6 +40,11 @@ extension RecurrentScan {
       stateDots = layout.take(gated)
       logGradient = layout.take(2 * gated)
       positions = layout.take(2 * gated)
+      let delta = scan.recurrence.isDelta ? chunk : 0
+      pairs = layout.take(delta * chunk)
+      written = layout.take(delta * v)
+      deltaStrength = layout.take(delta)
+      held = layout.take(scan.recurrence.isDelta ? d * RecurrentScan.columnsOfPiece : 0)
       left = layout.take(
         max(
           products.leftCount(rows: chunk, depth: max(chunk, d, v)), products.leftCount(rows: d, depth: chunk))
@@ -73,25 +80,40 @@ extension RecurrentScan {
         logDecays: try context.empty(gates.logDecays.shape),
         strengths: try context.empty(gates.strengths.shape))
     }
+    // The parts that the delta rule shares with others read what was written, with a strength of 1.
+    let isDelta = recurrence.isDelta
+    var ones = try isDelta ? context.empty([heads, shape.keyLength]) : nil
+    ones?.fill(1)
+    var writtenGradient = try isDelta ? context.empty(shape.valueShape) : nil
     let blocks = shape.isCausal ? geometry.keyBlocks : geometry.queryBlocks + geometry.keyBlocks
     let scratch = try Region([workers(blocks, context), layout.count], in: context.ledger)
     let pass = ScanBackward(
       scan: self, products: products, layout: layout, scratch: scratch, query: inputs.query.rows(),
-      key: inputs.key.rows(), value: inputs.value.rows(), output: output.rows(),
+      key: inputs.key.rows(), value: (kept.written ?? inputs.value).rows(), output: output.rows(),
       outputGradient: outputGradient.rows(), queryGradient: query.rowsForWriting(),
       keyGradient: key.rowsForWriting(), valueGradient: value.rowsForWriting(),
       states: kept.states.pinned(), last: kept.last.pinned(), inverses: kept.inverses?.pinned(),
       slots: slots.pinnedForWriting(), running: running.pinnedForWriting(),
-      logs: gates?.logDecays.pinned(), strengths: gates?.strengths.pinned(),
+      logs: gates?.logDecays.pinned(), strengths: (ones ?? gates?.strengths)?.pinned(),
+      given: inputs.value.rows(), writing: gates?.strengths.pinned(), erasing: kept.erasing?.rows(),
+      factors: kept.factors.pinned(), writtenGradient: writtenGradient?.rowsForWriting(),
       logGradient: gateGradient?.logDecays.pinnedForWriting(),
       strengthGradient: gateGradient?.strengths.pinnedForWriting())
     try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       pass.add(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
     }
-    try scan(
-      pass.running, pass.slots, count: geometry.queryBlocks, factors: fades ? kept.factors.pinned() : nil,
-      reversed: true, in: context)
+    if isDelta {
+      let pieces = columnPieces
+      try Parallel.forEach(count: heads * pieces, threads: context.threads) { index, worker in
+        try context.checkCancellation()
+        pass.unwrite(index / pieces, columns(of: index % pieces), worker)
+      }
+    } else {
+      try scan(
+        pass.running, pass.slots, count: geometry.queryBlocks, factors: fades ? kept.factors.pinned() : nil,
+        reversed: true, in: context)
+    }
     try Parallel.forEach(count: heads * blocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       pass.run(index / blocks, index % blocks, worker)

@@ -8,6 +8,8 @@ extension RecurrentScan {
   /// Where the parts of a forward worker's scratch begin.
   struct ForwardLayout: Sendable {
     let keys: Int, queries: Int, decays: Int, scores: Int, sums: Int, rows: Int
+    /// Of the delta rule alone: products of keys, and what a slice of the state holds for them.
+    let pairs: Int, held: Int
     let left: Int, keyPack: Int, valuePack: Int, statePack: Int
     let count: Int
 
@@ -20,6 +22,8 @@ extension RecurrentScan {
       scores = layout.take(chunk * chunk)
       sums = layout.take(2 * chunk)
       rows = layout.take(chunk)
+      pairs = layout.take(scan.recurrence.isDelta ? chunk * chunk : 0)
+      held = layout.take(scan.recurrence.isDelta ? chunk * RecurrentScan.columnsOfPiece : 0)
       left = layout.take(
         max(
           products.leftCount(rows: chunk, depth: max(chunk, d)), products.leftCount(rows: d, depth: chunk)))
@@ -52,36 +56,53 @@ extension RecurrentScan {
     var inverses = try recurrence.normalizer.map { _ in try context.empty(shape.lseShape) }
     var output = try context.empty(shape.outputShape)
     let scratch = try Region([workers(geometry.keyBlocks, context), layout.count], in: context.ledger)
+    let isDelta = recurrence.isDelta
+    var written = isDelta ? try context.empty(shape.valueShape) : nil
+    var erasing = isDelta ? try context.empty(shape.keyShape) : nil
+    let delta = written?.rowsForWriting(), erased = erasing?.rowsForWriting()
     let pass = ScanForward(
       scan: self, products: products, layout: layout, scratch: scratch, query: inputs.query.rows(),
       key: inputs.key.rows(), value: inputs.value.rows(), output: output.rowsForWriting(),
       states: states.pinnedForWriting(), factors: factors.pinnedForWriting(),
       last: last.pinnedForWriting(), inverses: inverses?.pinnedForWriting(),
-      padding: OverflowedPadding(), logs: gates?.logDecays.pinned(), strengths: gates?.strengths.pinned())
+      padding: OverflowedPadding(), logs: gates?.logDecays.pinned(), strengths: gates?.strengths.pinned(),
+      written: delta, erasing: erased)
     try Parallel.forEach(count: heads * geometry.keyBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
-      pass.add(index / geometry.keyBlocks, index % geometry.keyBlocks, worker)
+      let (head, block) = (index / geometry.keyBlocks, index % geometry.keyBlocks)
+      if isDelta { pass.prepare(head, block, worker) } else { pass.add(head, block, worker) }
     }
-    try scan(
-      pass.last, pass.states, count: geometry.keyBlocks, factors: fades ? pass.factors : nil, reversed: false,
-      in: context)
+    if isDelta {
+      let pieces = columnPieces
+      try Parallel.forEach(count: heads * pieces, threads: context.threads) { index, worker in
+        try context.checkCancellation()
+        pass.write(index / pieces, columns(of: index % pieces), worker)
+      }
+    } else {
+      try scan(
+        pass.last, pass.states, count: geometry.keyBlocks, factors: fades ? pass.factors : nil,
+        reversed: false, in: context)
+    }
     try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       try pass.read(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
     }
     let kept = Kept(
-      states: states, factors: factors, last: last, inverses: inverses, overflowed: pass.padding.rows)
+      states: states, factors: factors, last: last, inverses: inverses, written: written, erasing: erasing,
+      overflowed: pass.padding.rows)
     return (output, kept)
   }
 
   /// Workers of a pass over blocks of all heads.
   func workers(_ blocks: Int, _ context: ExecutionContext) -> Int {
-    min(context.threads, max(1, geometry.heads * max(blocks, geometry.queryBlocks)))
+    min(
+      context.threads,
+      max(1, geometry.heads * max(blocks, geometry.queryBlocks, recurrence.isDelta ? columnPieces : 0)))
   }
 }
 
 /// The chunks of a forward pass.
-private struct ScanForward: Sendable {
+struct ScanForward: Sendable {
   let scan: RecurrentScan
   let products: ChunkProducts
   let layout: RecurrentScan.ForwardLayout
@@ -91,13 +112,15 @@ private struct ScanForward: Sendable {
   let inverses: PinnedView<Float>?
   let padding: OverflowedPadding
   let logs: PinnedView<Float>?, strengths: PinnedView<Float>?
+  /// With the delta rule, what is written in place of v, and what is erased by.
+  let written: Rows?, erasing: Rows?
 
-  private var isa: Int32 { products.isa }
-  private var shape: AttentionShape { scan.shape }
-  private var geometry: ScanGeometry { scan.geometry }
+  var isa: Int32 { products.isa }
+  var shape: AttentionShape { scan.shape }
+  var geometry: ScanGeometry { scan.geometry }
 
   /// The summed log decays stand in the scratch as Doubles.
-  private func decays(
+  func decays(
     _ head: Int, _ keys: Range<Int>, _ base: UnsafeMutablePointer<Float>
   ) -> ChunkDecays {
     let sums = UnsafeMutableRawPointer(base + layout.sums).bindMemory(
@@ -109,12 +132,11 @@ private struct ScanForward: Sendable {
   }
 
   /// How strongly keys are written, where that is data.
-  private func strengths(_ head: Int, _ keys: Range<Int>) -> UnsafePointer<Float>? {
+  func strengths(_ head: Int, _ keys: Range<Int>) -> UnsafePointer<Float>? {
     strengths.map { UnsafePointer($0 + (head * shape.keyLength + keys.lowerBound)) }
   }
 
-  private func loadKeys(_ batch: Int, _ keyHead: Int, _ keys: Range<Int>, _ base: UnsafeMutablePointer<Float>)
-  {
+  func loadKeys(_ batch: Int, _ keyHead: Int, _ keys: Range<Int>, _ base: UnsafeMutablePointer<Float>) {
     let (d, map) = (shape.headDim, scan.map)
     attn_scan_load(
       isa, map.code, key.row(batch, keyHead, keys.lowerBound), key.rowStride, base + layout.keys, d,
@@ -154,6 +176,9 @@ private struct ScanForward: Sendable {
     attn_column_sums(isa, own, slot + geometry.matrixCount, keys.count, d, d)
   }
 
+  /// What keys add to the state: values, or with the delta rule what of them the state did not hold.
+  private var added: Rows { written ?? value }
+
   /// The outputs of a block of query rows, of every query head of the group.
   func read(_ head: Int, _ block: Int, _ worker: Int) throws {
     let batch = head / shape.keyHeads, keyHead = head % shape.keyHeads
@@ -175,10 +200,10 @@ private struct ScanForward: Sendable {
         .init(base + layout.keys, stride: d).transposed, columns: keys.count, depth: d,
         to: base + layout.keyPack)
       products.packRight(
-        .init(value.row(batch, keyHead, keys.lowerBound), stride: value.rowStride), columns: v,
+        .init(added.row(batch, keyHead, keys.lowerBound), stride: added.rowStride), columns: v,
         depth: keys.count, to: base + layout.valuePack)
       attn_scan_decays(isa, decays.sums, first, rows.count, keys.count, base + layout.decays)
-      if let strengths = strengths(head, keys) {
+      if !scan.recurrence.isDelta, let strengths = strengths(head, keys) {
         ChunkDecays.scale(
           base + layout.decays, rows: rows.count, by: strengths, keys: keys.count, isa: isa)
       }
@@ -222,7 +247,7 @@ private struct ScanForward: Sendable {
       let products = (0..<last).map { dot(query, base + layout.keys + $0 * d, step: 1) }
       return (0..<v).allSatisfy { c in
         let sum = products.enumerated().reduce(dot(query, state + c, step: v)) {
-          $0 + $1.element * Double(value.row(batch, keyHead, keys.lowerBound + $1.offset)[c])
+          $0 + $1.element * Double(added.row(batch, keyHead, keys.lowerBound + $1.offset)[c])
         }
         return Float(sum).isFinite
       }
@@ -280,7 +305,7 @@ private struct ScanForward: Sendable {
 }
 
 /// Padded rows whose outputs single precision does not hold, as blocks find them.
-private final class OverflowedPadding: Sendable {
+final class OverflowedPadding: Sendable {
   private let found = Mutex<[Int]>([])
   func note(_ rows: [Int]) { found.withLock { $0 += rows } }
   /// In rising order, whoever found them first.

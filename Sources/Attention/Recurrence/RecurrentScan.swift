@@ -32,6 +32,9 @@ struct RecurrentScan: Sendable {
     var last: Tensor
     /// 1/(z·q + ε), `[batch, queryHeads, queryLength]`; `nil` without a normaliser.
     var inverses: Tensor?
+    /// With the delta rule, what was written in place of v, and what the state is multiplied by to be taken from it:
+    /// `[batch, keyHeads, keys, valueDim]` and `[…, headDim]`.
+    var written: Tensor?, erasing: Tensor?
     /// Padded rows whose outputs are not finite, as places in all rows.
     var overflowed: [Int]
   }

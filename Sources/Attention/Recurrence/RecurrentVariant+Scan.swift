@@ -96,10 +96,13 @@ extension RecurrentScan {
     let blocks = shape.isCausal ? geometry.keyBlocks : geometry.queryBlocks + geometry.keyBlocks
     let rows = recurrence.normalizer == nil ? 0 : shape.lseShape.reduce(1, *)
     let gates = isGated ? 2 * geometry.heads * shape.keyLength : 0
-    let kept = geometry.heads * (geometry.keyBlocks * (size + 1) + size) + rows + gates
+    let tokens = geometry.heads * shape.keyLength
+    let delta = recurrence.isDelta ? tokens * (shape.headDim + shape.valueDim) : 0
+    let kept = geometry.heads * (geometry.keyBlocks * (size + 1) + size) + rows + gates + delta
     let forward = kept + workers(geometry.keyBlocks, context) * ForwardLayout(self, products).count
     guard pass == .backward else { return 4 * forward }
-    let slots = geometry.heads * (geometry.queryBlocks + 1) * size + gates
+    let backDelta = recurrence.isDelta ? tokens * (1 + shape.valueDim) : 0
+    let slots = geometry.heads * (geometry.queryBlocks + 1) * size + gates + backDelta
     return 4 * (kept + slots + workers(blocks, context) * BackwardLayout(self, products).count)
   }
 }

@@ -52,7 +52,9 @@ extension ScanBackward {
     for key in (0..<keys).reversed() {
       behind += positions[key]
       logGradient[start + key] = Float(logs[key] + behind)
-      strengthGradient[start + key] = base[layout.strengthGradient + key] + dots[key]
+      strengthGradient[start + key] =
+        scan.recurrence.isDelta
+        ? base[layout.deltaStrength + key] : base[layout.strengthGradient + key] + dots[key]
     }
   }
 }

@@ -14,6 +14,9 @@ struct ScanBackward: Sendable {
   /// What query blocks give the state before them; after the scan the gradients of the states behind chunks.
   let slots: PinnedView<Float>, running: PinnedView<Float>
   let logs: PinnedView<Float>?, strengths: PinnedView<Float>?
+  /// Of the delta rule: v as it was given, strengths, what is erased by, what chunks fade by, and the gradient of what was written.
+  let given: Rows, writing: PinnedView<Float>?, erasing: Rows?, factors: PinnedView<Float>
+  let writtenGradient: Rows?
   let logGradient: PinnedView<Float>?, strengthGradient: PinnedView<Float>?
 
   /// One piece: rows, keys, and the states that they touch.
@@ -33,7 +36,7 @@ struct ScanBackward: Sendable {
   var shape: AttentionShape { scan.shape }
   var geometry: ScanGeometry { scan.geometry }
 
-  private func piece(_ head: Int, _ block: Int, _ worker: Int) -> Piece {
+  func piece(_ head: Int, _ block: Int, _ worker: Int) -> Piece {
     var piece = Piece(
       batch: head / shape.keyHeads, keyHead: head % shape.keyHeads, base: scratch.at(worker * layout.count))
     let size = geometry.stateCount
@@ -76,7 +79,7 @@ struct ScanBackward: Sendable {
   }
 
   /// Rows of q as the recurrence reads them, and packed to be multiplied from the left.
-  private func loadQueries(_ piece: Piece, _ queryHead: Int) {
+  func loadQueries(_ piece: Piece, _ queryHead: Int) {
     let (d, map) = (shape.headDim, scan.map)
     attn_scan_load(
       isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride,
@@ -84,7 +87,7 @@ struct ScanBackward: Sendable {
   }
 
   /// The gradient of what was read, `dO/(z·q + ε)` with a normaliser, whose own gradient is written too.
-  private func outputGradients(_ piece: Piece, _ queryHead: Int) -> ChunkProducts.Matrix {
+  func outputGradients(_ piece: Piece, _ queryHead: Int) -> ChunkProducts.Matrix {
     let given = outputGradient.row(piece.batch, queryHead, piece.rows.lowerBound)
     guard let inverses else { return .init(given, stride: outputGradient.rowStride) }
     let v = shape.valueDim, count = piece.rows.count, own = piece.base + layout.normalizers
@@ -104,14 +107,18 @@ struct ScanBackward: Sendable {
     let piece = piece(head, block, worker)
     let slot = slots + (head * geometry.queryBlocks + block) * geometry.stateCount
     let (d, v, count) = (shape.headDim, shape.valueDim, piece.rows.count), base = piece.base
-    guard count > 0 else { return slot.update(repeating: 0, count: geometry.stateCount) }
+    guard count > 0 else {
+      clearWritten(piece)
+      return slot.update(repeating: 0, count: geometry.stateCount)
+    }
     if geometry.hasNormalizer { (slot + geometry.matrixCount).update(repeating: 0, count: d) }
     if scan.fades { decays(piece).writeRows(piece.first, count, to: base + layout.rows) }
     for member in 0..<shape.groupSize {
       let queryHead = piece.keyHead * shape.groupSize + member, own = base + layout.queries
       loadQueries(piece, queryHead)
-      if scan.fades { attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d) }
       let gradients = outputGradients(piece, queryHead)
+      if scan.recurrence.isDelta { addWritten(piece, gradients, isFirst: member == 0) }
+      if scan.fades { attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d) }
       products.packLeft(.init(own, stride: d).transposed, rows: d, depth: count, to: base + layout.left)
       products.packRight(gradients, columns: v, depth: count, to: base + layout.other)
       products.multiply(
@@ -148,12 +155,13 @@ struct ScanBackward: Sendable {
     for member in 0..<(rows > 0 ? shape.groupSize : 0) {
       back(piece, piece.keyHead * shape.groupSize + member)
     }
+    if scan.recurrence.isDelta, keys > 0 { backThroughDelta(piece, decays) }
     if keys > 0 { backThroughState(piece) }
     if scan.isGated, keys > 0 { writeGates(piece, decays) }
   }
 
   /// Packs what all query heads of a group are multiplied by.
-  private func pack(_ piece: Piece, _ decays: ChunkDecays) {
+  func pack(_ piece: Piece, _ decays: ChunkDecays) {
     let (d, v) = (shape.headDim, shape.valueDim), keys = piece.keys.count, base = piece.base
     if let state = piece.state {
       products.packRight(
@@ -168,7 +176,7 @@ struct ScanBackward: Sendable {
     (base + layout.ones).update(repeating: 1, count: keys)
   }
 
-  private func values(_ piece: Piece) -> ChunkProducts.Matrix {
+  func values(_ piece: Piece) -> ChunkProducts.Matrix {
     .init(value.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: value.rowStride)
   }
 
@@ -199,12 +207,14 @@ struct ScanBackward: Sendable {
       products.multiply(
         base + layout.left, base + layout.other, into: base + layout.keyGradient, stride: d, rows: keys,
         columns: d, depth: rows, adds: true)
-      products.packLeft(
-        .init(scores, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
-      products.packRight(gradients, columns: v, depth: rows, to: base + layout.other)
-      products.multiply(
-        base + layout.left, base + layout.other, into: own, stride: v, rows: keys, columns: v, depth: rows,
-        adds: true)
+      if !scan.recurrence.isDelta {
+        products.packLeft(
+          .init(scores, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
+        products.packRight(gradients, columns: v, depth: rows, to: base + layout.other)
+        products.multiply(
+          base + layout.left, base + layout.other, into: own, stride: v, rows: keys, columns: v, depth: rows,
+          adds: true)
+      }
     }
     attn_scan_load_backward(
       isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride, target, d,
@@ -267,12 +277,14 @@ struct ScanBackward: Sendable {
         attn_scan_scale(isa, own, d, strengths, own, d, keys, d)
       }
       attn_axpy(isa, 1, extra, sums, keys * d)
-      products.packLeft(.init(own, stride: d), rows: keys, depth: d, to: base + layout.left)
-      products.packRight(matrix, columns: v, depth: d, to: base + layout.other)
-      products.multiply(
-        base + layout.left, base + layout.other,
-        into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
-        columns: v, depth: d, adds: true)
+      if !scan.recurrence.isDelta {
+        products.packLeft(.init(own, stride: d), rows: keys, depth: d, to: base + layout.left)
+        products.packRight(matrix, columns: v, depth: d, to: base + layout.other)
+        products.multiply(
+          base + layout.left, base + layout.other,
+          into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
+          columns: v, depth: d, adds: true)
+      }
     }
     attn_scan_load_backward(
       isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, sums, d,

@@ -13,7 +13,8 @@ import Tensors
 
 /// What the gates of a recurrence make of data: a log decay, and how strongly a token is written.
 ///
-/// With z = x + b_h and s = softplus(z): `log a = −e^{A_h}·s`, and the strength is s. In Double, rounded once.
+/// With z = x + b_h and s = softplus(z): `log a = −e^{A_h}·s`, and the strength is s, or the sigmoid of another operand. In Double,
+/// rounded once.
 /// - Complexity: O(heads · keys).
 struct ScanGates: Sendable {
   let shape: AttentionShape
@@ -31,14 +32,15 @@ struct ScanGates: Sendable {
     let heads = shape.batch * shape.keyHeads, keys = shape.keyLength
     var logs = try context.empty([heads, keys]), strengths = try context.empty([heads, keys])
     let (logView, strengthView) = (logs.pinnedForWriting(), strengths.pinnedForWriting())
-    let (rows, rates, biases) = try read(inputs)
+    let (rows, rates, biases) = try read(inputs), writing = gate.strength.flatMap { inputs[$0]?.rows() }
     Parallel.forEach(count: heads, threads: context.threads) { index, _ in
       let batch = index / shape.keyHeads, head = index % shape.keyHeads
       let (rate, bias) = (exp(Double(rates[head])), Double(biases[head]))
       for key in 0..<shape.validKeys(batch: batch) {
         let step = Self.softplus(Double(rows.row(batch, head, key)[0]) + bias)
         logView[index * keys + key] = Float(-rate * step)
-        strengthView[index * keys + key] = Float(step)
+        let strength = writing.map { Self.sigmoid(Double($0.row(batch, head, key)[0])) }
+        strengthView[index * keys + key] = Float(strength ?? step)
       }
     }
     return Values(logDecays: logs, strengths: strengths)
@@ -59,7 +61,9 @@ struct ScanGates: Sendable {
     var dRates = try context.empty([heads]), dBiases = try context.empty([heads])
     let (dLogs, dSteps) = (gradient.logDecays.pinned(), gradient.strengths.pinned())
     let (rows, rates, biases) = try read(inputs)
-    let target = dx.pinnedForWriting()
+    var dWriting = try gate.strength.map { _ in try context.zeros([shape.batch, heads, keys, 1]) }
+    let writing = gate.strength.flatMap { inputs[$0]?.rows() }
+    let target = dx.pinnedForWriting(), writingTarget = dWriting?.pinnedForWriting()
     let (rateView, biasView) = (dRates.pinnedForWriting(), dBiases.pinnedForWriting())
     Parallel.forEach(count: heads, threads: context.threads) { head, _ in
       let (rate, bias) = (exp(Double(rates[head])), Double(biases[head]))
@@ -68,7 +72,13 @@ struct ScanGates: Sendable {
         let start = (batch * heads + head) * keys
         for key in 0..<shape.validKeys(batch: batch) {
           let z = Double(rows.row(batch, head, key)[0]) + bias
-          let (dLog, dStep) = (Double(dLogs[start + key]), Double(dSteps[start + key]))
+          let dLog = Double(dLogs[start + key])
+          var dStep = Double(dSteps[start + key])
+          if let writing, let writingTarget {
+            let strength = Self.sigmoid(Double(writing.row(batch, head, key)[0]))
+            writingTarget[start + key] = Float(dStep * strength * (1 - strength))
+            dStep = 0
+          }
           let d = (dStep - rate * dLog) / (1 + exp(-z))
           target[start + key] = Float(d)
           rateSum -= dLog * rate * Self.softplus(z)
@@ -78,6 +88,7 @@ struct ScanGates: Sendable {
       (rateView[head], biasView[head]) = (Float(rateSum), Float(biasSum))
     }
     (result[gate.input], result[gate.rate], result[gate.bias]) = (dx, dRates, dBiases)
+    if let name = gate.strength { result[name] = dWriting }
   }
 
   private func read(_ inputs: Operands) throws -> (rows: Rows, rates: [Float], biases: [Float]) {
@@ -86,6 +97,8 @@ struct ScanGates: Sendable {
     }
     return (x.rows(), rate.array(), bias.array())
   }
+
+  static func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
 
   /// log(1 + e^x) without overflow.
   static func softplus(_ x: Double) -> Double { max(x, 0) + log1p(exp(-x.magnitude)) }

@@ -198,8 +198,13 @@ private struct TokenReader {
     case .fixed(let logs): return (exp(logs[keyHead]), 1)
     case .gated(let gate):
       let step = step(gate, key)
-      return (exp(-step.rate * step.size), step.size)
+      return (exp(-step.rate * step.size), strength(gate, key) ?? step.size)
     }
+  }
+
+  /// β of a key; `nil`: it is the step.
+  private func strength(_ gate: Recurrence.Gate, _ key: Int) -> Double? {
+    gate.strength.map { 1 / (1 + exp(-inputs.part(of: $0, from: place(key), count: 1)[0])) }
   }
 
   /// The way back through the gate.
@@ -213,8 +218,13 @@ private struct TokenReader {
       gradient.add(to: name, at: place, 1, DefinitionVector([value], from: 0, count: 1))
       gradient.addMagnitude(to: name, at: place, 1, DefinitionVector([size], from: 0, count: 1))
     }
-    let d = slope * (found.strength.values[0] - step.rate * log)
-    let size = slope * (found.strength.sizes[0] + step.rate * logSize)
+    var (own, ownSize) = (found.strength.values[0], found.strength.sizes[0])
+    if let name = gate.strength, let strength = strength(gate, key) {
+      let slope = strength * (1 - strength)
+      add(name, place(key), slope * own, slope * ownSize)
+      (own, ownSize) = (0, 0)
+    }
+    let d = slope * (own - step.rate * log), size = slope * (ownSize + step.rate * logSize)
     add(gate.input, place(key), d, size)
     add(gate.bias, keyHead, d, size)
     add(gate.rate, keyHead, -step.rate * step.size * log, step.rate * step.size * logSize)
@@ -272,7 +282,8 @@ private struct TokenReader {
     return DoubleState.Token(
       decay: [Double](repeating: fading.factor, count: shape.headDim),
       key: mapped(row(.key, place(key), shape.headDim)),
-      value: value + (recurrence.normalizer == nil ? [] : [1]), strength: fading.strength)
+      value: value + (recurrence.normalizer == nil ? [] : [1]), strength: fading.strength,
+      isDelta: recurrence.isDelta)
   }
 
   func query(_ row: DefinitionRow) -> [Double] { mapped(self.row(.query, place(row), shape.headDim)) }

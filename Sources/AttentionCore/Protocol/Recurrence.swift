@@ -18,7 +18,8 @@ public struct Recurrence: Hashable, Sendable {
     case gated(Gate)
   }
 
-  /// Steps that the data choose: `s = softplus(x + b_h)`, the state fades by `e^{−s·e^{A_h}}`, and is written `s·v kᵀ`.
+  /// Steps that the data choose: `s = softplus(x + b_h)`, and the state fades by `e^{−s·e^{A_h}}`. A token is written `β·v kᵀ`, β the step
+  /// itself or the sigmoid of another operand.
   public struct Gate: Hashable, Sendable {
     /// x, `[batch, keyHeads, keys, 1]`.
     public var input: Operand.Name
@@ -26,10 +27,14 @@ public struct Recurrence: Hashable, Sendable {
     public var rate: Operand.Name
     /// b, `[keyHeads]`.
     public var bias: Operand.Name
+    /// What β is the sigmoid of, `[batch, keyHeads, keys, 1]`; `nil`: β is the step.
+    public var strength: Operand.Name?
 
     /// Names its operands.
-    public init(input: Operand.Name, rate: Operand.Name, bias: Operand.Name) {
-      (self.input, self.rate, self.bias) = (input, rate, bias)
+    public init(
+      input: Operand.Name, rate: Operand.Name, bias: Operand.Name, strength: Operand.Name? = nil
+    ) {
+      (self.input, self.rate, self.bias, self.strength) = (input, rate, bias, strength)
     }
   }
 
@@ -51,6 +56,9 @@ public struct Recurrence: Hashable, Sendable {
   public var normalizer: Double?
   /// The factor on the output.
   public var scale: Double
+  /// Whether what the faded state already holds for a key is taken from its value before that is written: the delta rule,
+  /// `S ← S + β(v − S k)kᵀ`.
+  public var isDelta: Bool
   /// D, `[queryHeads]`: its product with the value at a query's own position is added to the output; `nil`: nothing.
   public var skip: Operand.Name?
 
@@ -60,14 +68,16 @@ public struct Recurrence: Hashable, Sendable {
   ///   - map: what becomes of rows of q and k.
   ///   - normalizer: ε of the normaliser; `nil`: there is none.
   ///   - scale: the factor on the output.
+  ///   - isDelta: whether what the state holds for a key is taken from its value; with a gate alone.
   ///   - skip: D, whose product with the value at a query's own position is added; `nil`: nothing.
   public init(
     decay: Decay = .none, map: RowMap = .identity, normalizer: Double? = nil, scale: Double = 1,
-    skip: Operand.Name? = nil
+    isDelta: Bool = false, skip: Operand.Name? = nil
   ) {
+    precondition(!isDelta || normalizer == nil, "what the delta rule writes is no part of a mean")
     precondition(normalizer == nil || skip == nil, "what passes by the state is no part of a mean")
     (self.decay, self.map, self.normalizer) = (decay, map, normalizer)
-    (self.scale, self.skip) = (scale, skip)
+    (self.scale, self.isDelta, self.skip) = (scale, isDelta, skip)
   }
 
   /// The gate of a decay by data; `nil`: there is none.

@@ -49,6 +49,10 @@ void attn_scan_step(
 /// sums[t] += Σ_{i: first + i ≥ t} Σ_{j < t} p[i][j] for t < count: what crosses t. p is `rows` × `count` without gaps.
 void attn_scan_crossings(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums);
 
+/// x ← (I + A)⁻¹ x, or (I + Aᵀ)⁻¹ x: A is the part of `a`, count × count without gaps, strictly below the diagonal; `count` rows of x.
+void attn_scan_solve(
+    int32_t isa, const float *a, ptrdiff_t count, float *x, ptrdiff_t x_stride, ptrdiff_t dim, int32_t transposed);
+
 /// Whether all of `rows` rows of `dim` floats are finite.
 int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim);
 

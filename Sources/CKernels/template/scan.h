@@ -119,6 +119,23 @@ void KERNEL(scan_step)(
   }
 }
 
+void KERNEL(scan_solve)(const float *a, ptrdiff_t count, float *x, ptrdiff_t xs, ptrdiff_t dim, int transposed) {
+  for (ptrdiff_t step = 1; step < count; step++) {
+    const ptrdiff_t row = transposed ? count - 1 - step : step;
+    const ptrdiff_t first = transposed ? row + 1 : 0, last = transposed ? count : row;
+    const float *factors = transposed ? a + row : a + row * count;
+    const ptrdiff_t fs = transposed ? count : 1;
+    float *y = x + row * xs;
+    EACH(dim, vf sum = load(y + i);
+         for (ptrdiff_t j = first; j < last; j++) sum = vfma(splat(-factors[j * fs]), load(x + j * xs + i), sum);
+         store(y + i, sum);
+         , vf sum = vpartial(y + i, rest, 0);
+         for (ptrdiff_t j = first; j < last; j++)
+           sum = vfma(splat(-factors[j * fs]), vpartial(x + j * xs + i, rest, 0), sum);
+         store_part(y + i, sum, (int)rest);)
+  }
+}
+
 int KERNEL(scan_finite)(const float *x, ptrdiff_t xs, ptrdiff_t rows, ptrdiff_t dim) {
   vf sum = splat(0);
   for (ptrdiff_t r = 0; r < rows; r++, x += xs) {
