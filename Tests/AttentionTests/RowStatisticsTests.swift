@@ -12,7 +12,9 @@ import Testing
   static let key = RandomKey(seed: 3)
   /// Those that tell none under any settings: their scores are no products of q and k, or stand for several keys, or there are
   /// none.
-  static let silent: Set = ["pyramid", "luong", "top-k", "hard", "graph", "linear", "retention", "mamba2", "gated-delta"]
+  static let silent: Set = [
+    "pyramid", "luong", "top-k", "hard", "graph", "linear", "retention", "mamba2", "gated-delta",
+  ]
 
   @Test("largest score, log-sum-exp and entropy are those of the definition", arguments: Catalog.standard.ids)
   func definition(_ id: String) throws {
