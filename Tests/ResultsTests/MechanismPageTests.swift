@@ -25,8 +25,8 @@ import Testing
 
   /// What a row of a training is, by name.
   private static func facts(of row: TrainingRow) -> [String: String] {
-    // A memory is written where there is one.
-    var facts = ["memory": "0"]
+    // A memory and a latent are written where there are any.
+    var facts = ["memory": "0", "latent": "0"]
     for part in (row.modelConfiguration + ";" + row.taskConfiguration).split(separator: ";") {
       let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
       if pair.count == 2 { facts[pair[0]] = pair[1] }
