@@ -73,4 +73,21 @@ import Testing
     let fit = try fit(FitData(x: x, y: x.map { 3 * $0 }))
     #expect(fit.parameters["c"]?.high.map { $0 < 1e-6 } ?? true)
   }
+
+  @Test("the end is found also where another parameter runs into its own bound on the way")
+  func pairs() throws {
+    // c and d explain the same: as one rises from 0 the other falls to it.
+    var noise = TestNoise(2)
+    let n = doublings(from: 1, to: 32).flatMap { [$0, $0] }, p = (0..<n.count).map { Double(1 + $0 % 2) }
+    let y = zip(n, p).map { n, p in (n / p + 0.3 * (p - 1)) * exponential(0.05 * noise.normal()) }
+    let data = try FitData(columns: [("n", n), ("p", p)], response: y)
+    var options = FitOptions()
+    options.domains = ["a": .positive, "c": .positive, "d": .positive]
+    options.influence = false
+    let fit = try Fitter(FormulaForm("a*n/p + c*(p-1) + d", columns: ["n", "p"]), options: options).fit(data)
+    let d = try #require(fit.parameters["d"])
+    #expect(d.interval == "at-bound" && d.high.map { $0 > 0 } == true, "\(d)")
+    let prediction = fit.predict(at: [1e4, 64])
+    #expect(prediction.curveLow != nil && prediction.curveHigh.map { $0 > prediction.value } == true)
+  }
 }

@@ -49,7 +49,8 @@ struct Profile {
     var theta = fit.theta
     func riseAt(_ distance: Double) -> Double? {
       theta[j] = end + direction * distance
-      return domain.image(of: theta[j]) == nil ? nil : rise(&theta, holding: j)
+      guard domain.image(of: theta[j]) != nil else { return nil }
+      return rise(&theta, holding: j) ?? riseWithOneMoreAtEnd(&theta, holding: j)
     }
     guard let distance = reach(first, riseAt), riseAt(distance) != nil else { return nil }
     return theta
@@ -71,15 +72,33 @@ struct Profile {
     return step.isFinite && step > 0 ? step : nil
   }
 
-  /// The square root of the rise over the threshold with one parameter where `theta` has it and the others refitted, which it
+  /// The same where another parameter runs into the end of its domain meanwhile, so that no optimum is inside: it is held there.
+  private func riseWithOneMoreAtEnd(_ theta: inout [Double], holding j: Int) -> Double? {
+    var best: (rise: Double, theta: [Double])?
+    for other in fit.free where other != j {
+      let ends = fit.domains[other].ends
+      for end in [ends.low, ends.high].compactMap(\.self) {
+        var trial = fit.theta
+        (trial[j], trial[other]) = (theta[j], end)
+        guard let found = rise(&trial, holding: j, other), found < best?.rise ?? .infinity else { continue }
+        best = (found, trial)
+      }
+    }
+    if let best { theta = best.theta }
+    return best?.rise
+  }
+
+  /// The square root of the rise over the threshold with some parameters where `theta` has them and the others refitted, which it
   /// then has: 1 at the end, nearly straight in between.
-  private func rise(_ theta: inout [Double], holding j: Int) -> Double? {
-    guard theta[j].isFinite else { return nil }
+  private func rise(_ theta: inout [Double], holding held: Int...) -> Double? {
     var base = refitter.theta
-    base[j] = theta[j]
+    for j in held {
+      guard theta[j].isFinite else { return nil }
+      base[j] = theta[j]
+    }
     let problem = Problem(
       form: fit.form, data: fit.data, space: fit.options.space, loss: fit.options.loss, domains: fit.domains,
-      free: fit.free.filter { $0 != j }, base: base)
+      free: fit.free.filter { !held.contains($0) }, base: base)
     guard let found = Refitter(fit, start: theta).refit(problem) else { return nil }
     theta = found.theta
     return (max(found.objective - fit.objective, 0) / threshold).squareRoot()
