@@ -1,9 +1,10 @@
 import AttentionCore
 import RankCases
-import Ranks
 import Synchronization
 import Tensors
 import Testing
+
+@testable import Ranks
 
 /// Notes when messages are asked for and when they are waited for.
 private final class Recording: Communicator {
@@ -79,5 +80,30 @@ private final class Recording: Communicator {
       }
       #expect(waits == 4 && asked == 4 && sent == 4)
     }
+  }
+
+  @Test(
+    "pieces come and go at an even pace: of a rank that sends twice as many as it gets one comes for two that go",
+    arguments: [(2, 1), (3, 1), (4, 0), (4, 2)])
+  func pace(ranks: Int, rank: Int) throws {
+    let shape = try AttentionShape(queryLength: 256 * ranks, headDim: 8, isCausal: true)
+    let variant = try RankCase("full", [:], shape).variant
+    let plan = RankPlan(variant, rank: rank, count: ranks, options: .small(pieces: 16))
+    var isUneven = false
+    for index in plan.sources.indices {
+      let slots = plan.slots.filter { $0.source == index }
+      let (coming, going) = (plan.sources[index].leg.movingKeys, plan.targets[index].leg.movingKeys)
+      // All pieces, in their order.
+      #expect(slots.compactMap(\.incoming) == coming && slots.compactMap(\.outgoing) == going)
+      isUneven = isUneven || coming.count != going.count
+      var (came, went) = (0, 0)
+      for slot in slots {
+        came += slot.incoming == nil ? 0 : 1
+        went += slot.outgoing == nil ? 0 : 1
+        let ahead = Double(came) / Double(coming.count) - Double(went) / Double(going.count)
+        #expect(ahead.magnitude <= 1 / Double(min(coming.count, going.count)) + 1e-9)
+      }
+    }
+    #expect(isUneven)
   }
 }

@@ -117,16 +117,27 @@ struct RankPlan: Sendable {
     var incoming: RowRuns?, outgoing: RowRuns?
   }
 
-  /// At slot (s, p) a rank receives the p-th piece from `rank + s` and sends the p-th to `rank − s`; a slot is there where
-  /// either is. All ranks wait only for messages of slots that they have reached, so the earliest slot always goes on.
+  /// From `rank + s` come n pieces, the i-th at time i/n, and to `rank − s` go m, the j-th at j/m: whoever has half as many pieces
+  /// to get as to send gets one for two, so that neither rank waits for the other's pace (the chunks of zigzag are such).
+  ///
+  /// A slot is a time at which there is either. All ranks go through their slots by (s, time), which a message has in common for
+  /// both its ends, and wait only for messages of slots that they have reached: the earliest slot always goes on.
   var slots: [Slot] {
     zip(sources, targets).enumerated().flatMap { index, pair in
       let (coming, going) = (pair.0.leg.movingKeys, pair.1.leg.movingKeys)
-      return (0..<max(coming.count, going.count)).map {
-        Slot(
-          source: index, target: index, incoming: $0 < coming.count ? coming[$0] : nil,
-          outgoing: $0 < going.count ? going[$0] : nil)
+      var (i, j) = (0, 0), slots: [Slot] = []
+      while i < coming.count || j < going.count {
+        // Where one leg is at its end, its time is 1.
+        let (own, other) = (i * max(1, going.count), j * max(1, coming.count))
+        let comes = i < coming.count && (own <= other || j == going.count)
+        let goes = j < going.count && (other <= own || i == coming.count)
+        slots.append(
+          Slot(
+            source: index, target: index, incoming: comes ? coming[i] : nil, outgoing: goes ? going[j] : nil))
+        i += comes ? 1 : 0
+        j += goes ? 1 : 0
       }
+      return slots
     }
   }
 
