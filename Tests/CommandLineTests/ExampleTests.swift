@@ -16,7 +16,13 @@ import Testing
   static let reductions: [(start: String, addition: String)] = [
     ("attnlab bench", "--dry-run"),
     ("attnlab run variants-text", "--only full --dry-run --set training.batch=1 --set model.layers=1"),
-    ("attnlab run", "--dry-run"), ("attnlab check sliding-window", "--quick --isa portable"),
+    ("attnlab run", "--dry-run"),
+    // Whether or not there is a Slurm, nothing is submitted.
+    (
+      "attnlab slurm quickstart --partition short --time 30 --cells-per-task 20 --out results/sweep --submit",
+      "--dry-run"
+    ),
+    ("attnlab check sliding-window", "--quick --isa portable"),
     ("attnlab check custom", "--isa portable"), ("attnlab check chunked", "--quick --isa portable"),
     // The optimised program checks every variant (make check); without it that takes minutes.
     ("attnlab check", (isOptimised ? "" : "full ") + "--quick --isa portable"),

@@ -28,7 +28,9 @@ finish() {
   rm -rf "$scratch"
 }
 trap finish EXIT
-# Beside no sources: nobody's work there changes the column commit meanwhile.
+# A copy beside no sources, in a folder beside none: nobody's work there changes the columns commit and program meanwhile.
+cp "$attnlab" "$scratch/attnlab"
+attnlab=$scratch/attnlab
 cd "$scratch"
 
 # --- the daemons
