@@ -239,6 +239,8 @@ import Testing
       ([:], encoder.merging(["hierarchy": .string("hat")]) { $1 }, 3, "hierarchy"),
       ([:], ["memory": .int(4)], 3, "memory"),
       ([:], ["attention": .string("lsh")], 3, "pattern does not depend on their inputs"),
+      // Until their states travel, by a scan over the ranks.
+      ([:], ["attention": .string("linear")], 3, "read q, k and v alone"),
       ([:], ["attention": .string("full(score=additive)")], 3, "read q, k and v alone"),
       ([:], [:], 5, "at most 4 here: every rank needs rows at two places of 8 tokens"),
       (["sequenceRanks": .int(2)], [:], 3, "a multiple of sequenceRanks = 2"),
