@@ -104,7 +104,11 @@ struct ExampleFolder: Sendable {
     let published = Self.package + "/results/published"
     try FileManager.default.createSymbolicLink(
       atPath: scratch("results/published"), withDestinationPath: published)
-    try FileManager.default.copyItem(atPath: published + "/quickstart", toPath: scratch("results/quickstart"))
+    // As if both presets had been run.
+    for preset in ["quickstart", "variants"] {
+      try FileManager.default.copyItem(
+        atPath: published + "/quickstart", toPath: scratch("results/\(preset)"))
+    }
     for name in ["measurements.csv", "old.csv", "new.csv"] {
       try FileManager.default.copyItem(
         atPath: published + "/quickstart/measurements.csv", toPath: scratch(name))
