@@ -4,7 +4,7 @@
     python Experiments/peers/compare_distance_scores.py [--attnlab .build/release/attnlab]
 
 Judges: T5's own buckets (transformers' T5Attention, `compute_bias`) in a float64 softmax without scale; the relative score of
-Transformer-XL's code in float64: its positional embedding [sin | cos], r_net, u, v and its shift of rows. Shapes are those of
+Transformer-XL's code in float64: its positional embedding [sin | cos], clamped or not, r_net, u, v and its shift of rows. Shapes are those of
 softmax_peers.py. Errors are the largest difference over the largest element. Needs torch, transformers and numpy. Prints a
 line a comparison; exits 1 when one is outside its bound.
 """
@@ -36,7 +36,7 @@ def t5(t, mask, causal, buckets, distance):
     return torch.softmax(q @ k.transpose(2, 3) + bias + mask, -1) @ v
 
 
-def transformer_xl(t, mask, causal, *_):
+def transformer_xl(t, mask, causal, clamp, _):
     q, k, v = t["q"], t["k"], t["v"]
     batch, heads, n, d = q.shape
     keys = k.shape[2]
@@ -46,6 +46,7 @@ def transformer_xl(t, mask, causal, *_):
     first = keys - n if causal else 0
     # Distances from the largest to the smallest, one a column, as in PositionalEmbedding.
     distances = torch.arange(first + n - 1, first - keys, -1.0)
+    if clamp > 0: distances = distances.clamp(-clamp, clamp)
     angles = distances[:, None] * frequency[None]
     r = torch.cat([angles.sin(), angles.cos()], -1) @ t["relative_weight"].reshape(width, width).T
     r = r.reshape(-1, heads, d)
@@ -63,6 +64,9 @@ CASES = [
      ["bias=t5", "bias_buckets=8", "bias_distance=20", "left=30"], 30, (8, 20)),
     ("Transformer-XL", transformer_xl, "full", ["score=relative"], None, (0, 0)),
     ("Transformer-XL, causal window", transformer_xl, "sliding-window", ["score=relative", "left=30"], 30, (0, 0)),
+    ("Transformer-XL, clamped at 7", transformer_xl, "full", ["score=relative", "clamp_length=7"], None, (7, 0)),
+    ("Transformer-XL, clamped at 7, causal window", transformer_xl, "sliding-window",
+     ["score=relative", "clamp_length=7", "left=30"], 30, (7, 0)),
 ]
 
 

@@ -6,6 +6,8 @@ relative in the Euclidean norm), the loss and the gradient of every parameter (l
 
 - the equations of Dai et al. (2019), written here in float64: pre-norm and post-norm, one memory shorter than a segment, one
   longer than the text, absent or of zeros at the start, relative scores, RoPE and ALiBi, a window that moves with the query;
+- those of Wu et al. (2022), Memorizing Transformers, likewise: one layer looks up the nearest of the keys that it stored of earlier
+  segments, and a gate of every head mixes what it finds with what it sees of its own segment;
 - with --authors FOLDER the authors' own code (pytorch/mem_transformer.py of github.com/kimiyoung/transformer-xl), also in
   float64, whose feed-forward biases are 0 here.
 
@@ -14,7 +16,7 @@ relative in the Euclidean norm), the loss and the gradient of every parameter (l
 
 Exit code 1 when a limit is passed.
 """
-import argparse, json, math, os, subprocess, sys, tempfile, types
+import argparse, json, math, os, re, subprocess, sys, tempfile, types
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -61,12 +63,34 @@ class Model:
             n = f"decoder.layers.{l}.attention"
             for q in ["query", "key", "value", "output"]: linear(f"{n}.{q}", d, d)
             if self.relative: add(f"{n}.relative_weight", heads, d // heads, d, scale=1 / math.sqrt(d))
+            if c.get("stored") and l + 1 == c.get("storedLayer", c["layers"]): add(n + ".stored_gate", heads, scale=0.5)
             norm(n + ".norm")
             n = f"decoder.layers.{l}.feedForward"
             linear(n + ".inner", d, h)
             linear(n + ".outer", h, d)
             norm(n + ".norm")
         if c["residual"] == "pre": norm("decoder.norm")
+        self.store, self.left = None, None
+
+    def look_up(self, n, rows, seen):
+        """What a layer sees of its own segment [batch, heads, rows, dim], mixed with what it finds in its store; leaves new pairs."""
+        if n + ".stored_gate" not in self.p: return seen
+        heads, dim = seen.shape[1], seen.shape[3]
+        q, k, v = (self.linear(f"{n}.{part}", rows).unflatten(-1, (heads, dim)).transpose(1, 2) for part in ["query", "key", "value"])
+        self.left = (k.detach(), v.detach())
+        if self.store is None: return seen
+        keys, values = self.store
+        s, nearest = q @ keys.transpose(-1, -2) / math.sqrt(dim), self.c["storedNearest"]
+        if 0 < nearest < s.shape[-1]:
+            s = s.masked_fill(s < s.topk(nearest, -1).values[..., -1:], -math.inf)
+        g = self.p[n + ".stored_gate"].sigmoid()[:, None, None]
+        return g * (s.softmax(-1) @ values) + (1 - g) * seen
+
+    def end_segment(self):
+        """Stores what the segment left, and forgets the oldest."""
+        if self.left is None: return
+        joined = self.left if self.store is None else [torch.cat(pair, 2) for pair in zip(self.store, self.left)]
+        self.store = [x[:, :, max(0, x.shape[2] - self.c["stored"]):] for x in joined]
 
     def linear(self, name, x): return F.linear(x, self.p[name + ".weight"], self.p.get(name + ".bias"))
 
@@ -85,7 +109,9 @@ class Model:
         i, j = torch.arange(past, total)[:, None], torch.arange(total)[None]
         if self.relative:
             u, w = p["decoder.relative_content"], p["decoder.relative_position"]
-            angle = (i - j)[..., None].double() * 10000.0 ** (-torch.arange(0, d, 2).double() / d)
+            clamp = re.search(r"clamp_length=(\d+)", c["attention"])
+            distance = (i - j).clamp(max=int(clamp[1])) if clamp else i - j
+            angle = distance[..., None].double() * 10000.0 ** (-torch.arange(0, d, 2).double() / d)
             waves = torch.einsum("hdw,ijw->hijd", p[n + ".relative_weight"], torch.cat([angle.sin(), angle.cos()], -1))
             s = (q + u[:, None]) @ k.transpose(-1, -2) + torch.einsum("bhid,hijd->bhij", q + w[:, None], waves)
         else:
@@ -95,7 +121,7 @@ class Model:
             s = s - torch.tensor(alibi_slopes(heads), dtype=s.dtype)[:, None, None] * (i - j).double()
         sees = j <= i
         if "left=" in c["attention"]: sees = sees & (i - j <= int(c["attention"].split("left=")[1].split(",")[0].rstrip(")")))
-        o = s.masked_fill(~sees, -math.inf).softmax(-1) @ v
+        o = self.look_up(n, whole[:, past:], s.masked_fill(~sees, -math.inf).softmax(-1) @ v)
         return self.linear(n + ".output", o.transpose(1, 2).reshape(batch, own, d))
 
     def segment(self, tokens, memory, capacity):
@@ -115,6 +141,7 @@ class Model:
             f = lambda x: self.linear(n + ".outer", F.relu(self.linear(n + ".inner", x)))
             x = x + f(self.norm(n + ".norm", x)) if c["residual"] == "pre" else self.norm(n + ".norm", x + f(x))
         if c["residual"] == "pre": x = self.norm("decoder.norm", x)
+        self.end_segment()
         return x @ self.p["embedding.weight"].T, kept
 
     def start(self, batch, capacity):
@@ -140,7 +167,8 @@ class Authors:
         d, heads = c["width"], c["heads"]
         self.net = net = module.MemTransformerLM(
             c["vocabulary"], c["layers"], heads, d, d // heads, c["hidden"], 0.0, 0.0, pre_lnorm=c["residual"] == "pre",
-            tgt_len=8, ext_len=0, mem_len=c["memory"]).double()
+            tgt_len=8, ext_len=0, mem_len=c["memory"],
+            clamp_len=int((re.findall(r"clamp_length=(\d+)", c["attention"]) or [-1])[0])).double()
         self.model, pairs = model, {}
         pairs["embedding.weight"] = net.word_emb.emb_layers[0].weight
         pairs["decoder.relative_content"], pairs["decoder.relative_position"] = net.r_w_bias, net.r_r_bias
@@ -203,7 +231,7 @@ def compare(attnlab, c, length, authors, memory=None):
         part.backward()
         loss += part.item()
     judges = {"equations": (torch.cat(logits, 1), loss, {n: t.grad for n, t in model.p.items()})}
-    if authors and model.relative and "left=" not in c["attention"] and not c["bias"] and c["emptyMemory"] == "absent" \
+    if authors and model.relative and "left=" not in c["attention"] and not c["bias"] and "stored" not in c and c["emptyMemory"] == "absent" \
             and memory is None and c["residual"] == "post":
         judges["authors"] = Authors(authors, model).run(tokens, targets, length, scored)
     with tempfile.TemporaryDirectory() as folder:
@@ -237,7 +265,12 @@ def main():
     cases = [({}, 8, None), ({}, 37, None), ({"memory": 3}, 8, None), ({"memory": 64}, 5, None), ({"residual": "pre"}, 8, None),
              ({"residual": "pre", "bias": True, "emptyMemory": "zeros"}, 8, None), ({"emptyMemory": "zeros"}, 8, None),
              ({"attention": "full", "position": "rope"}, 8, None), ({"attention": "full", "position": "alibi", "bias": True}, 8, None),
-             ({"attention": "sliding-window(left=5, score=relative)"}, 8, None), ({}, 8, 30), ({}, 8, 0)]
+             ({"attention": "sliding-window(left=5, score=relative)"}, 8, None), ({}, 8, 30), ({}, 8, 0),
+             ({"attention": "full(score=relative, clamp_length=5)"}, 8, None),
+             ({"attention": "sliding-window(left=9, score=relative, clamp_length=5)", "memory": 30}, 8, None),
+             ({"attention": "full", "position": "rope", "memory": 0, "stored": 64, "storedNearest": 0}, 8, None),
+             ({"attention": "full", "position": "rope", "memory": 0, "stored": 20, "storedNearest": 3, "bias": True}, 8, None),
+             ({"memory": 6, "stored": 64, "storedNearest": 5, "storedLayer": 2, "residual": "pre"}, 8, None)]
     worst = 0.0
     for changes, length, memory in cases:
         words = ", ".join(f"{k} {v}" for k, v in changes.items()) or "as in the paper"

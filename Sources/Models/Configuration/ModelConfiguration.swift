@@ -250,6 +250,8 @@ public struct ModelConfiguration: ParameterSet {
     if layer.position == .t5 {
       for index in pattern.indices { pattern[index].settings["bias"] = .string("t5") }
     }
-    return (0..<max(layers, effectiveEncoderLayers)).map { pattern[$0 % pattern.count] }
+    return (0..<max(layers, effectiveEncoderLayers, hierarchy.segmentLayers)).map {
+      pattern[$0 % pattern.count]
+    }
   }
 }
