@@ -26,6 +26,7 @@ struct SwapCommand: FileCommand {
       examples: [
         "attnlab swap --checkpoint gpt2 --variant sliding-window --set left=255 --tokens ids.npy",
         "attnlab swap --checkpoint bert-base-uncased --variant chunked --set chunk=64 --layers 0,1 --json",
+        "attnlab swap --checkpoint gpt2 --variant sliding-window --set left=31 --tokens ids.npy --stats",
         "attnlab swap --checkpoint model.safetensors --attention 'sliding-window(left=63) x3, full'",
       ]))
 
@@ -75,6 +76,12 @@ struct SwapCommand: FileCommand {
   )
   var hidden: String?
 
+  @Flag(
+    help:
+      "Tell of the weights, too, by block: largest score, entropy before and after, the share that lies on pairs that are still seen."
+  )
+  var stats = false
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -96,7 +103,7 @@ struct SwapCommand: FileCommand {
     if logits != nil, !pretrained.predicts {
       throw UsageError("--logits: \(checkpoint) has no head that predicts tokens")
     }
-    let swap = try AttentionSwap(pretrained, attention: attention, on: input)
+    let swap = try AttentionSwap(pretrained, attention: attention, on: input, tellsWeights: stats)
     if let hidden { try NpyArray(swap.states).write(to: hidden) }
     if let logits, let values = swap.logits { try NpyArray(values).write(to: logits) }
     let report = SwapReport(

@@ -28,36 +28,36 @@ package struct AttentionStatistics {
   ) throws {
     guard let rows = try attention.statistics(of: inputs, in: context) else {
       throw UsageError(
-        "--stats: \(attention.card.id) tells none under these settings; variants whose scores are products of q and k alone do"
+        "--stats: \(attention.card.id) tells none: it has no weights of pairs, or no method statistics(of:in:)"
       )
     }
     (shape, self.rows) = (attention.shape, rows)
     kept = try keptBy.map {
-      try Self.kept(by: $0.line, $0.catalog, attention.shape, inputs, lse: lse?.array() ?? [], key, context)
+      try Self.kept(by: $0.line, $0.catalog, attention, inputs, lse: lse, key, context)
     }
   }
 
   private static func kept(
-    by line: String, _ catalog: Catalog, _ shape: AttentionShape, _ inputs: Operands, lse: [Float],
+    by line: String, _ catalog: Catalog, _ attention: any AttentionVariant, _ inputs: Operands, lse: Tensor?,
     _ key: RandomKey, _ context: ExecutionContext
   ) throws -> [Double] {
     let layers = try LayerAttention.parse(line)
     guard layers.count == 1, let layer = layers.first else {
       throw UsageError("--kept-by \(shown(line)): it takes one attention, such as sliding-window(left=63)")
     }
-    let other = try catalog.make(layer.id, settings: layer.settings, shape: shape, key: key)
-    guard other.operands == Operand.standard,
-      let sums = try other.attend(inputs, in: context).lse?.array()
-    else { throw UsageError("--kept-by \(layer.id): it reads more than q, k and v, or has no log-sum-exp") }
-    return try zip(sums, lse).enumerated().map { index, pair in
-      let mass = pair.1 == -.infinity ? 0 : exp(Double(pair.0) - Double(pair.1))
-      guard mass <= 1.001 else {
-        let row = shape.definitionRow(index)
-        throw UsageError(
-          "--kept-by \(layer.id): row \(row.query) (batch \(row.batch), head \(row.head)) would keep \(Quantity.significant(mass, 3)) of its "
-            + "weights: it sees other pairs or has other scores")
-      }
-      return min(1, mass)
+    let other = try catalog.make(layer.id, settings: layer.settings, shape: attention.shape, key: key)
+    let isReadable = other.operandsRead.allSatisfy { $0.isOptional || inputs[$0.name] != nil }
+    guard isReadable, let lse, let sums = try other.attend(inputs, in: context).lse else {
+      throw UsageError("--kept-by \(layer.id): it reads what the attention does not, or has no log-sum-exp")
+    }
+    do {
+      return try KeptMass(
+        of: .init(attention, inputs, lse: lse), by: .init(other, inputs, lse: sums)
+      ).rows
+    } catch let error as KeptMass.Incomparable {
+      throw UsageError(
+        "--kept-by \(layer.id): in row \(error.row.query) (batch \(error.row.batch), head \(error.row.head)) it sees other pairs "
+          + "or has other scores")
     }
   }
 

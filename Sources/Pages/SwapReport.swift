@@ -36,6 +36,9 @@ package struct SwapReport {
           .object([
             "layer": .int($0.layer), "attention": .string($0.attention),
             "attention_error": .double($0.attentionError), "state_error": .double($0.stateError),
+            "largest_score": .number($0.weights?.largestScore), "entropy": .number($0.weights?.entropy),
+            "entropy_swapped": .number($0.weights?.entropySwapped),
+            "kept_mass": .number($0.weights?.keptMass),
           ])
         }),
       "final_error": .double(swap.finalError), "logits_error": .number(swap.logitsError),
@@ -55,7 +58,11 @@ package struct SwapReport {
     var lines = [
       "\(checkpoint): \(pretrained.family), \(pretrained.model.parameterCount) parameters; "
         + "\(input.batch) × \(input.length) tokens (\(tokens))",
-      "", table.text, "", "final hidden state: relative error \(number(swap.finalError))",
+      "", table.text, "",
+    ]
+    if let weights { lines += [weights, ""] }
+    lines += [
+      "final hidden state: relative error \(number(swap.finalError))"
     ]
     if let error = swap.logitsError, let mean = swap.divergenceMean, let largest = swap.divergenceLargest,
       let agreement = swap.agreement
@@ -70,5 +77,19 @@ package struct SwapReport {
       lines.append("next-token loss: \(number(losses.original)) nats before, \(number(losses.swapped)) after")
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// What weights are like, by block; `nil`: not asked for.
+  private var weights: String? {
+    guard swap.layers.contains(where: { $0.weights != nil }) else { return nil }
+    func number(_ value: Double?) -> String { value.map { Quantity.significant($0, 3) } ?? "–" }
+    var table = TextTable(["block", "largest score", "entropy (nats)", "entropy after", "weights kept (%)"])
+    for layer in swap.layers {
+      table.add([
+        "\(layer.layer)", number(layer.weights?.largestScore), number(layer.weights?.entropy),
+        number(layer.weights?.entropySwapped), number(layer.weights?.keptMass.map { 100 * $0 }),
+      ])
+    }
+    return table.text
   }
 }

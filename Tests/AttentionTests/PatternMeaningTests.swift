@@ -243,7 +243,7 @@ import Testing
     ),
     (
       "sliding-window", ["lefd": .int(3)],
-      "lefd: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
+      "lefd: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, clamp_length, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
     ),
   ]
 

@@ -70,6 +70,33 @@ struct SwapCommandTests {
     #expect(text.contains("1 × 9 tokens (random, seed 1)"))
   }
 
+  @Test(
+    "--stats tells of weights: a window keeps less than all of them, full attention all, and other scores have no share"
+  )
+  func weights() async throws {
+    func layers(_ attention: String) async throws -> [[String: Any]] {
+      let run = try await BuiltProgram.attnlab.finished([
+        "swap", "--checkpoint", "\(Self.fixtures)/gpt2", "--attention", attention, "--n", "9", "--stats",
+        "--json",
+      ])
+      #expect(run.code == 0, "\(run.errors)")
+      let root = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
+      return try #require(root?["layers"] as? [[String: Any]])
+    }
+    func number(_ layer: [String: Any], _ key: String) throws -> Double {
+      try #require(layer[key] as? Double, "\(key)")
+    }
+    let mixed = try await layers("sliding-window(left=1), full")
+    #expect(try number(mixed[0], "kept_mass") < 0.9 && number(mixed[0], "kept_mass") > 0.1)
+    #expect(try number(mixed[0], "entropy_swapped") < number(mixed[0], "entropy"))
+    #expect(try abs(number(mixed[1], "kept_mass") - 1) < 1e-6)
+    #expect(try number(mixed[1], "entropy_swapped") == number(mixed[1], "entropy"))
+    #expect(try number(mixed[1], "largest_score").isFinite)
+    let capped = try await layers("full(softcap=0.01)")
+    let entropy = try number(capped[0], "entropy_swapped")
+    #expect(capped[0]["kept_mass"] is NSNull && entropy > 0)
+  }
+
   @Test(arguments: [
     (["--variant", "slidng-window"], "did you mean sliding-window?"), ([], "--variant is missing"),
     (["--variant", "full", "--layers", "0,2"], "--layers 0,2: it takes numbers from 0 to 1"),

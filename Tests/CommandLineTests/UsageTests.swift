@@ -69,7 +69,7 @@ import Testing
     ),
     (
       ["measure", "sliding-window", "--n", "8", "--set", "lft=1"],
-      "attnlab measure: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
+      "attnlab measure: lft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, clamp_length, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
     ),
     (["compare", "none.csv"], "attnlab compare: none.csv: no such file"),
     (["compare", "a.csv"], "attnlab compare: a.csv: no such file"),
@@ -188,7 +188,7 @@ import Testing
     let parameters = try #require(object?["parameters"] as? [[String: Any]])
     #expect(
       parameters.compactMap { $0["name"] as? String } == [
-        "left", "right", "dilation", "sinks", "score", "untie", "bias", "bias_buckets",
+        "left", "right", "dilation", "sinks", "score", "untie", "clamp_length", "bias", "bias_buckets",
         "bias_distance", "sink", "softcap",
       ])
     #expect(parameters.allSatisfy { $0["allowed"] is String && $0["help"] is String && $0["default"] != nil })

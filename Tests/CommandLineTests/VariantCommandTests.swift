@@ -208,7 +208,7 @@ import Testing
     ),
     (
       ["apply", "sliding-window", "--set", "lefft=5"] + applyArrays,
-      "attnlab apply: lefft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
+      "attnlab apply: lefft: an unknown parameter is not allowed; it takes left, right, dilation, sinks, score, untie, clamp_length, bias, bias_buckets, bias_distance, sink, softcap (did you mean left?)"
     ),
     (
       ["apply", "full", "--q", "no.npy", "--k", "k.npy", "--v", "v.npy", "--out", "o.npy"],

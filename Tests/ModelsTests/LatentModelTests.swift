@@ -169,6 +169,7 @@ import Testing
     (["attention": .string("full(score=additive)")], "attention", "as wide as no head"),
     (["attention": .string("full, full(sink=sentinel)")], "attention", "as wide as no head"),
     (["attention": .string("local-global(projections=separate)")], "attention", "as wide as no head"),
+    (["attention": .string("lsh")], "attention", "make and read k and v"),
     (["latent": .int(-1)], "latent", "0 to 65536"),
   ]
 

@@ -221,6 +221,7 @@ import Testing
       "forget unless stored"
     ),
     (["attention": .string("graph")], "stored", "0 with graph"),
+    (["attention": .string("lsh")], "stored", "does not read k"),
   ]
 
   @Test("what cannot be stored or looked up is refused in one line", arguments: refusals)

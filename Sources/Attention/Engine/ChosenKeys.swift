@@ -54,6 +54,15 @@ struct ChosenKeys: Sendable {
     return (output, lse)
   }
 
+  /// Statistics of the softmax over the chosen keys.
+  /// - Throws: `CancellationRequested`.
+  func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics {
+    let score = PairScore.products(scale, dim: shape.headDim)
+    return try RowwiseStatistics(shape: shape, score: score).rows(of: inputs, in: context) {
+      for key in chosen.keys($0, $1, $2) { $3(Int(key)) }
+    }
+  }
+
   /// The gradients of q, k and v; of v alone where scores are not asked for.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   func backward(

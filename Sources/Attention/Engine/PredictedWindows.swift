@@ -144,6 +144,17 @@ struct PredictedWindows: Sendable {
     }
   }
 
+  /// Statistics of the softmax over the windows.
+  /// - Throws: `CancellationRequested`.
+  func statistics(
+    of operands: Operands, energy: Tensor?, _ score: PairScore, in context: ExecutionContext
+  ) throws -> RowStatistics {
+    let inputs = inputs(operands, energy: energy)
+    return try RowwiseStatistics(shape: shape, score: score).rows(of: operands, in: context) {
+      for key in row(inputs, $0, $1, $2).keys { $3(key) }
+    }
+  }
+
   private func write(
     _ row: Row, _ inputs: Inputs, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>
   ) {

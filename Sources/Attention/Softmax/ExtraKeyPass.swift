@@ -161,6 +161,15 @@ struct ExtraKeyPass: Sendable {
     }
   }
 
+  /// The key's score in every row.
+  /// - Throws: `MemoryLimitExceeded`.
+  func scores(_ inputs: Operands, in context: ExecutionContext) throws -> [Double] {
+    let parameters = parameters(inputs), query = rows(of: try queries(inputs, in: context))
+    return shape.definitionRows.map { row in
+      Double(capped(score(parameters, query, row.batch, row.head, row.query)).score)
+    }
+  }
+
   private func capped(_ score: Float) -> (score: Float, slope: Float) {
     guard isSentinel, shape.softcap != nil else { return (score, 1) }
     let capped = shape.capped(Double(score))

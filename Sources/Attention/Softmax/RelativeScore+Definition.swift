@@ -14,21 +14,22 @@ extension RelativeScore {
   var terms: [SoftmaxDefinition.Term] {
     [
       .product(Self.content(isShared: false).name, .key, factor: scale),
-      .own(RelativeTerm(shape: shape, scale: scale)),
+      .own(RelativeTerm(shape: shape, scale: scale, clamp: clamp)),
     ]
   }
 }
 
-/// `scale · (q_i + v)·W R_{i−j}`.
+/// `scale · (q_i + v)·W R_{i−j}`, the distance held within ±C under a clamp.
 private struct RelativeTerm: PairTerm {
   let shape: AttentionShape
   let scale: Double
+  let clamp: Int?
 
   func row(_ row: DefinitionRow, _ inputs: DefinitionInputs) -> any PairTermRow {
     let dim = shape.headDim, width = shape.queryHeads * dim
     let queryStart = ((row.batch * shape.queryHeads + row.head) * shape.queryLength + row.query) * dim
     return Row(
-      scale: scale, position: row.query + shape.queryOffset, queryStart: queryStart,
+      scale: scale, clamp: clamp, position: row.query + shape.queryOffset, queryStart: queryStart,
       vectorStart: row.head * dim, weightStart: row.head * dim * width,
       query: inputs.part(of: .query, from: queryStart, count: dim),
       vector: inputs.part(
@@ -38,16 +39,17 @@ private struct RelativeTerm: PairTerm {
 
   struct Row: PairTermRow {
     let scale: Double
+    let clamp: Int?
     let position: Int, queryStart: Int, vectorStart: Int, weightStart: Int
     let query: DefinitionVector, vector: DefinitionVector, weight: DefinitionVector
     /// `Wᵀ(q + v)`, and the same of absolute values.
     private let product: [Double], size: Double
 
     init(
-      scale: Double, position: Int, queryStart: Int, vectorStart: Int, weightStart: Int,
+      scale: Double, clamp: Int?, position: Int, queryStart: Int, vectorStart: Int, weightStart: Int,
       query: DefinitionVector, vector: DefinitionVector, weight: DefinitionVector
     ) {
-      (self.scale, self.position) = (scale, position)
+      (self.scale, self.clamp, self.position) = (scale, clamp, position)
       (self.queryStart, self.vectorStart, self.weightStart) = (queryStart, vectorStart, weightStart)
       (self.query, self.vector, self.weight) = (query, vector, weight)
       let width = weight.count / query.count
@@ -69,7 +71,8 @@ private struct RelativeTerm: PairTerm {
     /// R of a distance: sines, then cosines.
     private func wave(_ key: Int) -> [Double] {
       var wave = frequencies + frequencies
-      let distance = Double(position - key)
+      let offset = position - key
+      let distance = Double(clamp.map { min($0, max(-$0, offset)) } ?? offset)
       for f in frequencies.indices {
         let angle = distance * frequencies[f]
         wave[f] = sin(angle)

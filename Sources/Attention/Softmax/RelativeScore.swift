@@ -17,6 +17,9 @@ import Tensors
 /// With `a = Wᵀ(q + v)` and the theorem of addition, the second product is one of longer vectors:
 /// `Σ_f cos ω_f j (a_f sin ω_f i + a_{w/2+f} cos ω_f i) + sin ω_f j (a_{w/2+f} sin ω_f i − a_f cos ω_f i)`. So the engine computes
 /// it over any tiles, with q and k of `d + w` elements, and no row of scores by distance exists.
+///
+/// Under a clamp C distances beyond ±C take the row of ±C. There the second product is a number of the query alone, one element
+/// more of q beside a 1 in k: pairs at such distances are passes of their own (`RelativeScore+Clamp.swift`), joined by their LSEs.
 /// - Complexity: (1 + heads)/2 + ½ times the operations of a product; O(n·(d + w)) memory for the longer rows.
 /// - Source: Dai et al., 2019, Transformer-XL.
 struct RelativeScore: Sendable {
@@ -45,10 +48,12 @@ struct RelativeScore: Sendable {
 
   let shape: AttentionShape
   let scale: Double
+  /// C; `nil`: none.
+  var clamp: Int?
 
   /// w: elements of R.
   var width: Int { shape.queryHeads * shape.headDim }
-  private var half: Int { width / 2 }
+  var half: Int { width / 2 }
 
   /// The shape of the pass over longer rows.
   var longer: AttentionShape {
@@ -85,11 +90,18 @@ struct RelativeScore: Sendable {
     return (pass == .backward ? 6 : 2) * rows * Double(shape.headDim * width) + 6 * rows * Double(width)
   }
 
+  /// What the passes read, and the way back of their gradients.
+  struct Lengthened: Sendable {
+    /// q and k as longer rows.
+    let inputs: Operands
+    /// The same for the pairs beyond the clamp, side by side.
+    let far: [Operands]
+    let back: @Sendable (_ gradients: [Operands], _ context: ExecutionContext) throws -> Operands
+  }
+
   /// q and k as longer rows, and the way back of their gradients.
   /// - Throws: `MemoryLimitExceeded`.
-  func lengthened(
-    _ inputs: Operands, in context: ExecutionContext
-  ) throws -> (inputs: Operands, back: @Sendable (Operands, ExecutionContext) throws -> Operands) {
+  func lengthened(_ inputs: Operands, in context: ExecutionContext) throws -> Lengthened {
     let wide = try inputs.converted(to: .float32, ledger: context.ledger)
     let (content, position, weight) = (
       self[Self.content(isShared: false), inputs], self[Self.position(isShared: false), inputs],
@@ -102,12 +114,10 @@ struct RelativeScore: Sendable {
     var longer = wide
     longer.query = try longQueries(wide.query, content, products, queryWaves, in: context)
     longer.key = try longKeys(wide.key, keyWaves, in: context)
-    return (
-      longer,
-      { gradient, context in
-        try shortened(gradient, moved: moved, weight: weight, queryWaves, in: context)
-      }
-    )
+    let far = try farDistances.map { try farInputs(wide, content, products, at: $0, in: context) }
+    return Lengthened(inputs: longer, far: far) { gradients, context in
+      try shortened(gradients, moved: moved, weight: weight, queryWaves, in: context)
+    }
   }
 
   private subscript(operand: Operand, inputs: Operands) -> Tensor {
@@ -145,7 +155,7 @@ struct RelativeScore: Sendable {
     return result
   }
 
-  private func forEachRow(
+  func forEachRow(
     of extents: [Int], in context: ExecutionContext, _ body: @Sendable (Int, Int, Int) -> Void
   ) {
     Parallel.forEach(count: extents[0] * extents[1], threads: context.threads) { index, _ in
@@ -190,14 +200,14 @@ struct RelativeScore: Sendable {
     return result
   }
 
-  /// The gradients of q, k, u, v and W from those of the longer rows.
+  /// The gradients of q, k, u, v and W from those of the longer rows, then of the rows of far pairs.
   private func shortened(
-    _ gradient: Operands, moved: Tensor, weight: Tensor, _ waves: PinnedView<Float>,
+    _ gradients: [Operands], moved: Tensor, weight: Tensor, _ waves: PinnedView<Float>,
     in context: ExecutionContext
   ) throws -> Operands {
-    let dim = shape.headDim, half = half
+    let dim = shape.headDim, half = half, near = gradients[0]
     var products = try context.empty(shape.queryShape.dropLast() + [width])
-    let (target, source) = (products.rowsForWriting(), gradient.query.rows())
+    let (target, source) = (products.rowsForWriting(), near.query.rows())
     forEachRow(of: shape.queryShape, in: context) { batch, head, row in
       let (to, from) = (target.row(batch, head, row), source.row(batch, head, row) + dim)
       let wave = waves + row * 2 * half
@@ -207,25 +217,38 @@ struct RelativeScore: Sendable {
         to[half + f] = from[f] * c + from[half + f] * s
       }
     }
+    let far = Array(gradients.dropFirst())
+    addFar(far, to: target, in: context)
+    func sum(_ name: Operand.Name, width: Int) throws -> Tensor {
+      let first = try part(near[name], width)
+      return try far.reduce(first) { try added($0, part($1[name], width), in: context) }
+    }
     let dMoved = try HeadProducts.rows(products, weight, .transposed, in: context)
-    let dContent = gradient.query.narrowed(axis: 3, to: 0..<dim)
-    var result = gradient
-    result.query = try added(dContent, dMoved, in: context)
-    result.key = try gradient.key.narrowed(axis: 3, to: 0..<dim).copied(ledger: context.ledger)
+    let dContent = try sum(.query, width: dim)
+    var result = Operands(
+      query: try added(dContent, dMoved, in: context),
+      key: try sum(.key, width: dim).copied(ledger: context.ledger),
+      value: try sum(.value, width: shape.valueDim))
     result[Self.weight.name] = try HeadProducts.gradient(moved, products, in: context)
     result[Self.content(isShared: false).name] = try dContent.summedByHead(in: context)
     result[Self.position(isShared: false).name] = try dMoved.summedByHead(in: context)
     return result
   }
 
+  private func part(_ tensor: Tensor?, _ width: Int) throws -> Tensor {
+    guard let tensor else { preconditionFailure("a pass without a gradient of q, k or v") }
+    return tensor.narrowed(axis: 3, to: 0..<width)
+  }
+
   private func added(_ a: Tensor, _ b: Tensor, in context: ExecutionContext) throws -> Tensor {
-    var result = try context.empty(shape.queryShape)
+    var result = try context.empty(a.shape)
     let (target, first, second) = (result.rowsForWriting(), a.rows(), b.rows())
-    forEachRow(of: shape.queryShape, in: context) { batch, head, row in
+    let width = a.shape[3]
+    forEachRow(of: a.shape, in: context) { batch, head, row in
       let (to, a, b) = (
         target.row(batch, head, row), first.row(batch, head, row), second.row(batch, head, row)
       )
-      for t in 0..<shape.headDim { to[t] = a[t] + b[t] }
+      for t in 0..<width { to[t] = a[t] + b[t] }
     }
     return result
   }

@@ -35,6 +35,8 @@ public struct SoftmaxSettings: ParameterSet {
   public var score = Score.dot
   /// Whether every layer has a u and a v of its own under relative scores.
   public var untie = false
+  /// The distance that farther ones are taken for in relative scores; `nil`: none.
+  public var clamp: Int?
   /// What the distance of a query and a key adds to their score.
   public var bias = Bias.none
   /// Buckets of distances.
@@ -57,6 +59,9 @@ public struct SoftmaxSettings: ParameterSet {
         "Score of a query and a key: scale·q·k; w·tanh(q + k) with a learned w (Bahdanau; Luong's concat); or "
         + "scale·[(q + u)·k + (q + v)·W R], R of their distance (Transformer-XL)"),
     .flag("untie", \.untie, help: "Whether every layer learns its own u and v of the relative score"),
+    .optionalInteger(
+      "clamp_length", \.clamp, in: 1...(1 << 24), unit: "tokens",
+      help: "Distance that farther ones are taken for in relative scores; none: all are told apart"),
     .choice(
       "bias", \.bias, help: "What distance adds to a score: nothing, or a learned number by bucket (T5)"),
     .integer("bias_buckets", \.biasBuckets, in: 2...1024, help: "Buckets of distances of the bias"),
@@ -84,7 +89,7 @@ public struct SoftmaxSettings: ParameterSet {
       sample { $0.score = .additive }, sample { ($0.score, $0.sink, $0.softcap) = (.additive, .learned, 1) },
       sample {
         ($0.score, $0.bias, $0.sink, $0.softcap) = (.relative, .t5, .learned, 3)
-        ($0.biasBuckets, $0.biasDistance) = (8, 20)
+        ($0.clamp, $0.biasBuckets, $0.biasDistance) = (13, 8, 20)
       },
     ]
   }()
@@ -125,6 +130,10 @@ public struct SoftmaxSettings: ParameterSet {
     for type: Base.Type, _ configuration: Base.Configuration
   ) throws(ConfigurationError) {
     if bias == .t5 { try DistanceBuckets.validate(count: biasBuckets, distance: biasDistance) }
+    if let clamp, score != .relative {
+      throw ConfigurationError(
+        field: "clamp_length", value: "\(clamp)", allowed: "none unless score is relative")
+    }
     guard isStaged else { return }
     guard type is any PatternVariant.Type, Base.operands(configuration) == Operand.standard else {
       let (field, value, other) =

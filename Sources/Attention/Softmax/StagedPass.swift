@@ -6,15 +6,19 @@ struct StagedPass {
   private let softmax: SoftmaxSettings
   private let variant: any PatternVariant
   private let scale: Double
+  /// The pairs by distance where these are clamped; `nil`: all are one pass.
+  private let parts: DistanceParts?
 
-  init(_ softmax: SoftmaxSettings, over variant: any PatternVariant, scale: Double) {
-    (self.softmax, self.variant, self.scale) = (softmax, variant, scale)
+  init(
+    _ softmax: SoftmaxSettings, over variant: any PatternVariant, scale: Double, parts: DistanceParts?
+  ) {
+    (self.softmax, self.variant, self.scale, self.parts) = (softmax, variant, scale, parts)
   }
 
   private var shape: AttentionShape { variant.shape }
 
   private var relative: RelativeScore? {
-    softmax.score == .relative ? RelativeScore(shape: shape, scale: scale) : nil
+    softmax.score == .relative ? RelativeScore(shape: shape, scale: scale, clamp: softmax.clamp) : nil
   }
 
   private var buckets: DistanceBuckets? {
@@ -32,9 +36,19 @@ struct StagedPass {
   /// Plans it.
   /// - Throws: `MemoryLimitExceeded`.
   func prepare(for pass: PassKind, in context: ExecutionContext) throws {
-    try Engine.prepare(
-      pass == .backward ? variant.backwardPattern : variant.pattern, for: pass, shape: passShape,
-      staged: hasStages, in: context)
+    for (pattern, shape) in zip(patterns(pass), passShapes) {
+      try Engine.prepare(pattern, for: pass, shape: shape, staged: hasStages, in: context)
+    }
+  }
+
+  /// The tiles of every pass: all pairs, or near ones and then those beyond the clamp.
+  private func patterns(_ pass: PassKind) -> [TilePattern] {
+    parts?.patterns(pass) ?? [pass == .backward ? variant.backwardPattern : variant.pattern]
+  }
+
+  /// Their shapes.
+  private var passShapes: [AttentionShape] {
+    [passShape] + (relative.map { far in far.farDistances.map { _ in far.farShape } } ?? [])
   }
 
   /// Adds what it takes beyond the variant's products.
@@ -48,6 +62,7 @@ struct StagedPass {
       cost.flops +=
         (pass == .backward ? 6 : 2) * Double(relative.width) * pairs + relative.operations(of: pass)
       cost.workspaceBytes += relative.workspaceBytes(of: pass)
+      cost.workspaceBytes += relative.farBytes(of: pass)
       let long = Engine.scratchBytes(relative.longer, backward: pass == .backward)
       cost.workspaceBytes += Double(long - Engine.scratchBytes(shape, backward: pass == .backward))
     }
@@ -76,17 +91,53 @@ struct StagedPass {
       stages.bias = try buckets.table(biases, shape: shape, ledger: context.ledger)
     }
     let lengthened = try relative?.lengthened(inputs, in: context)
-    let variant = variant
-    let forward = try Engine.attend(
-      lengthened?.inputs ?? inputs, stages, shape: passShape, scale: softmax.score == .additive ? 1 : scale,
-      pattern: variant.pattern, backwardPattern: { variant.backwardPattern }, in: context
-    ) { energy, sums, context in
-      var learned: [Operand.Name: Tensor] = [:]
-      if let energy { learned[energyName] = energy }
-      if let sums { learned[biasName] = try sums.summedByHead(in: context) }
-      return learned
+    let read = [lengthened?.inputs ?? inputs] + (lengthened?.far ?? [])
+    let (shapes, patterns) = (passShapes, patterns(.forward))
+    let passes = try read.indices.map { index in
+      var stages = stages
+      // Rows start once, in the first of their passes.
+      if index > 0 { stages.logits = nil }
+      return try Engine.attend(
+        read[index], stages, shape: shapes[index], scale: softmax.score == .additive ? 1 : scale,
+        pattern: patterns[index], backwardPattern: { self.patterns(.backward)[index] }, in: context
+      ) { energy, sums, context in
+        var learned: [Operand.Name: Tensor] = [:]
+        if let energy { learned[energyName] = energy }
+        if let sums { learned[biasName] = try sums.summedByHead(in: context) }
+        return learned
+      }
     }
-    return lengthened.map { forward.turningBack($0.back) } ?? forward
+    guard let lengthened else { return passes[0] }
+    guard passes.count > 1 else { return passes[0].turningBack { try lengthened.back([$0], $1) } }
+    return try Forward(joining: passes, in: context) { gradients, context in
+      var result = try lengthened.back(gradients, context)
+      if let bias = gradients[0][biasName] {
+        result[biasName] = try gradients.dropFirst().reduce(bias) { sum, part in
+          try part[biasName].map { try context.add(sum, $0) } ?? sum
+        }
+      }
+      return result
+    }
+  }
+
+  /// Statistics of the rows under these scores.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics {
+    let energy = softmax.score == .additive ? inputs[SoftmaxSettings.energy.name] : nil
+    let lengthened = try relative?.lengthened(inputs, in: context)
+    let read = [lengthened?.inputs ?? inputs] + (lengthened?.far ?? [])
+    let (shapes, patterns) = (passShapes, patterns(.forward))
+    let found = try read.indices.map { index in
+      let score: PairScore =
+        energy.map { .additive($0, dim: shape.headDim) } ?? .products(scale, dim: shapes[index].headDim)
+      var statistics = TileStatistics(shape: shapes[index], pattern: patterns[index], score: score)
+      if let buckets, let biases = inputs[DistanceBuckets.operand(count: softmax.biasBuckets).name] {
+        let table = try buckets.table(biases, shape: shape, ledger: context.ledger)
+        statistics.bias = { table.value($0, distance: $1) }
+      }
+      return try statistics.tallies(of: read[index], in: context)
+    }
+    return ScoreTally.statistics(of: found.dropFirst().reduce(found[0]) { zip($0, $1).map { $0.joined($1) } })
   }
 
   /// The variant's definition under these scores.

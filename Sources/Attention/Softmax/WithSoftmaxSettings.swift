@@ -90,6 +90,8 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
   public let configuration: Configuration
   /// The variant without the settings of all.
   public private(set) var base: Base
+  /// The pairs by distance where a score clamps it.
+  private let parts: DistanceParts?
   /// The shape planned for.
   public var shape: AttentionShape { base.shape }
 
@@ -110,6 +112,11 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     var capped = shape
     capped.softcap = configuration.softmax.softcap
     base = try Base(configuration.base, for: capped, key: key, sharing: patterns)
+    parts = (base as? any PatternVariant).flatMap { variant in
+      configuration.softmax.clamp.map {
+        DistanceParts(variant, RelativeScore(shape: shape, scale: 1, clamp: $0).passDistances)
+      }
+    }
   }
 
   /// As the variant has it.
@@ -127,7 +134,7 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     try staged.prepare(for: pass, in: context)
   }
   /// That of the variant.
-  public var planBytes: Int { base.planBytes }
+  public var planBytes: Int { base.planBytes + (parts?.planBytes ?? 0) }
   /// That of the variant.
   public var scale: Double { base.scale }
   /// As the variant has it.
@@ -142,7 +149,7 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
   /// What computes other scores than products over the variant's tiles; `nil`: the variant itself.
   private var staged: StagedPass? {
     guard configuration.softmax.isStaged, let variant = base as? any PatternVariant else { return nil }
-    return StagedPass(configuration.softmax, over: variant, scale: scale)
+    return StagedPass(configuration.softmax, over: variant, scale: scale, parts: parts)
   }
 
   private var extraKey: ExtraKeyPass? { ExtraKeyPass(configuration.softmax.sink, shape: shape, scale: scale) }
@@ -213,10 +220,12 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     return softmax.adding(extraKey.definition, reading: configuration.softmax.operands)
   }
 
-  /// Those of the variant under a soft cap; not told with a sink or other scores.
+  /// Those of the variant under these scores, with a sink in the denominator.
   /// - Throws: what the variant throws.
   public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
-    configuration.softmax.operands.isEmpty ? try base.statistics(of: inputs, in: context) : nil
+    let own = try staged?.statistics(of: inputs, in: context) ?? base.statistics(of: inputs, in: context)
+    guard let extraKey, let own else { return own }
+    return try extraKey.adding(to: own, inputs, in: context)
   }
 
   /// That of the variant.

@@ -94,6 +94,9 @@ public struct LSH: SoftmaxVariant {
       ]
     }()
 
+    /// A shared query–key reads no k.
+    public var wiring: LayerWiring { LayerWiring(readsKey: !sharedQueryKey) }
+
     /// Buckets come in halves; a shared query–key needs as many queries as keys.
     public func validate(for shape: AttentionShape) throws(ConfigurationError) {
       if let buckets, buckets % 2 != 0 {
@@ -172,13 +175,18 @@ public struct LSH: SoftmaxVariant {
       : .strict
   }
 
-  /// Told where q and k are their own: a shared query–key has other keys, and rows that fall back to themselves.
+  /// Those over the keys that hashing finds; with a shared query–key over normalised queries, and a row that finds nothing has its own.
   /// - Throws: what the forward pass throws.
   public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
-    guard !configuration.sharedQueryKey else { return nil }
-    return try TileStatistics(
-      shape: shape, scale: scale, pattern: pattern(for: inputs, in: context)
-    ).rows(of: inputs, in: context)
+    guard configuration.sharedQueryKey else {
+      return try TileStatistics(
+        shape: shape, scale: scale, pattern: pattern(for: inputs, in: context)
+      ).rows(of: inputs, in: context)
+    }
+    let (query, keys, pattern) = try sharedRows(inputs, in: context)
+    var statistics = TileStatistics(shape: spreadShape, scale: scale, pattern: pattern)
+    statistics.lonely = { selfCount(batch: $0, head: $1, row: $2, in: pattern) }
+    return try statistics.rows(of: Operands(query: query, key: keys, value: keys), in: context)
   }
 
   /// Hashes, sorts and computes output and LSE; buckets carry no gradients.
@@ -192,11 +200,7 @@ public struct LSH: SoftmaxVariant {
 
   /// The pass of a shared query–key: all of k's gradient goes to q.
   private func shared(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
-    let query = try upconverted(inputs.query, in: context)
-    var hashed = inputs
-    (hashed.query, hashed.key) = (query, query)
-    let pattern = try pattern(for: hashed, in: context)
-    let keys = try NormalizedRows.make(query, in: context)
+    let (query, keys, pattern) = try sharedRows(inputs, in: context)
     let values = try spreadValues(inputs, in: context)
     let sharedShape = spreadShape
     var (output, lse) = try Engine.forward(
@@ -224,6 +228,16 @@ public struct LSH: SoftmaxVariant {
       gradient.value = try gradient.value.summingHeads(shape.groupSize, ledger: context.ledger)
       return gradient
     }
+  }
+
+  /// Queries in float32, the keys that are made of them, and the tiles that both are hashed to.
+  private func sharedRows(
+    _ inputs: Operands, in context: ExecutionContext
+  ) throws -> (query: Tensor, keys: Tensor, pattern: TilePattern) {
+    let query = try upconverted(inputs.query, in: context)
+    var hashed = inputs
+    (hashed.query, hashed.key) = (query, query)
+    return (query, try NormalizedRows.make(query, in: context), try pattern(for: hashed, in: context))
   }
 
   /// The values of every query head.

@@ -34,6 +34,20 @@ extension LocalGlobal {
     }
   }
 
+  /// Those of all rows; with a second set of operands that of the global rows are over it.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    func rows(_ part: Rows, _ read: Operands) throws -> RowStatistics {
+      try TileStatistics(shape: shape, scale: scale, pattern: self.part(part, .forward)).rows(
+        of: read, in: context)
+    }
+    guard let query = inputs[.queryGlobal], let key = inputs[.keyGlobal], let value = inputs[.valueGlobal]
+    else { return try rows(.all, inputs) }
+    let local = try rows(.local, inputs)
+    let global = try rows(.global, Operands(query: query, key: key, value: value))
+    return local.replacing(global) { isGlobal(row: shape.definitionRow($0).query) }
+  }
+
   /// Plans a pass over all rows, or over the local and the global ones apart.
   /// - Throws: `MemoryLimitExceeded`.
   public func prepare(for pass: PassKind, in context: ExecutionContext) throws {

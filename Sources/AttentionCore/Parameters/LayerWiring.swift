@@ -16,15 +16,21 @@ public struct LayerWiring: Hashable, Sendable {
   public var queryIsKey: Bool
   /// Whether rows of v are made; else nobody reads them.
   public var makesValue: Bool
+  /// Whether rows of k are read; else they are made for nobody, as for hashes of a shared query–key.
+  public var readsKey: Bool
   /// Whether products of q and k are scaled by 1/√d; else by what the variant does of itself.
   public var scalesProducts: Bool
 
   /// A Transformer's layer where nothing else is said.
   public init(
-    output: Output = .projected, queryIsKey: Bool = false, makesValue: Bool = true,
+    output: Output = .projected, queryIsKey: Bool = false, makesValue: Bool = true, readsKey: Bool = true,
     scalesProducts: Bool = true
   ) {
     (self.output, self.queryIsKey, self.makesValue) = (output, queryIsKey, makesValue)
-    self.scalesProducts = scalesProducts
+    (self.readsKey, self.scalesProducts) = (readsKey, scalesProducts)
   }
+
+  /// Whether q, k and v are rows of their own, all of them made and read: what is stored of them, or made of latent rows in their
+  /// place, then means what it does in a Transformer.
+  public var hasOwnRows: Bool { !queryIsKey && makesValue && readsKey }
 }

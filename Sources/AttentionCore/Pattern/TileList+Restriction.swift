@@ -36,6 +36,68 @@ extension TileList {
     return result
   }
 
+  /// The pairs at some distances `i − j` of positions. Rows, keys and what masks mean stay as they are; bands are cut to the keys
+  /// that some row of the tile sees, and tiles without keys are left out.
+  /// - Parameters:
+  ///   - distances: those that are kept.
+  ///   - queryOffset: the position of row 0.
+  /// - Returns: a list for the same shape.
+  /// - Complexity: O(tiles + segments + gathered keys and mask words · rows).
+  public func limited(to distances: ClosedRange<Int>, queryOffset: Int) -> TileList {
+    var result = TileList()
+    for tile in tiles {
+      let own = rows(of: tile)
+      guard let low = own.min(), let high = own.max() else { continue }
+      var part = Part(
+        rows: own, lanes: Array(own.indices), shift: 0, stride: tile.stride > 0 ? Int(tile.stride) : nil)
+      // Bands go by positions, and so do the rows that they are cut by.
+      (part.first, part.last) = (low + queryOffset, high + queryOffset)
+      var kept: [Segment] = []
+      for segment in segments(of: tile) {
+        add(segment, of: part, at: distances, queryOffset: queryOffset, to: &result, &kept)
+      }
+      guard !kept.isEmpty else { continue }
+      if let stride = part.stride {
+        result.addTile(start: own[0], count: own.count, stride: stride, segments: kept)
+      } else {
+        result.addTile(rows: own.map { Int32($0) }, segments: kept)
+      }
+    }
+    return result
+  }
+
+  private func add(
+    _ segment: Segment, of part: Part, at distances: ClosedRange<Int>, queryOffset: Int,
+    to result: inout TileList, _ kept: inout [Segment]
+  ) {
+    func band(_ low: Int, _ high: Int) {
+      let (low, high) = (max(low, distances.lowerBound), min(high, distances.upperBound))
+      if low <= high { append(segment, band: low, high, part, to: &kept) }
+    }
+    let isRun = segment.stride > 0
+    switch segment.mask {
+    case .full where isRun: band(-TileList.unbounded, TileList.unbounded)
+    case .band(let low, let high) where isRun: band(Int(low), Int(high))
+    case .notSelf where isRun:
+      band(-TileList.unbounded, -1)
+      band(1, TileList.unbounded)
+    default:
+      let keys = keys(of: segment)
+      let words = keys.enumerated().map { t, key in
+        part.lanes.reduce(into: UInt64(0)) { word, lane in
+          let position = part.rows[lane] + queryOffset
+          guard distances.contains(position - key),
+            allows(segment.mask, lane: lane, position: position, t: t, key: key)
+          else { return }
+          word |= 1 << UInt64(lane)
+        }
+      }
+      guard words.contains(where: { $0 != 0 }) else { return }
+      let local = isRun ? segment : result.gathered(keys: keys.map { Int32($0) })
+      append(words, local, part, to: &result, &kept)
+    }
+  }
+
   /// Rows of a tile that fall into one run.
   private struct Part {
     /// Their new numbers, and their places in the tile.

@@ -34,8 +34,9 @@ extension AttentionLayer {
     var inputs = Operands(query: query, key: key, value: value)
     let own = try addOwn(to: &inputs, of: x, plan, rotary: rotary, run)
     let forward = try attend(plan, inputs, run)
-    let lookup = try lookUp(forward.output, asking: asking, run)
-    try store(asking, run)
+    run.observer?.attended(plan, reading: inputs, lse: forward.lse)
+    let lookup = try lookUp(forward.output, asking: asking, projected, run)
+    try store(asking, projected, run)
     var merged = try context.empty([asking.shape[0], heads * dim])
     context.mergeHeads(lookup?.output ?? forward.output, into: &merged)
     guard run.isDifferentiated else { return (merged, .none) }

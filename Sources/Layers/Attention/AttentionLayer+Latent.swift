@@ -78,7 +78,9 @@ extension AttentionLayer {
     let plan = try run.planner.plan(attention, layer: name, shape: shape)
     var inputs = Operands(query: query, key: key, value: value)
     try addRowless(to: &inputs, plan, run)
-    return try run.attend(plan, inputs, of: name)
+    let forward = try run.attend(plan, inputs, of: name)
+    run.observer?.attended(plan, reading: inputs, lse: forward.lse)
+    return forward
   }
 
   private func merged(_ output: Tensor, _ context: ExecutionContext) throws -> Tensor {

@@ -49,13 +49,13 @@ extension AttentionLayer {
   /// - Parameters:
   ///   - own: the outputs of attention to the segment, `[batch, heads, rows, d]`.
   ///   - asking: the rows that have queries.
+  ///   - projected: their product with the map of q, whose columns stand first.
   /// - Returns: `nil` where the layer looks up nothing, or nothing is stored.
-  func lookUp(_ own: Tensor, asking: Tensor, _ run: LayerRun) throws -> Lookup? {
+  func lookUp(_ own: Tensor, asking: Tensor, _ projected: Tensor, _ run: LayerRun) throws -> Lookup? {
     guard let stored, let past = run.past else { return nil }
     let context = run.context, batch = run.batch
     guard let rows = try past.stored(for: name, context) else { return nil }
-    let query = try context.splitHeads(
-      queryInput.product(asking, run), batch: batch, heads: heads, dim: dim)
+    let query = try context.splitHeads(projected, batch: batch, heads: heads, dim: dim)
     let shape = try storedShape(
       batch: batch, queries: query.shape[2], stored: rows.keys.shape[2],
       counts: Set(rows.counts).count == 1 ? nil : rows.counts)
@@ -98,12 +98,18 @@ extension AttentionLayer {
   }
 
   /// Leaves keys and values of a pass's own rows behind, without positions, for later segments.
-  func store(_ asking: Tensor, _ run: LayerRun) throws {
+  /// - Parameters:
+  ///   - asking: the rows.
+  ///   - projected: their product with the layer's maps: with all of them where the sequences have no past.
+  func store(_ asking: Tensor, _ projected: Tensor, _ run: LayerRun) throws {
     guard stored != nil, let past = run.past, !run.isRepeated else { return }
-    let made = try keyValueInput.product(asking, run)
-    let keys = try run.context.splitHeads(made, batch: run.batch, heads: keyHeads, dim: dim)
+    let hasAll = pastCount(run) == 0
+    let made = hasAll ? projected : try keyValueInput.product(asking, run)
+    let first = hasAll ? keyColumn : 0
+    let keys = try run.context.splitHeads(
+      made, column: first, batch: run.batch, heads: keyHeads, dim: dim)
     let values = try run.context.splitHeads(
-      made, column: keyHeads * dim, batch: run.batch, heads: keyHeads, dim: dim)
+      made, column: first + keyHeads * dim, batch: run.batch, heads: keyHeads, dim: dim)
     past.leave(keys: keys, values: values, of: name)
   }
 }

@@ -27,8 +27,7 @@ extension Catalog {
       let isPlain = V.operands(configuration).allSatisfy { operand in
         if case .learned = operand.source { true } else { operand.isStandard || operand.source == .uniform }
       }
-      return configuration.goesByDistance && isPlain && configuration.wiring.makesValue
-        && !configuration.wiring.queryIsKey
+      return configuration.goesByDistance && isPlain && configuration.wiring.hasOwnRows
     }
     let type = try self.type(of: layer.id)
     return try open(type)
@@ -48,7 +47,7 @@ extension Catalog {
     }
     // A recurrence keeps no rows that could be latents.
     let keepsRows = try !(type(of: layer.id) is any RecurrentVariant.Type)
-    return isPlain && keepsRows && wiring.makesValue && !wiring.queryIsKey && wiring.output == .projected
+    return isPlain && keepsRows && wiring.hasOwnRows && wiring.output == .projected
   }
 
   /// Settings for a shape that may be shorter than the one that they were made for.

@@ -1,4 +1,5 @@
 import Basics
+import AttentionCore
 import Tensors
 
 /// A part of a model: `y = f(x)` for rows x `[rows, width]`, with its way back.
@@ -79,8 +80,15 @@ package final class Memory {
 package protocol LayerObserver {
   /// What the layer of a sublayer read (after the norm, where the norm comes first) and gave (before the residual sum).
   func branch(_ sublayer: Sublayer, read: Tensor, gave: Tensor)
+  /// What attention read, and the log-sum-exp that it gave.
+  func attended(_ plan: any AttentionVariant, reading inputs: Operands, lse: Tensor?)
   /// The residual stream under the first block, then that after every block; the mean of both where there are two.
   func stream(_ x: Tensor)
+}
+
+extension LayerObserver {
+  /// Not heard.
+  package func attended(_ plan: any AttentionVariant, reading inputs: Operands, lse: Tensor?) {}
 }
 
 extension ExecutionContext {

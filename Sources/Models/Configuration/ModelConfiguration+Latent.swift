@@ -27,7 +27,7 @@ extension ModelConfiguration {
     for attention in try layerAttention() {
       try require(
         catalog.takesLatent(attention), "attention", "\(attention)",
-        "variants whose learned numbers are as wide as no head, and which make k and v, with latent")
+        "variants whose learned numbers are as wide as no head, and which make and read k and v, with latent")
     }
   }
 }

@@ -34,8 +34,8 @@ extension ModelConfiguration {
     let attention = all[layer.storedLayer == 0 ? layers - 1 : layer.storedLayer - 1]
     let wiring = try catalog.operands(of: attention).wiring
     try require(
-      wiring.makesValue && !wiring.queryIsKey && wiring.output == .projected, "stored", value,
-      "0 with \(attention), which makes no q, k and v of its own")
+      wiring.hasOwnRows && wiring.output == .projected, "stored", value,
+      "0 with \(attention), which makes no q, k and v of its own or does not read k")
     // The softmax over what is stored; its shape is that of a segment and a full store.
     let shape = try AttentionShape(
       queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,

@@ -17,6 +17,8 @@ public struct AttentionSwap: Sendable {
     public let attentionError: Double
     /// Of the hidden state after the block, with the swap in all blocks below as well.
     public let stateError: Double
+    /// What its weights are like; `nil`: not asked for.
+    public let weights: Weights?
   }
 
   /// The blocks in order.
@@ -43,8 +45,11 @@ public struct AttentionSwap: Sendable {
   ///   - original: the model as it was trained.
   ///   - attention: the attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
   ///   - input: the tokens.
+  ///   - tellsWeights: whether the weights of every layer are looked at, too.
   /// - Throws: `ConfigurationError`, `SafetensorsError`; what attention throws.
-  public init(_ original: PretrainedModel, attention: String, on input: ModelInput) throws {
+  public init(
+    _ original: PretrainedModel, attention: String, on input: ModelInput, tellsWeights: Bool = false
+  ) throws {
     let swapped = try original.replacingAttention(attention)
     let before = try original.trace(input), after = try swapped.trace(input)
     let local = try swapped.attentionOutputs(for: before, input)
@@ -53,11 +58,14 @@ public struct AttentionSwap: Sendable {
       AttentionSwap.relativeError(of: b, from: a, rows: valid)
     }
     let names = try swapped.model.configuration.layerAttention()
-    layers = before.attentionOutputs.indices.map { layer in
+    let context = original.model.context
+    layers = try before.attentionOutputs.indices.map { layer in
       Layer(
         layer: layer, attention: names[layer].description,
-        attentionError: error(before.attentionOutputs[layer], local[layer]),
-        stateError: error(before.states[layer + 1], after.states[layer + 1]))
+        attentionError: error(before.attentionOutputs[layer], local.outputs[layer]),
+        stateError: error(before.states[layer + 1], after.states[layer + 1]),
+        weights: tellsWeights
+          ? try Weights(before.passes[layer], local.passes[layer], of: input, in: context) : nil)
     }
     finalError = error(before.final, after.final)
     let batch = input.batch, length = input.length, width = original.model.configuration.width

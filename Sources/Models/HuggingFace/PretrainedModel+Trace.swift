@@ -1,4 +1,5 @@
 import ArrayFiles
+import AttentionCore
 import Layers
 import Tensors
 
@@ -11,6 +12,8 @@ extension PretrainedModel {
     var attentionInputs: [Tensor]
     /// What it gave back, before the residual sum, `[rows, width]`.
     var attentionOutputs: [Tensor]
+    /// What every attention read, with its log-sum-exp; `nil` for one that gives none.
+    var passes: [KeptMass.Pass?]
     /// After the last norm, `[rows, width]`.
     var final: Tensor
     /// `[rows, vocabulary]`; `nil` when the checkpoint cannot predict.
@@ -77,28 +80,37 @@ extension PretrainedModel {
     }
     return Trace(
       states: recorder.states, attentionInputs: recorder.attention.map(\.read),
-      attentionOutputs: recorder.attention.map(\.gave), final: x, logits: logits)
+      attentionOutputs: recorder.attention.map(\.gave), passes: recorder.passes, final: x, logits: logits)
   }
 
   /// Keeps what it hears.
   private final class Recorder: LayerObserver {
     var states: [Tensor] = []
     var attention: [(read: Tensor, gave: Tensor)] = []
+    var passes: [KeptMass.Pass?] = []
 
     func branch(_ sublayer: Sublayer, read: Tensor, gave: Tensor) {
       if case .attention = sublayer.function { attention.append((read, gave)) }
+    }
+    func attended(_ plan: any AttentionVariant, reading inputs: Operands, lse: Tensor?) {
+      passes.append(lse.map { KeptMass.Pass(plan, inputs, lse: $0) })
     }
     func stream(_ x: Tensor) { states.append(x) }
   }
 
   /// What every attention sublayer gives for inputs of another model's trace: its own error, apart from the errors
-  /// of the layers below.
-  func attentionOutputs(for trace: Trace, _ input: ModelInput) throws -> [Tensor] {
-    let run = model.evaluationRun.over(batch: input.batch, lengths: input.lengths)
+  /// of the layers below; and what the attention in it read.
+  func attentionOutputs(for trace: Trace, _ input: ModelInput) throws -> (
+    outputs: [Tensor], passes: [KeptMass.Pass?]
+  ) {
+    let recorder = Recorder()
+    var run = model.evaluationRun.over(batch: input.batch, lengths: input.lengths)
+    run.observer = recorder
     let attention =
       (model.encoder ?? model.decoder)?.sublayers.filter {
         if case .attention = $0.function { true } else { false }
       } ?? []
-    return try zip(attention, trace.attentionInputs).map { try $0.layer.forward($1, run).output }
+    let outputs = try zip(attention, trace.attentionInputs).map { try $0.layer.forward($1, run).output }
+    return (outputs, recorder.passes)
   }
 }

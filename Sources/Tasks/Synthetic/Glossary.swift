@@ -102,10 +102,7 @@ public struct Glossary: GeneratedTask, SegmentedTask {
 
     init(_ configuration: Configuration, _ generator: inout RandomGenerator) {
       self.configuration = configuration
-      var order = Array(0..<configuration.words)
-      for last in order.indices.dropFirst().reversed() {
-        order.swapAt(last, generator.integer(below: last + 1))
-      }
+      let order = (0..<configuration.words).shuffled(using: &generator)
       words = order.map { ($0, generator.integer(below: configuration.meanings)) }
     }
 

@@ -157,6 +157,12 @@ public struct HardAttention: AttentionVariant {
     }
   }
 
+  /// Those of the one key that a row takes: its score, and no entropy.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    try taken(inputs, in: context).statistics(of: inputs, in: context)
+  }
+
   private func drawn(
     _ taken: ChosenKeys, _ inputs: Operands, _ output: Tensor, _ lse: Tensor
   ) -> Forward {

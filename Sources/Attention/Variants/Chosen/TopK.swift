@@ -76,6 +76,12 @@ public struct TopKAttention: AttentionVariant {
     }
   }
 
+  /// Those over the keys that are chosen.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    try chosen(inputs, in: context).statistics(of: inputs, in: context)
+  }
+
   /// The softmax over the keys chosen for these inputs: the choice is part of the definition, since two computations of a near tie
   /// must not disagree; a test of its own compares it with sorted scores in Double.
   public func definition(of inputs: Operands) throws -> any Definition {

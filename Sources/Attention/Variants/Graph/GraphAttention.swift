@@ -174,10 +174,7 @@ public struct GraphAttention: AttentionVariant {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; `ConfigurationError` for edges that do not fit.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     inputs.check(operands, at: shape)
-    let variant = try reading(inputs.graphs)
-    let pass = EdgePass(
-      shape: shape, rows: variant.rows, score: try score(inputs), scale: scale,
-      sendsKey: configuration.sendsKey)
+    let pass = try pass(inputs)
     let (output, lse) = try pass.forward(inputs, in: context)
     return Forward(output: output, lse: lse) { outputGradient, context in
       let found = try pass.backward(outputGradient, inputs, in: context)
@@ -186,6 +183,19 @@ public struct GraphAttention: AttentionVariant {
       gradient[.attentionSource] = found.sourceVector
       return gradient
     }
+  }
+
+  /// The pass over the edges that the inputs bring, or over those that are drawn.
+  private func pass(_ inputs: Operands) throws(ConfigurationError) -> EdgePass {
+    EdgePass(
+      shape: shape, rows: try reading(inputs.graphs).rows, score: try score(inputs), scale: scale,
+      sendsKey: configuration.sendsKey)
+  }
+
+  /// Those over the edges of every row.
+  /// - Throws: `CancellationRequested`; `ConfigurationError` for edges that do not fit.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    try pass(inputs).statistics(of: inputs, in: context)
   }
 
   private func score(_ inputs: Operands) throws(ConfigurationError) -> EdgeScore {

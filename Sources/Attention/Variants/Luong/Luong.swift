@@ -171,19 +171,36 @@ public struct Luong: AttentionVariant {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     inputs.check(operands, at: shape)
-    guard configuration.score == .general, let matrix = inputs[Self.matrix.name] else {
-      return try aligned(inputs, in: context)
-    }
-    // q·Wk = (Wᵀq)·k: queries are fewer than the pairs.
-    var turned = inputs
-    turned.query = try HeadProducts.rows(inputs.query, matrix, in: context)
+    guard let matrix = inputs[Self.matrix.name] else { return try aligned(inputs, in: context) }
     let query = inputs.query
-    return try aligned(turned, in: context).turningBack { gradient, context in
+    return try aligned(try turned(inputs, in: context), in: context).turningBack { gradient, context in
       var result = gradient
       result[Self.matrix.name] = try HeadProducts.gradient(query, gradient.query, in: context)
       result.query = try HeadProducts.rows(gradient.query, matrix, .transposed, in: context)
       return result
     }
+  }
+
+  /// The same with Wᵀq for q under the general score: q·Wk = (Wᵀq)·k, and queries are fewer than the pairs.
+  private func turned(_ inputs: Operands, in context: ExecutionContext) throws -> Operands {
+    guard let matrix = inputs[Self.matrix.name] else { return inputs }
+    var turned = inputs
+    turned.query = try HeadProducts.rows(inputs.query, matrix, in: context)
+    return turned
+  }
+
+  /// Those of the softmax over the keys of the alignment: of a predicted window before its Gaussian.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    let energy = inputs[SoftmaxSettings.energy.name]
+    let score: PairScore =
+      energy.map { .additive($0, dim: shape.headDim) } ?? .products(scale, dim: shape.headDim)
+    let read = try turned(inputs, in: context)
+    guard let base else {
+      return try PredictedWindows(shape: shape, configuration: configuration, scale: scale).statistics(
+        of: read, energy: energy, score, in: context)
+    }
+    return try TileStatistics(shape: shape, pattern: base.pattern, score: score).rows(of: read, in: context)
   }
 
   /// The pass over the keys of the alignment, with the score of q and k as they are here.

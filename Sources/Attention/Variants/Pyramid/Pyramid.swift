@@ -111,10 +111,7 @@ public struct Pyramid: RowSoftmaxVariant {
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
     inputs.check(shape)
-    let pooled = Operands(
-      query: try means.queries(inputs.query, in: context),
-      key: try means.make(inputs.key, counting: true, in: context),
-      value: try means.make(inputs.value, counting: false, in: context))
+    let pooled = try pooled(inputs, in: context)
     return try Engine.attend(pooled, shape: pooledShape, scale: 1, pattern: pattern, in: context)
       .turningBack { gradient, context in
         Operands(
@@ -122,6 +119,24 @@ public struct Pyramid: RowSoftmaxVariant {
           key: try means.gradient(gradient.key, dim: shape.headDim, in: context),
           value: try means.gradient(gradient.value, dim: shape.valueDim, in: context))
       }
+  }
+
+  /// q, scaled, and the keys and values of all levels.
+  private func pooled(_ inputs: Operands, in context: ExecutionContext) throws -> Operands {
+    Operands(
+      query: try means.queries(inputs.query, in: context),
+      key: try means.make(inputs.key, counting: true, in: context),
+      value: try means.make(inputs.value, counting: false, in: context))
+  }
+
+  /// Those over keys and means, a mean as often as it counts.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
+    // The last element of a row is the logarithm of its count, and no part of its score.
+    var statistics = TileStatistics(
+      shape: pooledShape, pattern: pattern, score: .products(1, dim: shape.headDim))
+    statistics.counts = { means.count(of: $1, batch: $0) }
+    return try statistics.rows(of: pooled(inputs, in: context), in: context)
   }
 
   /// Key by key: the largest block around it that is far enough from the query takes its place.

@@ -24,6 +24,12 @@ struct PyramidMeans: Sendable {
     max(0, min(valid, (block + 1) << level) - block << level)
   }
 
+  /// Keys that a row of all levels stands for.
+  func count(of row: Int, batch: Int) -> Int {
+    let level = rows.starts.lastIndex { $0 <= row } ?? 0
+    return count(level, row - rows.starts[level], valid: shape.validKeys(batch: batch))
+  }
+
   /// The parts of a block's two halves in it.
   private func parts(_ level: Int, _ block: Int, valid: Int) -> (Float, Float) {
     let whole = count(level, block, valid: valid)
