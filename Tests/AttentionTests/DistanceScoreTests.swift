@@ -12,6 +12,7 @@ import Testing
   static let scores: [[String: ParameterValue]] = [
     ["bias": .string("t5"), "bias_buckets": .int(8), "bias_distance": .int(20)],
     ["score": .string("relative")],
+    ["score": .string("relative"), "clamp_length": .int(9)],
     ["score": .string("additive"), "bias": .string("t5")],
   ]
 
@@ -78,11 +79,43 @@ import Testing
   static let earlierBuckets = [0, 1, 7, 8, 9, 12, 15]
   static let laterBuckets = [17, 23, 24, 26, 28, 31]
 
-  @Test("what has no tiles before q and k refuses them", arguments: ["lsh", "full-materialized"], scores)
+  static let reasons = [
+    "lsh": "say nothing of another score", "full-materialized": "one product",
+    "pyramid": "a mean of keys has no distance", "adaptive-span": "already",
+  ]
+
+  @Test("what has no tiles before q and k says why it refuses them", arguments: reasons.keys.sorted(), scores)
   func refused(_ id: String, _ settings: [String: ParameterValue]) throws {
     let shape = try AttentionShape(queryLength: 8, headDim: 4)
-    #expect(throws: ConfigurationError.self) {
+    let error = #expect(throws: ConfigurationError.self) {
       try Catalog.standard.make(id, settings: settings, shape: shape, key: RandomKey(seed: 1))
     }
+    let reason = Self.reasons[id] ?? ""
+    #expect(error?.allowed.contains(" with \(id): ") == true && error?.allowed.contains(reason) == true)
+  }
+
+  @Test("a clamp beyond every distance changes nothing but the rounding of a join, and a near one does")
+  func clamps() throws {
+    let shape = try AttentionShape(queryHeads: 2, queryLength: 40, headDim: 8)
+    var inputs = Operands(
+      query: try .normal(shape.queryShape, key: RandomKey(seed: 1)),
+      key: try .normal(shape.keyShape, key: RandomKey(seed: 2)),
+      value: try .normal(shape.valueShape, key: RandomKey(seed: 3)))
+    for operand in RelativeScore.operands(untie: false) {
+      inputs[operand.name] = try operand.drawn(at: shape, key: RandomKey(seed: 5)(operand.shortName))
+    }
+    func output(_ clamp: Int?) throws -> [Float] {
+      var settings: [String: ParameterValue] = ["score": .string("relative")]
+      if let clamp { settings["clamp_length"] = .int(clamp) }
+      let variant = try Catalog.standard.make(
+        "full", settings: settings, shape: shape, key: RandomKey(seed: 1))
+      return try variant.attend(inputs, in: ExecutionContext(threads: 2)).output.array()
+    }
+    let plain = try output(nil)
+    func distance(_ clamp: Int) throws -> Float {
+      zip(try output(clamp), plain).map { ($0 - $1).magnitude }.max() ?? .infinity
+    }
+    #expect(try distance(40) == 0 && distance(39) == 0)
+    #expect(try distance(3) > 1e-3)
   }
 }

@@ -140,8 +140,7 @@ public struct SoftmaxSettings: ParameterSet {
         score == .dot ? ("bias", bias.rawValue, "none") : ("score", score.rawValue, "dot")
       throw ConfigurationError(
         field: field, value: value,
-        allowed:
-          "\(other) with \(type.card.id): this takes tiles that are known before q and k, and one q, k and v")
+        allowed: "\(other) with \(type.card.id): \(type.reasonForProducts)")
     }
     guard score == .additive else { return }
     guard sink != .sentinel else {

@@ -46,6 +46,11 @@ public struct FullMaterialized: RowSoftmaxVariant {
   /// bfloat16 is up-converted: the n×n matrices and all arithmetic are float32.
   public static var precisions: [Precision] { Precision.allCases }
 
+  /// The matrix is the product.
+  public static var reasonForProducts: String {
+    "the scores that it stores are one product; full has the same pairs under every score"
+  }
+
   /// No plan.
   public var planBytes: Int { 0 }
 

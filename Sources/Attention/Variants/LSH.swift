@@ -161,6 +161,11 @@ public struct LSH: SoftmaxVariant {
   /// The factor on q·k: 1 with a shared query–key unless the shape gives one.
   public var scale: Double { configuration.sharedQueryKey ? shape.scale ?? 1 : shape.effectiveScale }
 
+  /// Keys are found by their product with q.
+  public static var reasonForProducts: String {
+    "its hashes find keys of large products, and say nothing of another score or of distances"
+  }
+
   /// bfloat16 rows are hashed in float32. A shared query–key is up-converted for the rest too: its keys, q/‖q‖, are no inputs, and
   /// rounding them would be a second rounding.
   public static var precisions: [Precision] { Precision.allCases }

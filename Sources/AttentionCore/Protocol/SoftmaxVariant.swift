@@ -9,6 +9,9 @@ public protocol RowSoftmaxVariant: AttentionVariant {
   var scale: Double { get }
   /// Whether scores can be capped; not where part of a score says how often a key counts.
   static var takesSoftcap: Bool { get }
+  /// Why it has products of q and k for scores and no others, in words that follow a colon; of a variant whose pairs are tiles that
+  /// are known before q and k, and which reads one q, k and v, it is not asked.
+  static var reasonForProducts: String { get }
 }
 
 extension RowSoftmaxVariant {
@@ -16,6 +19,10 @@ extension RowSoftmaxVariant {
   public var scale: Double { shape.effectiveScale }
   /// They can.
   public static var takesSoftcap: Bool { true }
+  /// What all such variants have in common.
+  public static var reasonForProducts: String {
+    "other scores take tiles that are known before q and k, and one q, k and v"
+  }
 }
 
 /// A variant that is a softmax over the pairs of a tile pattern: the engine computes over whatever pattern it gives.

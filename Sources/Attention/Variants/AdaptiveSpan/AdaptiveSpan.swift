@@ -94,6 +94,9 @@ public struct AdaptiveSpan: SoftmaxVariant {
   /// All: bfloat16 inputs are up-converted.
   public static var precisions: [Precision] { Precision.allCases }
 
+  /// The engine adds one bias by distance.
+  public static var reasonForProducts: String { "its ramp is what distance adds to products already" }
+
   /// A cap would bound the ramp, which is part of the score.
   public static let takesSoftcap = false
 

@@ -62,6 +62,11 @@ public struct Pyramid: RowSoftmaxVariant {
     try self.init(configuration, for: shape, key: key, sharing: nil)
   }
 
+  /// A mean has no place of its own, and is none of tanh or of products with rows by distance.
+  public static var reasonForProducts: String {
+    "a mean of keys has no distance, and its tanh is not the mean of theirs"
+  }
+
   /// The counts are part of the score that a cap would bound.
   public static let takesSoftcap = false
 
