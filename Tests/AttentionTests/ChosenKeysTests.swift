@@ -78,4 +78,16 @@ import Testing
     #expect(a.query.array() == b.query.array() && a.key.array() == b.key.array())
     #expect(b.value.array() == (try one.backward(dO, in: context)).value.array())
   }
+
+  @Test(
+    "what a choice computes is no padding: a forecast would multiply by it", arguments: ["top-k", "hard"])
+  func forecast(_ id: String) throws {
+    let shape = try AttentionShape(queryLength: 2048, headDim: 16)
+    let chosen = try Catalog.standard.make(id, shape: shape, key: RandomKey(seed: 1))
+    let full = try Catalog.standard.make("full", shape: shape, key: RandomKey(seed: 1))
+    for pass in [PassKind.forward, .backward] {
+      let cost = chosen.cost(of: pass)
+      #expect(cost.paddingOverhead == 1 && cost.flops < 2 * full.cost(of: pass).flops)
+    }
+  }
 }

@@ -196,7 +196,7 @@ public struct HardAttention: AttentionVariant {
     var cost = TopKeys.cost(of: pass, shape: shape, count: 1, stateBytes: stateBytes)
     guard pass == .backward else { return cost }
     guard isStraight else {
-      cost.flops += 6 * Double(shape.headDim) * (cost.executedPairs ?? 0)
+      cost.flops += 6 * Double(shape.headDim) * (soft.cost(of: .forward).neededPairs ?? 0)
       return cost
     }
     let (forward, backward) = (soft.cost(of: .forward), soft.cost(of: .backward))

@@ -97,7 +97,8 @@ public struct TopKAttention: AttentionVariant {
 }
 
 extension TopKeys {
-  /// The cost of a softmax over chosen keys: one product a pair for the choice, the usual ones for pairs that are chosen.
+  /// The cost of a softmax over chosen keys: one product a pair for the choice, the usual ones for pairs that are chosen. Scores of the
+  /// choice are operations of their own, and no padding of pairs.
   static func cost(of pass: PassKind, shape: AttentionShape, count: Int, stateBytes: Double) -> Cost {
     var chosen = 0.0, seen = 0.0
     for batch in 0..<shape.batch {
@@ -114,7 +115,7 @@ extension TopKeys {
       isa: ExecutionContext(threads: 1).instructionSet.code, workers: 1)
     let packed = Double(products.packedCount + products.scratchCount)
     var cost = Cost(
-      of: pass, shape: shape, neededPairs: chosen * heads, executedPairs: seen * heads,
+      of: pass, shape: shape, neededPairs: chosen * heads, executedPairs: chosen * heads,
       workspaceBytes: 4 * rows * (kept + 1)
         + (pass == .backward
           ? 8 * kept : 4 * (kept + Double(AttentionShape.rowBlock * shape.keyLength) + packed)),
