@@ -118,9 +118,10 @@ let package = Package(
     .target(
       name: "Measuring",
       dependencies: [
-        "Analysis", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Ranks", "Records",
-        "Settings",
-        "Tasks", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
+        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Layers", "Models", "Presets",
+        "Processes",
+        "Ranks", "Records", "Settings", "Tasks", "Tensors",
+        .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
       swiftSettings: strict),
@@ -263,16 +264,16 @@ let package = Package(
     .testTarget(
       name: "MeasuringTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes",
-        "Ranks",
-        "Records", "Settings", "Tensors",
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Models",
+        "Presets",
+        "Processes", "Ranks", "Records", "Settings", "Tensors",
       ],
       swiftSettings: strict),
     .testTarget(
       name: "TrainingsTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Presets", "Processes", "Records",
-        "Settings", "Trainings",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Models", "Presets", "Processes", "Records",
+        "Settings", "Tensors", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

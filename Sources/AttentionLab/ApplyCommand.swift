@@ -24,6 +24,7 @@ struct ApplyCommand: FileCommand {
         "attnlab apply sliding-window --q q.npy --k k.npy --v v.npy --out o.npy --causal --set left=255",
         "attnlab apply full --q q.npy --k k.npy --v v.npy --out o.npy --grad-out do.npy "
           + "--dq dq.npy --dv dv.npy",
+        "attnlab apply chunked --q q.npy --k k.npy --v v.npy --out o.npy --set chunk=32 --against full",
         "attnlab apply lsh --q q.npy --v v.npy --out o.npy --in rotations=R.npy --export buckets=b.npy",
       ]))
 
@@ -53,6 +54,12 @@ struct ApplyCommand: FileCommand {
       "With --stats, the share of the weights that another attention would keep, such as 'sliding-window(left=63)'."
   )
   var keptBy: String?
+
+  @Option(
+    help:
+      "Another attention, such as full: how far the output is from its own, head by head, and the weights kept."
+  )
+  var against: String?
 
   @Flag(help: "A query sees only its past; the last query is aligned with the last key.")
   var causal = false
@@ -144,9 +151,9 @@ struct ApplyCommand: FileCommand {
       forward = try attention.attendVastValues(inputs, after: forward, in: context)
     }
     noteClearedPadding(forward, attention.shape)
-    try Self.requireFinite(forward.output, "output")
+    try ArrayInputs.requireFinite(forward.output, "output")
     // A row that sees no key has the log-sum-exp −∞.
-    if let lse = forward.lse { try Self.requireFinite(lse, "log-sum-exp", allowing: -.infinity) }
+    if let lse = forward.lse { try ArrayInputs.requireFinite(lse, "log-sum-exp", allowing: -.infinity) }
     written.append((out, NpyArray(forward.output)))
     if let lse {
       guard let sums = forward.lse else { throw UsageError("--lse: \(variant) has no log-sum-exp") }
@@ -160,7 +167,7 @@ struct ApplyCommand: FileCommand {
       let gradients = try forward.backward(gradient, in: context)
       for operand in Operand.all(attention.operands) {
         guard let tensor = gradients[operand.name] else { continue }
-        try Self.requireFinite(tensor, "gradient of \(operand.shortName)")
+        try ArrayInputs.requireFinite(tensor, "gradient of \(operand.shortName)")
       }
       for (name, path) in named.gradients {
         guard let tensor = gradients[name] else {
@@ -174,9 +181,14 @@ struct ApplyCommand: FileCommand {
         attention, inputs, lse: forward.lse, keptBy: keptBy.map { ($0, AttentionLab.catalog) },
         key: VariantSettings.key(seed: seed), in: context)
     }
+    let comparison = try against.map {
+      try OutputComparison(
+        forward, against: $0, AttentionLab.catalog, inputs, of: attention,
+        key: VariantSettings.key(seed: seed), in: context)
+    }
     for (path, array) in written { try array.write(to: path) }
     if let stats, let statistics { try AtomicFile.write(Array(statistics.text.utf8), to: stats) }
-    show(attention, written)
+    show(attention, written, comparison)
   }
 
   func files() -> CommandFiles {
@@ -215,18 +227,6 @@ struct ApplyCommand: FileCommand {
         + "--key-lengths makes padding of such rows: output 0, log-sum-exp −∞")
   }
 
-  /// Finite inputs can still be too large: a score, a sum or a gradient beyond single precision.
-  private static func requireFinite(
-    _ tensor: Tensor, _ name: String, allowing exception: Float? = nil
-  ) throws(UsageError) {
-    let values = tensor.array()
-    guard let bad = values.firstIndex(where: { !$0.isFinite && $0 != exception }) else { return }
-    let index = zip(Tensor.rowMajorStrides(tensor.shape), tensor.shape).map { bad / $0 % $1 }
-    throw UsageError(
-      "the \(name) exceeds single precision: element \(index) would be \(values[bad].isNaN ? "nan" : "\(values[bad])"); nothing is written "
-        + "(scale the inputs down, or give a smaller --scale)")
-  }
-
   private func outputGradient(_ path: String, _ shape: AttentionShape) throws -> Tensor {
     let tensor = try ArrayInputs.tensor(path, "the gradient of the output")
     guard tensor.shape == shape.outputShape else {
@@ -235,9 +235,12 @@ struct ApplyCommand: FileCommand {
     return tensor
   }
 
-  private func show(_ attention: any AttentionVariant, _ written: [(String, NpyArray)]) {
+  private func show(
+    _ attention: any AttentionVariant, _ written: [(String, NpyArray)], _ comparison: OutputComparison?
+  ) {
     guard json else {
       for (path, array) in written { print("\(path): \(array.type) \(array.shape)") }
+      if let comparison { print("\n" + comparison.text) }
       return
     }
     print(
@@ -251,6 +254,7 @@ struct ApplyCommand: FileCommand {
               "shape": .array(array.shape.map(JSONValue.int)),
             ])
           }),
+        "against": comparison?.json ?? .null,
       ]).pretty)
   }
 }

@@ -30,12 +30,16 @@ extension CSVDialect.Encoding: ExpressibleByArgument {
 }
 
 extension InputSource: ExpressibleByArgument {
-  /// `gaussian`, `text` or `text:PATH`.
+  /// As presets and tables write it.
   public init?(argument: String) { self.init(argument) }
   /// What is allowed.
-  public static var allValueStrings: [String] { ["gaussian", "text", "text:PATH"] }
+  public static var allValueStrings: [String] {
+    ["gaussian", "text", "text:PATH", "npy:Q,K,V", "checkpoint:DIR,layer=L,text=PATH"]
+  }
   /// Words that can be completed; a path follows the last.
-  public static var defaultCompletionKind: CompletionKind { .list(["gaussian", "text", "text:"]) }
+  public static var defaultCompletionKind: CompletionKind {
+    .list(["gaussian", "text", "text:", "npy:", "checkpoint:"])
+  }
 }
 
 /// The name of a loss; Huber's has a parameter of its own.

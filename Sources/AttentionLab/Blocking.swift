@@ -2,6 +2,7 @@ import Dispatch
 import Foundation
 import Measuring
 import Presets
+import Processes
 import Records
 import Synchronization
 
@@ -28,6 +29,18 @@ enum Blocking {
       found.withLock { $0 = row }
     }
     return found.withLock { $0 }
+  }
+
+  /// The report of a folder with its pictures, and the text that makes the folder a data set.
+  static func report(of folder: String) throws -> ReportFiles {
+    let made = Mutex(ReportFiles()), kinds = AttentionLab.kinds
+    try wait {
+      let files = try await Report(folders: [folder], kinds: kinds).writeAll {
+        Terminal.note("warning: \($0)")
+      }
+      made.withLock { $0 = files }
+    }
+    return made.withLock { $0 }
   }
 
   /// Runs an asynchronous body and waits for it. Only for the main thread and threads made for it: a waiting pool thread could

@@ -31,6 +31,7 @@ struct ForwardCommand: FileCommand {
         "attnlab forward --checkpoint m.safetensors --tokens t.npy --logits l.npy",
         "attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --loss "
           + "--grads g.safetensors",
+        "attnlab forward --checkpoint m.safetensors --tokens t.npy --attention maps.svg",
         "attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --steps 10 "
           + "--set optimizer=sgd --set schedule=constant --set warmup=0 --save after.safetensors "
           + "--json",
@@ -63,6 +64,12 @@ struct ForwardCommand: FileCommand {
   @Option(help: "Where the gradients of the mean loss go, by parameter name.")
   var grads: String?
 
+  @Option(
+    help:
+      "Where attention weights go: .npy [layers, batch, heads, n, n], or heat maps of the first row, .svg or .png."
+  )
+  var attention: String?
+
   @Option(help: "Read the rows in segments of this many tokens, with a memory of the earlier ones.")
   var segment: Int?
 
@@ -87,7 +94,9 @@ struct ForwardCommand: FileCommand {
   func files() -> CommandFiles {
     var files = CommandFiles()
     for path in [checkpoint, tokens, source, lengths, sourceLengths, targets] { files.read(path) }
-    for (flag, path) in [("--logits", logits), ("--grads", grads), ("--save", save)] {
+    for (flag, path) in [
+      ("--logits", logits), ("--grads", grads), ("--save", save), ("--attention", attention),
+    ] {
       files.write(path, flag)
     }
     return files
@@ -101,8 +110,8 @@ struct ForwardCommand: FileCommand {
     guard !needsTargets || targets != nil else {
       throw UsageError("--loss, --grads and --steps need --targets")
     }
-    guard logits != nil || needsTargets else {
-      throw UsageError("nothing to do: give --logits, --loss, --grads or --steps")
+    guard logits != nil || attention != nil || needsTargets else {
+      throw UsageError("nothing to do: give --logits, --attention, --loss, --grads or --steps")
     }
     let input = try input()
     try Checkpoint.use(checkpoint, threads: threads) { try answer($0, input, training) }
@@ -114,6 +123,7 @@ struct ForwardCommand: FileCommand {
     let model = pretrained.model
     try check(input, for: pretrained, isTrained: grads != nil || training != nil)
     if let segment { return try answer(model, input, inSegmentsOf: segment) }
+    if let attention { try AttentionMaps(pretrained.attention(input)).write(to: attention) }
     if let logits { try NpyArray(pretrained.logits(input)).write(to: logits) }
     guard targets != nil, loss || grads != nil || training != nil else { return }
     model.clearGradients()
@@ -156,7 +166,8 @@ struct ForwardCommand: FileCommand {
   private func check(_ input: ModelInput, for pretrained: PretrainedModel, isTrained: Bool) throws {
     try input.validate(for: pretrained.model.configuration)
     try pretrained.refusePadding(input.tokens, length: input.length, path: tokens)
-    guard pretrained.predicts || pretrained.model.configuration.classes > 0 else {
+    let asksLittle = logits == nil && targets == nil
+    guard pretrained.predicts || pretrained.model.configuration.classes > 0 || asksLittle else {
       throw UsageError("\(checkpoint): no head that predicts tokens, so no logits and no loss")
     }
     guard !isTrained || pretrained.hasGradients else {
@@ -175,6 +186,7 @@ struct ForwardCommand: FileCommand {
     guard memory.map({ $0 >= 0 }) ?? true else {
       throw UsageError("--memory \(memory ?? 0): it takes 0 or more")
     }
+    guard attention == nil else { throw UsageError("--attention: it shows whole rows; leave out --segment") }
     guard lengths == nil, source == nil else {
       throw UsageError("--segment reads whole rows of a decoder: leave out --lengths and --source")
     }

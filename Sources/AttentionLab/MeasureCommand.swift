@@ -73,7 +73,10 @@ struct MeasureCommand: FileCommand {
   @Option(help: .cell("budget"))
   var budget = "10s"
 
-  @Option(help: "Where q, k and v come from; text without a path: the project's own sources.")
+  @Option(
+    help:
+      "Where q, k and v come from; text without a path: the project's own sources; a layer of a trained model."
+  )
   var input = InputSource.gaussian
 
   @Option(help: .cell("seed"))
@@ -96,7 +99,7 @@ struct MeasureCommand: FileCommand {
 
   func files() -> CommandFiles {
     var files = CommandFiles()
-    if case .text(let path?) = input { files.read(path) }
+    for path in input.paths { files.read(path) }
     return files
   }
 

@@ -12,7 +12,8 @@ struct ReportCommand: AsyncParsableCommand, FileCommand {
     abstract: "Write one self-contained HTML page: tables, plots, fits, environment, provenance.",
     discussion: HelpText.page(
       """
-      The page needs no network and no other file.
+      The page needs no network and no other file. A README.md beside it makes the folder a data set: what was run, the
+      columns with their units, how to read the tables and how to make them again.
       """,
       examples: [
         "attnlab report results/quickstart",
@@ -35,12 +36,14 @@ struct ReportCommand: AsyncParsableCommand, FileCommand {
     }
     var files = CommandFiles()
     for folder in folders { AttentionLab.kinds.read(in: folder).forEach { files.read($0) } }
-    if let out { files.write(out, "--out") } else { files.write(folders[0] + "/report.html") }
+    if let out { files.write(out, "--out") } else { files.write([Report.file, Report.card], in: folders[0]) }
     return files
   }
 
   func run() async throws {
-    let (path, warning) = try await Report(folders: folders, kinds: AttentionLab.kinds).write(to: out)
+    let report = try Report(folders: folders, kinds: AttentionLab.kinds)
+    let (path, warning) = try await report.write(to: out)
+    if out == nil { try report.describe() }
     if let warning { Terminal.note("warning: \(warning)") }
     print(json ? JSONValue.object(["report": .string(path)]).pretty : path)
   }

@@ -82,7 +82,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     files.read(preset.file)
     for path in try preset.inputPaths() { files.read(path) }
     files.write(
-      AttentionLab.kinds.resultFiles + ["report.html"], in: try part().path(in: asked.folder(of: preset)))
+      AttentionLab.kinds.resultFiles + [Report.file, Report.card],
+      in: try part().path(in: asked.folder(of: preset)))
     return files
   }
 
@@ -168,11 +169,10 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   static func finished(
     _ runs: [any FinishedRows], _ preset: Preset, _ folder: String
   ) async throws -> [any FinishedRun] {
-    let report = try Report(folders: [folder], kinds: preset.kinds)
-    let (path, warning) = try await report.write()
-    if let warning { Terminal.note("warning: \(warning)") }
-    let pictures = warning == nil ? try await report.drawPictures() : []
-    return try runs.map { try $0.finished(folder, pictures: pictures, report: path) }
+    let made = try await Report(folders: [folder], kinds: preset.kinds).writeAll {
+      Terminal.note("warning: \($0)")
+    }
+    return try runs.map { try $0.finished(folder, pictures: made.pictures, report: made.page) }
   }
 
   func loaded() throws -> Preset {

@@ -22,8 +22,12 @@ struct TrainCommand: FileCommand {
       """
       The example on mqar learns to recall: an accuracy above 0.9 in some seconds of two cores.
 
-      model.yaml has the sections task, model and training, such as {model: {width: 256, layers: 6}}. Ctrl-C saves; the
-      checkpoint folder holds checkpoint.safetensors, model.safetensors, runs.csv, curves.csv and environment.json.
+      model.yaml has the sections task, model and training, such as {model: {width: 256, layers: 6}}. Ctrl-C saves. The
+      checkpoint folder gets the model with its config.json, tables of steps, evaluations and result, a report, and a
+      README.md that says what the columns mean.
+
+      --extend goes on with a finished training to more steps. A cosine has an end, and gets a later one: its rate rises
+      again, and the result is not that of a training with as many steps from the start. Other schedules have none.
       """,
       examples: [
         "attnlab train text --steps 300",
@@ -34,6 +38,7 @@ struct TrainCommand: FileCommand {
           + "--set model.hidden=128 --set model.tied=false --set training.batch=32 "
           + "--set training.learningRate=3e-3 --set training.schedule=constant",
         "attnlab train listops --model model.yaml --checkpoint runs/listops",
+        "attnlab train text --steps 400 --extend --tensorboard",
         "attnlab train text --set model.width=256 --time 10 --threads 1",
         "mpirun -n 4 attnlab train text --threads 4 --checkpoint runs/ranks",
       ]))
@@ -70,6 +75,12 @@ struct TrainCommand: FileCommand {
   )
   var ranks: Int?
 
+  @Flag(help: "Go on with a finished training to more --steps.")
+  var extend = false
+
+  @Flag(help: "Write an event file that TensorBoard reads, into tensorboard/ of the folder.")
+  var tensorboard = false
+
   @Flag(help: "Start over; the old folder is kept under another name.")
   var fresh = false
 
@@ -86,7 +97,8 @@ struct TrainCommand: FileCommand {
     var files = CommandFiles()
     files.read(model, "--model")
     if case .string(let path)? = try settings().values["task.path"] { files.read(path) }
-    if time == nil { files.write(TrainingRun.resultFiles, in: folder) }
+    guard time == nil else { return files }
+    files.write(TrainingRun.resultFiles + (tensorboard ? [EventLog.file] : []), in: folder)
     return files
   }
 
@@ -110,6 +122,7 @@ struct TrainCommand: FileCommand {
     job.seed = seed
     if quiet { Terminal.silenceProgress() }
     let count = threads ?? max(1, Parallel.processorCount / (communicator?.count ?? 1))
+    try checkExtension()
     if let time { return try timeSteps(time, of: job, catalog, threads: count, communicator) }
     // Of ranks on several machines nobody knows the peak.
     let peak =
@@ -122,22 +135,29 @@ struct TrainCommand: FileCommand {
     _ = try run.trainer.anyRank(false)
     let file = self.folder + "/" + TrainingRun.checkpointFile
     let resumes = FileManager.default.fileExists(atPath: file)
-    if resumes { try run.resume(from: file) }
-    guard run.trainer.step <= run.trainer.configuration.steps else {
-      throw UsageError(
-        "\(file): the checkpoint is at step \(run.trainer.step), beyond the \(run.trainer.configuration.steps) steps asked for;"
-          + " --fresh starts over (the old folder is kept)")
-    }
-    if let folder { describe(run, resumes: resumes, folder) }
+    if resumes { try run.resume(from: file, extending: extend) }
+    try run.checkEnd(file, extending: extend)
+    if folder != nil { describe(run, resumes: resumes) }
     if try run.trainer.anyRank(folder.map { try isFinished(run, $0) } ?? false) {
-      if folder != nil { Terminal.note("\(self.folder) is finished; --fresh trains again") }
-      return
+      guard let folder else { return }
+      if tensorboard { try EventLog.write(of: job.id, in: folder) }
+      return Terminal.note(
+        "\(self.folder) is finished; --fresh trains again, --extend goes on to more --steps")
     }
     guard let folder else {
-      _ = try run.run(checkpoint: file, interruption: .ofProcess, curve: { _ in }, progress: { _ in })
+      _ = try run.run(checkpoint: file, interruption: .ofProcess) { _ in }
       return
     }
     try record(run, file, peak, in: folder)
+  }
+
+  /// Refuses to extend what is not there.
+  private func checkExtension() throws(UsageError) {
+    guard extend else { return }
+    if fresh || time != nil { throw UsageError("--extend: it goes with neither --fresh nor --time") }
+    guard FileManager.default.fileExists(atPath: folder + "/" + TrainingRun.checkpointFile) else {
+      throw UsageError("--extend: \(folder) holds no training to go on with")
+    }
   }
 
   /// The folder, held and checked.
@@ -155,7 +175,7 @@ struct TrainCommand: FileCommand {
     return held
   }
 
-  private func describe(_ run: TrainingRun, resumes: Bool, _ folder: RunFolder) {
+  private func describe(_ run: TrainingRun, resumes: Bool) {
     let model = run.trainer.model
     let shared = run.trainer.communicator.map { ", on \(counted($0.count, "rank"))" } ?? ""
     Terminal.note(
@@ -163,24 +183,24 @@ struct TrainCommand: FileCommand {
         + "\(run.trainer.configuration.steps) steps, attention \(model.configuration.attention)\(shared)")
     if !LabVersion.isOptimized { Terminal.note("warning: a debug build is slow (swift build -c release)") }
     if resumes { Terminal.note("resumed at step \(run.trainer.step)") }
+    if extend, let note = run.extensionNote { Terminal.note(note) }
   }
 
   private func isFinished(_ run: TrainingRun, _ folder: RunFolder) throws -> Bool {
     try run.trainer.isFinished && folder.hasTraining(run.job.id)
-      && FileManager.default.fileExists(atPath: folder.path + "/model.safetensors")
+      && FileManager.default.fileExists(atPath: folder.path + "/" + TrainingRun.modelFile)
   }
 
   /// Trains, and writes what is kept of it.
   private func record(_ run: TrainingRun, _ file: String, _ peak: Double?, in folder: RunFolder) throws {
     let (job, threads, text) = (run.job, run.threads, run.trainer.task.text)
+    let subject = EnvironmentRecord.Subject(job, extendedFrom: run.trainer.extensions)
     try Blocking.wait {
-      try await EnvironmentRecord.add(job, text: text, threads: threads, peakGflops: peak, to: folder)
+      try await EnvironmentRecord.add(subject, text: text, threads: threads, peakGflops: peak, to: folder)
     }
-    try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id, isAlone: true)
-    let curves = try RowWriter(path: folder.curves, of: CurveRow.self)
-    var row = try run.run(checkpoint: file, interruption: .ofProcess) {
-      try curves.append($0)
-    } progress: { progress in
+    let recorder = try TrainingRecorder(
+      of: job.id, after: run.trainer.step, in: folder, isAlone: true, hasEvents: tensorboard)
+    var row = try run.run(checkpoint: file, interruption: .ofProcess, recorder: recorder) { progress in
       let line = progress.text
       if let evaluation = progress.evaluation {
         Terminal.report(
@@ -192,31 +212,22 @@ struct TrainCommand: FileCommand {
     }
     Terminal.clearProgress()
     // The row is last: without it the training does not count as finished.
-    try run.trainer.model.save(to: folder.path + "/model.safetensors")
+    try run.trainer.model.save(to: folder.path + "/" + TrainingRun.modelFile)
+    try TrainingDescription(run).write(to: folder)
     (row.commit, row.program) = (Blocking.commit(), ProgramFile.hash)
     if try !folder.hasTraining(job.id) {
       try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)
     }
-    show(TrainingPage.text(row, folder: folder.path), or: row.json, if: json)
+    try recorder.finish(row)
+    let made = try Blocking.report(of: folder.path)
+    show(
+      TrainingPage.text(row, folder: folder.path, made), or: TrainingPage.json(row, made), if: json)
   }
 
   private func settings() throws -> TrainingSettings {
-    var settings = try model.map { file throws(UsageError) in try TrainingSettings(file: file) } ?? .init()
-    if case .string(let other)? = settings.values["task.id"], other != task,
-      let place = settings.place(of: "task.id")
-    {
-      throw UsageError("\(place): task: \(other); the command names the task \(task)")
-    }
-    for (path, value) in try ParameterValue.settings(parsing: sets) {
-      guard path != "task.id" else { throw UsageError("--set task.id: the command names the task \(task)") }
-      // Attention lines and paths are text, whatever they look like.
-      let text =
-        sets.first { $0.hasPrefix(path + "=") }.map { String($0.dropFirst(path.count + 1)) } ?? "\(value)"
-      settings.set(path, path.hasSuffix(".attention") || path.hasSuffix(".path") ? .string(text) : value)
-    }
+    var settings = try TrainingSettings(of: task, file: model, sets: sets)
     if let variant { settings.set("model.attention", .string(variant)) }
     if let steps { settings.set("training.steps", .int(steps)) }
-    settings.set("task.id", .string(task))
     return settings
   }
 }

@@ -37,10 +37,8 @@ public enum MeasurementExperiment: ExperimentKind {
     try plan.cells(preset: preset, experiment: experiment)
   }
 
-  /// The text that its inputs are made of.
-  public static func inputs(of cell: Cell) -> [String] {
-    if case .text(let path?) = cell.input { [path] } else { [] }
-  }
+  /// The files and folders that its inputs are made of.
+  public static func inputs(of cell: Cell) -> [String] { cell.input.paths }
 
   /// The variant.
   public static func variants(of cell: Cell, in catalog: Catalog) -> Set<String> { [cell.variant] }

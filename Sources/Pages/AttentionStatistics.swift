@@ -41,22 +41,18 @@ package struct AttentionStatistics {
     by line: String, _ catalog: Catalog, _ attention: any AttentionVariant, _ inputs: Operands, lse: Tensor?,
     _ key: RandomKey, _ context: ExecutionContext
   ) throws -> [Double] {
-    let layers = try LayerAttention.parse(line)
-    guard layers.count == 1, let layer = layers.first else {
-      throw UsageError("--kept-by \(shown(line)): it takes one attention, such as sliding-window(left=63)")
-    }
-    let other = try catalog.make(layer.id, settings: layer.settings, shape: attention.shape, key: key)
-    let isReadable = other.operandsRead.allSatisfy { $0.isOptional || inputs[$0.name] != nil }
-    guard isReadable, let lse, let sums = try other.attend(inputs, in: context).lse else {
-      throw UsageError("--kept-by \(layer.id): it reads what the attention does not, or has no log-sum-exp")
+    let other = try OtherAttention(
+      line, flag: "--kept-by", catalog, attention.shape, reading: inputs, key: key)
+    guard let lse, let sums = try other.attention.attend(inputs, in: context).lse else {
+      throw UsageError("--kept-by \(other.id): it has no log-sum-exp")
     }
     do {
       return try KeptMass(
-        of: .init(attention, inputs, lse: lse), by: .init(other, inputs, lse: sums)
+        of: .init(attention, inputs, lse: lse), by: .init(other.attention, inputs, lse: sums)
       ).rows
     } catch let error as KeptMass.Incomparable {
       throw UsageError(
-        "--kept-by \(layer.id): in row \(error.row.query) (batch \(error.row.batch), head \(error.row.head)) it sees other pairs "
+        "--kept-by \(other.id): in row \(error.row.query) (batch \(error.row.batch), head \(error.row.head)) it sees other pairs "
           + "or has other scores")
     }
   }

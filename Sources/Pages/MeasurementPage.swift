@@ -31,6 +31,12 @@ package enum MeasurementPage {
         "\(number(row.errorRel)) relative to full attention, \(number(row.errorOracleRel)) to its own definition"
       ),
     ]
+    let kept = row.keptMass.map {
+      (
+        "kept",
+        "\(Quantity.significant(100 * $0, 3)) % of full attention's weights, on the pairs that it sees"
+      )
+    }
     let sent =
       row.ranks == 1
       ? []
@@ -40,6 +46,6 @@ package enum MeasurementPage {
           "\(row.ranks), \(counted(row.messages ?? 0, "message")) of \(bytes(row.bytesSent.map { Double($0) })) together, \(seconds(row.secondsWaiting)) of waiting"
         )
       ]
-    return namedLines(lines + sent)
+    return namedLines(lines + [kept].compactMap(\.self) + sent)
   }
 }

@@ -36,6 +36,7 @@ package struct SwapReport {
           .object([
             "layer": .int($0.layer), "attention": .string($0.attention),
             "attention_error": .double($0.attentionError), "state_error": .double($0.stateError),
+            "loss_change": change($0.loss),
             "largest_score": .number($0.weights?.largestScore), "entropy": .number($0.weights?.entropy),
             "entropy_swapped": .number($0.weights?.entropySwapped),
             "kept_mass": .number($0.weights?.keptMass),
@@ -44,17 +45,33 @@ package struct SwapReport {
       "final_error": .double(swap.finalError), "logits_error": .number(swap.logitsError),
       "kl_mean": .number(swap.divergenceMean), "kl_largest": .number(swap.divergenceLargest),
       "top1_agreement": .number(swap.agreement), "loss_original": .number(swap.losses?.original),
-      "loss_swapped": .number(swap.losses?.swapped),
+      "loss_swapped": .number(swap.losses?.swapped), "loss_change": change(swap.losses?.swapped),
     ])
+  }
+
+  /// By how much a loss is above that of the model as it was trained.
+  private func change(_ loss: Double?) -> JSONValue {
+    .number(loss.flatMap { loss in swap.losses.map { loss - $0.original } })
   }
 
   /// For people.
   package var text: String {
     func number(_ value: Double) -> String { Quantity.significant(value, 3) }
-    var table = TextTable(["block", "attention", "own error", "error after the block"])
-    for layer in swap.layers {
-      table.add(["\(layer.layer)", layer.attention, number(layer.attentionError), number(layer.stateError)])
+    func signed(_ loss: Double?) -> [String] {
+      guard let losses = swap.losses, let loss else { return [] }
+      let change = loss - losses.original
+      return [(change < 0 ? "−" : "+") + number(abs(change))]
     }
+    let hasLoss = swap.losses != nil
+    var table = TextTable(
+      ["block", "attention", "own error", "error after the block"]
+        + (hasLoss ? ["Δ loss, this block alone"] : []))
+    for layer in swap.layers {
+      table.add(
+        ["\(layer.layer)", layer.attention, number(layer.attentionError), number(layer.stateError)]
+          + signed(layer.loss))
+    }
+    if hasLoss { table.add(["all", "", "", number(swap.finalError)] + signed(swap.losses?.swapped)) }
     var lines = [
       "\(checkpoint): \(pretrained.family), \(pretrained.model.parameterCount) parameters; "
         + "\(input.batch) × \(input.length) tokens (\(tokens))",

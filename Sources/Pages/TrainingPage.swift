@@ -1,10 +1,11 @@
 import Basics
+import Presets
 import Records
 
 /// A finished training for a person: what `attnlab train` prints.
 package enum TrainingPage {
   /// A line a group of quantities.
-  package static func text(_ row: TrainingRow, folder: String) -> String {
+  package static func text(_ row: TrainingRow, folder: String, _ made: ReportFiles) -> String {
     func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
     func whole(_ value: Int?, _ noun: String) -> String { value.map { counted($0, noun) } ?? "–" }
     let entropy =
@@ -24,7 +25,18 @@ package enum TrainingPage {
       ("test", "loss \(text(row.testLoss)) nats, accuracy \(text(row.testAccuracy))"),
       ("speed", "\(text(row.tokensPerSecond)) tokens/s in \(text(row.seconds)) s"),
     ]
+    let plots = made.pictures.isEmpty ? nil : ("plots", made.pictures.joined(separator: ", "))
     return namedLines(
-      lines + [memory].compactMap(\.self) + [("model", "\(folder)/model.safetensors")])
+      lines + [memory].compactMap(\.self) + [("model", "\(folder)/model.safetensors")]
+        + [plots].compactMap(\.self) + [("report", made.page)])
+  }
+
+  /// The row, and what stands beside it.
+  package static func json(_ row: TrainingRow, _ made: ReportFiles) -> JSONValue {
+    .object(
+      row.json.members + [
+        .init(key: "report", value: .string(made.page)),
+        .init(key: "plots", value: .array(made.pictures.map { .string($0) })),
+      ])
   }
 }

@@ -58,13 +58,12 @@ private actor TrainingQueue {
     var run = try TrainingRun(
       job, catalog: setting.catalog, threads: job.threadCount, peakGflops: peak?.gflops)
     if FileManager.default.fileExists(atPath: checkpoint) { try run.resume(from: checkpoint) }
-    try CurveFile.cut(folder.curves, after: run.trainer.step, of: job.id)
+    let recorder = try TrainingRecorder(of: job.id, after: run.trainer.step, in: folder)
     let prediction = job.isHeldOut ? try predict(run) : nil
     if let prediction { setting.note("\(title): predicted before it is made: \(prediction.text)") }
-    let points = try RowWriter(path: folder.curves, of: CurveRow.self)
-    var row = try run.run(checkpoint: checkpoint, interruption: setting.interruption) {
-      try points.append($0)
-    } progress: {
+    var row = try run.run(
+      checkpoint: checkpoint, interruption: setting.interruption, recorder: recorder
+    ) {
       session.show($0.brief, secondsLeft: $0.secondsLeft)
     }
     prediction?.store(in: &row)

@@ -7,6 +7,8 @@ extension RunFolder {
   public var runs: String { path + "/" + TrainingExperiment.table }
   /// `curves.csv` in the folder.
   public var curves: String { path + "/" + TrainingExperiment.curveTable }
+  /// `steps.csv` in the folder.
+  public var steps: String { path + "/" + TrainingExperiment.stepTable }
 
   /// Whether the folder has the row of a training; a torn last line, which a killed run can leave, is removed.
   /// - Throws: `UsageError` when `runs.csv` cannot be read.

@@ -17,10 +17,13 @@ public enum TrainingExperiment: ExperimentKind {
   public static let table = "runs.csv"
   /// The file of the curves beside them.
   static let curveTable = "curves.csv"
+  /// The file of the steps beside them.
+  static let stepTable = "steps.csv"
   /// The tables that it writes.
   public static let tables = [
     ResultTable(table, TrainingRow.self, "one training, or one further evaluation of it"),
     ResultTable(curveTable, CurveRow.self, "one evaluation during a training"),
+    ResultTable(stepTable, StepRow.self, "one optimiser step of a training"),
   ]
 
   /// Reads the fields of an experiment.
@@ -139,8 +142,19 @@ public enum TrainingExperiment: ExperimentKind {
     of rows: [TrainingRow], in file: String, _ question: ResultsQuestion
   ) throws -> [ReportSection.Picture] {
     let folder = URL(fileURLWithPath: file).deletingLastPathComponent().relativePath
+    let comparison = TrainingComparison(rows)
+    guard !InputFile.isPipe(file) else { return TrainingPlot.pictures(comparison, curves: nil) }
     return TrainingPlot.pictures(
-      TrainingComparison(rows), curves: InputFile.isPipe(file) ? nil : try curves(in: folder))
+      comparison, curves: try curves(in: folder), steps: try steps(of: comparison, in: folder))
+  }
+
+  /// The steps in a folder, where they are those of one training; else none, for nobody draws them.
+  static func steps(of comparison: TrainingComparison, in folder: String) throws(UsageError) -> [StepRow] {
+    let file = folder + "/" + stepTable
+    guard comparison.lines.count(where: { $0.rows[0].isTraining }) == 1,
+      FileManager.default.fileExists(atPath: file)
+    else { return [] }
+    return try StepRow.read(file)
   }
 
   /// The curves in a folder; `nil`: there are none.

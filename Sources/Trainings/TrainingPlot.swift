@@ -17,11 +17,12 @@ public enum TrainingPlot {
   /// - Parameters:
   ///   - comparison: the trainings and their laws.
   ///   - curves: the rows of `curves.csv`, when there is one.
-  public static func pictures(_ comparison: TrainingComparison, curves: [CurveRow]?) -> [ReportSection
-    .Picture]
-  {
+  ///   - steps: the rows of `steps.csv`; drawn where there is one training.
+  public static func pictures(
+    _ comparison: TrainingComparison, curves: [CurveRow]?, steps: [StepRow] = []
+  ) -> [ReportSection.Picture] {
     comparison.laws.enumerated().compactMap { number, law in self.law(law, number, comparison) }
-      + [swept(comparison), curves.flatMap { learning(comparison, $0) }].compactMap(\.self)
+      + [swept(comparison), curves.flatMap { learning(comparison, $0, steps) }].compactMap(\.self)
   }
 
   /// The points of a law with its curve; of L(N, D) a curve for each budget or number of tokens.
@@ -114,9 +115,10 @@ public enum TrainingPlot {
       name: "accuracy")
   }
 
-  /// Validation loss over training tokens, the first seed of every model.
-  private static func learning(_ comparison: TrainingComparison, _ rows: [CurveRow]) -> ReportSection.Picture?
-  {
+  /// Validation loss over training tokens, the first seed of every model; of one model its training loss, too.
+  private static func learning(
+    _ comparison: TrainingComparison, _ rows: [CurveRow], _ steps: [StepRow]
+  ) -> ReportSection.Picture? {
     var points: [String: [Figure.Point]] = [:]
     for row in rows {
       guard let x = row.tokens, let y = row.validationLoss, x > 0 else { continue }
@@ -129,6 +131,9 @@ public enum TrainingPlot {
     let curves = lines.prefix(mostCurves).enumerated().map { style, line in
       Figure.Curve(label: escaped(line.label), points: points[line.rows[0].runID] ?? [], style: style)
     }
+    if lines.count == 1, let own = learning(steps.filter { $0.runID == lines[0].rows[0].runID }, curves[0]) {
+      return own
+    }
     let rest = lines.count > mostCurves ? " (the first \(mostCurves) of \(lines.count))" : ""
     return .init(
       Figure(
@@ -138,5 +143,37 @@ public enum TrainingPlot {
             x: .init("training tokens", .linear), y: .init("validation loss (nats)", .linear), curves: curves)
         ]), caption: "Validation loss over training tokens, the first seed of every model\(rest).",
       name: "curves")
+  }
+
+  /// Training and validation loss of one training.
+  private static func learning(_ steps: [StepRow], _ validation: Figure.Curve) -> ReportSection.Picture? {
+    let (size, points) = binned(steps)
+    guard points.count > 2 else { return nil }
+    let name = size == 1 ? "training" : "training, mean of \(size) steps"
+    let curves = [
+      Figure.Curve(label: name, points: points, style: 1),
+      Figure.Curve(label: "validation", points: validation.points, style: 0),
+    ]
+    return .init(
+      Figure(
+        title: "",
+        panels: [
+          Figure.Panel(x: .init("training tokens", .linear), y: .init("loss (nats)", .linear), curves: curves)
+        ]),
+      caption: "Training and validation loss over training tokens.", name: "curves")
+  }
+
+  /// The most points of a curve of steps.
+  private static let mostPoints = 80
+
+  /// Losses of steps, as many neighbours as it takes for a curve of so many points in one mean.
+  private static func binned(_ steps: [StepRow]) -> (size: Int, points: [Figure.Point]) {
+    let size = max(1, (steps.count + mostPoints - 1) / mostPoints)
+    let points = stride(from: 0, to: steps.count, by: size).compactMap { first -> Figure.Point? in
+      let bin = steps[first..<min(first + size, steps.count)], losses = bin.compactMap(\.loss)
+      guard let x = bin.last?.tokens, !losses.isEmpty else { return nil }
+      return Figure.Point(x: Double(x), y: losses.reduce(0, +) / Double(losses.count))
+    }
+    return (size, points)
   }
 }

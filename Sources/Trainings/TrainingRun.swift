@@ -2,6 +2,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Presets
 import Processes
 import Ranks
 import Records
@@ -121,17 +122,21 @@ public struct TrainingRun {
   }
 
   /// The files of one training's folder.
-  public static let resultFiles = [
-    checkpointFile, clock(checkpointFile), "model.safetensors", "runs.csv", "curves.csv",
-    RunFolder.environmentName,
-  ]
+  public static let resultFiles =
+    [checkpointFile, clock(checkpointFile), modelFile, TrainingDescription.file, RunFolder.environmentName]
+    + TrainingExperiment.tables.map(\.name) + [Report.file, Report.card]
+  /// Where `attnlab train` keeps the model.
+  public static let modelFile = "model.safetensors"
   /// Where `attnlab train` keeps what it goes on from.
   public static let checkpointFile = RunFolder.checkpoint
 
   /// Continues from a checkpoint that `run` wrote.
+  /// - Parameters:
+  ///   - checkpoint: the file.
+  ///   - extending: whether the training may have another end than the one that wrote it.
   /// - Throws: `SafetensorsError` when it belongs to another training.
-  public mutating func resume(from checkpoint: String) throws {
-    try trainer.resume(from: checkpoint)
+  public mutating func resume(from checkpoint: String, extending: Bool = false) throws {
+    try trainer.resume(from: checkpoint, extending: extending)
     secondsBefore =
       (try? String(contentsOfFile: Self.clock(checkpoint), encoding: .utf8)).flatMap(Double.init) ?? 0
   }
@@ -139,8 +144,9 @@ public struct TrainingRun {
   /// The file beside a checkpoint that says how long the training has taken so far.
   static func clock(_ checkpoint: String) -> String { checkpoint + ".seconds" }
 
-  private func save(to checkpoint: String, after seconds: Double) throws {
+  private func save(to checkpoint: String, after seconds: Double, _ recorder: TrainingRecorder?) throws {
     guard isRecorder else { return }
+    try recorder?.flush()
     try trainer.save(to: checkpoint)
     try RunFolder.replace(Self.clock(checkpoint), with: "\(secondsBefore + seconds)")
   }
@@ -149,21 +155,22 @@ public struct TrainingRun {
   /// - Parameters:
   ///   - checkpoint: a file written twice a minute, every `checkpointEvery` steps, and when interrupted.
   ///   - interruption: asks the training to stop.
-  ///   - curve: called with every row of `curves.csv`.
+  ///   - recorder: writes steps and evaluations down; `nil`: nobody does.
   ///   - progress: called after every step.
   /// - Returns: the row of `runs.csv`.
   /// - Throws: `Interrupted` after saving, on every rank; `TrainingDiverged`; what tasks and attention throw; `RankFailure`.
   public func run(
-    checkpoint: String? = nil, interruption: Interruption, curve: (CurveRow) throws -> Void,
+    checkpoint: String? = nil, interruption: Interruption, recorder: TrainingRecorder? = nil,
     progress: (Progress) -> Void
   ) throws -> TrainingRow {
     let started = Date(), clock = ContinuousClock(), start = clock.now
-    var pace = Pace(), saved = start
+    var pace = TrainingPace(), saved = start
     try trainer.checkAgreement()
     while !trainer.isFinished {
       // All ranks end after the same step, whichever of them was told.
       if try trainer.anyRank(interruption.isRequested) {
-        if let checkpoint { try save(to: checkpoint, after: (clock.now - start).seconds) }
+        if let checkpoint { try save(to: checkpoint, after: (clock.now - start).seconds, recorder) }
+        try recorder?.flush()
         throw Interrupted()
       }
       let before = clock.now
@@ -174,18 +181,28 @@ public struct TrainingRun {
         Progress(
           step: trainer.step, steps: trainer.configuration.steps, loss: report.loss,
           tokensPerSecond: pace.tokensPerSecond, fractionOfPeak: fractionOfPeak(pace),
-          secondsLeft: elapsed / Double(pace.steps) * Double(trainer.configuration.steps - trainer.step),
+          secondsLeft: pace.secondsLeft(after: trainer.step, of: trainer.configuration),
           evaluation: report.evaluation))
-      if let point = curvePoint(report, seconds: secondsBefore + elapsed) { try curve(point) }
+      try recorder?.add(stepRow(report, seconds: secondsBefore + elapsed))
+      if let point = curvePoint(report, seconds: secondsBefore + elapsed) { try recorder?.add(point) }
       guard let checkpoint else { continue }
       let every = trainer.configuration.checkpointEvery
       let isDue = every > 0 && trainer.step % every == 0
       if isDue || trainer.isFinished || (clock.now - saved).seconds > 30 {
-        try save(to: checkpoint, after: (clock.now - start).seconds)
+        try save(to: checkpoint, after: (clock.now - start).seconds, recorder)
         saved = clock.now
       }
     }
+    try recorder?.flush()
     return try row(pace, seconds: secondsBefore + (clock.now - start).seconds, started: started)
+  }
+
+  private func stepRow(_ report: Trainer.StepReport, seconds: Double) -> StepRow {
+    var row = StepRow()
+    (row.runID, row.experiment, row.step, row.tokens) = (job.id, job.experiment, report.step, trainer.tokens)
+    (row.loss, row.learningRate, row.gradientNorm) = (report.loss, report.learningRate, report.gradientNorm)
+    row.seconds = seconds
+    return row
   }
 
   private func curvePoint(_ report: Trainer.StepReport, seconds: Double) -> CurveRow? {
@@ -201,12 +218,12 @@ public struct TrainingRun {
     return row
   }
 
-  private func fractionOfPeak(_ pace: Pace) -> Double? {
+  private func fractionOfPeak(_ pace: TrainingPace) -> Double? {
     let tokensPerStep = Double(trainer.tokens) / Double(max(1, trainer.step))
     return peakGflops.map { pace.tokensPerSecond / tokensPerStep * operationsPerStep / ($0 * 1e9) }
   }
 
-  private func row(_ pace: Pace, seconds: Double, started: Date) throws -> TrainingRow {
+  private func row(_ pace: TrainingPace, seconds: Double, started: Date) throws -> TrainingRow {
     let test = try trainer.evaluate(.test, batches: trainer.configuration.evaluationBatches)
     guard test.sum.isFinite else { throw TrainingDiverged(step: trainer.step, what: "test loss") }
     var row = identity(started: started)
@@ -259,6 +276,7 @@ public struct TrainingRun {
     }
     (row.threads, row.isa) = (threads, InstructionSet.default.rawValue)
     row.ranks = trainer.communicator?.count ?? 1
+    row.extendedFrom = trainer.extensions.map { "\($0)" }.joined(separator: ";")
     return row
   }
 
@@ -299,23 +317,5 @@ extension TrainingRow {
 
   fileprivate mutating func note(_ test: CrossEntropy) {
     (testLoss, testAccuracy, testCount) = (test.mean, test.accuracy, test.rows)
-  }
-}
-
-/// How fast a session trains. Steps that end with an evaluation are not counted, unless there are no others.
-private struct Pace {
-  private(set) var steps = 0
-  private var plain = (tokens: 0, seconds: 0.0)
-  private var all = (tokens: 0, seconds: 0.0)
-
-  mutating func add(tokens: Int, seconds: Double, _ evaluated: Bool) {
-    steps += 1
-    all = (all.tokens + tokens, all.seconds + seconds)
-    if !evaluated { plain = (plain.tokens + tokens, plain.seconds + seconds) }
-  }
-
-  var tokensPerSecond: Double {
-    let counted = plain.tokens > 0 ? plain : all
-    return counted.seconds > 0 ? Double(counted.tokens) / counted.seconds : 0
   }
 }

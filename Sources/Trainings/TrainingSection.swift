@@ -1,3 +1,4 @@
+import Analysis
 import Basics
 import Figures
 import Foundation
@@ -8,6 +9,7 @@ import Records
 struct TrainingSection: Sendable {
   private let comparison: TrainingComparison
   private let curves: [CurveRow]?
+  private let steps: [StepRow]
   private let folder: String
 
   /// Reads the trainings in a folder.
@@ -17,6 +19,7 @@ struct TrainingSection: Sendable {
     comparison = TrainingComparison(
       try TrainingExperiment.rows(of: [folder + "/" + TrainingExperiment.table]))
     curves = try TrainingExperiment.curves(in: folder)
+    steps = try TrainingExperiment.steps(of: comparison, in: folder)
   }
 
   /// The part of the report.
@@ -26,12 +29,26 @@ struct TrainingSection: Sendable {
     section.startedAt = comparison.rows.map(\.startedAt)
     section.origins = comparison.rows.map { RowPlace($0) }
     section.findings = findings
-    section.pictures = TrainingPlot.pictures(comparison, curves: curves)
+    section.pictures =
+      [pareto].compactMap(\.self) + TrainingPlot.pictures(comparison, curves: curves, steps: steps)
     section.body = table + laws + failures
     for file in [TrainingExperiment.table, TrainingExperiment.curveTable] {
       section.add(table: file, in: folder)
     }
     return section
+  }
+
+  /// Loss against time, where trainings compete: with laws they are sizes of one model.
+  private var pareto: ReportSection.Picture? {
+    let lines = comparison.lines.filter { $0.rows[0].isTraining }
+    guard comparison.laws.isEmpty, (3...12).contains(lines.count),
+      let view = try? ParetoView([(title: "", series: lines.map { ($0.label, $0.rows) })], ["loss", "time"])
+    else { return nil }
+    return .init(
+      view.figure,
+      caption:
+        "Test loss over the time of the training; seeds are one point at their means, with bars from the least to the greatest. Left and below is better; no training beats those on the dashed line in both."
+    )
   }
 
   private var table: String {

@@ -2,6 +2,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Presets
 import Records
 import Settings
 import Tasks
@@ -53,6 +54,27 @@ public struct TrainingSettings: Sendable {
         set(path, values[0], at: entry.place)
       }
     }
+  }
+
+  /// The settings that a command names: those of a file, and what changes them.
+  /// - Parameters:
+  ///   - task: the task's id.
+  ///   - file: a YAML file; `nil`: none.
+  ///   - sets: `path=value` each.
+  /// - Throws: `UsageError` for a file that cannot be read or names another task, and for a pair that is none.
+  public init(of task: String, file: String?, sets: [String]) throws(UsageError) {
+    if let file { try self.init(file: file) } else { self.init() }
+    if case .string(let other)? = values["task.id"], other != task, let place = place(of: "task.id") {
+      throw UsageError("\(place): task: \(other); the command names the task \(task)")
+    }
+    for (path, value) in try ParameterValue.settings(parsing: sets) {
+      guard path != "task.id" else { throw UsageError("--set task.id: the command names the task \(task)") }
+      // Attention lines and paths are text, whatever they look like.
+      let text =
+        sets.first { $0.hasPrefix(path + "=") }.map { String($0.dropFirst(path.count + 1)) } ?? "\(value)"
+      set(path, path.hasSuffix(".attention") || path.hasSuffix(".path") ? .string(text) : value)
+    }
+    set("task.id", .string(task))
   }
 
   /// Sets a value; `place` says where it was written, `nil`: on the command line.

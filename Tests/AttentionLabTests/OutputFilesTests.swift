@@ -30,7 +30,7 @@ import Testing
     Line(
       words: ["forward"],
       inputs: ["--checkpoint", "--tokens", "--source", "--lengths", "--source-lengths", "--targets"],
-      outputs: ["--logits", "--grads", "--save"]),
+      outputs: ["--logits", "--grads", "--save", "--attention"]),
     Line(
       words: ["generate"],
       inputs: ["--checkpoint", "--tokens", "--lengths", "--source", "--source-lengths"], outputs: ["--out"]),
@@ -54,7 +54,8 @@ import Testing
     "--executor",
     "--delta", "--drop-largest", "--encoding", "--examples",
     "--extrapolation",
-    "--fail-above", "--fix", "--flops-per-token", "--form", "--formula", "--head", "--head-dim", "--heads",
+    "--against", "--fail-above", "--fix", "--flops-per-token", "--form", "--formula", "--head", "--head-dim",
+    "--heads",
     "--input", "--interval", "--isa", "--kept-by", "--key-heads", "--key-length", "--key-lengths", "--layers",
     "--loss",
     "--log", "--memory-limit", "--metric", "--n", "--only", "--partition", "--pass", "--peak-gflops",

@@ -61,12 +61,17 @@ import Testing
     #expect(try BuiltProgram.attnlab.run(arguments("whole")).code == 0)
     let result = try stress(.attnlab, arguments("out"), seed: seed, longest: 1_500_000)
     #expect(result.code == 0, "seed \(seed): \(result.errors)")
-    func values(_ folder: String) throws -> [[String]] {
-      let table = try CSVTable(contentsOf: scratch(folder + "/curves.csv"))
-      let columns = try ["step", "train_loss", "validation_loss"].map(table.index(of:))
+    func values(_ folder: String, _ columns: [String]) throws -> [[String]] {
+      let table = try CSVTable(contentsOf: scratch(folder))
+      let columns = try columns.map(table.index(of:))
       return table.rows.map { row in columns.map { row[$0] } }
     }
-    #expect(try values("out") == values("whole"), "seed \(seed)")
+    for (table, columns) in [
+      ("curves.csv", ["step", "train_loss", "validation_loss"]), ("steps.csv", ["step", "tokens", "loss"]),
+    ] {
+      #expect(
+        try values("out/" + table, columns) == values("whole/" + table, columns), "seed \(seed): \(table)")
+    }
     let rows = try ["out", "whole"].map { try TrainingRow.read(scratch($0 + "/runs.csv")) }
     #expect(rows.map(\.count) == [1, 1] && rows[0][0].testLoss == rows[1][0].testLoss, "seed \(seed)")
   }

@@ -53,6 +53,9 @@ struct SwapCommandTests {
     for key in ["final_error", "logits_error", "kl_mean", "kl_largest", "loss_original", "loss_swapped"] {
       #expect((root[key] as? Double ?? 0) > 0, "\(key)")
     }
+    // The block that is swapped alone is all of the swap.
+    let change = try #require(root["loss_change"] as? Double)
+    #expect(layers.map { $0["loss_change"] as? Double } == [0, change] && change != 0)
     let agreement = try #require(root["top1_agreement"] as? Double)
     #expect((0...1).contains(agreement))
     #expect(root["batch"] as? Int == 2 && root["length"] as? Int == 4 && root["family"] as? String == "gpt2")

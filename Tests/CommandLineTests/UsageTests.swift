@@ -152,7 +152,9 @@ import Testing
         OVERVIEW: Write one self-contained HTML page: tables, plots, fits, environment,
         provenance.
 
-        The page needs no network and no other file.
+        The page needs no network and no other file. A README.md beside it makes the
+        folder a data set: what was run, the columns with their units, how to read the
+        tables and how to make them again.
 
         Examples:
           attnlab report results/quickstart
@@ -205,7 +207,7 @@ import Testing
       + "head_dim,value_dim,causal,threads,isa,input,seed,status,reason,repeats,seconds_median,seconds_p20,"
       + "seconds_p80,flops,gflops,fraction_of_peak,density,plan_seconds,plan_bytes,workspace_bytes,peak_rss_bytes,"
       + "predicted_bytes,error_rel,cell_id,started_at,memory_bytes,padding_overhead,precision,error_oracle_rel,"
-      + "state_bytes,ranks,messages,bytes_sent,seconds_waiting,machine,host,commit,program"
+      + "state_bytes,ranks,messages,bytes_sent,seconds_waiting,kept_mass,machine,host,commit,program"
     #expect(Set(object.keys) == Set(text.split(separator: ",").map(String.init)))
     #expect(object["status"] as? String == "ok" && object["query_length"] as? Int == 8)
     #expect(((object["fraction_of_peak"] as? Double) ?? 0) > 0)

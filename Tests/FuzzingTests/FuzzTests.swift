@@ -1,3 +1,4 @@
+import Foundation
 import Fuzzing
 import Testing
 
@@ -15,6 +16,16 @@ import Testing
         return
       }
     }
+  }
+
+  @Test("the page of the documentation names every reader")
+  func page() throws {
+    let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let file = package.appendingPathComponent("Sources/AttentionLab/Documentation.docc/Reference/fuzz.md")
+    let text = try String(contentsOf: file, encoding: .utf8)
+    let named = text.matches(of: /\n\| `(\w+)` \|/).map { String($0.output.1) }
+    #expect(named == FuzzReader.all.map(\.name))
   }
 
   @Test("an input is the same whatever came before it, and another seed gives another")

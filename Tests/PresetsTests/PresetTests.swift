@@ -175,7 +175,10 @@ import Testing
       "n: 8\nvariants: full\nmemory_limit: lots\n",
       "p.yaml:3: memory_limit: lots is not allowed; it takes a size such as"
     ),
-    ("n: 8\nvariants: full\ninput: {txt: a}\n", "p.yaml:3: unknown field txt of input; known is text"),
+    (
+      "n: 8\nvariants: full\ninput: {txt: a}\n",
+      "p.yaml:3: unknown field txt; known are checkpoint, npy, text"
+    ),
     (
       "n: 8\nvariants: full\nthreads: none\n",
       "p.yaml:3: threads: none is not allowed; it takes all or a whole number"

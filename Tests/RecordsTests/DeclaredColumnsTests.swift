@@ -12,7 +12,7 @@ import Testing
       + "value_dim,causal,threads,isa,input,seed,status,reason,repeats,seconds_median,seconds_p20,seconds_p80,flops,"
       + "gflops,fraction_of_peak,density,plan_seconds,plan_bytes,workspace_bytes,peak_rss_bytes,predicted_bytes,"
       + "error_rel,cell_id,started_at,memory_bytes,padding_overhead,precision,error_oracle_rel,state_bytes,ranks,messages,"
-      + "bytes_sent,seconds_waiting,machine,host,commit,program"
+      + "bytes_sent,seconds_waiting,kept_mass,machine,host,commit,program"
     #expect(MeasurementRow.columns.joined(separator: ",") == columns)
     let trainings =
       "run_id,experiment,task,task_configuration,attention,model_configuration,training_configuration,seed,status,"
@@ -20,12 +20,15 @@ import Testing
       + "validation_accuracy,test_loss,test_accuracy,entropy_rate,seconds,tokens_per_second,fraction_of_peak,threads,"
       + "isa,evaluation,evaluation_attention,evaluation_task,started_at,compute_budget,attention_bytes,test_count,"
       + "optimal_loss,held_out,predicted_loss,predicted_low,predicted_high,predicted_by,evaluation_memory,"
-      + "memory_bytes,bounded_mean,ranks,cache_bytes,machine,host,commit,program"
+      + "memory_bytes,bounded_mean,ranks,cache_bytes,extended_from,machine,host,commit,program"
     #expect(TrainingRow.columns.joined(separator: ",") == trainings)
     #expect(
       CurveRow.columns.joined(separator: ",")
         == "run_id,experiment,step,tokens,compute_flops,learning_rate,train_loss,validation_loss,"
         + "validation_accuracy,gradient_norm,seconds,bounded_mean")
+    #expect(
+      StepRow.columns.joined(separator: ",")
+        == "run_id,experiment,step,tokens,loss,learning_rate,gradient_norm,seconds")
     #expect(
       CellEntry.columns.joined(separator: ",") == "number,cells,shard,shards,experiment,cell_id,cell")
     #expect(

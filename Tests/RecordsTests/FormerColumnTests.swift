@@ -32,7 +32,7 @@ import Testing
 
   @Test("every earlier name stands for a column, and is none itself")
   func names() {
-    let columns = MeasurementRow.columns + TrainingRow.columns + CurveRow.columns
+    let columns = MeasurementRow.columns + TrainingRow.columns + CurveRow.columns + StepRow.columns
     #expect(FormerColumns.current["tile_waste"] == "padding_overhead")
     for (former, name) in FormerColumns.current {
       #expect(columns.contains(name) && !columns.contains(former), "\(former)")

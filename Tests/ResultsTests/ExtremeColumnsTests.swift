@@ -161,6 +161,26 @@ import Testing
     try draw(table, column)
   }
 
+  @Test("steps.csv", arguments: StepRow.columns)
+  func steps(_ column: String) throws {
+    let runs = try TrainingRow.read(Self.folder + "/scaling-parameters/runs.csv")
+    let comparison = TrainingComparison(Array(runs.filter(\.isTraining).prefix(1)))
+    let id = try #require(comparison.rows.first?.runID)
+    let curves = try CurveRow.read(Self.folder + "/scaling-parameters/curves.csv").filter { $0.runID == id }
+    let fields = (1...400).map { step -> [String] in
+      var row = StepRow()
+      (row.runID, row.step, row.tokens, row.loss) = (id, step, 8 * step, 1 / Double(step))
+      (row.learningRate, row.gradientNorm, row.seconds) = (1e-3, 1, Double(step))
+      return row.fields
+    }
+    let table = try CSVTable(
+      text: ([StepRow.columns] + fields).map(CSVTable.line).joined(), file: "steps.csv")
+    _ = try probe(table, column, { try StepRow.rows(of: $0) }) { rows in
+      for item in TrainingPlot.pictures(comparison, curves: curves, steps: rows) { _ = item.figure.data }
+    }
+    try draw(table, column)
+  }
+
   @Test("fits.csv", arguments: FitRow.columns)
   func fits(_ column: String) throws {
     let table = try CSVTable(contentsOf: Self.folder + "/chinchilla/fits.csv")

@@ -56,6 +56,16 @@ import Testing
     try refuses(Array(CurveRow.read(Self.folder + "/scaling-parameters/curves.csv").prefix(3)), column)
   }
 
+  @Test("nor the training and the number of a step", arguments: needed(StepRow.self))
+  func emptySteps(_ column: String) throws {
+    let rows = (1...3).map { step in
+      var row = StepRow()
+      (row.runID, row.step, row.tokens, row.loss) = ("a", step, 8 * step, 1 / Double(step))
+      return row
+    }
+    try refuses(rows, column)
+  }
+
   @Test("nor the form, the parameter and the counts of a fit", arguments: needed(FitRow.self))
   func emptyFits(_ column: String) throws {
     let table = try CSVTable(contentsOf: Self.folder + "/chinchilla/fits.csv")

@@ -21,7 +21,7 @@ import Testing
     let tables = ResultTables(ExperimentCatalog.standard.types.flatMap { $0.tables }).tables
     #expect(
       tables.map(\.name) == [
-        "measurements.csv", "runs.csv", "curves.csv", "cells.csv", "stats.csv", "fits.csv",
+        "measurements.csv", "runs.csv", "curves.csv", "steps.csv", "cells.csv", "stats.csv", "fits.csv",
       ])
   }
 }

@@ -26,11 +26,15 @@ import Trainings
     _ = try selection.record(in: folder)
     let runs = try RowWriter(path: folder.runs, of: TrainingRow.self)
     let curves = try RowWriter(path: folder.curves, of: CurveRow.self)
+    let steps = try RowWriter(path: folder.steps, of: StepRow.self)
     for (index, job) in jobs.enumerated() where shard.holds(index + 1) {
       for step in [10, 20] {
         var point = CurveRow()
         (point.runID, point.step, point.tokens, point.trainLoss) = (job.id, step, 8 * step, 1 / Double(step))
         try curves.append(point)
+        var row = StepRow()
+        (row.runID, row.step, row.tokens, row.loss) = (job.id, step, 8 * step, 1 / Double(step))
+        try steps.append(row)
       }
       var row = TrainingRow()
       (row.runID, row.task, row.seed, row.status) = (job.id, "mqar", job.seed, .ok)
@@ -51,7 +55,7 @@ import Trainings
     try part("1/1", in: "whole")
     for index in [2, 3, 1] { try part("\(index)/3") }
     let merge = try sweep.merge()
-    for table in ["runs.csv", "curves.csv"] {
+    for table in ["runs.csv", "curves.csv", "steps.csv"] {
       #expect(try sweep.text("out/\(table)") == sweep.text("whole/\(table)"))
     }
     #expect(merge.status.count(.done) == 4)

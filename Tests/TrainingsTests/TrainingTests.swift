@@ -165,21 +165,14 @@ import Testing
     let stop = Interruption()
     let first = try TrainingRun(job, catalog: .standard, threads: 1)
     #expect(throws: Interrupted.self) {
-      _ = try first.run(checkpoint: path, interruption: stop) { _ in
-      } progress: { _ in
-        stop.request()
-      }
+      _ = try first.run(checkpoint: path, interruption: stop) { _ in stop.request() }
     }
     var second = try TrainingRun(job, catalog: .standard, threads: 1)
     try second.resume(from: path)
     #expect(second.trainer.step == 1)
-    let row = try second.run(checkpoint: path, interruption: Interruption()) { _ in
-    } progress: { _ in
-    }
+    let row = try second.run(checkpoint: path, interruption: Interruption()) { _ in }
     let whole = try TrainingRun(job, catalog: .standard, threads: 1)
-      .run(interruption: Interruption()) { _ in
-      } progress: { _ in
-      }
+      .run(interruption: Interruption()) { _ in }
     #expect(row.testLoss != nil && row.testLoss == whole.testLoss)
     #expect(row.validationLoss == whole.validationLoss)
   }

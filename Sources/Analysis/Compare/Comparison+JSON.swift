@@ -42,7 +42,7 @@ extension Comparison {
             "seconds_p20": .number(row.secondsP20), "seconds_p80": .number(row.secondsP80),
             "fraction_of_peak": .number(row.fractionOfPeak), "memory_bytes": .number(row.memoryBytes),
             "peak_rss_bytes": .number(row.peakRSSBytes), "predicted_bytes": .number(row.predictedBytes),
-            "error_rel": .number(row.errorRel),
+            "error_rel": .number(row.errorRel), "kept_mass": .number(row.keptMass),
             "speedup": .number(Metric.speedup.value(row, baselineSeconds: base)),
           ])
         }),

@@ -30,7 +30,9 @@ extension Comparison {
       return lengths.map { .init(title: "n = \($0)", metric: metric, length: $0) }
     }
     return part.length.map { length in
-      view.metrics.map { .init(title: $0.heading, metric: $0, length: length) }
+      Self.known(view.metrics, of: part, at: length).map {
+        .init(title: $0.heading, metric: $0, length: length)
+      }
     } ?? []
   }
 
@@ -87,15 +89,20 @@ extension Comparison {
     return notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 
-  /// The header of the table at one length.
-  package static let sideHeader = ["variant"] + ComparisonView.usual.map(\.heading)
+  /// Metrics without those that came later than most results and that no row here has.
+  private static func known(_ metrics: [Metric], of part: Part, at length: Int) -> [Metric] {
+    metrics.filter { metric in
+      metric != .kept || part.lines.contains { $0.series.row(at: length)?.keptMass != nil }
+    }
+  }
 
-  /// One row a series: all metrics at one length.
-  package static func sideCells(_ part: Part, at length: Int) -> [[String]] {
-    let columns = ComparisonView.usual.map {
+  /// The table at one length: its header, and a row a series with all metrics.
+  package static func side(_ part: Part, at length: Int) -> (header: [String], cells: [[String]]) {
+    let columns = known(ComparisonView.usual, of: part, at: length).map {
       ComparedTable.Column(title: $0.heading, metric: $0, length: length)
     }
-    return ComparedTable(part, columns, sort: nil, isComplete: false).words
+    let table = ComparedTable(part, columns, sort: nil, isComplete: false)
+    return (["variant"] + columns.map(\.title), table.words)
   }
 
   /// The header of the table of laws.

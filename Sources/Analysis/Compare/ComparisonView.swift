@@ -36,7 +36,7 @@ public struct ComparisonView: Sendable {
 
   /// The quantities that are shown when nothing else is said.
   public static let usual: [Metric] = [
-    .time, .spread, .peak, .memory, .process, .predicted, .error, .speedup,
+    .time, .spread, .peak, .memory, .process, .predicted, .error, .kept, .speedup,
   ]
 
   /// All that matters, as text.

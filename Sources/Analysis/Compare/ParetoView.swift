@@ -47,7 +47,7 @@ public struct ParetoView: Sendable {
   /// The quantity upwards.
   public let y: Axis
   /// Contenders that may be compared, from the best in x.
-  public let parts: [(title: String, entries: [Entry])]
+  public private(set) var parts: [(title: String, entries: [Entry])]
 
   /// Reads two columns of rows.
   /// - Parameters:
@@ -88,6 +88,10 @@ public struct ParetoView: Sendable {
     }
   }
 
+  /// Leaves out parts in which there is nothing to see.
+  /// - Parameter isWorthIt: whether contenders are worth a panel.
+  package mutating func keep(_ isWorthIt: ([Entry]) -> Bool) { parts.removeAll { !isWorthIt($0.entries) } }
+
   private static func beats(_ one: Entry, _ other: Entry, _ x: Axis, _ y: Axis) -> Bool {
     func gain(_ value: KeyPath<Entry, Value>, _ axis: Axis) -> Double {
       (other[keyPath: value].mean - one[keyPath: value].mean) * (axis.isLowerBetter ? 1 : -1)
@@ -98,12 +102,14 @@ public struct ParetoView: Sendable {
 
   /// Words for columns; of several the first that a table has.
   private static let words: [String: [String]] = [
-    "error": ["error_rel"], "loss": ["test_loss"], "accuracy": ["test_accuracy"],
+    "error": ["error_rel"], "kept": ["kept_mass"], "loss": ["test_loss"], "accuracy": ["test_accuracy"],
     "seconds": ["seconds_median", "seconds"], "time": ["seconds_median", "seconds"],
     "memory": ["memory_bytes", "attention_bytes"], "operations": ["flops", "compute_flops"],
     "speed": ["gflops", "tokens_per_second"],
   ]
-  private static let higherIsBetter = ["accuracy", "gflops", "fraction_of_peak", "per_second", "speedup"]
+  private static let higherIsBetter = [
+    "accuracy", "gflops", "fraction_of_peak", "per_second", "speedup", "kept_mass",
+  ]
 
   private static func axis<Row: Record>(_ name: String, of row: Row.Type) throws(UsageError) -> Axis {
     let candidates = [name] + (words[name] ?? [])

@@ -81,7 +81,7 @@ extension Metric {
     switch self {
     case .time, .plan: .seconds
     case .memory, .workspace, .process, .predicted: .bytes
-    case .peak, .spread: .share
+    case .peak, .spread, .kept: .share
     case .speed, .error, .speedup: .log
     }
   }

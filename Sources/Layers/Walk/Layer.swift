@@ -1,3 +1,4 @@
+import AttentionCore
 import Basics
 import AttentionCore
 import Tensors
@@ -84,6 +85,15 @@ package protocol LayerObserver {
   func attended(_ plan: any AttentionVariant, reading inputs: Operands, lse: Tensor?)
   /// The residual stream under the first block, then that after every block; the mean of both where there are two.
   func stream(_ x: Tensor)
+  /// The variant of a layer, and what it read.
+  func attended(_ layer: String, _ variant: any AttentionVariant, _ inputs: Operands)
+}
+
+/// It need not listen to everything.
+extension LayerObserver {
+  package func branch(_ sublayer: Sublayer, read: Tensor, gave: Tensor) {}
+  package func stream(_ x: Tensor) {}
+  package func attended(_ layer: String, _ variant: any AttentionVariant, _ inputs: Operands) {}
 }
 
 extension LayerObserver {

@@ -40,6 +40,7 @@ extension LayerRun {
   /// - Returns: the rows of the result, with their way back.
   /// - Throws: what attention and messages throw.
   func attend(_ plan: any AttentionVariant, _ inputs: Operands, of layer: String) throws -> Forward {
-    try spread?.attend(plan, inputs, of: layer, in: context) ?? plan.attend(inputs, in: context)
+    observer?.attended(layer, plan, inputs)
+    return try spread?.attend(plan, inputs, of: layer, in: context) ?? plan.attend(inputs, in: context)
   }
 }

@@ -13,14 +13,24 @@ public struct InputMaker: Sendable {
   private let source: InputSource
   private let key: RandomKey
   private let text: TextCorpus?
+  private let anchors: [String]
+  private let catalog: Catalog
 
   /// Creates a maker.
+  /// - Parameters:
+  ///   - source: what inputs are made of.
+  ///   - seed: of what is drawn.
+  ///   - anchors: where the project's sources are looked for.
+  ///   - limit: the bytes of a text that are read.
+  ///   - catalog: the variants that a trained model may have.
   /// - Throws: `UsageError` when the text cannot be read.
-  public init(_ source: InputSource, seed: UInt64, anchors: [String] = [], limit: Int) throws(UsageError) {
-    self.source = source
+  public init(
+    _ source: InputSource, seed: UInt64, anchors: [String] = [], limit: Int, catalog: Catalog = Catalog([])
+  ) throws(UsageError) {
+    (self.source, self.anchors, self.catalog) = (source, anchors, catalog)
     key = RandomKey(seed: seed)("input")
     switch source {
-    case .gaussian: text = nil
+    case .gaussian, .arrays, .checkpoint: text = nil
     case .text(let path): text = try Self.text(path, anchors: anchors, limit: max(1, limit))
     }
   }
@@ -41,7 +51,7 @@ public struct InputMaker: Sendable {
 
   /// The inputs of a shape.
   ///
-  /// Gaussian: every element N(0, 1). Text: sequence b reads the bytes from `b · length` on, cyclically;
+  /// Arrays and a trained model's layer give q, k and v as they are. Gaussian: every element N(0, 1). Text: sequence b reads the bytes from `b · length` on, cyclically;
   /// `x_i = e[byte_i] + p(i)` with `e` N(0, ½) and `p` sinusoidal (base 10000, interleaved), both of width 32, and
   /// `q = x W_q`, `k = x W_k`, `v = x W_v` with W N(0, 1/32), so that elements have variance 1.
   /// Complexity: O(length · 32 · (heads · dims)) for text.
@@ -64,11 +74,22 @@ public struct InputMaker: Sendable {
         text.bytes, key, extents[0], extents[1], extents[3], start, extents[2], stride: length)
       return try Tensor(values, shape: extents, ledger: ledger)
     }
-    var inputs = Operands(query: try draw(.query), key: try draw(.key), value: try draw(.value))
+    var inputs =
+      try given(shape)?.inputs(of: shape)
+      ?? Operands(query: try draw(.query), key: try draw(.key), value: try draw(.value))
     for operand in operands where !operand.isStandard && !operand.isOptional {
       inputs[operand.name] = try draw(operand)
     }
     return inputs
+  }
+
+  /// What is not drawn; `nil`: all is.
+  private func given(_ shape: AttentionShape) throws -> GivenArrays? {
+    switch source {
+    case .gaussian, .text: nil
+    case .arrays(let query, let key, let value): try GivenArrays(query: query, key: key, value: value)
+    case .checkpoint(let source): try GivenArrays(source, for: shape, catalog: catalog, anchors: anchors)
+    }
   }
 
   /// A gradient of the output: N(0, 1).

@@ -49,7 +49,7 @@ extension Measurement {
     let ledger = MemoryLedger(limitBytes: memoryLimit, recycles: true)
     let maker = try InputMaker(
       cell.input, seed: cell.seed, anchors: anchors,
-      limit: shape.batch * max(shape.queryLength, shape.keyLength))
+      limit: shape.batch * max(shape.queryLength, shape.keyLength), catalog: catalog)
     // Every rank draws the whole, which is what the others draw, and keeps its part.
     let own = try attention.part(
       of: try maker.make(shape, operands, ledger: nil).converted(to: cell.precision), ledger: ledger)

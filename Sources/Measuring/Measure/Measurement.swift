@@ -84,7 +84,7 @@ public struct Measurement: Sendable {
 
     let maker = try InputMaker(
       cell.input, seed: cell.seed, anchors: anchors,
-      limit: shape.batch * max(shape.queryLength, shape.keyLength))
+      limit: shape.batch * max(shape.queryLength, shape.keyLength), catalog: catalog)
     let inputs = try maker.make(shape, variant.operandsRead, ledger: ledger)
       .converted(to: cell.precision, declared: Operand.all(operands), ledger: ledger)
     ProcessMemory.resetPeak()
@@ -207,6 +207,7 @@ public struct Measurement: Sendable {
       : SampledRows(
         try maker.make(shape, [], ledger: nil), shape, key: RandomKey(seed: cell.seed)("sampled rows"))
     row.errorRel = SampledRows.relativeError(found, exact.compute(sample.full, outputGradient: gradient))
+    row.keptMass = exact.keptMass(by: definition)
   }
 }
 

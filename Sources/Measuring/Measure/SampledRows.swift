@@ -27,7 +27,7 @@ struct SampledRows {
   }
 
   /// The definition of full attention at this shape.
-  var full: any Definition {
+  var full: any PairDefinition {
     let offset = shape.queryOffset
     let isCausal = shape.isCausal
     return SoftmaxDefinition(
@@ -63,6 +63,24 @@ struct SampledRows {
       let start = rowIndex(row) * dim
       return (0..<dim).map { Double(values[start + $0]) }
     }
+  }
+
+  /// The share of full attention's weights that lies on pairs which a definition sees, the mean over all sampled rows;
+  /// `nil`: no row sees a key, or the definition has no pairs.
+  func keptMass(by definition: any Definition) -> Double? {
+    guard let definition = definition as? any PairDefinition else { return nil }
+    let masses = zip(rows, full.pairs(of: rows, inputs)).compactMap { row, pairs -> Double? in
+      guard let largest = pairs.map(\.score).max() else { return nil }
+      var kept = 0.0, all = 0.0
+      for pair in pairs {
+        let weight = pair.count * exp(pair.score - largest)
+        all += weight
+        guard let key = pair.key else { continue }
+        if definition.multiplicity(row.batch, row.head, row.query, key) > 0 { kept += weight }
+      }
+      return kept / all
+    }
+    return masses.isEmpty ? nil : masses.reduce(0, +) / Double(masses.count)
   }
 
   /// `‖x − y‖ ÷ ‖y‖` over all sampled rows; infinite when x has a NaN.

@@ -26,14 +26,31 @@ struct MeasurementSection: Sendable {
     section.startedAt = rows.map(\.startedAt)
     section.origins = rows.map { RowPlace($0) }
     section.findings = findings()
-    section.pictures = Self.figures.map { item in
-      .init(
-        MeasurementPlot.figure(comparison, item.metric).withoutLonePoints, caption: item.caption,
-        options: item.metric == .time ? "" : "--metric \(item.metric.rawValue)")
-    }.filter { !$0.figure.panels.isEmpty }
+    section.pictures =
+      [pareto].compactMap(\.self)
+      + Self.figures.map { item in
+        .init(
+          MeasurementPlot.figure(comparison, item.metric).withoutLonePoints, caption: item.caption,
+          options: item.metric == .time ? "" : "--metric \(item.metric.rawValue)")
+      }.filter { !$0.figure.panels.isEmpty }
     section.body = tables() + laws() + failures()
     section.add(table: MeasurementExperiment.table, in: folder)
     return section
+  }
+
+  /// Error against time, where there is something to choose: three contenders or more, some of them exact and some not.
+  private var pareto: ReportSection.Picture? {
+    guard var view = try? ParetoView.of(comparison, ["error", "time"]) else { return nil }
+    view.keep { entries in
+      let errors = entries.map(\.y.mean)
+      return entries.count > 2 && (errors.max() ?? 0) > 100 * (errors.min() ?? 0)
+    }
+    guard !view.parts.isEmpty else { return nil }
+    return .init(
+      view.figure,
+      caption:
+        "What a cheaper attention costs: relative error against full attention over the time of a pass, at the largest length. Left and below is better; no variant beats those on the dashed line in both."
+    )
   }
 
   private static let figures: [(metric: Metric, caption: String)] = [
@@ -106,10 +123,11 @@ struct MeasurementSection: Sendable {
     for part in comparison.parts {
       text += "<h2>\(html(part.panel.title))</h2>\n"
       if let length = part.length {
+        let (header, cells) = Comparison.side(part, at: length)
         text += HTML.table(
-          Comparison.sideHeader, Comparison.sideCells(part, at: length),
+          header, cells,
           caption:
-            "n = \(length). Spread: half of the 20th to 80th percentile. Memory: the ledger's peak; process: its own high-water mark; error and speed-up: against \(part.baseline?.label ?? "full")."
+            "n = \(length). Spread: half of the 20th to 80th percentile. Memory: the ledger's peak; process: its own high-water mark; error and speed-up: against \(part.baseline?.label ?? "full"); kept mass: share of full attention's weights on pairs that the variant sees."
         )
       }
       if part.panel.lengths.count > 1 {

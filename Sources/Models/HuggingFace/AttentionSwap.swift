@@ -19,6 +19,8 @@ public struct AttentionSwap: Sendable {
     public let stateError: Double
     /// What its weights are like; `nil`: not asked for.
     public let weights: Weights?
+    /// The loss of next-token prediction with the swap in this block alone, in nats a token; decoders only.
+    public let loss: Double?
   }
 
   /// The blocks in order.
@@ -59,13 +61,20 @@ public struct AttentionSwap: Sendable {
     }
     let names = try swapped.model.configuration.layerAttention()
     let context = original.model.context
+    let former = try original.model.configuration.layerAttention()
+    let predicts = original.model.configuration.kind == .decoder && input.length > 1
     layers = try before.attentionOutputs.indices.map { layer in
-      Layer(
+      var alone = former
+      alone[layer] = names[layer]
+      let line = alone.map(\.description).joined(separator: ", ")
+      let logits = predicts ? try original.replacingAttention(line).trace(input).logits : nil
+      return Layer(
         layer: layer, attention: names[layer].description,
         attentionError: error(before.attentionOutputs[layer], local.outputs[layer]),
         stateError: error(before.states[layer + 1], after.states[layer + 1]),
         weights: tellsWeights
-          ? try Weights(before.passes[layer], local.passes[layer], of: input, in: context) : nil)
+          ? try Weights(before.passes[layer], local.passes[layer], of: input, in: context) : nil,
+        loss: logits.map { PredictionComparison.loss($0, of: input) })
     }
     finalError = error(before.final, after.final)
     let batch = input.batch, length = input.length, width = original.model.configuration.width
@@ -84,10 +93,7 @@ public struct AttentionSwap: Sendable {
     divergenceLargest = comparison.divergenceLargest
     agreement = comparison.agreement
     losses =
-      original.model.configuration.kind == .decoder && length > 1
-      ? (
-        comparison.loss(p, of: input), comparison.loss(q, of: input)
-      ) : nil
+      predicts ? (PredictionComparison.loss(p, of: input), PredictionComparison.loss(q, of: input)) : nil
   }
 
   private static func validRows(_ input: ModelInput) -> [Int] {
@@ -133,12 +139,12 @@ struct PredictionComparison {
   }
 
   /// The mean of −log p of every next real token, in nats.
-  func loss(_ logits: Tensor, of input: ModelInput) -> Double {
+  static func loss(_ logits: Tensor, of input: ModelInput) -> Double {
     let tokens = input.tokens, length = input.length
     var sum = 0.0, count = 0.0
     for row in tokens.indices where row % length != length - 1 && input.isReal(row + 1) {
       let values = logits.row(row)
-      sum += PredictionComparison.logSumExp(values).0 - Double(values[Int(tokens[row + 1])])
+      sum += logSumExp(values).0 - Double(values[Int(tokens[row + 1])])
       count += 1
     }
     return sum / count

@@ -23,7 +23,8 @@ public struct PretrainedModel {
   /// Those of them that a user should hear of once, with the type of what is no real tensor.
   public let ignored: [String]
 
-  /// Reads a checkpoint: a file of this program, or a Hugging Face folder (or the `.safetensors` file in it).
+  /// Reads a checkpoint: a file of this program, or a folder of this program or of Hugging Face (or the `.safetensors` file
+  /// in it).
   /// - Throws: `SafetensorsError`, `ConfigurationError`: one line that names file, tensor and shapes.
   public init(contentsOf path: String, catalog: Catalog, context: ExecutionContext = .recycling()) throws {
     var isFolder: ObjCBool = false
@@ -35,16 +36,19 @@ public struct PretrainedModel {
     let stored =
       isFolder.boolValue ? try PretrainedModel.weights(in: folder) : try Safetensors(contentsOf: path)
     let file = try stored.renamed(path: path, CheckpointNames.withoutWrappers)
-    if !isFolder.boolValue, file.metadata["format"] == "attnlab" {
-      try self.init(file, path: path, catalog: catalog, context: context)
+    if let metadata = try ModelConfiguration.metadata(of: file, configPath) {
+      try self.init(file, metadata, path: path, catalog: catalog, context: context)
     } else {
       try self.init(file, path: path, configPath: configPath, catalog: catalog, context: context)
     }
   }
 
   /// A checkpoint of this program.
-  private init(_ file: Safetensors, path: String, catalog: Catalog, context: ExecutionContext) throws {
-    let configuration = try ModelConfiguration(metadata: file.metadata, path: path, in: catalog)
+  private init(
+    _ file: Safetensors, _ metadata: [String: String], path: String, catalog: Catalog,
+    context: ExecutionContext
+  ) throws {
+    let configuration = try ModelConfiguration(metadata: metadata, path: path, in: catalog)
     model = try TransformerModel(configuration, catalog: catalog, context: context) { layout, buffers in
       try layout.values(in: file, buffers, configuration, path: path)
     }
@@ -105,7 +109,11 @@ public struct PretrainedModel {
   /// The weights of a folder, in one file or in the shards that an index lists.
   private static func weights(in folder: String) throws -> Safetensors {
     let single = folder + "/model.safetensors", index = single + ".index.json"
-    if FileManager.default.fileExists(atPath: single) { return try Safetensors(contentsOf: single) }
+    // A training that is not finished has its checkpoint alone.
+    for file in [single, folder + "/checkpoint.safetensors"]
+    where FileManager.default.fileExists(atPath: file) {
+      return try Safetensors(contentsOf: file)
+    }
     guard FileManager.default.fileExists(atPath: index) else {
       throw SafetensorsError(
         path: folder,
@@ -134,10 +142,35 @@ public struct PretrainedModel {
   }
 
   /// The bytes of a JSON file: longer than any that a person writes, shorter than weights.
-  private static func text(_ path: String) throws(SafetensorsError) -> [UInt8] {
+  fileprivate static func text(_ path: String) throws(SafetensorsError) -> [UInt8] {
     do { return try InputFile.bytes(path, atMost: 16 << 20) } catch {
       throw SafetensorsError(path: error.path, problem: error.problem)
     }
+  }
+}
+
+extension ModelConfiguration {
+  /// What `config.json` beside a model of this program says that it is.
+  public static let modelType = "attnlab"
+
+  /// The metadata of a file of this program: its own, or, where another program has dropped it, what `config.json` beside it
+  /// says; `nil`: the file is of another program.
+  /// - Throws: `SafetensorsError` for a `config.json` that cannot be read.
+  fileprivate static func metadata(
+    of file: Safetensors, _ configPath: String
+  ) throws(SafetensorsError) -> [String: String]? {
+    if file.metadata["format"] == modelType { return file.metadata }
+    guard FileManager.default.fileExists(atPath: configPath) else { return nil }
+    let text = try PretrainedModel.text(configPath), root: JSONValue
+    do throws(JSONError) { root = try JSONValue(parsing: text) } catch {
+      throw SafetensorsError(path: configPath, problem: "\(error)")
+    }
+    guard root["model_type"].stringValue == modelType else { return nil }
+    var metadata = ["format": modelType]
+    for member in root["model"].members {
+      metadata["model.\(member.key)"] = member.value.stringValue ?? member.value.compact
+    }
+    return metadata
   }
 }
 

@@ -22,6 +22,9 @@ extension Trainer {
     metadata["task.configuration"] = task.configurationSummary
     metadata["task.text"] = task.text?.fingerprint
     metadata["state.step"] = "\(step)"
+    if !extensions.isEmpty {
+      metadata["state.extensions"] = extensions.map { "\($0)" }.joined(separator: " ")
+    }
     metadata["state.tokens"] = "\(tokens)"
     metadata["state.bestLoss"] = bits(bestLoss)
     metadata["state.evaluationsWithoutBetter"] = "\(evaluationsWithoutBetter)"
@@ -39,12 +42,17 @@ extension Trainer {
   }
 
   /// Continues from a file that `save` wrote.
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - extending: whether the training may have another end than the one that wrote it. A cosine goes on as that of the
+  ///     new end, from the step where it stands; all other schedules know no end.
   /// - Throws: `SafetensorsError` when it belongs to another model, task, text or training; nothing is changed then.
-  public func resume(from path: String) throws {
+  public func resume(from path: String, extending: Bool = false) throws {
     let file = try Safetensors(contentsOf: path)
     let metadata = try ModelConfiguration.current(file.metadata, in: model.catalog)
     var expected = model.metadata
-    let free: Set = configuration.schedule == .cosine ? [] : ["steps"]
+    let hasEnd = configuration.schedule == .cosine
+    let free: Set = extending ? ["steps", "patience"] : hasEnd ? [] : ["steps"]
     for (name, value) in configuration.settings where !free.contains(name) {
       expected["training.\(name)"] = "\(value)"
     }
@@ -58,7 +66,8 @@ extension Trainer {
     where (metadata[name] ?? defaults[name]) != value {
       throw SafetensorsError(
         path: path,
-        problem: "the checkpoint has \(name) = \(metadata[name] ?? "nothing"); this run has \(value)")
+        problem: "the checkpoint has \(name) = \(metadata[name] ?? "nothing"); this run has \(value)"
+          + (name == "training.steps" ? "; --extend gives the cosine another end" : ""))
     }
     // Files of before texts were marked have no mark.
     if let text = task.text, let mark = metadata["task.text"], mark != text.fingerprint {
@@ -106,6 +115,10 @@ extension Trainer {
         step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
         validationAccuracy: real(parts[4]))
     }
+    var extensions = (metadata["state.extensions"] ?? "").split(separator: " ").compactMap { Int($0) }
+    if hasEnd, metadata["training.steps"].map({ $0 != "\(configuration.steps)" }) ?? false {
+      extensions.append(counters.step)
+    }
     let average = model.draws ? try state("averageLoss") : "none"
     guard average == "none" || real(average).isFinite else {
       throw SafetensorsError(path: path, problem: "state.averageLoss is torn")
@@ -123,7 +136,7 @@ extension Trainer {
     (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
     bestLoss = counters.best
     running = CrossEntropy(sum: real(counters.running[0]), rows: rows, correct: correct)
-    self.evaluations = evaluations
+    (self.evaluations, self.extensions) = (evaluations, extensions)
   }
 
   /// What a counter of steps, tokens or rows can come to; sums of two such numbers are whole numbers still.

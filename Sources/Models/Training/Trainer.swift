@@ -29,6 +29,8 @@ public final class Trainer {
   public internal(set) var evaluationsWithoutBetter = 0
   /// The evaluations of this run, resumed ones included.
   public internal(set) var evaluations: [Evaluation] = []
+  /// Steps at which a schedule with an end was given a later one.
+  public internal(set) var extensions: [Int] = []
   var optimizer: OptimizerState
   /// How the ranks share sequences; `nil`: sequences are whole.
   private let share: SequenceShare?

@@ -4,13 +4,13 @@ import Tensors
 
 extension TransformerModel {
   /// The way back from the last hidden states to all parameters.
-  typealias HiddenPullback = (Tensor) throws -> Void
+  package typealias HiddenPullback = (Tensor) throws -> Void
 
   /// The last hidden states of the main stack, `[batch·length, width]`: the one walk of training, evaluation, decoding and
   /// tracing.
   ///
   /// - Returns: beside the states the walk that gave them, which knows the sequences, their segments and their memory.
-  func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, LayerRun, HiddenPullback) {
+  package func hidden(_ input: ModelInput, _ run: LayerRun) throws -> (Tensor, LayerRun, HiddenPullback) {
     // Padding stands at the end, where no earlier row sees it; but a pattern may depend on where a sequence ends.
     var run = prepared(run, for: input)
     let source = try run.memory == nil ? encoded(input, run) : nil

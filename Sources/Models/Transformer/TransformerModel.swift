@@ -193,5 +193,5 @@ public final class TransformerModel {
   }
 
   /// A walk without dropout and without a way back.
-  var evaluationRun: LayerRun { layerRun(training: false).withoutWayBack }
+  package var evaluationRun: LayerRun { layerRun(training: false).withoutWayBack }
 }

@@ -125,6 +125,18 @@ package struct ArrayInputs {
     }
   }
 
+  /// Finite inputs can still be too large: a score, a sum or a gradient beyond single precision.
+  package static func requireFinite(
+    _ tensor: Tensor, _ name: String, allowing exception: Float? = nil
+  ) throws(UsageError) {
+    let values = tensor.array()
+    guard let bad = values.firstIndex(where: { !$0.isFinite && $0 != exception }) else { return }
+    let index = zip(Tensor.rowMajorStrides(tensor.shape), tensor.shape).map { bad / $0 % $1 }
+    throw UsageError(
+      "the \(name) exceeds single precision: element \(index) would be \(values[bad].isNaN ? "nan" : "\(values[bad])"); nothing is written "
+        + "(scale the inputs down, or give a smaller --scale)")
+  }
+
   /// Whole numbers of a comma-separated list.
   /// - Throws: `UsageError`.
   package static func numbers(_ text: String?, _ flag: String) throws -> [Int]? {

@@ -39,10 +39,13 @@ package struct Provenance {
     let days = Set(startedAt.compactMap { $0.isEmpty ? nil : String($0.prefix(10)) }).sorted()
     let parts =
       [
-        "preset \(name)", rows, days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
+        "\(isOfTraining ? "training" : "preset") \(name)", rows, days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
       ] + (machines.areSeveral ? ["\(machines.machines.count) machines"] : machineInShort)
     return body + "<p class=\"meta\">\(html(parts.compactMap(\.self).joined(separator: " · ")))</p>\n"
   }
+
+  /// Whether `attnlab train` made the results.
+  private var isOfTraining: Bool { environment["training_text"].stringValue != nil }
 
   /// The one machine in a few words.
   private var machineInShort: [String?] {
@@ -110,20 +113,19 @@ package struct Provenance {
   }
 
   /// The commands that make results and page again: of a preset its run, of a training its settings.
-  private func commands(_ folder: String) -> [String] {
+  func commands(_ folder: String) -> [String] {
     let report = "attnlab report \(shellQuoted(folder))"
     if let settings = environment["training_text"].stringValue {
-      return [
-        Self.trainCommand(settings.split(whereSeparator: \.isNewline)) + " --checkpoint FOLDER", report,
-      ]
+      return Self.trainCommands(settings.split(whereSeparator: \.isNewline)) + [report]
     }
     let preset = environment["preset_file"].stringValue ?? name
     return ["attnlab run \(shellQuoted(preset)) --fresh", report]
   }
 
-  /// The command that trains with settings, each `path: value`.
-  private static func trainCommand(_ settings: [Substring]) -> String {
-    var task = "TASK"
+  /// The commands that train with settings, each `path: value`: of a training that was extended one for every end that it
+  /// had.
+  private static func trainCommands(_ settings: [Substring]) -> [String] {
+    var task = "TASK", ends: [String] = []
     var options: [String] = []
     for line in settings {
       guard let colon = line.firstRange(of: ": ") else { continue }
@@ -132,10 +134,38 @@ package struct Provenance {
       switch path {
       case "task.id": task = value
       case "seed": options.append("--seed " + shellQuoted(value))
+      case formerEnds: ends = value.split(separator: ";").map(String.init)
       default: options.append("--set " + shellQuoted("\(path)=\(value)"))
       }
     }
-    return (["attnlab train", shellQuoted(task)] + options).joined(separator: " ")
+    let command = (["attnlab train", shellQuoted(task)] + options).joined(separator: " ")
+    guard !ends.isEmpty else { return [command + " --checkpoint FOLDER"] }
+    return ends.enumerated().map { number, end in
+      "\(command) --steps \(end)\(number > 0 ? " --extend" : "") --checkpoint FOLDER"
+    } + [command + " --extend --checkpoint FOLDER"]
+  }
+
+  /// The line of a training's record that says at which steps its schedule was given another end, separated by `;`.
+  package static let formerEnds = "extended_from"
+
+  /// What was run, and where, item by item.
+  var facts: [(String, String)] {
+    var items: [(String, String?)] = [
+      ("preset", environment["preset"].stringValue),
+      ("commit", machines.areSeveral ? nil : environment["commit"].stringValue),
+    ]
+    for machine in machines.areSeveral ? machines.machines : [] {
+      let commits = machine.commits.joined(separator: ", ")
+      items.append(("machine", "\(machine.name): \(counted(machine.rows, "row")), commit \(commits)"))
+    }
+    for (name, value) in machines.areSeveral ? [] : machineInFull { items.append((name, value)) }
+    items += environment["versions"].members.map { ($0.key, $0.value.stringValue) }
+    let input = environment["text"]
+    items.append(
+      ("text", input["origin"].stringValue.map { "\($0), hash \(input["hash"].stringValue ?? "–")" }))
+    let sessions = environment["sessions"].arrayValue
+    items.append(("begun", sessions.first?["started_at"].stringValue))
+    return items.compactMap { name, value in value.map { (name, $0) } }
   }
 
   /// The results as a data set of schema.org.

@@ -3,6 +3,18 @@ import Figures
 import Foundation
 import Records
 
+/// What a report wrote.
+public struct ReportFiles: Sendable {
+  /// The page; empty: none.
+  public var page = ""
+  /// The pictures beside the results.
+  public var pictures: [String] = []
+
+  /// Nothing yet.
+  public init() {}
+  init(page: String, pictures: [String]) { (self.page, self.pictures) = (page, pictures) }
+}
+
 /// The report of one or several folders: one HTML page that needs nothing else, with a part for each kind of experiment that has
 /// results there, and the pictures that stand beside them as files of their own.
 public struct Report: Sendable {
@@ -35,7 +47,13 @@ public struct Report: Sendable {
     }
   }
 
+  /// The page's name in the folder of its results.
+  public static let file = "report.html"
+  /// The name of the text beside it, which makes the folder a data set.
+  public static let card = "README.md"
+
   private let parts: [Part]
+  private let kinds: ExperimentCatalog
 
   /// Reads the results in folders.
   /// - Parameters:
@@ -45,7 +63,19 @@ public struct Report: Sendable {
   public init(folders: [String], kinds: ExperimentCatalog) throws(UsageError) {
     var parts: [Part] = []
     for folder in folders { parts.append(try Part(folder: folder, kinds: kinds)) }
-    self.parts = parts
+    (self.parts, self.kinds) = (parts, kinds)
+  }
+
+  /// Writes into every folder the text that makes it a data set: what was run, columns, how to read and to make them again.
+  /// - Returns: the texts that were written; a text of a user's own is left alone.
+  /// - Throws: `UsageError` when one cannot be written.
+  @discardableResult public func describe() throws(UsageError) -> [String] {
+    var written: [String] = []
+    for part in parts {
+      let card = DataCard(part.provenance, folder: part.folder, kinds: kinds)
+      if let file = try card.write() { written.append(file) }
+    }
+    return written
   }
 
   /// Draws the pictures that stand beside the results: SVG with gnuplot's script and data.
@@ -67,7 +97,7 @@ public struct Report: Sendable {
   /// - Returns: the path of the page, and what is missing in it.
   /// - Throws: `UsageError` when it cannot be written.
   public func write(to file: String? = nil) async throws -> (path: String, warning: String?) {
-    let path = file ?? parts[0].folder + "/report.html"
+    let path = file ?? parts[0].folder + "/\(Self.file)"
     var pictures: [[String]] = []
     var warning: String?
     for part in parts {
@@ -84,6 +114,17 @@ public struct Report: Sendable {
     }
     try RunFolder.replace(path, with: page(pictures, warning))
     return (path, warning)
+  }
+
+  /// Writes page, pictures and texts, all that stands beside results at the end of a run.
+  /// - Parameter warn: is told what is missing.
+  /// - Returns: what was written.
+  /// - Throws: `UsageError` when a file cannot be written.
+  public func writeAll(_ warn: (String) -> Void) async throws -> ReportFiles {
+    let (page, warning) = try await write()
+    if let warning { warn(warning) }
+    try describe()
+    return ReportFiles(page: page, pictures: warning == nil ? try await drawPictures() : [])
   }
 
   /// The page.

@@ -76,6 +76,9 @@ public struct ResultTables: Sendable {
 }
 
 extension ResultTable {
+  /// The columns for a document.
+  package var markdown: String { grid.markdown(code: [0]) }
+
   fileprivate var grid: TextTable {
     var grid = TextTable(["column", "type", "unit", "meaning"])
     for column in columns { grid.add([column.name, column.type, column.unit, column.help]) }

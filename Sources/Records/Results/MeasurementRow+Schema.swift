@@ -105,5 +105,9 @@ extension MeasurementRow {
     .optional(
       "seconds_waiting", \.secondsWaiting, .duration, .time, unit: "s",
       "time of a pass in waits for messages, of the rank that waited longest; mean over passes"),
+    .optional(
+      "kept_mass", \.keptMass, .fraction, .quantity,
+      "share of full attention's weights that lies on pairs which the variant sees, mean over sampled query rows"
+    ),
   ]
 }

@@ -95,6 +95,8 @@ public struct MeasurementRow: Traceable, Hashable {
   public var bytesSent: Int?
   /// The column `seconds_waiting`.
   public var secondsWaiting: Double?
+  /// The column `kept_mass`.
+  public var keptMass: Double?
   // Where it was made.
   /// The column `machine`.
   public var machine = ""

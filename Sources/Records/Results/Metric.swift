@@ -18,6 +18,8 @@ public enum Metric: String, CaseIterable, Sendable {
   case predicted
   /// The relative error against full attention.
   case error
+  /// The share of full attention's weights that the pattern keeps.
+  case kept
   /// The baseline's time over this one's.
   case speedup
   /// The time of planning.
@@ -37,6 +39,7 @@ public enum Metric: String, CaseIterable, Sendable {
     case .process: "memory of the process"
     case .predicted: "memory by the closed form"
     case .error: "relative error against full attention"
+    case .kept: "share of full attention's weights that is kept"
     case .speedup: "speed-up over the baseline"
     case .plan: "time of planning"
     }
@@ -47,13 +50,14 @@ public enum Metric: String, CaseIterable, Sendable {
     switch self {
     case .peak: "of peak"
     case .predicted: "closed form"
+    case .kept: "kept mass"
     case .speedup: "speed-up"
     default: rawValue
     }
   }
 
   /// Whether less of it is better.
-  public var isLowerBetter: Bool { ![.speed, .peak, .speedup].contains(self) }
+  public var isLowerBetter: Bool { ![.speed, .peak, .speedup, .kept].contains(self) }
 
   /// Whether it says which variant is the better one: not what the process needed besides, nor a prediction.
   public var isContested: Bool { ![.spread, .process, .predicted].contains(self) }
@@ -76,6 +80,7 @@ public enum Metric: String, CaseIterable, Sendable {
     case .process: row.peakRSSBytes.map { Double($0) }
     case .predicted: row.predictedBytes
     case .error: row.errorRel
+    case .kept: row.keptMass
     case .speedup: row.secondsMedian.flatMap { seconds in baselineSeconds.map { $0 / seconds } }
     case .plan: row.planSeconds
     }
@@ -90,7 +95,7 @@ public enum Metric: String, CaseIterable, Sendable {
     case .spread:
       value < 1 ? "±\(Quantity.significant(100 * value, 2)) %" : "±\(Quantity.significant(value, 2))×"
     case .speed: Quantity.significant(value, 3)
-    case .peak: Quantity.significant(100 * value, 3) + " %"
+    case .peak, .kept: Quantity.significant(100 * value, 3) + " %"
     case .memory, .workspace, .process, .predicted: Quantity.describe(bytes: value)
     case .error: Quantity.significant(value, 2)
     case .speedup: Quantity.significant(value, 3) + "×"

@@ -108,5 +108,8 @@ extension TrainingRow {
       "cache_bytes", \.cacheBytes, .amount, .quantity, unit: "bytes",
       "closed form of what generation holds of one sequence of the task's length; empty where layers can keep nothing"
     ),
+    .field(
+      "extended_from", \.extendedFrom, .text, .contender, phrase: "extended from %",
+      "steps, separated by ;, from which a cosine went on to a later end (train --extend); empty without any"),
   ]
 }

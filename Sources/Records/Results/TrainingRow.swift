@@ -111,6 +111,8 @@ public struct TrainingRow: Traceable, Hashable {
   public var cacheBytes: Double?
   /// The column `ranks`.
   public var ranks = 1
+  /// The column `extended_from`.
+  public var extendedFrom = ""
   // Where it was made.
   /// The column `machine`.
   public var machine = ""

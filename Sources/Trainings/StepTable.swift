@@ -3,22 +3,22 @@ import Foundation
 import Records
 import Settings
 
-/// `curves.csv`, rid of what a killed training leaves in it.
-public enum CurveFile {
-  /// Removes a torn last line and the points of a training after a step: it goes on from there and makes them again.
+/// A table of a training's steps (`steps.csv`, `curves.csv`), rid of what a killed training leaves in it.
+enum StepTable {
+  /// Removes a torn last line and the rows of a training after a step: it goes on from there and makes them again.
   /// - Parameters:
-  ///   - file: a `curves.csv`.
+  ///   - file: the table.
   ///   - step: the last that is kept.
   ///   - id: the training.
-  ///   - isAlone: the file is this training's own; points under another id are its too, from when it was to have
-  ///     fewer steps.
+  ///   - isAlone: the file is this training's own; rows under another id are its too, from when it was to have fewer
+  ///     steps.
   /// - Throws: `UsageError` when the file cannot be read or written.
-  public static func cut(
-    _ file: String, after step: Int, of id: String, isAlone: Bool = false
-  ) throws(UsageError) {
+  static func cut(_ file: String, after step: Int, of id: String, isAlone: Bool) throws(UsageError) {
     guard FileManager.default.fileExists(atPath: file) else { return }
     _ = try RowWriter.repair(file)
-    guard FileManager.default.contents(atPath: file)?.isEmpty == false else { return }
+    guard let data = FileManager.default.contents(atPath: file), !data.isEmpty,
+      isAlone || data.firstRange(of: Data(id.utf8)) != nil
+    else { return }
     let table = try CSVTable(contentsOf: file)
     let training = try table.index(of: "run_id"), at = try table.index(of: "step")
     var kept = table.rows.filter { row in
