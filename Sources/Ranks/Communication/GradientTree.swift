@@ -1,4 +1,3 @@
-import Ranks
 import Tensors
 
 /// The gradients of a step's rows, summed in a tree that depends on the number of rows alone, not on the ranks that hold them.
@@ -11,20 +10,28 @@ import Tensors
 ///
 /// A rank other than 0 sends one sum on the way up and gets one total; with n elements that is at most
 /// `(P − 1 + borders)·4n` bytes up and `(P − 1)·4n` down, where a border that cuts a subtree costs a message.
-struct GradientTree {
+package struct GradientTree {
   /// Rows of the step, of all passes together.
-  let rows: Int
+  package let rows: Int
   /// The ranks; `nil`: this process has all rows.
   let communicator: (any Communicator)?
+
+  /// Describes the tree.
+  /// - Parameters:
+  ///   - rows: rows of the step, of all passes together.
+  ///   - communicator: the ranks; `nil`: this process has all rows.
+  package init(rows: Int, communicator: (any Communicator)?) {
+    (self.rows, self.communicator) = (rows, communicator)
+  }
 
   private var ranks: Int { communicator?.count ?? 1 }
   private var rank: Int { communicator?.rank ?? 0 }
 
   /// The rank that has a row.
-  func owner(of row: Int) -> Int { row * ranks / rows }
+  package func owner(of row: Int) -> Int { row * ranks / rows }
 
   /// The rows that this rank has.
-  var own: [Int] { (0..<rows).filter { owner(of: $0) == rank } }
+  package var own: [Int] { (0..<rows).filter { owner(of: $0) == rank } }
 
   /// The sum over all rows, on every rank.
   /// - Parameters:
@@ -33,7 +40,7 @@ struct GradientTree {
   ///   - leaf: the gradient of a row that this rank has; called once a row, in order.
   /// - Returns: the sum.
   /// - Throws: what `leaf` throws; `RankFailure`, `MemoryLimitExceeded`.
-  func sum(_ count: Int, _ context: ExecutionContext, leaf: (Int) throws -> Tensor) throws -> Tensor {
+  package func sum(_ count: Int, _ context: ExecutionContext, leaf: (Int) throws -> Tensor) throws -> Tensor {
     let total = try node(0..<rows, count, context, leaf)
     return try distributed(total, count, context)
   }
