@@ -39,7 +39,8 @@ package struct Provenance {
     let days = Set(startedAt.compactMap { $0.isEmpty ? nil : String($0.prefix(10)) }).sorted()
     let parts =
       [
-        "\(isOfTraining ? "training" : "preset") \(name)", rows, days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
+        "\(isOfTraining ? "training" : "preset") \(name)", rows,
+        days.count > 1 ? "\(days[0]) to \(days[days.count - 1])" : days.first,
       ] + (machines.areSeveral ? ["\(machines.machines.count) machines"] : machineInShort)
     return body + "<p class=\"meta\">\(html(parts.compactMap(\.self).joined(separator: " · ")))</p>\n"
   }
