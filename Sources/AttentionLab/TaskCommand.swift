@@ -17,7 +17,7 @@ struct TaskCommand: FileCommand {
       has a line an example, {"index", "input", "outputs"}, where the answer ends the row. attnlab grade grades answers.
       """,
       examples: [
-        "attnlab task mqar --examples 100 --set length=64 --set updates=4 --out mqar.npz",
+        "attnlab task mqar --examples 100 --set pairs=8 --set updates=4 --out mqar.npz",
         "attnlab task passkey --examples 20 --set length=2048 --out passkey.jsonl",
       ]))
 
