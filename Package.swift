@@ -12,7 +12,7 @@ let package = Package(
     .library(
       name: "Attention",
       targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
-    .library(name: "Models", targets: ["Models", "Layers", "Tasks"]),
+    .library(name: "Models", targets: ["Pretrained", "Models", "Layers", "Tasks"]),
     .library(name: "ScalingLaws", targets: ["ScalingLaws", "Formulas", "LeastSquares"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
@@ -77,6 +77,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "Pretrained",
+      dependencies: [
+        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Models", "Settings", "Tensors",
+        .product(name: "RealModule", package: "swift-numerics"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "LeastSquares",
       dependencies: ["Basics", "CGSL", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
@@ -119,8 +126,7 @@ let package = Package(
       name: "Measuring",
       dependencies: [
         "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Layers", "Models", "Presets",
-        "Processes",
-        "Ranks", "Records", "Settings", "Tasks", "Tensors",
+        "Pretrained", "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],
@@ -143,16 +149,15 @@ let package = Package(
       name: "Pages",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Presets", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
     .target(
       name: "AttentionLab",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Pages", "Presets", "Processes", "Ranks", "Records", "Formulas", "LeastSquares", "ScalingLaws",
-        "Settings", "Sweeps", "Tasks",
-        "Tensors", "Trainings",
+        "Pages", "Presets", "Pretrained", "Processes", "Ranks", "Records", "Formulas", "LeastSquares",
+        "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -172,7 +177,7 @@ let package = Package(
       name: "Fuzzing",
       dependencies: [
         "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Formulas", "Measuring", "Models",
-        "Mutation", "Presets", "Records", "Settings", "Tensors", "Trainings",
+        "Mutation", "Presets", "Pretrained", "Records", "Settings", "Tensors", "Trainings",
       ],
       path: "Tests/Fuzzing", swiftSettings: strict),
     .executableTarget(
@@ -224,6 +229,14 @@ let package = Package(
         "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models",
         "Mutation", "Ranks", "Settings", "Tasks", "Tensors",
       ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PretrainedTests",
+      dependencies: [
+        "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models",
+        "Mutation",
+        "Pretrained", "Settings", "Tensors",
+      ],
       exclude: ["Fixtures"],
       swiftSettings: strict),
     .testTarget(
@@ -265,8 +278,7 @@ let package = Package(
       name: "MeasuringTests",
       dependencies: [
         "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Models",
-        "Presets",
-        "Processes", "Ranks", "Records", "Settings", "Tensors",
+        "Presets", "Pretrained", "Processes", "Ranks", "Records", "Settings", "Tensors",
       ],
       swiftSettings: strict),
     .testTarget(

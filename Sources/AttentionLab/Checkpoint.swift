@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Models
+import Pretrained
 import Processes
 
 /// A checkpoint that a user names: a file of `attnlab train`, or a Hugging Face folder.

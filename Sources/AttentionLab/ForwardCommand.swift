@@ -5,6 +5,7 @@ import Basics
 import Foundation
 import Models
 import Pages
+import Pretrained
 import Settings
 import Tensors
 

@@ -6,6 +6,7 @@ import Foundation
 import Models
 import Pages
 import Presets
+import Pretrained
 import Settings
 import Tensors
 

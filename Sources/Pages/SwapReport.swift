@@ -1,5 +1,6 @@
 import Basics
 import Models
+import Pretrained
 
 /// What `attnlab swap` says.
 package struct SwapReport {

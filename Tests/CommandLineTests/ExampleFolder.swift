@@ -134,7 +134,7 @@ struct ExampleFolder: Sendable {
 
   /// Checkpoints of one step, and the fixtures of Hugging Face's models.
   private func models() throws {
-    let fixtures = Self.package + "/Tests/ModelsTests/Fixtures"
+    let fixtures = Self.package + "/Tests/PretrainedTests/Fixtures"
     for (name, fixture) in [("gpt2", "gpt2"), ("bert-base-uncased", "bert")] {
       try FileManager.default.copyItem(atPath: "\(fixtures)/\(fixture)", toPath: scratch(name))
     }

@@ -8,7 +8,7 @@ import Testing
 /// under a limit of the system.
 @Suite struct ForeignFileTests {
   private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("ModelsTests/Fixtures").path
+    .deletingLastPathComponent().appendingPathComponent("PretrainedTests/Fixtures").path
   let scratch: Scratch
 
   init() throws { scratch = try Scratch() }

@@ -76,7 +76,7 @@ import Testing
   @Test("a refused call says nothing of tensors that were not used", arguments: ["bert", "roberta"])
   func notesBefore(_ family: String) throws {
     let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appendingPathComponent("ModelsTests/Fixtures").path
+      .appendingPathComponent("PretrainedTests/Fixtures").path
     try FileManager.default.copyItem(atPath: "\(fixtures)/\(family)", toPath: scratch("m"))
     var file = try Safetensors(contentsOf: scratch("m/model.safetensors"))
     file.arrays["buffer"] = NpyArray([1, 0], shape: [2], as: .bool)

@@ -9,7 +9,7 @@ import Testing
 @Suite("attnlab swap")
 struct SwapCommandTests {
   private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .deletingLastPathComponent().appendingPathComponent("ModelsTests/Fixtures").path
+    .deletingLastPathComponent().appendingPathComponent("PretrainedTests/Fixtures").path
 
   private struct Run {
     let status: Int32

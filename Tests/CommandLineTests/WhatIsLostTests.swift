@@ -54,7 +54,7 @@ import Testing
     let tokens = scratch("t.npy")
     try NpyArray([1, 2, 3, 4, 5, 6, 7, 8, 9, 1], shape: [2, 5], as: .int32).write(to: tokens)
     func forward(_ checkpoint: String, _ file: String) async throws -> BuiltProgram.Result {
-      let folder = ExampleFolder.package + "/Tests/ModelsTests/Fixtures/" + checkpoint
+      let folder = ExampleFolder.package + "/Tests/PretrainedTests/Fixtures/" + checkpoint
       return try await BuiltProgram.attnlab.finished([
         "forward", "--checkpoint", folder, "--tokens", tokens, "--attention", scratch(file),
       ])

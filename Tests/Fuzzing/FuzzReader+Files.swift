@@ -6,6 +6,7 @@ import Foundation
 import Measuring
 import Models
 import Presets
+import Pretrained
 import Records
 import Tensors
 import Trainings

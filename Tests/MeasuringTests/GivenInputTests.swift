@@ -5,6 +5,7 @@ import Basics
 import Foundation
 import LabTestSupport
 import Models
+import Pretrained
 import Settings
 import Tensors
 import Testing

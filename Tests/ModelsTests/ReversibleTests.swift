@@ -169,21 +169,6 @@ import Testing
     #expect(read.configuration.residual == .reversible)
   }
 
-  @Test func attentionOfAReversibleModelCanBeSwapped() throws {
-    let scratch = try Scratch(), path = scratch("model.safetensors")
-    try Self.model(["tied": .bool(false)]).save(to: path)
-    let original = try PretrainedModel(contentsOf: path, catalog: .standard)
-    let input = ModelInput(batch: 1, tokens: [1, 5, 3, 8, 2, 7, 9, 4])
-    let trace = try original.trace(input)
-    #expect(trace.states.count == 3 && trace.attentionInputs.count == 2)
-    // What the trace says is what the model says.
-    let logits = try original.model.logits(input).array()
-    #expect(zip(trace.logits?.array() ?? [], logits).allSatisfy { abs($0 - $1) <= 1e-5 })
-    let same = try AttentionSwap(original, attention: "full", on: input)
-    #expect(same.finalError == 0)
-    #expect(try AttentionSwap(original, attention: "sliding-window(left=1)", on: input).finalError > 0)
-  }
-
   @Test func settingsThatDoNotFitAreRefused() throws {
     #expect {
       try Self.model(["reversibleOutput": .string("concat")])

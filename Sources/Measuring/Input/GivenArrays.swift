@@ -3,6 +3,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Pretrained
 import Settings
 import Tasks
 import Tensors

@@ -1,6 +1,7 @@
 import AttentionCore
 import Layers
 import Models
+import Pretrained
 
 /// One attention of a pass, as its layer asked for it.
 public struct HeardAttention {

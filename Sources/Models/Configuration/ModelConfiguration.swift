@@ -18,7 +18,7 @@ public struct ModelConfiguration: ParameterSet {
     case pair
 
     /// Whether there is a source.
-    var hasSource: Bool { self == .encoderDecoder || self == .pair }
+    package var hasSource: Bool { self == .encoderDecoder || self == .pair }
     /// Whether the main stack sees what follows.
     var isBidirectional: Bool { self == .encoder || self == .pair }
   }

@@ -1,10 +1,10 @@
 import ArrayFiles
 
 /// Names of tensors as other programs write them.
-enum CheckpointNames {
+package enum CheckpointNames {
   /// Without what PyTorch's wrappers put into names: `_orig_mod` of `torch.compile` anywhere, `module` of
   /// `DistributedDataParallel` at the start.
-  static func withoutWrappers(_ name: String) -> String {
+  package static func withoutWrappers(_ name: String) -> String {
     var parts = name.split(separator: ".", omittingEmptySubsequences: false)[...]
     parts.removeAll { $0 == "_orig_mod" }
     while parts.count > 1, parts.first == "module" { parts.removeFirst() }
@@ -18,12 +18,12 @@ enum CheckpointNames {
   }
 
   /// Whether a tensor belongs to a training: an optimiser's moments, or what layers keep of earlier segments.
-  static func isOfTraining(_ name: String) -> Bool {
+  package static func isOfTraining(_ name: String) -> Bool {
     name.hasPrefix("optimizer.") || name.hasPrefix("memory.")
   }
 
   /// Tensors that are not used, with what tells them apart from weights.
-  static func notes(on names: [String], in file: Safetensors) -> [String] {
+  package static func notes(on names: [String], in file: Safetensors) -> [String] {
     names.map { name in file.foreignType(of: name).map { "\(name) (\($0))" } ?? name }
   }
 }

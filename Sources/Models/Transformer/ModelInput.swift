@@ -26,7 +26,7 @@ public struct ModelInput: Hashable, Sendable {
   public var length: Int { batch == 0 ? 0 : tokens.count / batch }
 
   /// Whether a place of `tokens` holds a real token.
-  func isReal(_ place: Int) -> Bool { lengths.map { place % length < $0[place / length] } ?? true }
+  package func isReal(_ place: Int) -> Bool { lengths.map { place % length < $0[place / length] } ?? true }
 
   /// The targets with those of padding left out: what stands there is nothing to the loss.
   var scoredTargets: [Int32] {

@@ -44,7 +44,7 @@ extension TransformerModel {
 
   /// The configuration as text by name: the metadata `model.<name>` of a checkpoint.
   public var metadata: [String: String] {
-    var result = ["format": "attnlab"]
+    var result = ["format": ModelConfiguration.modelType]
     for (name, value) in configuration.settings { result["model.\(name)"] = "\(value)" }
     return result
   }
@@ -57,10 +57,13 @@ extension ModelConfiguration {
     return Dictionary(metadata.map { (old[$0.key] ?? $0.key, $0.value) }) { _, later in later }
   }
 
+  /// What `config.json` beside a model of this program says that it is.
+  public static let modelType = "attnlab"
+
   /// Reads the metadata of a checkpoint.
   /// - Throws: `SafetensorsError`, `ConfigurationError`.
   public init(metadata: [String: String], path: String, in catalog: Catalog) throws {
-    guard metadata["format"] == "attnlab" else {
+    guard metadata["format"] == Self.modelType else {
       throw SafetensorsError(
         path: path, problem: "no attnlab checkpoint (its metadata has no format = attnlab)")
     }
@@ -95,7 +98,7 @@ extension ParameterLayout {
   ///
   /// Moments of an optimiser, a copy of tied output weights, and tensors of types that no weight has are passed over.
   /// - Throws: `SafetensorsError`; every shape is compared before anything is allocated.
-  func values(
+  package func values(
     in file: Safetensors, _ buffers: [BufferSlot], _ configuration: ModelConfiguration, path: String
   ) throws -> (weights: Tensor, buffers: [Float]) {
     let known = Set(slots.map(\.name) + buffers.map(\.name))

@@ -37,10 +37,10 @@ public final class TransformerModel {
   let embedding: Embedding
   let sourceEmbedding: Embedding?
   /// What reads a document in segments.
-  let hierarchy: (any Trunk)?
-  let encoder: Stack?
-  let decoder: Stack?
-  let outputWeight: ParameterSlot?
+  package let hierarchy: (any Trunk)?
+  package let encoder: Stack?
+  package let decoder: Stack?
+  package let outputWeight: ParameterSlot?
   /// What makes one row of a sequence for the classifier; `nil` where the trunk gives one.
   let pooling: (any Layer)?
   let classifier: Linear?
@@ -63,7 +63,7 @@ public final class TransformerModel {
   /// - Parameter weights: makes the flat array of parameters and that of buffers. It is called once the layout is known
   ///   and before anything is allocated, so that a file's shapes can be compared with it.
   /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`; what `weights` throws.
-  init(
+  package init(
     _ configuration: ModelConfiguration, catalog: Catalog, context: ExecutionContext,
     weights: (ParameterLayout, [BufferSlot]) throws -> (weights: Tensor, buffers: [Float])
   ) throws {

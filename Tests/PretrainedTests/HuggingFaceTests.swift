@@ -9,6 +9,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Pretrained
 
 @Suite struct HuggingFaceTests {
   func answers(_ family: String) throws -> (file: Safetensors, input: ModelInput) {

@@ -1,7 +1,9 @@
 import ArrayFiles
 import AttentionCore
+import Basics
 import Foundation
 import Layers
+import Models
 import Tensors
 
 /// A trained model with the head that turns its hidden states into predictions.
@@ -52,7 +54,7 @@ public struct PretrainedModel {
     model = try TransformerModel(configuration, catalog: catalog, context: context) { layout, buffers in
       try layout.values(in: file, buffers, configuration, path: path)
     }
-    family = "attnlab"
+    family = ModelConfiguration.modelType
     paddingToken = nil
     head = nil
     predicts = configuration.classes == 0
@@ -150,9 +152,6 @@ public struct PretrainedModel {
 }
 
 extension ModelConfiguration {
-  /// What `config.json` beside a model of this program says that it is.
-  public static let modelType = "attnlab"
-
   /// The metadata of a file of this program: its own, or, where another program has dropped it, what `config.json` beside it
   /// says; `nil`: the file is of another program.
   /// - Throws: `SafetensorsError` for a `config.json` that cannot be read.

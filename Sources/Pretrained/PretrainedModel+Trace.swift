@@ -1,6 +1,7 @@
 import ArrayFiles
 import AttentionCore
 import Layers
+import Models
 import Tensors
 
 extension PretrainedModel {

@@ -7,6 +7,7 @@ import Tensors
 import Testing
 
 @testable import Models
+@testable import Pretrained
 
 /// Tiny checkpoints as transformers 5.23 saves them, with its answers in double precision
 /// (`Experiments/peers/compare_huggingface.py --fixtures`).

@@ -1,3 +1,4 @@
+import Models
 import Tensors
 
 /// Which stored tensor, and which part of it, a parameter here is.

@@ -1,4 +1,5 @@
 import ArrayFiles
+import Models
 import Tensors
 
 /// BERT's prediction head: `logits = LayerNorm(f(h·Wᵀ + b))·Eᵀ + c`.

@@ -1,4 +1,5 @@
 import AttentionCore
+import Models
 import Tensors
 
 extension AttentionSwap {

@@ -1,3 +1,4 @@
+import Models
 import RealModule
 import Settings
 import Tensors

@@ -1,6 +1,7 @@
 import ArrayFiles
 import Basics
 import Layers
+import Models
 import Settings
 import Tensors
 
