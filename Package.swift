@@ -12,7 +12,7 @@ let package = Package(
     .library(
       name: "Attention",
       targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
-    .library(name: "Models", targets: ["Pretrained", "Models", "Layers", "Tasks"]),
+    .library(name: "Models", targets: ["Pretrained", "Models", "Layers", "Tasks", "Vision"]),
     .library(name: "ScalingLaws", targets: ["ScalingLaws", "Formulas", "LeastSquares"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
@@ -70,9 +70,12 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "Vision",
+      dependencies: ["AttentionCore", "Basics", "Layers", "Settings", "Tensors"], swiftSettings: strict),
+    .target(
       name: "Models",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Ranks", "Settings", "Tasks", "Tensors",
+        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Ranks", "Settings", "Tasks", "Tensors", "Vision",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -221,6 +224,12 @@ let package = Package(
       name: "LayersTests",
       dependencies: [
         "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Settings", "Tensors",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "VisionTests",
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Settings", "Tensors", "Vision",
       ],
       swiftSettings: strict),
     .testTarget(

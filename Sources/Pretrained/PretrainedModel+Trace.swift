@@ -63,9 +63,9 @@ extension PretrainedModel {
   /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.
   func trace(_ input: ModelInput) throws -> Trace {
     try input.validate(for: model.configuration)
-    guard !model.configuration.kind.hasSource, model.hierarchy == nil else {
+    guard !model.configuration.kind.hasSource, model.trunk == nil else {
       let name =
-        model.hierarchy == nil ? "a model of kind \(model.configuration.kind.rawValue)" : "a hierarchy"
+        model.trunk == nil ? "a model of kind \(model.configuration.kind.rawValue)" : "a hierarchy"
       throw SafetensorsError(path: "model", problem: "\(name) has no single stack to swap attention in")
     }
     let recorder = Recorder()

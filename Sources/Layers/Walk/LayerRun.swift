@@ -30,6 +30,8 @@ package struct LayerRun {
   package var lengths: [Int]?
   /// The position of the first row of every sequence.
   package var first = 0
+  /// The places of an image that every sequence's rows are; `nil`: rows are no places.
+  package var grid: Grid?
   /// Which rows send to which, for attention on a graph; `nil`: the variant draws its own.
   package var graph: EdgeList?
   /// The positions of all rows; `nil`: those of every sequence count from its first row.
@@ -91,13 +93,13 @@ package struct LayerRun {
     drops(probability) ? try context.dropout(x, probability: probability, key: key(name)) : x
   }
 
-  /// Layers on top of each other.
+  /// Layers on top of each other, each on the grid that the one below it gives.
   package func chain(_ layers: [any Layer], _ x: Tensor) throws -> (output: Tensor, pullback: Pullback) {
     let pullbacks = PullbackChain()
-    var x = x
+    var (x, run) = (x, self)
     for layer in layers {
-      let (y, pullback) = try layer.forward(x, self)
-      x = y
+      let (y, pullback) = try layer.forward(x, run)
+      (x, run) = (y, try run.behind(layer))
       if isDifferentiated { pullbacks.append(pullback) }
     }
     let context = context

@@ -3,12 +3,25 @@ import Tensors
 /// What stands between a model's embedding and its head.
 package protocol Trunk: Layer {
   /// What a pass computes, for the closed form of its operations.
-  /// - Parameters:
-  ///   - cut: where documents are cut, for layers that read them in segments.
-  ///   - length: rows of a sequence.
-  ///   - memoryLength: rows of the memory that cross-attention reads.
-  ///   - past: rows before every sequence.
-  func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work]
+  func work(on size: WalkSize) -> [Work]
+}
+
+/// The extents of a walk through a trunk.
+package struct WalkSize {
+  /// Sequences.
+  package var batch: Int
+  /// Rows of a sequence.
+  package var length: Int
+  /// Rows of the memory that cross-attention reads.
+  package var memoryLength = 0
+  /// Rows before every sequence.
+  package var past = 0
+  /// Where documents are cut, for layers that read them in segments.
+  package var cut: DocumentCut?
+  /// The places of an image that every sequence's rows are.
+  package var grid: Grid?
+
+  package init(batch: Int, length: Int) { (self.batch, self.length) = (batch, length) }
 }
 
 /// Layers on as many sequences of one length.
@@ -45,24 +58,28 @@ package struct Work {
 }
 
 extension Stack {
-  package func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work] {
-    [Work(sublayers: sublayers, batch: batch, length: length, memoryLength: memoryLength, past: past)]
+  package func work(on size: WalkSize) -> [Work] {
+    [
+      Work(
+        sublayers: sublayers, batch: size.batch, length: size.length, memoryLength: size.memoryLength,
+        past: size.past)
+    ]
   }
 }
 
 extension HierarchicalTransformer {
-  package func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work] {
-    guard let cut else { return [] }
+  package func work(on size: WalkSize) -> [Work] {
+    guard let cut = size.cut else { return [] }
     return [
       Work(sublayers: within.sublayers, batch: cut.segments.count, length: cut.segments.longest),
-      Work(sublayers: across.flatMap(\.block.sublayers), batch: batch, length: cut.documents.longest),
+      Work(sublayers: across.flatMap(\.block.sublayers), batch: size.batch, length: cut.documents.longest),
     ]
   }
 }
 
 extension HierarchicalAttentionNetwork {
-  package func work(batch: Int, length: Int, memoryLength: Int, past: Int, cut: DocumentCut?) -> [Work] {
-    guard let cut else { return [] }
+  package func work(on size: WalkSize) -> [Work] {
+    guard let cut = size.cut else { return [] }
     func work(_ level: Level, _ groups: RowGroups) -> Work {
       var work = Work(batch: groups.count, length: groups.longest)
       work.weights = level.pooling.hidden.weight.count

@@ -19,6 +19,8 @@ public struct ModelConfiguration: ParameterSet {
 
     /// Whether there is a source.
     package var hasSource: Bool { self == .encoderDecoder || self == .pair }
+    /// Whether the trunk reads the pixels of images itself.
+    package var readsImages: Bool { false }
     /// Whether the main stack sees what follows.
     var isBidirectional: Bool { self == .encoder || self == .pair }
   }

@@ -148,7 +148,7 @@ extension TransformerModel {
     let losses = try (1...configuration.steps).map { step in
       try advance(configuration, step: step, &optimizer) { number in
         let first = number % passes * rows
-        return (input.rows(first..<first + rows), nil)
+        return (try input.rows(first..<first + rows), nil)
       }.loss.mean
     }
     guard isFinite else { throw TrainingDiverged(step: nil, what: "weights") }

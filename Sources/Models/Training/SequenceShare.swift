@@ -71,10 +71,11 @@ final class SequenceShare {
 
   /// This rank's rows of its group's sequences, which count no padding among their targets, and what they are a part of.
   /// - Throws: `ConfigurationError` for sequences that are too short.
-  func part(of whole: ModelInput) throws(ConfigurationError) -> (input: ModelInput, of: any SpreadSequence) {
+  func part(of whole: ModelInput) throws -> (input: ModelInput, of: any SpreadSequence) {
     let groups = communicator.count / group.count, number = communicator.rank / group.count
     let input =
-      groups == 1 ? whole : whole.rows(whole.batch * number / groups..<whole.batch * (number + 1) / groups)
+      try groups == 1
+      ? whole : whole.rows(whole.batch * number / groups..<whole.batch * (number + 1) / groups)
     let (length, ranks) = (whole.length, group.count)
     guard length >= 2 * ranks else {
       throw ConfigurationError(

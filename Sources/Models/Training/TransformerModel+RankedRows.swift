@@ -36,7 +36,7 @@ extension TransformerModel {
     state.gradients = try tree.sum(layout.count, context) { row in
       let pass = row / batch
       losses[row] = try accumulateGradients(
-        ofRow: passes[pass].rows(row % batch..<row % batch + 1), smoothing: configuration.labelSmoothing,
+        ofRow: try passes[pass].rows(row % batch..<row % batch + 1), smoothing: configuration.labelSmoothing,
         scale: counted[pass] == 0 ? 0 : 1 / Double(configuration.accumulation) / Double(counted[pass]),
         key: RandomKey(seed: UInt64(configuration.seed))("dropout")(first + pass)("row")(row % batch))
       let gradient = state.gradients

@@ -21,6 +21,8 @@ public struct ModelInput: Hashable, Sendable {
   public var features: FeatureRows?
   /// Which rows send to which, in every sequence alike.
   public var graph: EdgeList?
+  /// The places of an image that every sequence's rows are.
+  public var grid: Grid?
 
   /// Tokens a sequence.
   public var length: Int { batch == 0 ? 0 : tokens.count / batch }
@@ -49,24 +51,23 @@ public struct ModelInput: Hashable, Sendable {
   }
 
   /// Some of the sequences, which lie side by side.
-  func rows(_ range: Range<Int>) -> ModelInput { rows(Array(range)) }
+  /// - Throws: `MemoryLimitExceeded`.
+  func rows(_ range: Range<Int>) throws(MemoryLimitExceeded) -> ModelInput { try rows(Array(range)) }
 
   /// Some of the sequences.
-  func rows(_ rows: [Int]) -> ModelInput {
+  /// - Throws: `MemoryLimitExceeded`.
+  func rows(_ rows: [Int]) throws(MemoryLimitExceeded) -> ModelInput {
+    if rows == Array(0..<batch) { return self }
     func part(_ values: [Int32]) -> [Int32] {
       let size = values.count / batch
       return rows.flatMap { values[$0 * size..<($0 + 1) * size] }
     }
-    return ModelInput(
+    var result = ModelInput(
       batch: rows.count, tokens: part(tokens), targets: part(targets),
       lengths: lengths.map { lengths in rows.map { lengths[$0] } },
-      source: part(source), sourceLengths: sourceLengths.map { lengths in rows.map { lengths[$0] } }
-    ).describing(rows == Array(0..<batch) ? features : nil, graph)
-  }
-
-  private func describing(_ features: FeatureRows?, _ graph: EdgeList?) -> ModelInput {
-    var result = self
-    (result.features, result.graph) = (features, graph)
+      source: part(source), sourceLengths: sourceLengths.map { lengths in rows.map { lengths[$0] } })
+    if let features { result.features = try features.runs(rows, of: length) }
+    (result.graph, result.grid) = (graph, grid)
     return result
   }
 
@@ -78,7 +79,7 @@ public struct ModelInput: Hashable, Sendable {
       targets: task.kind.isClassification ? task.labels : task.targets,
       lengths: ragged(task.lengths, task.length), source: task.source,
       sourceLengths: task.source.isEmpty ? nil : ragged(task.sourceLengths, task.sourceLength))
-    (features, graph) = (task.features, task.graph)
+    (features, graph, grid) = (task.features, task.graph, task.grid)
   }
 
   /// Checks tokens and sizes against a model before any time is spent.
@@ -90,6 +91,9 @@ public struct ModelInput: Hashable, Sendable {
     guard batch >= 1, !tokens.isEmpty else { throw fail("tokens", "an empty array", "at least one token") }
     guard tokens.count % batch == 0, source.count % batch == 0 else {
       throw fail("tokens", "\(tokens.count) in \(batch) rows", "rows of equal length")
+    }
+    if let grid, grid.count != length {
+      throw fail("grid", "\(grid)", "as many places as the \(length) rows of an image")
     }
     guard (features?.width ?? 0) == model.features, features.map({ $0.count == tokens.count }) ?? true else {
       throw fail(

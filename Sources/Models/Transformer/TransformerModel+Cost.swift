@@ -90,11 +90,12 @@ extension TransformerModel {
     let sourceLength = input.source.count / max(1, input.batch)
     let cut = configuration.hierarchy.segmentation.cut(
       input.tokens, batch: input.batch, lengths: input.lengths)
-    let own = main.work(
-      batch: input.batch, length: input.length, memoryLength: sourceLength, past: configuration.memory,
-      cut: configuration.hierarchy.kind == .none ? nil : cut)
+    var size = WalkSize(batch: input.batch, length: input.length)
+    (size.memoryLength, size.past, size.grid) = (sourceLength, configuration.memory, input.grid)
+    if configuration.hierarchy.kind != .none { size.cut = cut }
+    let own = main.work(on: size)
     guard decoder != nil, let encoder else { return own }
-    return own + encoder.work(batch: input.batch, length: sourceLength, memoryLength: 0, past: 0, cut: nil)
+    return own + encoder.work(on: WalkSize(batch: input.batch, length: sourceLength))
   }
 
   /// The configured attention of every layer at the shape of an input.

@@ -15,14 +15,26 @@ extension TransformerModel {
     var run = prepared(run, for: input)
     let source = try run.memory == nil ? encoded(input, run) : nil
     if let source { run.memory = source.memory }
-    run.graph = input.graph
-    let (x, embedded) = try embedding.forward(input.tokens, describedBy: input.features?.values, run)
+    (run.graph, run.grid) = (input.graph, input.grid)
+    let (x, embedded) = try rows(under: input, run)
     let (y, stacked) = try main.forward(x, run)
     let pullback = { (dy: Tensor) in
       try embedded(stacked(dy))
       try source?.pullback()
     }
     return (y, run, pullback)
+  }
+
+  /// What the main stack reads, and the way back: what the embedding makes of the input; of images, whose trunk reads them itself,
+  /// the pixels.
+  private func rows(under input: ModelInput, _ run: LayerRun) throws -> (
+    output: Tensor, pullback: (Tensor) throws -> Void
+  ) {
+    if let embedding {
+      return try embedding.forward(input.tokens, describedBy: input.features?.values, run)
+    }
+    guard let pixels = input.features?.values else { preconditionFailure("the model reads images") }
+    return (pixels, { _ in })
   }
 
   /// What cross-attention reads, and the way back from the gradient that it collected; `nil` without an encoder behind a
@@ -43,7 +55,7 @@ extension TransformerModel {
 
   /// The stack whose output is the model's: the decoder, or the encoder where there is none.
   var main: any Trunk {
-    guard let trunk = hierarchy ?? decoder ?? encoder else {
+    guard let trunk = trunk ?? decoder ?? encoder else {
       preconditionFailure("a model has an encoder or a decoder")
     }
     return trunk

@@ -110,7 +110,7 @@ extension TransformerModel {
       var part = run
       part.past = past
       if groups.count > 1 { part.key = run.key("group")(number) }
-      try body(group, groups.count == 1 ? input : input.rows(group), part)
+      try body(group, try groups.count == 1 ? input : input.rows(group), part)
       try memory.keep(past, of: group, context)
     }
   }

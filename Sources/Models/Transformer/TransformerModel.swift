@@ -34,10 +34,11 @@ public final class TransformerModel {
   let draws: Bool
   let state: ModelState
   let planner: AttentionPlanner
-  let embedding: Embedding
+  /// `nil`: the trunk reads images itself.
+  let embedding: Embedding?
   let sourceEmbedding: Embedding?
-  /// What reads a document in segments.
-  package let hierarchy: (any Trunk)?
+  /// What reads a document in segments, or images.
+  package let trunk: (any Trunk)?
   package let encoder: Stack?
   package let decoder: Stack?
   package let outputWeight: ParameterSlot?
@@ -80,16 +81,18 @@ public final class TransformerModel {
     draws = operands.contains { $0.declared.contains { $0.source == .uniform } }
     let isSingle = !configuration.kind.hasSource
     let main = TransformerModel.mainName(of: configuration.kind)
-    embedding = Embedding(
-      "\(main).positions", configuration.layer, sharing: nil, in: &layout, buffers: &buffers)
+    embedding =
+      configuration.kind.readsImages
+      ? nil
+      : Embedding("\(main).positions", configuration.layer, sharing: nil, in: &layout, buffers: &buffers)
     sourceEmbedding =
       isSingle
       ? nil
       : Embedding(
-        "encoder.positions", configuration.layer, sharing: embedding.table, in: &layout, buffers: &buffers)
-    hierarchy = TransformerModel.hierarchy(configuration, attention, operands, &layout, &buffers)
+        "encoder.positions", configuration.layer, sharing: embedding?.table, in: &layout, buffers: &buffers)
+    trunk = TransformerModel.trunk(configuration, attention, operands, &layout, &buffers)
     encoder =
-      configuration.effectiveEncoderLayers == 0 || hierarchy != nil
+      configuration.effectiveEncoderLayers == 0 || trunk != nil
       ? nil
       : Stack(
         "encoder", configuration.layer, layers: configuration.effectiveEncoderLayers, isCausal: false,
@@ -106,7 +109,7 @@ public final class TransformerModel {
       configuration.classes > 0
       ? nil
       : configuration.tied
-        ? embedding.table
+        ? embedding?.table
         : layout.add(
           "output.weight", [configuration.vocabulary, configuration.outputWidth], .normal(deviation),
           decays: true)
@@ -148,7 +151,7 @@ public final class TransformerModel {
     return CoAttention("pair", configuration.coAttention, width: configuration.width, in: &layout)
   }
 
-  private static func hierarchy(
+  private static func trunk(
     _ configuration: ModelConfiguration, _ attention: [LayerAttention], _ operands: [LayerOperands],
     _ layout: inout ParameterLayout, _ buffers: inout [BufferSlot]
   ) -> (any Trunk)? {

@@ -29,6 +29,8 @@ public protocol SequenceTask: Sendable {
   var sourceLength: Int { get }
   /// Numbers that describe a row in place of a token; 0: rows are tokens.
   var featureWidth: Int { get }
+  /// The places of an image that every row's tokens are; `nil`: they are no places.
+  var grid: Grid? { get }
   /// Whether tokens are the bytes of a text.
   var readsBytes: Bool { get }
   /// The number of different batches of a split; `nil`: there is no end of them.
@@ -54,6 +56,8 @@ extension SequenceTask {
   public var sourceLength: Int { 0 }
   /// Rows are tokens.
   public var featureWidth: Int { 0 }
+  /// They are no places.
+  public var grid: Grid? { nil }
   /// They are not.
   public var readsBytes: Bool { false }
   /// There is no end of them.

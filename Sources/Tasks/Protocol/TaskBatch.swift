@@ -35,6 +35,8 @@ public struct TaskBatch: Hashable, Sendable {
   public let features: FeatureRows?
   /// Which rows send to which.
   public let graph: EdgeList?
+  /// The places of an image that every row's tokens are.
+  public let grid: Grid?
 
   /// The number of targets, or labels, that are scored.
   public var scoredCount: Int {
@@ -76,7 +78,7 @@ public struct TaskBatch: Hashable, Sendable {
       ? examples.flatMap { padded($0.source, to: sourceLength, with: 0) } : []
     sourceLengths = task.kind.hasSource ? examples.map(\.source.count) : []
     labels = task.kind.isClassification ? examples.map(\.label) : []
-    (features, graph) = (nil, nil)
+    (features, graph, grid) = (nil, nil, nil)
   }
 
   /// A whole graph.
@@ -88,7 +90,27 @@ public struct TaskBatch: Hashable, Sendable {
     self.targets = targets
     (source, sourceLength, sourceLengths, labels) = ([], 0, [], [])
     (vocabularySize, classCount) = (nodes.classCount, 0)
-    (features, graph) = (nodes.features, nodes.edges)
+    (features, graph, grid) = (nodes.features, nodes.edges, nil)
+  }
+
+  /// Images, each with a class.
+  /// - Parameters:
+  ///   - pixels: `[images·places, channels]`, image after image, row by row.
+  ///   - grid: the places of an image.
+  ///   - labels: the class of every image.
+  ///   - classCount: labels are below this.
+  /// - Precondition: as many pixels as the labels' images have places.
+  init(images pixels: FeatureRows, grid: Grid, labels: [Int32], classCount: Int) {
+    precondition(
+      pixels.count == labels.count * grid.count,
+      "\(pixels.count) pixels for \(labels.count) images of \(grid)")
+    kind = .classification
+    (batchSize, length) = (labels.count, grid.count)
+    lengths = [Int](repeating: grid.count, count: labels.count)
+    inputs = [Int32](repeating: 0, count: pixels.count)
+    (targets, source, sourceLength, sourceLengths) = ([], [], 0, [])
+    (self.labels, self.classCount, vocabularySize) = (labels, classCount, 0)
+    (features, graph, self.grid) = (pixels, nil, grid)
   }
 }
 
