@@ -23,7 +23,7 @@ struct Crashing: Fake {
   static let idea = "stops the process"
   let configuration: FakeConfiguration
   let shape: AttentionShape
-  func misbehave(in context: ExecutionContext) throws { preconditionFailure("it crashes, as it should") }
+  func misbehave(in context: ExecutionContext) throws { fatalError("it crashes, as it should") }
 }
 
 struct Hungry: Fake {
