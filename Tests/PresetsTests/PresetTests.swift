@@ -218,7 +218,7 @@ import Testing
     let cells = try preset.cells()
     // Those that came later stand beside these in `variants`.
     let apart: Set = [
-      "graph", "luong", "pyramid", "adaptive-span", "top-k", "hard", "linear", "retention", "mamba2",
+      "graph", "luong", "pyramid", "adaptive-span", "top-k", "hard", "moba", "linear", "retention", "mamba2",
       "gated-delta",
       "custom",
     ]

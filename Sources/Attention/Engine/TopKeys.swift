@@ -16,9 +16,9 @@ import Tensors
 /// block for each thread.
 /// - Complexity: O(n²·d) time, O(n·k) memory and O(n) a thread.
 struct TopKeys: Sendable {
-  let count: Int
-  private let table: PinnedView<Int32>
-  private let heads: Int, length: Int
+  private let choice: RowChoice
+  /// The most keys of a row.
+  var count: Int { choice.count }
 
   /// Chooses up to `count` keys of every row.
   /// - Parameter draws: instead of the best, a key of every row is drawn from its softmax by a number of [0, 1).
@@ -28,12 +28,9 @@ struct TopKeys: Sendable {
     in context: ExecutionContext
   ) throws {
     precondition(draws == nil || count == 1, "\(count) keys are drawn: one can be")
-    self.count = min(count, shape.keyLength)
-    (heads, length) = (shape.queryHeads, shape.queryLength)
-    let rows = shape.batch * heads * length
-    // As wide as a float, and counted like one; the number of a row's keys stands before them.
-    var words = try context.zeros([rows, self.count + 1])
-    table = words.pinnedForWriting().viewed(as: Int32.self)
+    choice = try RowChoice(
+      min(count, shape.keyLength), batch: shape.batch, heads: shape.queryHeads, length: shape.queryLength,
+      in: context)
     try fill(inputs, shape: shape, scale: scale, draws?.rows(), in: context)
   }
 
@@ -52,11 +49,11 @@ struct TopKeys: Sendable {
       let products = result.pinnedForWriting()
       for row in own {
         let number = row - own.lowerBound
-        let own = products + number * valid, target = table + place(batch, head, row)
+        let own = products + number * valid, target = choice.slots(batch, head, row)
         let isScaled = correct(own, count: valid, q, k, row: number, scale: scale)
         let visible = shape.visibleKeys(batch: batch, row: row)
         guard let draws else {
-          choose(own, visible, sign, into: target)
+          choice.choose(own, of: 0..<visible, sign: sign, into: target)
           continue
         }
         draw(
@@ -65,19 +62,14 @@ struct TopKeys: Sendable {
     }
   }
 
-  private func place(_ batch: Int, _ head: Int, _ row: Int) -> Int {
-    ((batch * heads + head) * length + row) * (count + 1)
-  }
-
   /// How often a pair counts: 1 if the key was chosen.
   func multiplicity(_ batch: Int, _ head: Int, _ row: Int, _ key: Int) -> Int {
-    keys(batch, head, row).contains(Int32(key)) ? 1 : 0
+    choice.contains(key, batch, head, row) ? 1 : 0
   }
 
   /// The keys of a row, rising.
   func keys(_ batch: Int, _ head: Int, _ row: Int) -> UnsafeBufferPointer<Int32> {
-    let own = table + place(batch, head, row)
-    return UnsafeBufferPointer(start: own + 1, count: Int(own[0]))
+    choice.items(batch, head, row)
   }
 
   /// Scores of a row one by one in Double, scaled, where some product passes what single precision holds: it may come back, or be
@@ -119,32 +111,5 @@ struct TopKeys: Sendable {
       if own > 0 { target[1] = Int32(key) }
       if sum > bound { return }
     }
-  }
-
-  /// Insertion among those chosen so far, which stand by falling score; the last of them is what a key must exceed. NaN counts as
-  /// the largest of all, so that its row is refused.
-  private func choose(
-    _ scores: UnsafePointer<Float>, _ visible: Int, _ sign: Float, into target: UnsafeMutablePointer<Int32>
-  ) {
-    let keys = target + 1
-    func score(_ key: Int32) -> Float {
-      let value = sign * scores[Int(key)]
-      return value.isNaN ? .infinity : value
-    }
-    var chosen = 0
-    for key in 0..<Int32(visible) {
-      let own = score(key)
-      guard chosen < count || own > score(keys[count - 1]) else { continue }
-      var place = chosen < count ? chosen : count - 1
-      while place > 0, own > score(keys[place - 1]) {
-        keys[place] = keys[place - 1]
-        place -= 1
-      }
-      keys[place] = key
-      chosen = min(count, chosen + 1)
-    }
-    target[0] = Int32(chosen)
-    var all = UnsafeMutableBufferPointer(start: keys, count: chosen)
-    all.sort()
   }
 }

@@ -6,6 +6,8 @@ public struct TilePattern: Sendable, Hashable {
   public let lists: [TileList]
   private let perBatch: Int
   private let perHead: Int
+  /// Neighbouring heads that share a list.
+  private var group = 1
   /// Where the lists of a sequence begin, when sequences share them; empty: `perBatch` apart.
   private var starts: [Int] = []
   /// What engines have worked out about the pattern.
@@ -26,8 +28,13 @@ public struct TilePattern: Sendable, Hashable {
   }
 
   /// One list a (batch, head), batch-major.
-  public init(perBatchAndHead lists: [TileList], heads: Int) {
+  /// - Parameters:
+  ///   - lists: the lists.
+  ///   - heads: lists of a sequence.
+  ///   - group: neighbouring heads that share one.
+  public init(perBatchAndHead lists: [TileList], heads: Int, sharedBy group: Int = 1) {
     precondition(lists.count % heads == 0, "\(lists.count) lists for \(heads) heads")
+    self.group = group
     self.lists = lists
     perBatch = heads
     perHead = 1
@@ -58,7 +65,7 @@ public struct TilePattern: Sendable, Hashable {
 
   /// The index in `lists` of a (batch, query head).
   public func index(batch: Int, head: Int) -> Int {
-    (starts.isEmpty ? batch * perBatch : starts[batch]) + head * perHead
+    (starts.isEmpty ? batch * perBatch : starts[batch]) + head / group * perHead
   }
 
   /// The list of a (batch, query head).
@@ -79,7 +86,7 @@ public struct TilePattern: Sendable, Hashable {
   /// Other lists in the places of a pattern's.
   init(_ pattern: TilePattern, lists: [TileList]) {
     self.lists = lists
-    (perBatch, perHead, starts) = (pattern.perBatch, pattern.perHead, pattern.starts)
+    (perBatch, perHead, group, starts) = (pattern.perBatch, pattern.perHead, pattern.group, pattern.starts)
   }
 
   /// Counts the lists and all schedules in a ledger, as long as the pattern lives. The first owner counts: who shares a pattern
@@ -91,7 +98,7 @@ public struct TilePattern: Sendable, Hashable {
 
   /// Whether two patterns have the same lists in the same places.
   public static func == (first: TilePattern, second: TilePattern) -> Bool {
-    first.perBatch == second.perBatch && first.perHead == second.perHead
+    first.perBatch == second.perBatch && first.perHead == second.perHead && first.group == second.group
       && first.starts == second.starts && first.lists == second.lists
   }
 
@@ -100,6 +107,7 @@ public struct TilePattern: Sendable, Hashable {
     hasher.combine(lists)
     hasher.combine(perBatch)
     hasher.combine(perHead)
+    hasher.combine(group)
     hasher.combine(starts)
   }
 }

@@ -12,6 +12,8 @@ public enum PassKind: String, CaseIterable, Hashable, Sendable {
 public struct Cost: Hashable, Sendable {
   /// Floating-point operations on *needed* pairs, or those that the chunks of a recurrence need (a fused multiply-add counts two).
   public var flops: Double
+  /// Those of them by which keys are chosen: scores of keys or blocks that only say what a row sees.
+  public private(set) var choiceFlops = 0.0
   /// Query–key pairs that the definition needs, over batch and query heads; `nil` of a mechanism without pairs.
   public var neededPairs: Double?
   /// Pairs that the tiles execute, `≥ neededPairs`; `nil` of a mechanism without pairs.
@@ -83,6 +85,12 @@ public struct Cost: Hashable, Sendable {
       executedPairs: executedPairs * fraction, workspaceBytes: workspaceBytes,
       inputOutputBytes: Cost.inputOutputBytes(of: pass, shape: shape, operands: operands),
       stateBytes: stateBytes)
+  }
+
+  /// Adds operations by which keys are chosen.
+  public mutating func addChoice(_ operations: Double) {
+    flops += operations
+    choiceFlops += operations
   }
 
   /// Bytes of the operands as they are stored, of output and log-sum-exp; for backward also of all gradients.

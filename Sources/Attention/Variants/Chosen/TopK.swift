@@ -122,7 +122,7 @@ extension TopKeys {
       stateBytes: stateBytes)
     if pass != .backward {
       let fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1
-      cost.flops += 2 * Double(shape.headDim) * seen * heads * fraction
+      cost.addChoice(2 * Double(shape.headDim) * seen * heads * fraction)
     }
     return cost
   }
