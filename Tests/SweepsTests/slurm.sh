@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A preset as an array of a real Slurm, whose tasks are ended at random: bash Tests/SweepsTests/slurm.sh [ROUNDS]
 # Starts munged, slurmctld and slurmd of its own, with ports, sockets and folders of their own, and ends them.
-# ATTNLAB names the program; .build/debug/attnlab by default. SEED repeats a run's choices.
+# ATTNLAB names the program; that of `make test` or of a debug build by default. SEED repeats a run's choices.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-10}
-attnlab=$(realpath "${ATTNLAB:-.build/debug/attnlab}")
+built=$(ls -t .build/test/release/attnlab .build/debug/attnlab 2>/dev/null | head -n 1)
+attnlab=$(realpath "${ATTNLAB:-$built}")
 for needed in munged slurmctld slurmd sbatch scontrol; do
   command -v $needed >/dev/null || { echo "slurm: SKIPPED, there is no $needed (apt-get install slurm-wlm munge)"; exit 0; }
 done
