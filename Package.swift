@@ -204,6 +204,7 @@ let package = Package(
       dependencies: [
         "Attention", "AttentionCore", "Basics", "CKernels", "LabTestSupport", "Settings", "Tensors",
       ],
+      exclude: ["Fixtures"],
       swiftSettings: strict),
     // Attention over ranks with its inputs and its judge, for tests on threads and for a program that mpirun starts.
     .target(
