@@ -156,11 +156,27 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "Commands",
+      dependencies: [
+        "Analysis", "AttentionCore", "Basics", "LeastSquares", "Measuring", "Models", "Pages", "Presets",
+        "Pretrained", "Processes", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors", "Trainings",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "ModelCommands",
+      dependencies: [
+        "ArrayFiles", "AttentionCore", "Basics", "Commands", "Models", "Pages", "Presets", "Pretrained",
+        "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors", "Trainings",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "AttentionLab",
       dependencies: [
-        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Pages", "Presets", "Pretrained", "Processes", "Ranks", "Records", "Formulas", "LeastSquares",
-        "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors", "Trainings",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Commands", "Figures", "Measuring",
+        "ModelCommands", "Models", "Pages", "Presets", "Processes", "Ranks", "Records", "Formulas",
+        "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -322,8 +338,8 @@ let package = Package(
     .testTarget(
       name: "AttentionLabTests",
       dependencies: [
-        "Attention", "AttentionCore", "AttentionLab", "Basics", "Figures", "LabTestSupport", "Pages",
-        "Presets", "Records",
+        "Attention", "AttentionCore", "AttentionLab", "Basics", "Commands", "Figures", "LabTestSupport",
+        "Pages", "Presets", "Records",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -3,6 +3,7 @@ import ArrayFiles
 import Attention
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Pages
 import Processes
@@ -118,7 +119,7 @@ struct ApplyCommand: FileCommand {
   var json = false
 
   func run() throws {
-    let type = try AttentionLab.catalog.type(of: variant)
+    let type = try Installed.catalog.type(of: variant)
     let settings = try VariantSettings.parse(sets, for: type)
     let standard: [(Operand.Name, String?)] = [(.query, dq), (.key, dk), (.value, dv)]
     let named = try NamedFiles(
@@ -178,12 +179,12 @@ struct ApplyCommand: FileCommand {
     }
     let statistics = try stats.map { _ in
       try AttentionStatistics(
-        attention, inputs, lse: forward.lse, keptBy: keptBy.map { ($0, AttentionLab.catalog) },
+        attention, inputs, lse: forward.lse, keptBy: keptBy.map { ($0, Installed.catalog) },
         key: VariantSettings.key(seed: seed), in: context)
     }
     let comparison = try against.map {
       try OutputComparison(
-        forward, against: $0, AttentionLab.catalog, inputs, of: attention,
+        forward, against: $0, Installed.catalog, inputs, of: attention,
         key: VariantSettings.key(seed: seed), in: context)
     }
     for (path, array) in written { try array.write(to: path) }

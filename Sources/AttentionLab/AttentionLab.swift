@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Models
 import Pages
@@ -34,12 +35,6 @@ public struct AttentionLab: ParsableCommand {
   /// Creates the root command; the parser needs it.
   public init() {}
 
-  /// The variants that every subcommand sees.
-  @TaskLocal static var catalog = Catalog([])
-
-  /// The kinds of experiment that every subcommand sees.
-  @TaskLocal static var kinds = ExperimentCatalog.standard
-
   /// Runs the program on the process's arguments and ends the process.
   /// - Parameters:
   ///   - catalog: the variants that every subcommand sees.
@@ -57,7 +52,7 @@ public struct AttentionLab: ParsableCommand {
     arguments: [String], catalog: Catalog, kinds: ExperimentCatalog = .standard
   ) -> Int32 {
     let arguments = FormerFlags.renamed(joiningNegativeNumbers(arguments), catalog)
-    let code = $kinds.withValue(kinds) { Self.code(of: arguments, catalog: catalog) }
+    let code = Installed.$kinds.withValue(kinds) { Self.code(of: arguments, catalog: catalog) }
     guard let problem = StandardOutput.takeProblem() else { return code }
     Terminal.complain("\(name(of: arguments)): standard output: \(problem)")
     return code == 0 ? 2 : code
@@ -68,7 +63,7 @@ public struct AttentionLab: ParsableCommand {
       let problem = InstructionSet.environmentProblem ?? BFloat16Choice.environmentProblem
       if let problem { throw UsageError(problem) }
       try checkSubcommand(arguments.first)
-      try $catalog.withValue(catalog) { try execute(arguments) }
+      try Installed.$catalog.withValue(catalog) { try execute(arguments) }
       return 0
     } catch {
       return report(error, arguments: arguments)
@@ -104,9 +99,9 @@ public struct AttentionLab: ParsableCommand {
     if let command = command as? any FileCommand { try OutputFiles.check(command.files()) }
     guard command is any AsyncParsableCommand else { return try command.run() }
     // A command is no `Sendable` value, so the task parses it again.
-    try Blocking.wait { [catalog, kinds] in
-      try await $catalog.withValue(catalog) {
-        try await $kinds.withValue(kinds) {
+    try Blocking.wait { [catalog = Installed.catalog, kinds = Installed.kinds] in
+      try await Installed.$catalog.withValue(catalog) {
+        try await Installed.$kinds.withValue(kinds) {
           guard var command = try parseAsRoot(arguments) as? any AsyncParsableCommand else { return }
           try await command.run()
         }

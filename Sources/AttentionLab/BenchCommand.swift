@@ -1,6 +1,7 @@
 import ArgumentParser
 import Attention
 import Basics
+import Commands
 import Measuring
 import Pages
 import Presets
@@ -40,7 +41,7 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
 
   func files() -> CommandFiles {
     var files = CommandFiles()
-    files.write(AttentionLab.kinds.resultFiles + ["report.html"], in: folder)
+    files.write(Installed.kinds.resultFiles + ["report.html"], in: folder)
     return files
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Records
 
 /// How a CSV file of another program is written.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Commands
 import Measuring
 import Pages
 import Processes

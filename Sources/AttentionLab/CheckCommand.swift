@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Pages
 import Tensors
 
@@ -54,7 +55,7 @@ struct CheckCommand: FileCommand {
   func files() -> CommandFiles { .none }
 
   func run() throws {
-    let catalog = AttentionLab.catalog
+    let catalog = Installed.catalog
     if variant == nil && !sets.isEmpty {
       throw UsageError("--set: it takes a variant, as in attnlab check full")
     }

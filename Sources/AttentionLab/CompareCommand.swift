@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Figures
 import Pages
 import Presets
@@ -78,7 +79,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
   func files() -> CommandFiles {
     var files = CommandFiles()
     for path in csv + [against].compactMap(\.self) {
-      AttentionLab.kinds.read(in: path).forEach { files.read($0) }
+      Installed.kinds.read(in: path).forEach { files.read($0) }
     }
     files.draw(plot, "--plot")
     return files
@@ -86,7 +87,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
 
   func run() async throws {
     let dialect = try reading.dialect()
-    try await compare(AttentionLab.kinds.kind(of: csv.first ?? "", dialect: dialect), dialect)
+    try await compare(Installed.kinds.kind(of: csv.first ?? "", dialect: dialect), dialect)
   }
 
   private func compare<Kind: ExperimentKind>(_ kind: Kind.Type, _ dialect: CSVDialect) async throws {
@@ -164,7 +165,7 @@ extension ExperimentKind {
   /// Refuses parts of a question that make no sense for rows of the kind.
   static func check(_ parts: [ResultsQuestion.Part], of file: String) throws(UsageError) {
     guard let part = parts.first(where: { !answers.contains($0) }) else { return }
-    let able = AttentionLab.kinds.types.filter { $0.answers.contains(part) }.map { $0.words.results }
+    let able = Installed.kinds.types.filter { $0.answers.contains(part) }.map { $0.words.results }
     throw UsageError(
       "--\(part.rawValue): it is for \(able.joined(separator: " and ")); \(file) holds \(words.results) "
         + "(see attnlab plot, attnlab fit)")

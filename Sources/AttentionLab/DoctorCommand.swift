@@ -1,11 +1,12 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Figures
+import LeastSquares
 import Pages
 import Presets
 import Records
-import LeastSquares
 import Tensors
 
 /// `attnlab doctor`: what this machine has, and what is missing.

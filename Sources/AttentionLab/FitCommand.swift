@@ -1,13 +1,14 @@
 import Analysis
 import ArgumentParser
 import Basics
+import Commands
 import Figures
 import Foundation
+import LeastSquares
 import Pages
 import Presets
 import Processes
 import Records
-import LeastSquares
 import ScalingLaws
 
 /// `attnlab fit`: scaling laws fitted to the columns of a CSV file.
@@ -46,7 +47,7 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
 
   /// The file, also where its folder was named.
   private var file: String {
-    Folder.exists(csv) ? AttentionLab.kinds.kind(of: csv).file(in: csv) : csv
+    Folder.exists(csv) ? Installed.kinds.kind(of: csv).file(in: csv) : csv
   }
 
   func files() -> CommandFiles {
@@ -68,9 +69,9 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
     }
     let file = try CSVTable(contentsOf: self.file, dialect: reading.dialect())
     // Tables of other programs may end as they like.
-    if AttentionLab.kinds.types.contains(where: { $0.isHeader(file.header) }) { try file.requireWhole() }
+    if Installed.kinds.types.contains(where: { $0.isHeader(file.header) }) { try file.requireWhole() }
     let table = try FitTable(
-      file, definitions: rows.define, timeColumns: AttentionLab.kinds.timeColumns(file.header))
+      file, definitions: rows.define, timeColumns: Installed.kinds.timeColumns(file.header))
     let law = try self.law.resolve(table)
     let groups = try table.groups(request(law, table))
     let machines = Set(groups.compactMap(\.machine))

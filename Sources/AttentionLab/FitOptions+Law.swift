@@ -1,8 +1,9 @@
 import Analysis
 import ArgumentParser
 import Basics
-import Foundation
+import Commands
 import Formulas
+import Foundation
 import LeastSquares
 import ScalingLaws
 import Settings

@@ -1,8 +1,9 @@
 import Analysis
 import ArgumentParser
 import Basics
-import Pages
+import Commands
 import LeastSquares
+import Pages
 import ScalingLaws
 
 /// The error model and how intervals are found.

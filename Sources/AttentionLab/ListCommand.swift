@@ -1,8 +1,10 @@
 import ArgumentParser
 import Basics
+import Commands
 import Pages
 import Presets
 import Records
+import Tasks
 
 /// `attnlab list`: variants and tasks with their parameters.
 struct ListCommand: FileCommand {
@@ -38,14 +40,14 @@ struct ListCommand: FileCommand {
 
   func run() throws {
     if json && markdown { throw UsageError("--markdown: it goes without --json") }
-    let catalog = AttentionLab.catalog
+    let catalog = Installed.catalog
     if variant == Self.columns, !catalog.ids.contains(Self.columns) {
       if markdown { print(tables.markdown) } else { show(tables.text, or: tables.json, if: json) }
       return
     }
     if variant == Self.schema, !catalog.ids.contains(Self.schema) {
       guard !markdown else { throw UsageError("--markdown: a schema is JSON") }
-      print(PresetSchema(catalog: catalog, kinds: AttentionLab.kinds).json.pretty)
+      print(PresetSchema(catalog: catalog, kinds: Installed.kinds).json.pretty)
       return
     }
     if let variant {
@@ -59,7 +61,7 @@ struct ListCommand: FileCommand {
   }
 
   /// The columns of every table that the program writes.
-  private var tables: ResultTables { ResultTables(AttentionLab.kinds.types.flatMap { $0.tables }) }
+  private var tables: ResultTables { ResultTables(Installed.kinds.types.flatMap { $0.tables }) }
 
   /// The tables that the program writes.
   private static let columns = "columns"
@@ -69,4 +71,11 @@ struct ListCommand: FileCommand {
 
   /// What is described besides variants and tasks.
   static var topics: [String] { ListPage.sections.keys.sorted() + [columns, schema] }
+}
+
+extension CompletionKind {
+  /// What `attnlab list` describes.
+  static var listed: CompletionKind {
+    .custom { _, _, _ in Installed.catalog.ids + TaskCatalog.standard.ids + ListCommand.topics }
+  }
 }

@@ -3,6 +3,7 @@ import ArrayFiles
 import Attention
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Pages
 import Settings
@@ -77,7 +78,7 @@ struct MaskCommand: FileCommand {
   }
 
   func run() throws {
-    let type = try AttentionLab.catalog.type(of: variant)
+    let type = try Installed.catalog.type(of: variant)
     let settings = try VariantSettings.parse(sets, for: type)
     let kind = try out.map(fileKind)
     let named = try NamedFiles(in: self.inputs, of: type, settings)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Measuring
 import Pages
@@ -105,7 +106,7 @@ struct MeasureCommand: FileCommand {
 
   func run() throws {
     ParentWatch.begin()
-    let catalog = AttentionLab.catalog
+    let catalog = Installed.catalog
     let cell = try cell(catalog)
     var request = CellRequest(cell, memoryLimit: ProcessMemory.defaultLimit)
     if let memoryLimit {

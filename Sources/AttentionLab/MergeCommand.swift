@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Pages
 import Presets
 import Processes
@@ -44,14 +45,14 @@ struct MergeCommand: FileCommand {
   func files() throws -> CommandFiles {
     var files = CommandFiles()
     let target = try target()
-    let found = Merge.files(folder, into: target, kinds: AttentionLab.kinds)
+    let found = Merge.files(folder, into: target, kinds: Installed.kinds)
     found.read.forEach { files.read($0) }
     found.written.forEach { files.write($0, out == nil ? "" : "--out") }
     return files
   }
 
   func run() throws {
-    let merge = try Merge(folder, into: target(), kinds: AttentionLab.kinds)
+    let merge = try Merge(folder, into: target(), kinds: Installed.kinds)
     merge.notes.forEach { Terminal.note("warning: \($0)") }
     show(merge.text, or: merge.json, if: json)
     guard complete else { return }

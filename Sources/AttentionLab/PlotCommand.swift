@@ -2,6 +2,7 @@ import Analysis
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Figures
 import Foundation
 import Pages
@@ -73,7 +74,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
 
   func files() throws -> CommandFiles {
     var files = CommandFiles()
-    AttentionLab.kinds.read(in: csv).forEach { files.read($0) }
+    Installed.kinds.read(in: csv).forEach { files.read($0) }
     if let out {
       files.draw(out, "--out")
     } else {
@@ -85,7 +86,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
   }
 
   private var kind: any ExperimentKind.Type {
-    get throws { AttentionLab.kinds.kind(of: csv, dialect: try reading.dialect()) }
+    get throws { Installed.kinds.kind(of: csv, dialect: try reading.dialect()) }
   }
 
   /// Columns that the user names, rather than what the kind of results shows of itself.
@@ -126,7 +127,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
     var request = ColumnPlot.Request(x: x, y: y, by: by, title: title ?? "", fits: fit)
     (request.filter, request.definitions, request.logarithmic) = (filter, define, log)
     let table = try CSVTable(contentsOf: kind.file(in: csv), dialect: reading.dialect())
-    request.timeColumns = AttentionLab.kinds.timeColumns(table.header)
+    request.timeColumns = Installed.kinds.timeColumns(table.header)
     let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
     return (ColumnPlot.fileName(of: y), figure)
   }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Foundation
 import Presets
 
@@ -21,8 +22,8 @@ struct PresetOptions: ParsableArguments {
   /// - Parameter more: changes that other flags make.
   func load(_ more: [String] = []) throws -> Preset {
     try Preset(
-      file: PresetFinder.file(preset), sets: sets + more, catalog: AttentionLab.catalog,
-      kinds: AttentionLab.kinds)
+      file: PresetFinder.file(preset), sets: sets + more, catalog: Installed.catalog,
+      kinds: Installed.kinds)
   }
 
   /// Refuses a preset that can be read but once: every task reads it again.
@@ -41,14 +42,6 @@ struct PresetOptions: ParsableArguments {
   /// The cells that are asked for.
   func selection(of preset: Preset, _ shard: Shard) throws -> PresetSelection {
     let variants = only.map { $0.split(separator: ",").map { $0.trimmed } }
-    return try PresetSelection(preset, shard: shard, only: variants, catalog: AttentionLab.catalog)
-  }
-
-  /// The program's file, which cells and jobs run.
-  static func program() throws(UsageError) -> String {
-    guard let program = Bundle.main.executablePath else {
-      throw UsageError("the program's own path is not known")
-    }
-    return program
+    return try PresetSelection(preset, shard: shard, only: variants, catalog: Installed.catalog)
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Pages
 import Presets
 import Processes
@@ -35,13 +36,13 @@ struct ReportCommand: AsyncParsableCommand, FileCommand {
       throw UsageError("--out: name the page of \(folders.count) folders, such as --out report.html")
     }
     var files = CommandFiles()
-    for folder in folders { AttentionLab.kinds.read(in: folder).forEach { files.read($0) } }
+    for folder in folders { Installed.kinds.read(in: folder).forEach { files.read($0) } }
     if let out { files.write(out, "--out") } else { files.write([Report.file, Report.card], in: folders[0]) }
     return files
   }
 
   func run() async throws {
-    let report = try Report(folders: folders, kinds: AttentionLab.kinds)
+    let report = try Report(folders: folders, kinds: Installed.kinds)
     let (path, warning) = try await report.write(to: out)
     if out == nil { try report.describe() }
     if let warning { Terminal.note("warning: \(warning)") }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Foundation
 import Presets
 import Processes
@@ -25,7 +26,7 @@ extension RunCommand {
     let preset = try loaded(), selection = try asked.selection(of: preset, .whole)
     let folder = asked.folder(of: preset)
     let script = try jobs.script(asked, preset, cells: selection.total, array: nil, flags: flagsOfTasks)
-    let sweep = SlurmSweep(script, of: selection, retries: retry, kinds: AttentionLab.kinds)
+    let sweep = SlurmSweep(script, of: selection, retries: retry, kinds: Installed.kinds)
     try await startOver(folder, sweep)
     Interruption.ofProcess.answersBetweenSteps()
     let merge = try await sweep.run(
@@ -47,7 +48,7 @@ extension RunCommand {
     if let job = try await sweep.present() {
       throw UsageError("\(folder): job \(job.name) is still writing there; scancel \(job.name) ends it")
     }
-    let tables = AttentionLab.kinds.tableNames + [Shard.folder]
+    let tables = Installed.kinds.tableNames + [Shard.folder]
     if let kept = try RunFolder.setAside(folder, tables: tables) {
       Terminal.note("kept the earlier results as \(kept)")
     }

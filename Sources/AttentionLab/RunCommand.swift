@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Pages
 import Presets
@@ -82,7 +83,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
     files.read(preset.file)
     for path in try preset.inputPaths() { files.read(path) }
     files.write(
-      AttentionLab.kinds.resultFiles + [Report.file, Report.card],
+      Installed.kinds.resultFiles + [Report.file, Report.card],
       in: try part().path(in: asked.folder(of: preset)))
     return files
   }
@@ -111,7 +112,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
 
   /// What became of a part. Its cells went on when one failed; the exit code says so in the end.
   private func tell(_ part: Shard, _ folder: String) throws {
-    let path = part.path(in: folder), status = try SweepStatus(of: path, kinds: AttentionLab.kinds)
+    let path = part.path(in: folder), status = try SweepStatus(of: path, kinds: Installed.kinds)
     print(json ? status.json(path).pretty : "part \(part) in \(path): \(status.ofTask)")
     try status.checkFailures()
   }
@@ -119,7 +120,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   /// Runs every kind of experiment that the preset has; nothing is finished by a dry run, which tells itself, nor by a part,
   /// which is one of several.
   func perform() async throws -> (preset: Preset, finished: [any FinishedRun]) {
-    let catalog = AttentionLab.catalog
+    let catalog = Installed.catalog
     let preset = try loaded(), part = try part()
     let selection = try asked.selection(of: preset, part)
     if shard == nil, !part.isWhole {
@@ -140,7 +141,7 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       Terminal.note("warning: a debug build; times mean nothing (swift build -c release)")
     }
     if quiet { Terminal.silenceProgress() }
-    let program = try PresetOptions.program()
+    let program = try Installed.program()
     Interruption.ofProcess.answersBetweenSteps()
     let place = try RunPlace(folder, onScratch: scratch)
     let isPart = shard != nil || !part.isWhole

@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Pages
 
 /// One shape by flags, where a command also does without: `--n` says that there is one, the others what it is like.

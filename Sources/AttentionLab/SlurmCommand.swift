@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Pages
 import Presets
 import Sweeps

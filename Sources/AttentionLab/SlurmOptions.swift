@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Foundation
 import Presets
 import Sweeps
@@ -45,7 +46,7 @@ struct SlurmOptions: ParsableArguments {
   func script(
     _ asked: PresetOptions, _ preset: Preset, cells: Int, array: String?, flags: [String]
   ) throws -> SlurmScript {
-    let program = try PresetOptions.program()
+    let program = try Installed.program()
     if let cpusPerTask, cpusPerTask < 1 {
       throw UsageError("--cpus-per-task \(cpusPerTask): it takes a whole number of at least 1")
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Basics
+import Commands
 import Pages
 import Presets
 import Sweeps
@@ -24,7 +25,7 @@ struct StatusCommand: FileCommand {
   func files() -> CommandFiles { .none }
 
   func run() throws {
-    let found = try folder.map { ($0, try SweepStatus(of: $0, kinds: AttentionLab.kinds)) }
+    let found = try folder.map { ($0, try SweepStatus(of: $0, kinds: Installed.kinds)) }
     if json {
       let objects = found.map { $0.1.json($0.0) }
       return print((objects.count == 1 ? objects[0] : .array(objects)).pretty)

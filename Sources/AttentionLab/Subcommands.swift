@@ -1,4 +1,6 @@
 import ArgumentParser
+import Commands
+import ModelCommands
 
 /// The subcommands, in the groups and in the order in which `attnlab --help` shows them: one line each.
 enum Subcommands {

@@ -43,14 +43,14 @@ extension InputSource: ExpressibleByArgument {
 }
 
 /// The name of a loss; Huber's has a parameter of its own.
-enum LossName: String, CaseIterable, ExpressibleByArgument {
+package enum LossName: String, CaseIterable, ExpressibleByArgument {
   case squares, huber, absolute
 }
 
 extension InstructionSet {
   /// A set that a user asked for; `nil` of `nil`.
   /// - Throws: `UsageError` when this processor does not have it.
-  static func available(_ set: InstructionSet?) throws(UsageError) -> InstructionSet? {
+  package static func available(_ set: InstructionSet?) throws(UsageError) -> InstructionSet? {
     guard let set, !available.contains(set) else { return set }
     throw UsageError(
       "--isa \(set): it takes one of \(available.map(\.rawValue).joined(separator: ", ")) here")
@@ -59,21 +59,17 @@ extension InstructionSet {
 
 extension CompletionKind {
   /// The variants of the catalogue, added ones too.
-  static var variants: CompletionKind { .custom { _, _, _ in AttentionLab.catalog.ids } }
+  package static var variants: CompletionKind { .custom { _, _, _ in Installed.catalog.ids } }
   /// The tasks.
-  static var tasks: CompletionKind { .list(TaskCatalog.standard.ids) }
+  package static var tasks: CompletionKind { .list(TaskCatalog.standard.ids) }
   /// The presets that are found from the working folder.
-  static var presets: CompletionKind {
+  package static var presets: CompletionKind {
     .custom { _, _, _ in PresetFinder.files().map(PresetFinder.name(of:)) }
   }
   /// The forms of scaling laws.
-  static var forms: CompletionKind { .list(FormCatalog.all.map(\.name) + ["auto"]) }
+  package static var forms: CompletionKind { .list(FormCatalog.all.map(\.name) + ["auto"]) }
   /// The settings of the variant or task that the line names.
-  static var settings: CompletionKind {
-    .custom { words, _, _ in ListPage.settings(of: words, in: AttentionLab.catalog) }
-  }
-  /// What `attnlab list` describes.
-  static var listed: CompletionKind {
-    .custom { _, _, _ in AttentionLab.catalog.ids + TaskCatalog.standard.ids + ListCommand.topics }
+  package static var settings: CompletionKind {
+    .custom { words, _, _ in ListPage.settings(of: words, in: Installed.catalog) }
   }
 }

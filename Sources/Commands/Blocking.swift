@@ -7,9 +7,9 @@ import Records
 import Synchronization
 
 /// The bridge from the synchronous `main` to asynchronous subcommands.
-enum Blocking {
+package enum Blocking {
   /// The commit of the sources; empty when it is not known.
-  static func commit() -> String {
+  package static func commit() -> String {
     let found = Mutex<String?>(nil)
     try? wait {
       let commit = await Tool.commit(anchors: [])
@@ -19,8 +19,8 @@ enum Blocking {
   }
 
   /// The row of a cell that is measured here, or in processes that are started for its ranks; `nil` on ranks other than 0.
-  static func row(of request: CellRequest) throws -> MeasurementRow? {
-    let program = Bundle.main.executablePath ?? CommandLine.arguments[0], catalog = AttentionLab.catalog
+  package static func row(of request: CellRequest) throws -> MeasurementRow? {
+    let program = Bundle.main.executablePath ?? CommandLine.arguments[0], catalog = Installed.catalog
     // MPI is called by the thread that began it: a rank does not leave this one.
     if request.isHere { return try request.measuredHere(catalog) }
     let found = Mutex<MeasurementRow?>(nil)
@@ -32,8 +32,8 @@ enum Blocking {
   }
 
   /// The report of a folder with its pictures, and the text that makes the folder a data set.
-  static func report(of folder: String) throws -> ReportFiles {
-    let made = Mutex(ReportFiles()), kinds = AttentionLab.kinds
+  package static func report(of folder: String) throws -> ReportFiles {
+    let made = Mutex(ReportFiles()), kinds = Installed.kinds
     try wait {
       let files = try await Report(folders: [folder], kinds: kinds).writeAll {
         Terminal.note("warning: \($0)")
@@ -45,7 +45,7 @@ enum Blocking {
 
   /// Runs an asynchronous body and waits for it. Only for the main thread and threads made for it: a waiting pool thread could
   /// starve the body.
-  static func wait(_ body: @escaping @Sendable () async throws -> Void) throws {
+  package static func wait(_ body: @escaping @Sendable () async throws -> Void) throws {
     let done = DispatchSemaphore(value: 0)
     let failure = Mutex<(any Error)?>(nil)
     Task.detached {

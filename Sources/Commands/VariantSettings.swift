@@ -4,10 +4,10 @@ import Settings
 import Tensors
 
 /// `--set` of one variant, checked before anything is read or computed.
-enum VariantSettings {
+package enum VariantSettings {
   /// The settings that `name=value` pairs stand for.
   /// - Throws: `UsageError` for text without `=`, `ConfigurationError` for an unknown name or a value out of range.
-  static func parse(
+  package static func parse(
     _ pairs: [String], for type: any AttentionVariant.Type
   ) throws -> [String: ParameterValue] {
     let settings = try ParameterValue.settings(parsing: pairs)
@@ -17,5 +17,5 @@ enum VariantSettings {
   }
 
   /// The key of a variant's own draws: `apply` and `mask` name the same pattern by the same seed.
-  static func key(seed: UInt64) -> RandomKey { RandomKey(seed: seed)("variant") }
+  package static func key(seed: UInt64) -> RandomKey { RandomKey(seed: seed)("variant") }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import ArrayFiles
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Models
 import Pages
@@ -10,8 +11,8 @@ import Settings
 import Tensors
 
 /// `attnlab forward`: a checkpoint on given tokens, for comparison with other frameworks.
-struct ForwardCommand: FileCommand {
-  static let configuration = CommandConfiguration(
+package struct ForwardCommand: FileCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "forward",
     abstract: "Run a checkpoint on tokens: logits, loss and gradients as files that other programs read.",
     discussion: HelpText.page(
@@ -92,7 +93,10 @@ struct ForwardCommand: FileCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
-  func files() -> CommandFiles {
+  /// Creates the command; the parser needs it.
+  package init() {}
+
+  package func files() -> CommandFiles {
     var files = CommandFiles()
     for path in [checkpoint, tokens, source, lengths, sourceLengths, targets] { files.read(path) }
     for (flag, path) in [
@@ -103,7 +107,7 @@ struct ForwardCommand: FileCommand {
     return files
   }
 
-  func run() throws {
+  package func run() throws {
     try ThreadFlag.check(threads)
     let training = try training()
     try checkSegments(training)

@@ -2,6 +2,7 @@ import ArgumentParser
 import ArrayFiles
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Models
 import Pages
@@ -10,8 +11,8 @@ import Processes
 import Tensors
 
 /// `attnlab generate`: a trained decoder or encoder–decoder continues text or tokens.
-struct GenerateCommand: FileCommand {
-  static let configuration = CommandConfiguration(
+package struct GenerateCommand: FileCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "generate",
     abstract: "Continue text or tokens with a trained model, token by token, with a key-value cache.",
     discussion: HelpText.page(
@@ -84,14 +85,17 @@ struct GenerateCommand: FileCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
-  func files() -> CommandFiles {
+  /// Creates the command; the parser needs it.
+  package init() {}
+
+  package func files() -> CommandFiles {
     var files = CommandFiles()
     for path in [checkpoint, tokens, lengths, source, sourceLengths] { files.read(path) }
     files.write(out, "--out")
     return files
   }
 
-  func run() throws {
+  package func run() throws {
     try ThreadFlag.check(threads)
     try checkNumbers()
     let prompts = try prompts()

@@ -1,12 +1,13 @@
 import ArgumentParser
 import ArrayFiles
 import Basics
+import Commands
 import Pages
 import Tasks
 
 /// `attnlab grade`: how many answers of another program are right.
-struct GradeCommand: FileCommand {
-  static let configuration = CommandConfiguration(
+package struct GradeCommand: FileCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "grade",
     abstract: "Grade another program's answers to the examples that attnlab task wrote.",
     discussion: HelpText.page(
@@ -30,14 +31,17 @@ struct GradeCommand: FileCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
-  func files() -> CommandFiles {
+  /// Creates the command; the parser needs it.
+  package init() {}
+
+  package func files() -> CommandFiles {
     var files = CommandFiles()
     files.read(examples)
     files.read(answers)
     return files
   }
 
-  func run() throws {
+  package func run() throws {
     let grade: TaskGrade
     if examples.hasSuffix(".jsonl") {
       func text(_ path: String) throws -> String {

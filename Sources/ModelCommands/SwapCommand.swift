@@ -2,6 +2,7 @@ import ArgumentParser
 import ArrayFiles
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Models
 import Pages
@@ -11,8 +12,8 @@ import Settings
 import Tensors
 
 /// `attnlab swap`: how far a trained model's outputs move when its attention is replaced.
-struct SwapCommand: FileCommand {
-  static let configuration = CommandConfiguration(
+package struct SwapCommand: FileCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "swap",
     abstract: "Replace the attention of a trained model and report how far its outputs move.",
     discussion: HelpText.page(
@@ -86,14 +87,17 @@ struct SwapCommand: FileCommand {
   @Flag(help: "Print JSON.")
   var json = false
 
-  func files() -> CommandFiles {
+  /// Creates the command; the parser needs it.
+  package init() {}
+
+  package func files() -> CommandFiles {
     var files = CommandFiles()
     for path in [checkpoint, tokens] { files.read(path) }
     for (flag, path) in [("--logits", logits), ("--hidden", hidden)] { files.write(path, flag) }
     return files
   }
 
-  func run() throws {
+  package func run() throws {
     try ThreadFlag.check(threads)
     try Checkpoint.use(checkpoint, threads: threads) { try swap($0) }
   }
@@ -124,7 +128,7 @@ struct SwapCommand: FileCommand {
     guard let variant else {
       throw UsageError("--variant is missing: the variant that replaces the model's attention")
     }
-    let catalog = AttentionLab.catalog
+    let catalog = Installed.catalog
     let settings = try ParameterValue.settings(parsing: sets)
     try VariantDescription(try catalog.type(of: variant)).check(settings)
     let replacement = LayerAttention(variant, settings: settings)

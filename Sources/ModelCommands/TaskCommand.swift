@@ -1,13 +1,14 @@
 import ArgumentParser
 import Basics
+import Commands
 import Pages
 import Settings
 import Tasks
 import Trainings
 
 /// `attnlab task`: examples of a task for other programs.
-struct TaskCommand: FileCommand {
-  static let configuration = CommandConfiguration(
+package struct TaskCommand: FileCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "task",
     abstract: "Write examples of a task for other programs: arrays, or prompts with their answers.",
     discussion: HelpText.page(
@@ -38,13 +39,16 @@ struct TaskCommand: FileCommand {
   @Option(help: "Where they go: .npz or .jsonl.", completion: .file(extensions: ["npz", "jsonl"]))
   var out: String
 
-  func files() -> CommandFiles {
+  /// Creates the command; the parser needs it.
+  package init() {}
+
+  package func files() -> CommandFiles {
     var files = CommandFiles()
     files.write(out, "--out")
     return files
   }
 
-  func run() throws {
+  package func run() throws {
     guard (1...1_000_000).contains(examples) else {
       throw UsageError("--examples \(examples): it takes 1 to 1000000")
     }

@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Processes
 import Ranks
@@ -21,7 +22,7 @@ extension TrainCommand {
     guard RankProcesses.isOne else {
       // What mpirun has to say of a rank that ended, the rank itself has said; a warning leaves it time to save.
       try ProcessReplacement.run(
-        RankProcesses.command([PresetOptions.program()] + CommandLine.arguments.dropFirst(), on: count))
+        RankProcesses.command([Installed.program()] + CommandLine.arguments.dropFirst(), on: count))
     }
     Interruption.ofProcess.answersBetweenSteps()
     let wasFinished = try RankProcesses.join(count) { communicator in

@@ -1,6 +1,7 @@
 import ArgumentParser
 import AttentionCore
 import Basics
+import Commands
 import Foundation
 import Models
 import Pages
@@ -14,8 +15,8 @@ import Tensors
 import Trainings
 
 /// `attnlab train`: one Transformer on one task.
-struct TrainCommand: FileCommand {
-  static let configuration = CommandConfiguration(
+package struct TrainCommand: FileCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train a Transformer with any attention variant on a task; the same command resumes.",
     discussion: HelpText.page(
@@ -93,7 +94,10 @@ struct TrainCommand: FileCommand {
   @Flag(help: "Print the final row, or the times, as JSON.")
   var json = false
 
-  func files() throws -> CommandFiles {
+  /// Creates the command; the parser needs it.
+  package init() {}
+
+  package func files() throws -> CommandFiles {
     var files = CommandFiles()
     files.read(model, "--model")
     if case .string(let path)? = try settings().values["task.path"] { files.read(path) }
@@ -104,8 +108,8 @@ struct TrainCommand: FileCommand {
 
   private var folder: String { checkpoint ?? "results/train-\(task)" }
 
-  func run() throws {
-    let catalog = AttentionLab.catalog
+  package func run() throws {
+    let catalog = Installed.catalog
     try ThreadFlag.check(threads)
     let settings = try settings()
     do {
@@ -164,14 +168,14 @@ struct TrainCommand: FileCommand {
   private func preparedFolder() throws -> RunFolder {
     if fresh,
       let kept = try RunFolder.setAside(
-        folder, tables: AttentionLab.kinds.tableNames, flag: "--checkpoint")
+        folder, tables: Installed.kinds.tableNames, flag: "--checkpoint")
     {
       Terminal.note("kept the earlier results as \(kept)")
     }
     // Until now there was nothing to save.
     Interruption.ofProcess.answersBetweenSteps()
     let held = try RunFolder(folder, flag: "--checkpoint")
-    try held.check(forOneOf: TrainingExperiment.self, among: AttentionLab.kinds)
+    try held.check(forOneOf: TrainingExperiment.self, among: Installed.kinds)
     return held
   }
 

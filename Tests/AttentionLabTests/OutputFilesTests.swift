@@ -7,6 +7,7 @@ import LabTestSupport
 import Testing
 
 @testable import AttentionLab
+@testable import Commands
 
 /// No command writes over what it reads, or two results into one file: the walk goes over all subcommands.
 @Suite struct OutputFilesTests {
@@ -82,7 +83,7 @@ import Testing
         let value = (isNamed ? "name=" : "") + (values[flag] ?? "")
         return flag == "@" ? [value] : [flag, value]
       }
-    try AttentionLab.$catalog.withValue(.standard) {
+    try Installed.$catalog.withValue(.standard) {
       let command = try #require(try AttentionLab.parseAsRoot(words) as? any FileCommand)
       try OutputFiles.check(command.files())
     }
