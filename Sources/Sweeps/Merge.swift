@@ -77,7 +77,9 @@ public struct Merge {
         inputs.append(folder)
       }
     }
-    guard !inputs.isEmpty else {
+    // One part is the whole, and stands where merged results do.
+    let isWhole = try SweepFolder(out).isWhole
+    guard !inputs.isEmpty || isWhole else {
       throw UsageError(
         "\(paths.joined(separator: ", ")): there is no \(Shard.folder)/ with parts in it; attnlab run --shard i/n "
           + "writes them, and --out names another folder for the results of several")
@@ -99,10 +101,14 @@ public struct Merge {
   /// What was done, for people.
   public var text: String {
     let count = counted(inputs.count, "folder")
-    var lines = [
-      written.isEmpty
-        ? "\(folder) holds everything of \(count) already" : "merged \(count) into \(folder)"
-    ]
+    let first =
+      switch (inputs.isEmpty, written.isEmpty) {
+      case (true, true): "\(folder) is the only part, and is as merged results are"
+      case (true, false): "\(folder) is the only part: its tables are put in order"
+      case (false, true): "\(folder) holds everything of \(count) already"
+      case (false, false): "merged \(count) into \(folder)"
+      }
+    var lines = [first]
     if machines.count > 1 {
       lines.append("rows of \(machines.count) machines, whose times are never compared with each other:")
       lines += machines.map { "  " + $0 }

@@ -34,6 +34,15 @@ public struct SlurmSweep: Sendable {
   /// The file that has the number of the array, so that it is found again.
   private var jobFile: String { script.logs + "/job" }
 
+  /// Whether a task has left anything: in a part's folder, or, where there is one task, in that of the results.
+  private var hasBegun: Bool {
+    get throws(UsageError) {
+      if !SweepFolder.parts(of: script.folder).isEmpty { return true }
+      guard script.tasks == 1 else { return false }
+      return try SweepFolder(script.folder).isWhole
+    }
+  }
+
   /// The array that was submitted last and has not ended; `nil`: there is none.
   /// - Throws: `UsageError` when Slurm cannot be asked.
   package func present() async throws(UsageError) -> SlurmJob? {
@@ -55,7 +64,7 @@ public struct SlurmSweep: Sendable {
     if let job = try await job(note) {
       try await wait(for: job, interruption, note, progress)
     }
-    guard Folder.exists(script.folder + "/" + Shard.folder) else {
+    guard try hasBegun else {
       throw UsageError(
         "\(script.folder): the jobs have ended and left no results; \(script.logs) has what they said")
     }
@@ -102,9 +111,11 @@ public struct SlurmSweep: Sendable {
 
   /// The tasks whose cells are not there yet; `nil`: none.
   private func missingTasks() throws(UsageError) -> [Int]? {
-    guard !SweepFolder.parts(of: script.folder).isEmpty else { return tasks(of: asked.sorted()) }
+    guard try hasBegun else { return tasks(of: asked.sorted()) }
     let status = try SweepStatus(of: script.folder, kinds: kinds)
-    guard status.shards == script.tasks else {
+    // One part is not cut, and says nothing of how it would be.
+    let isWhole = script.tasks == 1 && SweepFolder.parts(of: script.folder).isEmpty
+    guard isWhole || status.shards == script.tasks else {
       throw UsageError(
         "\(script.folder): its cells were cut into \(status.shards) tasks, now it would be \(script.tasks): give "
           + "--cells-per-task as before, or \(RunFolder.remedy)")

@@ -25,6 +25,9 @@ public struct SweepFolder: Sendable {
   /// Whether somebody wrote down what was asked for, were it nothing.
   var hasEntries: Bool { FileManager.default.fileExists(atPath: path + "/" + CellEntry.table) }
 
+  /// Whether its run was asked for everything, as one part.
+  var isWhole: Bool { !entries.isEmpty && entries.allSatisfy { $0.shards == 1 } }
+
   /// Whether this process itself holds the folder, so that the lock says nothing of a run.
   var isOwn = false
 

@@ -70,6 +70,14 @@ import Testing
       "\(other.errors)")
   }
 
+  @Test("a preset that one task holds is waited for and merged like any other")
+  func oneTask() throws {
+    let first = try run("--partition", "short", "--cells-per-task", "4")
+    #expect(first.code == 0 && first.output.contains("report: "), "\(first.errors)")
+    let merge = try BuiltProgram.attnlab.run(["merge", scratch("out"), "--complete"])
+    #expect(merge.code == 0 && merge.output.contains("is the only part"), "\(merge.errors)")
+  }
+
   @Test("a signal ends the waiting and says how to go on; the same command waits for the job that is there")
   func leaves() throws {
     _ = try scratch.write("busy", "")

@@ -173,8 +173,18 @@ import Testing
   @Test func whereThereIsNothingItSaysSo() throws {
     let sweep = try FakeSweep()
     #expect(throws: UsageError.self) { try sweep.merge(["none"]) }
-    try sweep.part("1/1", in: "alone")
-    let error = #expect(throws: UsageError.self) { try sweep.merge(["alone"], into: "alone") }
+    try sweep.part("2/3", in: "out")
+    let own = "out/shards/2-of-3"
+    let error = #expect(throws: UsageError.self) { try sweep.merge([own], into: own) }
     #expect(error?.description.contains("there is no shards/ with parts in it") == true)
+  }
+
+  @Test("one part is the whole: there is nothing to merge, and nothing is wrong")
+  func onePart() throws {
+    let sweep = try FakeSweep()
+    try sweep.part("1/1", in: "alone")
+    let merged = try sweep.merge(["alone"], into: "alone")
+    #expect(merged.text.contains("alone is the only part"))
+    #expect(try sweep.merge(["alone"], into: "alone").written.isEmpty)
   }
 }

@@ -1,87 +1,19 @@
 #!/usr/bin/env bash
 # A preset as an array of a real Slurm, whose tasks are ended at random: bash Tests/SweepsTests/slurm.sh [ROUNDS]
-# Starts munged, slurmctld and slurmd of its own, with ports, sockets and folders of their own, and ends them.
-# ATTNLAB names the program; that of `make test` or of a debug build by default. SEED repeats a run's choices.
+# Then the commands of the guide to several machines, as they are printed. The Slurm is one of its own (cluster.sh).
+# ATTNLAB names the program; that of `make test` or of a debug build by default, the later one. SEED repeats a run's choices.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-10}
-built=$(ls -t .build/test/release/attnlab .build/debug/attnlab 2>/dev/null | head -n 1)
+built=$(ls -t .build/test/release/attnlab .build/debug/attnlab 2>/dev/null | head -n 1) || true
 attnlab=$(realpath "${ATTNLAB:-$built}")
-for needed in munged slurmctld slurmd sbatch scontrol; do
-  command -v $needed >/dev/null || { echo "slurm: SKIPPED, there is no $needed (apt-get install slurm-wlm munge)"; exit 0; }
-done
-[ "$(id -u)" -eq 0 ] || { echo "slurm: SKIPPED, the daemons need root"; exit 0; }
-RANDOM=${SEED:-$$}
-echo "slurm: seed ${SEED:-$$}"
-
-scratch=$(mktemp -d)
-chmod 755 "$scratch"
-daemons=()
-finish() {
-  code=$?
-  scancel --user root >/dev/null 2>&1 || true
-  for pid in "${daemons[@]}"; do kill "$pid" 2>/dev/null || true; done
-  for pid in "${daemons[@]}"; do wait "$pid" 2>/dev/null || true; done
-  if [ $code -ne 0 ]; then
-    echo "slurm: failed; the end of the logs:" >&2
-    tail -n 15 "$scratch"/*.log "$scratch"/*/logs/*.out >&2 2>/dev/null || true
-  fi
-  rm -rf "$scratch"
-}
-trap finish EXIT
+package=$PWD
+# shellcheck source=Tests/SweepsTests/cluster.sh
+source Tests/SweepsTests/cluster.sh
 # A copy beside no sources, in a folder beside none: nobody's work there changes the columns commit and program meanwhile.
-cp "$attnlab" "$scratch/attnlab"
-attnlab=$scratch/attnlab
-cd "$scratch"
-
-# --- the daemons
-mkdir "$scratch/state" "$scratch/spool" "$scratch/munge"
-chmod 700 "$scratch/munge"
-head -c 1024 /dev/urandom >"$scratch/munge/key"
-chmod 400 "$scratch/munge/key"
-munged --foreground --force --key-file="$scratch/munge/key" --socket="$scratch/munge.socket" --num-threads=2 \
-  --pid-file="$scratch/munge/pid" --seed-file="$scratch/munge/seed" --log-file="$scratch/munge/log" >"$scratch/munged.log" 2>&1 &
-daemons+=($!)
-host=$(hostname -s)
-port=$((20000 + RANDOM % 20000))
-export SLURM_CONF=$scratch/slurm.conf
-cat >"$SLURM_CONF" <<CONF
-ClusterName=lab
-SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=$port
-SlurmdPort=$((port + 1))
-AuthType=auth/munge
-AuthInfo=socket=$scratch/munge.socket,cred_expire=5
-CredType=cred/munge
-SlurmUser=root
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-MpiDefault=none
-ReturnToService=2
-JobRequeue=1
-KillWait=5
-SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0,bf_interval=2
-StateSaveLocation=$scratch/state
-SlurmdSpoolDir=$scratch/spool
-SlurmctldPidFile=$scratch/slurmctld.pid
-SlurmdPidFile=$scratch/slurmd.pid
-NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000
-PartitionName=short Nodes=$host Default=YES MaxTime=01:00:00 State=UP OverSubscribe=NO
-CONF
-# More processors than there are, so that four tasks run at once.
-echo "SlurmdParameters=config_overrides" >>"$SLURM_CONF"
-slurmctld -D -c >"$scratch/slurmctld.log" 2>&1 &
-daemons+=($!)
-slurmd -D -N "$host" >"$scratch/slurmd.log" 2>&1 &
-daemons+=($!)
-for _ in $(seq 100); do
-  [ "$(sinfo -h -o %t 2>/dev/null)" = idle ] && break
-  sleep 0.2
-done
-[ "$(sinfo -h -o %t)" = idle ] || { echo "slurm: the node did not come up" >&2; exit 1; }
-echo "slurm: $(sinfo --version) runs"
+mkdir "$scratch/bin"
+cp "$attnlab" "$scratch/bin/attnlab"
+attnlab=$scratch/bin/attnlab
 
 # --- 60 cells
 cat >"$scratch/sixty.yaml" <<'YAML'
@@ -111,7 +43,6 @@ PY
 }
 table "$scratch/one/measurements.csv" >"$scratch/one.rows"
 
-left() { squeue -h -r -j "$1" 2>/dev/null | wc -l; }
 # The numbers of a job's tasks that run now.
 running() { squeue -h -r -t R -j "$1" -o %K 2>/dev/null | tr '\n' ' '; }
 field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
@@ -154,7 +85,7 @@ for round in $(seq "$rounds"); do
     job=$(submit "$scratch/sixty.yaml" --cells-per-task 15 --out "$out" --array "$missing" | field job)
     while [ "$(left "$job")" -gt 0 ]; do sleep 0.5; done
   done
-  while [ "$(squeue -h | wc -l)" -gt 0 ]; do sleep 0.5; done
+  drain
   "$attnlab" merge "$out" --complete >/dev/null
   before=$(sha256sum "$out"/*.csv "$out"/environment.json)
   "$attnlab" merge "$out" | grep -q 'holds everything of 4 folders already'
@@ -205,7 +136,7 @@ while [ "$(left "$job")" -gt 0 ]; do
   fi
   sleep 0.5
 done
-while [ "$(squeue -h | wc -l)" -gt 0 ]; do sleep 0.5; done
+drain
 "$attnlab" merge "$out" --complete >/dev/null
 python3 - "$scratch/trained" "$out" <<'PY'
 import csv, sys
@@ -216,3 +147,23 @@ for table, count in [("runs.csv", 4), ("curves.csv", 16)]:
     assert len(one) == count and one == parts, (table, len(one), len(parts))
 PY
 echo "slurm: 4 trainings in 4 tasks, $warned warned: losses and curves have the bits of one run"
+
+# --- the guide: what stands in its code blocks, in the order in which it stands; the preset is that of 60 cells, by the same name
+export PATH=$scratch/bin:$PATH
+mkdir -p "$scratch/guide/Experiments"
+cd "$scratch/guide"
+cp "$scratch/sixty.yaml" Experiments/quickstart.yaml
+guide=$package/Sources/AttentionLab/Documentation.docc/Guides/several-machines.md
+mapfile -t lines < <(awk '/^```/ { inside = !inside; next } inside && /^attnlab / { print }' "$guide")
+[ ${#lines[@]} -ge 9 ] || { echo "slurm: the guide has ${#lines[@]} commands" >&2; exit 1; }
+for line in "${lines[@]}"; do
+  # What is submitted is waited for, as a reader does who looks at its status.
+  bash -euc "$line" >"$scratch/guide.text" 2>"$scratch/guide.log" || {
+    echo "slurm: '$line' of the guide ended with $?" >&2
+    cat "$scratch/guide.text" "$scratch/guide.log" >&2
+    exit 1
+  }
+  drain
+done
+attnlab status results/sweep | grep -q "60 cells: 60 done"
+echo "slurm: the ${#lines[@]} commands of the guide, as printed"
