@@ -26,6 +26,11 @@ import Testing
     (["position": .string("rope")], 19, 4, 2),
     (["position": .string("rope"), "kind": .string("encoder")], 21, 6, 2),
     (["position": .string("alibi")], 9, 3, 1),
+    // Recurrences pass their states on, and beside full attention go by its layout.
+    (["attention": .string("gated-delta")], 29, 3, 0),
+    (["attention": .string("mamba2, full")], 37, 2, 0),
+    (["attention": .string("retention"), "position": .string("rope")], 19, 4, 2),
+    (["attention": .string("linear"), "kind": .string("encoder")], 23, 3, 0),
     // Latents: what heads are made of stays where its rows are; heads' keys travel.
     (["latent": .int(6), "keyHeads": .int(0), "ropeWidth": .int(4)], 23, 3, 0),
     (
@@ -239,8 +244,6 @@ import Testing
       ([:], encoder.merging(["hierarchy": .string("hat")]) { $1 }, 3, "hierarchy"),
       ([:], ["memory": .int(4)], 3, "memory"),
       ([:], ["attention": .string("lsh")], 3, "pattern does not depend on their inputs"),
-      // Until their states travel, by a scan over the ranks.
-      ([:], ["attention": .string("linear")], 3, "read q, k and v alone"),
       ([:], ["attention": .string("full(score=additive)")], 3, "read q, k and v alone"),
       ([:], [:], 5, "at most 4 here: every rank needs rows at two places of 8 tokens"),
       (["sequenceRanks": .int(2)], [:], 3, "a multiple of sequenceRanks = 2"),

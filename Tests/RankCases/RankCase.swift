@@ -9,9 +9,9 @@ import Tensors
 /// `attnlab-ranks` on processes.
 public struct RankCase: Sendable {
   /// The variant for the whole sequence.
-  public let variant: any PatternVariant
+  public let variant: any AttentionVariant
   /// The whole inputs.
-  public let inputs: Operands
+  public private(set) var inputs: Operands
   /// The whole gradient of the output.
   public let outputGradient: Tensor
 
@@ -24,25 +24,44 @@ public struct RankCase: Sendable {
       inputScale: inputScale)
   }
 
-  /// Any variant with a fixed pattern.
+  /// Any variant, with draws of all that it reads.
   public init(_ variant: any AttentionVariant, inputScale: Double = 1) throws {
     let key = RandomKey(seed: 7), shape = variant.shape
-    guard let fixed = variant as? any PatternVariant else {
-      throw ConfigurationError(field: "variant", value: variant.card.id, allowed: "a fixed pattern")
-    }
-    self.variant = fixed
-    inputs = try Operands(
+    self.variant = variant
+    var inputs = try Operands(
       query: .normal(shape.queryShape, key: key("q"), standardDeviation: inputScale),
       key: .normal(shape.keyShape, key: key("k"), standardDeviation: inputScale),
       value: .normal(shape.valueShape, key: key("v"))
     ).converted(to: shape.precision)
+    for operand in variant.operands where !operand.isStandard {
+      inputs[operand.name] = try operand.drawn(at: shape, key: key(operand.shortName))
+    }
+    self.inputs = inputs
     outputGradient = try .normal(shape.outputShape, key: key("g"))
+  }
+
+  /// The same with other inputs.
+  public func reading(_ inputs: Operands) -> RankCase {
+    var changed = self
+    changed.inputs = inputs
+    return changed
+  }
+
+  /// The pattern of a variant that has a fixed one.
+  /// - Throws: `ConfigurationError` for any other.
+  public var fixed: any PatternVariant {
+    get throws {
+      guard let fixed = variant as? any PatternVariant else {
+        throw ConfigurationError(field: "variant", value: variant.card.id, allowed: "a fixed pattern")
+      }
+      return fixed
+    }
   }
 
   /// What one rank comes to.
   public struct Part: Sendable {
-    /// Its rows, `[batch, heads, rows, …]`.
-    public var output: Tensor, lse: Tensor, gradient: Operands
+    /// Its rows, `[batch, heads, rows, …]`; no log-sum-exp of a recurrence.
+    public var output: Tensor, lse: Tensor?, gradient: Operands
     /// Of the forward and of the backward pass.
     public var forward: Traffic, backward: Traffic
     /// The most bytes live in its ledger over both passes, inputs included.
@@ -64,9 +83,8 @@ public struct RankCase: Sendable {
     let forward = try attention.forward(own, in: context)
     let middle = communicator.traffic.current
     let back = try forward.backward(gradient, in: context)
-    guard let lse = forward.lse else { preconditionFailure("a softmax has a log-sum-exp") }
     return Part(
-      output: forward.output, lse: lse.reshaped(lse.shape + [1]), gradient: back,
+      output: forward.output, lse: forward.lse.map { $0.reshaped($0.shape + [1]) }, gradient: back,
       forward: middle - start, backward: communicator.traffic.current - middle,
       peakBytes: ledger.peakBytes, queries: attention.queries, keys: attention.keys)
   }
@@ -74,7 +92,9 @@ public struct RankCase: Sendable {
   /// What ranks come to, put together.
   public struct Whole: Sendable {
     /// Results.
-    public var output: [Float], lse: [Float], query: [Float], key: [Float], value: [Float]
+    public var output: [Float], lse: [Float]
+    /// Gradients by operand; of what ranks have in common the sum of theirs.
+    public var gradients: [Operand.Name: [Float]]
     /// By rank.
     public var forward: [Traffic], backward: [Traffic]
     /// By rank.
@@ -82,29 +102,58 @@ public struct RankCase: Sendable {
 
     /// Gathers results.
     public init(
-      output: [Float], lse: [Float], query: [Float], key: [Float], value: [Float], forward: [Traffic],
+      output: [Float], lse: [Float], gradients: [Operand.Name: [Float]], forward: [Traffic],
       backward: [Traffic], peakBytes: [Int]
     ) {
-      (self.output, self.lse, self.query, self.key, self.value) = (output, lse, query, key, value)
+      (self.output, self.lse, self.gradients) = (output, lse, gradients)
       (self.forward, self.backward, self.peakBytes) = (forward, backward, peakBytes)
     }
 
+    /// The gradient of q.
+    public var query: [Float] { gradients[.query] ?? [] }
+    /// The gradient of k.
+    public var key: [Float] { gradients[.key] ?? [] }
+    /// The gradient of v.
+    public var value: [Float] { gradients[.value] ?? [] }
+
     /// The same bits, whatever was sent and kept.
     public func hasBits(of other: Whole) -> Bool {
-      zip([output, lse, query, key, value], [other.output, other.lse, other.query, other.key, other.value])
-        .allSatisfy { $0.map(\.bitPattern) == $1.map(\.bitPattern) }
+      func bits(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
+      return bits(output) == bits(other.output) && bits(lse) == bits(other.lse)
+        && gradients.mapValues(bits) == other.gradients.mapValues(bits)
     }
   }
 
   /// Puts the parts of all ranks together.
   public func whole(_ parts: [Part]) throws -> Whole {
-    let (queries, keys) = (parts[0].queries, parts[0].keys)
-    return try Whole(
-      output: queries.whole(parts.map(\.output)).array(), lse: queries.whole(parts.map(\.lse)).array(),
-      query: queries.whole(parts.map(\.gradient.query)).array(),
-      key: keys.whole(parts.map(\.gradient.key)).array(),
-      value: keys.whole(parts.map(\.gradient.value)).array(), forward: parts.map(\.forward),
-      backward: parts.map(\.backward), peakBytes: parts.map(\.peakBytes))
+    try whole(parts[0], traffic: (parts.map(\.forward), parts.map(\.backward)), parts.map(\.peakBytes)) {
+      get in
+      parts.compactMap(get)
+    }
+  }
+
+  /// Puts the parts of all ranks together, of which `all` says what they have of one.
+  public func whole(
+    _ own: Part, traffic: (forward: [Traffic], backward: [Traffic]), _ peakBytes: [Int],
+    _ all: ((Part) -> Tensor?) throws -> [Tensor]
+  ) throws -> Whole {
+    let (queries, keys) = (own.queries, own.keys)
+    var gradients: [Operand.Name: [Float]] = [:]
+    for operand in Operand.all(variant.operands) where operand.hasGradient {
+      let parts = try all { $0.gradient[operand.name] }
+      guard operand.axes.contains(.queries) || operand.axes.contains(.keys) else {
+        gradients[operand.name] = parts.reduce([Float](repeating: 0, count: parts[0].count)) {
+          zip($0, $1.array()).map(+)
+        }
+        continue
+      }
+      gradients[operand.name] =
+        try (operand.axes.contains(.queries) ? queries : keys).whole(parts).array()
+    }
+    let lse = try own.lse.map { _ in try queries.whole(try all(\.lse)).array() }
+    return Whole(
+      output: try queries.whole(try all(\.output)).array(), lse: lse ?? [], gradients: gradients,
+      forward: traffic.forward, backward: traffic.backward, peakBytes: peakBytes)
   }
 
   /// Forward and backward on some ranks, each a thread.
@@ -122,22 +171,24 @@ public struct RankCase: Sendable {
     let exact = definition.forward(wide)
     let gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
     let budget = definition.budget(exact)
-    func worst(_ values: [Float], _ name: Operand.Name, _ bound: Double) -> Double {
-      ErrorBudget.worst(values, gradient.values[name] ?? [], gradient.magnitudes[name] ?? []) / bound
-    }
-    return [
-      "output": ErrorBudget.worst(result.output, exact.output, exact.outputMagnitude) / budget.output,
-      "lse": ErrorBudget.worstAbsolute(result.lse, exact.lse) / budget.lse,
-      "query": worst(result.query, .query, budget.queryGradient),
-      "key": worst(result.key, .key, budget.keyGradient),
-      "value": worst(result.value, .value, budget.valueGradient),
+    var errors = [
+      "output": ErrorBudget.worst(result.output, exact.output, exact.outputMagnitude) / budget.output
     ]
+    if !exact.lse.isEmpty { errors["lse"] = ErrorBudget.worstAbsolute(result.lse, exact.lse) / budget.lse }
+    for operand in Operand.all(variant.operands) where operand.hasGradient {
+      let name = operand.name
+      errors[name.description] =
+        ErrorBudget.worst(
+          result.gradients[name] ?? [], gradient.values[name] ?? [], gradient.magnitudes[name] ?? [])
+        / budget.gradient(of: operand, at: variant.shape)
+    }
+    return errors
   }
 
   /// Keys of a rank that a row of another sees in some head, from the definition's own count: by rank of the queries, then
   /// of the keys.
   public func foreignKeys(_ queries: SequenceLayout, _ keys: SequenceLayout) throws -> [[Int]] {
-    let shape = variant.shape
+    let (shape, variant) = (variant.shape, try fixed)
     func sees(_ row: Int, _ key: Int) -> Bool {
       (0..<shape.batch).contains { batch in
         key < shape.validKeys(batch: batch)

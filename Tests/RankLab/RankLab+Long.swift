@@ -13,7 +13,7 @@ extension RankLab {
     let shape = try AttentionShape(queryLength: length, headDim: dim, isCausal: true)
     let test = try RankCase("full", [:], shape)
     let part = try test.run(on: communicator)
-    let whole = try whole(part, communicator)
+    let whole = try whole(test, part, communicator)
     let memory = try forwardPeak(test, communicator)
     guard communicator.rank == 0 else { return }
     // A rank counts what it sends itself: rank 0 its first chunk, to all others.

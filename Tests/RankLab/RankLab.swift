@@ -58,21 +58,42 @@ enum RankLab {
   }
 
   /// What all ranks come to, on every rank; the traffic is the rank's own.
-  static func whole(_ part: RankCase.Part, _ communicator: any Communicator) throws -> RankCase.Whole {
-    RankCase.Whole(
-      output: try communicator.whole(part.output, part.queries).array(),
-      lse: try communicator.whole(part.lse, part.queries).array(),
-      query: try communicator.whole(part.gradient.query, part.queries).array(),
-      key: try communicator.whole(part.gradient.key, part.keys).array(),
-      value: try communicator.whole(part.gradient.value, part.keys).array(), forward: [part.forward],
-      backward: [part.backward], peakBytes: [part.peakBytes])
+  static func whole(
+    _ test: RankCase, _ part: RankCase.Part, _ communicator: any Communicator
+  ) throws -> RankCase.Whole {
+    try test.whole(part, traffic: ([part.forward], [part.backward]), [part.peakBytes]) { get in
+      guard let own = get(part) else { return [] }
+      let counts = try communicator.gathered([Double(own.count)]).map { Int($0[0]) }
+      return try zip(communicator.gathered(own, counts), counts).map { tensor, count in
+        // Rows are what ranks have more or fewer of.
+        guard own.rank == 4 else { return tensor.reshaped(own.shape) }
+        let others = own.shape[0] * own.shape[1] * own.shape[3]
+        return tensor.reshaped([own.shape[0], own.shape[1], count / others, own.shape[3]])
+      }
+    }
   }
 
-  /// Every variant with a fixed pattern against its definition, at lengths that divide by nothing, and against the same
-  /// ranks as threads, bit by bit.
+  /// Every recurrence, and every variant with a fixed pattern, against its definition, at lengths that divide by nothing, and against
+  /// the same ranks as threads, bit by bit. Every rank judges one case of as many as there are ranks, all at once.
   static func check(_ communicator: any Communicator) throws {
-    var cases = 0
-    for type in Catalog.standard.types where type is any PatternVariant.Type {
+    var waiting: [Judged] = []
+    let cases = try cases()
+    for (number, test) in cases.enumerated() {
+      let part = try test.run(on: communicator, .small())
+      waiting.append(Judged(test: test, part: part, whole: try whole(test, part, communicator)))
+      guard waiting.count == communicator.count || number == cases.count - 1 else { continue }
+      if waiting.indices.contains(communicator.rank) { try judge(waiting[communicator.rank], communicator) }
+      waiting = []
+    }
+    if communicator.rank == 0 {
+      print("\(cases.count) cases on \(communicator.count) ranks agree with the definition")
+    }
+  }
+
+  private static func cases() throws -> [RankCase] {
+    var cases: [RankCase] = []
+    for type in Catalog.standard.types
+    where type is any PatternVariant.Type || type is any RecurrentVariant.Type {
       for settings in Conformance.samples(of: type) {
         for (length, isCausal) in [(1, true), (37, false), (131, true)] {
           let shape = try AttentionShape(
@@ -80,37 +101,36 @@ enum RankLab {
             keyLengths: [length, (length + 1) / 2])
           guard
             let variant = try? type.make(settings: settings, shape: shape, key: RandomKey(seed: 1)),
-            variant.operandsRead == Operand.standard
+            variant is any RecurrentVariant || variant.operandsRead == Operand.standard
           else { continue }
-          let name = "\(variant.card.id) \(variant.configurationSummary), \(shape.summary)"
-          try check(RankCase(variant), name, communicator)
-          cases += 1
+          cases.append(try RankCase(variant))
         }
       }
     }
-    if communicator.rank == 0 {
-      print("\(cases) cases on \(communicator.count) ranks agree with the definition")
-    }
+    return cases
   }
 
-  private static func check(_ test: RankCase, _ name: String, _ communicator: any Communicator) throws {
-    let options = RankOptions.small()
-    let part = try test.run(on: communicator, options)
-    let whole = try whole(part, communicator)
-    // One judge is enough; the others wait for it at the next case.
-    guard communicator.rank == 0 else { return }
-    for (quantity, error) in try test.errors(whole) where !(error <= 1) {
-      throw Failure("\(name), \(communicator.count) ranks: \(quantity) is off by \(error) of its bound")
+  /// A case with what all ranks come to.
+  private struct Judged {
+    var test: RankCase
+    var part: RankCase.Part
+    var whole: RankCase.Whole
+  }
+
+  private static func judge(_ own: Judged, _ communicator: any Communicator) throws {
+    let variant = own.test.variant, (rank, ranks) = (communicator.rank, communicator.count)
+    let name = "\(variant.card.id) \(variant.configurationSummary), \(variant.shape.summary), \(ranks) ranks"
+    for (quantity, error) in try own.test.errors(own.whole) where !(error <= 1) {
+      throw Failure("\(name): \(quantity) is off by \(error) of its bound")
     }
-    let threads = try test.run(communicator.count, options)
-    guard whole.hasBits(of: threads) else {
-      throw Failure("\(name), \(communicator.count) ranks: processes give other bits than threads")
+    let threads = try own.test.run(ranks, .small())
+    guard own.whole.hasBits(of: threads) else {
+      throw Failure("\(name): processes give other bits than threads")
     }
     func sent(_ traffic: Traffic) -> [Int] { [traffic.messages, traffic.bytesSent] }
-    guard sent(part.forward) == sent(threads.forward[0]), sent(part.backward) == sent(threads.backward[0])
-    else {
-      throw Failure("\(name), \(communicator.count) ranks: processes send other messages than threads")
-    }
+    guard sent(own.part.forward) == sent(threads.forward[rank]),
+      sent(own.part.backward) == sent(threads.backward[rank])
+    else { throw Failure("\(name): processes send other messages than threads") }
   }
 
   /// A rank that cannot go on: all end, with its reason.

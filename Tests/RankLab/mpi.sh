@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 command -v mpirun >/dev/null || { echo "mpi: no mpirun; apt-get install libopenmpi-dev openmpi-bin" >&2; exit 2; }
 configuration=${1:-debug}
-build=(swift build --traits MPI --scratch-path .build/mpi -c "$configuration")
+# Nobody debugs what is built here or looks its symbols up: without either a debug build takes less time.
+build=(swift build --traits MPI --scratch-path .build/mpi -c "$configuration" --disable-index-store -debug-info-format none)
 "${build[@]}" --product attnlab-ranks
 "${build[@]}" --product attnlab
 program=$("${build[@]}" --show-bin-path)/attnlab-ranks

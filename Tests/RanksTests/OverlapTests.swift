@@ -87,7 +87,7 @@ private final class Recording: Communicator {
     arguments: [(2, 1), (4, 0), (4, 2)])
   func pace(ranks: Int, rank: Int) throws {
     let shape = try AttentionShape(queryLength: 256 * ranks, headDim: 8, isCausal: true)
-    let variant = try RankCase("full", [:], shape).variant
+    let variant = try RankCase("full", [:], shape).fixed
     let plan = RankPlan(variant, rank: rank, count: ranks, options: .small(pieces: 16))
     var isUneven = false
     for index in plan.sources.indices {

@@ -49,7 +49,8 @@ import Testing
     let length = 256 * ranks
     let test = try RankCase("full", [:], shape(length, causal: true))
     let layout = SequenceLayout.zigzag(length, ranks: ranks)
-    #expect(SequenceLayout.fitting(test.variant.pattern, test.variant.shape, ranks: ranks).queries == layout)
+    #expect(
+      try SequenceLayout.fitting(test.fixed.pattern, test.variant.shape, ranks: ranks).queries == layout)
     let pairs = layout.rows.map { rows in
       rows.runs.flatMap { Array($0) }.reduce(0) { $0 + $1 + 1 }
     }
@@ -94,7 +95,7 @@ import Testing
     let result = try test.run(ranks)
     #expect(result.forward.allSatisfy { $0.messages == 0 && $0.bytesSent == 0 })
     #expect(result.backward.allSatisfy { $0.messages == 0 })
-    let layout = SequenceLayout.fitting(test.variant.pattern, test.variant.shape, ranks: ranks).queries
+    let layout = try SequenceLayout.fitting(test.fixed.pattern, test.variant.shape, ranks: ranks).queries
     #expect(layout.rows.dropFirst().allSatisfy { $0.runs[0].lowerBound % 32 == 0 })
   }
 
@@ -125,7 +126,7 @@ import Testing
     let test = try RankCase(
       "random-sparse", ["blockSize": .int(16), "randomBlocks": .int(1)], shape(320, causal: true))
     let result = try test.run(3, .small(pieces: 7))
-    let layouts = SequenceLayout.fitting(test.variant.pattern, test.variant.shape, ranks: 3)
+    let layouts = try SequenceLayout.fitting(test.fixed.pattern, test.variant.shape, ranks: 3)
     let needed = try test.foreignKeys(layouts.queries, layouts.keys)
     for rank in 0..<3 {
       let keys = (0..<3).reduce(0) { $0 + ($1 == rank ? 0 : needed[$1][rank]) }

@@ -62,11 +62,11 @@ extension RecurrentScan {
   }
 
   /// The gradients of q, k and v, and of decays and strengths, from that of the output; the state before the first key is taken as
-  /// given.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  /// given. With a relay the gradients of states come from the part behind, and go to the part before.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; what the relay throws.
   func backward(
     _ outputGradient: Tensor, _ inputs: Operands, _ gates: ScanGates.Values? = nil, output: Tensor,
-    _ kept: Kept, in context: ExecutionContext
+    _ kept: Kept, through relay: (any StateRelay)? = nil, in context: ExecutionContext
   ) throws -> (inputs: Operands, gates: ScanGates.Values?) {
     let products = ChunkProducts(isa: context.instructionSet.code)
     let layout = BackwardLayout(self, products)
@@ -104,15 +104,11 @@ extension RecurrentScan {
       pass.add(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
     }
     if isDelta {
-      let pieces = columnPieces
-      try Parallel.forEach(count: heads * pieces, threads: context.threads) { index, worker in
-        try context.checkCancellation()
-        pass.unwrite(index / pieces, columns(of: index % pieces), worker)
-      }
+      try overColumns(pass.running, through: relay, in: context) { pass.unwrite($0, $1, $2) }
     } else {
       try scan(
-        pass.running, pass.slots, count: geometry.queryBlocks, factors: fades ? kept.factors.pinned() : nil,
-        reversed: true, in: context)
+        running, pass.running, pass.slots, count: geometry.queryBlocks,
+        factors: fades ? kept.factors.pinned() : nil, reversed: true, through: relay, in: context)
     }
     try Parallel.forEach(count: heads * blocks, threads: context.threads) { index, worker in
       try context.checkCancellation()

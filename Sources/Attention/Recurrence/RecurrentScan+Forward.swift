@@ -39,10 +39,12 @@ extension RecurrentScan {
   ///   - inputs: q, k and v.
   ///   - gates: decays and strengths, where they are data.
   ///   - state: the state before the first key, `[batch, keyHeads, state]`; `nil`: zeros.
+  ///   - relay: the other parts of the sequence; `nil`: there are none.
   ///   - context: threads, instruction set and ledger.
-  /// - Throws: `StateOverflow`, `MemoryLimitExceeded`, `CancellationRequested`.
+  /// - Throws: `StateOverflow`, `MemoryLimitExceeded`, `CancellationRequested`; what the relay throws.
   func forward(
-    _ inputs: Operands, _ gates: ScanGates.Values? = nil, from state: Tensor?, in context: ExecutionContext
+    _ inputs: Operands, _ gates: ScanGates.Values? = nil, from state: Tensor?,
+    through relay: (any StateRelay)? = nil, in context: ExecutionContext
   ) throws -> (output: Tensor, kept: Kept) {
     inputs.check(shape)
     let products = ChunkProducts(isa: context.instructionSet.code)
@@ -73,15 +75,11 @@ extension RecurrentScan {
       if isDelta { pass.prepare(head, block, worker) } else { pass.add(head, block, worker) }
     }
     if isDelta {
-      let pieces = columnPieces
-      try Parallel.forEach(count: heads * pieces, threads: context.threads) { index, worker in
-        try context.checkCancellation()
-        pass.write(index / pieces, columns(of: index % pieces), worker)
-      }
+      try overColumns(pass.last, through: relay, in: context) { pass.write($0, $1, $2) }
     } else {
       try scan(
-        pass.last, pass.states, count: geometry.keyBlocks, factors: fades ? pass.factors : nil,
-        reversed: false, in: context)
+        last, pass.last, pass.states, count: geometry.keyBlocks, factors: fades ? pass.factors : nil,
+        reversed: false, through: relay, in: context)
     }
     try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()

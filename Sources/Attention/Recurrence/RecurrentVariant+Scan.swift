@@ -16,23 +16,12 @@ extension RecurrentVariant {
     _ inputs: Operands, from state: RecurrentState?, in context: ExecutionContext
   ) throws -> (result: Forward, state: RecurrentState) {
     inputs.check(operands, at: shape)
-    let scan = recurrentScan, recurrence = recurrence
-    let gating = recurrence.gate.map { ScanGates(shape: shape, gate: $0) }
-    let skip = recurrence.skip.map { ScanSkip(shape: shape, operand: $0) }
-    let gates = try gating?.values(inputs, in: context)
-    var (output, kept) = try scan.forward(inputs, gates, from: state?.values, in: context)
-    skip?.add(inputs, to: &output, in: context)
-    let finished = output, left = kept
-    var result = Forward(output: finished, lse: nil) { outputGradient, context in
-      var (gradient, ofGates) = try scan.backward(
-        outputGradient, inputs, gates, output: finished, left, in: context)
-      try skip?.addGradient(outputGradient, inputs, to: &gradient, in: context)
-      if let gating, let ofGates { try gating.addGradient(ofGates, inputs, to: &gradient, in: context) }
-      return gradient
-    }
-    result.overflowedPadding = kept.overflowed
+    let scan = recurrentScan
+    let passed = try scan.attend(inputs, from: state?.values, in: context)
+    var result = Forward(output: passed.output, lse: nil) { try passed.back($0, nil, $1) }
+    result.overflowedPadding = passed.overflowed
     let extents = [shape.batch, shape.keyHeads, scan.geometry.stateCount]
-    return (result, RecurrentState(values: kept.last.reshaped(extents)))
+    return (result, RecurrentState(values: passed.last.reshaped(extents)))
   }
 
   /// The closed-form cost of the scan.
@@ -43,6 +32,58 @@ extension RecurrentVariant {
 }
 
 extension RecurrentScan {
+  /// What a pass comes to, gates and what passes by the state included.
+  struct Passed: Sendable {
+    var output: Tensor
+    /// The state behind all keys, `[heads, state]`.
+    var last: Tensor
+    /// Padded rows whose outputs are not finite, as places in all rows.
+    var overflowed: [Int]
+    /// The gradients of all operands, from that of the output.
+    var back: @Sendable (Tensor, (any StateRelay)?, ExecutionContext) throws -> Operands
+  }
+
+  /// A pass over all that the recurrence reads.
+  /// - Parameters:
+  ///   - inputs: q, k, v and what else it reads.
+  ///   - state: the state before the first key; `nil`: zeros.
+  ///   - relay: the other parts of the sequence; `nil`: there are none.
+  ///   - clearsPadding: whether padded rows that are not finite become 0: who does not ask for it takes them away.
+  ///   - context: threads, instruction set and ledger.
+  /// - Throws: as `forward`.
+  func attend(
+    _ inputs: Operands, from state: Tensor?, through relay: (any StateRelay)? = nil,
+    clearsPadding: Bool = false, in context: ExecutionContext
+  ) throws -> Passed {
+    let gating = recurrence.gate.map { ScanGates(shape: shape, gate: $0) }
+    let skip = recurrence.skip.map { ScanSkip(shape: shape, operand: $0) }
+    let gates = try gating?.values(inputs, in: context)
+    var (output, kept) = try forward(inputs, gates, from: state, through: relay, in: context)
+    skip?.add(inputs, to: &output, in: context)
+    let cleared = clearsPadding ? kept.overflowed : []
+    var own = inputs
+    if !cleared.isEmpty {
+      // States do not depend on q: rows whose q is 0 have those that there are.
+      own.query = try inputs.query.clearing(cleared, ledger: context.ledger)
+      output = try output.clearing(cleared, ledger: context.ledger)
+      if var inverses = kept.inverses {
+        let view = inverses.pinnedForWriting()
+        for row in cleared { view[row] = 0 }
+        kept.inverses = inverses
+      }
+    }
+    let finished = output, left = kept, read = own
+    return Passed(output: finished, last: kept.last, overflowed: kept.overflowed) {
+      given, relay, context in
+      let outputGradient = cleared.isEmpty ? given : try given.clearing(cleared, ledger: context.ledger)
+      var (gradient, ofGates) = try backward(
+        outputGradient, read, gates, output: finished, left, through: relay, in: context)
+      try skip?.addGradient(outputGradient, read, to: &gradient, in: context)
+      if let gating, let ofGates { try gating.addGradient(ofGates, read, to: &gradient, in: context) }
+      return gradient
+    }
+  }
+
   /// The closed-form cost of a pass: workspace is that of one thread, with the best instruction set.
   ///
   /// Of n tokens a forward pass needs `2·d·d_v` multiply-adds a token for the state and as many for reading it, less what a group of heads

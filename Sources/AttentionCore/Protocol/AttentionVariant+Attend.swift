@@ -103,7 +103,7 @@ extension Operand {
 
 extension Tensor {
   /// A copy in the same precision whose rows of the last axis, counted in row-major order, are 0 at some places.
-  fileprivate func clearing(_ rows: [Int], ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> Tensor {
+  package func clearing(_ rows: [Int], ledger: MemoryLedger?) throws(MemoryLimitExceeded) -> Tensor {
     var values = array()
     let width = shape[shape.count - 1]
     for row in rows { for place in row * width..<(row + 1) * width { values[place] = 0 } }

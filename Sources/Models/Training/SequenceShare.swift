@@ -8,16 +8,13 @@ import Tensors
 /// Ranks that share sequences: each has some rows of every sequence of its group, and computes all that is theirs.
 ///
 /// A group of S ranks shares its sequences, P/S groups share the sequences of a pass. A causal stack is dealt in zigzag, so that
-/// every rank has as many pairs; others in runs. Weights are on every rank; activations and what the way back keeps of them are
+/// every rank has as many pairs; others, and stacks of recurrences alone, in runs. Weights are on every rank; activations and what the way back keeps of them are
 /// those of a rank's rows, N/S of them. Between layers nothing moves but the keys and values that the rows of other ranks of
-/// the group see (`RankedAttention`), and after the way back one sum of gradients over all ranks.
-///
-/// What is to be spread in another way than by keys (a recurrence's states, by a scan over the group's ranks) has its place in
-/// `SpreadSequence.attend`, which knows the variant, the group and who has which rows.
+/// the group see, or the states of recurrences (`RankedAttention`), and after the way back one sum of gradients over all ranks.
 final class SequenceShare {
   /// All ranks, and those of this rank's group.
   private let communicator: any Communicator, group: RankSubset
-  private let isCausal: Bool, hasClasses: Bool
+  private let hasPairs: Bool, hasClasses: Bool
 
   private struct Key: Hashable {
     let layer: String
@@ -31,8 +28,9 @@ final class SequenceShare {
   ///   - communicator: the ranks.
   /// - Throws: `ConfigurationError` for a model whose rows meet elsewhere than in attention, for numbers that do not divide.
   init(
-    _ model: ModelConfiguration, _ configuration: TrainingConfiguration, over communicator: any Communicator
+    _ model: TransformerModel, _ configuration: TrainingConfiguration, over communicator: any Communicator
   ) throws(ConfigurationError) {
+    let catalog = model.catalog, model = model.configuration
     try Self.check(model)
     let ranks = communicator.count
     let size = configuration.sequenceRanks == 0 ? ranks : configuration.sequenceRanks
@@ -49,7 +47,10 @@ final class SequenceShare {
     }
     self.communicator = communicator
     group = RankSubset(of: communicator, size: size)
-    (isCausal, hasClasses) = (model.kind == .decoder, model.classes > 0)
+    var types: [any AttentionVariant.Type] = []
+    for layer in try model.layerAttention() { types.append(try catalog.type(of: layer.id)) }
+    let isRecurrent = types.allSatisfy { $0 is any RecurrentVariant.Type }
+    (hasPairs, hasClasses) = (model.kind == .decoder && !isRecurrent, model.classes > 0)
   }
 
   private static func check(_ model: ModelConfiguration) throws(ConfigurationError) {
@@ -83,7 +84,7 @@ final class SequenceShare {
         allowed: "at most \(length / 2) here: every rank needs rows at two places of \(length) tokens")
     }
     let layout =
-      isCausal
+      hasPairs
       ? SequenceLayout.zigzag(length, ranks: ranks) : SequenceLayout.contiguous(length, ranks: ranks)
     let rows = layout.rows[group.rank]
     func own(_ values: [Int32]) -> [Int32] {

@@ -83,7 +83,7 @@ public final class Trainer {
     self.communicator = communicator
     share =
       if let communicator, communicator.count > 1, configuration.gradientSum == .parts {
-        try SequenceShare(model.configuration, configuration, over: communicator)
+        try SequenceShare(model, configuration, over: communicator)
       } else { nil }
     guard task.batchCount(of: .train) == nil || configuration.batch == 1 else {
       throw ConfigurationError(

@@ -17,57 +17,107 @@ import Tensors
 /// - Memory: the rank's rows of q, k, v and the output, two pieces that come and two that go, and the results of
 ///   `rowsAtOnce` rows.
 /// - Source: Liu et al., 2023 (ring attention); Brandon et al., 2023 (striped), and Zhu, 2024 (zigzag), for causal ones.
+///
+/// Of a recurrence rows stay where they are, and states move (`RankedScan`).
 public struct RankedAttention: Sendable {
   /// The variant for the whole sequence.
-  public let variant: any PatternVariant
-  let plan: RankPlan
+  public let variant: any AttentionVariant
+  let plan: Plan
   let communicator: any Communicator
 
+  /// What moves.
+  enum Plan {
+    case pairs(RankPlan)
+    case states(RankedScan)
+  }
+
   /// Plans for a variant of the whole sequence.
-  /// - Throws: `ConfigurationError` for a variant whose result is not that of q, k, v and a fixed pattern.
+  /// - Throws: `ConfigurationError` for a variant whose result is neither that of q, k, v and a fixed pattern nor a recurrence's.
   public init(
     _ variant: any AttentionVariant, over communicator: any Communicator, options: RankOptions = RankOptions()
   ) throws(ConfigurationError) {
+    self.variant = variant
+    self.communicator = communicator
+    let (rank, count) = (communicator.rank, communicator.count)
+    if let recurrent = variant as? any RecurrentVariant {
+      plan = .states(
+        RankedScan(
+          plan: try ScanPlan(recurrent, rank: rank, count: count, options: options),
+          operands: variant.operands, communicator: communicator))
+      return
+    }
     guard let fixed = variant as? any PatternVariant, variant.operandsRead == Operand.standard else {
       throw ConfigurationError(
-        field: "ranks", value: "\(communicator.count) with \(variant.card.id)",
-        allowed: "variants whose pattern does not depend on their inputs and that read q, k and v alone")
+        field: "ranks", value: "\(count) with \(variant.card.id)",
+        allowed:
+          "recurrences, and variants whose pattern does not depend on their inputs and that read q, k and v alone"
+      )
     }
-    self.variant = fixed
-    self.communicator = communicator
-    plan = RankPlan(fixed, rank: communicator.rank, count: communicator.count, options: options)
+    plan = .pairs(RankPlan(fixed, rank: rank, count: count, options: options))
   }
 
   /// The sizes of the whole problem.
-  public var shape: AttentionShape { plan.shape }
+  public var shape: AttentionShape { variant.shape }
   /// Which rows of q, and of the output, every rank holds.
-  public var queries: SequenceLayout { plan.queries }
+  public var queries: SequenceLayout {
+    switch plan {
+    case .pairs(let plan): plan.queries
+    case .states(let scan): scan.plan.queries
+    }
+  }
   /// Which rows of k and v every rank holds.
-  public var keys: SequenceLayout { plan.keys }
+  public var keys: SequenceLayout {
+    switch plan {
+    case .pairs(let plan): plan.keys
+    case .states(let scan): scan.plan.keys
+    }
+  }
 
-  /// This rank's part of inputs that are there whole.
+  /// This rank's part of inputs that are there whole: what has no rows every rank has whole.
   /// - Throws: `MemoryLimitExceeded`.
   public func part(of inputs: Operands, ledger: MemoryLedger? = nil) throws(MemoryLimitExceeded) -> Operands {
-    Operands(
-      query: try queries.part(of: inputs.query, rank: plan.rank, ledger: ledger),
-      key: try keys.part(of: inputs.key, rank: plan.rank, ledger: ledger),
-      value: try keys.part(of: inputs.value, rank: plan.rank, ledger: ledger))
+    var own = inputs
+    for operand in Operand.all(variant.operands) {
+      guard let axis = operand.rowAxis, let tensor = inputs[operand.name] else { continue }
+      let layout = operand.axes[axis] == .queries ? queries : keys
+      own[operand.name] = try layout.part(of: tensor, rank: communicator.rank, ledger: ledger)
+    }
+    return own
   }
 
   /// This rank's rows of the output and the LSE, with the way back to its rows of q, k and v. All ranks call it, and its
-  /// way back, together.
+  /// way back, together. Of what has no rows, such as a learned decay, the way back gives this rank's share, and the sum over ranks is the gradient.
   /// - Parameters:
   ///   - inputs: this rank's rows.
   ///   - context: how it is computed.
-  /// - Throws: `RankFailure`, `ScoreOverflow`, `MemoryLimitExceeded`, `CancellationRequested`, `UnmergeableRow`.
+  /// - Throws: `RankFailure`, `ScoreOverflow`, `StateOverflow`, `MemoryLimitExceeded`, `CancellationRequested`, `UnmergeableRow`.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
-    guard plan.count > 1 else { return try variant.attend(inputs, in: context) }
+    guard communicator.count > 1 else { return try variant.attend(inputs, in: context) }
     check(inputs)
-    if plan.options.road == .heads { return try forwardByHeads(inputs, in: context) }
-    return try together {
+    switch plan {
+    case .states(let scan): return try forward(by: scan, inputs, in: context)
+    case .pairs(let plan) where plan.options.road == .heads:
+      return try forwardByHeads(plan, inputs, in: context)
+    case .pairs(let plan): return try forward(plan, inputs, in: context)
+    }
+  }
+
+  private func forward(by scan: RankedScan, _ inputs: Operands, in context: ExecutionContext) throws
+    -> Forward
+  {
+    try together {
+      let (output, done) = try scan.forward(inputs, in: context)
+      return Forward(output: output, lse: nil) { outputGradient, context in
+        try together { try scan.backward(outputGradient, done, in: context) }
+      }
+    }
+  }
+
+  private func forward(_ plan: RankPlan, _ inputs: Operands, in context: ExecutionContext) throws -> Forward {
+    try together {
       let pass = RankPass(plan: plan, communicator: communicator, inputs: inputs, context: context)
       let result = try pass.forward()
-      try refuse(result.lse)
+      try refuse(result.lse, merges: true)
       let (output, lse, moved) = (result.output, result.lse, result.movedQueries)
       return Forward(output: output, lse: lse) { outputGradient, context in
         try together {
@@ -78,11 +128,13 @@ public struct RankedAttention: Sendable {
     }
   }
 
-  private func forwardByHeads(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {
+  private func forwardByHeads(
+    _ plan: RankPlan, _ inputs: Operands, in context: ExecutionContext
+  ) throws -> Forward {
     try together {
       let pass = HeadExchange(plan: plan, communicator: communicator, context: context)
       let (output, lse, kept) = try pass.forward(inputs)
-      try refuse(lse)
+      try refuse(lse, merges: false)
       return Forward(output: output, lse: lse) { outputGradient, context in
         try together {
           try HeadExchange(plan: plan, communicator: communicator, context: context).backward(
@@ -101,18 +153,19 @@ public struct RankedAttention: Sendable {
   }
 
   private func check(_ inputs: Operands) {
-    let (queryRows, keyRows) = (plan.queries.rows[plan.rank].count, plan.keys.rows[plan.rank].count)
+    let rank = communicator.rank
+    let (queryRows, keyRows) = (queries.rows[rank].count, keys.rows[rank].count)
     precondition(
       inputs.query.shape == [shape.batch, shape.queryHeads, queryRows, shape.headDim]
         && inputs.key.shape == [shape.batch, shape.keyHeads, keyRows, shape.headDim]
         && inputs.value.shape == [shape.batch, shape.keyHeads, keyRows, shape.valueDim],
-      "rank \(plan.rank): q \(inputs.query.shape), k \(inputs.key.shape), v \(inputs.value.shape); "
+      "rank \(rank): q \(inputs.query.shape), k \(inputs.key.shape), v \(inputs.value.shape); "
         + "\(queryRows) rows of q and \(keyRows) keys expected")
   }
 
   /// Refuses rows whose scores single precision does not hold, and those whose LSE is too large to merge parts by.
-  private func refuse(_ lse: Tensor) throws {
-    let rows = plan.queries.rows[plan.rank], values = lse.array(), merges = plan.options.road == .keys
+  private func refuse(_ lse: Tensor, merges: Bool) throws {
+    let rows = queries.rows[communicator.rank], values = lse.array()
     guard
       let index = values.firstIndex(where: {
         !($0 < .infinity) || (merges && $0.isFinite && $0.magnitude > Engine.largestMergedLSE)

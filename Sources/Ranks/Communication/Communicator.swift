@@ -59,6 +59,10 @@ public enum MessageTag: Int32, CaseIterable, Sendable {
   case exchange
   /// Sums of gradients of a model's parameters.
   case gradients
+  /// States of a recurrence, to the rank with the rows behind.
+  case states
+  /// Gradients of states, to the rank with the rows before.
+  case stateGradients
 }
 
 /// Another rank ended, or all wait for each other.
