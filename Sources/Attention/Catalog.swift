@@ -6,7 +6,7 @@ extension Catalog {
     FullAttention.self, FullMaterialized.self, SlidingWindow.self, LocalGlobal.self, RandomSparse.self,
     LSH.self,
     ChunkedAttention.self, Pyramid.self, AdaptiveSpan.self,
-    Luong.self, TopKAttention.self, HardAttention.self, MoBA.self,
+    Luong.self, TopKAttention.self, HardAttention.self, MoBA.self, NSA.self, Quest.self, DSA.self,
     GraphAttention.self,
     LinearAttention.self, Retention.self, Mamba2.self, GatedDelta.self,
     CustomAttention.self,

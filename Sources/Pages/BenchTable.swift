@@ -76,7 +76,8 @@ package struct BenchTable {
   package func text(width: Int) -> String {
     var table = TextTable([
       "experiment", "variant", "pass", "n", "d", "threads", "isa", "precision", "seconds", "GFLOP/s",
-      "of the limit", "padding overhead", "executed, of the limit", "plan / time", "target",
+      "of the limit", "padding overhead", "executed, of the limit", "plan / time",
+      "choosing / time", "target",
     ])
     for row in rows {
       let figures = figures(of: row)
@@ -88,7 +89,8 @@ package struct BenchTable {
         row.secondsMedian.map { String(format: "%.4f", $0) } ?? row["status"],
         row.gflops.map { String(format: "%.0f", $0) } ?? "", Self.percent(figures.fractionOfLimit),
         row.paddingOverhead.map { String(format: "%.2f", $0) } ?? "", Self.percent(figures.fractionExecuted),
-        figures.planFraction.map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
+        figures.planFraction.map { String(format: "%.1f%%", 100 * $0) } ?? "",
+        Self.choosing(row).map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
       ])
     }
     return ([table.text(width: width)] + decodingLines).joined(separator: "\n")
@@ -172,6 +174,12 @@ package struct BenchTable {
   private func executedFraction(of row: MeasurementRow) -> Double? {
     guard let fraction = row.fractionOfPeak, let overhead = row.paddingOverhead else { return nil }
     return fraction * overhead
+  }
+
+  /// The share of a pass by which keys are chosen.
+  private static func choosing(_ row: MeasurementRow) -> Double? {
+    guard let part = row.secondsChoosing, let seconds = row.secondsMedian, seconds > 0 else { return nil }
+    return part / seconds
   }
 
   private func planFraction(of row: MeasurementRow) -> Double? {

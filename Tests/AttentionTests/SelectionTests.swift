@@ -102,6 +102,37 @@ import Testing
     #expect(ties < 3)
   }
 
+  @Test(
+    "quest takes the pages within whose bounds a product could be largest, sorted in Double; every row as if it were the last",
+    arguments: shapes, [1, 3, 20])
+  func questChoice(_ shape: AttentionShape, _ count: Int) throws {
+    let inputs = try Self.inputs(shape), size = 10
+    let quest = try Quest(.init(pageSize: size, pages: count), for: shape, key: RandomKey(seed: 1))
+    let choice = try quest.chosen(inputs, in: ExecutionContext(threads: 2))
+    var ties = 0
+    for row in shape.definitionRows {
+      let visible = shape.visibleKeys(batch: row.batch, row: row.query)
+      let scores = stride(from: 0, to: visible, by: size).map { first in
+        (0..<shape.headDim).reduce(0.0) { sum, t in
+          let q = Double(inputs.query[row.batch, row.head, row.query, t])
+          let products = (first..<min(visible, first + size)).map {
+            q * Double(inputs.key[row.batch, shape.keyHead(of: row.head), $0, t])
+          }
+          return sum + (products.max() ?? 0)
+        }
+      }
+      let order = scores.indices.sorted { (-scores[$0], $0) < (-scores[$1], $1) }
+      if order.count > count, scores[order[count - 1]] - scores[order[count]] < 1e-5 {
+        ties += 1
+        continue
+      }
+      #expect(
+        choice.items(row.batch, row.head, row.query).map { Int($0) } == order.prefix(count).sorted(), "\(row)"
+      )
+    }
+    #expect(ties < 3)
+  }
+
   @Test("as many blocks as there are give full attention, forward and backward", arguments: [64, 13])
   func allBlocks(_ size: Int) throws {
     let shape = try AttentionShape(queryHeads: 2, queryLength: 129, headDim: 16, isCausal: true)
@@ -149,11 +180,16 @@ import Testing
     let inputs = try Self.inputs(whole), context = ExecutionContext(threads: 2)
     var last = inputs
     last.query = try inputs.query.narrowed(axis: 2, to: length - 1..<length).copied(ledger: nil)
-    func moba(_ shape: AttentionShape) throws -> MoBA {
-      try MoBA(.init(blockSize: 16, blocks: 3), for: shape, key: RandomKey(seed: 1))
+    func variants(_ shape: AttentionShape) throws -> [any AttentionVariant] {
+      [
+        try MoBA(.init(blockSize: 16, blocks: 3), for: shape, key: RandomKey(seed: 1)),
+        try Quest(.init(pageSize: 16, pages: 3), for: shape, key: RandomKey(seed: 1)),
+      ]
     }
-    let all = try moba(whole).attend(inputs, in: context).output.narrowed(axis: 2, to: length - 1..<length)
-    #expect(Self.close(try moba(one).attend(last, in: context).output, all.contiguous()))
+    for (all, alone) in zip(try variants(whole), try variants(one)) {
+      let row = try all.attend(inputs, in: context).output.narrowed(axis: 2, to: length - 1..<length)
+      #expect(Self.close(try alone.attend(last, in: context).output, row.contiguous()), "\(all.card.id)")
+    }
   }
 
   @Test(

@@ -204,7 +204,7 @@ import Testing
     (
       ["apply", "fulll"] + applyArrays,
       "attnlab apply: variant: fulll is not allowed; it takes one of full, full-materialized, sliding-window, "
-        + "local-global, random-sparse, lsh, chunked, pyramid, adaptive-span, luong, top-k, hard, moba, graph, linear, retention, mamba2, gated-delta, custom (did you mean full?)"
+        + "local-global, random-sparse, lsh, chunked, pyramid, adaptive-span, luong, top-k, hard, moba, nsa, quest, dsa, graph, linear, retention, mamba2, gated-delta, custom (did you mean full?)"
     ),
     (
       ["apply", "sliding-window", "--set", "lefft=5"] + applyArrays,

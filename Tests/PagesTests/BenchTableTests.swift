@@ -59,7 +59,8 @@ import Testing
     #expect(count("instruction-sets") == ["fraction_of_limit 0.85": 1])
     // AVX2 has no products of pairs, so the first of its two targets waits for another machine.
     #expect(count("bfloat16") == ["times_float32 0.9": 2 * threads])
-    #expect(found.count == 6)
+    #expect(count("selected") == ["fraction_executed 0.85": 6])
+    #expect(found.count == 7)
     for (experiment, targets) in preset.targets where experiment != "bfloat16" {
       #expect(used[experiment]?.count == targets.count, "\(experiment)")
     }

@@ -218,7 +218,8 @@ import Testing
     let cells = try preset.cells()
     // Those that came later stand beside these in `variants`.
     let apart: Set = [
-      "graph", "luong", "pyramid", "adaptive-span", "top-k", "hard", "moba", "linear", "retention", "mamba2",
+      "graph", "luong", "pyramid", "adaptive-span", "top-k", "hard", "moba", "nsa", "quest", "dsa", "linear",
+      "retention", "mamba2",
       "gated-delta",
       "custom",
     ]
@@ -247,8 +248,8 @@ import Testing
     for pass in [PassKind.forward, .backward] {
       for length in Set(all.map(\.queryLength)) {
         let row = all.filter { $0.pass == pass && $0.queryLength == length && !$0.isCausal }
-        // A state that fades is causal: it stands beside full attention that is.
-        let others = Set(Catalog.standard.ids).subtracting(["retention", "mamba2", "gated-delta"])
+        // A state that fades, and blocks that lie in the past, are causal: they stand beside full attention that is.
+        let others = Set(Catalog.standard.ids).subtracting(["retention", "mamba2", "gated-delta", "nsa"])
         #expect(Set(row.map(\.variant)) == others)
       }
     }

@@ -20,6 +20,9 @@ struct TopKeys: Sendable {
   /// The most keys of a row.
   var count: Int { choice.count }
 
+  /// Takes keys that were chosen otherwise.
+  init(_ choice: RowChoice) { self.choice = choice }
+
   /// Chooses up to `count` keys of every row.
   /// - Parameter draws: instead of the best, a key of every row is drawn from its softmax by a number of [0, 1).
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.

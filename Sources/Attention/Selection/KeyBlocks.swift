@@ -67,7 +67,7 @@ struct KeyBlocks: Sendable {
   /// - Complexity: O(n · blocks · d) time, O(64 · blocks) memory a thread.
   func forEachRowOfProducts(
     _ query: Tensor, _ summaries: Tensor, in context: ExecutionContext,
-    _ body: @Sendable (_ batch: Int, _ head: Int, _ row: Int, _ products: UnsafePointer<Float>) -> Void
+    _ body: @Sendable (_ batch: Int, _ head: Int, _ row: Int, _ products: UnsafeMutablePointer<Float>) -> Void
   ) throws {
     var alone = context
     alone.threads = 1
@@ -77,7 +77,8 @@ struct KeyBlocks: Sendable {
       guard blocks > 0 else { return }
       let q = query.matrix(batch, head).narrowed(axis: 0, to: block)
       let s = summaries.matrix(batch, shape.keyHead(of: head)).narrowed(axis: 0, to: 0..<blocks)
-      let result = try single.matmul(q, .plain, s, .transposed), products = result.pinned()
+      var result = try single.matmul(q, .plain, s, .transposed)
+      let products = result.pinnedForWriting()
       for row in block { body(batch, head, row, products + (row - block.lowerBound) * blocks) }
     }
   }

@@ -10,12 +10,15 @@ struct RowChoice: Sendable {
   /// The most that a row has.
   let count: Int
   private let table: PinnedView<Int32>
-  private let heads: Int, length: Int
+  private let heads: Int, length: Int, group: Int
 
   /// Nothing is chosen yet.
+  /// - Parameter group: neighbouring heads that share what one has chosen; others are numbered together.
   /// - Throws: `MemoryLimitExceeded`.
-  init(_ count: Int, batch: Int, heads: Int, length: Int, in context: ExecutionContext) throws {
-    (self.count, self.heads, self.length) = (count, heads, length)
+  init(
+    _ count: Int, batch: Int, heads: Int, length: Int, sharedBy group: Int = 1, in context: ExecutionContext
+  ) throws {
+    (self.count, self.heads, self.length, self.group) = (count, heads, length, group)
     // As wide as a float, and counted like one.
     var words = try context.zeros([batch * heads * length, count + 1])
     table = words.pinnedForWriting().viewed(as: Int32.self)
@@ -26,7 +29,7 @@ struct RowChoice: Sendable {
 
   /// Where a row's number of items stands, and then these.
   func slots(_ batch: Int, _ head: Int, _ row: Int) -> UnsafeMutablePointer<Int32> {
-    table + ((batch * heads + head) * length + row) * (count + 1)
+    table + ((batch * heads + head / group) * length + row) * (count + 1)
   }
 
   /// What a row has chosen, rising.

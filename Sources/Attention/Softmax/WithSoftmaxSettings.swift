@@ -169,6 +169,12 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     return cost
   }
 
+  /// That of the variant.
+  /// - Throws: what the variant throws.
+  public func chooseKeys(of inputs: Operands, in context: ExecutionContext) throws -> Bool {
+    try base.chooseKeys(of: inputs, in: context)
+  }
+
   /// Computes output and LSE.
   /// - Throws: what the variant throws.
   public func forward(_ inputs: Operands, in context: ExecutionContext) throws -> Forward {

@@ -68,6 +68,11 @@ public protocol AttentionVariant: Sendable {
   /// The closed-form cost of a pass.
   func cost(of pass: PassKind) -> Cost
 
+  /// Makes the choice of keys that a forward pass makes of its inputs, and drops it: what that takes is a part of the pass.
+  /// - Returns: `false` where no keys are chosen by data.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; `ConfigurationError` for given data that do not fit.
+  func chooseKeys(of inputs: Operands, in context: ExecutionContext) throws -> Bool
+
   /// Computes output and LSE. A row with a score that single precision does not hold, whatever its sign, has the LSE NaN:
   /// it must not become a number.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; `ConfigurationError` for given data that do not fit.
@@ -132,6 +137,9 @@ extension AttentionVariant {
 
   /// Nothing.
   public func prepare(for pass: PassKind, in context: ExecutionContext) throws {}
+
+  /// It chooses none.
+  public func chooseKeys(of inputs: Operands, in context: ExecutionContext) throws -> Bool { false }
 
   /// Strict, as it should be.
   public var padding: PaddingPromise { .strict }

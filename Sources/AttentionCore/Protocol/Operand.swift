@@ -114,6 +114,8 @@ public struct Operand: Hashable, Sendable {
   public let bounds: ClosedRange<Float>?
   /// What a training adds to its loss for the mean of a learned one's elements.
   public let meanPenalty: Double
+  /// Whether a projected one passes no gradient on to what it is projected from: it learns of a loss of its own.
+  public let isDetached: Bool
   /// What it is, in one line.
   public let help: String
 
@@ -126,12 +128,14 @@ public struct Operand: Hashable, Sendable {
   ///   - isShared: whether a learned one is the same in all layers of a stack.
   ///   - bounds: where a training holds the elements of a learned one.
   ///   - meanPenalty: what a training adds to its loss for their mean.
+  ///   - isDetached: whether a projected one passes no gradient on.
   ///   - help: what it is, in one line.
   /// - Precondition: what a layer learns has a size that no input decides; nothing else has bounds or a penalty.
   public init(
     _ name: Name, _ axes: [Axis], _ source: Source, isOptional: Bool = false, isShared: Bool = false,
-    bounds: ClosedRange<Float>? = nil, meanPenalty: Double = 0, help: String
+    bounds: ClosedRange<Float>? = nil, meanPenalty: Double = 0, isDetached: Bool = false, help: String
   ) {
+    self.isDetached = isDetached
     if case .learned = source {
       let sized: [Axis] = [.batch, .queries, .keys, .any]
       precondition(!axes.contains { sized.contains($0) }, "\(name): a parameter whose size an input decides")

@@ -37,6 +37,13 @@ public protocol SoftmaxVariant: RowSoftmaxVariant {
 }
 
 extension SoftmaxVariant {
+  /// The tiles of the inputs are the choice, where they depend on data.
+  public func chooseKeys(of inputs: Operands, in context: ExecutionContext) throws -> Bool {
+    guard Self.card.dependsOnData else { return false }
+    _ = try pattern(for: inputs, in: context)
+    return true
+  }
+
   /// The tiles of the forward pass.
   public func backwardPattern(of pattern: TilePattern) -> TilePattern { pattern }
 }

@@ -51,6 +51,8 @@ package struct ProjectedOperands: Sendable {
   package let linear: Linear
   /// Whether they have rows of q.
   package let isOfQueries: Bool
+  /// Whether they pass no gradient on to x.
+  package var isDetached: Bool { parts.allSatisfy(\.operand.isDetached) }
 
   /// The way back: adds what the gradients of the operands give to that of x.
   package typealias Pullback = (_ gradient: Operands, _ dx: inout Tensor) throws -> Void
@@ -87,6 +89,9 @@ package struct ProjectedOperands: Sendable {
       column += heads * width
     }
     guard !parts.isEmpty else { return nil }
+    let detached = parts.count { $0.operand.isDetached }
+    precondition(
+      detached == 0 || detached == parts.count, "one product makes operands with and without a way back")
     self.parts = parts
     isOfQueries = ofQueries
     linear = Linear(
@@ -160,6 +165,7 @@ package struct ProjectedOperands: Sendable {
     }
     let dRows = try rows.map { try context.lookUp($0, in: dProduct) } ?? dProduct
     let d = try linear.backward(dRows, x: source, run)
+    if isDetached { return }
     guard let rows else { return context.accumulate(d, into: &dx) }
     context.accumulateRows(d, at: rows, into: &dx, at: 0)
   }

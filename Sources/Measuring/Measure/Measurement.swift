@@ -169,6 +169,10 @@ public struct Measurement: Sendable {
       samples = timed.samples
     }
     row.memoryBytes = ledger?.peakBytes
+    if cell.pass != .backward, try variant.chooseKeys(of: inputs, in: context) {
+      row.secondsChoosing = Quantiles.of(
+        try stopwatch.time { try variant.chooseKeys(of: inputs, in: context) }.samples, 0.5)
+    }
     row.workspaceBytes = row.memoryBytes.map {
       let results = Cost.inputOutputBytes(
         of: cell.pass, shape: shape, operands: variant.operandsRead,

@@ -30,7 +30,7 @@ public final class TransformerModel {
   /// The variants that its layers may use.
   public let catalog: Catalog
 
-  /// Whether some layer draws in training and learns from what the loss turns out to be.
+  /// Whether some layer learns from what the loss turns out to be: one that draws in training, or one with a loss of its own.
   let draws: Bool
   let state: ModelState
   let planner: AttentionPlanner
@@ -78,7 +78,7 @@ public final class TransformerModel {
     var buffers: [BufferSlot] = []
     let attention = try configuration.layerAttention()
     let operands = try attention.map { layer throws(ConfigurationError) in try catalog.operands(of: layer) }
-    draws = operands.contains { $0.declared.contains { $0.source == .uniform } }
+    draws = operands.contains { $0.declared.contains { $0.source == .uniform || $0.isDetached } }
     let isSingle = !configuration.kind.hasSource
     let main = TransformerModel.mainName(of: configuration.kind)
     embedding =

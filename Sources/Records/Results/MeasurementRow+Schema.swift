@@ -109,5 +109,8 @@ extension MeasurementRow {
       "kept_mass", \.keptMass, .fraction, .quantity,
       "share of full attention's weights that lies on pairs which the variant sees, mean over sampled query rows"
     ),
+    .optional(
+      "seconds_choosing", \.secondsChoosing, .duration, .time, unit: "s",
+      "time by which a forward pass chooses keys by data, a part of its own; median"),
   ]
 }

@@ -97,6 +97,8 @@ public struct MeasurementRow: Traceable, Hashable {
   public var secondsWaiting: Double?
   /// The column `kept_mass`.
   public var keptMass: Double?
+  /// The column `seconds_choosing`.
+  public var secondsChoosing: Double?
   // Where it was made.
   /// The column `machine`.
   public var machine = ""
@@ -120,6 +122,7 @@ public struct MeasurementRow: Traceable, Hashable {
     self.status = status
     self.reason = reason.split(whereSeparator: \.isNewline).joined(separator: " ")
     (repeats, secondsMedian, secondsP20, secondsP80) = (nil, nil, nil, nil)
+    secondsChoosing = nil
     (gflops, fractionOfPeak, errorRel, errorOracleRel) = (nil, nil, nil, nil)
     (workspaceBytes, memoryBytes, peakRSSBytes) = (nil, nil, nil)
   }

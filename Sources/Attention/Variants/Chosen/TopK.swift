@@ -76,6 +76,13 @@ public struct TopKAttention: AttentionVariant {
     }
   }
 
+  /// Chooses keys.
+  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
+  public func chooseKeys(of inputs: Operands, in context: ExecutionContext) throws -> Bool {
+    _ = try chosen(inputs, in: context)
+    return true
+  }
+
   /// Those over the keys that are chosen.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   public func statistics(of inputs: Operands, in context: ExecutionContext) throws -> RowStatistics? {
