@@ -12,7 +12,7 @@ import Tensors
 /// the weights of all heads (`IndexerLoss`). It is told by what a nat of a labelled position counts, so that without a loss there is no
 /// such gradient. What the indexer reads are maps of a layer's input that pass no gradient on to it.
 ///
-/// `stage: dense` is how its training begins: attention over all keys, the indexer learning of all of them; `sparse` goes on.
+/// `stage: dense` is how the paper's training begins: attention over all keys, the indexer learning of all of them.
 /// - Complexity: O(n²·indexer heads·indexer dim) for the choice, O(n·keys·d) for the rest; O(n·(d + keys)) memory.
 /// - Source: DeepSeek-AI, 2025, DeepSeek-V3.2: Pushing the Frontier of Open Large Language Models.
 public struct DSA: AttentionVariant {
