@@ -63,6 +63,8 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "LongText", dependencies: ["Basics", "Settings", "Tasks", "Tensors"], swiftSettings: strict),
+    .target(
       name: "Layers",
       dependencies: [
         "AttentionCore", "Basics", "Settings", "Tensors",
@@ -137,8 +139,8 @@ let package = Package(
     .target(
       name: "Trainings",
       dependencies: [
-        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Presets", "Processes", "Ranks",
-        "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "LongText", "Presets", "Processes",
+        "Ranks", "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
     .target(
@@ -151,8 +153,9 @@ let package = Package(
     .target(
       name: "Pages",
       dependencies: [
-        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Models",
-        "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "LongText", "Measuring",
+        "Models", "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
+        "Tensors",
       ],
       swiftSettings: strict),
     .target(
@@ -166,8 +169,8 @@ let package = Package(
     .target(
       name: "ModelCommands",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Commands", "Models", "Pages", "Presets", "Pretrained",
-        "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors", "Trainings",
+        "ArrayFiles", "AttentionCore", "Basics", "Commands", "LongText", "Models", "Pages", "Presets",
+        "Pretrained", "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -267,6 +270,13 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "TasksTests", dependencies: ["Basics", "LabTestSupport", "Settings", "Tasks", "Tensors"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "LongTextTests",
+      dependencies: [
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "LongText", "Models", "Settings", "Tasks",
+        "Tensors",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "LeastSquaresTests",

@@ -28,6 +28,7 @@ enum Subcommands {
         ForwardCommand.self,
         GenerateCommand.self,
         SwapCommand.self,
+        TextCommand.self,
         TaskCommand.self,
         GradeCommand.self,
       ]

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Basics
 import Commands
+import LongText
 import Pages
 import Settings
 import Tasks
@@ -57,7 +58,7 @@ package struct TaskCommand: FileCommand {
       throw UsageError("--out \(out): it takes NAME.npz or NAME.jsonl")
     }
     let settings = try ParameterValue.settings(parsing: sets)
-    let task = try TaskCatalog.standard.make(task, settings: settings, key: TrainingJob.taskKey)
+    let task = try TaskCatalog.standard.prepared(task, settings: settings, key: TrainingJob.taskKey)
     let drawn = try TaskExamples(of: task, split: split, count: examples)
     if isArrays {
       try drawn.archive.write(to: out)

@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Foundation
+import LongText
 import Models
 import Presets
 import Settings
@@ -81,7 +82,7 @@ public struct TrainingJob: ExperimentCell {
   func resolved(
     catalog: Catalog
   ) throws -> (task: any SequenceTask, model: ModelConfiguration, training: TrainingConfiguration) {
-    let task = try TaskCatalog.standard.make(
+    let task = try TaskCatalog.standard.prepared(
       task, settings: taskSettings, key: TrainingJob.taskKey)
     // However they were spelt: what the task decides is filled in where it is not given.
     var settings = ModelConfiguration.renamed(modelSettings)

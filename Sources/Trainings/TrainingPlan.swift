@@ -174,7 +174,8 @@ public struct TrainingPlan: Sendable {
           "\(shown(path)): \(element.summary) is not allowed; it takes a value or a list of values")
       }
       // The grammar of attention lines has commas of its own.
-      let isText = isQuoted || path.hasSuffix("attention") || path.hasSuffix("path") || path == "task.id"
+      let isText =
+        isQuoted || path == "task.id" || ["attention", "path", "way"].contains { path.hasSuffix($0) }
       values.append(isText ? .string(text) : ParameterValue(parsing: text))
     }
     return values

@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Foundation
+import LongText
 import Models
 import Presets
 import Processes
@@ -224,6 +225,7 @@ public struct TrainingRun {
   }
 
   private func row(_ pace: TrainingPace, seconds: Double, started: Date) throws -> TrainingRow {
+    let way = (trainer.task as? any WayCounting)?.count
     let test = try trainer.evaluate(.test, batches: trainer.configuration.evaluationBatches)
     guard test.sum.isFinite else { throw TrainingDiverged(step: trainer.step, what: "test loss") }
     var row = identity(started: started)
@@ -234,6 +236,7 @@ public struct TrainingRun {
     (row.trainLoss, row.validationLoss) = (last?.trainLoss, last?.validationLoss)
     row.validationAccuracy = last?.validationAccuracy
     row.note(test)
+    row.note(trainer.task, since: way)
     row.boundedMean = trainer.model.boundedMean
     row.optimalLoss = try optimalLoss()
     (row.seconds, row.attentionBytes) = (seconds, attentionBytes)
@@ -288,13 +291,15 @@ public struct TrainingRun {
       let model = try evaluation.attention.map { try trainer.model.replacingAttention($0) } ?? trainer.model
       var other = job
       other.taskSettings.merge(evaluation.taskSettings) { $1 }
-      let task = try TaskCatalog.standard.make(
+      let task = try TaskCatalog.standard.prepared(
         other.task, settings: other.taskSettings, key: TrainingJob.taskKey)
       let judge = try Trainer(model: model, task: task, configuration: trainer.configuration)
       let probe = ModelInput(
         try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
       var row = identity(started: started)
+      let before = (task as? any WayCounting)?.count
       row.note(try judge.evaluate(.test, batches: evaluation.batches, memory: evaluation.memory))
+      row.note(task, since: before)
       row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
       row.cacheBytes = try model.cacheBytes(after: task.length)
       (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
@@ -317,5 +322,12 @@ extension TrainingRow {
 
   fileprivate mutating func note(_ test: CrossEntropy) {
     (testLoss, testAccuracy, testCount) = (test.mean, test.accuracy, test.rows)
+  }
+
+  /// What a way before the task has done since an earlier count; nothing without a way.
+  fileprivate mutating func note(_ task: any SequenceTask, since earlier: WayCount?) {
+    guard let earlier, let later = (task as? any WayCounting)?.count else { return }
+    let count = later - earlier
+    (wayRead, wayKept, waySeconds) = (count.read, count.kept, count.seconds)
   }
 }

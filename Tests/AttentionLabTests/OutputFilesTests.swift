@@ -42,6 +42,7 @@ import Testing
     Line(words: ["report"], inputs: ["@"], outputs: ["--out"]),
     Line(words: ["train", "text"], inputs: ["--model"]), Line(words: ["task", "mqar"], outputs: ["--out"]),
     Line(words: ["grade", "x.npz", "y.npy"]),
+    Line(words: ["text", "--way", "windows"], inputs: ["@", "--checkpoint"], outputs: ["--out"]),
     Line(words: ["measure", "full", "--n", "4"]), Line(words: ["bench"]), Line(words: ["check"]),
     Line(words: ["list"]), Line(words: ["doctor"]), Line(words: ["run", "x.yaml"]),
     Line(words: ["merge", "r"]), Line(words: ["status", "r"]), Line(words: ["slurm", "x.yaml"]),
@@ -68,6 +69,7 @@ import Testing
     "--steps",
     "--stop", "--temperature", "--threads", "--ranks", "--time", "--time-limit", "--title", "--top-k",
     "--value-dim",
+    "--question", "--way",
     "--variant", "--warmup", "--weights", "--where", "--x", "--y", "--columns", "--format", "--sort",
     "--pareto",
   ]

@@ -221,7 +221,7 @@ public final class Trainer {
         }
       }
       for index in stride(from: rank, to: count, by: ranks) {
-        losses[index] = try model.loss(try input(split, index: index))
+        losses[index] = try evaluationLoss(split, index: index)
       }
     } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     return try CrossEntropy.sum(losses, of: count, owner: { $0 % ranks }, over: communicator)

@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import LongText
 import Models
 import Presets
 import Settings
@@ -60,6 +61,20 @@ package struct ListPage {
     addSettings(description.parameters)
   }
 
+  /// The page of a way around attention.
+  package init(way type: any TextWay.Type) {
+    func parameters<Way: TextWay>(_ type: Way.Type) -> [VariantDescription.ParameterDescription] {
+      VariantDescription.ParameterDescription.all(of: Way.Configuration.self)
+    }
+    let card = type.card, parameters = parameters(type)
+    heading = [card.id + ": " + card.title, "", card.idea, card.paper]
+    json = .object([
+      "id": .string(card.id), "title": .string(card.title), "idea": .string(card.idea),
+      "paper": .string(card.paper), "parameters": .array(parameters.map(\.json)),
+    ])
+    addSettings(parameters)
+  }
+
   /// The page of a set of settings that is neither a variant's nor a task's.
   package init<Set: ParameterSet>(_ id: String, _ title: String, _ type: Set.Type) {
     let parameters = VariantDescription.ParameterDescription.all(of: type)
@@ -95,9 +110,11 @@ extension ListPage {
     if catalog.ids.contains(name) { return ListPage(VariantDescription(try catalog.type(of: name))) }
     if let section = sections[name] { return section }
     if tasks.ids.contains(name) { return ListPage(TaskDescription(try tasks.type(of: name))) }
+    let ways = WayCatalog.standard
+    if ways.ids.contains(name) { return ListPage(way: try ways.type(of: name)) }
     throw ConfigurationError(
       field: "variant or task", value: shown(name),
-      allowed: "one of \(choices(catalog.ids + tasks.ids + topics, near: name))")
+      allowed: "one of \(choices(catalog.ids + tasks.ids + ways.ids + topics, near: name))")
   }
 
   /// The beginnings of settings, `left=`, of the first variant that a command line names; with a task, those of task, model

@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import LongText
 import Presets
 import ScalingLaws
 import Tasks
@@ -18,6 +19,7 @@ package struct Overview {
     var tables = [
       Self.table(["variant", "idea"], variants.map { [$0.card.id, $0.card.idea] }),
       Self.table(["task", "idea"], tasks.map { [$0.card.id, $0.card.idea] }),
+      Self.table(["way", "idea"], WayCatalog.standard.types.map { [$0.card.id, $0.card.idea] }),
       Self.table(["form", "formula"], FormCatalog.all.map { [$0.name, $0.formula] }),
     ]
     if presets.isEmpty {
@@ -33,6 +35,7 @@ package struct Overview {
   package var json: JSONValue {
     .object([
       "variants": .array(variants.map(\.json)), "tasks": .array(tasks.map(\.json)),
+      "ways": .array(WayCatalog.standard.types.map { ListPage(way: $0).json }),
       "forms": .array(
         FormCatalog.all.map {
           .object([

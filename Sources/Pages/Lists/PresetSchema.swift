@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import LongText
 import Measuring
 import Models
 import Presets
@@ -121,6 +122,9 @@ package struct PresetSchema {
     let id = JSONValue.object(["enum": .array(types.map { .string($0.card.id) })])
     // Tasks share names of settings; each allows values of its own.
     var alternatives: [JSONValue.Member] = [.init(key: "id", value: swept(id))]
+    let way = swept(.object(["type": .string("string")]))
+    let wayHelp = "a way around attention before the task, such as windows(length=256, stride=128)"
+    alternatives.append(.init(key: TaskCatalog.way, value: described(way, wayHelp)))
     for parameter in types.flatMap({ TaskDescription($0).parameters }) {
       let own = swept(value(of: parameter.allowed))
       if let place = alternatives.firstIndex(where: { $0.key == parameter.name }) {

@@ -111,5 +111,12 @@ extension TrainingRow {
     .field(
       "extended_from", \.extendedFrom, .text, .contender, phrase: "extended from %",
       "steps, separated by ;, from which a cosine went on to a later end (train --extend); empty without any"),
+    .optional(
+      "way_tokens_read", \.wayRead, .count(), .quantity, unit: "tokens",
+      "tokens of the test rows before a way around attention (task.way); empty without one"),
+    .optional(
+      "way_tokens_kept", \.wayKept, .count(), .quantity, unit: "tokens",
+      "tokens of what the model reads in their place, those of two windows twice"),
+    .optional("way_seconds", \.waySeconds, .duration, .time, unit: "s", "time that the way took for them"),
   ]
 }

@@ -113,6 +113,12 @@ public struct TrainingRow: Traceable, Hashable {
   public var ranks = 1
   /// The column `extended_from`.
   public var extendedFrom = ""
+  /// The column `way_tokens_read`.
+  public var wayRead: Int?
+  /// The column `way_tokens_kept`.
+  public var wayKept: Int?
+  /// The column `way_seconds`.
+  public var waySeconds: Double?
   // Where it was made.
   /// The column `machine`.
   public var machine = ""

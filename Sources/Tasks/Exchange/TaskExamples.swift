@@ -1,5 +1,6 @@
 import ArrayFiles
 import Basics
+import Foundation
 import Settings
 import Tensors
 
@@ -15,6 +16,7 @@ public struct TaskExamples: Sendable {
   private let batch: TaskBatch
   private let isText: Bool
   private let id: String
+  private let separator: String?
 
   /// Draws the first examples of a split.
   /// - Parameters:
@@ -28,7 +30,7 @@ public struct TaskExamples: Sendable {
         field: "task", value: task.card.id, allowed: "a task of sequences; a graph has files of its own")
     }
     batch = try task.batch(split: split, index: 0, batchSize: count)
-    (id, isText) = (task.card.id, task.readsBytes)
+    (id, isText, separator) = (task.card.id, task.readsBytes, task.answerSeparator)
   }
 
   /// The arrays.
@@ -94,8 +96,10 @@ public struct TaskExamples: Sendable {
       : tokens.map(String.init).joined(separator: " ")
   }
 
-  /// A text is one answer; tokens are one each, to be found in any order.
+  /// A text is one answer, or has its parts between separators; tokens are one each. They are to be found in any order.
   private func outputs(_ answer: [Int32]) -> [JSONValue] {
-    isText ? [.string(written(answer))] : answer.map { .string(String($0)) }
+    guard isText else { return answer.map { .string(String($0)) } }
+    guard let separator else { return [.string(written(answer))] }
+    return written(answer).components(separatedBy: separator).map { .string($0) }
   }
 }

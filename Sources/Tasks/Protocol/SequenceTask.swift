@@ -19,6 +19,8 @@ public protocol SequenceTask: Sendable {
 
   /// The configuration in force.
   var configuration: Configuration { get }
+  /// `name=value` of all parameters, separated by `;`.
+  var configurationSummary: String { get }
   /// What a model is to produce.
   var kind: TaskKind { get }
   /// Tokens are in `0 ..< vocabularySize`, inputs and targets alike.
@@ -33,6 +35,8 @@ public protocol SequenceTask: Sendable {
   var grid: Grid? { get }
   /// Whether tokens are the bytes of a text.
   var readsBytes: Bool { get }
+  /// What stands between the parts of an answer in bytes; `nil`: an answer is one.
+  var answerSeparator: String? { get }
   /// The number of different batches of a split; `nil`: there is no end of them.
   func batchCount(of split: Split) -> Int?
   /// Number of classes; 0 unless `kind` is a classification.
@@ -60,6 +64,8 @@ extension SequenceTask {
   public var grid: Grid? { nil }
   /// They are not.
   public var readsBytes: Bool { false }
+  /// An answer is one.
+  public var answerSeparator: String? { nil }
   /// There is no end of them.
   public func batchCount(of split: Split) -> Int? { nil }
   /// No classes.

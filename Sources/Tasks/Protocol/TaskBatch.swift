@@ -56,7 +56,7 @@ public struct TaskBatch: Hashable, Sendable {
 
   /// Puts examples of one task under each other, padding short rows with 0.
   /// - Precondition: no example is longer than `length`, no source longer than `sourceLength`.
-  init(_ examples: [Example], of task: some SequenceTask) {
+  package init(_ examples: [Example], of task: some SequenceTask) {
     let length = task.length, sourceLength = task.sourceLength
     kind = task.kind
     batchSize = examples.count
@@ -79,6 +79,19 @@ public struct TaskBatch: Hashable, Sendable {
     sourceLengths = task.kind.hasSource ? examples.map(\.source.count) : []
     labels = task.kind.isClassification ? examples.map(\.label) : []
     (features, graph, grid) = (nil, nil, nil)
+  }
+
+  /// The rows as examples, without their padding.
+  package var rows: [Example] {
+    (0..<batchSize).map { row in
+      let place = row * length..<row * length + lengths[row]
+      let own =
+        kind.hasSource ? Array(source[row * sourceLength..<row * sourceLength + sourceLengths[row]]) : []
+      guard kind.isClassification else {
+        return Example(inputs: Array(inputs[place]), targets: Array(targets[place]), source: own)
+      }
+      return Example(inputs: Array(inputs[place]), source: own, label: labels[row])
+    }
   }
 
   /// A whole graph.

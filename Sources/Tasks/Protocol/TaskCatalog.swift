@@ -34,10 +34,13 @@ extension TaskCatalog {
   public static let standard = TaskCatalog([
     ByteText.self,
     LabelledText.self,
+    DocumentPairs.self,
     KnownEntropySource.self,
     MultiQueryRecall.self,
     StreamRecall.self,
     Passkey.self,
+    Needles.self,
+    Reading.self,
     VariableTracking.self,
     CommonWords.self,
     ListOps.self,

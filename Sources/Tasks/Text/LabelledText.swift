@@ -127,6 +127,9 @@ public struct LabelledText: SequenceTask {
   /// What was read.
   public var text: TextCorpus? { corpus }
 
+  /// Where the documents of a split lie in the corpus, and their classes.
+  func documents(of split: Split) -> [(bytes: Range<Int>, label: Int32)] { documents[split] ?? [] }
+
   /// Documents of a split.
   public func documentCount(of split: Split) -> Int { documents[split]?.count ?? 0 }
 

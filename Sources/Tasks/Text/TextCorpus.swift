@@ -112,10 +112,11 @@ public struct TextCorpus: Hashable, Sendable {
   /// The bytes that decide whether a file is binary.
   private static let binaryPrefix = 8192
 
-  static func isBinary(_ bytes: [UInt8]) -> Bool { bytes.prefix(binaryPrefix).contains(0) }
+  /// Whether bytes begin as those of a binary file do.
+  package static func isBinary(_ bytes: [UInt8]) -> Bool { bytes.prefix(binaryPrefix).contains(0) }
 
   /// Regular files below a folder, sorted by path so that every machine reads them in the same order.
-  static func files(below folder: String) throws(TextError) -> [String] {
+  package static func files(below folder: String) throws(TextError) -> [String] {
     var files: [String] = []
     var pending = [folder]
     while let next = pending.popLast() {
