@@ -12,7 +12,8 @@ let package = Package(
     .library(
       name: "Attention",
       targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
-    .library(name: "Models", targets: ["Pretrained", "Models", "Layers", "Tasks", "Vision"]),
+    .library(
+      name: "Models", targets: ["Pretrained", "Models", "Layers", "ImageTasks", "Tasks", "Vision"]),
     .library(name: "ScalingLaws", targets: ["ScalingLaws", "Formulas", "LeastSquares"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
@@ -59,6 +60,13 @@ let package = Package(
       name: "Tasks",
       dependencies: [
         "ArrayFiles", "Basics", "Settings", "Tensors",
+        .product(name: "RealModule", package: "swift-numerics"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "ImageTasks",
+      dependencies: [
+        "ArrayFiles", "Basics", "Settings", "Tasks", "Tensors",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -139,7 +147,8 @@ let package = Package(
     .target(
       name: "Trainings",
       dependencies: [
-        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "LongText", "Presets", "Processes",
+        "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "ImageTasks", "LongText", "Presets",
+        "Processes",
         "Ranks", "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
@@ -153,7 +162,8 @@ let package = Package(
     .target(
       name: "Pages",
       dependencies: [
-        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "LongText", "Measuring",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "ImageTasks", "LongText",
+        "Measuring",
         "Models", "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
         "Tensors",
       ],
@@ -161,15 +171,17 @@ let package = Package(
     .target(
       name: "Commands",
       dependencies: [
-        "Analysis", "AttentionCore", "Basics", "LeastSquares", "Measuring", "Models", "Pages", "Presets",
-        "Pretrained", "Processes", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors", "Trainings",
+        "Analysis", "AttentionCore", "Basics", "ImageTasks", "LeastSquares", "Measuring", "Models", "Pages",
+        "Presets", "Pretrained", "Processes", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
     .target(
       name: "ModelCommands",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Commands", "LongText", "Models", "Pages", "Presets",
+        "ArrayFiles", "AttentionCore", "Basics", "Commands", "ImageTasks", "LongText", "Models", "Pages",
+        "Presets",
         "Pretrained", "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -177,7 +189,8 @@ let package = Package(
     .target(
       name: "AttentionLab",
       dependencies: [
-        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Commands", "Figures", "Measuring",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Commands", "Figures", "ImageTasks",
+        "Measuring",
         "ModelCommands", "Models", "Pages", "Presets", "Processes", "Ranks", "Records", "Formulas",
         "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -272,9 +285,16 @@ let package = Package(
       name: "TasksTests", dependencies: ["Basics", "LabTestSupport", "Settings", "Tasks", "Tensors"],
       swiftSettings: strict),
     .testTarget(
+      name: "ImageTasksTests",
+      dependencies: [
+        "ArrayFiles", "Basics", "ImageTasks", "LabTestSupport", "Settings", "Tasks", "Tensors",
+      ],
+      swiftSettings: strict),
+    .testTarget(
       name: "LongTextTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "LongText", "Models", "Settings", "Tasks",
+        "Attention", "AttentionCore", "Basics", "ImageTasks", "LabTestSupport", "LongText", "Models",
+        "Settings", "Tasks",
         "Tensors",
       ],
       swiftSettings: strict),

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Basics
 import Commands
+import ImageTasks
 import Pages
 import Presets
 import Records

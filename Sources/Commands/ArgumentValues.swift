@@ -2,11 +2,12 @@ import Analysis
 import ArgumentParser
 import AttentionCore
 import Basics
+import ImageTasks
+import LeastSquares
 import Measuring
 import Pages
 import Presets
 import Records
-import LeastSquares
 import ScalingLaws
 import Settings
 import Tasks

@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Foundation
+import ImageTasks
 import LongText
 import Models
 import Presets
@@ -94,10 +95,12 @@ public struct TrainingJob: ExperimentCell {
       case .pairClassification: settings["kind"] = .string("pair")
       }
     }
+    // Rows of numbers have no table that an output could share.
+    if task.featureWidth > 0, settings["tied"] == nil { settings["tied"] = .bool(false) }
     if task.kind == .nodeClassification {
       // Nodes have no order, and their classes are no tokens.
       let own: [(String, ParameterValue)] = [
-        ("position", .string("none")), ("tied", .bool(false)),
+        ("position", .string("none")),
         ("attention", .string(try catalog.firstReadingEdges ?? ModelConfiguration().attention)),
       ]
       for (name, value) in own where settings[name] == nil { settings[name] = value }

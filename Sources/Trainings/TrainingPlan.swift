@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Foundation
+import ImageTasks
 import Models
 import Records
 import Settings

@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Foundation
+import ImageTasks
 import LongText
 import Models
 import Presets

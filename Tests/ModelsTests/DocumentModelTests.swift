@@ -20,7 +20,7 @@ import Testing
         "sentences": .int(3), "words": .int(4), "classes": .int(3), "distractors": .int(1),
         "vocabulary": .int(9),
       ]
-    let task = try TaskCatalog.standard.make(task, settings: taskSettings, key: RandomKey(seed: 1))
+    let task = try TaskCatalog.sequences.make(task, settings: taskSettings, key: RandomKey(seed: 1))
     var settings: [String: ParameterValue] = [
       "kind": .string("encoder"), "width": .int(16), "layers": .int(1), "heads": .int(2), "hidden": .int(16),
     ]

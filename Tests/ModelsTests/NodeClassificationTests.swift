@@ -32,7 +32,7 @@ import Testing
       "score=dot, message=key, output=mean, sharedMap=true",
     ])
   func gradients(settings: String) throws {
-    let task = try TaskCatalog.standard.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
+    let task = try TaskCatalog.sequences.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
     let model = try model("graph(\(settings))", task)
     let input = ModelInput(try task.batch(split: .train, index: 0, batchSize: 1))
     model.clearGradients()
@@ -59,7 +59,7 @@ import Testing
 
   @Test("neighbours tell what features alone do not")
   func learns() throws {
-    let task = try TaskCatalog.standard.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
+    let task = try TaskCatalog.sequences.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
     func accuracy(_ attention: String) throws -> Double {
       let training = try TrainingConfiguration(settings: [
         "steps": .int(60), "batch": .int(1), "learningRate": .double(1e-2), "evaluateEvery": .int(0),
@@ -76,7 +76,7 @@ import Testing
   @Test("the cost of a training step is that of the graph that is read")
   func cost() throws {
     func operations(_ degree: Int) throws -> Double {
-      let task = try TaskCatalog.standard.make(
+      let task = try TaskCatalog.sequences.make(
         "block-graph", settings: Self.task.merging(["degree": .int(degree)]) { $1 }, key: RandomKey(seed: 1))
       return try model("graph(score=dot, selfLoops=false)", task).trainingOperations(
         ModelInput(try task.batch(split: .train, index: 0, batchSize: 1)))
@@ -87,7 +87,7 @@ import Testing
   }
 
   @Test func aBatchOfSeveralGraphsIsRefused() throws {
-    let task = try TaskCatalog.standard.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
+    let task = try TaskCatalog.sequences.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
     let model = try model("graph", task)
     #expect {
       try Trainer(model: model, task: task, configuration: TrainingConfiguration())

@@ -88,7 +88,7 @@ import Testing
   func otherTasks(task: String) throws {
     let settings: [String: ParameterValue] = ["batch": .int(5), "steps": .int(2), "evaluateEvery": .int(0)]
     @Sendable func make(_ ranks: (any Communicator)?) throws -> Trainer {
-      let source = try TaskCatalog.standard.make(
+      let source = try TaskCatalog.sequences.make(
         task,
         settings: task == "mqar" ? ["length": .int(16), "vocabulary": .int(16), "pairs": .int(2)] : [:],
         key: RandomKey(seed: 5))

@@ -127,7 +127,7 @@ import Testing
     func peak(_ ranks: Int) throws -> Int {
       try ThreadGroup.run(ranks) { rank -> Int in
         let ledger = MemoryLedger(), length = 512
-        let source = try TaskCatalog.standard.make(
+        let source = try TaskCatalog.sequences.make(
           "induction", settings: ["length": .int(length), "vocabulary": .int(6)], key: RandomKey(seed: 5))
         let configuration = Trainer.fit(
           try ModelConfiguration(

@@ -18,7 +18,7 @@ import Testing
     _ training: [String: ParameterValue], model: [String: ParameterValue] = [:], task: String = "induction",
     settings: [String: ParameterValue] = ["length": .int(8), "vocabulary": .int(6)], threads: Int = 1
   ) throws -> Trainer {
-    let source = try TaskCatalog.standard.make(task, settings: settings, key: RandomKey(seed: 5))
+    let source = try TaskCatalog.sequences.make(task, settings: settings, key: RandomKey(seed: 5))
     let base: [String: ParameterValue] = [
       "width": .int(16), "layers": .int(1), "heads": .int(2), "hidden": .int(16),
     ]
@@ -112,7 +112,7 @@ import Testing
   }
 
   @Test func tasksAndModelsThatDoNotFitAreRefused() throws {
-    let task = try TaskCatalog.standard.make("reversal", settings: [:], key: RandomKey(seed: 1))
+    let task = try TaskCatalog.sequences.make("reversal", settings: [:], key: RandomKey(seed: 1))
     let model = try TransformerModel(ModelConfiguration(), catalog: .standard)
     let error = #expect(throws: ConfigurationError.self) {
       try Trainer(model: model, task: task, configuration: TrainingConfiguration())

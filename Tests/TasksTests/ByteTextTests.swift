@@ -111,7 +111,7 @@ import Testing
       ]
       for (name, part) in cases {
         #expect {
-          try TaskCatalog.standard.make(
+          try TaskCatalog.sequences.make(
             "text", settings: ["path": .string(folder + name)], key: RandomKey(seed: 0))
         } throws: {
           let line = "\($0)"

@@ -31,10 +31,10 @@ let smallSettings: [String: [String: ParameterValue]] = [
 ]
 
 /// Tasks of many examples; those of nodes have one graph (`NodeTaskTests`).
-let sequenceTasks = TaskCatalog.standard.types.filter { !($0 is any NodeTask.Type) }.map { $0.card.id }
+let sequenceTasks = TaskCatalog.sequences.types.filter { !($0 is any NodeTask.Type) }.map { $0.card.id }
 
 func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {
-  try TaskCatalog.standard.make(id, settings: smallSettings[id] ?? [:], key: RandomKey(seed: seed))
+  try TaskCatalog.sequences.make(id, settings: smallSettings[id] ?? [:], key: RandomKey(seed: seed))
 }
 
 @Suite struct CatalogTests {
@@ -109,12 +109,12 @@ func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {
 
   @Test func unknownNamesAreOneClearLine() {
     #expect {
-      try TaskCatalog.standard.make("mqr", key: RandomKey(seed: 0))
+      try TaskCatalog.sequences.make("mqr", key: RandomKey(seed: 0))
     } throws: {
       "\($0)".contains("did you mean mqar?")
     }
     #expect {
-      try TaskCatalog.standard.make("mqar", settings: ["lenght": .int(3)], key: RandomKey(seed: 0))
+      try TaskCatalog.sequences.make("mqar", settings: ["lenght": .int(3)], key: RandomKey(seed: 0))
     } throws: {
       "\($0)".contains("did you mean length?")
     }

@@ -12,7 +12,7 @@ import Testing
     "one sentence alone holds both a marker and a class word, and it is the document's class",
     arguments: [2, 8, 40])
   func evidence(classes: Int) throws {
-    let task = try TaskCatalog.standard.make(
+    let task = try TaskCatalog.sequences.make(
       "evidence",
       settings: [
         "classes": .int(classes), "sentences": .int(6), "words": .int(5), "distractors": .int(2),
@@ -78,7 +78,7 @@ import Testing
     "what the source says of the asked entities is the class, and no sequence tells it alone",
     arguments: [1, 2])
   func facts(asked: Int) throws {
-    let task = try TaskCatalog.standard.make(
+    let task = try TaskCatalog.sequences.make(
       "facts", settings: ["asked": .int(asked), "facts": .int(5)], key: RandomKey(seed: 4))
     var classes: [Int32: Int] = [:]
     for index in 0..<8 {

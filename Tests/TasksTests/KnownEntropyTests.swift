@@ -130,7 +130,7 @@ import Testing
   ])
   func badSettingsAreOneClearLine(settings: [String: Int], part: String) {
     #expect {
-      try TaskCatalog.standard.make(
+      try TaskCatalog.sequences.make(
         "markov", settings: settings.mapValues { .int($0) }, key: RandomKey(seed: 0))
     } throws: {
       "\($0)".contains(part)

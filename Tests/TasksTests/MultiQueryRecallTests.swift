@@ -108,7 +108,7 @@ import Testing
   ])
   func badSettingsAreOneClearLine(settings: [String: Int], part: String) throws {
     #expect {
-      try TaskCatalog.standard.make(
+      try TaskCatalog.sequences.make(
         "mqar", settings: settings.mapValues { .int($0) }, key: RandomKey(seed: 0))
     } throws: {
       "\($0)".contains(part) || ("\($0)".contains("whole number from 1") && part == "at least 1")

@@ -11,7 +11,7 @@ import Testing
   @Test("a block model is a function of its settings and its key; its splits are apart and complete")
   func blockGraph() throws {
     func make(_ seed: UInt64) throws -> any SequenceTask {
-      try TaskCatalog.standard.make(
+      try TaskCatalog.sequences.make(
         "block-graph", settings: ["nodes": .int(300)], key: RandomKey(seed: seed))
     }
     let task = try make(1)
@@ -50,7 +50,7 @@ import Testing
   func files() throws {
     let scratch = try Scratch()
     let settings = try write(scratch)
-    let task = try TaskCatalog.standard.make("graph-files", settings: settings, key: RandomKey(seed: 1))
+    let task = try TaskCatalog.sequences.make("graph-files", settings: settings, key: RandomKey(seed: 1))
     let batch = try task.batch(split: .test, index: 0, batchSize: 1)
     #expect(batch.targets == [-100, -100, 1, -100] && batch.vocabularySize == 2)
     #expect(batch.features?.values.array() == [1, 2, 0.5, 1e-3, -1, 0, 3, 4])
@@ -71,7 +71,7 @@ import Testing
     var settings = try write(scratch)
     settings[name] = .string(try scratch.write("bad.csv", text))
     #expect {
-      try TaskCatalog.standard.make("graph-files", settings: settings, key: RandomKey(seed: 1))
+      try TaskCatalog.sequences.make("graph-files", settings: settings, key: RandomKey(seed: 1))
     } throws: {
       "\($0)".contains(problem) && !"\($0)".contains("\n")
     }
@@ -79,7 +79,7 @@ import Testing
 
   @Test func aFileThatIsNotNamedIsAskedFor() {
     #expect {
-      try TaskCatalog.standard.make("graph-files", key: RandomKey(seed: 1))
+      try TaskCatalog.sequences.make("graph-files", key: RandomKey(seed: 1))
     } throws: {
       "\($0)".contains("task.edges: no file is named")
     }

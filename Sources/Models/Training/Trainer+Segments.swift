@@ -42,7 +42,7 @@ extension Trainer {
     let none = field == "consecutive" ? "false" : "0"
     let id = task.card.id
     guard task.texts != nil else {
-      let ids = TaskCatalog.standard.idsOfTexts
+      let ids = TaskCatalog.sequences.idsOfTexts
       let others = ids.dropLast().joined(separator: ", ") + " and " + (ids.last ?? "")
       throw ConfigurationError(
         field: field, value: value,

@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import ImageTasks
 import LongText
 import Presets
 import ScalingLaws

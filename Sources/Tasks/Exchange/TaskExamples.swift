@@ -8,7 +8,8 @@ import Tensors
 ///
 /// Arrays are `inputs` and `targets` `[examples, length]` (−100: not scored) with `lengths` `[examples]`, for classifiers
 /// `labels` `[examples]` in the place of targets, and `source` `[examples, source length]` with `source_lengths` where a task has
-/// one; whole numbers of 32 bits.
+/// one; whole numbers of 32 bits. Of a task whose rows are pixels or steps, `features` stand in the place of inputs:
+/// `[examples, height, width, channels]` (the frames of a video below each other), or `[examples, steps, width]`.
 ///
 /// A line of a `.jsonl` file is `{"index", "input", "outputs"}`, the names that RULER's files have: the text before the answer and
 /// the parts of the answer, which is all that stands behind it. Tokens that are no bytes are written as numbers between blanks.
@@ -41,7 +42,8 @@ public struct TaskExamples: Sendable {
     func vector(_ values: [some BinaryInteger]) -> NpyArray {
       NpyArray(values, shape: [values.count], as: .int32)
     }
-    var arrays = [("inputs", matrix(batch.inputs)), ("lengths", vector(batch.lengths))]
+    let read = batch.features.map { ("features", NpyArray($0.values.array(), shape: described($0))) }
+    var arrays = [read ?? ("inputs", matrix(batch.inputs)), ("lengths", vector(batch.lengths))]
     if batch.kind.hasSource {
       arrays += [("source", matrix(batch.source)), ("source_lengths", vector(batch.sourceLengths))]
     }
@@ -50,9 +52,18 @@ public struct TaskExamples: Sendable {
     return NpzArchive(arrays)
   }
 
+  /// The extents of features by example.
+  private func described(_ features: FeatureRows) -> [Int] {
+    [batch.batchSize] + (batch.grid.map { [$0.height, $0.width] } ?? [batch.length]) + [features.width]
+  }
+
   /// Prompts and answers, a line each.
-  /// - Throws: `ConfigurationError` where a row has no answer at its end, or more than one.
+  /// - Throws: `ConfigurationError` where a row has no answer at its end, or more than one, and for rows of numbers.
   public func lines() throws(ConfigurationError) -> String {
+    guard batch.features == nil else {
+      throw ConfigurationError(
+        field: "task", value: id, allowed: "a task of tokens, as .jsonl; .npz holds rows of numbers")
+    }
     var text = ""
     for row in 0..<batch.batchSize {
       let (prompt, answer) = try self.row(row)

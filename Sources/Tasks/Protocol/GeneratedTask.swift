@@ -23,7 +23,7 @@ extension GeneratedTask {
     let examples = try (0..<batchSize).map { row in
       try example(of: split, key: splitKey(index * batchSize + row))
     }
-    return TaskBatch(examples, of: self)
+    return try TaskBatch(describing: examples, of: self)
   }
 
   private func example(of split: Split, key: RandomKey) throws -> Example {
@@ -41,7 +41,7 @@ extension GeneratedTask {
 
 extension Split {
   /// The split of an example by its hash: 6/8 train, 1/8 validation, 1/8 test.
-  init(fingerprint: UInt64) {
+  package init(fingerprint: UInt64) {
     switch fingerprint % 8 {
     case 0: self = .validation
     case 1: self = .test

@@ -33,6 +33,8 @@ public protocol SequenceTask: Sendable {
   var featureWidth: Int { get }
   /// The places of an image that every row's tokens are; `nil`: they are no places.
   var grid: Grid? { get }
+  /// Frames of a video, whose images lie below each other in the grid; 1: it is an image, or none.
+  var frames: Int { get }
   /// Whether tokens are the bytes of a text.
   var readsBytes: Bool { get }
   /// What stands between the parts of an answer in bytes; `nil`: an answer is one.
@@ -62,6 +64,8 @@ extension SequenceTask {
   public var featureWidth: Int { 0 }
   /// They are no places.
   public var grid: Grid? { nil }
+  /// No video.
+  public var frames: Int { 1 }
   /// They are not.
   public var readsBytes: Bool { false }
   /// An answer is one.

@@ -31,12 +31,12 @@ public struct TaskBatch: Hashable, Sendable {
   /// Labels are below this.
   public let classCount: Int
 
-  /// What describes every row in place of its token.
-  public let features: FeatureRows?
+  /// What describes every row in place of its token, `[batchSize·length, featureWidth]`.
+  public private(set) var features: FeatureRows?
   /// Which rows send to which.
   public let graph: EdgeList?
   /// The places of an image that every row's tokens are.
-  public let grid: Grid?
+  public private(set) var grid: Grid?
 
   /// The number of targets, or labels, that are scored.
   public var scoredCount: Int {
@@ -94,6 +94,20 @@ public struct TaskBatch: Hashable, Sendable {
     }
   }
 
+  /// The same, of examples whose rows may be described by numbers.
+  /// - Precondition: as above; every example of a task with features has `length` rows of `featureWidth` numbers.
+  /// - Throws: `MemoryLimitExceeded`.
+  package init(describing examples: [Example], of task: some SequenceTask) throws(MemoryLimitExceeded) {
+    self.init(examples, of: task)
+    guard task.featureWidth > 0 else { return }
+    let rows = examples.count * task.length
+    let values = examples.flatMap(\.features)
+    precondition(
+      values.count == rows * task.featureWidth,
+      "\(values.count) features for \(rows) rows of \(task.featureWidth)")
+    (features, grid) = (FeatureRows(try Tensor(values, shape: [rows, task.featureWidth])), task.grid)
+  }
+
   /// A whole graph.
   /// - Parameter targets: the class of every node, or `ignored`.
   init(_ nodes: NodeGraph, targets: [Int32]) {
@@ -104,26 +118,6 @@ public struct TaskBatch: Hashable, Sendable {
     (source, sourceLength, sourceLengths, labels) = ([], 0, [], [])
     (vocabularySize, classCount) = (nodes.classCount, 0)
     (features, graph, grid) = (nodes.features, nodes.edges, nil)
-  }
-
-  /// Images, each with a class.
-  /// - Parameters:
-  ///   - pixels: `[images·places, channels]`, image after image, row by row.
-  ///   - grid: the places of an image.
-  ///   - labels: the class of every image.
-  ///   - classCount: labels are below this.
-  /// - Precondition: as many pixels as the labels' images have places.
-  init(images pixels: FeatureRows, grid: Grid, labels: [Int32], classCount: Int) {
-    precondition(
-      pixels.count == labels.count * grid.count,
-      "\(pixels.count) pixels for \(labels.count) images of \(grid)")
-    kind = .classification
-    (batchSize, length) = (labels.count, grid.count)
-    lengths = [Int](repeating: grid.count, count: labels.count)
-    inputs = [Int32](repeating: 0, count: pixels.count)
-    (targets, source, sourceLength, sourceLengths) = ([], [], 0, [])
-    (self.labels, self.classCount, vocabularySize) = (labels, classCount, 0)
-    (features, graph, self.grid) = (pixels, nil, grid)
   }
 }
 
@@ -137,6 +131,8 @@ public struct Example: Hashable, Sendable {
   public var source: [Int32]
   /// The class.
   public var label: Int32
+  /// What describes the rows in place of tokens, `[inputs.count, width]`; empty: tokens do.
+  public var features: [Float] = []
   /// What decides the split, where that is less than all that the model reads: a secret must not be seen in training.
   public var identity: [Int32] = []
 
@@ -164,8 +160,19 @@ public struct Example: Hashable, Sendable {
     self.label = label
   }
 
+  /// A classification example whose rows are described by numbers, such as pixels.
+  /// - Parameters:
+  ///   - features: `[rows, width]`.
+  ///   - rows: pixels, steps.
+  ///   - label: the class.
+  ///   - identity: what decides the split, such as the image before noise was added.
+  public init(features: [Float], rows: Int, label: Int32, identity: [Int32]) {
+    self.init(inputs: [Int32](repeating: 0, count: rows), label: label)
+    (self.features, self.identity) = (features, identity)
+  }
+
   /// FNV-1a of what the model reads, mixed: it decides the split.
-  var fingerprint: UInt64 {
+  package var fingerprint: UInt64 {
     let read = !identity.isEmpty ? identity : source.isEmpty ? inputs : source
     // A word that no token has ends the list.
     let words = read.map { UInt64(UInt32(bitPattern: $0)) } + [1 << 32]

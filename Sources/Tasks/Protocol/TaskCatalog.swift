@@ -2,7 +2,7 @@ import Basics
 import Settings
 import Tensors
 
-/// The tasks that a program knows, ours and a user's: `.standard + [MyTask.self]`.
+/// The tasks that a program knows, ours and a user's.
 public struct TaskCatalog: NamedCatalog {
   /// The tasks in the order in which they are shown.
   public let types: [any SequenceTask.Type]
@@ -30,8 +30,8 @@ public struct TaskCatalog: NamedCatalog {
 }
 
 extension TaskCatalog {
-  /// The tasks of the lab.
-  public static let standard = TaskCatalog([
+  /// The tasks of sequences and graphs; `standard` has those of images beside them (module `ImageTasks`).
+  public static let sequences = TaskCatalog([
     ByteText.self,
     LabelledText.self,
     DocumentPairs.self,
