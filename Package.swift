@@ -81,7 +81,11 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Vision",
-      dependencies: ["AttentionCore", "Basics", "Layers", "Settings", "Tensors"], swiftSettings: strict),
+      dependencies: [
+        "AttentionCore", "Basics", "Layers", "Settings", "Tensors",
+        .product(name: "RealModule", package: "swift-numerics"),
+      ],
+      swiftSettings: strict),
     .target(
       name: "Models",
       dependencies: [
@@ -92,7 +96,7 @@ let package = Package(
     .target(
       name: "Pretrained",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Models", "Settings", "Tensors",
+        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Models", "Settings", "Tensors", "Vision",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -190,8 +194,8 @@ let package = Package(
       name: "AttentionLab",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Commands", "Figures", "ImageTasks",
-        "Measuring",
-        "ModelCommands", "Models", "Pages", "Presets", "Processes", "Ranks", "Records", "Formulas",
+        "Measuring", "ModelCommands", "Models", "Pages", "Presets", "Processes", "Ranks", "Records",
+        "Formulas",
         "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -263,13 +267,14 @@ let package = Package(
       name: "VisionTests",
       dependencies: [
         "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Settings", "Tensors", "Vision",
+        .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
     .testTarget(
       name: "ModelsTests",
       dependencies: [
         "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models",
-        "Mutation", "Ranks", "Settings", "Tasks", "Tensors",
+        "Mutation", "Ranks", "Settings", "Tasks", "Tensors", "Vision",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -43,7 +43,11 @@ package struct ForwardCommand: FileCommand {
   var checkpoint: String
 
   @Option(help: "Integers [batch, length].")
-  var tokens: String
+  var tokens: String?
+
+  @Option(
+    help: "Numbers [batch, height, width, channels], or with frames before the height, for kind vit and cnn.")
+  var images: String?
 
   @Option(help: "Integers [batch, length] for the encoder of an encoder-decoder.")
   var source: String?
@@ -98,7 +102,7 @@ package struct ForwardCommand: FileCommand {
 
   package func files() -> CommandFiles {
     var files = CommandFiles()
-    for path in [checkpoint, tokens, source, lengths, sourceLengths, targets] { files.read(path) }
+    for path in [checkpoint, tokens, images, source, lengths, sourceLengths, targets] { files.read(path) }
     for (flag, path) in [
       ("--logits", logits), ("--grads", grads), ("--save", save), ("--attention", attention),
     ] {
@@ -118,7 +122,7 @@ package struct ForwardCommand: FileCommand {
     guard logits != nil || attention != nil || needsTargets else {
       throw UsageError("nothing to do: give --logits, --attention, --loss, --grads or --steps")
     }
-    let input = try input()
+    let input = try inputs.input()
     try Checkpoint.use(checkpoint, threads: threads) { try answer($0, input, training) }
   }
 
@@ -170,7 +174,7 @@ package struct ForwardCommand: FileCommand {
   /// Makes sure that a checkpoint can do what is asked of it.
   private func check(_ input: ModelInput, for pretrained: PretrainedModel, isTrained: Bool) throws {
     try input.validate(for: pretrained.model.configuration)
-    try pretrained.refusePadding(input.tokens, length: input.length, path: tokens)
+    try pretrained.refusePadding(input.tokens, length: input.length, path: inputs.main)
     let asksLittle = logits == nil && targets == nil
     guard pretrained.predicts || pretrained.model.configuration.classes > 0 || asksLittle else {
       throw UsageError("\(checkpoint): no head that predicts tokens, so no logits and no loss")
@@ -212,37 +216,11 @@ package struct ForwardCommand: FileCommand {
     return try TrainingConfiguration(settings: settings)
   }
 
-  private func input() throws -> ModelInput {
-    let (values, shape) = try TokenFile.integers(tokens, rank: 2...2)
-    var input = ModelInput(batch: shape[0], tokens: try TokenFile.ids(values, tokens))
-    if let targets {
-      let (values, targetShape) = try TokenFile.integers(targets, rank: 1...2)
-      guard targetShape == shape || targetShape == [shape[0]] else {
-        throw UsageError(
-          "\(targets): shape \(targetShape); \(shape) is needed, as of the tokens, or [\(shape[0])] for a classifier"
-        )
-      }
-      input.targets = try TokenFile.ids(values, targets)
-      guard input.targets.contains(where: { $0 >= 0 }) else {
-        throw UsageError("\(targets): no target counts, all are below 0; at least one is needed")
-      }
-    }
-    if let source {
-      let (values, sourceShape) = try TokenFile.integers(source, rank: 2...2)
-      guard sourceShape[0] == shape[0] else {
-        throw UsageError("\(source): \(sourceShape[0]) rows; the tokens have \(shape[0])")
-      }
-      input.source = try TokenFile.ids(values, source)
-    }
-    let sourceLength = input.source.count / max(1, input.batch)
-    input.lengths = try lengths.map { try TokenFile.lengths($0, rows: shape[0], in: 0...input.length) }
-    input.sourceLengths = try sourceLengths.map {
-      try TokenFile.lengths($0, rows: shape[0], in: 0...sourceLength)
-    }
-    if let targets, !input.scoresAnything {
-      throw UsageError(
-        "\(targets): no target counts, all stand behind the end of their rows; at least one is needed")
-    }
-    return input
+  /// What the model reads.
+  private var inputs: ModelInputFiles {
+    var inputs = ModelInputFiles()
+    (inputs.tokens, inputs.images, inputs.targets) = (tokens, images, targets)
+    (inputs.source, inputs.lengths, inputs.sourceLengths) = (source, lengths, sourceLengths)
+    return inputs
   }
 }

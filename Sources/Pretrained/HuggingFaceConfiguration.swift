@@ -8,8 +8,9 @@ import Tensors
 /// The `config.json` beside a Hugging Face checkpoint, as a `ModelConfiguration`.
 ///
 /// GPT-2: causal, pre-norm, GELU (tanh form), learned positions, tied output. BERT, RoBERTa and DistilBERT:
-/// bidirectional, post-norm, GELU, learned positions, normalised embeddings, token types (not DistilBERT). What the
-/// models here cannot express (relative positions, cross-attention, per-layer score scales) is refused by name.
+/// bidirectional, post-norm, GELU, learned positions, normalised embeddings, token types (not DistilBERT). ViT, also timm's, and
+/// TimeSformer: pre-norm, GELU, a class token, learned positions of patches and frames, a classifier. What the models here cannot
+/// express (relative positions, cross-attention, per-layer score scales, registers) is refused by name.
 public struct HuggingFaceConfiguration: Sendable {
   /// Models whose weights are named alike.
   public enum Family: String, CaseIterable, Hashable, Sendable {
@@ -21,6 +22,15 @@ public struct HuggingFaceConfiguration: Sendable {
     case roberta
     /// Sanh et al. 2019: BERT without token types.
     case distilbert
+    /// Dosovitskiy et al. 2021, as transformers names it.
+    case vit
+    /// The same, as timm names it.
+    case timm
+    /// Bertasius et al. 2021.
+    case timesformer
+
+    /// Whether it reads pixels.
+    var readsImages: Bool { self == .vit || self == .timm || self == .timesformer }
   }
 
   /// The family.
@@ -47,7 +57,9 @@ public struct HuggingFaceConfiguration: Sendable {
       throw fail("no JSON object; the config.json of a Hugging Face model expected")
     }
     let known = Family.allCases.map(\.rawValue).joined(separator: ", ")
-    guard let type = root["model_type"].stringValue else {
+    // The config.json of a timm model says its architecture instead.
+    let isTimm = root["architecture"].stringValue?.hasPrefix("vit_") == true
+    guard let type = root["model_type"].stringValue ?? (isTimm ? "timm" : nil) else {
       throw fail("no model_type; it takes one of \(known)")
     }
     let aliases = ["camembert": "roberta", "xlm-roberta": "roberta"]
@@ -56,6 +68,10 @@ public struct HuggingFaceConfiguration: Sendable {
     }
     let reader = ConfigurationReader(entries: root, path: path)
     self.family = family
+    guard !family.readsImages else {
+      (self.model, firstPosition) = (try reader.vision(family), 0)
+      return
+    }
     var model = ModelConfiguration()
     model.vocabulary = try reader.integer("vocab_size", as: "vocabulary")
     model.position = .learned
@@ -97,6 +113,7 @@ public struct HuggingFaceConfiguration: Sendable {
       if family == .roberta {
         first = try reader.integer("pad_token_id", in: 0...model.vocabulary - 1, default: 1) + 1
       }
+    case .vit, .timm, .timesformer: break
     case .distilbert:
       model.width = try reader.integer("dim", as: "width")
       model.layers = try reader.integer("n_layers", as: "layers")
@@ -118,11 +135,11 @@ public struct HuggingFaceConfiguration: Sendable {
 }
 
 /// Typed access to the entries of a `config.json`; what is null counts as absent.
-private struct ConfigurationReader {
+struct ConfigurationReader {
   let entries: JSONValue
   let path: String
 
-  private func fail(_ name: String, _ value: JSONValue, _ allowed: String) -> SafetensorsError {
+  func fail(_ name: String, _ value: JSONValue, _ allowed: String) -> SafetensorsError {
     SafetensorsError(
       path: path, problem: "\(name) \(value == .null ? "is missing" : value.compact); \(allowed) expected")
   }

@@ -13,6 +13,12 @@ struct HuggingFaceSource {
     case third(Int)
     /// Without the first rows.
     case rows(from: Int)
+    /// One of the three of a linear layer that makes q, k and v at once: `[3·width, input]`, or its bias.
+    case linearThird(Int)
+    /// With an axis of one before.
+    case first
+    /// A convolution whose kernel is a patch: `[width, channels, patch, patch]`.
+    case patches(Int)
   }
   let name: String
   let part: Part
@@ -24,6 +30,9 @@ struct HuggingFaceSource {
     case .transposed: shape.reversed()
     case .third: shape.count == 2 ? [shape[1], 3 * shape[0]] : [3 * shape[0]]
     case .rows(let first): [shape[0] + first] + shape.dropFirst()
+    case .linearThird: [3 * shape[0]] + shape.dropFirst()
+    case .first: [1] + shape
+    case .patches(let side): [shape[0], shape[1] / (side * side), side, side]
     }
   }
 }
@@ -36,11 +45,15 @@ extension HuggingFaceConfiguration {
     case .bert: "bert."
     case .roberta: "roberta."
     case .distilbert: "distilbert."
+    case .vit: "vit."
+    case .timm: ""
+    case .timesformer: "timesformer."
     }
   }
 
   /// Where each parameter of the trunk comes from, by our name.
   var sources: [String: HuggingFaceSource] {
+    if family.readsImages { return visionSources }
     var result: [String: HuggingFaceSource] = [:]
     func add(_ ours: String, _ theirs: String, _ part: HuggingFaceSource.Part = .whole) {
       for kind in ["weight", "bias"] {
@@ -104,7 +117,7 @@ extension HuggingFaceConfiguration {
   /// The names of the masked-language head's parts: dense layer, norm, output matrix, output bias.
   var headNames: (dense: String, norm: String, decoder: String, bias: String) {
     switch family {
-    case .gpt2: ("", "", "lm_head.weight", "")
+    case .gpt2, .vit, .timm, .timesformer: ("", "", "lm_head.weight", "")
     case .bert:
       (
         "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",

@@ -231,6 +231,10 @@ extension HuggingFaceSource {
       let range = index * shape[0]..<(index + 1) * shape[0]
       let third = tensor.narrowed(axis: shape.count - 1, to: range)
       return shape.count == 2 ? third.transposed(0, 1) : third
+    case .linearThird(let index):
+      return tensor.narrowed(axis: 0, to: index * shape[0]..<(index + 1) * shape[0])
+    case .first: return tensor.reshaped(shape)
+    case .patches: return tensor.transposed(1, 2).transposed(2, 3).reshaped(shape)
     case .rows(let first): return tensor.narrowed(axis: 0, to: first..<first + shape[0])
     }
   }

@@ -97,6 +97,9 @@ public struct TrainingJob: ExperimentCell {
     }
     // Rows of numbers have no table that an output could share.
     if task.featureWidth > 0, settings["tied"] == nil { settings["tied"] = .bool(false) }
+    if settings["kind"] == .string("vit"), settings["position"] == nil {
+      settings["position"] = .string("learned")
+    }
     if task.kind == .nodeClassification {
       // Nodes have no order, and their classes are no tokens.
       let own: [(String, ParameterValue)] = [

@@ -83,6 +83,24 @@ import Testing
     #expect(Self.keys(try make(true), 20) == Array(0...20))
   }
 
+  @Test("a window of a grid: neighbouring rows and columns, nothing around an edge, leading positions always")
+  func gridWindow() throws {
+    func make(_ n: Int, causal: Bool, _ configuration: GridWindow.Configuration) throws -> GridWindow {
+      try GridWindow(
+        configuration, for: AttentionShape(queryLength: n, headDim: 4, isCausal: causal), key: Self.key)
+    }
+    // Rows of five behind one leading position: place (1, 4) is position 10.
+    let window = GridWindow.Configuration(width: 5, rows: 1, columns: 1, leading: 1)
+    #expect(Self.keys(try make(18, causal: false, window), 10) == [0, 4, 5, 9, 10, 14, 15])
+    #expect(Self.keys(try make(18, causal: true, window), 10) == [0, 4, 5, 9, 10])
+    #expect(Self.keys(try make(18, causal: false, window), 0) == Array(0..<18))
+    // The last row is cut after two places.
+    #expect(Self.keys(try make(18, causal: false, window), 16) == [0, 11, 12, 16, 17])
+    let column = GridWindow.Configuration(width: 70, rows: 2, columns: 0)
+    #expect(Self.keys(try make(300, causal: false, column), 145) == [5, 75, 145, 215, 285])
+    #expect(Self.keys(try make(1, causal: false, window), 0) == [0])
+  }
+
   @Test("chunks")
   func chunked() throws {
     func make(_ n: Int, causal: Bool, _ configuration: ChunkedAttention.Configuration) throws

@@ -32,6 +32,8 @@ struct ExampleFolder: Sendable {
     _ = try scratch.write("edges.csv", nodes.map { "\($0),\(($0 + 2) % 40)\n" }.joined())
     _ = try scratch.write("features.csv", nodes.map { "\($0 % 2),1\n" }.joined())
     _ = try scratch.write("labels.csv", nodes.map { "\($0 % 2)\n" }.joined())
+    try NpyArray((0..<16 * 64).map { Float($0 * 7 % 17) }, shape: [16, 8, 8]).write(to: scratch("images.npy"))
+    try NpyArray((0..<16).map { $0 % 2 }, shape: [16], as: .int64).write(to: scratch("labels.npy"))
     try arrays()
     try answers()
     try tables()

@@ -32,6 +32,10 @@ import Testing
       "--time 1 --set model.layers=1 --set training.batch=1"
     ),
     ("attnlab train text", "--steps 1 --set model.layers=1 --set training.batch=1"),
+    ("attnlab train digits", "--steps 1 --set training.evaluationBatches=1 --set training.batch=2"),
+    ("attnlab train moving-digits", "--steps 1 --set training.evaluationBatches=1 --set training.batch=2"),
+    ("attnlab train series", "--steps 1 --set training.evaluationBatches=1"),
+    ("attnlab train images", "--steps 1 --set training.evaluationBatches=1"),
     ("attnlab train block-graph", "--steps 1 --set task.nodes=60"),
     ("attnlab train graph-files", "--steps 1"),
     ("attnlab train induction", "--steps 1 --set training.evaluationBatches=1"),

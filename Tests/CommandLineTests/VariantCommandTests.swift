@@ -203,8 +203,8 @@ import Testing
   static let wrong: [([String], String)] = [
     (
       ["apply", "fulll"] + applyArrays,
-      "attnlab apply: variant: fulll is not allowed; it takes one of full, full-materialized, sliding-window, "
-        + "local-global, random-sparse, lsh, chunked, pyramid, adaptive-span, luong, top-k, hard, moba, nsa, quest, dsa, graph, linear, retention, mamba2, gated-delta, custom (did you mean full?)"
+      "attnlab apply: variant: fulll is not allowed; it takes one of "
+        + Catalog.standard.ids.joined(separator: ", ") + " (did you mean full?)"
     ),
     (
       ["apply", "sliding-window", "--set", "lefft=5"] + applyArrays,

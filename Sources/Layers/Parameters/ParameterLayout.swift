@@ -28,7 +28,7 @@ public struct ParameterSlot: Hashable, Sendable {
   /// The first element in the flat array.
   public let offset: Int
   /// Whether weight decay applies: matrices, not biases and norms.
-  public let decays: Bool
+  public internal(set) var decays: Bool
   /// How it starts.
   public let initial: Initial
   /// Where a training holds its elements; `nil`: anywhere.
@@ -87,6 +87,11 @@ public struct ParameterLayout: Sendable {
     return ParameterSlot(
       name: parts[0].name, shape: [rows] + parts[0].shape.dropFirst(), offset: parts[0].offset,
       decays: parts[0].decays, initial: parts[0].initial)
+  }
+
+  /// Takes weight decay from the parameters whose names fulfil a condition: what nothing is learned of stays as it is.
+  package mutating func leaveUndecayed(where condition: (String) -> Bool) {
+    for index in slots.indices where condition(slots[index].name) { slots[index].decays = false }
   }
 
   /// Stretches of the flat array with and without weight decay.

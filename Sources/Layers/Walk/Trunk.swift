@@ -57,6 +57,18 @@ package struct Work {
   }
 }
 
+extension Work {
+  /// Products by weights alone.
+  package init(weights: Int, batch: Int, length: Int) {
+    self.init(sublayers: [], weights: weights, batch: batch, length: length)
+  }
+
+  /// Residual steps, with products beside them.
+  package init(of sublayers: [Sublayer], weights: Int = 0, batch: Int, length: Int) {
+    self.init(sublayers: sublayers, weights: weights, batch: batch, length: length)
+  }
+}
+
 extension Stack {
   package func work(on size: WalkSize) -> [Work] {
     [

@@ -2,6 +2,7 @@ import AttentionCore
 import Layers
 import Settings
 import Tensors
+import Vision
 
 /// The shape of a Transformer, declared once for YAML, `--set`, checkpoints and the CSV.
 @dynamicMemberLookup
@@ -16,13 +17,15 @@ public struct ModelConfiguration: ParameterSet {
     case encoderDecoder = "encoder-decoder"
     /// Bidirectional blocks read the source, others the tokens; co-attention tells a class of both.
     case pair
+    /// Bidirectional blocks over the patches of images (ViT) or videos.
+    case vit
 
     /// Whether there is a source.
     package var hasSource: Bool { self == .encoderDecoder || self == .pair }
     /// Whether the trunk reads the pixels of images itself.
-    package var readsImages: Bool { false }
+    package var readsImages: Bool { self == .vit }
     /// Whether the main stack sees what follows.
-    var isBidirectional: Bool { self == .encoder || self == .pair }
+    var isBidirectional: Bool { self == .encoder || self == .pair || self == .vit }
   }
 
   /// What stands before the first segment of a text where layers keep earlier segments.
@@ -67,6 +70,10 @@ public struct ModelConfiguration: ParameterSet {
   public var storedTexts = StoredTexts.forget
   /// How documents are read in two levels.
   public var hierarchy = HierarchyConfiguration()
+  /// How images become rows, of kind vit.
+  public var images = PatchConfiguration()
+  /// What is learned without labels, of kind vit.
+  public var pretext = PretextConfiguration()
   /// The seed of the initial weights and of the attention patterns.
   public var seed = 1
 
@@ -167,6 +174,43 @@ public struct ModelConfiguration: ParameterSet {
     .choice(
       "storedTexts", \.storedTexts, quietly: true,
       help: "what becomes of stored keys where a text begins"),
+    .integer(
+      "patch", \.images.patch, in: 1...4096, unit: "pixels",
+      help: "pixels along a side of a patch of kind vit; divides the sides of an image"
+    ).quiet,
+    .integer(
+      "imageHeight", \.images.height, in: 0...(1 << 20), unit: "pixels",
+      help: "pixels of a column of kind vit, all frames of a video below each other; a task says it"
+    ).quiet,
+    .integer(
+      "imageWidth", \.images.width, in: 0...(1 << 20), unit: "pixels",
+      help: "pixels of a row of kind vit; a task says it"
+    ).quiet,
+    .integer(
+      "frames", \.images.frames, in: 1...65_536, help: "frames of a video of kind vit; a task says it"
+    ).quiet,
+    .choice(
+      "video", \.images.video, quietly: true,
+      help: "how patches of frames see each other: all jointly, or over time and then space (TimeSformer)"),
+    .choice(
+      "pretext", \.pretext.kind, quietly: true,
+      help:
+        "what kind vit learns without labels, with a linear probe beside it: masked patches, contrastive views, or nothing"
+    ),
+    .real(
+      "maskShare", \.pretext.maskShare, in: 0...1, help: "the share of patches that pretext masked hides"
+    ).quiet,
+    .real(
+      "temperature", \.pretext.temperature, in: 0.001...1000,
+      help: "what pretext contrastive divides cosines by"
+    ).quiet,
+    .real(
+      "viewCrop", \.pretext.crop, in: 0.05...1, help: "the least side of a view, as a share of the image's"
+    ).quiet,
+    .real(
+      "viewShift", \.pretext.shift, in: 0...1, help: "how far a view is moved at most, as a share of the side"
+    ).quiet,
+    .real("viewNoise", \.pretext.noise, in: 0...10, help: "the standard deviation of a view's noise").quiet,
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
@@ -188,12 +232,12 @@ public struct ModelConfiguration: ParameterSet {
   public var effectiveEncoderLayers: Int {
     switch kind {
     case .decoder: 0
-    case .encoder: layers
+    case .encoder, .vit: layers
     case .encoderDecoder, .pair: encoderLayers == 0 ? layers : encoderLayers
     }
   }
   /// Decoder blocks in force.
-  public var effectiveDecoderLayers: Int { kind == .encoder ? 0 : layers }
+  public var effectiveDecoderLayers: Int { kind == .encoder || kind == .vit ? 0 : layers }
 
   /// Checks what depends on several parameters; nothing is allocated before this passed.
   /// - Throws: `ConfigurationError`.
@@ -220,22 +264,24 @@ public struct ModelConfiguration: ParameterSet {
       layer.position != .alibi || kind == .decoder, "position", layer.position.rawValue,
       "alibi only in a decoder; another here")
     try require(
-      layer.features == 0 || (kind == .encoder && !tied), "features", layer.features,
-      "0 unless kind is encoder and tied is false")
+      layer.features == 0 || ((kind == .encoder || kind.readsImages) && !tied), "features", layer.features,
+      "0 unless kind is encoder or vit and tied is false")
     try require(
-      classes == 0 || kind.isBidirectional, "classes", classes, "0 unless kind is encoder or pair")
+      classes == 0 || kind.isBidirectional, "classes", classes, "0 unless kind is encoder, pair or vit")
     try require(
-      classes > 0 || kind != .pair, "kind", kind.rawValue, "another for a task that is no classification")
+      classes > 0 || (kind != .pair && kind != .vit), "kind", kind.rawValue,
+      "another for a task that is no classification")
     try require(
       layer.outputWidth == layer.width || classes > 0 || !tied, "reversibleOutput",
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
+    try checkImages()
     try checkHierarchy()
     try checkMemory(of: memory, in: catalog)
     try checkStored(in: catalog)
     for attention in try layerAttention() {
       let shape = try AttentionShape(
-        queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: layer.maximumLength,
+        queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: longestSequence,
         keyLength: kind == .decoder ? memory + layer.maximumLength : nil,
         headDim: layer.headDim + layer.effectiveRopeWidth, valueDim: layer.headDim,
         isCausal: !kind.isBidirectional)

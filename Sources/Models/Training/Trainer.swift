@@ -94,6 +94,11 @@ public final class Trainer {
     self.task = task
     self.configuration = configuration
     memories = try Trainer.memories(of: model, task, configuration)
+    guard model.pretext == nil || configuration.gradientSum == .passes else {
+      throw ConfigurationError(
+        field: "gradientSum", value: configuration.gradientSum.rawValue,
+        allowed: "passes with a pretext, which may compare the images of a pass")
+    }
     guard memories.isEmpty || configuration.gradientSum == .passes else {
       throw ConfigurationError(
         field: "gradientSum", value: configuration.gradientSum.rawValue,
@@ -111,6 +116,10 @@ public final class Trainer {
     model.classes = task.kind.isClassification ? task.classCount : 0
     model.features = task.featureWidth
     model.maximumLength = max(task.length, task.sourceLength, 1)
+    if model.kind == .vit {
+      (model.images.height, model.images.width) = (task.grid?.height ?? 0, task.grid?.width ?? 0)
+      model.images.frames = task.frames
+    }
     return model
   }
 
@@ -123,7 +132,8 @@ public final class Trainer {
     let stacks: [ModelConfiguration.Kind] =
       switch task.kind {
       case .languageModel: [.decoder, .encoder]
-      case .classification, .nodeClassification: [.encoder]
+      case .classification: task.grid == nil ? [.encoder] : [.encoder, .vit]
+      case .nodeClassification: [.encoder]
       case .sequenceToSequence: [.encoderDecoder]
       case .pairClassification: [.pair]
       }
@@ -131,6 +141,13 @@ public final class Trainer {
       throw ConfigurationError(
         field: "kind", value: model.kind.rawValue,
         allowed: stacks.map(\.rawValue).joined(separator: " or ") + " for the task \(task.card.id)")
+    }
+    guard model.kind != .vit || model.images == needed.images else {
+      throw ConfigurationError(
+        field: "imageHeight",
+        value: "\(model.images.height) (and \(model.images.width), \(model.images.frames))",
+        allowed: "those of the task \(task.card.id): \(needed.images.height), \(needed.images.width), "
+          + "frames \(needed.images.frames)")
     }
     guard model.features == needed.features else {
       throw ConfigurationError(

@@ -71,6 +71,20 @@ public struct ModelInput: Hashable, Sendable {
     return result
   }
 
+  /// Images or videos.
+  /// - Parameters:
+  ///   - pixels: `[batch, height, width, channels]`, or with frames before the height.
+  /// - Precondition: four or five axes, none of them 0.
+  public init(images pixels: Tensor, targets: [Int32] = []) {
+    let shape = pixels.shape
+    precondition((4...5).contains(shape.count) && !shape.contains(0), "images \(shape)")
+    let height = shape[1..<shape.count - 2].reduce(1, *), width = shape[shape.count - 2]
+    let rows = shape[0] * height * width
+    self.init(batch: shape[0], tokens: [Int32](repeating: 0, count: rows), targets: targets)
+    features = FeatureRows(pixels.reshaped([rows, shape[shape.count - 1]]))
+    grid = Grid(height: height, width: width)
+  }
+
   /// The rows of a task.
   public init(_ task: TaskBatch) {
     func ragged(_ lengths: [Int], _ full: Int) -> [Int]? { lengths.allSatisfy { $0 == full } ? nil : lengths }
@@ -95,6 +109,11 @@ public struct ModelInput: Hashable, Sendable {
     if let grid, grid.count != length {
       throw fail("grid", "\(grid)", "as many places as the \(length) rows of an image")
     }
+    let asked = model.images
+    guard model.kind != .vit || (grid?.height, grid?.width) == (asked.height, asked.width) else {
+      throw fail(
+        "images", grid.map { "\($0)" } ?? "no images", "\(asked.height) × \(asked.width) for this model")
+    }
     guard (features?.width ?? 0) == model.features, features.map({ $0.count == tokens.count }) ?? true else {
       throw fail(
         "features", features.map { "\($0.values.shape)" } ?? "nothing",
@@ -118,7 +137,9 @@ public struct ModelInput: Hashable, Sendable {
         "targets", "\(targets.count) values",
         "\(expected), one for every \(model.classes > 0 ? "row" : "token")")
     }
-    if model.position == .learned, max(length, source.count / batch) > model.maximumLength {
+    if model.position == .learned, !model.kind.readsImages,
+      max(length, source.count / batch) > model.maximumLength
+    {
       throw fail(
         "tokens", "\(max(length, source.count / batch)) a row",
         "at most maximumLength = \(model.maximumLength)")

@@ -12,12 +12,15 @@ extension TransformerModel {
       configuration.classes > 0
       ? 0 : input.targets.count { $0 >= 0 } * configuration.vocabulary * configuration.width
     let linear = work(input).reduce(0) { $0 + $1.linearOperations }
-    let total = 3 * (linear + 2 * Double(labelled))
-    return try attentionPlans(input).reduce(total) { total, planned in
-      let (layer, plan) = planned
+    var forward = linear + 2 * Double(labelled), backward = 2 * forward
+    for (layer, plan) in try attentionPlans(input) {
       let own = layer.projected.reduce(0) { $0 + $1.operations(plan) }
-      return total + 3 * own + plan.cost(of: .forward).flops + plan.cost(of: .backward).flops
-    } + (try storedOperations(input))
+      forward += own + plan.cost(of: .forward).flops
+      backward += 2 * own + plan.cost(of: .backward).flops
+    }
+    // A probe reads every image once more, and has no way back to the trunk.
+    let passes = Double(configuration.pretext.passes)
+    return passes * (forward + backward) + (pretext == nil ? 0 : forward) + (try storedOperations(input))
   }
 
   /// Operations of the look-ups of a training step once the store is full, and of the products that make their queries and what is

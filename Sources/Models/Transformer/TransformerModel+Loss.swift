@@ -8,6 +8,9 @@ extension TransformerModel {
   func loss(
     _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
   ) throws -> CrossEntropy {
+    if let pretext {
+      return try loss(of: pretext, input, smoothing: smoothing, gradientScale: gradientScale, run)
+    }
     let record = draws && gradientScale != 0 ? LossRecord() : nil
     var start = run
     start.losses = record

@@ -3,6 +3,7 @@ import Basics
 import Layers
 import Settings
 import Tensors
+import Vision
 
 /// A Transformer: decoder, encoder or encoder–decoder. Every layer's forward pass carries its way back.
 ///
@@ -17,7 +18,8 @@ import Tensors
 /// `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
 /// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (not in post-norm stacks);
 /// `output.weight` `[vocabulary, width]` when not tied (2·width for `reversibleOutput: concat`);
-/// `classifier.{weight,bias}`.
+/// `classifier.{weight,bias}`. Of kind vit `encoder.patches.{weight,bias}` `[width, patch·patch·channels]`, `encoder.class`
+/// `[1, width]`, `encoder.positions.weight`, `encoder.times.weight`, and with video divided `….time.…` beside `….attention.…`.
 public final class TransformerModel {
   /// The shape.
   public let configuration: ModelConfiguration
@@ -45,6 +47,8 @@ public final class TransformerModel {
   /// What makes one row of a sequence for the classifier; `nil` where the trunk gives one.
   let pooling: (any Layer)?
   let classifier: Linear?
+  /// What is learned without labels; `nil`: labels are.
+  let pretext: PretextHead?
 
   /// Builds a model with initial weights.
   /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`.
@@ -90,7 +94,7 @@ public final class TransformerModel {
       ? nil
       : Embedding(
         "encoder.positions", configuration.layer, sharing: embedding?.table, in: &layout, buffers: &buffers)
-    trunk = TransformerModel.trunk(configuration, attention, operands, &layout, &buffers)
+    trunk = try TransformerModel.trunk(configuration, attention, operands, &layout, &buffers)
     encoder =
       configuration.effectiveEncoderLayers == 0 || trunk != nil
       ? nil
@@ -119,6 +123,8 @@ public final class TransformerModel {
       ? Linear(
         "classifier", from: configuration.outputWidth, to: configuration.classes, bias: true, in: &layout)
       : nil
+    pretext = PretextHead("pretext", configuration.pretext, trunk as? VisionTransformer, in: &layout)
+    if configuration.pretext.kind == .frozen { layout.leaveUndecayed { !$0.hasPrefix("classifier.") } }
     // Weights as they are drawn, as they are kept, and their gradients: 12 bytes a parameter, before any is drawn.
     if let limit = context.ledger?.limitBytes, layout.count > limit / 12 {
       throw ConfigurationError(
@@ -135,7 +141,7 @@ public final class TransformerModel {
   /// The name of the main stack in checkpoints.
   private static func mainName(of kind: ModelConfiguration.Kind) -> String {
     switch kind {
-    case .encoder: "encoder"
+    case .encoder, .vit: "encoder"
     case .decoder, .encoderDecoder: "decoder"
     case .pair: "question"
     }
@@ -154,8 +160,14 @@ public final class TransformerModel {
   private static func trunk(
     _ configuration: ModelConfiguration, _ attention: [LayerAttention], _ operands: [LayerOperands],
     _ layout: inout ParameterLayout, _ buffers: inout [BufferSlot]
-  ) -> (any Trunk)? {
-    switch configuration.hierarchy.kind {
+  ) throws(MemoryLimitExceeded) -> (any Trunk)? {
+    if configuration.kind == .vit {
+      return try VisionTransformer(
+        "encoder", configuration.layer, configuration.images, layers: configuration.layers,
+        hasClassToken: configuration.hasClassToken, attention: attention, operands: operands, in: &layout,
+        buffers: &buffers)
+    }
+    return switch configuration.hierarchy.kind {
     case .none: nil
     case .han:
       HierarchicalAttentionNetwork(

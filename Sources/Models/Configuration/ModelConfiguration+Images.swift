@@ -1,0 +1,43 @@
+import Layers
+import Settings
+import Vision
+
+extension ModelConfiguration {
+  /// Whether a row before the patches gathers what a class is told from.
+  public var hasClassToken: Bool { kind == .vit && pooling == .first }
+
+  /// Rows of the longest sequence that attention reads: of kind vit patches, of one frame where time is apart.
+  public var longestSequence: Int {
+    guard kind == .vit else { return layer.maximumLength }
+    let patches = images.video == .divided ? images.patchesPerFrame : images.grid.count
+    return patches + (hasClassToken ? 1 : 0)
+  }
+
+  /// Whether images can be cut into patches, and the layers can read them.
+  /// - Throws: `ConfigurationError`.
+  func checkImages() throws(ConfigurationError) {
+    func require(_ holds: Bool, _ field: String, _ value: some Sendable, _ allowed: String)
+      throws(ConfigurationError)
+    {
+      if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
+    }
+    guard kind == .vit else {
+      return try require(
+        pretext.kind == .none, "pretext", pretext.kind.rawValue, "none unless kind is vit")
+    }
+    try require(layer.features > 0, "kind", kind.rawValue, "another for a task whose rows are no pixels")
+    try images.validate()
+    try require(
+      layer.position != .sinusoidal || layer.width % 4 == 0, "width", layer.width,
+      "a multiple of 4 with position sinusoidal of kind vit, which has two dimensions")
+    try require(
+      images.video == .joint || layer.residual == .pre, "residual", layer.residual.rawValue,
+      "pre with video divided")
+    try require(
+      pretext.kind == .none || pooling == .mean || pooling == .first, "pooling", pooling.rawValue,
+      "mean or first with pretext \(pretext.kind.rawValue), whose probe is linear")
+    try require(
+      pretext.kind == .none || layer.outputWidth == layer.width, "reversibleOutput",
+      layer.reversibleOutput.rawValue, "mean with pretext \(pretext.kind.rawValue)")
+  }
+}
