@@ -132,7 +132,7 @@ let package = Package(
         "AttentionCore", "Basics", "Figures", "Processes", "Records", "LeastSquares", "Settings", "Tasks",
         "Tensors", .product(name: "Yams", package: "Yams"),
       ],
-      swiftSettings: strict),
+      resources: [.embedInCode("Embedded")], swiftSettings: strict),
     .target(
       name: "Analysis",
       dependencies: [

@@ -63,5 +63,7 @@ struct SlurmOptions: ParsableArguments {
   }
 
   /// A job may begin in another folder.
-  private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardized.path }
+  private static func absolute(_ path: String) -> String {
+    EmbeddedPresets.holds(path) ? path : URL(fileURLWithPath: path).standardized.path
+  }
 }

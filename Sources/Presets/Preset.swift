@@ -52,7 +52,7 @@ public struct Preset: Sendable {
   ) throws(UsageError) {
     let text: String
     do throws(InputFile.Failure) {
-      text = try InputFile.text(file)
+      text = try PresetFinder.text(of: file)
     } catch {
       throw UsageError(error.description)
     }
@@ -169,7 +169,7 @@ public struct Preset: Sendable {
   }
 
   private static func folder(of file: String) -> String {
-    guard let slash = file.lastIndex(of: "/") else { return "." }
+    guard let slash = file.lastIndex(of: "/"), !EmbeddedPresets.holds(file) else { return "." }
     return String(file[..<slash])
   }
 }

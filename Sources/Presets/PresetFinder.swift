@@ -4,34 +4,35 @@ import Foundation
 import Records
 
 /// Finds presets by name: in `Experiments/` of the working folder, of the folders above it, of those above the program,
-/// and where `make install` puts them beside it, in `share/attnlab`.
+/// and where `make install` puts them beside it, in `share/attnlab`; last among those that the program carries within itself.
 public enum PresetFinder {
   /// The file of a preset.
   /// - Parameter name: a path, which has a folder in it or ends in .yaml or .yml, or a name.
   /// - Throws: `UsageError` with the nearest name that exists.
   public static func file(_ name: String) throws(UsageError) -> String {
     if name.contains("/") || name.hasSuffix(".yaml") || name.hasSuffix(".yml") {
-      guard FileManager.default.fileExists(atPath: name) else {
+      guard FileManager.default.fileExists(atPath: name) || EmbeddedPresets.holds(name) else {
         throw UsageError("\(shown(name, limit: 400)): no such file")
       }
       return name
     }
     let all = files()
     if let found = all.first(where: { self.name(of: $0) == name }) { return found }
-    let names = all.map(self.name(of:))
-    let known =
-      names.isEmpty ? "no Experiments folder was found" : "it takes one of \(choices(names, near: name))"
-    throw UsageError("there is no preset \(shown(name)); \(known), or the path of a .yaml file")
+    throw UsageError(
+      "there is no preset \(shown(name)); it takes one of \(choices(all.map(self.name(of:)), near: name)), or the path "
+        + "of a .yaml file")
   }
 
   /// The files of all presets, by name.
   public static func files() -> [String] {
-    var found: [String: String] = [:]
+    var found = Dictionary(
+      uniqueKeysWithValues: EmbeddedPresets.names.map { ($0, EmbeddedPresets.file($0)) })
+    var isNear: Set<String> = []
     for folder in folders() {
       let entries = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
       for entry in entries where entry.hasSuffix(".yaml") || entry.hasSuffix(".yml") {
         let path = folder + "/" + entry
-        if found[name(of: path)] == nil { found[name(of: path)] = path }
+        if isNear.insert(name(of: path)).inserted { found[name(of: path)] = path }
       }
     }
     return found.sorted { $0.key < $1.key }.map(\.value)
@@ -44,10 +45,17 @@ public enum PresetFinder {
 
   /// The title in a preset's file; empty when it has none or cannot be read.
   public static func title(of file: String) -> String {
-    guard let text = try? InputFile.text(file),
+    guard let text = try? text(of: file),
       let node = try? PresetNode.parse(text, place: { "\(file):\($0)" })
     else { return "" }
     return node["title"]?.text ?? ""
+  }
+
+  /// The text of a preset's file, embedded ones among them.
+  /// - Throws: `InputFile.Failure`.
+  static func text(of file: String) throws(InputFile.Failure) -> String {
+    if let text = EmbeddedPresets.text(of: file) { return text }
+    return try InputFile.text(file)
   }
 
   private static func folders() -> [String] {

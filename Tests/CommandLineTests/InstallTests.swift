@@ -23,5 +23,16 @@ import Testing
     try #require(found.code == 0, "\(found.errors)")
     #expect(found.output.contains("\(prefix)/share/attnlab/Experiments/quickstart.yaml"))
     #expect(found.output.contains("full forward n=256"))
+    // A copy without any file beside it has them within itself; a file of the same name goes before.
+    let alone = try BuiltProgram.attnlab.shell(
+      "mkdir -p '\(prefix)/alone' && cd '\(prefix)/alone' && mv ../bin/attnlab . && rm -rf ../share "
+        + "&& ./attnlab list --json && ./attnlab run quickstart --dry-run && ./attnlab run quikstart; "
+        + "mkdir Experiments && echo '{variants: [full], n: 8}' > Experiments/quickstart.yaml "
+        + "&& ./attnlab run quickstart --dry-run",
+      in: ".")
+    try #require(alone.code == 0, "\(alone.errors)")
+    #expect(alone.output.contains("attnlab:Experiments/quickstart.yaml"))
+    #expect(alone.output.contains("full forward n=256") && alone.output.contains("full forward n=8"))
+    #expect(alone.errors.contains("quickstart"), "\(alone.errors)")
   }
 }

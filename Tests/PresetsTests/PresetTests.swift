@@ -227,6 +227,22 @@ import Testing
     #expect(cells.allSatisfy { $0.input == .text(path: nil) })
   }
 
+  @Test(
+    "the program carries every preset of Experiments (a link in Sources/Presets/Embedded, a line in EmbeddedPresets)"
+  )
+  func embedded() throws {
+    let names = try FileManager.default.contentsOfDirectory(atPath: "Experiments")
+      .filter { $0.hasSuffix(".yaml") }.map(PresetFinder.name(of:))
+    #expect(EmbeddedPresets.names == names.sorted())
+    for name in names {
+      let text = try String(contentsOfFile: "Experiments/\(name).yaml", encoding: .utf8)
+      #expect(EmbeddedPresets.text(of: EmbeddedPresets.file(name)) == text, "\(name)")
+      let preset = try Preset(file: EmbeddedPresets.file(name), catalog: .standard, kinds: .standard)
+      #expect(preset.name == name)
+    }
+    #expect(EmbeddedPresets.text(of: "Experiments/quickstart.yaml") == nil)
+  }
+
   @Test("one preset has every variant side by side, on the shapes of quickstart and with its settings")
   func everyVariant() throws {
     func cells(_ name: String) throws -> [Cell] {
