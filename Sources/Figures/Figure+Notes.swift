@@ -12,8 +12,8 @@ extension Figure {
 
   /// gnuplot's labels for the words beside a panel's points.
   ///
-  /// Each stands beside its point, on the side where there is room, moved up or down where another one or a point is in its
-  /// way; a line then leads to it.
+  /// Each stands beside its point, on the side where there is room, moved up or down where another one, a point, a bar or a line is in
+  /// its way; a line then leads to it.
   /// - Parameters:
   ///   - panel: the panel.
   ///   - across: the range of the axis across.
@@ -31,11 +31,15 @@ extension Figure {
       return scale.base != nil
         ? Foundation.log(value / low) / Foundation.log(high / low) : (value - low) / (high - low)
     }
-    let points: [(x: Double, y: Double)] = panel.notes.map { note in
-      let x: Double = place(note.x, across, panel.x.scale) * size.width
-      let y: Double = place(note.y, upwards, panel.y.scale) * size.height
-      return (x, y)
+    func pixels(_ x: Double, _ y: Double) -> (x: Double, y: Double) {
+      (place(x, across, panel.x.scale) * size.width, place(y, upwards, panel.y.scale) * size.height)
     }
+    let points: [(x: Double, y: Double)] = panel.notes.map { pixels($0.x, $0.y) }
+    let bars = panel.curves.flatMap(\.points).compactMap { point in
+      point.low.flatMap { low in point.high.map { [pixels(point.x, low), pixels(point.x, $0)] } }
+    }
+    let laws = panel.curves.map { $0.law.map { pixels($0.x, $0.y) } }
+    let drawn: [Box] = (laws + bars).flatMap(boxes)
     let marks: [Box] = points.map { Box(left: $0.x - 5, right: $0.x + 5, bottom: $0.y - 5, top: $0.y + 5) }
     // The nearest first, on the right before the left.
     let shifts: [Double] =
@@ -54,6 +58,7 @@ extension Figure {
       func isFree(_ box: Box) -> Bool {
         box.left >= 0 && box.right <= size.width && box.bottom >= 2 && box.top <= size.height
           && !taken.contains(where: box.meets) && !marks.contains(where: box.meets)
+          && !drawn.contains(where: box.meets)
       }
       var (isLeft, shift): (Bool, Double) = (point.x > size.width / 2, 0)
       if let free = places.first(where: { isFree(box($0.isLeft, $0.shift)) }) { (isLeft, shift) = free }
@@ -72,5 +77,20 @@ extension Figure {
           + "textcolor rgb \"\(colour)\" front")
     }
     return lines
+  }
+
+  /// Small boxes that cover a line of straight pieces.
+  private static func boxes(along points: [(x: Double, y: Double)]) -> [Box] {
+    zip(points, points.dropFirst()).flatMap { from, to -> [Box] in
+      let (across, up): (Double, Double) = (to.x - from.x, to.y - from.y)
+      let length: Double = max(abs(across), abs(up))
+      guard length.isFinite else { return [] }
+      let pieces = max(1, min(500, Int(length / 4)))
+      return (0...pieces).map { piece in
+        let share = Double(piece) / Double(pieces)
+        let (x, y): (Double, Double) = (from.x + share * across, from.y + share * up)
+        return Box(left: x - 2, right: x + 2, bottom: y - 2, top: y + 2)
+      }
+    }
   }
 }

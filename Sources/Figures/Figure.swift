@@ -181,6 +181,11 @@ public struct Figure: Sendable {
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#7F3C8D", "#6E6E6E", "#11A579",
     "#E73F74",
   ]
+  /// The same on a dark ground: as far from each other, and lighter.
+  static let darkColours = [
+    "#3D8FE0", "#F0833A", "#2DBE8F", "#DDA0C3", "#D9AE3C", "#7CC8F2", "#B57BC8", "#A3A3A3", "#4CC9A4",
+    "#F0709A",
+  ]
   /// gnuplot's point types, all of different shape: disc, square, triangle, diamond, ring, open square, cross, …
   static let shapes = [7, 5, 9, 13, 6, 11, 4, 2, 8, 12]
 }

@@ -82,7 +82,8 @@ package enum HTML {
   }
 
   /// `report.css`, which is compiled into the program: a program that is copied elsewhere has no bundle beside it.
-  private static let style = String(decoding: PackageResources.report_css, as: UTF8.self)
+  private static let style =
+    PageSVG.palette + String(decoding: PackageResources.report_css, as: UTF8.self)
   /// `report.js`, likewise.
   private static let script = String(decoding: PackageResources.report_js, as: UTF8.self)
 }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// A picture of gnuplot's as a part of a page: in the page's colours, curves marked as such, every mark with its value, and
 /// without what repeats in each picture.
 ///
@@ -106,6 +108,9 @@ struct PageSVG {
 
     private mutating func add(_ line: Substring) {
       var text = String(line)
+      if text.contains("rgb(") {
+        for (old, new) in PageSVG.colours { text = text.replacing(old, with: new) }
+      }
       for (old, new) in PageSVG.replacements { text = text.replacing(old, with: new) }
       guard let value = values.first, text.hasSuffix("/>"), let use = text.firstRange(of: "<use ") else {
         return lines.append(text)
@@ -126,4 +131,25 @@ struct PageSVG {
     (" font-family=\"DejaVu Sans,Helvetica,Arial\"", ""), (" id=\"gnuplot_canvas\"", ""),
     (" class=\"gridline\"", ""), ("<tspan >", "<tspan>"), ("  ", " "),
   ]
+
+  /// The colours of curves, in both forms that gnuplot writes, by their names on the page.
+  private static let colours: [(String, String)] = Figure.colours.enumerated().flatMap { number, colour in
+    ["%3d, %3d, %3d", "%d,%d,%d"].map { form in
+      ("rgb(\(components(colour, form)))", "var(--c\(number))")
+    }
+  }
+
+  /// `#0072B2` as gnuplot writes it.
+  private static func components(_ colour: String, _ form: String) -> String {
+    let bits = Int(colour.dropFirst(), radix: 16) ?? 0
+    return String(format: form, bits >> 16, bits >> 8 & 255, bits & 255)
+  }
+
+  /// The colours of curves as a page names them, on paper and on a dark ground.
+  static let palette: String = {
+    func names(_ colours: [String]) -> String {
+      ":root { " + colours.enumerated().map { "--c\($0): \($1);" }.joined(separator: " ") + " }"
+    }
+    return names(Figure.colours) + "\n@media (prefers-color-scheme: dark) { \(names(Figure.darkColours)) }\n"
+  }()
 }

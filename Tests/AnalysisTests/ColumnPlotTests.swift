@@ -41,7 +41,7 @@ import Testing
     record.responseName = "seconds_median"
     let panels = FitFigure([record]).figure.panels
     #expect(panels[0].x == .init("query length (tokens)", .length))
-    #expect(panels[0].y == .init("time median", .seconds))
+    #expect(panels[0].y == .init("median time", .seconds))
     #expect(panels[1].x == panels[0].x)
     #expect(Figure.Axis.column("compute_flops", isLog: true) == .init("compute flops (operations)", .log))
     #expect(Figure.Axis.column("test_loss", isLog: false) == .init("test loss (nats)", .linear))

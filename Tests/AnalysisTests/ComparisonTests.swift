@@ -112,6 +112,24 @@ import Testing
     #expect(part.panel.series.map(\.label) == ["sliding-window left=64", "sliding-window left=128"])
   }
 
+  @Test("A label says no word twice, as long as labels tell series apart")
+  func labels() throws {
+    func labels(_ series: [(experiment: String, isHalf: Bool)]) throws -> [String] {
+      let rows = series.flatMap { experiment, isHalf in
+        Self.full.map { row in
+          var row = row
+          (row.experiment, row.precision) = (experiment, isHalf ? .bfloat16 : .float32)
+          return row
+        }
+      }
+      return try #require(try Comparison(rows).parts.first).panel.series.map(\.label)
+    }
+    #expect(try labels([("full", false), ("bfloat16", true)]) == ["full float32", "full bfloat16"])
+    #expect(
+      try labels([("full", false), ("float32", false), ("full", true)])
+        == ["full full float32", "full float32 float32", "full full bfloat16"])
+  }
+
   @Test func aSlowerRunIsFound() throws {
     var slower = Self.window
     slower[3].secondsMedian = slower[3].secondsMedian.map { $0 * 1.5 }

@@ -92,6 +92,26 @@ import Testing
     #expect(centre + 4.5 * Double(signs) <= 860)
   }
 
+  @Test("Words beside a point stand on no line")
+  func notes() throws {
+    let ends = [Figure.Point(x: 1, y: 1), .init(x: 5, y: 1), .init(x: 5, y: 3)]
+    func height(_ law: [Figure.Point]) throws -> (label: Double, point: Double) {
+      var panel = Self.panel(ends, law: law)
+      panel.notes = [.init(x: 1, y: 1, text: "name", style: 0)]
+      let line = try #require(
+        Figure(title: "", panels: [panel]).script(output: "a", dataFile: "b", canvas: .png)
+          .split(separator: "\n").first { $0.hasPrefix("set label \"name\"") })
+      let place = try #require(line.split(separator: " at graph ").last?.split(separator: " ").first)
+      let range = try #require(panel.y.scale.range(ends.map(\.y)))
+      let share = (1 - range.lowerBound) / (range.upperBound - range.lowerBound)
+      return (try #require(Double(place.split(separator: ",")[1])), share)
+    }
+    let alone = try height([]), crossed = try height(ends)
+    #expect(abs(alone.label - alone.point) < 1e-9)
+    // Half of the words' height, and half of the line's, in pixels of a frame of about 300.
+    #expect(abs(crossed.label - crossed.point) * 326 > 10)
+  }
+
   @Test("Bars and bands widen an axis by no more than once the height of what they belong to")
   func bands() throws {
     let law = [Figure.Point(x: 1, y: 1, low: 0.5, high: 1000), Figure.Point(x: 2, y: 2, low: 1.5, high: 2.5)]

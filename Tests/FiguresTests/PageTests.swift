@@ -50,6 +50,7 @@ import Testing
       #expect(picture.hasPrefix("<svg") && picture.hasSuffix("</svg>"))
       // Colours are those of the page; marks are defined once in it.
       #expect(!picture.contains("31,  35,  40") && !picture.contains("<defs>"))
+      #expect(!picture.contains("rgb(  0, 114, 178)") && picture.contains("var(--c0)"))
       #expect(picture.count("<g") == picture.count("</g>"))
       for use in picture.split(separator: "href='#").dropFirst() {
         #expect(HTML.marks.contains("id=\"\(use.prefix { $0 != "'" })\""))

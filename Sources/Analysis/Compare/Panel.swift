@@ -122,8 +122,9 @@ public struct Panel: Sendable {
       measured, by: { $0.key(contenders) }, slot: { "\(axis.length(of: $0) ?? 0)" },
       name: { "\($0.variant) \($0["pass"]) n = \(axis.length(of: $0) ?? 0)" })
     let firsts = groups.groups.map { $0.rows[0] }
+    let label = labels(firsts)
     let series = groups.groups.map { group in
-      let name = label(group.rows[0], among: firsts)
+      let name = label(group.rows[0])
       return Series(
         variant: group.rows[0].variant,
         label: [name, group.origin].filter { !$0.isEmpty }.joined(separator: " "),
@@ -154,8 +155,20 @@ public struct Panel: Sendable {
     ]
   }
 
+  /// What series are called: in words that say nothing twice, as long as these tell all of them apart.
+  private static func labels(_ firsts: [MeasurementRow]) -> (MeasurementRow) -> String {
+    func once(_ row: MeasurementRow) -> String {
+      var said: [String] = []
+      for word in words(row, among: firsts) where !said.contains(word) { said.append(word) }
+      return said.joined(separator: " ")
+    }
+    func all(_ row: MeasurementRow) -> String { words(row, among: firsts).joined(separator: " ") }
+    let differ = Set(firsts.map(once)).count == Set(firsts.map(all)).count
+    return differ ? once : all
+  }
+
   /// The variant, and what differs from other series of the same variant.
-  private static func label(_ row: MeasurementRow, among all: [MeasurementRow]) -> String {
+  private static func words(_ row: MeasurementRow, among all: [MeasurementRow]) -> [String] {
     let rivals = all.filter { $0.variant == row.variant }
     var words = [row.variant]
     for setting in row.configuration.split(separator: ";")
@@ -166,6 +179,6 @@ public struct Panel: Sendable {
       let word = field.words(row)
       if !word.isEmpty, Set(rivals.map(field.text)).count > 1 { words.append(word) }
     }
-    return words.joined(separator: " ")
+    return words
   }
 }

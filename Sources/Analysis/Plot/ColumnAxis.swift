@@ -5,7 +5,7 @@ extension Figure.Axis {
   /// A column as an axis. The unit is the one that the column is declared with, where this program writes a column of
   /// that name, and else what the name says of it. It is said once: at the numbers, or in the label.
   static func column(_ name: String, isLog: Bool) -> Figure.Axis {
-    let words = name.replacing("_", with: " ")
+    let words = Self.words(name)
     let plain: Figure.Scale = isLog ? .log : .linear
     func axis(_ quantity: String, _ unit: String, _ scale: Figure.Scale? = nil) -> Figure.Axis {
       if isLog, let scale { return .init(quantity, scale) }
@@ -21,6 +21,15 @@ extension Figure.Axis {
       return .init("\(words) (tokens)", .length)
     case let unit: return unit.hasPrefix(words) ? .init(words, plain) : axis(words, unit)
     }
+  }
+
+  /// A column's name as it is said: what qualifies a quantity stands before it, the relative error of `error_rel`.
+  private static func words(_ name: String) -> String {
+    let words = name.replacing("_", with: " ")
+    for (last, adjective) in [(" rel", "relative"), (" median", "median")] where words.hasSuffix(last) {
+      return "\(adjective) \(words.dropLast(last.count))"
+    }
+    return words
   }
 
   /// The units of all columns that are declared.
