@@ -35,6 +35,8 @@ package enum EmbeddedPresets {
     "one-key": PackageResources.one_key_yaml,
     "own-pattern": PackageResources.own_pattern_yaml,
     "passkey-length": PackageResources.passkey_length_yaml,
+    "patch-size": PackageResources.patch_size_yaml,
+    "pathfinder": PackageResources.pathfinder_yaml,
     "performance": PackageResources.performance_yaml,
     "quickstart": PackageResources.quickstart_yaml,
     "quickstart-training": PackageResources.quickstart_training_yaml,
@@ -44,10 +46,12 @@ package enum EmbeddedPresets {
     "scaling-parameters": PackageResources.scaling_parameters_yaml,
     "scaling-time-memory": PackageResources.scaling_time_memory_yaml,
     "scores": PackageResources.scores_yaml,
+    "selection": PackageResources.selection_yaml,
     "sinks": PackageResources.sinks_yaml,
     "spans": PackageResources.spans_yaml,
     "stored": PackageResources.stored_yaml,
     "variants": PackageResources.variants_yaml,
     "variants-text": PackageResources.variants_text_yaml,
+    "vit-attention": PackageResources.vit_attention_yaml,
   ]
 }
