@@ -262,9 +262,10 @@ import Testing
       for length in Set(all.map(\.queryLength)) {
         let row = all.filter { $0.pass == pass && $0.queryLength == length && !$0.isCausal }
         // A state that fades, and blocks that lie in the past, are causal: they stand beside full attention that is.
-        let twoWays = try AttentionShape(queryHeads: 2, queryLength: length, headDim: 64)
-        let others = Set(Catalog.standard.ids).filter { id in
-          (try? Catalog.standard.check(id, settings: [:], for: twoWays)) != nil
+        let twoWays = try AttentionShape(queryHeads: 2, queryLength: 64, headDim: 64)
+        let others = try Set(Catalog.standard.ids).filter { id in
+          let type = try Catalog.standard.type(of: id)
+          return (try? type.make(settings: [:], shape: twoWays, key: RandomKey(seed: 0))) != nil
         }
         #expect(Set(row.map(\.variant)) == others)
       }

@@ -21,7 +21,7 @@ import Testing
   @Test("a pair is of two documents of its split, and its class says whether their folder is one")
   func pairs() throws {
     let scratch = try folder(16)
-    let task = try TaskCatalog.standard.make(
+    let task = try TaskCatalog.sequences.make(
       "document-pairs", settings: ["path": .string(scratch.path), "length": .int(40)], key: RandomKey(seed: 1)
     )
     var labels: [Int32: Int] = [:], owner: [[Int32]: Split] = [:]
@@ -44,7 +44,7 @@ import Testing
   func refusal() throws {
     let scratch = try folder(8)
     #expect {
-      _ = try TaskCatalog.standard.make(
+      _ = try TaskCatalog.sequences.make(
         "document-pairs", settings: ["path": .string(scratch.path)], key: RandomKey(seed: 1))
     } throws: {
       "\($0)".hasSuffix("it takes a class of 16 or more")
