@@ -16,7 +16,9 @@ from softmax_peers import SHAPES, draw, errors, draw_inputs, floored_error, grad
 
 # batch, heads, key heads, queries, keys, d, causal, key lengths
 SHAPES += [(1, 2, 1, 1, 1, 8, True, None), (1, 2, 2, 500, 500, 32, True, None), (2, 2, 1, 130, 130, 64, True, [130, 77])]
-CASES = ["linear", "linear normalized=false", "retention", "retention decays=spread", "mamba2", "mamba2 skip=false", "gated-delta"]
+CASES = ["linear", "linear normalized=false", "retention", "retention decays=spread", "mamba2", "mamba2 skip=false", "gla",
+         "gla temperature=0.3", "gated-delta", "kda"]
+DELTA = ("gated-delta", "kda")
 
 
 def log_decays(case, heads):
@@ -39,16 +41,20 @@ def recurrence(t, case, causal, lengths):
         if case == "linear":
             scale = 1
             v = torch.cat([v, torch.ones_like(v[..., :1])], -1)
-    decay = torch.exp(log_decays(case, key_heads))[None, :, None].expand(batch, key_heads, keys)
+    # Of one number a head or one a channel: [batch, heads, keys, 1 or d].
+    decay = torch.exp(log_decays(case, key_heads))[None, :, None, None].expand(batch, key_heads, keys, 1)
     if case.startswith("mamba2"):
         scale = 1
         step = F.softplus(t["step"][..., 0] + t["step_bias"][:, None])
-        decay = torch.exp(-step * torch.exp(t["decay_rate"])[:, None])
+        decay = torch.exp(-step * torch.exp(t["decay_rate"])[:, None])[..., None]
         written = step[..., None] * v
-    elif case == "gated-delta":
+    elif case.startswith("gla"):
+        tau = 0.3 if "temperature" in case else 16
+        decay, written = torch.exp(F.logsigmoid(t["step"] + t["step_bias"][:, None]) / tau), v
+    elif case in DELTA:
         q, k = (x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6) for x in (q, k))
-        step = F.softplus(t["step"][..., 0] + t["step_bias"][:, None])
-        decay = torch.exp(-step * torch.exp(t["decay_rate"])[:, None])
+        bias = t["step_bias"].reshape(key_heads, 1, -1)
+        decay = torch.exp(-F.softplus(t["step"] + bias) * torch.exp(t["decay_rate"])[:, None, None])
         beta, written = torch.sigmoid(t["writing"]), v
     else:
         written = v
@@ -58,8 +64,8 @@ def recurrence(t, case, causal, lengths):
         valid = lengths[b] if lengths else keys
         state, states = torch.zeros(key_heads, d, v.shape[-1], dtype=torch.float64), []
         for j in range(valid):
-            state = decay[b, :, j, None, None] * state
-            if case == "gated-delta":
+            state = decay[b, :, j, :, None] * state
+            if case in DELTA:
                 held = (k[b, :, j, None] @ state)[:, 0]
                 state = state + k[b, :, j, :, None] * (beta[b, :, j] * (v[b, :, j] - held))[:, None]
                 states.append(state)
@@ -92,10 +98,13 @@ def compare(program, case, shape):
         inputs["decay_rate"], inputs["step_bias"] = draw(key_heads), draw(key_heads)
         if "skip=false" not in settings:
             inputs["skip_factor"] = draw(heads)
+    batch, _, key_heads, _, keys, d = shape[:6]
     if variant == "gated-delta":
-        batch, _, key_heads, _, keys, _ = shape[:6]
-        inputs["step"], inputs["writing"] = draw(batch, key_heads, keys, 1), draw(batch, key_heads, keys, 1)
-        inputs["decay_rate"], inputs["step_bias"] = draw(key_heads), draw(key_heads)
+        inputs["step"], inputs["step_bias"] = draw(batch, key_heads, keys, 1), draw(key_heads)
+    if variant in ("gla", "kda"):
+        inputs["step"], inputs["step_bias"] = draw(batch, key_heads, keys, d), draw(key_heads, d)
+    if variant in DELTA:
+        inputs["writing"], inputs["decay_rate"] = draw(batch, key_heads, keys, 1), draw(key_heads)
     return errors(
         program, variant, settings, inputs, shape, lambda t: recurrence(t, case, causal, lengths),
         # Of a mean over one key or few the gradient of q and k is what is left of nearly equal sums.
@@ -103,16 +112,25 @@ def compare(program, case, shape):
 
 
 def agrees_with_transformers():
-    """The judge above against transformers' own recurrence, which keeps float32."""
-    from transformers.models.qwen3_next.modeling_qwen3_next import torch_recurrent_gated_delta_rule as rule
-    shape = (2, 2, 2, 130, 130, 32, True, None)
-    t = {name: torch.tensor(x) for name, x in draw_inputs(shape).items()}
-    t["step"], t["writing"] = torch.tensor(draw(2, 2, 130, 1)), torch.tensor(draw(2, 2, 130, 1))
-    t["decay_rate"], t["step_bias"] = torch.tensor(draw(2)), torch.tensor(draw(2))
-    g = -torch.exp(t["decay_rate"])[:, None] * F.softplus(t["step"][..., 0] + t["step_bias"][:, None])
-    q, k, v, g, beta = (x.transpose(1, 2).float() for x in (t["q"], t["k"], t["v"], g, torch.sigmoid(t["writing"][..., 0])))
-    theirs = rule(q, k, v, g, beta, use_qk_l2norm_in_kernel=True)[0].transpose(1, 2).double()
-    return said("transformers", {"o": relative(recurrence(t, "gated-delta", True, None).numpy(), theirs.numpy())}, 26)
+    """The judge above against transformers' own recurrences, which keep float32."""
+    from transformers.models.kimi_linear.modeling_kimi_linear import recurrent_kimi_delta_attention
+    from transformers.models.qwen3_next.modeling_qwen3_next import torch_recurrent_gated_delta_rule
+    shape, good = (2, 2, 2, 130, 130, 32, True, None), True
+    rules = {"gated-delta": torch_recurrent_gated_delta_rule, "kda": recurrent_kimi_delta_attention}
+    for case, rule in rules.items():
+        channels = 32 if case == "kda" else 1
+        t = {name: torch.tensor(x) for name, x in draw_inputs(shape).items()}
+        t["step"], t["writing"] = torch.tensor(draw(2, 2, 130, channels)), torch.tensor(draw(2, 2, 130, 1))
+        t["decay_rate"] = torch.tensor(draw(2))
+        t["step_bias"] = torch.tensor(draw(2, 32) if case == "kda" else draw(2))
+        g = -torch.exp(t["decay_rate"])[:, None, None] * F.softplus(t["step"] + t["step_bias"].reshape(2, 1, -1))
+        g = g if case == "kda" else g[..., 0]
+        q, k, v, g, beta = (
+            x.transpose(1, 2).float() for x in (t["q"], t["k"], t["v"], g, torch.sigmoid(t["writing"][..., 0])))
+        theirs = rule(q, k, v, g, beta, None, False, use_qk_l2norm_in_kernel=True)[0].transpose(1, 2).double()
+        error = relative(recurrence(t, case, True, None).numpy(), theirs.numpy())
+        good = said(f"transformers, {case}", {"o": error}, 26) and good
+    return good
 
 
 def main():

@@ -9,7 +9,7 @@ extension Catalog {
     ChunkedAttention.self, Pyramid.self, AdaptiveSpan.self,
     Luong.self, TopKAttention.self, HardAttention.self, MoBA.self, NSA.self, Quest.self, DSA.self,
     GraphAttention.self,
-    LinearAttention.self, Retention.self, Mamba2.self, GatedDelta.self,
+    LinearAttention.self, Retention.self, GatedLinear.self, Mamba2.self, GatedDelta.self, KimiDelta.self,
     CustomAttention.self,
   ])
 }

@@ -23,6 +23,29 @@
     (float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim))            \
   X(void, scan_solve,                                                                                                \
     (const float *a, ptrdiff_t count, float *x, ptrdiff_t xs, ptrdiff_t dim, int transposed))                        \
+  X(void, scan_gate,                                                                                                  \
+    (const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, float *a, ptrdiff_t rows,               \
+    ptrdiff_t dim))                                                                                                   \
+  X(void, scan_gate_back,                                                                                             \
+    (const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float *dx,           \
+    float *logs, ptrdiff_t rows, ptrdiff_t dim))                                                                      \
+  X(void, scan_totals,                                                                                                \
+    (const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim))                                                        \
+  X(void, scan_ahead,                                                                                                 \
+    (const float *x, const float *a, float *y, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t dim))                        \
+  X(void, scan_behind,                                                                                                \
+    (const float *x, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim))                                        \
+  X(void, scan_ahead_back,                                                                                            \
+    (float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t skip, ptrdiff_t rows,               \
+    ptrdiff_t dim))                                                                                                   \
+  X(void, scan_behind_back,                                                                                           \
+    (float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t rows, ptrdiff_t dim))               \
+  X(void, scan_pairs,                                                                                                 \
+    (const float *q, const float *k, const float *a, float *s, ptrdiff_t ss, ptrdiff_t skip, ptrdiff_t rows,          \
+    ptrdiff_t keys, ptrdiff_t dim, float *w))                                                                         \
+  X(void, scan_pairs_back,                                                                                            \
+    (const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float *dk, float       \
+    *dlog, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t dim, float *w))                                  \
   X(int, scan_finite, (const float *x, ptrdiff_t xs, ptrdiff_t rows, ptrdiff_t dim))
 
 #define DECLARE(result, name, parameters) \
@@ -84,8 +107,59 @@ void attn_scan_solve(
     int32_t isa, const float *a, ptrdiff_t count, float *x, ptrdiff_t x_stride, ptrdiff_t dim, int32_t transposed) {
   CALL(isa, solve, a, count, x, x_stride, dim, transposed);
 }
+void attn_scan_gate(
+    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, float *a, ptrdiff_t
+    rows, ptrdiff_t dim) {
+  CALL(isa, gate, x, xs, bias, sign, rate, a, rows, dim);
+}
+void attn_scan_gate_back(
+    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float
+    *dx, float *logs, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, gate_back, x, xs, bias, sign, rate, dlog, dx, logs, rows, dim);
+}
+void attn_scan_totals(
+    int32_t isa, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, totals, a, y, rows, dim);
+}
+void attn_scan_ahead(
+    int32_t isa, const float *x, const float *a, float *y, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, ahead, x, a, y, skip, rows, dim);
+}
+void attn_scan_behind(
+    int32_t isa, const float *x, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, behind, x, a, y, rows, dim);
+}
+void attn_scan_ahead_back(
+    int32_t isa, float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t skip, ptrdiff_t
+    rows, ptrdiff_t dim) {
+  CALL(isa, ahead_back, dy, a, x, dx, dlog, skip, rows, dim);
+}
+void attn_scan_behind_back(
+    int32_t isa, float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t rows, ptrdiff_t dim)
+    {
+  CALL(isa, behind_back, dy, a, x, dx, dlog, rows, dim);
+}
+void attn_scan_pairs(
+    int32_t isa, const float *q, const float *k, const float *a, float *s, ptrdiff_t ss, ptrdiff_t skip, ptrdiff_t
+    rows, ptrdiff_t keys, ptrdiff_t dim, float *w) {
+  CALL(isa, pairs, q, k, a, s, ss, skip, rows, keys, dim, w);
+}
+void attn_scan_pairs_back(
+    int32_t isa, const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float
+    *dk, float *dlog, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t dim, float *w) {
+  CALL(isa, pairs_back, ds, ss, q, k, a, dq, dk, dlog, skip, rows, keys, dim, w);
+}
 int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim) {
   return CALL(isa, finite, x, x_stride, rows, dim);
+}
+
+void attn_scan_tally(const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums) {
+  double all = 0;
+  for (ptrdiff_t i = 0; i < dim; i++) {
+    all += (double)x[i];
+    sums[i] += (double)y[i];
+  }
+  *sum += all;
 }
 
 void attn_scan_crossings(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums) {

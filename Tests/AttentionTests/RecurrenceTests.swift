@@ -11,6 +11,14 @@ import Testing
 /// The scan over chunks beside its definition, with decays, maps and sizes that no variant of the catalogue has together.
 @Suite struct RecurrenceTests {
   static let key = RandomKey(seed: 11)
+  static let recurrences = ["linear", "retention", "gla", "mamba2", "gated-delta", "kda"]
+
+  static func variant(
+    _ id: String, _ settings: [String: ParameterValue] = [:], _ shape: AttentionShape
+  ) throws -> any RecurrentVariant {
+    let made = try Catalog.standard.make(id, settings: settings, shape: shape, key: Self.key)
+    return try #require(made as? any RecurrentVariant)
+  }
 
   /// A recurrence at a shape, in chunks of some length.
   struct Case: CustomTestStringConvertible, Sendable {
@@ -108,7 +116,7 @@ import Testing
 
   @Test(
     "a sequence in parts, each behind the state of those before, is the whole; token by token too",
-    arguments: ["linear", "retention", "mamba2", "gated-delta"])
+    arguments: recurrences)
   func parts(_ id: String) throws {
     let context = ExecutionContext(threads: 2), length = 150
     func variant(_ rows: Int) throws -> any RecurrentVariant {
@@ -142,22 +150,25 @@ import Testing
 
   @Test(
     "gates at their ends: nothing fades, all fades, nothing is written; the workspace is the closed form",
-    arguments: InstructionSet.available, ["mamba2", "gated-delta"])
+    arguments: InstructionSet.available, ["mamba2", "gla", "gated-delta", "kda"])
   func gates(_ set: InstructionSet, _ id: String) throws {
     let shape = try AttentionShape(
       batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 150, headDim: 6, valueDim: 9, isCausal: true,
       keyLengths: [150, 77])
-    let made = try Catalog.standard.make(id, shape: shape, key: Self.key)
-    let variant = try #require(made as? any RecurrentVariant)
+    let variant = try Self.variant(id, id == "gla" ? ["temperature": .double(0.25)] : [:], shape)
     var inputs = try Self.inputs(of: variant)
     // Strengths of 0 and 1 too.
     if let writing = inputs[.writing] {
       inputs[.writing] = try Tensor(writing.array().map { 60 * $0 }, shape: writing.shape)
     }
-    // Steps of 0 to 180; head 0 fades by e^−9000 at most, head 1 hardly.
-    let steps = try #require(inputs[.step]).array().map { 60 * $0 }
-    inputs[.step] = try Tensor(steps, shape: [2, 2, 150, 1])
-    inputs[.decayRate] = try Tensor([4, -60], shape: [2])
+    // Steps of 0 to 180; head 0 fades by e^−9000 at most (of gla e^−720), head 1 hardly.
+    let steps = try #require(inputs[.step])
+    inputs[.step] = try Tensor(steps.array().map { 60 * $0 }, shape: steps.shape)
+    if inputs[.decayRate] != nil {
+      inputs[.decayRate] = try Tensor([4, -60], shape: [2])
+    } else {
+      inputs[.stepBias] = try Tensor((0..<12).map { $0 < 6 ? 0 : 300 }, shape: [2, 6])
+    }
     let outputGradient = try Tensor.normal(shape.outputShape, key: Self.key("do"))
     let definition = try variant.definition(of: inputs), wide = DefinitionInputs(inputs)
     let exact = definition.forward(wide), budget = definition.budget(exact)
@@ -180,6 +191,105 @@ import Testing
         found[name]?.array() ?? [], gradient.values[name] ?? [], gradient.magnitudes[name] ?? [])
       #expect(worst <= budget.gradient(of: operand, at: shape), "d\(name)")
     }
+  }
+
+  @Test("the products that are done are those of the closed form", arguments: recurrences)
+  func products(_ id: String) throws {
+    var shapes = try Self.cases().prefix(24).map(\.shape)
+    if id == "linear" { shapes.append(try #require(Self.cases().last).shape) }
+    for shape in Set(shapes) {
+      let variant = try Self.variant(id, shape), inputs = try Self.inputs(of: variant)
+      let context = ExecutionContext(threads: 2)
+      for chunk in [5, 64] {
+        var scan = RecurrentScan(shape, variant.recurrence, chunk: chunk)
+        let gates = try variant.recurrence.gate.map {
+          try ScanGates(shape: shape, gate: $0).values(inputs, in: context)
+        }
+        for pass in [PassKind.forward, .backward] {
+          let count = ProductCount()
+          if pass == .forward { scan.count = count }
+          let (output, kept) = try scan.forward(inputs, gates, from: nil, in: context)
+          scan.count = count
+          if pass == .backward {
+            _ = try scan.backward(output, inputs, gates, output: output, kept, in: context)
+          }
+          let (needed, executed) = scan.operations(of: pass)
+          #expect(
+            Double(count.value) == executed && needed <= executed, "\(shape.summary), \(pass), \(chunk)")
+          scan.count = nil
+        }
+      }
+    }
+  }
+
+  @Test(
+    "gradients go through states: of parts they are those of the whole, and of the first state they are exact",
+    arguments: recurrences)
+  func stateGradients(_ id: String) throws {
+    let context = ExecutionContext(threads: 2), length = 100, cut = 37
+    func variant(_ rows: Int) throws -> any RecurrentVariant {
+      try Self.variant(
+        id,
+        AttentionShape(
+          batch: 2, queryHeads: 4, keyHeads: 2, queryLength: rows, headDim: 8, valueDim: 12, isCausal: true))
+    }
+    let whole = try variant(length), inputs = try Self.inputs(of: whole)
+    let size = whole.recurrentScan.geometry.stateCount
+    // A normaliser is positive.
+    func state(_ name: String) throws -> RecurrentState {
+      var values = try Tensor.normal([2, 2, size], key: Self.key(name)).array()
+      if id == "linear" { values = values.map(\.magnitude) }
+      return RecurrentState(values: try Tensor(values, shape: [2, 2, size]))
+    }
+    let first = try state("first"), behind = try state("behind")
+    let outputGradient = try Tensor.normal(whole.shape.outputShape, key: Self.key("do"))
+    let all = try whole.stretch(inputs, from: first, in: context)
+    let expected = try all.backward(outputGradient, behind, context)
+    func rows(_ x: Tensor, _ range: Range<Int>) -> Tensor { x.narrowed(axis: 2, to: range).contiguous() }
+    func part(_ range: Range<Int>) -> Operands {
+      var part = inputs
+      for name in inputs.names {
+        if let x = inputs[name], x.rank == 4 { part[name] = rows(x, range) }
+      }
+      return part
+    }
+    let one = try variant(cut).stretch(part(0..<cut), from: first, in: context)
+    let two = try variant(length - cut).stretch(part(cut..<length), from: one.state, in: context)
+    let late = try two.backward(rows(outputGradient, cut..<length), behind, context)
+    let early = try one.backward(rows(outputGradient, 0..<cut), late.before, context)
+    func close(_ a: [Float], _ b: [Float], _ what: String) {
+      let largest = 1 + (b.map(\.magnitude).max() ?? 0)
+      #expect(a.count == b.count && zip(a, b).allSatisfy { abs($0 - $1) < 3e-5 * largest }, "\(what)")
+    }
+    close(early.before.values.array(), expected.before.values.array(), "state")
+    for operand in whole.operands {
+      let name = operand.name
+      let a = try #require(early.inputs[name]), b = try #require(late.inputs[name])
+      let found = try #require(expected.inputs[name])
+      if found.rank == 4 {
+        close(a.array(), rows(found, 0..<cut).array(), "\(name)")
+        close(b.array(), rows(found, cut..<length).array(), "\(name)")
+      } else {
+        close(zip(a.array(), b.array()).map { $0 + $1 }, found.array(), "\(name)")
+      }
+    }
+    // Without a normaliser a loss is affine in the first state: its difference is the gradient's product, whatever the step.
+    guard id != "linear" else { return }
+    let step = try state("step")
+    func loss(_ stretch: RecurrentStretch) -> Double {
+      func dot(_ a: Tensor, _ b: Tensor) -> Double {
+        zip(a.array(), b.array()).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+      }
+      return dot(stretch.result.output, outputGradient) + dot(stretch.state.values, behind.values)
+    }
+    let moved = RecurrentState(
+      values: try Tensor(
+        zip(first.values.array(), step.values.array()).map { $0 + $1 }, shape: first.values.shape))
+    let difference = loss(try whole.stretch(inputs, from: moved, in: context)) - loss(all)
+    let along = zip(expected.before.values.array(), step.values.array()).reduce(0.0) {
+      $0 + Double($1.0) * Double($1.1)
+    }
+    #expect(abs(difference - along) < 1e-3 * (1 + abs(along)))
   }
 
   @Test("retention is a sum over keys that fade by distance; its factors are those of the paper")

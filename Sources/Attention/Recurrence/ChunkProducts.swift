@@ -1,4 +1,12 @@
 import CKernels
+import Synchronization
+
+/// Multiply-adds of products, as they are done: what a closed form is checked against.
+final class ProductCount: Sendable {
+  private let count = Atomic(0)
+  func add(_ more: Int) { count.add(more, ordering: .relaxed) }
+  var value: Int { count.load(ordering: .relaxed) }
+}
 
 /// Products of the small matrices of a chunk on the packed kernels; whoever calls brings the room.
 ///
@@ -7,9 +15,10 @@ import CKernels
 struct ChunkProducts: Sendable {
   let isa: Int32
   private let tileRows: Int, tileColumns: Int
+  private let count: ProductCount?
 
-  init(isa: Int32) {
-    self.isa = isa
+  init(isa: Int32, count: ProductCount? = nil) {
+    (self.isa, self.count) = (isa, count)
     tileRows = Int(attn_gemm_tile_rows(isa))
     tileColumns = Int(attn_gemm_tile_columns(isa))
   }
@@ -53,6 +62,19 @@ struct ChunkProducts: Sendable {
     stride: Int, rows: Int, columns: Int, depth: Int, adds: Bool = false
   ) {
     guard rows > 0, columns > 0 else { return }
+    tally(rows * columns * depth)
     attn_gemm_block(isa, left, right, c, stride, rows, columns, depth, 1, adds ? UnsafePointer(c) : nil, nil)
+  }
+
+  /// Counts multiply-adds.
+  func tally(_ count: Int) { self.count?.add(count) }
+
+  /// x ← (I + A)⁻¹ x, or (I + Aᵀ)⁻¹ x: A is the part of `a`, rows × rows without gaps, strictly below the diagonal.
+  func solve(
+    _ a: UnsafePointer<Float>, rows: Int, _ x: UnsafeMutablePointer<Float>, columns: Int,
+    transposed: Bool = false
+  ) {
+    attn_scan_solve(isa, a, rows, x, columns, columns, transposed ? 1 : 0)
+    tally(rows * (rows - 1) / 2 * columns)
   }
 }

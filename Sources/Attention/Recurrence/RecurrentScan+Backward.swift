@@ -13,6 +13,8 @@ extension RecurrentScan {
     let crossings: Int, strengthGradient: Int, inner: Int, stateDots: Int, logGradient: Int, positions: Int
     /// Of the delta rule alone.
     let pairs: Int, written: Int, deltaStrength: Int, held: Int
+    /// Of channels that fade apart alone.
+    let channels: Int, fadedRows: Int, fadedKeys: Int, few: Int, result: Int, channelGradient: Int
     let left: Int, keyColumns: Int, valueColumns: Int, keyRows: Int, stateColumns: Int, other: Int
     let count: Int
 
@@ -33,6 +35,13 @@ extension RecurrentScan {
       tails = layout.take(chunk)
       normalizers = layout.take(chunk)
       ones = layout.take(chunk)
+      let apart = scan.isByChannel ? d : 0
+      channels = layout.take(apart * chunk)
+      fadedRows = layout.take(apart * chunk)
+      fadedKeys = layout.take(apart * chunk)
+      few = layout.take(apart * (ChannelBlocks.base + 1))
+      result = layout.take(apart * chunk)
+      channelGradient = layout.take(apart * chunk)
       let gated = scan.isGated ? chunk : 0
       crossings = layout.take(gated * chunk)
       strengthGradient = layout.take(gated)
@@ -61,24 +70,26 @@ extension RecurrentScan {
     }
   }
 
-  /// The gradients of q, k and v, and of decays and strengths, from that of the output; the state before the first key is taken as
-  /// given. With a relay the gradients of states come from the part behind, and go to the part before.
+  /// The gradients of q, k and v, of decays and strengths, and of the state before the first key, from those of the output and of the
+  /// state behind all keys. With a relay the gradients of states come from the part behind, and go to the part before.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; what the relay throws.
   func backward(
-    _ outputGradient: Tensor, _ inputs: Operands, _ gates: ScanGates.Values? = nil, output: Tensor,
-    _ kept: Kept, through relay: (any StateRelay)? = nil, in context: ExecutionContext
-  ) throws -> (inputs: Operands, gates: ScanGates.Values?) {
-    let products = ChunkProducts(isa: context.instructionSet.code)
+    _ outputGradient: Tensor, behind: Tensor? = nil, _ inputs: Operands, _ gates: ScanGates.Values? = nil,
+    output: Tensor, _ kept: Kept, through relay: (any StateRelay)? = nil, in context: ExecutionContext
+  ) throws -> (inputs: Operands, gates: ScanGates.Values?, before: Tensor) {
+    let products = ChunkProducts(isa: context.instructionSet.code, count: count)
     let layout = BackwardLayout(self, products)
     let size = geometry.stateCount, heads = geometry.heads
     var slots = try context.empty([heads, geometry.queryBlocks, size])
-    var running = try context.zeros([heads, size])
+    var running =
+      try behind.map { try Tensor($0.array(), shape: [heads, size], ledger: context.ledger) }
+      ?? context.zeros([heads, size])
     var query = try context.empty(shape.queryShape), key = try context.empty(shape.keyShape)
     var value = try context.empty(shape.valueShape)
     var gateGradient = try gates.map { gates in
       ScanGates.Values(
-        logDecays: try context.empty(gates.logDecays.shape),
-        strengths: try context.empty(gates.strengths.shape))
+        decays: try context.empty(gates.decays.shape),
+        strengths: try gates.strengths.map { try context.empty($0.shape) })
     }
     // The parts that the delta rule shares with others read what was written, with a strength of 1.
     let isDelta = recurrence.isDelta
@@ -94,11 +105,11 @@ extension RecurrentScan {
       keyGradient: key.rowsForWriting(), valueGradient: value.rowsForWriting(),
       states: kept.states.pinned(), last: kept.last.pinned(), inverses: kept.inverses?.pinned(),
       slots: slots.pinnedForWriting(), running: running.pinnedForWriting(),
-      logs: gates?.logDecays.pinned(), strengths: (ones ?? gates?.strengths)?.pinned(),
-      given: inputs.value.rows(), writing: gates?.strengths.pinned(), erasing: kept.erasing?.rows(),
+      logs: gates?.decays.pinned(), strengths: (ones ?? gates?.strengths)?.pinned(),
+      given: inputs.value.rows(), writing: gates?.strengths?.pinned(), erasing: kept.erasing?.rows(),
       factors: kept.factors.pinned(), writtenGradient: writtenGradient?.rowsForWriting(),
-      logGradient: gateGradient?.logDecays.pinnedForWriting(),
-      strengthGradient: gateGradient?.strengths.pinnedForWriting())
+      logGradient: gateGradient?.decays.pinnedForWriting(),
+      strengthGradient: gateGradient?.strengths?.pinnedForWriting())
     try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       pass.add(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
@@ -112,8 +123,12 @@ extension RecurrentScan {
     }
     try Parallel.forEach(count: heads * blocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
-      pass.run(index / blocks, index % blocks, worker)
+      if isByChannel {
+        pass.runChannels(index / blocks, index % blocks, worker)
+      } else {
+        pass.run(index / blocks, index % blocks, worker)
+      }
     }
-    return (Operands(query: query, key: key, value: value), gateGradient)
+    return (Operands(query: query, key: key, value: value), gateGradient, running)
   }
 }

@@ -10,6 +10,8 @@ extension RecurrentScan {
     let keys: Int, queries: Int, decays: Int, scores: Int, sums: Int, rows: Int
     /// Of the delta rule alone: products of keys, and what a slice of the state holds for them.
     let pairs: Int, held: Int
+    /// Of channels that fade apart alone.
+    let channels: Int, fadedRows: Int, fadedKeys: Int, few: Int
     let left: Int, keyPack: Int, valuePack: Int, statePack: Int
     let count: Int
 
@@ -24,6 +26,11 @@ extension RecurrentScan {
       rows = layout.take(chunk)
       pairs = layout.take(scan.recurrence.isDelta ? chunk * chunk : 0)
       held = layout.take(scan.recurrence.isDelta ? chunk * RecurrentScan.columnsOfPiece : 0)
+      let apart = scan.isByChannel ? d : 0
+      channels = layout.take(apart * chunk)
+      fadedRows = layout.take(apart * chunk)
+      fadedKeys = layout.take(apart * chunk)
+      few = layout.take(apart)
       left = layout.take(
         max(
           products.leftCount(rows: chunk, depth: max(chunk, d)), products.leftCount(rows: d, depth: chunk)))
@@ -47,11 +54,11 @@ extension RecurrentScan {
     through relay: (any StateRelay)? = nil, in context: ExecutionContext
   ) throws -> (output: Tensor, kept: Kept) {
     inputs.check(shape)
-    let products = ChunkProducts(isa: context.instructionSet.code)
+    let products = ChunkProducts(isa: context.instructionSet.code, count: count)
     let layout = ForwardLayout(self, products)
     let size = geometry.stateCount, heads = geometry.heads
     var states = try context.empty([heads, geometry.keyBlocks, size])
-    var factors = try context.empty([heads, geometry.keyBlocks])
+    var factors = try context.empty([heads, geometry.keyBlocks, factorCount])
     var last =
       try state.map { try Tensor($0.array(), shape: [heads, size], ledger: context.ledger) }
       ?? context.zeros([heads, size])
@@ -67,7 +74,7 @@ extension RecurrentScan {
       key: inputs.key.rows(), value: inputs.value.rows(), output: output.rowsForWriting(),
       states: states.pinnedForWriting(), factors: factors.pinnedForWriting(),
       last: last.pinnedForWriting(), inverses: inverses?.pinnedForWriting(),
-      padding: OverflowedPadding(), logs: gates?.logDecays.pinned(), strengths: gates?.strengths.pinned(),
+      padding: OverflowedPadding(), logs: gates?.decays.pinned(), strengths: gates?.strengths?.pinned(),
       written: delta, erasing: erased)
     try Parallel.forEach(count: heads * geometry.keyBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
@@ -121,6 +128,7 @@ struct ScanForward: Sendable {
   func decays(
     _ head: Int, _ keys: Range<Int>, _ base: UnsafeMutablePointer<Float>
   ) -> ChunkDecays {
+    precondition(!scan.isByChannel, "channels have no common sum")
     let sums = UnsafeMutableRawPointer(base + layout.sums).bindMemory(
       to: Double.self, capacity: geometry.chunk)
     let place = head * shape.keyLength + keys.lowerBound
@@ -148,14 +156,16 @@ struct ScanForward: Sendable {
     let slot = states + place * geometry.stateCount, base = scratch.at(worker * layout.count)
     guard !keys.isEmpty else {
       slot.update(repeating: 0, count: geometry.stateCount)
-      factors[place] = 1
+      keepAll(place)
       return
     }
     let (d, v) = (shape.headDim, shape.valueDim), own = base + layout.keys
-    let decays = decays(head, keys, base)
-    factors[place] = decays.total
     loadKeys(batch, keyHead, keys, base)
-    if scan.fades {
+    if scan.isByChannel {
+      fadeKeys(head, keys, place, base)
+    } else if scan.fades {
+      let decays = decays(head, keys, base)
+      factors[place] = decays.total
       decays.writeKeys(to: base + layout.rows)
       if let strengths = strengths(head, keys) {
         attn_scan_multiply(isa, base + layout.rows, strengths, base + layout.rows, keys.count)
@@ -191,8 +201,16 @@ struct ScanForward: Sendable {
       ? states + (head * geometry.keyBlocks + block) * geometry.stateCount
       : last + head * geometry.stateCount
     products.packRight(.init(state, stride: v), columns: v, depth: d, to: base + layout.statePack)
-    let decays = decays(head, keys, base)
-    if !keys.isEmpty {
+    if scan.isByChannel {
+      loadChannels(head, keys, to: first + rows.count, base)
+      if !keys.isEmpty {
+        loadKeys(batch, keyHead, keys, base)
+        products.packRight(
+          .init(added.row(batch, keyHead, keys.lowerBound), stride: added.rowStride), columns: v,
+          depth: keys.count, to: base + layout.valuePack)
+      }
+    } else if !keys.isEmpty {
+      let decays = decays(head, keys, base)
       loadKeys(batch, keyHead, keys, base)
       products.packRight(
         .init(base + layout.keys, stride: d).transposed, columns: keys.count, depth: d,
@@ -206,10 +224,16 @@ struct ScanForward: Sendable {
           base + layout.decays, rows: rows.count, by: strengths, keys: keys.count, isa: isa)
       }
     }
-    if scan.fades { decays.writeRows(first, rows.count, to: base + layout.rows) }
+    if scan.fades, !scan.isByChannel {
+      decays(head, keys, base).writeRows(first, rows.count, to: base + layout.rows)
+    }
     for member in 0..<shape.groupSize {
       let queryHead = keyHead * shape.groupSize + member
-      read(batch, queryHead, rows, keys.count, state, base)
+      if scan.isByChannel {
+        readChannels(batch, queryHead, rows, keys.count, first, state, base)
+      } else {
+        read(batch, queryHead, rows, keys.count, state, base)
+      }
       try refuse(batch, queryHead, rows, keys, first, state, base)
     }
   }
@@ -236,7 +260,8 @@ struct ScanForward: Sendable {
     _ batch: Int, _ keyHead: Int, _ rows: Int, _ keys: Range<Int>, _ first: Int,
     _ state: UnsafeMutablePointer<Float>, _ base: UnsafeMutablePointer<Float>
   ) -> Int {
-    let (d, v) = (shape.headDim, shape.valueDim), own = base + layout.queries
+    let (d, v) = (shape.headDim, shape.valueDim)
+    let own = base + layout.queries + (scan.isByChannel ? first * d : 0)
     func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, step: Int) -> Double {
       (0..<d).reduce(0.0) { $0 + Double(a[$1]) * Double(b[$1 * step]) }
     }

@@ -16,17 +16,21 @@ struct RecurrentScan: Sendable {
   let shape: AttentionShape
   let recurrence: Recurrence
   let geometry: ScanGeometry
+  let blocks: ChannelBlocks
+  /// Counts multiply-adds; `nil`: nobody does.
+  var count: ProductCount?
 
   init(_ shape: AttentionShape, _ recurrence: Recurrence, chunk: Int = ScanGeometry.defaultChunk) {
     (self.shape, self.recurrence) = (shape, recurrence)
     geometry = ScanGeometry(shape, hasNormalizer: recurrence.normalizer != nil, chunk: chunk)
+    blocks = ChannelBlocks(chunk: recurrence.isByChannel ? chunk : 0)
   }
 
   /// What a forward pass leaves for its way back.
   struct Kept: Sendable {
     /// The states before all chunks, `[heads, chunks, state]`.
     var states: Tensor
-    /// What every chunk fades a state by, `[heads, chunks]`.
+    /// What every chunk fades a state by, `[heads, chunks]`; with channels `[heads, chunks, headDim]`.
     var factors: Tensor
     /// The state behind all keys, `[heads, state]`.
     var last: Tensor
@@ -49,6 +53,12 @@ struct RecurrentScan: Sendable {
 
   /// Whether decays and strengths are data.
   var isGated: Bool { recurrence.gate != nil }
+
+  /// Whether channels fade apart.
+  var isByChannel: Bool { recurrence.isByChannel }
+
+  /// Factors of a chunk that a state fades by: one, or one a row of it.
+  var factorCount: Int { isByChannel ? shape.headDim : 1 }
 
   /// The code of the map of q and k, and its ε.
   var map: (code: Int32, epsilon: Float) {
@@ -85,7 +95,7 @@ struct RecurrentScan: Sendable {
   /// - Parameters:
   ///   - running: the state before the first, `[heads, state]`; becomes the one behind the last.
   ///   - slots: what chunks add, `[heads, count, state]`.
-  ///   - factors: what chunks fade a state by, `[heads, chunks]`; `nil`: nothing.
+  ///   - factors: what chunks fade a state by, `[heads, chunks]`, times headDim with channels; `nil`: nothing.
   ///   - reversed: from the last to the first.
   func scan(
     _ running: PinnedView<Float>, _ slots: PinnedView<Float>, count: Int, factors: PinnedView<Float>?,
@@ -100,6 +110,11 @@ struct RecurrentScan: Sendable {
       for step in 0..<count {
         let block = reversed ? count - 1 - step : step
         let slot = slots + (head * count + block) * size
+        if isByChannel, let factors {
+          let place = (head * count + block) * shape.headDim + first
+          attn_scan_step(isa, own + first * dim, slot + first * dim, factors + place, 1, rows, dim)
+          continue
+        }
         var factor = factors.map { $0[head * count + block] } ?? 1
         attn_scan_step(isa, own + first * dim, slot + first * dim, &factor, 0, rows, dim)
         guard geometry.hasNormalizer else { continue }

@@ -27,15 +27,21 @@ extension ScanBackward {
       attn_scan_load(
         isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
         keys, d, 1, map.epsilon)
-      products.packRight(
-        .init(own, stride: d).transposed, columns: keys, depth: d, to: base + layout.keyColumns)
-      attn_scan_decays(isa, decays(piece).sums, piece.first, rows, keys, base + layout.decays)
+      if !scan.isByChannel {
+        products.packRight(
+          .init(own, stride: d).transposed, columns: keys, depth: d, to: base + layout.keyColumns)
+        attn_scan_decays(isa, decays(piece).sums, piece.first, rows, keys, base + layout.decays)
+      }
     }
-    products.packLeft(.init(base + layout.queries, stride: d), rows: rows, depth: d, to: base + layout.left)
-    products.multiply(
-      base + layout.left, base + layout.keyColumns, into: scores, stride: keys, rows: rows, columns: keys,
-      depth: d)
-    attn_scan_multiply(isa, scores, base + layout.decays, scores, rows * keys)
+    if scan.isByChannel {
+      channelPairs(piece).write(base + layout.queries, own, to: scores, stride: keys)
+    } else {
+      products.packLeft(.init(base + layout.queries, stride: d), rows: rows, depth: d, to: base + layout.left)
+      products.multiply(
+        base + layout.left, base + layout.keyColumns, into: scores, stride: keys, rows: rows, columns: keys,
+        depth: d)
+      attn_scan_multiply(isa, scores, base + layout.decays, scores, rows * keys)
+    }
     products.packLeft(
       .init(scores, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
     products.packRight(gradients, columns: v, depth: rows, to: base + layout.other)
@@ -56,16 +62,23 @@ extension ScanBackward {
         attn_scan_load(
           isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
           keys, d, 1, map.epsilon)
-        decays(piece).writeKeys(to: base + layout.tails)
-        attn_scan_scale(isa, own, d, base + layout.tails, own, d, keys, d)
+        if scan.isByChannel {
+          loadChannels(piece)
+          attn_scan_behind(isa, own, base + layout.channels, own, keys, d)
+        } else {
+          decays(piece).writeKeys(to: base + layout.tails)
+          attn_scan_scale(isa, own, d, base + layout.tails, own, d, keys, d)
+        }
         products.packLeft(.init(own, stride: d), rows: keys, depth: d, to: base + layout.left)
         products.packRight(.init(state, stride: v), columns: width, depth: d, to: base + layout.other)
         products.multiply(
           base + layout.left, base + layout.other, into: written + columns.lowerBound, stride: v, rows: keys,
           columns: width, depth: d, adds: true)
       }
-      var factor = factors[place]
-      for row in 0..<d { attn_scan_step(isa, state + row * v, slot + row * v, &factor, 0, 1, width) }
+      for row in 0..<d {
+        var factor = factors[scan.isByChannel ? place * d + row : place]
+        attn_scan_step(isa, state + row * v, slot + row * v, &factor, 0, 1, width)
+      }
       guard keys > 0, let written = writtenRow(piece), let erasing else { continue }
       let erased = erasing.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
       products.packLeft(.init(erased, stride: d).transposed, rows: d, depth: keys, to: base + layout.left)
@@ -76,6 +89,23 @@ extension ScanBackward {
         columns: width, depth: keys)
       for row in 0..<d { attn_axpy(isa, -1, base + layout.held + row * width, state + row * v, width) }
     }
+  }
+
+  /// From X, what stands for it in the part of what was written: dV = βX, the gradient of β as far as that of V gives it, and X Hᵀ, whose
+  /// negative is that of β e^G K; it stands on the left.
+  func backThroughValues(
+    _ piece: Piece, _ strengths: UnsafePointer<Float>, _ state: UnsafeMutablePointer<Float>
+  ) {
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
+    let x = base + layout.written, values = given.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
+    attn_scan_dots(isa, values, given.rowStride, x, v, base + layout.deltaStrength, 0, keys, v)
+    attn_scan_scale(
+      isa, x, v, strengths, valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), v, keys, v)
+    products.packLeft(.init(x, stride: v), rows: keys, depth: v, to: base + layout.left)
+    products.packRight(.init(state, stride: v).transposed, columns: d, depth: v, to: base + layout.other)
+    products.multiply(
+      base + layout.left, base + layout.other, into: base + layout.extra, stride: d, rows: keys, columns: d,
+      depth: v)
   }
 
   /// dV, the gradient of the strengths, and what erasing says of keys and decays. Keys are loaded, without decays.
@@ -97,18 +127,9 @@ extension ScanBackward {
     attn_scan_multiply(isa, pairs, fading, pairs, keys * keys)
     let scores = base + layout.scores, slopes = base + layout.slopes
     attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
-    attn_scan_solve(isa, scores, keys, x, v, v, 1)
-    // βV.
-    let values = given.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
+    products.solve(scores, rows: keys, x, columns: v, transposed: true)
     let dBeta = base + layout.deltaStrength, inner = base + layout.inner
-    attn_scan_dots(isa, values, given.rowStride, x, v, dBeta, 0, keys, v)
-    attn_scan_scale(
-      isa, x, v, strengths, valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), v, keys, v)
-    // β e^G K, whose gradient is −X Hᵀ.
-    products.packLeft(.init(x, stride: v), rows: keys, depth: v, to: base + layout.left)
-    products.packRight(.init(state, stride: v).transposed, columns: d, depth: v, to: base + layout.other)
-    products.multiply(
-      base + layout.left, base + layout.other, into: extra, stride: d, rows: keys, columns: d, depth: v)
+    backThroughValues(piece, strengths, state)
     decays.writeRows(0, keys, to: base + layout.rows)
     attn_scan_scale(isa, extra, d, base + layout.rows, extra, d, keys, d)
     attn_scan_dots(isa, own, d, extra, d, inner, 0, keys, d)

@@ -59,7 +59,8 @@ struct ScanBackward: Sendable {
   }
 
   func decays(_ piece: Piece) -> ChunkDecays {
-    scan.decays(
+    precondition(!scan.isByChannel, "channels have no common sum")
+    return scan.decays(
       piece.keyHead, count: piece.keys.count, logs: logs.map { UnsafePointer($0 + place(piece)) }, isa: isa,
       sums: doubles(piece, layout.sums))
   }
@@ -78,12 +79,17 @@ struct ScanBackward: Sendable {
     strengths.map { UnsafePointer($0 + place(piece)) }
   }
 
-  /// Rows of q as the recurrence reads them, and packed to be multiplied from the left.
+  /// Where the rows of q lie in their part: from their place in the chunk on where channels fade apart.
+  func queries(_ piece: Piece) -> UnsafeMutablePointer<Float> {
+    piece.base + layout.queries + (scan.isByChannel ? piece.first * shape.headDim : 0)
+  }
+
+  /// Rows of q as the recurrence reads them.
   func loadQueries(_ piece: Piece, _ queryHead: Int) {
     let (d, map) = (shape.headDim, scan.map)
     attn_scan_load(
       isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride,
-      piece.base + layout.queries, d, piece.rows.count, d, Float(scan.recurrence.scale), map.epsilon)
+      queries(piece), d, piece.rows.count, d, Float(scan.recurrence.scale), map.epsilon)
   }
 
   /// The gradient of what was read, `dO/(z·q + ε)` with a normaliser, whose own gradient is written too.
@@ -112,13 +118,22 @@ struct ScanBackward: Sendable {
       return slot.update(repeating: 0, count: geometry.stateCount)
     }
     if geometry.hasNormalizer { (slot + geometry.matrixCount).update(repeating: 0, count: d) }
-    if scan.fades { decays(piece).writeRows(piece.first, count, to: base + layout.rows) }
+    if scan.isByChannel {
+      loadChannels(piece)
+    } else if scan.fades {
+      decays(piece).writeRows(piece.first, count, to: base + layout.rows)
+    }
     for member in 0..<shape.groupSize {
-      let queryHead = piece.keyHead * shape.groupSize + member, own = base + layout.queries
+      let queryHead = piece.keyHead * shape.groupSize + member, own = queries(piece)
       loadQueries(piece, queryHead)
       let gradients = outputGradients(piece, queryHead)
       if scan.recurrence.isDelta { addWritten(piece, gradients, isFirst: member == 0) }
-      if scan.fades { attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d) }
+      if scan.isByChannel {
+        let all = base + layout.queries
+        attn_scan_ahead(isa, all, base + layout.channels, all, piece.first, piece.first + count, d)
+      } else if scan.fades {
+        attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d)
+      }
       products.packLeft(.init(own, stride: d).transposed, rows: d, depth: count, to: base + layout.left)
       products.packRight(gradients, columns: v, depth: count, to: base + layout.other)
       products.multiply(
@@ -135,21 +150,13 @@ struct ScanBackward: Sendable {
   func run(_ head: Int, _ block: Int, _ worker: Int) {
     let piece = piece(head, block, worker), base = piece.base
     if block == 0 { clear(piece) }
-    let (d, v) = (shape.headDim, shape.valueDim), keys = piece.keys.count, rows = piece.rows.count
+    let keys = piece.keys.count, rows = piece.rows.count
     let decays = decays(piece)
     if scan.fades {
       decays.writeRows(piece.first, rows, to: base + layout.rows)
       if keys > 0 { decays.writeKeys(to: base + layout.tails) }
     }
-    if keys > 0 {
-      let map = scan.map
-      attn_scan_load(
-        isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride,
-        base + layout.keys, d, keys, d, 1, map.epsilon)
-      (base + layout.keyGradient).update(repeating: 0, count: keys * d)
-      valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound).update(
-        repeating: 0, count: keys * v)
-    }
+    if keys > 0 { startKeys(piece) }
     if scan.isGated { clearGates(piece) }
     if rows > 0 { pack(piece, decays) }
     for member in 0..<(rows > 0 ? shape.groupSize : 0) {
@@ -158,6 +165,16 @@ struct ScanBackward: Sendable {
     if scan.recurrence.isDelta, keys > 0 { backThroughDelta(piece, decays) }
     if keys > 0 { backThroughState(piece) }
     if scan.isGated, keys > 0 { writeGates(piece, decays) }
+  }
+
+  /// Keys as the recurrence reads them, and zeros for the gradients of keys and values.
+  func startKeys(_ piece: Piece) {
+    let (d, v, map) = (shape.headDim, shape.valueDim, scan.map), base = piece.base, keys = piece.keys.count
+    attn_scan_load(
+      isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride,
+      base + layout.keys, d, keys, d, 1, map.epsilon)
+    (base + layout.keyGradient).update(repeating: 0, count: keys * d)
+    valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound).update(repeating: 0, count: keys * v)
   }
 
   /// Packs what all query heads of a group are multiplied by.
@@ -292,7 +309,7 @@ struct ScanBackward: Sendable {
   }
 
   /// What takes no part has the gradient 0: rows that read no state, keys behind the end of a sequence.
-  private func clear(_ piece: Piece) {
+  func clear(_ piece: Piece) {
     let (d, v) = (shape.headDim, shape.valueDim), count = geometry.covered.lowerBound
     for member in 0..<(count > 0 ? shape.groupSize : 0) {
       queryGradient.row(piece.batch, piece.keyHead * shape.groupSize + member, 0).update(

@@ -27,30 +27,40 @@ extension ScanForward {
     let batch = head / shape.keyHeads, keyHead = head % shape.keyHeads
     let keys = geometry.keys(block, batch: batch), place = head * geometry.keyBlocks + block
     guard let written, let erasing, !keys.isEmpty, let strengths = strengths(head, keys) else {
-      factors[place] = 1
+      keepAll(place)
       return
     }
     let base = scratch.at(worker * layout.count), count = keys.count, (d, v) = (shape.headDim, shape.valueDim)
-    let decays = decays(head, keys, base), own = base + layout.keys, pairs = base + layout.pairs
-    factors[place] = decays.total
+    let own = base + layout.keys, pairs = base + layout.pairs
+    let erased = erasing.row(batch, keyHead, keys.lowerBound)
     loadKeys(batch, keyHead, keys, base)
-    products.packLeft(.init(own, stride: d), rows: count, depth: d, to: base + layout.left)
-    products.packRight(.init(own, stride: d).transposed, columns: count, depth: d, to: base + layout.keyPack)
-    products.multiply(
-      base + layout.left, base + layout.keyPack, into: pairs, stride: count, rows: count, columns: count,
-      depth: d)
-    attn_scan_decays(isa, decays.sums, 0, count, count, base + layout.decays)
-    attn_scan_multiply(isa, pairs, base + layout.decays, pairs, count * count)
+    if scan.isByChannel {
+      loadChannels(head, keys, to: count, base)
+      attn_scan_totals(isa, base + layout.channels, factors + place * d, count, d)
+      channelPairs(0..<count, keys: count, base).write(own, own, to: pairs, stride: count)
+      attn_scan_ahead(isa, own, base + layout.channels, erased, 0, count, d)
+      attn_scan_scale(isa, erased, d, strengths, erased, d, count, d)
+    } else {
+      let decays = decays(head, keys, base)
+      factors[place] = decays.total
+      products.packLeft(.init(own, stride: d), rows: count, depth: d, to: base + layout.left)
+      products.packRight(
+        .init(own, stride: d).transposed, columns: count, depth: d, to: base + layout.keyPack)
+      products.multiply(
+        base + layout.left, base + layout.keyPack, into: pairs, stride: count, rows: count, columns: count,
+        depth: d)
+      attn_scan_decays(isa, decays.sums, 0, count, count, base + layout.decays)
+      attn_scan_multiply(isa, pairs, base + layout.decays, pairs, count * count)
+      decays.writeRows(0, count, to: base + layout.rows)
+      attn_scan_multiply(isa, base + layout.rows, strengths, base + layout.rows, count)
+      attn_scan_scale(isa, own, d, base + layout.rows, erased, d, count, d)
+    }
     attn_scan_scale(isa, pairs, count, strengths, pairs, count, count, count)
     let values = written.row(batch, keyHead, keys.lowerBound)
     attn_scan_scale(
       isa, value.row(batch, keyHead, keys.lowerBound), value.rowStride, strengths, values, v, count, v)
-    attn_scan_solve(isa, pairs, count, values, v, v, 0)
-    decays.writeRows(0, count, to: base + layout.rows)
-    attn_scan_multiply(isa, base + layout.rows, strengths, base + layout.rows, count)
-    let erased = erasing.row(batch, keyHead, keys.lowerBound)
-    attn_scan_scale(isa, own, d, base + layout.rows, erased, d, count, d)
-    attn_scan_solve(isa, pairs, count, erased, d, d, 0)
+    products.solve(pairs, rows: count, values, columns: v)
+    products.solve(pairs, rows: count, erased, columns: d)
   }
 
   /// Some columns of the states before all chunks, of what is written, and of the state behind all keys.
@@ -73,12 +83,16 @@ extension ScanForward {
         base + layout.left, base + layout.statePack, into: held, stride: width, rows: count, columns: width,
         depth: d)
       for row in 0..<count { attn_axpy(isa, -1, held + row * width, values + row * v, width) }
-      let decays = decays(head, keys, base)
       loadKeys(batch, keyHead, keys, base)
-      decays.writeKeys(to: base + layout.rows)
-      attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d)
-      var factor = factors[place]
+      if scan.isByChannel {
+        loadChannels(head, keys, to: count, base)
+        attn_scan_behind(isa, own, base + layout.channels, own, count, d)
+      } else {
+        decays(head, keys, base).writeKeys(to: base + layout.rows)
+        attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d)
+      }
       for row in 0..<d {
+        var factor = factors[scan.isByChannel ? place * d + row : place]
         attn_scan_scale(isa, state + row * v, v, &factor, state + row * v, v, 1, width)
       }
       products.packLeft(.init(own, stride: d).transposed, rows: d, depth: count, to: base + layout.left)

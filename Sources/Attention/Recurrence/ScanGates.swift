@@ -11,39 +11,57 @@ import Tensors
   import Darwin
 #endif
 
-/// What the gates of a recurrence make of data: a log decay, and how strongly a token is written.
+/// What the gates of a recurrence make of data: what the state fades by, and how strongly a token is written.
 ///
-/// With z = x + b_h and s = softplus(z): `log a = −e^{A_h}·s`, and the strength is s, or the sigmoid of another operand. In Double,
-/// rounded once.
-/// - Complexity: O(heads · keys).
+/// With z = ±(x + b_h) and s = softplus(z): `log a = −r·s`. One log decay a token is made in Double and rounded once; of channels the
+/// factor e^{log a} itself is kept, made on the vector kernels.
+/// - Complexity: O(heads · keys), times d with channels.
 struct ScanGates: Sendable {
   let shape: AttentionShape
   let gate: Recurrence.Gate
 
-  /// `[heads, keys]` each.
+  /// What a scan reads, or the gradients of it: those of log decays in either case.
   struct Values: Sendable {
-    var logDecays: Tensor
-    var strengths: Tensor
+    /// Log decays `[heads, keys]`; with channels what they fade by, `[heads, keys, headDim]`.
+    var decays: Tensor
+    /// How strongly tokens are written, `[heads, keys]`; `nil`: by 1.
+    var strengths: Tensor?
   }
 
-  /// Log decays and strengths; of keys behind the end of a sequence nothing is read, and nothing written.
+  /// Numbers of a token.
+  var channels: Int { gate.isByChannel ? shape.headDim : 1 }
+
+  /// Decays and strengths; of keys behind the end of a sequence nothing is read, and nothing written.
   /// - Throws: `MemoryLimitExceeded`.
   func values(_ inputs: Operands, in context: ExecutionContext) throws -> Values {
-    let heads = shape.batch * shape.keyHeads, keys = shape.keyLength
-    var logs = try context.empty([heads, keys]), strengths = try context.empty([heads, keys])
-    let (logView, strengthView) = (logs.pinnedForWriting(), strengths.pinnedForWriting())
-    let (rows, rates, biases) = try read(inputs), writing = gate.strength.flatMap { inputs[$0]?.rows() }
+    let heads = shape.batch * shape.keyHeads, keys = shape.keyLength, channels = channels
+    var decays = try context.empty(gate.isByChannel ? [heads, keys, channels] : [heads, keys])
+    var strengths = gate.strength == .one ? nil : try context.empty([heads, keys])
+    let (decayView, strengthView) = (decays.pinnedForWriting(), strengths?.pinnedForWriting())
+    let (rows, biases) = read(inputs), writing = writing(inputs), isa = context.instructionSet.code
+    let isByChannel = gate.isByChannel, sign: Float = gate.isNegated ? -1 : 1, rates = rates(inputs)
     Parallel.forEach(count: heads, threads: context.threads) { index, _ in
       let batch = index / shape.keyHeads, head = index % shape.keyHeads
-      let (rate, bias) = (exp(Double(rates[head])), Double(biases[head]))
-      for key in 0..<shape.validKeys(batch: batch) {
-        let step = Self.softplus(Double(rows.row(batch, head, key)[0]) + bias)
-        logView[index * keys + key] = Float(-rate * step)
+      let valid = shape.validKeys(batch: batch), start = index * keys
+      if isByChannel, valid > 0 {
+        biases.withUnsafeBufferPointer { biases in
+          guard let bias = biases.baseAddress else { return }
+          attn_scan_gate(
+            isa, rows.row(batch, head, 0), rows.rowStride, bias + head * channels, sign, Float(rates[head]),
+            decayView + start * channels, valid, channels)
+        }
+      }
+      for key in 0..<valid {
+        var step = 0.0
+        if !isByChannel {
+          step = Self.softplus(Double(sign) * (Double(rows.row(batch, head, key)[0]) + Double(biases[head])))
+          decayView[start + key] = Float(-rates[head] * step)
+        }
         let strength = writing.map { Self.sigmoid(Double($0.row(batch, head, key)[0])) }
-        strengthView[index * keys + key] = Float(strength ?? step)
+        strengthView?[start + key] = Float(strength ?? step)
       }
     }
-    return Values(logDecays: logs, strengths: strengths)
+    return Values(decays: decays, strengths: strengths)
   }
 
   /// Adds the gradients of the gates' operands to those of q, k and v.
@@ -57,29 +75,39 @@ struct ScanGates: Sendable {
     _ gradient: Values, _ inputs: Operands, to result: inout Operands, in context: ExecutionContext
   ) throws {
     let heads = shape.keyHeads, keys = shape.keyLength
+    if case .sigmoid(let name) = gate.strength, let strengths = gradient.strengths?.pinned(),
+      let writing = writing(inputs)
+    {
+      var dWriting = try context.zeros([shape.batch, heads, keys, 1])
+      let target = dWriting.pinnedForWriting()
+      for batch in 0..<shape.batch {
+        for head in 0..<heads {
+          let start = (batch * heads + head) * keys
+          for key in 0..<shape.validKeys(batch: batch) {
+            let strength = Self.sigmoid(Double(writing.row(batch, head, key)[0]))
+            target[start + key] = Float(Double(strengths[start + key]) * strength * (1 - strength))
+          }
+        }
+      }
+      result[name] = dWriting
+    }
+    if gate.isByChannel { return try addChannelGradient(gradient, inputs, to: &result, in: context) }
     var dx = try context.zeros([shape.batch, heads, keys, 1])
     var dRates = try context.empty([heads]), dBiases = try context.empty([heads])
-    let (dLogs, dSteps) = (gradient.logDecays.pinned(), gradient.strengths.pinned())
-    let (rows, rates, biases) = try read(inputs)
-    var dWriting = try gate.strength.map { _ in try context.zeros([shape.batch, heads, keys, 1]) }
-    let writing = gate.strength.flatMap { inputs[$0]?.rows() }
-    let target = dx.pinnedForWriting(), writingTarget = dWriting?.pinnedForWriting()
+    let dLogs = gradient.decays.pinned()
+    let dSteps = gate.strength == .step ? gradient.strengths?.pinned() : nil
+    let (rows, biases) = read(inputs), rates = rates(inputs), sign: Double = gate.isNegated ? -1 : 1
+    let target = dx.pinnedForWriting()
     let (rateView, biasView) = (dRates.pinnedForWriting(), dBiases.pinnedForWriting())
     Parallel.forEach(count: heads, threads: context.threads) { head, _ in
-      let (rate, bias) = (exp(Double(rates[head])), Double(biases[head]))
+      let rate = rates[head]
       var rateSum = 0.0, biasSum = 0.0
       for batch in 0..<shape.batch {
         let start = (batch * heads + head) * keys
         for key in 0..<shape.validKeys(batch: batch) {
-          let z = Double(rows.row(batch, head, key)[0]) + bias
-          let dLog = Double(dLogs[start + key])
-          var dStep = Double(dSteps[start + key])
-          if let writing, let writingTarget {
-            let strength = Self.sigmoid(Double(writing.row(batch, head, key)[0]))
-            writingTarget[start + key] = Float(dStep * strength * (1 - strength))
-            dStep = 0
-          }
-          let d = (dStep - rate * dLog) / (1 + exp(-z))
+          let z = sign * (Double(rows.row(batch, head, key)[0]) + Double(biases[head]))
+          let dLog = Double(dLogs[start + key]), dStep = dSteps.map { Double($0[start + key]) } ?? 0
+          let d = sign * (dStep - rate * dLog) / (1 + exp(-z))
           target[start + key] = Float(d)
           rateSum -= dLog * rate * Self.softplus(z)
           biasSum += d
@@ -87,77 +115,69 @@ struct ScanGates: Sendable {
       }
       (rateView[head], biasView[head]) = (Float(rateSum), Float(biasSum))
     }
-    (result[gate.input], result[gate.rate], result[gate.bias]) = (dx, dRates, dBiases)
-    if let name = gate.strength { result[name] = dWriting }
+    (result[gate.input], result[gate.bias]) = (dx, dBiases)
+    if case .learned(let name) = gate.rate { result[name] = dRates }
   }
 
-  private func read(_ inputs: Operands) throws -> (rows: Rows, rates: [Float], biases: [Float]) {
-    guard let x = inputs[gate.input], let rate = inputs[gate.rate], let bias = inputs[gate.bias] else {
-      preconditionFailure("a gate reads \(gate.input), \(gate.rate) and \(gate.bias)")
+  /// The gradients of x, b and A where channels fade apart; those of keys are summed in Double, in their order.
+  private func addChannelGradient(
+    _ gradient: Values, _ inputs: Operands, to result: inout Operands, in context: ExecutionContext
+  ) throws {
+    let heads = shape.keyHeads, keys = shape.keyLength, channels = channels
+    var dx = try context.zeros([shape.batch, heads, keys, channels])
+    var dRates = try context.empty([heads]), dBiases = try context.empty([heads, channels])
+    let dLogs = gradient.decays.pinned(), isa = context.instructionSet.code
+    let (rows, biases) = read(inputs), rates = rates(inputs), sign: Float = gate.isNegated ? -1 : 1
+    let target = dx.pinnedForWriting()
+    let (rateView, biasView) = (dRates.pinnedForWriting(), dBiases.pinnedForWriting())
+    let scratch = try Region([min(context.threads, heads), channels], in: context.ledger)
+    Parallel.forEach(count: heads, threads: context.threads) { head, worker in
+      var rateSum = 0.0, biasSums = [Double](repeating: 0, count: channels)
+      let logs = scratch.at(worker * channels)
+      biases.withUnsafeBufferPointer { biases in
+        guard let bias = biases.baseAddress else { return }
+        for batch in 0..<shape.batch {
+          let start = (batch * heads + head) * keys
+          for key in 0..<shape.validKeys(batch: batch) {
+            let place = (start + key) * channels
+            attn_scan_gate_back(
+              isa, rows.row(batch, head, key), rows.rowStride, bias + head * channels, sign,
+              Float(rates[head]), dLogs + place, target + place, logs, 1, channels)
+            attn_scan_tally(logs, target + place, channels, &rateSum, &biasSums)
+          }
+        }
+      }
+      rateView[head] = Float(rateSum)
+      for channel in 0..<channels { biasView[head * channels + channel] = Float(biasSums[channel]) }
     }
-    return (x.rows(), rate.array(), bias.array())
+    (result[gate.input], result[gate.bias]) = (dx, dBiases)
+    if case .learned(let name) = gate.rate { result[name] = dRates }
+  }
+
+  private func read(_ inputs: Operands) -> (rows: Rows, biases: [Float]) {
+    guard let x = inputs[gate.input], let bias = inputs[gate.bias] else {
+      preconditionFailure("a gate reads \(gate.input) and \(gate.bias)")
+    }
+    return (x.rows(), bias.array())
+  }
+
+  /// What steps are multiplied by, one a head.
+  private func rates(_ inputs: Operands) -> [Double] {
+    switch gate.rate {
+    case .fixed(let rate): return [Double](repeating: rate, count: shape.keyHeads)
+    case .learned(let name):
+      guard let rates = inputs[name] else { preconditionFailure("a gate reads \(name)") }
+      return rates.array().map { exp(Double($0)) }
+    }
+  }
+
+  private func writing(_ inputs: Operands) -> Rows? {
+    guard case .sigmoid(let name) = gate.strength else { return nil }
+    return inputs[name]?.rows()
   }
 
   static func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
 
   /// log(1 + e^x) without overflow.
   static func softplus(_ x: Double) -> Double { max(x, 0) + log1p(exp(-x.magnitude)) }
-}
-
-/// `o_i += D_h v_i`: what a token passes by the state, v of the query's own position.
-struct ScanSkip: Sendable {
-  let shape: AttentionShape
-  let operand: Operand.Name
-
-  /// The query rows with a valid key at their position.
-  private func rows(_ batch: Int) -> Range<Int> {
-    let offset = shape.queryOffset, end = min(shape.queryLength, shape.validKeys(batch: batch) - offset)
-    let first = min(shape.queryLength, max(0, -offset))
-    return first..<max(first, end)
-  }
-
-  private func factors(_ inputs: Operands) -> [Float] {
-    guard let tensor = inputs[operand] else { preconditionFailure("a skip reads \(operand)") }
-    return tensor.array()
-  }
-
-  /// Adds it to outputs.
-  func add(_ inputs: Operands, to output: inout Tensor, in context: ExecutionContext) {
-    let (values, target, factors) = (inputs.value.rows(), output.rowsForWriting(), factors(inputs))
-    let dim = shape.valueDim, isa = context.instructionSet.code
-    Parallel.forEach(count: shape.batch * shape.queryHeads, threads: context.threads) { index, _ in
-      let batch = index / shape.queryHeads, head = index % shape.queryHeads
-      for row in rows(batch) {
-        let value = values.row(batch, shape.keyHead(of: head), row + shape.queryOffset)
-        attn_axpy(isa, factors[head], value, target.row(batch, head, row), dim)
-      }
-    }
-  }
-
-  /// Adds its gradients.
-  /// - Throws: `MemoryLimitExceeded`.
-  func addGradient(
-    _ outputGradient: Tensor, _ inputs: Operands, to result: inout Operands, in context: ExecutionContext
-  ) throws {
-    let factors = factors(inputs), dim = shape.valueDim, isa = context.instructionSet.code
-    var dFactors = try context.empty([shape.queryHeads])
-    let (given, values) = (outputGradient.rows(), inputs.value.rows())
-    let (view, target) = (dFactors.pinnedForWriting(), result.value.rowsForWriting())
-    Parallel.forEach(count: shape.keyHeads, threads: context.threads) { keyHead, _ in
-      for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize {
-        var sum = 0.0
-        for batch in 0..<shape.batch {
-          for row in rows(batch) {
-            let d = given.row(batch, head, row), key = row + shape.queryOffset
-            var product: Float = 0
-            attn_scan_dots(isa, d, dim, values.row(batch, keyHead, key), dim, &product, 0, 1, dim)
-            sum += Double(product)
-            attn_axpy(isa, factors[head], d, target.row(batch, keyHead, key), dim)
-          }
-        }
-        view[head] = Float(sum)
-      }
-    }
-    result[operand] = dFactors
-  }
 }

@@ -30,7 +30,7 @@ public struct ScanPart: Sendable {
     public var output: Tensor
     /// Padded rows whose outputs single precision does not hold, as places in all rows of q.
     public var cleared: [Int]
-    fileprivate var back: @Sendable (Tensor, (any StateRelay)?, ExecutionContext) throws -> Operands
+    fileprivate var back: RecurrentScan.Passed.Back
 
     /// The gradients of these rows, and this part's shares of those of what all rows have in common.
     /// - Parameters:
@@ -40,7 +40,7 @@ public struct ScanPart: Sendable {
     /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; what the relay throws.
     public func backward(
       _ outputGradient: Tensor, through relay: any StateRelay, in context: ExecutionContext
-    ) throws -> Operands { try back(outputGradient, relay, context) }
+    ) throws -> Operands { try back(outputGradient, nil, relay, context).inputs }
   }
 
   /// The outputs of these rows. Outputs of padding that single precision does not hold are 0.

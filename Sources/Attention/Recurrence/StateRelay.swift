@@ -81,9 +81,6 @@ extension RecurrentScan {
     }
   }
 
-  /// Factors of a state that a chunk has.
-  private var factorCount: Int { 1 }
-
   /// What all chunks together fade a state by.
   private func product(_ factors: PinnedView<Float>, _ head: Int, _ count: Int) -> [Float] {
     (0..<factorCount).map { factor in
@@ -93,8 +90,8 @@ extension RecurrentScan {
 
   /// Fades the state of a head by the factors of a chunk.
   private func fade(_ state: UnsafeMutablePointer<Float>, by factors: UnsafePointer<Float>, _ isa: Int32) {
-    attn_scan_scale(
-      isa, state, geometry.stateCount, factors, state, geometry.stateCount, 1, geometry.stateCount)
+    let size = geometry.stateCount / factorCount
+    attn_scan_scale(isa, state, size, factors, state, size, factorCount, size)
   }
 
   /// Columns of the states of all heads, which do not depend on each other; those of other parts one after the other, as they come in,

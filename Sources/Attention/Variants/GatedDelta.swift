@@ -64,7 +64,8 @@ public struct GatedDelta: RecurrentVariant {
 
   /// The delta rule under a decay by data.
   public var recurrence: Recurrence {
-    let gate = Recurrence.Gate(input: .step, rate: .decayRate, bias: .stepBias, strength: .writing)
+    let gate = Recurrence.Gate(
+      input: .step, rate: .learned(.decayRate), bias: .stepBias, strength: .sigmoid(.writing))
     return Recurrence(
       decay: .gated(gate), map: .unit(epsilon: 1e-6), scale: shape.effectiveScale, isDelta: true)
   }

@@ -3,7 +3,8 @@ import Tensors
 
 /// A recurrence over the tokens of a sequence, whose past is a matrix of fixed size a key head.
 ///
-/// `S_t = S_{t−1}·diag(a_t) + v_t k_tᵀ`, `o_i = scale · S_p q_i`, p the position of query i; a_t is e to the log decay. Rows of q and k
+/// `S_t = S_{t−1}·diag(a_t) + v_t k_tᵀ`, `o_i = scale · S_p q_i`, p the position of query i; a_t is e to the log decay, one number or one
+/// a channel of the key. Rows of q and k
 /// go through a map first. With a normaliser, `o_i = S_p q_i / (z_p·q_i + ε)`, z the sum of keys under the same decay: the state of a
 /// value that is 1 for every token.
 /// - Complexity: O(n·d·d_v) time, O(d·d_v) state.
@@ -18,23 +19,49 @@ public struct Recurrence: Hashable, Sendable {
     case gated(Gate)
   }
 
-  /// Steps that the data choose: `s = softplus(x + b_h)`, and the state fades by `e^{−s·e^{A_h}}`. A token is written `β·v kᵀ`, β the step
-  /// itself or the sigmoid of another operand.
+  /// Steps that the data choose: `s = softplus(±(x + b))`, and the state fades by `e^{−s·r}`: all of it by one factor, or every channel
+  /// of the key by one of its own.
   public struct Gate: Hashable, Sendable {
-    /// x, `[batch, keyHeads, keys, 1]`.
+    /// What a step is multiplied by to fade, r.
+    public enum Rate: Hashable, Sendable {
+      /// e to a learned A, `[keyHeads]`.
+      case learned(Operand.Name)
+      /// A number.
+      case fixed(Double)
+    }
+
+    /// How strongly a token is written, β.
+    public enum Strength: Hashable, Sendable {
+      /// By its step.
+      case step
+      /// By the sigmoid of an operand, `[batch, keyHeads, keys, 1]`.
+      case sigmoid(Operand.Name)
+      /// By 1.
+      case one
+    }
+
+    /// x, `[batch, keyHeads, keys, 1]`, or with channels `[…, headDim]`.
     public var input: Operand.Name
-    /// A, `[keyHeads]`.
-    public var rate: Operand.Name
-    /// b, `[keyHeads]`.
+    /// r.
+    public var rate: Rate
+    /// b, `[keyHeads]`, or with channels `[keyHeads, headDim]`.
     public var bias: Operand.Name
-    /// What β is the sigmoid of, `[batch, keyHeads, keys, 1]`; `nil`: β is the step.
-    public var strength: Operand.Name?
+    /// β.
+    public var strength: Strength
+    /// Whether channels fade apart.
+    public var isByChannel: Bool
+    /// Whether a step is the softplus of −(x + b).
+    public var isNegated: Bool
 
     /// Names its operands.
+    /// - Precondition: with channels a strength is no step: there are many.
     public init(
-      input: Operand.Name, rate: Operand.Name, bias: Operand.Name, strength: Operand.Name? = nil
+      input: Operand.Name, rate: Rate, bias: Operand.Name, strength: Strength = .step,
+      isByChannel: Bool = false, isNegated: Bool = false
     ) {
+      precondition(!isByChannel || strength != .step, "one strength of many steps")
       (self.input, self.rate, self.bias, self.strength) = (input, rate, bias, strength)
+      (self.isByChannel, self.isNegated) = (isByChannel, isNegated)
     }
   }
 
@@ -76,12 +103,19 @@ public struct Recurrence: Hashable, Sendable {
   ) {
     precondition(!isDelta || normalizer == nil, "what the delta rule writes is no part of a mean")
     precondition(normalizer == nil || skip == nil, "what passes by the state is no part of a mean")
+    if case .gated(let gate) = decay, gate.isByChannel {
+      precondition(normalizer == nil, "a normaliser has no channels")
+      precondition((gate.strength == .one) == !isDelta, "with channels a strength is the delta rule's")
+    }
     (self.decay, self.map, self.normalizer) = (decay, map, normalizer)
     (self.scale, self.isDelta, self.skip) = (scale, isDelta, skip)
   }
 
   /// The gate of a decay by data; `nil`: there is none.
   public var gate: Gate? { if case .gated(let gate) = decay { gate } else { nil } }
+
+  /// Whether channels of the key fade apart.
+  public var isByChannel: Bool { gate?.isByChannel ?? false }
 
   /// Refuses a shape without causality: a state that fades has a direction.
   /// - Parameters:
@@ -116,6 +150,35 @@ public protocol RecurrentVariant: AttentionVariant {
   func forward(
     _ inputs: Operands, from state: RecurrentState?, in context: ExecutionContext
   ) throws -> (result: Forward, state: RecurrentState)
+
+  /// The same, with a way back through the states too.
+  /// - Parameters:
+  ///   - inputs: the new rows.
+  ///   - state: what the rows before them left; `nil`: there were none.
+  ///   - context: threads, instruction set and ledger.
+  /// - Throws: `StateOverflow`, `MemoryLimitExceeded`, `CancellationRequested`.
+  func stretch(
+    _ inputs: Operands, from state: RecurrentState?, in context: ExecutionContext
+  ) throws -> RecurrentStretch
+}
+
+/// The rows of a recurrence behind a state, and the state behind them.
+public struct RecurrentStretch: Sendable {
+  /// ∂L/∂(inputs) and ∂L/∂(state before), from ∂L/∂O and ∂L/∂(state behind), which is `nil` where nothing reads it.
+  public typealias Backward =
+    @Sendable (Tensor, RecurrentState?, ExecutionContext) throws -> (inputs: Operands, before: RecurrentState)
+
+  /// O, and its way back alone.
+  public var result: Forward
+  /// The state behind all keys.
+  public var state: RecurrentState
+  /// The way back through both.
+  public var backward: Backward
+
+  /// Gathers them.
+  public init(result: Forward, state: RecurrentState, backward: @escaping Backward) {
+    (self.result, self.state, self.backward) = (result, state, backward)
+  }
 }
 
 extension RecurrentVariant {

@@ -53,6 +53,43 @@ void attn_scan_crossings(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdif
 void attn_scan_solve(
     int32_t isa, const float *a, ptrdiff_t count, float *x, ptrdiff_t x_stride, ptrdiff_t dim, int32_t transposed);
 
+/// a[t] = e^{−rate·softplus(sign·(x[t] + bias))}, `rows` rows of `dim` channels; a without gaps. Decays by channel.
+void attn_scan_gate(
+    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, float *a, ptrdiff_t
+    rows, ptrdiff_t dim);
+/// From the gradient of the log decays: dx, and `logs` whose sum is the gradient of log rate. dlog, dx and logs without gaps.
+void attn_scan_gate_back(
+    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float
+    *dx, float *logs, ptrdiff_t rows, ptrdiff_t dim);
+/// sum += Σ_c x[c], and sums[c] += y[c].
+void attn_scan_tally(const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums);
+/// y = Π a[t].
+void attn_scan_totals(
+    int32_t isa, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim);
+/// y[t] = x[t]∘Π_{u ≤ t} a[u] for skip ≤ t < rows; y may be x. No gaps.
+void attn_scan_ahead(
+    int32_t isa, const float *x, const float *a, float *y, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t dim);
+/// y[t] = x[t]∘Π_{u > t} a[u]; y may be x. No gaps.
+void attn_scan_behind(
+    int32_t isa, const float *x, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim);
+/// The way back through `attn_scan_ahead`: adds to dx and to dlog, the gradient of log a. dy is overwritten.
+void attn_scan_ahead_back(
+    int32_t isa, float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t skip, ptrdiff_t
+    rows, ptrdiff_t dim);
+/// The way back through `attn_scan_behind`, likewise.
+void attn_scan_behind_back(
+    int32_t isa, float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t rows, ptrdiff_t
+    dim);
+/// s[t − skip][j] = Σ_c q[t]·k[j]·Π_{j < u ≤ t} a[u] for j ≤ t, skip ≤ t < rows, j < keys: few rows, whose decays are multiplied up one
+/// after the other. w has room for a row.
+void attn_scan_pairs(
+    int32_t isa, const float *q, const float *k, const float *a, float *s, ptrdiff_t ss, ptrdiff_t skip, ptrdiff_t
+    rows, ptrdiff_t keys, ptrdiff_t dim, float *w);
+/// The way back through `attn_scan_pairs`: adds to dq, dk and dlog, which may be parts of one array. w has room for rows + 1 rows.
+void attn_scan_pairs_back(
+    int32_t isa, const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float
+    *dk, float *dlog, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t dim, float *w);
+
 /// Whether all of `rows` rows of `dim` floats are finite.
 int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim);
 

@@ -1,0 +1,172 @@
+import AttentionCore
+import CKernels
+import Tensors
+
+/// The way back through a chunk whose channels fade apart. Every decay is a product that rows or keys go through, so the gradients of log
+/// decays are what those ways back say: sums of what crosses a token.
+extension ScanBackward {
+  /// Behind the last key and the last row of a chunk.
+  private func end(_ piece: Piece) -> Int {
+    max(piece.keys.count, piece.rows.isEmpty ? 0 : piece.first + piece.rows.count)
+  }
+
+  /// What channels fade by before the tokens of a chunk; 1 behind the last key.
+  func loadChannels(_ piece: Piece) {
+    guard let logs else { return }
+    let d = shape.headDim, own = piece.base + layout.channels, keys = piece.keys.count
+    own.update(from: logs + place(piece) * d, count: keys * d)
+    let end = end(piece)
+    if end > keys { (own + keys * d).update(repeating: 1, count: (end - keys) * d) }
+  }
+
+  /// Products of the rows and keys of a piece, or with `ofKeys` of its keys with themselves.
+  func channelPairs(_ piece: Piece, ofKeys: Bool = false) -> ChannelPairs {
+    let base = piece.base, keys = piece.keys.count
+    return ChannelPairs(
+      blocks: scan.blocks, products: products, dim: shape.headDim, decays: base + layout.channels,
+      rows: ofKeys ? 0..<keys : piece.first..<piece.first + piece.rows.count, keys: keys,
+      scratch: .init(
+        rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.result,
+        few: base + layout.few, left: base + layout.left, right: base + layout.other))
+  }
+
+  /// The gradients of the rows and keys of a block.
+  func runChannels(_ head: Int, _ block: Int, _ worker: Int) {
+    let piece = piece(head, block, worker), base = piece.base, d = shape.headDim
+    let keys = piece.keys.count
+    if block == 0 { clear(piece) }
+    loadChannels(piece)
+    (base + layout.channelGradient).update(repeating: 0, count: end(piece) * d)
+    if keys > 0 { startKeys(piece) }
+    for member in 0..<(piece.rows.isEmpty ? 0 : shape.groupSize) {
+      backChannels(piece, piece.keyHead * shape.groupSize + member)
+    }
+    guard keys > 0 else { return }
+    if scan.recurrence.isDelta { backThroughChannelDelta(piece) }
+    backThroughChannelState(piece)
+    writeChannelGates(piece, factors + (head * geometry.keyBlocks + block) * d)
+  }
+
+  /// The way back of one query head: dQ, and what it adds to dK, dV and the decays.
+  private func backChannels(_ piece: Piece, _ queryHead: Int) {
+    guard let state = piece.state else { return }
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map
+    let rows = piece.rows.count, keys = piece.keys.count, shift = piece.first * d
+    let target = base + layout.queryGradient, read = base + layout.extra, logs = base + layout.channelGradient
+    loadQueries(piece, queryHead)
+    let gradients = outputGradients(piece, queryHead)
+    products.packLeft(gradients, rows: rows, depth: v, to: base + layout.left)
+    products.packRight(
+      .init(state, stride: v).transposed, columns: d, depth: v, to: base + layout.stateColumns)
+    products.multiply(
+      base + layout.left, base + layout.stateColumns, into: read + shift, stride: d, rows: rows, columns: d,
+      depth: v)
+    (target + shift).update(repeating: 0, count: rows * d)
+    if keys > 0 {
+      let (scores, slopes) = (base + layout.scores, base + layout.slopes)
+      products.packRight(
+        values(piece).transposed, columns: keys, depth: v, to: base + layout.valueColumns)
+      products.multiply(
+        base + layout.left, base + layout.valueColumns, into: slopes, stride: keys, rows: rows, columns: keys,
+        depth: v)
+      let pairs = channelPairs(piece), own = base + layout.keys
+      if !scan.recurrence.isDelta {
+        pairs.write(base + layout.queries, own, to: scores, stride: keys)
+        products.packLeft(
+          .init(scores, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
+        products.packRight(gradients, columns: v, depth: rows, to: base + layout.other)
+        products.multiply(
+          base + layout.left, base + layout.other,
+          into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
+          columns: v, depth: rows, adds: true)
+      }
+      pairs.back(
+        slopes, stride: keys, base + layout.queries, own, dq: target, dk: base + layout.keyGradient,
+        dLogs: logs)
+    }
+    attn_scan_ahead_back(
+      isa, read, base + layout.channels, base + layout.queries, target, logs, piece.first, piece.first + rows,
+      d)
+    attn_scan_load_backward(
+      isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride,
+      target + shift, d,
+      queryGradient.row(piece.batch, queryHead, piece.rows.lowerBound), d, rows, d,
+      Float(scan.recurrence.scale), map.epsilon)
+  }
+
+  /// The delta rule's part: see `backThroughDelta`.
+  private func backThroughChannelDelta(_ piece: Piece) {
+    guard let writing, let writtenGradient, let state = piece.state else { return }
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
+    let strengths = writing + place(piece), own = base + layout.keys, x = base + layout.written
+    let (pairs, scores, slopes) = (base + layout.pairs, base + layout.scores, base + layout.slopes)
+    let extra = base + layout.extra, dBeta = base + layout.deltaStrength, inner = base + layout.inner
+    let faded = base + layout.fadedRows, channels = base + layout.channels
+    x.update(
+      from: writtenGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), count: keys * v)
+    let products = channelPairs(piece, ofKeys: true)
+    products.write(own, own, to: pairs, stride: keys)
+    for row in 0..<keys { pairs[row * keys + row] = 0 }
+    attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
+    self.products.solve(scores, rows: keys, x, columns: v, transposed: true)
+    backThroughValues(piece, strengths, state)
+    // A, whose gradient is −X V'ᵀ; X stands on the left.
+    self.products.packRight(
+      values(piece).transposed, columns: keys, depth: v, to: base + layout.valueColumns)
+    self.products.multiply(
+      base + layout.left, base + layout.valueColumns, into: slopes, stride: keys, rows: keys, columns: keys,
+      depth: v)
+    attn_scan_ahead(isa, own, channels, faded, 0, keys, d)
+    attn_scan_dots(isa, faded, d, extra, d, inner, 0, keys, d)
+    for row in 0..<keys { dBeta[row] -= inner[row] }
+    attn_scan_multiply(isa, pairs, slopes, scores, keys * keys)
+    attn_scan_sums(isa, scores, keys, inner, 0, keys, keys)
+    for row in 0..<keys { (dBeta[row], inner[row]) = (dBeta[row] - inner[row], -strengths[row]) }
+    attn_scan_scale(isa, slopes, keys, inner, slopes, keys, keys, keys)
+    for row in 0..<keys { slopes[row * keys + row] = 0 }
+    attn_scan_scale(isa, extra, d, inner, extra, d, keys, d)
+    let (target, logs) = (base + layout.keyGradient, base + layout.channelGradient)
+    attn_scan_ahead_back(isa, extra, channels, own, target, logs, 0, keys, d)
+    products.back(slopes, stride: keys, own, own, dq: target, dk: target, dLogs: logs)
+  }
+
+  /// What the state behind a chunk gives its keys, values and decays; then the keys' gradient goes through their map.
+  private func backThroughChannelState(_ piece: Piece) {
+    guard let gradient = piece.stateGradient else { return }
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map, keys = piece.keys.count
+    let own = base + layout.keys, sums = base + layout.keyGradient, extra = base + layout.extra
+    let faded = base + layout.fadedKeys, matrix = ChunkProducts.Matrix(gradient, stride: v)
+    products.packLeft(values(piece), rows: keys, depth: v, to: base + layout.left)
+    products.packRight(matrix.transposed, columns: d, depth: v, to: base + layout.other)
+    products.multiply(
+      base + layout.left, base + layout.other, into: extra, stride: d, rows: keys, columns: d, depth: v)
+    attn_scan_behind(isa, own, base + layout.channels, faded, keys, d)
+    attn_scan_behind_back(
+      isa, extra, base + layout.channels, own, sums, base + layout.channelGradient, keys, d)
+    if !scan.recurrence.isDelta {
+      products.packLeft(.init(faded, stride: d), rows: keys, depth: d, to: base + layout.left)
+      products.packRight(matrix, columns: v, depth: d, to: base + layout.other)
+      products.multiply(
+        base + layout.left, base + layout.other,
+        into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
+        columns: v, depth: d, adds: true)
+    }
+    attn_scan_load_backward(
+      isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, sums, d,
+      keyGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), d, keys, d, 1, map.epsilon)
+  }
+
+  /// The gradients of log decays: what crosses a token within the chunk, and what goes through all of it by the state.
+  private func writeChannelGates(_ piece: Piece, _ factors: UnsafePointer<Float>) {
+    guard let logGradient, let state = piece.state, let gradient = piece.stateGradient else { return }
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
+    let through = base + layout.few, sums = base + layout.channelGradient
+    attn_scan_dots(isa, state, v, gradient, v, through, 0, d, v)
+    attn_scan_multiply(isa, through, factors, through, d)
+    let target = logGradient + place(piece) * d
+    target.update(from: sums, count: keys * d)
+    for key in 0..<keys { attn_axpy(isa, 1, through, target + key * d, d) }
+    guard let strengthGradient else { return }
+    (strengthGradient + place(piece)).update(from: base + layout.deltaStrength, count: keys)
+  }
+}

@@ -1,0 +1,64 @@
+import AttentionCore
+import CKernels
+import Tensors
+
+/// A chunk whose channels fade apart.
+extension ScanForward {
+  /// A chunk without keys fades nothing.
+  func keepAll(_ place: Int) {
+    (factors + place * scan.factorCount).update(repeating: 1, count: scan.factorCount)
+  }
+
+  /// What channels fade by before the tokens of a chunk, up to `end`; 1 behind the last key.
+  func loadChannels(_ head: Int, _ keys: Range<Int>, to end: Int, _ base: UnsafeMutablePointer<Float>) {
+    guard let logs else { return }
+    let d = shape.headDim, own = base + layout.channels
+    own.update(from: logs + (head * shape.keyLength + keys.lowerBound) * d, count: keys.count * d)
+    guard end > keys.count else { return }
+    (own + keys.count * d).update(repeating: 1, count: (end - keys.count) * d)
+  }
+
+  /// Keys of a chunk, as they are behind it, and what it fades a state by.
+  func fadeKeys(_ head: Int, _ keys: Range<Int>, _ place: Int, _ base: UnsafeMutablePointer<Float>) {
+    let d = shape.headDim, own = base + layout.keys
+    loadChannels(head, keys, to: keys.count, base)
+    attn_scan_totals(isa, base + layout.channels, factors + place * d, keys.count, d)
+    attn_scan_behind(isa, own, base + layout.channels, own, keys.count, d)
+  }
+
+  /// Products of rows, which stand at these places of the chunk, and its keys.
+  func channelPairs(_ rows: Range<Int>, keys: Int, _ base: UnsafeMutablePointer<Float>) -> ChannelPairs {
+    ChannelPairs(
+      blocks: scan.blocks, products: products, dim: shape.headDim, decays: base + layout.channels, rows: rows,
+      keys: keys,
+      scratch: .init(
+        rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.fadedRows,
+        few: base + layout.few, left: base + layout.left, right: base + layout.keyPack))
+  }
+
+  /// The outputs of rows, which stand from `first` on in the chunk.
+  func readChannels(
+    _ batch: Int, _ queryHead: Int, _ rows: Range<Int>, _ keys: Int, _ first: Int,
+    _ state: UnsafeMutablePointer<Float>, _ base: UnsafeMutablePointer<Float>
+  ) {
+    let (d, v) = (shape.headDim, shape.valueDim), map = scan.map, count = rows.count
+    let own = base + layout.queries, scores = base + layout.scores, faded = base + layout.fadedRows
+    let target = output.row(batch, queryHead, rows.lowerBound)
+    attn_scan_load(
+      isa, map.code, query.row(batch, queryHead, rows.lowerBound), query.rowStride, own + first * d, d, count,
+      d,
+      Float(scan.recurrence.scale), map.epsilon)
+    attn_scan_ahead(isa, own, base + layout.channels, faded, first, first + count, d)
+    products.packLeft(.init(faded + first * d, stride: d), rows: count, depth: d, to: base + layout.left)
+    products.multiply(
+      base + layout.left, base + layout.statePack, into: target, stride: v, rows: count, columns: v, depth: d)
+    guard keys > 0 else { return }
+    channelPairs(first..<first + count, keys: keys, base).write(
+      own, base + layout.keys, to: scores, stride: keys)
+    products.packLeft(.init(scores, stride: keys), rows: count, depth: keys, to: base + layout.left)
+    products.multiply(
+      base + layout.left, base + layout.valuePack, into: target, stride: v, rows: count, columns: v,
+      depth: keys,
+      adds: true)
+  }
+}
