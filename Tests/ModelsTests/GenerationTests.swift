@@ -129,7 +129,10 @@ import Testing
 
   @Test(
     "the state of a recurrence stands for all tokens before it, beside softmax layers too, and is as large at any length",
-    arguments: ["linear", "retention", "mamba2", "gated-delta", "mamba2(skip=false), gated-delta, full"])
+    arguments: [
+      "linear", "retention", "mamba2", "gla", "gated-delta", "kda", "mamba2(skip=false), gated-delta, full",
+      "gated-delta x3, full",
+    ])
   func recurrences(attention: String) throws {
     var settings = Self.base
     settings.merge([

@@ -20,7 +20,7 @@ import Testing
     "local-global(left=2, globalTokens=6, projections=separate)",
     "local-global(left=1, globalTokens=0, globalPositions=[9], projections=separate)",
     "local-global(left=2, globalTokens=20, projections=separate)", "linear", "linear(normalized=false)",
-    "retention", "mamba2", "gated-delta",
+    "retention", "mamba2", "gla", "gated-delta", "kda",
   ]
 
   @Test("state_bytes is what a decoder holds after as many tokens", arguments: lines, [1, 2])

@@ -81,7 +81,8 @@ public struct Mamba2: RecurrentVariant {
   /// A decay and a strength by data.
   public var recurrence: Recurrence {
     Recurrence(
-      decay: .gated(.init(input: .step, rate: .learned(.decayRate), bias: .stepBias)), scale: shape.scale ?? 1,
+      decay: .gated(.init(input: .step, rate: .learned(.decayRate), bias: .stepBias)),
+      scale: shape.scale ?? 1,
       skip: configuration.skip ? .skipFactor : nil)
   }
 }
