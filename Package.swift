@@ -260,7 +260,7 @@ let package = Package(
     .testTarget(
       name: "LayersTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Settings", "Tensors",
+        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models", "Settings", "Tensors",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -56,6 +56,18 @@ public struct LayerConfiguration: Hashable, Sendable {
     case swiglu
   }
 
+  /// What becomes of the heads' outputs of a recurrent layer.
+  public enum OutputGate: String, CaseIterable, Hashable, Sendable {
+    /// Nothing.
+    case none
+    /// RMSNorm of each head, times SiLU of a map of the layer's input.
+    case silu
+    /// RMSNorm of each head, times the logistic function of that map.
+    case sigmoid
+    /// Times SiLU of that map, then RMSNorm over all heads.
+    case siluFirst = "silu-first"
+  }
+
   /// Token ids are below this.
   public var vocabulary = 256
   /// Numbers that describe a row in place of a token; 0: rows are tokens.
@@ -82,6 +94,10 @@ public struct LayerConfiguration: Hashable, Sendable {
   public var storedLayer = 0
   /// The feed-forward layer's inner width; 0: 4·width.
   public var hidden = 0
+  /// Rows that a convolution before q, k and v of recurrent layers reads; 0: there is none.
+  public var shortConvolution = 0
+  /// What becomes of the heads' outputs of recurrent layers.
+  public var outputGate = OutputGate.none
   /// How positions enter.
   public var position = Position.rope
   /// The feed-forward layer.

@@ -4,6 +4,7 @@ import Tensors
 import Testing
 
 @testable import Layers
+@testable import Models
 
 /// Co-attention against its definition in Double, every pair of sequences alone.
 @Suite struct CoAttentionTests {

@@ -153,6 +153,48 @@ import Testing
     #expect(cached.peakCacheBytes == 2 * 4 * (64 + (attention == "linear" ? 8 : 0)))
   }
 
+  @Test(
+    "a hybrid of published blocks, convolved and gated, is trained, and generates from its states; their bytes are the closed form",
+    arguments: ["gated-delta x3, full", "mamba2, kda", "gla"], ["silu", "silu-first"])
+  func blocks(_ attention: String, _ gate: String) throws {
+    let layers = attention.contains("x3") ? 4 : 2
+    let trainer = try TrainerTests.trainer(
+      ["steps": .int(25), "learningRate": .double(0.01), "batch": .int(8), "evaluateEvery": .int(0)],
+      model: [
+        "attention": .string(attention), "layers": .int(layers), "keyHeads": .int(1),
+        "maximumLength": .int(200),
+        "shortConvolution": .int(4), "outputGate": .string(gate), "norm": .string("rms"),
+      ], task: "copying", settings: ["tokens": .int(2), "blanks": .int(2), "vocabulary": .int(6)])
+    let start = try trainer.evaluate(.validation, batches: 1).mean
+    while !trainer.isFinished { _ = try trainer.advance() }
+    #expect(trainer.bestLoss < 0.9 * start, "from \(start) to \(trainer.bestLoss)")
+    let model = trainer.model, sampling = Sampling(temperature: 1.5, key: RandomKey(seed: 5))
+    for length in [1, 2, 70] {
+      let prompt = (0..<length).map { Int32($0 * $0 % 5) }
+      let cached = try model.generate(prompt: prompt, count: 20, sampling: sampling)
+      let whole = try model.generate(prompt: prompt, count: 20, sampling: sampling, useCache: false)
+      #expect(cached.usedCache && cached.tokens == whole.tokens, "\(length)")
+    }
+    let decoder = try #require(model.decoder)
+    let state = try #require(try Decoding(model, decoder: decoder, source: []))
+    for count in 3...9 {
+      _ = try state.advance(count == 3 ? [1, 2, 3] : [Int32(count % 5)])
+      #expect(try Double(state.stateBytes) == model.cacheBytes(after: count), "after \(count)")
+    }
+  }
+
+  @Test("a convolution and a gate without a recurrence are refused in one line")
+  func blocksWithoutRecurrence() throws {
+    for setting in [["shortConvolution": ParameterValue.int(4)], ["outputGate": .string("silu")]] {
+      let error = #expect(throws: ConfigurationError.self) {
+        try TransformerModel(
+          ModelConfiguration(settings: Self.base.merging(setting) { $1 }), catalog: .standard,
+          context: .recycling(threads: 1))
+      }
+      #expect(error?.allowed.contains("unless the attention of a layer is a recurrence") == true)
+    }
+  }
+
   @Test("positions that bias scores are refused with a recurrence, which has none")
   func recurrenceWithoutScores() throws {
     var settings = Self.base

@@ -44,6 +44,15 @@ import Testing
 
   static let cases: [[String: ParameterValue]] = [
     ["attention": .string("key-bias(width=3), full")],
+    [
+      "attention": .string("gated-delta, kda"), "shortConvolution": .int(4), "outputGate": .string("silu"),
+      "position": .string("none"),
+    ],
+    [
+      "attention": .string("mamba2, full"), "shortConvolution": .int(3), "outputGate": .string("silu-first"),
+      "bias": .bool(false), "keyHeads": .int(1),
+    ],
+    ["attention": .string("gla, kda"), "outputGate": .string("sigmoid"), "residual": .string("reversible")],
     ["latent": .int(4), "attention": .string("full(sink=learned), sliding-window(left=2)")],
     [
       "latent": .int(5), "queryLatent": .int(3), "ropeWidth": .int(4),

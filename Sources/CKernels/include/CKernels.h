@@ -6,6 +6,7 @@
 #include "bfloat16.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "convolve.h"
 #include "dense.h"
 #include "edges.h"
 #include "reference.h"

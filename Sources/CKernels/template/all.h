@@ -29,6 +29,8 @@
 
 #include "scan.h"
 
+#include "convolve.h"
+
 #include "hash.h"
 
 #include "dense.h"

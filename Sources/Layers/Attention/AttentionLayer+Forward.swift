@@ -11,10 +11,13 @@ extension AttentionLayer {
     let (merged, pullback) = try attend(x, run)
     // Nothing holds a view of the state any more: it loses rows in place.
     if !isCross { try run.decoding?.advance(self, by: x.shape[0]) }
+    let gated = try gate?.forward(merged, x: x, run), finished = gated?.output ?? merged
     let whole = Pullback { dy, residual in
-      try run.context.sum(residual, pullback(backwardOfHeads(dy, merged, run)))
+      let d = try backwardOfHeads(dy, finished, run)
+      guard let (dMerged, dx) = try gated?.back(d) else { return try run.context.sum(residual, pullback(d)) }
+      return try run.context.sum(residual, run.context.add(pullback(dMerged), dx))
     }
-    return (try joined(merged, adding: residual, run), whole)
+    return (try joined(finished, adding: residual, run), whole)
   }
 
   /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
@@ -24,7 +27,8 @@ extension AttentionLayer {
     let (asking, past) = (try ownRows(of: x, run), pastCount(run))
     let length = asking.shape[0] / batch, first = run.first + past
     let rotary = try rotary(first: first, count: length, run)
-    let projected = try (past == 0 ? input : queryInput).product(asking, run)
+    let product = try (past == 0 ? input : queryInput).product(asking, run)
+    let convolved = try convolution?.forward(product, of: name, run), projected = convolved?.output ?? product
     let query = try query(projected, batch: batch, rotary: rotary, first: first, run)
     let (key, value) = try keyValue(projected, x, rotary: rotary, run)
     let shape = try shape(
@@ -46,7 +50,7 @@ extension AttentionLayer {
       let gradient = try forward.backward(
         looked?.dOwn ?? dOutput, knowing: run.losses?.signal, in: context)
       try accumulateLearned(gradient, run)
-      var dx = try backward(gradient, x: x, own, rotary: rotary, run)
+      var dx = try backward(gradient, x: x, own, rotary: rotary, convolved?.back, run)
       if let looked { addOwn(looked.dx, to: &dx, run) }
       return try context.sum(residual, dx)
     }
@@ -157,7 +161,7 @@ extension AttentionLayer {
   /// The gradient of x from those of the operands; that of the memory goes there.
   private func backward(
     _ gradient: Operands, x: Tensor, _ own: [ProjectedOperands.Pullback], rotary: RotaryTable?,
-    _ run: LayerRun
+    _ unconvolved: ((Tensor) throws -> Tensor)?, _ run: LayerRun
   ) throws -> Tensor {
     let context = run.context
     if pastCount(run) > 0 { return try backwardWithPast(gradient, x: x, rotary: rotary, run) }
@@ -172,7 +176,7 @@ extension AttentionLayer {
     }
     let dKey = try wiring.queryIsKey ? context.add(gradient.query, gradient.key) : gradient.key
     mergeKeyValue(dKey, gradient.value, into: &dProjected, column: keyColumn, rotary: rotary, context)
-    var dx = try input.backward(dProjected, x: x, run)
+    var dx = try input.backward(unconvolved.map { try $0(dProjected) } ?? dProjected, x: x, run)
     for pullback in own { try pullback(gradient, &dx) }
     return dx
   }

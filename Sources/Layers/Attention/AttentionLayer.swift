@@ -30,6 +30,8 @@ package struct AttentionLayer: BranchLayer {
   /// The map of the heads' outputs; `nil`: there is a bias alone.
   package let output: Linear?
   package let bias: ParameterSlot?
+  /// What a recurrent layer has before its heads, and behind them; `nil`: nothing.
+  package let convolution: ShortConvolution?, gate: OutputGate?
   /// What it looks up of earlier segments; `nil`: nothing.
   package let stored: StoredAttention?
   /// What makes the operands of the variant's own that have rows: of q, then of k and v.
@@ -75,6 +77,11 @@ package struct AttentionLayer: BranchLayer {
       output = nil
       self.bias = bias ? layout.add(name + ".bias", [width], .constant(0), decays: false) : nil
     }
+    let mixes = operands.isRecurrent && !isCross
+    convolution =
+      mixes
+      ? ShortConvolution(name, columns: (heads + 2 * keyHeads) * dim, configuration, in: &layout) : nil
+    gate = mixes ? OutputGate(name, columns: heads * dim, configuration, in: &layout) : nil
     stored = looksUp ? StoredAttention(name, configuration, in: &layout) : nil
     var projected: [ProjectedOperands] = []
     for ofQueries in [true, false] {
@@ -146,14 +153,15 @@ package struct AttentionLayer: BranchLayer {
   }
 
   /// Bytes that a decoder holds of one sequence after so many positions, closed form: keys, values and what else has their rows;
-  /// with latents those alone, 4·rows·(d_c + d_r).
+  /// with latents those alone, 4·rows·(d_c + d_r); of a convolution the rows that its next one reads, 4·(taps − 1)·columns.
   /// - Parameters:
   ///   - positions: read so far.
   ///   - planner: makes the plan that knows which rows are held.
   package func stateBytes(after positions: Int, _ planner: AttentionPlanner) throws -> Double {
     let shape = try shape(batch: 1, queries: positions, keys: positions, keyLengths: nil, form: .absorbed)
     let plan = try planner.plan(attention, layer: name, shape: shape)
+    let tail = 4 * (convolution.map { $0.weight.count - $0.weight.shape[1] } ?? 0)
     // Its values are a part of its keys.
-    return plan.stateBytes(without: latent == nil ? [] : [.value])
+    return plan.stateBytes(without: latent == nil ? [] : [.value]) + Double(tail)
   }
 }

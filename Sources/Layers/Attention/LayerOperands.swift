@@ -8,6 +8,8 @@ package struct LayerOperands: Sendable {
   package let declared: [Operand]
   /// How the layer is wired.
   package let wiring: LayerWiring
+  /// Whether the variant is a recurrence.
+  package var isRecurrent = false
   /// The last position whose row reads an operand; `nil`: there is no last one.
   package let lastReader: @Sendable (Operand.Name) -> Int?
 
@@ -22,7 +24,10 @@ extension Catalog {
     func open<V: AttentionVariant>(_ type: V.Type) throws(ConfigurationError) -> LayerOperands {
       let configuration = try V.Configuration(settings: layer.settings)
       let own = V.operands(configuration).filter { !$0.isStandard }
-      return LayerOperands(declared: own, wiring: configuration.wiring) { configuration.lastReader(of: $0) }
+      let isRecurrent = type is any RecurrentVariant.Type
+      return LayerOperands(declared: own, wiring: configuration.wiring, isRecurrent: isRecurrent) {
+        configuration.lastReader(of: $0)
+      }
     }
     let type = try self.type(of: layer.id)
     return try open(type)

@@ -8,6 +8,8 @@ package final class SequenceStates {
   private var states: [String: KeyValueState] = [:]
   /// States of recurrences, by layer; none before the first rows.
   private var recurrent: [String: RecurrentState] = [:]
+  /// The last rows that a convolution read, by layer.
+  private var tails: [String: Tensor] = [:]
   /// Keys and values of the memory, by cross-attention layer.
   private var crossed: [String: (key: Tensor, value: Tensor)] = [:]
 
@@ -29,6 +31,7 @@ package final class SequenceStates {
   /// Bytes of all states.
   package var byteCount: Int {
     states.values.reduce(0) { $0 + $1.byteCount } + recurrent.values.reduce(0) { $0 + $1.byteCount }
+      + tails.values.reduce(0) { $0 + 4 * $1.count }
   }
 
   /// Whether a layer keeps rows of keys and values, and not the state of a recurrence.
@@ -41,6 +44,23 @@ package final class SequenceStates {
     let (result, state) = try plan.forward(inputs, from: recurrent[layer.name], in: context)
     recurrent[layer.name] = state
     return result
+  }
+
+  /// The rows before new ones of a layer, zeros before the first; keeps the last of all.
+  func rows(
+    behind new: Tensor, keeping count: Int, of layer: String, in context: ExecutionContext
+  ) throws -> Tensor {
+    let before = try tails[layer] ?? context.zeros([count, new.shape[1]])
+    var next = try context.empty([count, new.shape[1]])
+    let (kept, all) = (max(0, count - new.shape[0]), new.shape[0])
+    let parts = [(before, count - kept, kept, 0), (new, all - (count - kept), count - kept, kept)]
+    let view = next.pinnedForWriting()
+    for (source, first, rows, at) in parts where rows > 0 {
+      let from = source.narrowed(axis: 0, to: first..<first + rows).contiguous().pinned()
+      (view + at * new.shape[1]).update(from: from.pointer, count: rows * new.shape[1])
+    }
+    tails[layer] = next
+    return before
   }
 
   /// Adds the rows of new positions to the state of a layer; returns all rows that it holds.

@@ -32,17 +32,17 @@ struct AttentionPooling: Layer {
 }
 
 /// `y = Σ_i softmax_i(w·k_i) v_i` over the real rows of every sequence, w learned: attention of one query without a scale.
-struct LearnedQuery: Sendable {
+package struct LearnedQuery: Sendable {
   let name: String
-  let slot: ParameterSlot
+  package let slot: ParameterSlot
 
-  init(_ name: String, width: Int, in layout: inout ParameterLayout) {
+  package init(_ name: String, width: Int, in layout: inout ParameterLayout) {
     self.name = name
     slot = layout.add(name + ".query", [width], .normal(1 / Double(width).squareRoot()), decays: false)
   }
 
   /// Keys `[batch·length, d]` and values `[batch·length, width]` → `[batch, width]`, and the way back to both.
-  func forward(keys: Tensor, values: Tensor, _ run: LayerRun) throws -> (
+  package func forward(keys: Tensor, values: Tensor, _ run: LayerRun) throws -> (
     output: Tensor, pullback: (Tensor) throws -> (keys: Tensor, values: Tensor)
   ) {
     let context = run.context, batch = run.batch

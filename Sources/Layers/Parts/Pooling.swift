@@ -13,8 +13,10 @@ extension PoolingKind {
 }
 
 /// The mean of the real rows; 0 without any.
-struct MeanPooling: Layer {
-  func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+package struct MeanPooling: Layer {
+  package init() {}
+
+  package func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
     if let spread = run.spread { return try forward(x, of: spread, run) }
     let context = run.context, length = x.shape[0] / run.batch
     let lengths = run.lengths ?? [Int](repeating: length, count: run.batch)

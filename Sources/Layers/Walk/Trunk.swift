@@ -47,7 +47,9 @@ package struct Work {
       case .feedForward(let layer):
         return total + 2 * rows * Double(layer.inner.weight.count + layer.outer.weight.count)
       case .attention(let layer):
-        let own = rows * Double(layer.input.weight.count + (layer.output?.weight.count ?? 0))
+        let own =
+          rows * Double(layer.input.weight.count + (layer.output?.weight.count ?? 0))
+          + rows * Double((layer.convolution?.weight.count ?? 0) + (layer.gate?.map.weight.count ?? 0))
         let before = past == 0 || layer.isCross ? 0 : Double(batch * past * layer.keyValueInput.weight.count)
         let seen = layer.isCross ? 0 : rows + Double(batch * past)
         return total + 2 * (own + before + memoryRows * Double(layer.memoryInput?.weight.count ?? 0))

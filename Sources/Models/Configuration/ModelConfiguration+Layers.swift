@@ -6,6 +6,7 @@ extension ModelConfiguration {
   /// Whether a layer can make all that its attention reads.
   /// - Throws: `ConfigurationError`.
   func checkOperands(in catalog: Catalog) throws(ConfigurationError) {
+    try checkMixing(in: catalog)
     for layer in try layerAttention() {
       let operands = try catalog.operands(of: layer)
       guard !operands.wiring.queryIsKey || self.layer.effectiveKeyHeads == self.layer.heads else {
@@ -29,6 +30,28 @@ extension ModelConfiguration {
             field: "position", value: self.layer.position.rawValue,
             allowed: "others than alibi with \(layer.id), whose \(operand.name) is as wide as a head")
         }
+      }
+    }
+  }
+
+  /// Whether there is a layer whose q, k and v are convolved, and whose outputs are gated.
+  private func checkMixing(in catalog: Catalog) throws(ConfigurationError) {
+    let given = [
+      ("shortConvolution", "\(layer.shortConvolution)", "0", layer.shortConvolution > 0),
+      ("outputGate", layer.outputGate.rawValue, "none", layer.outputGate != .none),
+    ]
+    var hasRecurrence = false
+    for attention in try layerAttention() where try catalog.operands(of: attention).isRecurrent {
+      hasRecurrence = true
+    }
+    for (field, value, none, isGiven) in given where isGiven {
+      guard hasRecurrence else {
+        throw ConfigurationError(
+          field: field, value: value, allowed: "\(none) unless the attention of a layer is a recurrence")
+      }
+      guard layer.stored == 0 else {
+        throw ConfigurationError(
+          field: field, value: value, allowed: "\(none) with stored, which looks up keys of rows as they are")
       }
     }
   }

@@ -111,6 +111,15 @@ public struct ModelConfiguration: ParameterSet {
     .integer(
       "hidden", \.layer.hidden, in: 0...262_144, help: "the feed-forward layer's inner width; 0: 4·width"),
     .text("attention", \.attention, help: "the layers' attention in turn: sliding-window(left=63) x3, full"),
+    .integer(
+      "shortConvolution", \.layer.shortConvolution, in: 0...ExecutionContext.mostTaps, unit: "rows",
+      help: "rows that a causal convolution with SiLU before q, k and v of recurrent layers reads; 0: none"
+    ).quiet,
+    .choice(
+      "outputGate", \.layer.outputGate, quietly: true,
+      help:
+        "a norm and a gate on the heads' outputs of recurrent layers: RMSNorm a head, then SiLU or logistic; silu-first: SiLU, then RMSNorm over all"
+    ),
     .choice("position", \.layer.position, help: "how positions enter"),
     .choice("feedForward", \.layer.feedForward, help: "the feed-forward layer"),
     .choice("norm", \.layer.norm, help: "what normalises"),

@@ -15,6 +15,8 @@ import Vision
 /// themselves; with latent rows `{stack}.layers.l.attention.{latent,keyRope}` `[latent, width]` and `[ropeWidth, width]`,
 /// `latentNorm.weight`, `{key,value}.weight` `[heads·d, latent]` without biases, `queryRope` beside `query`, and with a queries'
 /// latent `queryLatent`, `queryNorm.weight`, behind which `query` and `queryRope` have no biases either;
+/// with `shortConvolution` of recurrent layers `{stack}.layers.l.attention.convolution.{weight,bias}`, `[rows, columns of q, k and v]`, row 0
+/// the oldest, and with `outputGate` `….gate.{weight,bias}` `[heads·d, width]` and `….gateNorm.weight`, `[d]`, or `[heads·d]` of silu-first;
 /// `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
 /// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (not in post-norm stacks);
 /// `output.weight` `[vocabulary, width]` when not tied (2·width for `reversibleOutput: concat`);

@@ -1,3 +1,4 @@
+import Layers
 import Tensors
 
 /// How two sequences are read by each other before a class is told.
