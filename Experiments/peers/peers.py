@@ -47,6 +47,25 @@ def flex(heads, n, d, causal, direction, window=256):
     return body_of(lambda: compiled(*inputs, block_mask=mask), inputs, direction)
 
 
+def gated_delta(heads, n, d, causal, direction):
+    """transformers' chunked code of Qwen3-Next, with its maps of the gates."""
+    from transformers.models.qwen3_next.modeling_qwen3_next import torch_chunk_gated_delta_rule as rule
+    inputs = draws((1, n, heads, d), 3, direction) + draws((1, n, heads), 2, direction)
+    q, k, v, a, b = inputs
+    return body_of(
+        lambda: rule(q, k, v, g=-F.softplus(a - 4.6), beta=b.sigmoid(), use_qk_l2norm_in_kernel=True)[0], inputs, direction)
+
+
+def kda(heads, n, d, causal, direction):
+    """transformers' chunked code of Kimi Linear, with its maps of the gates."""
+    from transformers.models.kimi_linear.modeling_kimi_linear import chunk_kimi_delta_attention as rule
+    inputs = draws((1, n, heads, d), 4, direction) + draws((1, n, heads), 1, direction)
+    q, k, v, a, b = inputs
+    return body_of(
+        lambda: rule(q, k, v, g=-F.softplus(a - 4.6), beta=b.sigmoid(), initial_state=None, output_final_state=False,
+                     use_qk_l2norm_in_kernel=True)[0], inputs, direction)
+
+
 class Given(torch.nn.Module):
     """Stands where a layer has a projection: returns what it was given, copied, for some layers scale in place."""
 

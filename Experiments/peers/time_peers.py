@@ -46,6 +46,11 @@ def experiments():
     yield ("longformer-global", layer, both, ("local-global", dict(left=256, right=256, globalTokens=32)),
            "hf-longformer", lambda *a, **b: peers.longformer(*a, **b, globals=32))
     yield ("bigbird", layer, both, ("random-sparse", dict(blockSize=64, randomBlocks=3)), "hf-bigbird", peers.bigbird)
+    for d in (64, 128):
+        for n in (4096, 16384):
+            shape = dict(heads=8, n=n, d=d, causal=True)
+            yield ("gated-delta", shape, both, ("gated-delta", {}), "hf-qwen3-next", peers.gated_delta)
+            yield ("kda", shape, both, ("kda", {}), "hf-kimi-linear", peers.kda)
     for hashes in (1, 4):
         yield (f"reformer-{hashes}", layer, both, ("lsh", dict(chunk=64, hashes=hashes)), "hf-reformer",
                lambda *a, h=hashes, **b: peers.reformer(*a, **b, hashes=h))

@@ -14,7 +14,7 @@ import Testing
   static let recurrences = ["linear", "retention", "gla", "mamba2", "gated-delta", "kda"]
 
   static func variant(
-    _ id: String, _ settings: [String: ParameterValue] = [:], _ shape: AttentionShape
+    _ id: String, _ shape: AttentionShape, _ settings: [String: ParameterValue] = [:]
   ) throws -> any RecurrentVariant {
     let made = try Catalog.standard.make(id, settings: settings, shape: shape, key: Self.key)
     return try #require(made as? any RecurrentVariant)
@@ -155,7 +155,7 @@ import Testing
     let shape = try AttentionShape(
       batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 150, headDim: 6, valueDim: 9, isCausal: true,
       keyLengths: [150, 77])
-    let variant = try Self.variant(id, id == "gla" ? ["temperature": .double(0.25)] : [:], shape)
+    let variant = try Self.variant(id, shape, id == "gla" ? ["temperature": .double(0.25)] : [:])
     var inputs = try Self.inputs(of: variant)
     // Strengths of 0 and 1 too.
     if let writing = inputs[.writing] {
