@@ -13,7 +13,7 @@ let package = Package(
       name: "Attention",
       targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
     .library(
-      name: "Models", targets: ["Pretrained", "Models", "Layers", "ImageTasks", "Tasks", "Vision"]),
+      name: "Models", targets: ["Pretrained", "Models", "Layers", "ImageTasks", "Tasks", "Vision", "Images"]),
     .library(name: "ScalingLaws", targets: ["ScalingLaws", "Formulas", "LeastSquares"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
@@ -79,10 +79,11 @@ let package = Package(
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
+    .target(name: "Images", dependencies: ["Basics", "CKernels", "Tensors"], swiftSettings: strict),
     .target(
       name: "Vision",
       dependencies: [
-        "AttentionCore", "Basics", "Layers", "Settings", "Tensors",
+        "AttentionCore", "Basics", "Images", "Layers", "Settings", "Tensors",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -169,7 +170,7 @@ let package = Package(
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "ImageTasks", "LongText",
         "Measuring",
         "Models", "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
-        "Tensors",
+        "Tensors", "Vision",
       ],
       swiftSettings: strict),
     .target(
@@ -266,7 +267,8 @@ let package = Package(
     .testTarget(
       name: "VisionTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Settings", "Tensors", "Vision",
+        "Attention", "AttentionCore", "Basics", "Images", "LabTestSupport", "Layers", "Settings", "Tensors",
+        "Vision",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),

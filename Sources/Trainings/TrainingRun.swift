@@ -110,7 +110,7 @@ public struct TrainingRun {
       4 * Double(batch) * Double(model.memory) * Double(model.storedBlocks) * Double(model.width)
       + 2 * Double(batch) * Double(model.stored) * Double(model.effectiveKeyHeads * model.headDim)
     let bytes =
-      4 * (tokens * (Double(classes) + Double(model.storedBlocks) * 8 * Double(model.width) + 4) + past)
+      4 * (tokens * (Double(classes) + model.storedElements + 4) + past)
     let limit = Double(ProcessMemory.defaultLimit)
     guard bytes > limit else { return }
     let most = Int(Double(batch) * limit / bytes)

@@ -30,7 +30,9 @@ import Testing
     Line(words: ["mask", "lsh"], inputs: ["--q", "--k", "--in"], outputs: ["--out"]),
     Line(
       words: ["forward"],
-      inputs: ["--checkpoint", "--tokens", "--source", "--lengths", "--source-lengths", "--targets"],
+      inputs: [
+        "--checkpoint", "--tokens", "--images", "--source", "--lengths", "--source-lengths", "--targets",
+      ],
       outputs: ["--logits", "--grads", "--save", "--attention"]),
     Line(
       words: ["generate"],

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// y = f(x). kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU, 4 tanh.
+/// y = f(x). kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU, 4 tanh, 5 sigmoid (of what is no number none).
 void attn_activate(int32_t isa, int32_t kind, const float *x, float *y, ptrdiff_t n);
 /// dx = dy·f′(x).
 void attn_activate_backward(int32_t isa, int32_t kind, const float *x, const float *dy, float *dx, ptrdiff_t n);

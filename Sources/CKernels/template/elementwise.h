@@ -66,7 +66,7 @@ INLINE vf verf(vf x) {
 }
 
 
-/// One activation on a vector. kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU, 4 tanh.
+/// One activation on a vector. kind: 0 ReLU, 1 GELU (erf), 2 GELU (tanh), 3 SiLU, 4 tanh, 5 sigmoid.
 INLINE vf KERNEL(act)(vf x, int kind) {
   if (kind == 0) return vmax(x, splat(0));
   if (kind == 1) return splat(0.5f) * x * (splat(1) + verf(x * splat(0.70710678118654752f)));
@@ -75,6 +75,10 @@ INLINE vf KERNEL(act)(vf x, int kind) {
     return splat(0.5f) * x * (splat(1) + vtanh1(u));
   }
   if (kind == 4) return vtanh1(x);
+  if (kind == 5) {
+    vf s = splat(1) / (splat(1) + vexp1(-x));
+    return x == x ? s : x;
+  }
   return x / (splat(1) + vexp1(-x));
 }
 
@@ -101,6 +105,10 @@ INLINE vf KERNEL(slope)(vf x, int kind) {
     vf t = vtanh1(x);
     return splat(1) - t * t;
   }
+  if (kind == 5) {
+    vf s = splat(1) / (splat(1) + vexp1(-x));
+    return x == x ? s * (splat(1) - s) : x;
+  }
   vf s = splat(1) / (splat(1) + vexp1(-x));
   return s * (splat(1) + x * (splat(1) - s));
 }
@@ -122,6 +130,7 @@ void KERNEL(row_activate)(const float *x, float *y, ptrdiff_t n, int kind) {
   else if (kind == 1) KERNEL(activate1)(x, y, n, 1);
   else if (kind == 2) KERNEL(activate1)(x, y, n, 2);
   else if (kind == 4) KERNEL(activate1)(x, y, n, 4);
+  else if (kind == 5) KERNEL(activate1)(x, y, n, 5);
   else KERNEL(activate1)(x, y, n, 3);
 }
 
@@ -134,6 +143,7 @@ void KERNEL(row_deactivate)(const float *x, const float *dy, float *dx, ptrdiff_
   else if (kind == 1) KERNEL(deactivate1)(x, dy, dx, n, 1);
   else if (kind == 2) KERNEL(deactivate1)(x, dy, dx, n, 2);
   else if (kind == 4) KERNEL(deactivate1)(x, dy, dx, n, 4);
+  else if (kind == 5) KERNEL(deactivate1)(x, dy, dx, n, 5);
   else KERNEL(deactivate1)(x, dy, dx, n, 3);
 }
 

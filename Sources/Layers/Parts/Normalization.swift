@@ -51,7 +51,7 @@ package struct Normalization: Layer {
   ) {
     let context = run.context, valid = run.training ? run.validRows(of: x) : nil
     let (mean, variance) =
-      run.training ? context.columnMoments(x, of: valid) : runningMoments(run.state)
+      try run.training ? context.columnMoments(x, of: valid) : runningMoments(run.state)
     if run.training, !run.isRepeated {
       let rows = valid.map { $0.reduce(0) { $0 + $1.count } } ?? x.shape[0]
       move(run.state, mean: mean, variance: variance, rows: Float(rows))

@@ -9,6 +9,44 @@ package protocol ImageLayer: Layer {
   /// The grid of the result.
   /// - Throws: `ConfigurationError` for a grid that the layer cannot read.
   func grid(over grid: Grid) throws(ConfigurationError) -> Grid
+  /// What a pass computes, for the closed form of its operations.
+  func work(on size: WalkSize) -> [Work]
+}
+
+/// Most layers leave the grid as it is, and do little.
+extension ImageLayer {
+  /// The same.
+  package func grid(over grid: Grid) throws(ConfigurationError) -> Grid { grid }
+  /// Nothing that is counted.
+  package func work(on size: WalkSize) -> [Work] { [] }
+}
+
+/// Layers over images on top of each other.
+package struct ImageChain: ImageLayer {
+  package let layers: [any Layer]
+
+  package init(_ layers: [any Layer]) { self.layers = layers }
+
+  package func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+    try run.chain(layers, x)
+  }
+
+  package func grid(over grid: Grid) throws(ConfigurationError) -> Grid {
+    var grid = grid
+    for case let layer as any ImageLayer in layers { grid = try layer.grid(over: grid) }
+    return grid
+  }
+
+  package func work(on size: WalkSize) -> [Work] {
+    var (work, size) = ([Work](), size)
+    for case let layer as any ImageLayer in layers {
+      work += layer.work(on: size)
+      // What cannot be read computes nothing, nor does what stands behind it.
+      guard let grid = size.grid, let next = try? layer.grid(over: grid) else { return work }
+      (size.grid, size.length) = (next, next.count)
+    }
+    return work
+  }
 }
 
 extension LayerRun {

@@ -39,7 +39,7 @@ extension LayerRun {
   ///   - layer: the layer that asks.
   /// - Returns: the rows of the result, with their way back.
   /// - Throws: what attention and messages throw.
-  func attend(_ plan: any AttentionVariant, _ inputs: Operands, of layer: String) throws -> Forward {
+  package func attend(_ plan: any AttentionVariant, _ inputs: Operands, of layer: String) throws -> Forward {
     observer?.attended(layer, plan, inputs)
     return try spread?.attend(plan, inputs, of: layer, in: context) ?? plan.attend(inputs, in: context)
   }

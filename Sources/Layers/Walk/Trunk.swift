@@ -1,3 +1,5 @@
+import AttentionCore
+import Settings
 import Tensors
 
 /// What stands between a model's embedding and its head.
@@ -24,6 +26,17 @@ package struct WalkSize {
   package init(batch: Int, length: Int) { (self.batch, self.length) = (batch, length) }
 }
 
+/// Attention of a layer at a shape.
+package struct PlannedAttention {
+  package let layer: String
+  package let attention: LayerAttention
+  package let shape: AttentionShape
+
+  package init(layer: String, attention: LayerAttention, shape: AttentionShape) {
+    (self.layer, self.attention, self.shape) = (layer, attention, shape)
+  }
+}
+
 /// Layers on as many sequences of one length.
 package struct Work {
   /// Residual steps.
@@ -38,11 +51,23 @@ package struct Work {
   package var memoryLength = 0
   /// Rows before a sequence, which have keys and values.
   package var past = 0
+  /// Operations forward beside those of weights.
+  package var operations = 0.0
+  /// Attention that no attention layer makes: which layer's, and at which shape.
+  package var attention: [PlannedAttention] = []
 
-  /// Operations of the linear layers forward: 2 for every weight and row.
+  package init(
+    sublayers: [Sublayer] = [], weights: Int = 0, batch: Int, length: Int, memoryLength: Int = 0,
+    past: Int = 0
+  ) {
+    (self.sublayers, self.weights, self.batch, self.length) = (sublayers, weights, batch, length)
+    (self.memoryLength, self.past) = (memoryLength, past)
+  }
+
+  /// Operations forward of the linear layers, 2 for every weight and row, and of what has no weights.
   package var linearOperations: Double {
     let rows = Double(batch * length), memoryRows = Double(batch * memoryLength)
-    return sublayers.reduce(2 * rows * Double(weights)) { total, sublayer in
+    return sublayers.reduce(operations + 2 * rows * Double(weights)) { total, sublayer in
       switch sublayer.function {
       case .feedForward(let layer):
         return total + 2 * rows * Double(layer.inner.weight.count + layer.outer.weight.count)
@@ -56,18 +81,6 @@ package struct Work {
           + (layer.latent?.operations(asking: rows, seen: seen) ?? 0)
       }
     }
-  }
-}
-
-extension Work {
-  /// Products by weights alone.
-  package init(weights: Int, batch: Int, length: Int) {
-    self.init(sublayers: [], weights: weights, batch: batch, length: length)
-  }
-
-  /// Residual steps, with products beside them.
-  package init(of sublayers: [Sublayer], weights: Int = 0, batch: Int, length: Int) {
-    self.init(sublayers: sublayers, weights: weights, batch: batch, length: length)
   }
 }
 

@@ -16,6 +16,7 @@ extension ModelConfiguration {
   /// Whether images can be cut into patches, and the layers can read them.
   /// - Throws: `ConfigurationError`.
   func checkImages() throws(ConfigurationError) {
+    try checkConvolutions()
     func require(_ holds: Bool, _ field: String, _ value: some Sendable, _ allowed: String)
       throws(ConfigurationError)
     {
@@ -39,5 +40,34 @@ extension ModelConfiguration {
     try require(
       pretext.kind == .none || layer.outputWidth == layer.width, "reversibleOutput",
       layer.reversibleOutput.rawValue, "mean with pretext \(pretext.kind.rawValue)")
+  }
+
+  /// Mechanisms that are settings of a model, not variants of attention.
+  public static let cards = ConvolutionalConfiguration.cards
+
+  /// Whether the settings of networks on images fit the kind of model.
+  /// - Throws: `ConfigurationError`.
+  func checkConvolutions() throws(ConfigurationError) {
+    guard kind == .cnn else {
+      let standard = ConvolutionalConfiguration()
+      for parameter in ConvolutionalConfiguration.parameters {
+        let value = parameter.get(cnn)
+        guard value != parameter.get(standard) else { continue }
+        throw ConfigurationError(
+          field: parameter.name, value: "\(value)", allowed: "\(parameter.get(standard)) unless kind is cnn")
+      }
+      return
+    }
+    func refuse(_ field: String, _ value: some Sendable, _ allowed: String) -> ConfigurationError {
+      ConfigurationError(field: field, value: "\(value)", allowed: allowed)
+    }
+    guard layer.features > 0 else {
+      throw refuse("features", 0, "the channels of the images, at least 1, with kind cnn")
+    }
+    guard classes > 0 else { throw refuse("kind", "cnn", "another for a task that is no classification") }
+    guard attention == ModelConfiguration().attention else {
+      throw refuse("attention", attention, "full with kind cnn, whose attention is channelAttention")
+    }
+    try cnn.validate()
   }
 }

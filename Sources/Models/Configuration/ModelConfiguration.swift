@@ -19,13 +19,15 @@ public struct ModelConfiguration: ParameterSet {
     case pair
     /// Bidirectional blocks over the patches of images (ViT) or videos.
     case vit
+    /// A residual network of convolutions over the pixels of images.
+    case cnn
 
     /// Whether there is a source.
     package var hasSource: Bool { self == .encoderDecoder || self == .pair }
     /// Whether the trunk reads the pixels of images itself.
-    package var readsImages: Bool { self == .vit }
+    package var readsImages: Bool { self == .vit || self == .cnn }
     /// Whether the main stack sees what follows.
-    var isBidirectional: Bool { self == .encoder || self == .pair || self == .vit }
+    var isBidirectional: Bool { self == .encoder || self == .pair || readsImages }
   }
 
   /// What stands before the first segment of a text where layers keep earlier segments.
@@ -74,6 +76,8 @@ public struct ModelConfiguration: ParameterSet {
   public var images = PatchConfiguration()
   /// What is learned without labels, of kind vit.
   public var pretext = PretextConfiguration()
+  /// The convolutions of kind `cnn`.
+  public var cnn = ConvolutionalConfiguration()
   /// The seed of the initial weights and of the attention patterns.
   public var seed = 1
 
@@ -81,7 +85,10 @@ public struct ModelConfiguration: ParameterSet {
   public init() {}
 
   /// All parameters, in the order in which they are shown.
-  public static let parameters: [Parameter<ModelConfiguration>] = [
+  public static let parameters =
+    ownParameters + ConvolutionalConfiguration.parameters.map { $0.within(\.cnn, quietly: true) }
+
+  private static let ownParameters: [Parameter<ModelConfiguration>] = [
     .choice("kind", \.kind, help: "which stacks there are"),
     .integer(
       "vocabulary", \.layer.vocabulary, in: 2...1_000_000, unit: "tokens", help: "token ids are below this"),
@@ -237,16 +244,24 @@ public struct ModelConfiguration: ParameterSet {
   }
   /// Blocks whose activations a training step keeps until it comes back to them.
   public var storedBlocks: Int { layer.residual == .reversible ? 1 : layers }
+  /// Elements that a training step keeps for every row until it comes back to it, at the least.
+  public var storedElements: Double {
+    kind == .cnn ? cnn.leastKept : 8 * Double(storedBlocks) * Double(layer.width)
+  }
+  /// The width of the last hidden states.
+  public var outputWidth: Int { kind == .cnn ? cnn.outputWidth : layer.outputWidth }
+  /// Whether layers normalise by moments of a batch.
+  public var hasBatchMoments: Bool { kind == .cnn || layer.norm == .batch }
   /// Encoder blocks in force.
   public var effectiveEncoderLayers: Int {
     switch kind {
-    case .decoder: 0
+    case .decoder, .cnn: 0
     case .encoder, .vit: layers
     case .encoderDecoder, .pair: encoderLayers == 0 ? layers : encoderLayers
     }
   }
   /// Decoder blocks in force.
-  public var effectiveDecoderLayers: Int { kind == .encoder || kind == .vit ? 0 : layers }
+  public var effectiveDecoderLayers: Int { kind == .encoder || kind.readsImages ? 0 : layers }
 
   /// Checks what depends on several parameters; nothing is allocated before this passed.
   /// - Throws: `ConfigurationError`.
@@ -273,10 +288,10 @@ public struct ModelConfiguration: ParameterSet {
       layer.position != .alibi || kind == .decoder, "position", layer.position.rawValue,
       "alibi only in a decoder; another here")
     try require(
-      layer.features == 0 || ((kind == .encoder || kind.readsImages) && !tied), "features", layer.features,
-      "0 unless kind is encoder or vit and tied is false")
+      layer.features == 0 || (kind == .encoder || kind == .vit) && !tied || kind == .cnn, "features",
+      layer.features, "0 unless kind is cnn, or encoder or vit and tied is false")
     try require(
-      classes == 0 || kind.isBidirectional, "classes", classes, "0 unless kind is encoder, pair or vit")
+      classes == 0 || kind.isBidirectional, "classes", classes, "0 unless kind is encoder, pair, vit or cnn")
     try require(
       classes > 0 || (kind != .pair && kind != .vit), "kind", kind.rawValue,
       "another for a task that is no classification")

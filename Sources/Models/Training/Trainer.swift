@@ -132,7 +132,7 @@ public final class Trainer {
     let stacks: [ModelConfiguration.Kind] =
       switch task.kind {
       case .languageModel: [.decoder, .encoder]
-      case .classification: task.grid == nil ? [.encoder] : [.encoder, .vit]
+      case .classification: task.grid == nil ? [.encoder] : [.encoder, .vit, .cnn]
       case .nodeClassification: [.encoder]
       case .sequenceToSequence: [.encoderDecoder]
       case .pairClassification: [.pair]

@@ -96,9 +96,11 @@ extension Trainer {
         allowed: "rows where ranks share them, parts where they share sequences")
     }
     // Moments of a batch are of all its rows together.
-    guard model.configuration.layer.norm != .batch else {
+    guard !model.configuration.hasBatchMoments else {
+      let isNetwork = model.configuration.kind == .cnn
       throw ConfigurationError(
-        field: "norm", value: "batch", allowed: "any other norm where gradients are summed row by row")
+        field: isNetwork ? "kind" : "norm", value: isNetwork ? "cnn" : "batch",
+        allowed: "no norm by moments of a batch where gradients are summed row by row")
     }
     let rows = configuration.batch * configuration.accumulation
     guard let communicator, communicator.count > rows else { return }

@@ -109,6 +109,13 @@ public struct ModelInput: Hashable, Sendable {
     if let grid, grid.count != length {
       throw fail("grid", "\(grid)", "as many places as the \(length) rows of an image")
     }
+    guard grid != nil || !model.kind.readsImages else {
+      throw fail(
+        "images", "nothing", "images [batch, height, width, channels] for kind \(model.kind.rawValue)")
+    }
+    guard lengths == nil || !model.kind.readsImages else {
+      throw fail("lengths", "given", "nothing for images, which have no padding")
+    }
     let asked = model.images
     guard model.kind != .vit || (grid?.height, grid?.width) == (asked.height, asked.width) else {
       throw fail(

@@ -14,7 +14,7 @@ extension TransformerModel {
     let linear = work(input).reduce(0) { $0 + $1.linearOperations }
     var forward = linear + 2 * Double(labelled), backward = 2 * forward
     for (layer, plan) in try attentionPlans(input) {
-      let own = layer.projected.reduce(0) { $0 + $1.operations(plan) }
+      let own = layer?.projected.reduce(0) { $0 + $1.operations(plan) } ?? 0
       forward += own + plan.cost(of: .forward).flops
       backward += 2 * own + plan.cost(of: .backward).flops
     }
@@ -48,7 +48,7 @@ extension TransformerModel {
   /// Bytes of attention on an input, closed form: the largest of all layers' passes with inputs, results and workspace.
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
   public func attentionBytes(_ input: ModelInput, pass: PassKind) throws -> Double {
-    try (attentionPlans(input) + storedPlans(input)).map { _, plan in
+    try (attentionPlans(input).map(\.plan) + storedPlans(input).map(\.plan)).map { plan in
       let cost = plan.cost(of: pass)
       return cost.workspaceBytes + cost.inputOutputBytes
     }.max() ?? 0
@@ -101,23 +101,27 @@ extension TransformerModel {
     return own + encoder.work(on: WalkSize(batch: input.batch, length: sourceLength))
   }
 
-  /// The configured attention of every layer at the shape of an input.
+  /// The configured attention of every layer at the shape of an input; no layer: of another than an attention layer.
   private func attentionPlans(_ input: ModelInput) throws -> [(
-    layer: AttentionLayer, plan: any AttentionVariant
+    layer: AttentionLayer?, plan: any AttentionVariant
   )] {
     try work(input).flatMap { work in
-      try work.sublayers.compactMap { sublayer -> (AttentionLayer, any AttentionVariant)? in
-        guard case .attention(let layer) = sublayer.function else { return nil }
-        let shape = try layer.shape(
-          batch: work.batch, queries: work.length,
-          keys: layer.isCross ? work.memoryLength : work.past + work.length,
-          keyLengths: nil)
-        let plan = try planner.plan(layer.attention, layer: layer.name, shape: shape)
-        guard let graph = input.graph else { return (layer, plan) }
-        return (
-          layer, try plan.reading(Dictionary(uniqueKeysWithValues: layer.graphs.map { ($0, graph) }))
-        )
+      let others = try work.attention.map { planned -> (AttentionLayer?, any AttentionVariant) in
+        (nil, try planner.plan(planned.attention, layer: planned.layer, shape: planned.shape))
       }
+      return try others
+        + work.sublayers.compactMap { sublayer -> (AttentionLayer?, any AttentionVariant)? in
+          guard case .attention(let layer) = sublayer.function else { return nil }
+          let shape = try layer.shape(
+            batch: work.batch, queries: work.length,
+            keys: layer.isCross ? work.memoryLength : work.past + work.length,
+            keyLengths: nil)
+          let plan = try planner.plan(layer.attention, layer: layer.name, shape: shape)
+          guard let graph = input.graph else { return (layer, plan) }
+          return (
+            layer, try plan.reading(Dictionary(uniqueKeysWithValues: layer.graphs.map { ($0, graph) }))
+          )
+        }
     }
   }
 }

@@ -146,6 +146,7 @@ public final class TransformerModel {
     case .encoder, .vit: "encoder"
     case .decoder, .encoderDecoder: "decoder"
     case .pair: "question"
+    case .cnn: "network"
     }
   }
 
@@ -168,6 +169,11 @@ public final class TransformerModel {
         "encoder", configuration.layer, configuration.images, layers: configuration.layers,
         hasClassToken: configuration.hasClassToken, attention: attention, operands: operands, in: &layout,
         buffers: &buffers)
+    }
+    if configuration.kind == .cnn {
+      return ResidualNetwork(
+        mainName(of: .cnn), configuration.cnn, from: configuration.features, epsilon: configuration.epsilon,
+        in: &layout, buffers: &buffers)
     }
     return switch configuration.hierarchy.kind {
     case .none: nil

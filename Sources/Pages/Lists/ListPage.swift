@@ -6,6 +6,7 @@ import Models
 import Presets
 import Settings
 import Tasks
+import Vision
 
 /// What `attnlab list NAME` shows of a variant, a task, a model or a training: a heading and what is declared, as tables.
 ///
@@ -84,6 +85,18 @@ package struct ListPage {
     addSettings(parameters)
   }
 
+  /// The page of a mechanism that is a setting of a model.
+  package init(_ card: LayerCard) {
+    let parameters = VariantDescription.ParameterDescription.all(of: ModelConfiguration.self).filter {
+      card.parameters.contains($0.name)
+    }
+    heading = [
+      card.id + ": " + card.title, "", card.idea, card.equation, card.paper, "", "model: {\(card.setting)}",
+    ]
+    json = card.json(parameters)
+    addSettings(parameters)
+  }
+
   private mutating func addSettings(_ parameters: [VariantDescription.ParameterDescription]) {
     guard !parameters.isEmpty else { return }
     var table = TextTable(["parameter", "default", "unit", "allowed", "meaning"])
@@ -111,11 +124,12 @@ extension ListPage {
     if catalog.ids.contains(name) { return ListPage(VariantDescription(try catalog.type(of: name))) }
     if let section = sections[name] { return section }
     if tasks.ids.contains(name) { return ListPage(TaskDescription(try tasks.type(of: name))) }
-    let ways = WayCatalog.standard
+    let ways = WayCatalog.standard, cards = ModelConfiguration.cards
     if ways.ids.contains(name) { return ListPage(way: try ways.type(of: name)) }
+    if let card = cards.first(where: { $0.id == name }) { return ListPage(card) }
+    let names = catalog.ids + cards.map(\.id) + tasks.ids + ways.ids + topics
     throw ConfigurationError(
-      field: "variant or task", value: shown(name),
-      allowed: "one of \(choices(catalog.ids + tasks.ids + ways.ids + topics, near: name))")
+      field: "variant or task", value: shown(name), allowed: "one of \(choices(names, near: name))")
   }
 
   /// The beginnings of settings, `left=`, of the first variant that a command line names; with a task, those of task, model
@@ -130,5 +144,16 @@ extension ListPage {
     return [("task", task), ("model", "model"), ("training", "training")].flatMap { path, name in
       names(name).map { "\(path).\($0)" }
     }
+  }
+}
+
+extension LayerCard {
+  /// The declaration for scripts.
+  /// - Parameter parameters: those of its settings that are shown.
+  func json(_ parameters: [VariantDescription.ParameterDescription]) -> JSONValue {
+    .object([
+      "id": .string(id), "title": .string(title), "idea": .string(idea), "equation": .string(equation),
+      "paper": .string(paper), "model": .string(setting), "parameters": .array(parameters.map(\.json)),
+    ])
   }
 }

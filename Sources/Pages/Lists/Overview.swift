@@ -2,11 +2,12 @@ import AttentionCore
 import Basics
 import ImageTasks
 import LongText
+import Models
 import Presets
 import ScalingLaws
 import Tasks
 
-/// What `attnlab list` shows without a name: variants, tasks, forms of laws, presets.
+/// What `attnlab list` shows without a name: variants, layers, tasks, forms of laws, presets.
 package struct Overview {
   private let variants: [VariantDescription]
   private let tasks = TaskCatalog.standard.types.map { TaskDescription($0) }
@@ -19,6 +20,7 @@ package struct Overview {
   package var text: String {
     var tables = [
       Self.table(["variant", "idea"], variants.map { [$0.card.id, $0.card.idea] }),
+      Self.table(["layer", "idea", "model"], ModelConfiguration.cards.map { [$0.id, $0.idea, $0.setting] }),
       Self.table(["task", "idea"], tasks.map { [$0.card.id, $0.card.idea] }),
       Self.table(["way", "idea"], WayCatalog.standard.types.map { [$0.card.id, $0.card.idea] }),
       Self.table(["form", "formula"], FormCatalog.all.map { [$0.name, $0.formula] }),
@@ -35,7 +37,9 @@ package struct Overview {
   /// The same with every declaration, for programs.
   package var json: JSONValue {
     .object([
-      "variants": .array(variants.map(\.json)), "tasks": .array(tasks.map(\.json)),
+      "variants": .array(variants.map(\.json)),
+      "layers": .array(ModelConfiguration.cards.map { ListPage($0).json }),
+      "tasks": .array(tasks.map(\.json)),
       "ways": .array(WayCatalog.standard.types.map { ListPage(way: $0).json }),
       "forms": .array(
         FormCatalog.all.map {

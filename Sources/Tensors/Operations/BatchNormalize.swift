@@ -4,25 +4,33 @@ extension ExecutionContext {
   /// - Parameters:
   ///   - x: `[rows, dim]`.
   ///   - counted: runs of rows that count; `nil`: all. Of no row both are 0.
-  public func columnMoments(_ x: Tensor, of counted: [Range<Int>]? = nil) -> (
-    mean: [Float], variance: [Float]
-  ) {
+  /// - Throws: `MemoryLimitExceeded`.
+  public func columnMoments(
+    _ x: Tensor, of counted: [Range<Int>]? = nil
+  ) throws(MemoryLimitExceeded) -> (mean: [Float], variance: [Float]) {
     let dim = x.shape[1], runs = counted ?? [0..<x.shape[0]]
     let rows = max(1, runs.reduce(0) { $0 + $1.count })
     precondition(x.isContiguous && x.shape[0] > 0, "column moments of \(x.shape)")
-    var mean = [Double](repeating: 0, count: dim), spread = mean
+    let mean = try PinnedView(repeating: 0.0, count: dim, in: ledger)
+    let spread = try PinnedView(repeating: 0.0, count: dim, in: ledger)
     let x = x.pinned()
-    for row in runs.joined() { for column in 0..<dim { mean[column] += Double(x[row * dim + column]) } }
-    for column in 0..<dim { mean[column] /= Double(rows) }
-    for row in runs.joined() {
-      for column in 0..<dim {
-        let difference = Double(x[row * dim + column]) - mean[column]
-        spread[column] += difference * difference
+    slices(dim, grain: 16, cost: 2 * rows) { part in
+      for run in runs {
+        for row in run { for column in part { mean[column] += Double(x[row * dim + column]) } }
+      }
+      for column in part { mean[column] /= Double(rows) }
+      for run in runs {
+        for row in run {
+          for column in part {
+            let difference = Double(x[row * dim + column]) - mean[column]
+            spread[column] += difference * difference
+          }
+        }
       }
     }
     return (
-      mean.map { Float($0) },
-      spread.map {
+      mean.array(count: dim).map { Float($0) },
+      spread.array(count: dim).map {
         let variance = Float($0 / Double(rows))
         return variance.isFinite ? variance : .nan
       }
@@ -35,16 +43,16 @@ extension ExecutionContext {
     _ x: Tensor, mean: [Float], variance: [Float], epsilon: Double, gain: Tensor, shift: Tensor
   ) throws(MemoryLimitExceeded) -> Tensor {
     let rows = x.shape[0], dim = x.shape[1]
-    let gain = gain.array(), shift = shift.array()
+    let scales = zip(gain.array(), variance).map { $0 / ($1 + Float(epsilon)).squareRoot() }
+    let (scale, mean) = (try PinnedView(scales, in: ledger), try PinnedView(mean, in: ledger))
     var y = try empty(x.shape)
-    let x = x.pinned()
+    let (x, shift) = (x.pinned(), shift.pinned())
     let yView = y.pinnedForWriting()
     slices(rows, grain: 32, cost: dim) { part in
       for row in part {
+        let (source, target) = (x + row * dim, yView + row * dim)
         for column in 0..<dim {
-          let scale = gain[column] / (variance[column] + Float(epsilon)).squareRoot()
-          yView.pointer[row * dim + column] =
-            (x.pointer[row * dim + column] - mean[column]) * scale + shift[column]
+          target[column] = (source[column] - mean[column]) * scale[column] + shift[column]
         }
       }
     }
@@ -81,22 +89,24 @@ extension ExecutionContext {
       for row in counted.joined() { enters[row] = true }
     }
     let members = max(1, counted.map { $0.reduce(0) { $0 + $1.count } } ?? rows)
-    let gain = gain.array()
-    let inverse = variance.map { 1 / ($0 + Float(epsilon)).squareRoot() }
+    let inverse = try PinnedView(variance.map { 1 / ($0 + Float(epsilon)).squareRoot() }, in: ledger)
     var dx = try empty(x.shape)
-    var dgain = [Double](repeating: 0, count: dim), dshift = dgain
-    let x = x.pinned()
-    let dy = dy.pinned()
-    for row in 0..<rows {
-      for column in 0..<dim {
-        let at = row * dim + column
-        dshift[column] += Double(dy[at])
-        dgain[column] += Double(dy[at] * (x[at] - mean[column]) * inverse[column])
+    let dgain = try PinnedView(repeating: 0.0, count: dim, in: ledger)
+    let dshift = try PinnedView(repeating: 0.0, count: dim, in: ledger)
+    let (x, dy, gain, mean) = (x.pinned(), dy.pinned(), gain.pinned(), try PinnedView(mean, in: ledger))
+    slices(dim, grain: 16, cost: 2 * rows) { part in
+      for row in 0..<rows {
+        for column in part {
+          let at = row * dim + column
+          dshift[column] += Double(dy[at])
+          dgain[column] += Double(dy[at] * (x[at] - mean[column]) * inverse[column])
+        }
       }
     }
     // Constants have no gradient: nothing is taken off.
     let share = momentsAreFixed ? 0 : 1 / Double(members)
-    let meanShift = dshift.map { Float($0 * share) }, meanGain = dgain.map { Float($0 * share) }
+    let meanShift = try PinnedView(dshift.array(count: dim).map { Float($0 * share) }, in: ledger)
+    let meanGain = try PinnedView(dgain.array(count: dim).map { Float($0 * share) }, in: ledger)
     let dxView = dx.pinnedForWriting()
     slices(rows, grain: 32, cost: dim) { [enters] part in
       for row in part {

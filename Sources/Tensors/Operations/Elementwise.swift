@@ -13,6 +13,8 @@ public enum Activation: String, CaseIterable, Hashable, Sendable {
   case silu
   /// `tanh x`.
   case tanh
+  /// `σ(x) = 1/(1 + e^−x)`.
+  case sigmoid
 
   var code: Int32 {
     switch self {
@@ -21,6 +23,7 @@ public enum Activation: String, CaseIterable, Hashable, Sendable {
     case .geluTanh: 2
     case .silu: 3
     case .tanh: 4
+    case .sigmoid: 5
     }
   }
 }
@@ -147,7 +150,7 @@ extension ExecutionContext {
     try map(x, cost: cost, withStart: { _, x, y, count in body(x, y, count) })
   }
 
-  func map(
+  package func map(
     _ x: Tensor, cost: Int,
     withStart body: @Sendable (Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
   ) throws(MemoryLimitExceeded) -> Tensor {

@@ -6,7 +6,7 @@ package struct GemmPlan: Sendable {
   package let m: Int, n: Int, k: Int
   let isa: Int32
   let tileRows: Int, tileColumns: Int
-  let depth: Int
+  package let depth: Int
   /// Rows of C in a block: those of block i start at i times this.
   package let blockRows: Int
   let blockColumns: Int
@@ -27,7 +27,7 @@ package struct GemmPlan: Sendable {
     blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
   }
 
-  var paddedColumns: Int { (n + tileColumns - 1) / tileColumns * tileColumns }
+  package var paddedColumns: Int { (n + tileColumns - 1) / tileColumns * tileColumns }
   var depthSlices: Int { (k + depth - 1) / depth }
   package var rowBlocks: Int { (m + blockRows - 1) / blockRows }
   var columnBlocks: Int { (n + blockColumns - 1) / blockColumns }

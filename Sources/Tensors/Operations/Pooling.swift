@@ -9,11 +9,13 @@ extension ExecutionContext {
     var y = try zeros([batch, dim])
     let x = x.pinned()
     let yView = y.pinnedForWriting()
-    for sequence in 0..<batch where lengths[sequence] > 0 {
-      let share = 1 / Float(lengths[sequence])
-      for row in 0..<lengths[sequence] {
-        let source = x + (sequence * length + row) * dim, target = yView + sequence * dim
-        for column in 0..<dim { target[column] += share * source[column] }
+    slices(batch, grain: 1, cost: length * dim) { part in
+      for sequence in part where lengths[sequence] > 0 {
+        let share = 1 / Float(lengths[sequence])
+        for row in 0..<lengths[sequence] {
+          let source = x + (sequence * length + row) * dim, target = yView + sequence * dim
+          for column in 0..<dim { target[column] += share * source[column] }
+        }
       }
     }
     return y
@@ -28,11 +30,13 @@ extension ExecutionContext {
     var dx = try zeros([batch * length, dim])
     let dy = dy.pinned()
     let dxView = dx.pinnedForWriting()
-    for sequence in 0..<batch where lengths[sequence] > 0 {
-      let share = 1 / Float(lengths[sequence])
-      for row in 0..<lengths[sequence] {
-        let target = dxView + (sequence * length + row) * dim, source = dy + sequence * dim
-        for column in 0..<dim { target[column] = share * source[column] }
+    slices(batch, grain: 1, cost: length * dim) { part in
+      for sequence in part where lengths[sequence] > 0 {
+        let share = 1 / Float(lengths[sequence])
+        for row in 0..<lengths[sequence] {
+          let target = dxView + (sequence * length + row) * dim, source = dy + sequence * dim
+          for column in 0..<dim { target[column] = share * source[column] }
+        }
       }
     }
     return dx

@@ -134,7 +134,7 @@ package struct DividedStack: Trunk {
       Work(
         of: blocks.map(\.space), batch: size.batch * frames,
         length: places + (block.hasClassToken ? 1 : 0)),
-      Work(of: blocks.map(\.feedForward), batch: size.batch, length: size.length),
+      Work(sublayers: blocks.map(\.feedForward), batch: size.batch, length: size.length),
     ]
   }
 }

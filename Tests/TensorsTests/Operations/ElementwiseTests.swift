@@ -12,6 +12,7 @@ import Testing
     case .geluTanh: x / 2 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     case .silu: x / (1 + exp(-x))
     case .tanh: Foundation.tanh(x)
+    case .sigmoid: 1 / (1 + exp(-x))
     }
   }
 
