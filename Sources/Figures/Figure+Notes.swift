@@ -58,10 +58,12 @@ extension Figure {
       func isFree(_ box: Box) -> Bool {
         box.left >= 0 && box.right <= size.width && box.bottom >= 2 && box.top <= size.height
           && !taken.contains(where: box.meets) && !marks.contains(where: box.meets)
-          && !drawn.contains(where: box.meets)
       }
       var (isLeft, shift): (Bool, Double) = (point.x > size.width / 2, 0)
-      if let free = places.first(where: { isFree(box($0.isLeft, $0.shift)) }) { (isLeft, shift) = free }
+      // On a line rather than on words or a mark, where there is no other place.
+      let free = places.filter { isFree(box($0.isLeft, $0.shift)) }
+      let best = free.first { place in !drawn.contains(where: box(place.isLeft, place.shift).meets) }
+      if let found = best ?? free.first { (isLeft, shift) = found }
       taken.append(box(isLeft, shift))
       let x: Double = point.x + (isLeft ? -9 : 9)
       let y: Double = point.y + shift

@@ -23,6 +23,7 @@ package enum EmbeddedPresets {
 
   private static let bytes: [String: [UInt8]] = [
     "alignment": PackageResources.alignment_yaml,
+    "channel-attention": PackageResources.channel_attention_yaml,
     "distances": PackageResources.distances_yaml,
     "documents": PackageResources.documents_yaml,
     "facts": PackageResources.facts_yaml,
@@ -41,6 +42,7 @@ package enum EmbeddedPresets {
     "quickstart": PackageResources.quickstart_yaml,
     "quickstart-training": PackageResources.quickstart_training_yaml,
     "ranks": PackageResources.ranks_yaml,
+    "recall-state": PackageResources.recall_state_yaml,
     "scaling-compute": PackageResources.scaling_compute_yaml,
     "scaling-data": PackageResources.scaling_data_yaml,
     "scaling-parameters": PackageResources.scaling_parameters_yaml,

@@ -63,6 +63,9 @@ final class SequenceShare {
       case model.features > 0: ("features", "\(model.features)", "tokens alone")
       case model.layer.norm == .batch: ("norm", "batch", "any other norm")
       case model.keepsSegments: ("memory", "\(model.memory)", "0, and nothing stored,")
+      case model.layer.shortConvolution > 0:
+        // Its first rows would lack those of the rank before.
+        ("shortConvolution", "\(model.layer.shortConvolution)", "0")
       default: nil
       }
     guard let field else { return }

@@ -129,10 +129,10 @@ package struct DividedStack: Trunk {
     let (frames, places) = (block.frames, block.places)
     return [
       Work(
-        of: blocks.map(\.time), weights: blocks.reduce(0) { $0 + $1.timeOutput.weight.count },
+        sublayers: blocks.map(\.time), weights: blocks.reduce(0) { $0 + $1.timeOutput.weight.count },
         batch: size.batch * places, length: frames),
       Work(
-        of: blocks.map(\.space), batch: size.batch * frames,
+        sublayers: blocks.map(\.space), batch: size.batch * frames,
         length: places + (block.hasClassToken ? 1 : 0)),
       Work(sublayers: blocks.map(\.feedForward), batch: size.batch, length: size.length),
     ]
