@@ -21,7 +21,7 @@ extension RecurrentScan {
   }
 
   /// Multiply-adds that are needed and those that are executed: pairs above the diagonal of a chunk are executed too, and on its way back
-  /// the delta rule makes the products of rows and keys twice. Those of `decode` are needed ones.
+  /// the delta rule makes the products of rows and keys twice, but where channels fade apart. Those of `decode` are needed ones.
   func operations(of pass: PassKind) -> (needed: Double, executed: Double) {
     let (d, v, isDelta) = (shape.headDim, shape.valueDim, recurrence.isDelta)
     if pass == .decode {
@@ -79,7 +79,7 @@ extension RecurrentScan {
     // Each product of a weight's gradient has as many pairs as its score where channels fade apart.
     var executed = state + group * (pairs.scored * 3 * d + pairs.all * 2 * v)
     if recurrence.isDelta {
-      executed += group * pairs.scored * d
+      executed += isByChannel ? 0 : group * pairs.scored * d
       guard keys > 0 else { return (heads * needed, heads * executed) }
       let own = keyPairs(keys), solved = own.needed * v, held = 2 * keys * d * v
       needed += held + solved + own.needed * (3 * d + v)
