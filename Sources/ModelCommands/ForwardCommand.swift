@@ -17,7 +17,7 @@ package struct ForwardCommand: FileCommand {
     abstract: "Run a checkpoint on tokens: logits, loss and gradients as files that other programs read.",
     discussion: HelpText.page(
       """
-      Images are read by models of kind cnn (--images, row by row, targets [batch]).
+      Models of kind cnn and vit read images: --images x.npy, [batch, height, width] or with channels behind, targets [batch].
 
       Tokens and targets are integer arrays [batch, length] (.npy); targets below 0, or behind the end of their row
       (--lengths), do not count (for a classifier: [batch]). Logits, loss and gradients (of the mean loss, by parameter
@@ -36,7 +36,6 @@ package struct ForwardCommand: FileCommand {
         "attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --loss "
           + "--grads g.safetensors",
         "attnlab forward --checkpoint m.safetensors --tokens t.npy --attention maps.svg",
-        "attnlab forward --checkpoint m.safetensors --images x.npy --logits l.npy",
         "attnlab forward --checkpoint m.safetensors --tokens t.npy --targets y.npy --steps 10 "
           + "--set optimizer=sgd --set schedule=constant --set warmup=0 --save after.safetensors "
           + "--json",
@@ -225,28 +224,5 @@ package struct ForwardCommand: FileCommand {
     (inputs.tokens, inputs.images, inputs.targets) = (tokens, images, targets)
     (inputs.source, inputs.lengths, inputs.sourceLengths) = (source, lengths, sourceLengths)
     return inputs
-  }
-}
-
-extension ModelInput {
-  /// Images of an array `[batch, height, width]` or `[batch, height, width, channels]`.
-  /// - Throws: `UsageError` for another rank, or where an extent is 0; `MemoryLimitExceeded`.
-  init(images array: NpyArray, path: String) throws {
-    let shape = array.shape
-    guard (3...4).contains(shape.count), !shape.contains(0) else {
-      throw UsageError(
-        "\(path): shape \(shape); images are [batch, height, width] or [batch, height, width, channels]")
-    }
-    let grid = Grid(height: shape[1], width: shape[2]), channels = shape.count == 4 ? shape[3] : 1
-    let values: [Float] =
-      switch array.elements {
-      case .float(let values): values
-      case .double(let values): values.map { Float($0) }
-      case .integer(let values): values.map { Float($0) }
-      }
-    let places = shape[0] * grid.count
-    self.init(batch: shape[0], tokens: [Int32](repeating: 0, count: places))
-    features = FeatureRows(try Tensor(values, shape: [places, channels]))
-    self.grid = grid
   }
 }

@@ -60,7 +60,8 @@ import Testing
     // AVX2 has no products of pairs, so the first of its two targets waits for another machine.
     #expect(count("bfloat16") == ["times_float32 0.9": 2 * threads])
     #expect(count("selected") == ["fraction_executed 0.85": 6])
-    #expect(found.count == 7)
+    #expect(count("recurrences") == ["fraction_of_limit 0.6": 48 * threads])
+    #expect(found.count == 8)
     for (experiment, targets) in preset.targets where experiment != "bfloat16" {
       #expect(used[experiment]?.count == targets.count, "\(experiment)")
     }

@@ -225,11 +225,11 @@ import Trainings
       ExperimentCatalog.standard.timeColumns(MeasurementRow.columns)
         == [
           "seconds_median", "seconds_p20", "seconds_p80", "gflops", "fraction_of_peak", "plan_seconds",
-          "seconds_waiting",
+          "seconds_waiting", "seconds_choosing",
         ])
     #expect(
       ExperimentCatalog.standard.timeColumns(TrainingRow.columns) == [
-        "seconds", "tokens_per_second", "fraction_of_peak",
+        "seconds", "tokens_per_second", "fraction_of_peak", "way_seconds",
       ])
   }
 }
