@@ -206,7 +206,8 @@ void attn_reference_state_read(
 
 void attn_reference_state_unread(
     const double *state, const double *sizes, const double *q, const double *output_gradient,
-    const double *output_gradient_sizes, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dq, double *dq_sizes) {
+    const double *output_gradient_sizes, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes,
+    double *gradient_terms, double *dq, double *dq_sizes) {
   for (ptrdiff_t c = 0; c < value_dim; c++) {
     const double d = factor * output_gradient[c], d_size = fabs(factor) * output_gradient_sizes[c];
     const ptrdiff_t row = c * key_dim;
@@ -215,18 +216,19 @@ void attn_reference_state_unread(
       dq_sizes[t] += d_size * sizes[row + t];
       gradient[row + t] += d * q[t];
       gradient_sizes[row + t] += d_size * fabs(q[t]);
+      gradient_terms[row + t] += d_size * fabs(q[t]);
     }
   }
 }
 
 void attn_reference_state_back(
     const double *state, const double *sizes, const double *decay, const double *k, const double *v, double beta,
-    int32_t delta, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dk,
-    double *dk_sizes, double *dv, double *dv_sizes, double *d_decay, double *d_decay_sizes, double *dbeta,
+    int32_t delta, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes,
+    double *gradient_terms, double *dk, double *dk_sizes, double *dv, double *dv_sizes, double *d_decay, double *d_decay_sizes, double *dbeta,
     double *dbeta_size) {
   for (ptrdiff_t c = 0; c < value_dim; c++) {
     const ptrdiff_t row = c * key_dim;
-    double rest = v[c], rest_size = fabs(v[c]), along = 0, along_terms = 0, along_size = 0;
+    double rest = v[c], rest_size = fabs(v[c]), along = 0, along_terms = 0, along_size = 0, whole_terms = 0;
     for (ptrdiff_t t = 0; t < key_dim; t++) {
       if (delta) {
         rest -= decay[t] * state[row + t] * k[t];
@@ -234,8 +236,10 @@ void attn_reference_state_back(
       }
       along += gradient[row + t] * k[t];
       along_terms += fabs(gradient[row + t] * k[t]);
+      whole_terms += gradient_terms[row + t] * fabs(k[t]);
       along_size += gradient_sizes[row + t] * fabs(k[t]);
     }
+    if (whole_terms > along_terms) along_terms = whole_terms;
     *dbeta += rest * along;
     *dbeta_size += rest_size * along_size;
     dv[c] += beta * along;
@@ -254,6 +258,7 @@ void attn_reference_state_back(
       d_decay_sizes[t] += gradient_sizes[row + t] * before_size;
       gradient[row + t] *= decay[t];
       gradient_sizes[row + t] *= decay[t];
+      gradient_terms[row + t] *= decay[t];
     }
   }
 }

@@ -12,6 +12,9 @@ public struct DoubleState: Sendable {
   /// The same sums of absolute terms.
   public private(set) var sizes: [Double]
 
+  /// Of a gradient: what readings added, faded alone.
+  private var terms: [Double]
+
   /// One token, as an update reads it.
   public struct Token: Sendable {
     /// What channels of the key fade by, before the token is added.
@@ -63,7 +66,7 @@ public struct DoubleState: Sendable {
   public init(keyDim: Int, valueDim: Int) {
     (self.keyDim, self.valueDim) = (keyDim, valueDim)
     values = [Double](repeating: 0, count: keyDim * valueDim)
-    sizes = values
+    (sizes, terms) = (values, values)
   }
 
   /// `S ← S·diag(decay)`, then `S ← S + β(v − [delta] S·k)kᵀ`.
@@ -98,7 +101,7 @@ public struct DoubleState: Sendable {
     var sums = Sums(count: keyDim)
     attn_reference_state_unread(
       values, sizes, query, outputGradient.values, outputGradient.sizes, factor, keyDim, valueDim,
-      &gradient.values, &gradient.sizes, &sums.values, &sums.sizes)
+      &gradient.values, &gradient.sizes, &gradient.terms, &sums.values, &sums.sizes)
     return sums
   }
 
@@ -113,7 +116,7 @@ public struct DoubleState: Sendable {
       key: Sums(count: keyDim), value: Sums(count: valueDim), logDecay: Sums(count: keyDim))
     attn_reference_state_back(
       values, sizes, token.decay, token.key, token.value, token.strength, token.isDelta ? 1 : 0, keyDim,
-      valueDim, &gradient.values, &gradient.sizes, &result.key.values, &result.key.sizes,
+      valueDim, &gradient.values, &gradient.sizes, &gradient.terms, &result.key.values, &result.key.sizes,
       &result.value.values, &result.value.sizes, &result.logDecay.values, &result.logDecay.sizes,
       &result.strength.values, &result.strength.sizes)
     return result

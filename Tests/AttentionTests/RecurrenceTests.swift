@@ -292,6 +292,29 @@ import Testing
     #expect(abs(difference - along) < 1e-3 * (1 + abs(along)))
   }
 
+  @Test("a gradient that comes from far behind all keys is within its bound", arguments: recurrences)
+  func longPast(_ id: String) throws {
+    for (rows, keys) in [(33, 190), (1, 100), (1, 257)] {
+      let shape = try AttentionShape(
+        queryHeads: 2, queryLength: rows, keyLength: keys, headDim: 8, isCausal: true)
+      let variant = try Self.variant(id, shape, id == "mamba2" ? ["skip": .bool(false)] : [:])
+      let inputs = try Self.inputs(of: variant), wide = DefinitionInputs(inputs)
+      let outputGradient = try Tensor.normal(shape.outputShape, key: Self.key("do"))
+      let definition = try variant.definition(of: inputs), exact = definition.forward(wide)
+      let budget = definition.budget(exact)
+      let gradient = definition.backward(outputGradient.array().map { Double($0) }, wide)
+      let context = ExecutionContext(threads: 1)
+      let found = try variant.attend(inputs, in: context).backward(outputGradient, in: context)
+      for operand in variant.operands {
+        let name = operand.name
+        let worst = ErrorBudget.worst(
+          found[name]?.array() ?? [], gradient.values[name] ?? [], gradient.magnitudes[name] ?? [])
+        let bound = budget.gradient(of: operand, at: shape)
+        #expect(worst <= bound, "d\(name) at \(rows)×\(keys): \(worst / bound)")
+      }
+    }
+  }
+
   @Test("retention is a sum over keys that fade by distance; its factors are those of the paper")
   func retention() throws {
     let shape = try AttentionShape(queryHeads: 2, queryLength: 70, headDim: 4, valueDim: 1, isCausal: true)

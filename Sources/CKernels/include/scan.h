@@ -107,13 +107,16 @@ void attn_reference_state_read(
 /// Adds what a query that read the state gives its gradient, gradient[c] += factor·dO[c]·q, and to ∂L/∂q = factor·Σ dO[c]·S[c].
 void attn_reference_state_unread(
     const double *state, const double *sizes, const double *q, const double *output_gradient,
-    const double *output_gradient_sizes, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dq, double *dq_sizes);
+    const double *output_gradient_sizes, double factor, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes,
+    double *gradient_terms, double *dq, double *dq_sizes);
 /// The way back through one token, from the state before it: `gradient` of the state after it becomes that of the state before it.
+/// `gradient_terms` are what readings added, faded alone, without what erasing took from the gradient: an implementation that makes the
+/// gradients of a chunk at once rounds relative to these.
 /// dk, d_decay (of the log decay, by channel) and their sizes have key_dim elements, dv value_dim, dbeta one; all are added to.
 void attn_reference_state_back(
     const double *state, const double *sizes, const double *decay, const double *k, const double *v, double beta,
-    int32_t delta, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes, double *dk,
-    double *dk_sizes, double *dv, double *dv_sizes, double *d_decay, double *d_decay_sizes, double *dbeta,
+    int32_t delta, ptrdiff_t key_dim, ptrdiff_t value_dim, double *gradient, double *gradient_sizes,
+    double *gradient_terms, double *dk, double *dk_sizes, double *dv, double *dv_sizes, double *d_decay, double *d_decay_sizes, double *dbeta,
     double *dbeta_size);
 
 #pragma clang assume_nonnull end
