@@ -74,6 +74,7 @@ public struct ModelInput: Hashable, Sendable {
   /// Images or videos.
   /// - Parameters:
   ///   - pixels: `[batch, height, width, channels]`, or with frames before the height.
+  ///   - targets: the class of every image; empty: none is scored.
   /// - Precondition: four or five axes, none of them 0.
   public init(images pixels: Tensor, targets: [Int32] = []) {
     let shape = pixels.shape

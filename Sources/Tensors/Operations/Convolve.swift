@@ -10,6 +10,8 @@ extension ExecutionContext {
   /// - Parameters:
   ///   - x: the rows of all sequences, one sequence behind the other.
   ///   - past: the rows before the first of one sequence, `[taps − 1, columns]`; `nil`: zeros stand before every sequence.
+  ///   - weight: `[taps, columns]`.
+  ///   - bias: `[columns]`; `nil`: none.
   ///   - batch: sequences.
   /// - Throws: `MemoryLimitExceeded`.
   public func convolve(
