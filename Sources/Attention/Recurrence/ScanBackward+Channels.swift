@@ -133,7 +133,7 @@ extension ScanBackward {
   /// What the state behind a chunk gives its keys, values and decays; then the keys' gradient goes through their map.
   private func backThroughChannelState(_ piece: Piece) {
     guard let gradient = piece.stateGradient else { return }
-    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map, keys = piece.keys.count
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
     let own = base + layout.keys, sums = base + layout.keyGradient, extra = base + layout.extra
     let faded = base + layout.fadedKeys, matrix = ChunkProducts.Matrix(gradient, stride: v)
     products.packLeft(values(piece), rows: keys, depth: v, to: base + layout.left)
@@ -144,16 +144,9 @@ extension ScanBackward {
     attn_scan_behind_back(
       isa, extra, base + layout.channels, own, sums, base + layout.channelGradient, keys, d)
     if !scan.recurrence.isDelta {
-      products.packLeft(.init(faded, stride: d), rows: keys, depth: d, to: base + layout.left)
-      products.packRight(matrix, columns: v, depth: d, to: base + layout.other)
-      products.multiply(
-        base + layout.left, base + layout.other,
-        into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
-        columns: v, depth: d, adds: true)
+      addValueGradients(faded, matrix, of: piece)
     }
-    attn_scan_load_backward(
-      isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, sums, d,
-      keyGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), d, keys, d, 1, map.epsilon)
+    writeKeyGradients(of: piece)
   }
 
   /// The gradients of log decays: what crosses a token within the chunk, and what goes through all of it by the state.

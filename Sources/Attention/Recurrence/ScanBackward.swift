@@ -273,7 +273,7 @@ struct ScanBackward: Sendable {
 
   /// What the state behind a chunk gives its keys and values; then the keys' gradient goes through their map.
   private func backThroughState(_ piece: Piece) {
-    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map, keys = piece.keys.count
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
     let own = base + layout.keys, sums = base + layout.keyGradient, extra = base + layout.extra
     if let gradient = piece.stateGradient {
       let matrix = ChunkProducts.Matrix(gradient, stride: v)
@@ -295,17 +295,30 @@ struct ScanBackward: Sendable {
       }
       attn_axpy(isa, 1, extra, sums, keys * d)
       if !scan.recurrence.isDelta {
-        products.packLeft(.init(own, stride: d), rows: keys, depth: d, to: base + layout.left)
-        products.packRight(matrix, columns: v, depth: d, to: base + layout.other)
-        products.multiply(
-          base + layout.left, base + layout.other,
-          into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
-          columns: v, depth: d, adds: true)
+        addValueGradients(own, matrix, of: piece)
       }
     }
+    writeKeyGradients(of: piece)
+  }
+
+  /// Adds `A·M` to the gradients of a piece's values: A, one row a key, M the gradient of the state behind them.
+  func addValueGradients(_ a: UnsafePointer<Float>, _ matrix: ChunkProducts.Matrix, of piece: Piece) {
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
+    products.packLeft(.init(a, stride: d), rows: keys, depth: d, to: base + layout.left)
+    products.packRight(matrix, columns: v, depth: d, to: base + layout.other)
+    products.multiply(
+      base + layout.left, base + layout.other,
+      into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
+      columns: v, depth: d, adds: true)
+  }
+
+  /// The gradients of a piece's keys, through their map, from those of what the scan read.
+  func writeKeyGradients(of piece: Piece) {
+    let d = shape.headDim, map = scan.map, first = piece.keys.lowerBound
     attn_scan_load_backward(
-      isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, sums, d,
-      keyGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), d, keys, d, 1, map.epsilon)
+      isa, map.code, key.row(piece.batch, piece.keyHead, first), key.rowStride,
+      piece.base + layout.keyGradient, d, keyGradient.row(piece.batch, piece.keyHead, first), d,
+      piece.keys.count, d, 1, map.epsilon)
   }
 
   /// What takes no part has the gradient 0: rows that read no state, keys behind the end of a sequence.

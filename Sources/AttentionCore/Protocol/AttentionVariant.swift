@@ -68,6 +68,11 @@ public protocol AttentionVariant: Sendable {
   /// The closed-form cost of a pass.
   func cost(of pass: PassKind) -> Cost
 
+  /// Bytes of the state of one sequence of this shape, over all key heads, without operands that are part of others.
+  /// - Parameter parts: such as values that are elements of the keys.
+  /// - Returns: bytes.
+  func stateBytes(without parts: Set<Operand.Name>) -> Double
+
   /// Makes the choice of keys that a forward pass makes of its inputs, and drops it: what that takes is a part of the pass.
   /// - Returns: `false` where no keys are chosen by data.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`; `ConfigurationError` for given data that do not fit.

@@ -225,3 +225,8 @@ public struct StateOverflow: Error, Hashable, Sendable, CustomStringConvertible 
       + "or an input is no finite number; scale the inputs down"
   }
 }
+
+extension RecurrentVariant {
+  /// Those of the recurrence's state, of which no operand is a part.
+  public func stateBytes(without parts: Set<Operand.Name>) -> Double { cost(of: .decode).stateBytes }
+}

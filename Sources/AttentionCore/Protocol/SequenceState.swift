@@ -107,9 +107,7 @@ extension AttentionVariant {
   /// last row. Without causality nothing is evicted, and the state is all keys and values.
   public var stateBytes: Double { stateBytes(without: []) }
 
-  /// The same without operands that are part of others.
-  /// - Parameter parts: such as values that are elements of the keys.
-  /// - Returns: bytes.
+  /// Those of the rows of operands that are kept.
   public func stateBytes(without parts: Set<Operand.Name>) -> Double {
     let count = shape.keyLength
     let kept = Operand.all(operands).filter { $0.isKept && !parts.contains($0.name) }

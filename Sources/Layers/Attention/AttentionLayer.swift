@@ -161,7 +161,6 @@ package struct AttentionLayer: BranchLayer {
     let shape = try shape(batch: 1, queries: positions, keys: positions, keyLengths: nil, form: .absorbed)
     let plan = try planner.plan(attention, layer: name, shape: shape)
     let tail = 4 * (convolution.map { $0.weight.count - $0.weight.shape[1] } ?? 0)
-    if plan is any RecurrentVariant { return plan.cost(of: .decode).stateBytes + Double(tail) }
     // Its values are a part of its keys.
     return plan.stateBytes(without: latent == nil ? [] : [.value]) + Double(tail)
   }

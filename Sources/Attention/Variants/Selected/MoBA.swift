@@ -12,7 +12,7 @@ import Tensors
 /// was not selected gets none.
 /// - Complexity: O(n²·d/block_size) for the choice, O(n·blocks·block_size·d) for the rest; O(n·(d + blocks)) memory.
 /// - Source: Lu et al., 2025, MoBA: Mixture of Block Attention for Long-Context LLMs.
-public struct MoBA: SoftmaxVariant {
+public struct MoBA: SoftmaxVariant, BlockSelection {
   /// Blocks.
   public struct Configuration: VariantConfiguration {
     /// Keys of a block.
@@ -76,7 +76,9 @@ public struct MoBA: SoftmaxVariant {
   /// No plan.
   public var planBytes: Int { 0 }
 
-  private var blocks: KeyBlocks { KeyBlocks(shape: shape, size: configuration.blockSize) }
+  var blocks: KeyBlocks { KeyBlocks(shape: shape, size: configuration.blockSize) }
+
+  var takesOwnBlock: Bool { true }
 
   /// The blocks of every row.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
@@ -94,25 +96,6 @@ public struct MoBA: SoftmaxVariant {
         into: choice.slots(batch, head, row))
     }
     return choice
-  }
-
-  /// The tiles of the blocks that rows choose.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func pattern(for inputs: Operands, in context: ExecutionContext) throws -> TilePattern {
-    inputs.check(shape)
-    return try BlockTiles(blocks: blocks, choice: chosen(inputs, in: context), hasOwn: true).pattern(
-      heads: shape.queryHeads, in: context)
-  }
-
-  /// The softmax over the blocks chosen for these inputs: the choice is part of the definition, since two computations of a near tie
-  /// must not disagree; a test of its own compares it with sorted scores in Double.
-  public func definition(of inputs: Operands) throws -> any Definition {
-    let choice = try chosen(inputs, in: ExecutionContext(threads: 1))
-    return SoftmaxDefinition(shape: shape) {
-      [shape, size = configuration.blockSize] batch, head, query, key in
-      guard !shape.isFuture(query: query, key: key) else { return 0 }
-      return choice.contains(key / size, batch, head, query) ? 1 : 0
-    }
   }
 
   /// The products with mean keys, which are no padding of pairs, and the pairs of the chosen blocks.

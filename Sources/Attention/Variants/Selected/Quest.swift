@@ -11,7 +11,7 @@ import Tensors
 /// against its cache. The choice has no gradient.
 /// - Complexity: O(n²·d/page_size) for the choice, O(n·page_size·d) for the bounds of own pages, O(n·pages·page_size·d) for the rest.
 /// - Source: Tang et al., 2024, Quest: Query-Aware Sparsity for Efficient Long-Context LLM Inference.
-public struct Quest: SoftmaxVariant {
+public struct Quest: SoftmaxVariant, BlockSelection {
   /// Pages.
   public struct Configuration: VariantConfiguration {
     /// Keys of a page.
@@ -75,13 +75,16 @@ public struct Quest: SoftmaxVariant {
   /// No plan.
   public var planBytes: Int { 0 }
 
-  private var pages: KeyBlocks { KeyBlocks(shape: shape, size: configuration.pageSize) }
+  /// The pages.
+  var blocks: KeyBlocks { KeyBlocks(shape: shape, size: configuration.pageSize) }
+
+  var takesOwnBlock: Bool { false }
 
   /// The pages of every row.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   func chosen(_ inputs: Operands, in context: ExecutionContext) throws -> RowChoice {
     let wide = try inputs.converted(to: .float32, declared: [.query, .key], ledger: context.ledger)
-    let pages = pages, shape = shape
+    let pages = blocks, shape = shape
     let choice = try RowChoice(
       min(configuration.pages, pages.count), batch: shape.batch, heads: shape.queryHeads,
       length: shape.queryLength, in: context)
@@ -101,28 +104,10 @@ public struct Quest: SoftmaxVariant {
     return choice
   }
 
-  /// The tiles of the pages that rows choose.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  public func pattern(for inputs: Operands, in context: ExecutionContext) throws -> TilePattern {
-    inputs.check(shape)
-    return try BlockTiles(blocks: pages, choice: chosen(inputs, in: context), hasOwn: false).pattern(
-      heads: shape.queryHeads, in: context)
-  }
-
-  /// The softmax over the pages chosen for these inputs: the choice is part of the definition, since two computations of a near tie
-  /// must not disagree; a test of its own compares it with sorted scores in Double.
-  public func definition(of inputs: Operands) throws -> any Definition {
-    let choice = try chosen(inputs, in: ExecutionContext(threads: 1))
-    return SoftmaxDefinition(shape: shape) { [shape, size = configuration.pageSize] batch, head, query, key in
-      guard !shape.isFuture(query: query, key: key) else { return 0 }
-      return choice.contains(key / size, batch, head, query) ? 1 : 0
-    }
-  }
-
   /// The products with the bounds of pages, which are no padding of pairs, and the pairs of the chosen pages: as if every row chose its own.
   /// - Complexity: O(rows).
   public func cost(of pass: PassKind) -> Cost {
-    let selection = SelectionCost(blocks: pages, count: configuration.pages, choosingHeads: shape.queryHeads)
+    let selection = SelectionCost(blocks: blocks, count: configuration.pages, choosingHeads: shape.queryHeads)
     let pairs = selection.pairs(), heads = Double(shape.queryHeads)
     var cost = Cost(
       of: pass, shape: shape, neededPairs: pairs.needed * heads, executedPairs: pairs.executed * heads,
@@ -134,9 +119,9 @@ public struct Quest: SoftmaxVariant {
     // Two bounds an element; of its own page a row looks at half the keys on average.
     let own = shape.isCausal ? rows * Double(min(configuration.pageSize, shape.keyLength)) * dim : 0
     cost.addChoice((4 * dim * pairs.scored * heads + own) * fraction + 2 * keys * dim)
-    let bounds = 8 * Double(shape.batch * shape.keyHeads * pages.count) * dim
+    let bounds = 8 * Double(shape.batch * shape.keyHeads * blocks.count) * dim
     let converted = shape.precision == .float32 ? 0 : 2 * shape.inputBytes([.query, .key])
-    cost.workspaceBytes += bounds + 8 * rows * dim + 2 * pages.productBytes + converted
+    cost.workspaceBytes += bounds + 8 * rows * dim + 2 * blocks.productBytes + converted
     return cost
   }
 }
