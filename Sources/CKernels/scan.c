@@ -9,8 +9,12 @@
     (int map, const float *x, ptrdiff_t xs, const float *dy, ptrdiff_t dys, float *dx, ptrdiff_t dxs,                \
      ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon))                                                     \
   X(void, scan_exp, (const float *x, float *y, ptrdiff_t n))                                                         \
-  X(void, scan_decays, (const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float *y))             \
+  X(void, scan_decays,                                                                                               \
+    (const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float scale, float *y))             \
   X(void, scan_multiply, (const float *a, const float *b, float *y, ptrdiff_t n))                                    \
+  X(void, scan_fade,                                                                                                 \
+    (const float *x, const float *decays, float *y, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count))               \
+  X(void, scan_columns, (float *x, const float *factors, ptrdiff_t rows, ptrdiff_t dim))                             \
   X(void, scan_scale,                                                                                                \
     (const float *x, ptrdiff_t xs, const float *factors, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t dim))     \
   X(void, scan_outer,                                                                                                \
@@ -21,6 +25,9 @@
   X(void, scan_sums, (const float *x, ptrdiff_t xs, float *y, float add, ptrdiff_t rows, ptrdiff_t dim))             \
   X(void, scan_step,                                                                                                 \
     (float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim))            \
+  X(void, chunk_product, (const attn_product *p))                                                                    \
+  X(void, chunk_transpose,                                                                                           \
+    (const float *x, ptrdiff_t xs, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t columns))                       \
   X(void, scan_solve,                                                                                                \
     (const float *a, ptrdiff_t count, float *x, ptrdiff_t xs, ptrdiff_t dim, int transposed))                        \
   X(void, scan_gate,                                                                                                  \
@@ -29,6 +36,13 @@
   X(void, scan_gate_back,                                                                                             \
     (const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float *dx,           \
     float *logs, ptrdiff_t rows, ptrdiff_t dim))                                                                      \
+  X(void, scan_step_gate,                                                                                             \
+    (const float *x, ptrdiff_t xs, float bias, float sign, float rate, float *logs, float *steps, ptrdiff_t n))       \
+  X(void, scan_step_gate_back,                                                                                        \
+    (const float *x, ptrdiff_t xs, float bias, float sign, float rate, const float *dlog, const float *dstep,         \
+    float *dx, ptrdiff_t n, double *sums))                                                                            \
+  X(void, scan_sigmoid, (const float *x, ptrdiff_t xs, float *y, ptrdiff_t n))                                        \
+  X(void, scan_tally, (const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums))                     \
   X(void, scan_totals,                                                                                                \
     (const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim))                                                        \
   X(void, scan_ahead,                                                                                                 \
@@ -42,10 +56,12 @@
     (float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t rows, ptrdiff_t dim))               \
   X(void, scan_pairs,                                                                                                 \
     (const float *q, const float *k, const float *a, float *s, ptrdiff_t ss, ptrdiff_t skip, ptrdiff_t rows,          \
-    ptrdiff_t keys, ptrdiff_t dim, float *w))                                                                         \
+    ptrdiff_t keys, ptrdiff_t dim))                                                                         \
   X(void, scan_pairs_back,                                                                                            \
     (const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float *dk, float       \
     *dlog, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t dim, float *w))                                  \
+  X(void, scan_crossings,                                                                                            \
+    (const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums))                                \
   X(int, scan_finite, (const float *x, ptrdiff_t xs, ptrdiff_t rows, ptrdiff_t dim))
 
 #define DECLARE(result, name, parameters) \
@@ -55,13 +71,27 @@
 SCAN_KERNELS(DECLARE)
 
 #if defined(__x86_64__)
-#define CALL(isa, name, ...)                       \
-  ((isa) == 2   ? scan_##name##_avx512(__VA_ARGS__) \
-   : (isa) == 1 ? scan_##name##_avx2(__VA_ARGS__)   \
-                : scan_##name##_portable(__VA_ARGS__))
+#define PICK(isa, name, ...)                  \
+  ((isa) == 2   ? name##_avx512(__VA_ARGS__)  \
+   : (isa) == 1 ? name##_avx2(__VA_ARGS__)    \
+                : name##_portable(__VA_ARGS__))
 #else
-#define CALL(isa, name, ...) ((void)(isa), scan_##name##_portable(__VA_ARGS__))
+#define PICK(isa, name, ...) ((void)(isa), name##_portable(__VA_ARGS__))
 #endif
+#define CALL(isa, name, ...) PICK(isa, scan_##name, __VA_ARGS__)
+
+void attn_chunk_product(int32_t isa, const attn_product *product) { PICK(isa, chunk_product, product); }
+void attn_chunk_transpose(
+    int32_t isa, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t columns) {
+  PICK(isa, chunk_transpose, x, x_stride, y, y_stride, rows, columns);
+}
+void attn_scan_fade(
+    int32_t isa, const float *x, const float *decays, float *y, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count) {
+  CALL(isa, fade, x, decays, y, first, rows, count);
+}
+void attn_scan_columns(int32_t isa, float *x, const float *factors, ptrdiff_t rows, ptrdiff_t dim) {
+  CALL(isa, columns, x, factors, rows, dim);
+}
 
 void attn_scan_load(
     int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows,
@@ -74,8 +104,8 @@ void attn_scan_load_backward(
   CALL(isa, load_back, map, x, x_stride, dy, dy_stride, dx, dx_stride, rows, dim, scale, epsilon);
 }
 void attn_scan_decays(
-    int32_t isa, const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float *y) {
-  CALL(isa, decays, sums, first, rows, count, y);
+    int32_t isa, const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float scale, float *y) {
+  CALL(isa, decays, sums, first, rows, count, scale, y);
 }
 void attn_scan_exp(int32_t isa, const float *x, float *y, ptrdiff_t n) { CALL(isa, exp, x, y, n); }
 void attn_scan_multiply(int32_t isa, const float *a, const float *b, float *y, ptrdiff_t n) {
@@ -141,36 +171,37 @@ void attn_scan_behind_back(
 }
 void attn_scan_pairs(
     int32_t isa, const float *q, const float *k, const float *a, float *s, ptrdiff_t ss, ptrdiff_t skip, ptrdiff_t
-    rows, ptrdiff_t keys, ptrdiff_t dim, float *w) {
-  CALL(isa, pairs, q, k, a, s, ss, skip, rows, keys, dim, w);
+    rows, ptrdiff_t keys, ptrdiff_t dim) {
+  CALL(isa, pairs, q, k, a, s, ss, skip, rows, keys, dim);
 }
 void attn_scan_pairs_back(
     int32_t isa, const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float
     *dk, float *dlog, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t dim, float *w) {
   CALL(isa, pairs_back, ds, ss, q, k, a, dq, dk, dlog, skip, rows, keys, dim, w);
 }
+void attn_scan_crossings(
+    int32_t isa, const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums) {
+  CALL(isa, crossings, p, first, rows, count, sums);
+}
 int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim) {
   return CALL(isa, finite, x, x_stride, rows, dim);
 }
 
-void attn_scan_tally(const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums) {
-  double all = 0;
-  for (ptrdiff_t i = 0; i < dim; i++) {
-    all += (double)x[i];
-    sums[i] += (double)y[i];
-  }
-  *sum += all;
+void attn_scan_tally(int32_t isa, const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums) {
+  CALL(isa, tally, x, y, dim, sum, sums);
 }
-
-void attn_scan_crossings(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums) {
-  for (ptrdiff_t i = 0; i < rows; i++, p += count) {
-    const ptrdiff_t last = first + i < count ? first + i : count - 1;
-    double before = 0;
-    for (ptrdiff_t t = 1; t <= last; t++) {
-      before += (double)p[t - 1];
-      sums[t] += before;
-    }
-  }
+void attn_scan_step_gate(
+    int32_t isa, const float *x, ptrdiff_t xs, float bias, float sign, float rate, float *logs, float *steps,
+    ptrdiff_t n) {
+  CALL(isa, step_gate, x, xs, bias, sign, rate, logs, steps, n);
+}
+void attn_scan_step_gate_back(
+    int32_t isa, const float *x, ptrdiff_t xs, float bias, float sign, float rate, const float *dlog, const float *dstep,
+    float *dx, ptrdiff_t n, double *sums) {
+  CALL(isa, step_gate_back, x, xs, bias, sign, rate, dlog, dstep, dx, n, sums);
+}
+void attn_scan_sigmoid(int32_t isa, const float *x, ptrdiff_t xs, float *y, ptrdiff_t n) {
+  CALL(isa, sigmoid, x, xs, y, n);
 }
 
 void attn_reference_state_step(

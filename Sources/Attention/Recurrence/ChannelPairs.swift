@@ -63,11 +63,10 @@ struct ChannelPairs {
   let rows: Range<Int>, keys: Int
   let scratch: Scratch
 
-  /// Room: rows and keys that have faded, results, packed sides, and a few rows.
+  /// Room: rows and keys that have faded, results or transposed keys; back a few rows too.
   struct Scratch {
     var rows: UnsafeMutablePointer<Float>, keys: UnsafeMutablePointer<Float>
-    var result: UnsafeMutablePointer<Float>, few: UnsafeMutablePointer<Float>
-    var left: UnsafeMutablePointer<Float>, right: UnsafeMutablePointer<Float>
+    var result: UnsafeMutablePointer<Float>, few: UnsafeMutablePointer<Float>? = nil
   }
 
   private var isa: Int32 { products.isa }
@@ -111,21 +110,19 @@ struct ChannelPairs {
       guard let part = part(square) else { continue }
       fadeRows(q, square, part)
       fadeKeys(k, part)
-      products.packLeft(
-        .init(scratch.rows + part.skip * dim, stride: dim), rows: part.rows.count, depth: dim,
-        to: scratch.left)
-      products.packRight(
-        .init(scratch.keys, stride: dim).transposed, columns: part.keys.count, depth: dim, to: scratch.right)
+      products.transpose(
+        scratch.keys, stride: dim, rows: part.keys.count, columns: dim, to: scratch.result)
       products.multiply(
-        scratch.left, scratch.right, into: s + element(part, stride), stride: stride, rows: part.rows.count,
-        columns: part.keys.count, depth: dim)
+        .init(scratch.rows + part.skip * dim, stride: dim), scratch.result, part.keys.count,
+        into: s + element(part, stride), stride: stride, rows: part.rows.count, columns: part.keys.count,
+        depth: dim)
     }
     for base in blocks.bases {
       guard let part = part(base) else { continue }
       let place = base.lowerBound * dim
       attn_scan_pairs(
         isa, q + place, k + place, decays + place, s + element(base, part.skip, stride), stride, part.skip,
-        part.count, part.keys, dim, scratch.few)
+        part.count, part.keys, dim)
       products.tally(pairs(base, part) * dim)
     }
   }
@@ -154,31 +151,28 @@ struct ChannelPairs {
       fadeRows(q, square, part)
       fadeKeys(k, part)
       let slopes = ChunkProducts.Matrix(ds + element(part, stride), stride: stride)
-      products.packLeft(slopes, rows: height, depth: width, to: scratch.left)
-      products.packRight(.init(scratch.keys, stride: dim), columns: dim, depth: width, to: scratch.right)
       products.multiply(
-        scratch.left, scratch.right, into: scratch.result + part.skip * dim, stride: dim, rows: height,
+        slopes, scratch.keys, dim, into: scratch.result + part.skip * dim, stride: dim, rows: height,
         columns: dim, depth: width)
       let middle = square.middle * dim
       attn_scan_ahead_back(
         isa, scratch.result, decays + middle, q + middle, dq + middle, dLogs + middle, part.skip,
         part.skip + height, dim)
-      products.packLeft(slopes.transposed, rows: width, depth: height, to: scratch.left)
-      products.packRight(
-        .init(scratch.rows + part.skip * dim, stride: dim), columns: dim, depth: height, to: scratch.right)
       products.multiply(
-        scratch.left, scratch.right, into: scratch.result, stride: dim, rows: width, columns: dim,
-        depth: height)
+        slopes.transposed, scratch.rows + part.skip * dim, dim, into: scratch.result, stride: dim,
+        rows: width,
+        columns: dim, depth: height)
       let start = part.keys.lowerBound * dim
       attn_scan_behind_back(
         isa, scratch.result, decays + start, k + start, dk + start, dLogs + start, width, dim)
     }
+    guard let few = scratch.few else { return }
     for base in blocks.bases {
       guard let part = part(base) else { continue }
       let place = base.lowerBound * dim
       attn_scan_pairs_back(
         isa, ds + element(base, part.skip, stride), stride, q + place, k + place, decays + place, dq + place,
-        dk + place, dLogs + place, part.skip, part.count, part.keys, dim, scratch.few)
+        dk + place, dLogs + place, part.skip, part.count, part.keys, dim, few)
       products.tally(2 * pairs(base, part) * dim)
     }
   }

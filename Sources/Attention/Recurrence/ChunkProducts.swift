@@ -8,63 +8,85 @@ final class ProductCount: Sendable {
   var value: Int { count.load(ordering: .relaxed) }
 }
 
-/// Products of the small matrices of a chunk on the packed kernels; whoever calls brings the room.
+/// Products of the small matrices of a chunk, read where they lie.
 ///
-/// The left side is packed in groups of rows, the right side in panels of columns (`attn_gemm_pack_a`, `attn_gemm_pack_b`): what is
-/// packed once can be multiplied several times.
+/// Rows of the right side are vectors, elements of the left side are broadcast (`attn_chunk_product`): only a right side whose columns are
+/// rows in memory is transposed before.
 struct ChunkProducts: Sendable {
   let isa: Int32
-  private let tileRows: Int, tileColumns: Int
   private let count: ProductCount?
 
-  init(isa: Int32, count: ProductCount? = nil) {
-    (self.isa, self.count) = (isa, count)
-    tileRows = Int(attn_gemm_tile_rows(isa))
-    tileColumns = Int(attn_gemm_tile_columns(isa))
-  }
+  init(isa: Int32, count: ProductCount? = nil) { (self.isa, self.count) = (isa, count) }
 
-  /// Floats of a packed left side.
-  func leftCount(rows: Int, depth: Int) -> Int { (rows + tileRows - 1) / tileRows * tileRows * depth }
-  /// Floats of a packed right side.
-  func rightCount(columns: Int, depth: Int) -> Int {
-    (columns + tileColumns - 1) / tileColumns * tileColumns * depth
-  }
-
-  /// A matrix as it lies: element (i, j) stands at `i·strides.0 + j·strides.1`.
+  /// A left side as it lies.
   struct Matrix {
     var base: UnsafePointer<Float>
-    var strides: (Int, Int)
+    var stride: Int
+    var isTransposed = false
 
     /// Rows that are `stride` apart.
-    init(_ base: UnsafePointer<Float>, stride: Int) { (self.base, strides) = (base, (stride, 1)) }
-
-    private init(_ base: UnsafePointer<Float>, strides: (Int, Int)) {
-      (self.base, self.strides) = (base, strides)
-    }
+    init(_ base: UnsafePointer<Float>, stride: Int) { (self.base, self.stride) = (base, stride) }
 
     /// Rows and columns exchanged.
-    var transposed: Matrix { Matrix(base, strides: (strides.1, strides.0)) }
+    var transposed: Matrix {
+      var other = self
+      other.isTransposed.toggle()
+      return other
+    }
   }
 
-  /// Packs a left side `[rows, depth]`.
-  func packLeft(_ a: Matrix, rows: Int, depth: Int, to target: UnsafeMutablePointer<Float>) {
-    attn_gemm_pack_a(isa, a.base, a.strides.0, a.strides.1, rows, depth, target)
+  /// Which part of a product there is, with rows that stand from `first` on among keys.
+  enum Part {
+    case whole
+    /// Of a result `[rows, keys]` the keys up to a row's place.
+    case lower(first: Int)
+    /// The left side is 0 behind that place, or is the transpose of such a matrix.
+    case byLower(first: Int), byLowerTransposed(first: Int)
   }
 
-  /// Packs a right side `[depth, columns]`.
-  func packRight(_ b: Matrix, columns: Int, depth: Int, to target: UnsafeMutablePointer<Float>) {
-    attn_gemm_pack_b(isa, b.base, b.strides.1, b.strides.0, columns, depth, target)
-  }
+  /// What becomes of what stood there.
+  enum Target: Int32 { case replaced = 0, added = 1, subtractedFrom = -1 }
 
-  /// `C (+)= A·B` of packed sides, C `[rows, columns]` with rows `stride` apart.
+  /// `C (+)= A·B`, C `[rows, columns]` with rows `stride` apart; B lies as it is read, rows of `[depth, columns]`.
+  /// - Parameters:
+  ///   - factors: one a row of A·B.
+  ///   - ahead: what is fetched for later meanwhile.
   func multiply(
-    _ left: UnsafePointer<Float>, _ right: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
-    stride: Int, rows: Int, columns: Int, depth: Int, adds: Bool = false
+    _ a: Matrix, _ b: UnsafePointer<Float>, _ bStride: Int, into c: UnsafeMutablePointer<Float>, stride: Int,
+    rows: Int, columns: Int, depth: Int, _ part: Part = .whole, factors: UnsafePointer<Float>? = nil,
+    target: Target = .replaced, ahead: attn_ahead = attn_ahead()
   ) {
     guard rows > 0, columns > 0 else { return }
-    tally(rows * columns * depth)
-    attn_gemm_block(isa, left, right, c, stride, rows, columns, depth, 1, adds ? UnsafePointer(c) : nil, nil)
+    let (code, first) =
+      switch part {
+      case .whole: (ATTN_WHOLE, 0)
+      case .lower(let first): (ATTN_RESULT_LOWER, first)
+      case .byLower(let first): (ATTN_LEFT_LOWER, first)
+      case .byLowerTransposed(let first): (ATTN_LEFT_UPPER, first)
+      }
+    var product = attn_product(
+      a: a.base, a_stride: a.stride, down: a.isTransposed ? 1 : 0, b: b, b_stride: bStride, c: c,
+      c_stride: stride, rows: rows, columns: columns, depth: depth, factors: factors, adds: target.rawValue,
+      part: Int32(code), first: first, ahead: ahead)
+    attn_chunk_product(isa, &product)
+    guard count != nil else { return }
+    switch part {
+    case .whole: tally(rows * columns * depth)
+    case .lower(let first): tally(Self.pairs(first: first, rows: rows, keys: columns) * depth)
+    case .byLower(let first): tally(Self.pairs(first: first, rows: rows, keys: depth) * columns)
+    case .byLowerTransposed(let first): tally(Self.pairs(first: first, rows: depth, keys: rows) * columns)
+    }
   }
+
+  /// Pairs of rows, which stand from `first` on, and keys that do not stand behind them.
+  static func pairs(first: Int, rows: Int, keys: Int) -> Int {
+    (0..<rows).reduce(0) { $0 + min(keys, first + $1 + 1) }
+  }
+
+  /// y, `[columns, rows]` without gaps, from x, `[rows, columns]` with rows `stride` apart.
+  func transpose(
+    _ x: UnsafePointer<Float>, stride: Int, rows: Int, columns: Int, to y: UnsafeMutablePointer<Float>
+  ) { attn_chunk_transpose(isa, x, stride, y, rows, rows, columns) }
 
   /// Counts multiply-adds.
   func tally(_ count: Int) { self.count?.add(count) }

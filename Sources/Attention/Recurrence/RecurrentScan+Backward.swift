@@ -12,13 +12,14 @@ extension RecurrentScan {
     /// Of gates alone.
     let crossings: Int, strengthGradient: Int, inner: Int, stateDots: Int, logGradient: Int, positions: Int
     /// Of the delta rule alone.
-    let pairs: Int, written: Int, deltaStrength: Int, held: Int
+    let pairs: Int, written: Int, deltaStrength: Int
     /// Of channels that fade apart alone.
     let channels: Int, fadedRows: Int, fadedKeys: Int, few: Int, result: Int, channelGradient: Int
-    let left: Int, keyColumns: Int, valueColumns: Int, keyRows: Int, stateColumns: Int, other: Int
+    /// Keys, values, the state and its gradient, rows and columns exchanged.
+    let keyColumns: Int, valueColumns: Int, stateColumns: Int, gradientColumns: Int
     let count: Int
 
-    init(_ scan: RecurrentScan, _ products: ChunkProducts) {
+    init(_ scan: RecurrentScan) {
       let (d, v, chunk) = (scan.shape.headDim, scan.shape.valueDim, scan.geometry.chunk)
       var layout = ScratchLayout()
       keys = layout.take(chunk * d)
@@ -53,19 +54,10 @@ extension RecurrentScan {
       pairs = layout.take(delta * chunk)
       written = layout.take(delta * v)
       deltaStrength = layout.take(delta)
-      held = layout.take(scan.recurrence.isDelta ? d * RecurrentScan.columnsOfPiece : 0)
-      left = layout.take(
-        max(
-          products.leftCount(rows: chunk, depth: max(chunk, d, v)), products.leftCount(rows: d, depth: chunk))
-      )
-      keyColumns = layout.take(products.rightCount(columns: chunk, depth: d))
-      valueColumns = layout.take(products.rightCount(columns: chunk, depth: v))
-      keyRows = layout.take(products.rightCount(columns: d, depth: chunk))
-      stateColumns = layout.take(products.rightCount(columns: d, depth: v))
-      other = layout.take(
-        max(
-          products.rightCount(columns: max(d, v), depth: chunk), products.rightCount(columns: d, depth: v),
-          products.rightCount(columns: v, depth: d)))
+      keyColumns = layout.take(chunk * d)
+      valueColumns = layout.take(chunk * v)
+      stateColumns = layout.take(d * v)
+      gradientColumns = layout.take(d * v)
       count = layout.count
     }
   }
@@ -78,9 +70,11 @@ extension RecurrentScan {
     output: Tensor, _ kept: Kept, through relay: (any StateRelay)? = nil, in context: ExecutionContext
   ) throws -> (inputs: Operands, gates: ScanGates.Values?, before: Tensor) {
     let products = ChunkProducts(isa: context.instructionSet.code, count: count)
-    let layout = BackwardLayout(self, products)
+    let layout = BackwardLayout(self)
     let size = geometry.stateCount, heads = geometry.heads
-    var slots = try context.empty([heads, geometry.queryBlocks, size])
+    let takesHeads = takesHeads(in: context) && relay == nil
+    let slotBlocks = takesHeads ? 1 : geometry.queryBlocks
+    var slots = try context.empty([heads, slotBlocks, size])
     var running =
       try behind.map { try Tensor($0.array(), shape: [heads, size], ledger: context.ledger) }
       ?? context.zeros([heads, size])
@@ -98,37 +92,73 @@ extension RecurrentScan {
     var writtenGradient = try isDelta ? context.empty(shape.valueShape) : nil
     let blocks = shape.isCausal ? geometry.keyBlocks : geometry.queryBlocks + geometry.keyBlocks
     let scratch = try Region([workers(blocks, context), layout.count], in: context.ledger)
+    let skip = recurrence.skip.map { ScanSkip($0, inputs, shape: shape, isa: products.isa) }
+    var skipParts = try skip.map { _ in try context.empty([shape.batch, shape.queryHeads, blocks]) }
     let pass = ScanBackward(
       scan: self, products: products, layout: layout, scratch: scratch, query: inputs.query.rows(),
       key: inputs.key.rows(), value: (kept.written ?? inputs.value).rows(), output: output.rows(),
       outputGradient: outputGradient.rows(), queryGradient: query.rowsForWriting(),
       keyGradient: key.rowsForWriting(), valueGradient: value.rowsForWriting(),
       states: kept.states.pinned(), last: kept.last.pinned(), inverses: kept.inverses?.pinned(),
-      slots: slots.pinnedForWriting(), running: running.pinnedForWriting(),
+      slots: slots.pinnedForWriting(), slotBlocks: slotBlocks, inOrder: takesHeads,
+      running: running.pinnedForWriting(),
       logs: gates?.decays.pinned(), strengths: (ones ?? gates?.strengths)?.pinned(),
       given: inputs.value.rows(), writing: gates?.strengths?.pinned(), erasing: kept.erasing?.rows(),
       factors: kept.factors.pinned(), writtenGradient: writtenGradient?.rowsForWriting(),
       logGradient: gateGradient?.decays.pinnedForWriting(),
-      strengthGradient: gateGradient?.strengths?.pinnedForWriting())
+      strengthGradient: gateGradient?.strengths?.pinnedForWriting(), skip: skip,
+      skipParts: skipParts?.pinnedForWriting(), blocks: blocks)
+    func finish() throws -> (inputs: Operands, gates: ScanGates.Values?, before: Tensor) {
+      var result = Operands(query: query, key: key, value: value)
+      if let name = recurrence.skip, let parts = pass.skipParts {
+        var sums = try context.empty([shape.queryHeads])
+        for head in 0..<shape.queryHeads {
+          var sum = 0.0
+          for batch in 0..<shape.batch {
+            let place = (batch * shape.queryHeads + head) * blocks
+            for block in 0..<blocks { sum += Double(parts[place + block]) }
+          }
+          sums[head] = Float(sum)
+        }
+        result[name] = sums
+      }
+      return (result, gateGradient, running)
+    }
+    let fading = fades ? kept.factors.pinned() : nil
+    guard !takesHeads else {
+      try Parallel.forEach(count: heads, threads: context.threads) { head, worker in
+        for block in (0..<blocks).reversed() {
+          try context.checkCancellation()
+          pass.add(head, block, worker)
+          if isDelta {
+            pass.unwrite(head, block, 0..<shape.valueDim, worker)
+          } else {
+            step(
+              head, block, 0, rows: 0..<shape.headDim, pass.running, pass.slots, count: 1, factors: fading,
+              in: context)
+          }
+          pass.run(head, block, worker)
+        }
+      }
+      return try finish()
+    }
     try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       pass.add(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
     }
     if isDelta {
-      try overColumns(pass.running, through: relay, in: context) { pass.unwrite($0, $1, $2) }
+      try overColumns(pass.running, through: relay, in: context) { head, columns, worker in
+        for block in (0..<geometry.keyBlocks).reversed() { pass.unwrite(head, block, columns, worker) }
+      }
     } else {
       try scan(
-        running, pass.running, pass.slots, count: geometry.queryBlocks,
-        factors: fades ? kept.factors.pinned() : nil, reversed: true, through: relay, in: context)
+        running, pass.running, pass.slots, count: geometry.queryBlocks, factors: fading, reversed: true,
+        through: relay, in: context)
     }
     try Parallel.forEach(count: heads * blocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
-      if isByChannel {
-        pass.runChannels(index / blocks, index % blocks, worker)
-      } else {
-        pass.run(index / blocks, index % blocks, worker)
-      }
+      pass.run(index / blocks, index % blocks, worker)
     }
-    return (Operands(query: query, key: key, value: value), gateGradient, running)
+    return try finish()
   }
 }

@@ -20,8 +20,9 @@ extension RecurrentScan {
       stateBytes: Double(RecurrentState.byteCount(of: shape, recurrence)))
   }
 
-  /// Multiply-adds that are needed and those that are executed: pairs above the diagonal of a chunk are executed too, and on its way back
-  /// the delta rule makes the products of rows and keys twice, but where channels fade apart. Those of `decode` are needed ones.
+  /// Multiply-adds that are needed and those that are executed: the delta rule makes the products of a key with itself too, and on its
+  /// way back those of rows and keys twice, but where channels fade apart. Pairs above the diagonal that lie in a register tile with
+  /// others are not counted. Those of `decode` are needed ones.
   func operations(of pass: PassKind) -> (needed: Double, executed: Double) {
     let (d, v, isDelta) = (shape.headDim, shape.valueDim, recurrence.isDelta)
     if pass == .decode {
@@ -43,30 +44,26 @@ extension RecurrentScan {
     return (Double(needed), Double(executed))
   }
 
-  /// Pairs of a chunk, of which the key does not stand behind the row, and those whose products are made: of a row and a key, and, which
-  /// differs where channels fade apart, of a weight and a value.
-  private func pairs(keys: Int, rows: Range<Int>, _ block: Int) -> (needed: Int, scored: Int, all: Int) {
-    guard shape.isCausal, keys > 0, !rows.isEmpty else { return (0, 0, 0) }
-    let first = geometry.first(rows, block), all = rows.count * keys
-    let needed = (0..<rows.count).reduce(0) { $0 + min(keys, first + $1 + 1) }
-    return (needed, isByChannel ? blocks.pairs(first: first, rows: rows.count, keys: keys) : all, all)
+  /// Pairs of a chunk of which the key does not stand behind the row.
+  private func pairs(keys: Int, rows: Range<Int>, _ block: Int) -> Int {
+    guard shape.isCausal, keys > 0, !rows.isEmpty else { return 0 }
+    return ChunkProducts.pairs(first: geometry.first(rows, block), rows: rows.count, keys: keys)
   }
 
-  /// Pairs of keys among themselves, below the diagonal, and those whose products are made.
-  private func keyPairs(_ keys: Int) -> (needed: Int, scored: Int, all: Int) {
-    let scored = isByChannel ? blocks.pairs(first: 0, rows: keys, keys: keys) : keys * keys
-    return (keys * (keys - 1) / 2, scored, keys * keys)
+  /// Pairs of keys among themselves, below the diagonal and on it.
+  private func keyPairs(_ keys: Int) -> (needed: Int, all: Int) {
+    (keys * (keys - 1) / 2, keys * (keys + 1) / 2)
   }
 
   private func forward(keys: Int, rows: Range<Int>, _ block: Int) -> (needed: Int, executed: Int) {
     let (d, v, heads, group) = (shape.headDim, shape.valueDim, shape.keyHeads, shape.groupSize)
     let state = d * v * (keys + group * rows.count), pairs = pairs(keys: keys, rows: rows, block)
-    var needed = state + group * pairs.needed * (d + v)
-    var executed = state + group * (pairs.scored * d + pairs.all * v)
+    var needed = state + group * pairs * (d + v)
+    var executed = needed
     if recurrence.isDelta, keys > 0 {
       let own = keyPairs(keys), solved = own.needed * (d + v), held = keys * d * v
       needed += held + solved + own.needed * d
-      executed += held + solved + own.scored * d
+      executed += held + solved + own.all * d
     }
     return (heads * needed, heads * executed)
   }
@@ -75,15 +72,14 @@ extension RecurrentScan {
     let (d, v, heads, group) = (shape.headDim, shape.valueDim, shape.keyHeads, shape.groupSize)
     // The states' gradients by rows, q by rows, k and v by keys; with the delta rule not v, but what was written, erased and held.
     let state = d * v * (2 * group * rows.count + 2 * keys), pairs = pairs(keys: keys, rows: rows, block)
-    var needed = state + group * pairs.needed * (3 * d + 2 * v)
-    // Each product of a weight's gradient has as many pairs as its score where channels fade apart.
-    var executed = state + group * (pairs.scored * 3 * d + pairs.all * 2 * v)
+    var needed = state + group * pairs * (3 * d + 2 * v)
+    var executed = needed
     if recurrence.isDelta {
-      executed += isByChannel ? 0 : group * pairs.scored * d
+      executed += isByChannel ? 0 : group * pairs * d
       guard keys > 0 else { return (heads * needed, heads * executed) }
       let own = keyPairs(keys), solved = own.needed * v, held = 2 * keys * d * v
       needed += held + solved + own.needed * (3 * d + v)
-      executed += held + solved + own.scored * 3 * d + own.all * v
+      executed += held + solved + own.all * (3 * d + v)
     }
     return (heads * needed, heads * executed)
   }
@@ -92,17 +88,19 @@ extension RecurrentScan {
   func workspaceBytes(
     of pass: PassKind, in context: ExecutionContext = ExecutionContext(threads: 1)
   ) -> Int {
-    let products = ChunkProducts(isa: context.instructionSet.code), size = geometry.stateCount
+    let size = geometry.stateCount
     let blocks = shape.isCausal ? geometry.keyBlocks : geometry.queryBlocks + geometry.keyBlocks
     let rows = recurrence.normalizer == nil ? 0 : shape.lseShape.reduce(1, *)
     let tokens = geometry.heads * shape.keyLength
     let gates = isGated ? tokens * (factorCount + (recurrence.gate?.strength == .one ? 0 : 1)) : 0
     let delta = recurrence.isDelta ? tokens * (shape.headDim + shape.valueDim) : 0
     let kept = geometry.heads * (geometry.keyBlocks * (size + factorCount) + size) + rows + gates + delta
-    let forward = kept + workers(geometry.keyBlocks, context) * ForwardLayout(self, products).count
+    let forward = kept + workers(geometry.keyBlocks, context) * ForwardLayout(self).count
     guard pass == .backward else { return 4 * forward }
     let backDelta = recurrence.isDelta ? tokens * (1 + shape.valueDim) : 0
-    let slots = geometry.heads * (geometry.queryBlocks + 1) * size + gates + backDelta
-    return 4 * (kept + slots + workers(blocks, context) * BackwardLayout(self, products).count)
+    let slots =
+      geometry.heads * ((takesHeads(in: context) ? 1 : geometry.queryBlocks) + 1) * size + gates + backDelta
+    let skip = recurrence.skip == nil ? 0 : shape.queryHeads * (shape.batch * blocks + 1)
+    return 4 * (kept + slots + skip + workers(blocks, context) * BackwardLayout(self).count)
   }
 }

@@ -7,36 +7,28 @@ import Tensors
 extension RecurrentScan {
   /// Where the parts of a forward worker's scratch begin.
   struct ForwardLayout: Sendable {
-    let keys: Int, queries: Int, decays: Int, scores: Int, sums: Int, rows: Int
-    /// Of the delta rule alone: products of keys, and what a slice of the state holds for them.
-    let pairs: Int, held: Int
+    let keys: Int, queries: Int, keyColumns: Int, decays: Int, scores: Int, sums: Int, rows: Int
+    /// Of the delta rule alone: products of keys.
+    let pairs: Int
     /// Of channels that fade apart alone.
-    let channels: Int, fadedRows: Int, fadedKeys: Int, few: Int
-    let left: Int, keyPack: Int, valuePack: Int, statePack: Int
+    let channels: Int, fadedRows: Int, fadedKeys: Int
     let count: Int
 
-    init(_ scan: RecurrentScan, _ products: ChunkProducts) {
-      let (d, v, chunk) = (scan.shape.headDim, scan.shape.valueDim, scan.geometry.chunk)
+    init(_ scan: RecurrentScan) {
+      let (d, chunk) = (scan.shape.headDim, scan.geometry.chunk)
       var layout = ScratchLayout()
       keys = layout.take(chunk * d)
       queries = layout.take(chunk * d)
+      keyColumns = layout.take(chunk * d)
       decays = layout.take(chunk * chunk)
       scores = layout.take(chunk * chunk)
       sums = layout.take(2 * chunk)
       rows = layout.take(chunk)
       pairs = layout.take(scan.recurrence.isDelta ? chunk * chunk : 0)
-      held = layout.take(scan.recurrence.isDelta ? chunk * RecurrentScan.columnsOfPiece : 0)
       let apart = scan.isByChannel ? d : 0
       channels = layout.take(apart * chunk)
       fadedRows = layout.take(apart * chunk)
       fadedKeys = layout.take(apart * chunk)
-      few = layout.take(apart)
-      left = layout.take(
-        max(
-          products.leftCount(rows: chunk, depth: max(chunk, d)), products.leftCount(rows: d, depth: chunk)))
-      keyPack = layout.take(products.rightCount(columns: chunk, depth: d))
-      valuePack = layout.take(products.rightCount(columns: v, depth: chunk))
-      statePack = layout.take(products.rightCount(columns: v, depth: d))
       count = layout.count
     }
   }
@@ -55,7 +47,7 @@ extension RecurrentScan {
   ) throws -> (output: Tensor, kept: Kept) {
     inputs.check(shape)
     let products = ChunkProducts(isa: context.instructionSet.code, count: count)
-    let layout = ForwardLayout(self, products)
+    let layout = ForwardLayout(self)
     let size = geometry.stateCount, heads = geometry.heads
     var states = try context.empty([heads, geometry.keyBlocks, size])
     var factors = try context.empty([heads, geometry.keyBlocks, factorCount])
@@ -69,33 +61,62 @@ extension RecurrentScan {
     var written = isDelta ? try context.empty(shape.valueShape) : nil
     var erasing = isDelta ? try context.empty(shape.keyShape) : nil
     let delta = written?.rowsForWriting(), erased = erasing?.rowsForWriting()
+    let takesHeads = takesHeads(in: context) && relay == nil
     let pass = ScanForward(
       scan: self, products: products, layout: layout, scratch: scratch, query: inputs.query.rows(),
       key: inputs.key.rows(), value: inputs.value.rows(), output: output.rowsForWriting(),
       states: states.pinnedForWriting(), factors: factors.pinnedForWriting(),
       last: last.pinnedForWriting(), inverses: inverses?.pinnedForWriting(),
       padding: OverflowedPadding(), logs: gates?.decays.pinned(), strengths: gates?.strengths?.pinned(),
-      written: delta, erasing: erased)
-    try Parallel.forEach(count: heads * geometry.keyBlocks, threads: context.threads) { index, worker in
-      try context.checkCancellation()
-      let (head, block) = (index / geometry.keyBlocks, index % geometry.keyBlocks)
-      if isDelta { pass.prepare(head, block, worker) } else { pass.add(head, block, worker) }
-    }
-    if isDelta {
-      try overColumns(pass.last, through: relay, in: context) { pass.write($0, $1, $2) }
+      written: delta, erasing: erased, inOrder: takesHeads,
+      skip: recurrence.skip.map { ScanSkip($0, inputs, shape: shape, isa: products.isa) })
+    if takesHeads {
+      try Parallel.forEach(count: heads, threads: context.threads) { head, worker in
+        for block in 0..<geometry.keyBlocks {
+          try context.checkCancellation()
+          if isDelta {
+            pass.prepare(head, block, worker)
+            pass.write(head, block, 0..<shape.valueDim, worker)
+          } else {
+            pass.add(head, block, worker)
+            step(
+              head, block, block, rows: 0..<shape.headDim, pass.last, pass.states, count: geometry.keyBlocks,
+              factors: fades ? pass.factors : nil, in: context)
+          }
+          try pass.read(head, block, worker)
+        }
+      }
     } else {
-      try scan(
-        last, pass.last, pass.states, count: geometry.keyBlocks, factors: fades ? pass.factors : nil,
-        reversed: false, through: relay, in: context)
-    }
-    try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
-      try context.checkCancellation()
-      try pass.read(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
+      try Parallel.forEach(count: heads * geometry.keyBlocks, threads: context.threads) { index, worker in
+        try context.checkCancellation()
+        let (head, block) = (index / geometry.keyBlocks, index % geometry.keyBlocks)
+        if isDelta { pass.prepare(head, block, worker) } else { pass.add(head, block, worker) }
+      }
+      if isDelta {
+        try overColumns(pass.last, through: relay, in: context) { head, columns, worker in
+          for block in 0..<geometry.keyBlocks { pass.write(head, block, columns, worker) }
+        }
+      } else {
+        try scan(
+          last, pass.last, pass.states, count: geometry.keyBlocks, factors: fades ? pass.factors : nil,
+          reversed: false, through: relay, in: context)
+      }
+      try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
+        try context.checkCancellation()
+        try pass.read(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
+      }
     }
     let kept = Kept(
       states: states, factors: factors, last: last, inverses: inverses, written: written, erasing: erasing,
       overflowed: pass.padding.rows)
     return (output, kept)
+  }
+
+  /// Whether threads take whole heads, chunk after chunk while the state stays in the nearest caches; else they share out chunks. The
+  /// sums, and so the bits, are the same.
+  func takesHeads(in context: ExecutionContext) -> Bool {
+    shape.isCausal
+      && (geometry.heads % context.threads == 0 || geometry.heads >= 4 * context.threads)
   }
 
   /// Workers of a pass over blocks of all heads.
@@ -119,6 +140,9 @@ struct ScanForward: Sendable {
   let logs: PinnedView<Float>?, strengths: PinnedView<Float>?
   /// With the delta rule, what is written in place of v, and what is erased by.
   let written: Rows?, erasing: Rows?
+  /// Whether the chunks of a head come one after the other.
+  let inOrder: Bool
+  let skip: ScanSkip?
 
   var isa: Int32 { products.isa }
   var shape: AttentionShape { scan.shape }
@@ -149,6 +173,16 @@ struct ScanForward: Sendable {
       keys.count, d, 1, map.epsilon)
   }
 
+  /// Rows of q as the recurrence reads them.
+  func loadQueries(
+    _ batch: Int, _ queryHead: Int, _ rows: Range<Int>, _ target: UnsafeMutablePointer<Float>
+  ) {
+    let (d, map) = (shape.headDim, scan.map)
+    attn_scan_load(
+      isa, map.code, query.row(batch, queryHead, rows.lowerBound), query.rowStride, target, d, rows.count, d,
+      Float(scan.recurrence.scale), map.epsilon)
+  }
+
   /// What a chunk adds to the state, and what it fades it by.
   func add(_ head: Int, _ block: Int, _ worker: Int) {
     let batch = head / shape.keyHeads, keyHead = head % shape.keyHeads
@@ -160,7 +194,8 @@ struct ScanForward: Sendable {
       return
     }
     let (d, v) = (shape.headDim, shape.valueDim), own = base + layout.keys
-    loadKeys(batch, keyHead, keys, base)
+    let inPlace = scan.readsInPlace && scan.fades
+    if !inPlace { loadKeys(batch, keyHead, keys, base) }
     if scan.isByChannel {
       fadeKeys(head, keys, place, base)
     } else if scan.fades {
@@ -170,22 +205,29 @@ struct ScanForward: Sendable {
       if let strengths = strengths(head, keys) {
         attn_scan_multiply(isa, base + layout.rows, strengths, base + layout.rows, keys.count)
       }
-      attn_scan_scale(isa, own, d, base + layout.rows, own, d, keys.count, d)
+      let from = inPlace ? key.row(batch, keyHead, keys.lowerBound) : own
+      attn_scan_scale(
+        isa, from, inPlace ? key.rowStride : d, base + layout.rows, own, d, keys.count, d)
     }
-    products.packLeft(.init(own, stride: d).transposed, rows: d, depth: keys.count, to: base + layout.left)
-    products.packRight(
-      .init(value.row(batch, keyHead, keys.lowerBound), stride: value.rowStride), columns: v,
-      depth: keys.count, to: base + layout.valuePack)
     products.multiply(
-      base + layout.left, base + layout.valuePack, into: slot, stride: v, rows: d, columns: v,
-      depth: keys.count)
+      .init(own, stride: d).transposed, value.row(batch, keyHead, keys.lowerBound), value.rowStride,
+      into: slot, stride: v, rows: d, columns: v, depth: keys.count,
+      ahead: key.ahead(batch, keyHead, nextKeys(block, batch), dim: d))
     guard geometry.hasNormalizer else { return }
     (slot + geometry.matrixCount).update(repeating: 0, count: d)
     attn_column_sums(isa, own, slot + geometry.matrixCount, keys.count, d, d)
   }
 
+  /// The keys, and rows, of the chunk that comes next.
+  func nextKeys(_ block: Int, _ batch: Int) -> Range<Int> {
+    inOrder && block + 1 < geometry.keyBlocks ? geometry.keys(block + 1, batch: batch) : 0..<0
+  }
+  private func nextRows(_ block: Int) -> Range<Int> {
+    inOrder && block + 1 < geometry.queryBlocks ? geometry.rows(block + 1) : 0..<0
+  }
+
   /// What keys add to the state: values, or with the delta rule what of them the state did not hold.
-  private var added: Rows { written ?? value }
+  var added: Rows { written ?? value }
 
   /// The outputs of a block of query rows, of every query head of the group.
   func read(_ head: Int, _ block: Int, _ worker: Int) throws {
@@ -194,47 +236,50 @@ struct ScanForward: Sendable {
     let rows = geometry.rows(block)
     guard !rows.isEmpty else { return }
     let keys = shape.isCausal ? geometry.keys(block, batch: batch) : 0..<0
-    let base = scratch.at(worker * layout.count), (d, v) = (shape.headDim, shape.valueDim)
+    let base = scratch.at(worker * layout.count)
     let first = shape.isCausal ? geometry.first(rows, block) : 0
     let state =
       shape.isCausal
       ? states + (head * geometry.keyBlocks + block) * geometry.stateCount
       : last + head * geometry.stateCount
-    products.packRight(.init(state, stride: v), columns: v, depth: d, to: base + layout.statePack)
+    let values = added.row(batch, keyHead, keys.lowerBound)
     if scan.isByChannel {
       loadChannels(head, keys, to: first + rows.count, base)
-      if !keys.isEmpty {
-        loadKeys(batch, keyHead, keys, base)
-        products.packRight(
-          .init(added.row(batch, keyHead, keys.lowerBound), stride: added.rowStride), columns: v,
-          depth: keys.count, to: base + layout.valuePack)
-      }
-    } else if !keys.isEmpty {
+      if !keys.isEmpty { loadKeys(batch, keyHead, keys, base) }
+    } else {
       let decays = decays(head, keys, base)
-      loadKeys(batch, keyHead, keys, base)
-      products.packRight(
-        .init(base + layout.keys, stride: d).transposed, columns: keys.count, depth: d,
-        to: base + layout.keyPack)
-      products.packRight(
-        .init(added.row(batch, keyHead, keys.lowerBound), stride: added.rowStride), columns: v,
-        depth: keys.count, to: base + layout.valuePack)
-      attn_scan_decays(isa, decays.sums, first, rows.count, keys.count, base + layout.decays)
-      if !scan.recurrence.isDelta, let strengths = strengths(head, keys) {
-        ChunkDecays.scale(
-          base + layout.decays, rows: rows.count, by: strengths, keys: keys.count, isa: isa)
+      if scan.fades {
+        decays.writeRows(first, rows.count, scale: scan.fadingScale, to: base + layout.rows)
+      } else {
+        (base + layout.rows).update(repeating: scan.fadingScale, count: rows.count)
       }
-    }
-    if scan.fades, !scan.isByChannel {
-      decays(head, keys, base).writeRows(first, rows.count, to: base + layout.rows)
+      if !keys.isEmpty { loadPairs(batch, keyHead, keys, first, rows.count, head, decays, base) }
     }
     for member in 0..<shape.groupSize {
       let queryHead = keyHead * shape.groupSize + member
       if scan.isByChannel {
-        readChannels(batch, queryHead, rows, keys.count, first, state, base)
+        readChannels(batch, queryHead, rows, keys.count, first, state, values, base)
       } else {
-        read(batch, queryHead, rows, keys.count, state, base)
+        read(batch, queryHead, block, rows, keys.count, first, state, values, base)
       }
       try refuse(batch, queryHead, rows, keys, first, state, base)
+      skip?.add(batch, queryHead, rows, to: output)
+    }
+  }
+
+  /// Keys, their rows and columns exchanged, and what they fade by up to rows.
+  private func loadPairs(
+    _ batch: Int, _ keyHead: Int, _ keys: Range<Int>, _ first: Int, _ rows: Int, _ head: Int,
+    _ decays: ChunkDecays, _ base: UnsafeMutablePointer<Float>
+  ) {
+    let d = shape.headDim, inPlace = scan.readsInPlace
+    if !inPlace { loadKeys(batch, keyHead, keys, base) }
+    products.transpose(
+      inPlace ? key.row(batch, keyHead, keys.lowerBound) : base + layout.keys,
+      stride: inPlace ? key.rowStride : d, rows: keys.count, columns: d, to: base + layout.keyColumns)
+    decays.write(first, rows, scale: scan.fadingScale, to: base + layout.decays)
+    if !scan.recurrence.isDelta, let strengths = strengths(head, keys) {
+      ChunkDecays.scale(base + layout.decays, rows: rows, by: strengths, keys: keys.count, isa: isa)
     }
   }
 
@@ -247,6 +292,10 @@ struct ScanForward: Sendable {
     guard attn_scan_finite(isa, target, v, rows.count, v) == 0 else { return }
     let bad = rows.filter { attn_scan_finite(isa, target + ($0 - rows.lowerBound) * v, v, 1, v) == 0 }
     guard bad.allSatisfy({ shape.isPaddedQuery(batch: batch, query: $0) }) else {
+      if scan.readsInPlace {
+        loadKeys(batch, shape.keyHead(of: queryHead), keys, base)
+        loadQueries(batch, queryHead, rows, base + layout.queries)
+      }
       let row = firstOverflow(batch, shape.keyHead(of: queryHead), rows.count, keys, first, state, base)
       throw StateOverflow(batch: batch, head: queryHead, query: rows.lowerBound + row)
     }
@@ -279,28 +328,34 @@ struct ScanForward: Sendable {
   }
 
   private func read(
-    _ batch: Int, _ queryHead: Int, _ rows: Range<Int>, _ keys: Int, _ state: UnsafeMutablePointer<Float>,
-    _ base: UnsafeMutablePointer<Float>
+    _ batch: Int, _ queryHead: Int, _ block: Int, _ rows: Range<Int>, _ keys: Int, _ first: Int,
+    _ state: UnsafeMutablePointer<Float>, _ values: UnsafePointer<Float>, _ base: UnsafeMutablePointer<Float>
   ) {
-    let (d, v) = (shape.headDim, shape.valueDim), map = scan.map, count = rows.count
+    let (d, v) = (shape.headDim, shape.valueDim), count = rows.count
     let own = base + layout.queries, scores = base + layout.scores
     let target = output.row(batch, queryHead, rows.lowerBound)
-    attn_scan_load(
-      isa, map.code, query.row(batch, queryHead, rows.lowerBound), query.rowStride, own, d, count, d,
-      Float(scan.recurrence.scale), map.epsilon)
-    products.packLeft(.init(own, stride: d), rows: count, depth: d, to: base + layout.left)
+    var left = ChunkProducts.Matrix(own, stride: d)
+    if scan.readsInPlace {
+      left = .init(query.row(batch, queryHead, rows.lowerBound), stride: query.rowStride)
+    } else {
+      loadQueries(batch, queryHead, rows, own)
+    }
     products.multiply(
-      base + layout.left, base + layout.statePack, into: target, stride: v, rows: count, columns: v, depth: d)
-    if scan.fades { attn_scan_scale(isa, target, v, base + layout.rows, target, v, count, v) }
+      left, state, v, into: target, stride: v, rows: count, columns: v, depth: d,
+      factors: scan.scalesRows ? UnsafePointer(base + layout.rows) : nil,
+      ahead: value.ahead(batch, shape.keyHead(of: queryHead), nextKeys(block, batch), dim: v))
     if keys > 0 {
       products.multiply(
-        base + layout.left, base + layout.keyPack, into: scores, stride: keys, rows: count, columns: keys,
-        depth: d)
-      attn_scan_multiply(isa, scores, base + layout.decays, scores, count * keys)
-      products.packLeft(.init(scores, stride: keys), rows: count, depth: keys, to: base + layout.left)
+        left, base + layout.keyColumns, keys, into: scores, stride: keys, rows: count, columns: keys,
+        depth: d,
+        .lower(first: first),
+        ahead: query.ahead(batch, queryHead, nextRows(block), dim: d))
+      attn_scan_fade(isa, scores, base + layout.decays, scores, first, count, keys)
       products.multiply(
-        base + layout.left, base + layout.valuePack, into: target, stride: v, rows: count, columns: v,
-        depth: keys, adds: true)
+        .init(scores, stride: keys), values, added.rowStride, into: target, stride: v, rows: count,
+        columns: v,
+        depth: keys, .byLower(first: first), target: .added,
+        ahead: output.ahead(batch, queryHead, nextRows(block), dim: v, writes: true))
     }
     guard let epsilon = scan.recurrence.normalizer, let inverses else { return }
     let inverse = inverses + ((batch * shape.queryHeads + queryHead) * shape.queryLength + rows.lowerBound)

@@ -57,6 +57,18 @@ struct RecurrentScan: Sendable {
   /// Whether channels fade apart.
   var isByChannel: Bool { recurrence.isByChannel }
 
+  /// Whether rows of q and k are read where they lie, and their gradients written in place: then decays are times the scale of q.
+  var readsInPlace: Bool {
+    guard case .identity = recurrence.map else { return false }
+    return !isByChannel && !recurrence.isDelta && recurrence.normalizer == nil
+  }
+
+  /// What decays are multiplied by.
+  var fadingScale: Float { readsInPlace ? Float(recurrence.scale) : 1 }
+
+  /// Whether rows of the state are multiplied by a number when they are read.
+  var scalesRows: Bool { fades || readsInPlace }
+
   /// Factors of a chunk that a state fades by: one, or one a row of it.
   var factorCount: Int { isByChannel ? shape.headDim : 1 }
 
@@ -102,26 +114,47 @@ struct RecurrentScan: Sendable {
     reversed: Bool, in context: ExecutionContext
   ) throws {
     let pieces = (shape.headDim + Self.rowsOfPiece - 1) / Self.rowsOfPiece
-    let isa = context.instructionSet.code, dim = shape.valueDim, size = geometry.stateCount
     try Parallel.forEach(count: geometry.heads * pieces, threads: context.threads) { index, _ in
       try context.checkCancellation()
-      let head = index / pieces, first = index % pieces * Self.rowsOfPiece
-      let rows = min(Self.rowsOfPiece, shape.headDim - first), own = running + head * size
-      for step in 0..<count {
-        let block = reversed ? count - 1 - step : step
-        let slot = slots + (head * count + block) * size
-        if isByChannel, let factors {
-          let place = (head * count + block) * shape.headDim + first
-          attn_scan_step(isa, own + first * dim, slot + first * dim, factors + place, 1, rows, dim)
-          continue
-        }
-        var factor = factors.map { $0[head * count + block] } ?? 1
-        attn_scan_step(isa, own + first * dim, slot + first * dim, &factor, 0, rows, dim)
-        guard geometry.hasNormalizer else { continue }
-        let place = geometry.matrixCount + first
-        attn_scan_step(isa, own + place, slot + place, &factor, 0, 1, rows)
+      let first = index % pieces * Self.rowsOfPiece
+      let rows = first..<min(first + Self.rowsOfPiece, shape.headDim)
+      for turn in 0..<count {
+        let block = reversed ? count - 1 - turn : turn
+        step(
+          index / pieces, block, block, rows: rows, running, slots, count: count, factors: factors,
+          in: context)
       }
     }
+  }
+
+  /// A step of the scan: a slot takes some rows of the running state, which fades and takes what the slot had.
+  /// - Parameters:
+  ///   - head: among all heads.
+  ///   - block: the chunk, whose factors these are.
+  ///   - slot: among those of a head.
+  ///   - rows: of the state.
+  ///   - running: as of `scan`.
+  ///   - slots: as of `scan`, `[heads, count, state]`.
+  ///   - count: slots of a head.
+  ///   - factors: as of `scan`.
+  ///   - context: instruction set.
+  func step(
+    _ head: Int, _ block: Int, _ slot: Int, rows: Range<Int>, _ running: PinnedView<Float>,
+    _ slots: PinnedView<Float>, count: Int, factors: PinnedView<Float>?, in context: ExecutionContext
+  ) {
+    let isa = context.instructionSet.code, dim = shape.valueDim, size = geometry.stateCount
+    let own = running + head * size, slot = slots + (head * count + slot) * size, first = rows.lowerBound
+    let place = head * geometry.keyBlocks + block
+    if isByChannel, let factors {
+      return attn_scan_step(
+        isa, own + first * dim, slot + first * dim, factors + (place * shape.headDim + first), 1, rows.count,
+        dim)
+    }
+    var factor = factors.map { $0[place] } ?? 1
+    attn_scan_step(isa, own + first * dim, slot + first * dim, &factor, 0, rows.count, dim)
+    guard geometry.hasNormalizer else { return }
+    let sums = geometry.matrixCount + first
+    attn_scan_step(isa, own + sums, slot + sums, &factor, 0, 1, rows.count)
   }
 }
 

@@ -74,10 +74,8 @@ extension RecurrentScan {
     clearsPadding: Bool = false, in context: ExecutionContext
   ) throws -> Passed {
     let gating = recurrence.gate.map { ScanGates(shape: shape, gate: $0) }
-    let skip = recurrence.skip.map { ScanSkip(shape: shape, operand: $0) }
     let gates = try gating?.values(inputs, in: context)
     var (output, kept) = try forward(inputs, gates, from: state, through: relay, in: context)
-    skip?.add(inputs, to: &output, in: context)
     let cleared = clearsPadding ? kept.overflowed : []
     var own = inputs
     if !cleared.isEmpty {
@@ -96,7 +94,6 @@ extension RecurrentScan {
       let outputGradient = cleared.isEmpty ? given : try given.clearing(cleared, ledger: context.ledger)
       var (gradient, ofGates, before) = try backward(
         outputGradient, behind: behind, read, gates, output: finished, left, through: relay, in: context)
-      try skip?.addGradient(outputGradient, read, to: &gradient, in: context)
       if let gating, let ofGates { try gating.addGradient(ofGates, read, to: &gradient, in: context) }
       return (gradient, before)
     }

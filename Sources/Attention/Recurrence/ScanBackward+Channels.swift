@@ -27,7 +27,7 @@ extension ScanBackward {
       rows: ofKeys ? 0..<keys : piece.first..<piece.first + piece.rows.count, keys: keys,
       scratch: .init(
         rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.result,
-        few: base + layout.few, left: base + layout.left, right: base + layout.other))
+        few: base + layout.few))
   }
 
   /// The gradients of the rows and keys of a block.
@@ -37,13 +37,17 @@ extension ScanBackward {
     if block == 0 { clear(piece) }
     loadChannels(piece)
     (base + layout.channelGradient).update(repeating: 0, count: end(piece) * d)
-    if keys > 0 { startKeys(piece) }
+    if keys > 0 {
+      loadKeys(piece)
+      (base + layout.keyGradient).update(repeating: 0, count: keys * d)
+      backThroughChannelState(piece)
+    }
     for member in 0..<(piece.rows.isEmpty ? 0 : shape.groupSize) {
       backChannels(piece, piece.keyHead * shape.groupSize + member)
     }
     guard keys > 0 else { return }
     if scan.recurrence.isDelta { backThroughChannelDelta(piece) }
-    backThroughChannelState(piece)
+    writeKeyGradients(of: piece)
     writeChannelGates(piece, factors + (head * geometry.keyBlocks + block) * d)
   }
 
@@ -55,30 +59,24 @@ extension ScanBackward {
     let target = base + layout.queryGradient, read = base + layout.extra, logs = base + layout.channelGradient
     loadQueries(piece, queryHead)
     let gradients = outputGradients(piece, queryHead)
-    products.packLeft(gradients, rows: rows, depth: v, to: base + layout.left)
-    products.packRight(
-      .init(state, stride: v).transposed, columns: d, depth: v, to: base + layout.stateColumns)
+    products.transpose(state, stride: v, rows: d, columns: v, to: base + layout.stateColumns)
     products.multiply(
-      base + layout.left, base + layout.stateColumns, into: read + shift, stride: d, rows: rows, columns: d,
+      gradients, base + layout.stateColumns, d, into: read + shift, stride: d, rows: rows, columns: d,
       depth: v)
     (target + shift).update(repeating: 0, count: rows * d)
     if keys > 0 {
       let (scores, slopes) = (base + layout.scores, base + layout.slopes)
-      products.packRight(
-        values(piece).transposed, columns: keys, depth: v, to: base + layout.valueColumns)
+      transposeValues(piece)
       products.multiply(
-        base + layout.left, base + layout.valueColumns, into: slopes, stride: keys, rows: rows, columns: keys,
-        depth: v)
+        gradients, base + layout.valueColumns, keys, into: slopes, stride: keys, rows: rows, columns: keys,
+        depth: v, .lower(first: piece.first))
       let pairs = channelPairs(piece), own = base + layout.keys
       if !scan.recurrence.isDelta {
         pairs.write(base + layout.queries, own, to: scores, stride: keys)
-        products.packLeft(
-          .init(scores, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
-        products.packRight(gradients, columns: v, depth: rows, to: base + layout.other)
         products.multiply(
-          base + layout.left, base + layout.other,
+          .init(scores, stride: keys).transposed, gradients.base, gradients.stride,
           into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
-          columns: v, depth: rows, adds: true)
+          columns: v, depth: rows, .byLowerTransposed(first: piece.first), target: .added)
       }
       pairs.back(
         slopes, stride: keys, base + layout.queries, own, dq: target, dk: base + layout.keyGradient,
@@ -110,16 +108,15 @@ extension ScanBackward {
     attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
     self.products.solve(scores, rows: keys, x, columns: v, transposed: true)
     backThroughValues(piece, strengths, state)
-    // A, whose gradient is −X V'ᵀ; X stands on the left.
-    self.products.packRight(
-      values(piece).transposed, columns: keys, depth: v, to: base + layout.valueColumns)
+    // A, whose gradient is −X V'ᵀ.
+    transposeValues(piece)
     self.products.multiply(
-      base + layout.left, base + layout.valueColumns, into: slopes, stride: keys, rows: keys, columns: keys,
-      depth: v)
+      .init(x, stride: v), base + layout.valueColumns, keys, into: slopes, stride: keys, rows: keys,
+      columns: keys, depth: v, .lower(first: 0))
     attn_scan_ahead(isa, own, channels, faded, 0, keys, d)
     attn_scan_dots(isa, faded, d, extra, d, inner, 0, keys, d)
     for row in 0..<keys { dBeta[row] -= inner[row] }
-    attn_scan_multiply(isa, pairs, slopes, scores, keys * keys)
+    attn_scan_fade(isa, slopes, pairs, scores, 0, keys, keys)
     attn_scan_sums(isa, scores, keys, inner, 0, keys, keys)
     for row in 0..<keys { (dBeta[row], inner[row]) = (dBeta[row] - inner[row], -strengths[row]) }
     attn_scan_scale(isa, slopes, keys, inner, slopes, keys, keys, keys)
@@ -130,23 +127,25 @@ extension ScanBackward {
     products.back(slopes, stride: keys, own, own, dq: target, dk: target, dLogs: logs)
   }
 
-  /// What the state behind a chunk gives its keys, values and decays; then the keys' gradient goes through their map.
+  /// What the state behind a chunk gives its keys, values and decays; others add to the gradient of the values.
   private func backThroughChannelState(_ piece: Piece) {
     guard let gradient = piece.stateGradient else { return }
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
     let own = base + layout.keys, sums = base + layout.keyGradient, extra = base + layout.extra
-    let faded = base + layout.fadedKeys, matrix = ChunkProducts.Matrix(gradient, stride: v)
-    products.packLeft(values(piece), rows: keys, depth: v, to: base + layout.left)
-    products.packRight(matrix.transposed, columns: d, depth: v, to: base + layout.other)
+    let faded = base + layout.fadedKeys
+    products.transpose(gradient, stride: v, rows: d, columns: v, to: base + layout.gradientColumns)
     products.multiply(
-      base + layout.left, base + layout.other, into: extra, stride: d, rows: keys, columns: d, depth: v)
+      values(piece), base + layout.gradientColumns, d, into: extra, stride: d, rows: keys, columns: d,
+      depth: v)
     attn_scan_behind(isa, own, base + layout.channels, faded, keys, d)
     attn_scan_behind_back(
       isa, extra, base + layout.channels, own, sums, base + layout.channelGradient, keys, d)
     if !scan.recurrence.isDelta {
-      addValueGradients(faded, matrix, of: piece)
+      products.multiply(
+        .init(faded, stride: d), gradient, v,
+        into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
+        columns: v, depth: d)
     }
-    writeKeyGradients(of: piece)
   }
 
   /// The gradients of log decays: what crosses a token within the chunk, and what goes through all of it by the state.

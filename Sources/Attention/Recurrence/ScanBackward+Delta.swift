@@ -28,71 +28,59 @@ extension ScanBackward {
         isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
         keys, d, 1, map.epsilon)
       if !scan.isByChannel {
-        products.packRight(
-          .init(own, stride: d).transposed, columns: keys, depth: d, to: base + layout.keyColumns)
-        attn_scan_decays(isa, decays(piece).sums, piece.first, rows, keys, base + layout.decays)
+        products.transpose(own, stride: d, rows: keys, columns: d, to: base + layout.keyColumns)
+        decays(piece).write(piece.first, rows, scale: 1, to: base + layout.decays)
       }
     }
     if scan.isByChannel {
       channelPairs(piece).write(base + layout.queries, own, to: scores, stride: keys)
     } else {
-      products.packLeft(.init(base + layout.queries, stride: d), rows: rows, depth: d, to: base + layout.left)
       products.multiply(
-        base + layout.left, base + layout.keyColumns, into: scores, stride: keys, rows: rows, columns: keys,
-        depth: d)
-      attn_scan_multiply(isa, scores, base + layout.decays, scores, rows * keys)
+        .init(base + layout.queries, stride: d), base + layout.keyColumns, keys, into: scores, stride: keys,
+        rows: rows, columns: keys, depth: d, .lower(first: piece.first))
+      attn_scan_fade(isa, scores, base + layout.decays, scores, piece.first, rows, keys)
     }
-    products.packLeft(
-      .init(scores, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
-    products.packRight(gradients, columns: v, depth: rows, to: base + layout.other)
     products.multiply(
-      base + layout.left, base + layout.other, into: target, stride: v, rows: keys, columns: v, depth: rows,
-      adds: !isFirst)
+      .init(scores, stride: keys).transposed, gradients.base, gradients.stride, into: target, stride: v,
+      rows: keys, columns: v, depth: rows, .byLowerTransposed(first: piece.first),
+      target: isFirst ? .replaced : .added)
   }
 
-  /// Some columns of the gradients of the states behind all chunks, from the last to the first, and of what was written.
-  func unwrite(_ head: Int, _ columns: Range<Int>, _ worker: Int) {
+  /// Some columns of the gradients of the state behind a chunk and before it, and of what was written.
+  func unwrite(_ head: Int, _ block: Int, _ columns: Range<Int>, _ worker: Int) {
     let (d, v) = (shape.headDim, shape.valueDim), map = scan.map, width = columns.count
     let state = running + (head * geometry.stateCount + columns.lowerBound)
-    for block in (0..<geometry.keyBlocks).reversed() {
-      let piece = self.piece(head, block, worker), base = piece.base, keys = piece.keys.count
-      let place = head * geometry.keyBlocks + block
-      let slot = slots + (place * geometry.stateCount + columns.lowerBound), own = base + layout.keys
-      if keys > 0, let written = writtenRow(piece) {
-        attn_scan_load(
-          isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
-          keys, d, 1, map.epsilon)
-        if scan.isByChannel {
-          loadChannels(piece)
-          attn_scan_behind(isa, own, base + layout.channels, own, keys, d)
-        } else {
-          decays(piece).writeKeys(to: base + layout.tails)
-          attn_scan_scale(isa, own, d, base + layout.tails, own, d, keys, d)
-        }
-        products.packLeft(.init(own, stride: d), rows: keys, depth: d, to: base + layout.left)
-        products.packRight(.init(state, stride: v), columns: width, depth: d, to: base + layout.other)
-        products.multiply(
-          base + layout.left, base + layout.other, into: written + columns.lowerBound, stride: v, rows: keys,
-          columns: width, depth: d, adds: true)
+    let piece = self.piece(head, block, worker), base = piece.base, keys = piece.keys.count
+    let place = head * geometry.keyBlocks + block
+    let slot = slot(head, block) + columns.lowerBound, own = base + layout.keys
+    let written = writtenRow(piece).map { $0 + columns.lowerBound }
+    if keys > 0, let written {
+      attn_scan_load(
+        isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
+        keys, d, 1, map.epsilon)
+      if scan.isByChannel {
+        loadChannels(piece)
+        attn_scan_behind(isa, own, base + layout.channels, own, keys, d)
+      } else {
+        decays(piece).writeKeys(to: base + layout.tails)
+        attn_scan_scale(isa, own, d, base + layout.tails, own, d, keys, d)
       }
-      for row in 0..<d {
-        var factor = factors[scan.isByChannel ? place * d + row : place]
-        attn_scan_step(isa, state + row * v, slot + row * v, &factor, 0, 1, width)
-      }
-      guard keys > 0, let written = writtenRow(piece), let erasing else { continue }
-      let erased = erasing.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
-      products.packLeft(.init(erased, stride: d).transposed, rows: d, depth: keys, to: base + layout.left)
-      products.packRight(
-        .init(written + columns.lowerBound, stride: v), columns: width, depth: keys, to: base + layout.other)
       products.multiply(
-        base + layout.left, base + layout.other, into: base + layout.held, stride: width, rows: d,
-        columns: width, depth: keys)
-      for row in 0..<d { attn_axpy(isa, -1, base + layout.held + row * width, state + row * v, width) }
+        .init(own, stride: d), state, v, into: written, stride: v, rows: keys, columns: width, depth: d,
+        target: .added)
     }
+    for row in 0..<d {
+      let factor = factors + (scan.isByChannel ? place * d + row : place)
+      attn_scan_step(isa, state + row * v, slot + row * v, factor, 0, 1, width)
+    }
+    guard keys > 0, let written, let erasing else { return }
+    products.multiply(
+      .init(erasing.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: d).transposed, written, v,
+      into: state, stride: v, rows: d, columns: width, depth: keys, target: .subtractedFrom)
   }
 
   /// From X, what stands for it in the part of what was written: dV = βX, the gradient of β as far as that of V gives it, and X Hᵀ, whose
-  /// negative is that of β e^G K; it stands on the left.
+  /// negative is that of β e^G K.
   func backThroughValues(
     _ piece: Piece, _ strengths: UnsafePointer<Float>, _ state: UnsafeMutablePointer<Float>
   ) {
@@ -101,11 +89,10 @@ extension ScanBackward {
     attn_scan_dots(isa, values, given.rowStride, x, v, base + layout.deltaStrength, 0, keys, v)
     attn_scan_scale(
       isa, x, v, strengths, valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), v, keys, v)
-    products.packLeft(.init(x, stride: v), rows: keys, depth: v, to: base + layout.left)
-    products.packRight(.init(state, stride: v).transposed, columns: d, depth: v, to: base + layout.other)
+    products.transpose(state, stride: v, rows: d, columns: v, to: base + layout.gradientColumns)
     products.multiply(
-      base + layout.left, base + layout.other, into: base + layout.extra, stride: d, rows: keys, columns: d,
-      depth: v)
+      .init(x, stride: v), base + layout.gradientColumns, d, into: base + layout.extra, stride: d, rows: keys,
+      columns: d, depth: v)
   }
 
   /// dV, the gradient of the strengths, and what erasing says of keys and decays. Keys are loaded, without decays.
@@ -116,21 +103,19 @@ extension ScanBackward {
     let (pairs, fading) = (base + layout.pairs, base + layout.decays), extra = base + layout.extra
     x.update(from: source, count: keys * v)
     // A with and without β, strictly below the diagonal.
-    attn_scan_decays(isa, decays.sums, 0, keys, keys, fading)
+    decays.write(0, keys, scale: 1, to: fading)
     for row in 0..<keys { fading[row * keys + row] = 0 }
-    products.packLeft(.init(own, stride: d), rows: keys, depth: d, to: base + layout.left)
-    products.packRight(
-      .init(own, stride: d).transposed, columns: keys, depth: d, to: base + layout.keyColumns)
+    products.transpose(own, stride: d, rows: keys, columns: d, to: base + layout.keyColumns)
     products.multiply(
-      base + layout.left, base + layout.keyColumns, into: pairs, stride: keys, rows: keys, columns: keys,
-      depth: d)
-    attn_scan_multiply(isa, pairs, fading, pairs, keys * keys)
+      .init(own, stride: d), base + layout.keyColumns, keys, into: pairs, stride: keys, rows: keys,
+      columns: keys, depth: d, .lower(first: 0))
+    attn_scan_fade(isa, pairs, fading, pairs, 0, keys, keys)
     let scores = base + layout.scores, slopes = base + layout.slopes
     attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
     products.solve(scores, rows: keys, x, columns: v, transposed: true)
     let dBeta = base + layout.deltaStrength, inner = base + layout.inner
     backThroughValues(piece, strengths, state)
-    decays.writeRows(0, keys, to: base + layout.rows)
+    decays.writeRows(0, keys, scale: 1, to: base + layout.rows)
     attn_scan_scale(isa, extra, d, base + layout.rows, extra, d, keys, d)
     attn_scan_dots(isa, own, d, extra, d, inner, 0, keys, d)
     let positions = doubles(piece, layout.positions)
@@ -140,25 +125,24 @@ extension ScanBackward {
       attn_axpy(isa, -strengths[row], extra + row * d, base + layout.keyGradient + row * d, d)
     }
     // A, whose gradient is −X V'ᵀ.
-    products.packRight(self.values(piece).transposed, columns: keys, depth: v, to: base + layout.valueColumns)
+    transposeValues(piece)
     products.multiply(
-      base + layout.left, base + layout.valueColumns, into: slopes, stride: keys, rows: keys, columns: keys,
-      depth: v)
+      .init(x, stride: v), base + layout.valueColumns, keys, into: slopes, stride: keys, rows: keys,
+      columns: keys, depth: v, .lower(first: 0))
     let terms = base + layout.crossings
-    attn_scan_multiply(isa, pairs, slopes, terms, keys * keys)
+    attn_scan_fade(isa, slopes, pairs, terms, 0, keys, keys)
     attn_scan_sums(isa, terms, keys, inner, 0, keys, keys)
     for row in 0..<keys { (dBeta[row], inner[row]) = (dBeta[row] - inner[row], -strengths[row]) }
     attn_scan_scale(isa, terms, keys, inner, terms, keys, keys, keys)
-    attn_scan_crossings(terms, 0, keys, keys, doubles(piece, layout.logGradient))
-    attn_scan_multiply(isa, slopes, fading, slopes, keys * keys)
+    attn_scan_crossings(isa, terms, 0, keys, keys, doubles(piece, layout.logGradient))
+    attn_scan_fade(isa, slopes, fading, slopes, 0, keys, keys)
     attn_scan_scale(isa, slopes, keys, inner, slopes, keys, keys, keys)
-    products.packRight(.init(own, stride: d), columns: d, depth: keys, to: base + layout.keyRows)
     let matrix = ChunkProducts.Matrix(slopes, stride: keys)
-    for side in [matrix, matrix.transposed] {
-      products.packLeft(side, rows: keys, depth: keys, to: base + layout.left)
-      products.multiply(
-        base + layout.left, base + layout.keyRows, into: base + layout.keyGradient, stride: d, rows: keys,
-        columns: d, depth: keys, adds: true)
-    }
+    products.multiply(
+      matrix, own, d, into: base + layout.keyGradient, stride: d, rows: keys, columns: d, depth: keys,
+      .byLower(first: 0), target: .added)
+    products.multiply(
+      matrix.transposed, own, d, into: base + layout.keyGradient, stride: d, rows: keys, columns: d,
+      depth: keys, .byLowerTransposed(first: 0), target: .added)
   }
 }

@@ -8,16 +8,17 @@ extension ScanBackward {
   func clearGates(_ piece: Piece) {
     let keys = piece.keys.count
     (piece.base + layout.strengthGradient).update(repeating: 0, count: keys)
-    (piece.base + layout.stateDots).update(repeating: 0, count: keys)
     doubles(piece, layout.logGradient).update(repeating: 0, count: keys)
     doubles(piece, layout.positions).update(repeating: 0, count: keys)
   }
 
   /// What the reading of the state before the chunk says of the decays up to every row. dQ holds that part alone.
-  func noteReading(_ piece: Piece) {
+  func noteReading(
+    _ piece: Piece, _ read: ChunkProducts.Matrix, _ gradient: UnsafePointer<Float>
+  ) {
     let d = shape.headDim, base = piece.base, rows = piece.rows.count
     let inner = base + layout.inner, positions = doubles(piece, layout.positions)
-    attn_scan_dots(isa, base + layout.queries, d, base + layout.queryGradient, d, inner, 0, rows, d)
+    attn_scan_dots(isa, read.base, read.stride, gradient, d, inner, 0, rows, d)
     for row in 0..<rows {
       positions[min(piece.first + row, piece.keys.count - 1)] += Double(inner[row])
     }
@@ -28,10 +29,13 @@ extension ScanBackward {
   func noteCrossings(_ piece: Piece, _ strengths: UnsafePointer<Float>) {
     let base = piece.base, rows = piece.rows.count, keys = piece.keys.count
     let terms = base + layout.crossings
-    attn_scan_multiply(isa, base + layout.scores, base + layout.slopes, terms, rows * keys)
-    attn_column_sums(isa, terms, base + layout.strengthGradient, rows, keys, keys)
-    ChunkDecays.scale(terms, rows: rows, by: strengths, keys: keys, isa: isa)
-    attn_scan_crossings(terms, piece.first, rows, keys, doubles(piece, layout.logGradient))
+    attn_scan_fade(isa, base + layout.slopes, base + layout.scores, terms, piece.first, rows, keys)
+    if !scan.recurrence.isDelta {
+      attn_column_sums(isa, terms, base + layout.strengthGradient, rows, keys, keys)
+      ChunkDecays.scale(terms, rows: rows, by: strengths, keys: keys, isa: isa)
+    }
+    attn_scan_crossings(
+      isa, terms, piece.first, rows, keys, doubles(piece, layout.logGradient))
   }
 
   /// The gradients of the decays and strengths of a chunk: sums of what crosses a key, without differences.

@@ -12,12 +12,14 @@ struct ScanBackward: Sendable {
   let queryGradient: Rows, keyGradient: Rows, valueGradient: Rows
   let states: PinnedView<Float>, last: PinnedView<Float>, inverses: PinnedView<Float>?
   /// What query blocks give the state before them; after the scan the gradients of the states behind chunks.
-  let slots: PinnedView<Float>, running: PinnedView<Float>
+  let slots: PinnedView<Float>, slotBlocks: Int, inOrder: Bool, running: PinnedView<Float>
   let logs: PinnedView<Float>?, strengths: PinnedView<Float>?
   /// Of the delta rule: v as it was given, strengths, what is erased by, what chunks fade by, and the gradient of what was written.
   let given: Rows, writing: PinnedView<Float>?, erasing: Rows?, factors: PinnedView<Float>
   let writtenGradient: Rows?
   let logGradient: PinnedView<Float>?, strengthGradient: PinnedView<Float>?
+  /// What passes by the state, and the parts of its gradient: one a query head and block.
+  let skip: ScanSkip?, skipParts: PinnedView<Float>?, blocks: Int
 
   /// One piece: rows, keys, and the states that they touch.
   struct Piece {
@@ -25,6 +27,8 @@ struct ScanBackward: Sendable {
     var rows = 0..<0, keys = 0..<0
     /// Where the first row stands among the keys.
     var first = 0
+    /// The rows and keys of the chunk that comes next, and the state that these rows read; empty where nobody knows.
+    var nextRows = 0..<0, nextKeys = 0..<0, nextState: UnsafePointer<Float>?
     /// The state that rows read.
     var state: UnsafeMutablePointer<Float>?
     /// The gradient of the state that keys were added to.
@@ -35,6 +39,12 @@ struct ScanBackward: Sendable {
   var isa: Int32 { products.isa }
   var shape: AttentionShape { scan.shape }
   var geometry: ScanGeometry { scan.geometry }
+
+  /// What query blocks give the state before a chunk, then the gradient of the state behind it; one for all chunks of a head where they
+  /// come one after the other.
+  func slot(_ head: Int, _ block: Int) -> UnsafeMutablePointer<Float> {
+    slots + (head * slotBlocks + min(block, slotBlocks - 1)) * geometry.stateCount
+  }
 
   func piece(_ head: Int, _ block: Int, _ worker: Int) -> Piece {
     var piece = Piece(
@@ -54,7 +64,11 @@ struct ScanBackward: Sendable {
     piece.keys = geometry.keys(block, batch: piece.batch)
     piece.first = geometry.first(piece.rows, block)
     piece.state = states + (head * geometry.keyBlocks + block) * size
-    piece.stateGradient = slots + (head * geometry.keyBlocks + block) * size
+    piece.stateGradient = slot(head, block)
+    guard inOrder, block > 0 else { return piece }
+    piece.nextRows = geometry.rows(block - 1)
+    piece.nextKeys = geometry.keys(block - 1, batch: piece.batch)
+    piece.nextState = piece.state.map { UnsafePointer($0 - size) }
     return piece
   }
 
@@ -92,6 +106,28 @@ struct ScanBackward: Sendable {
       queries(piece), d, piece.rows.count, d, Float(scan.recurrence.scale), map.epsilon)
   }
 
+  /// Rows of q, loaded unless they are read in place.
+  func queryRows(_ piece: Piece, _ queryHead: Int) -> ChunkProducts.Matrix {
+    if scan.readsInPlace {
+      return .init(query.row(piece.batch, queryHead, piece.rows.lowerBound), stride: query.rowStride)
+    }
+    loadQueries(piece, queryHead)
+    return .init(queries(piece), stride: shape.headDim)
+  }
+
+  /// Keys of a piece that are loaded, or read in place.
+  func keyRows(_ piece: Piece) -> ChunkProducts.Matrix {
+    scan.readsInPlace
+      ? .init(key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: key.rowStride)
+      : .init(piece.base + layout.keys, stride: shape.headDim)
+  }
+
+  /// Where the gradient of a piece's keys is summed.
+  func keySums(_ piece: Piece) -> UnsafeMutablePointer<Float> {
+    scan.readsInPlace
+      ? keyGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound) : piece.base + layout.keyGradient
+  }
+
   /// The gradient of what was read, `dO/(z·q + ε)` with a normaliser, whose own gradient is written too.
   func outputGradients(_ piece: Piece, _ queryHead: Int) -> ChunkProducts.Matrix {
     let given = outputGradient.row(piece.batch, queryHead, piece.rows.lowerBound)
@@ -111,7 +147,7 @@ struct ScanBackward: Sendable {
   /// What the rows of a block give the state before it.
   func add(_ head: Int, _ block: Int, _ worker: Int) {
     let piece = piece(head, block, worker)
-    let slot = slots + (head * geometry.queryBlocks + block) * geometry.stateCount
+    let slot = slot(head, block)
     let (d, v, count) = (shape.headDim, shape.valueDim, piece.rows.count), base = piece.base
     guard count > 0 else {
       clearWritten(piece)
@@ -120,25 +156,24 @@ struct ScanBackward: Sendable {
     if geometry.hasNormalizer { (slot + geometry.matrixCount).update(repeating: 0, count: d) }
     if scan.isByChannel {
       loadChannels(piece)
-    } else if scan.fades {
-      decays(piece).writeRows(piece.first, count, to: base + layout.rows)
+    } else {
+      writeRows(piece)
     }
     for member in 0..<shape.groupSize {
       let queryHead = piece.keyHead * shape.groupSize + member, own = queries(piece)
-      loadQueries(piece, queryHead)
+      let read = queryRows(piece, queryHead)
       let gradients = outputGradients(piece, queryHead)
       if scan.recurrence.isDelta { addWritten(piece, gradients, isFirst: member == 0) }
       if scan.isByChannel {
         let all = base + layout.queries
         attn_scan_ahead(isa, all, base + layout.channels, all, piece.first, piece.first + count, d)
-      } else if scan.fades {
-        attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d)
+      } else if scan.scalesRows {
+        attn_scan_scale(isa, read.base, read.stride, base + layout.rows, own, d, count, d)
       }
-      products.packLeft(.init(own, stride: d).transposed, rows: d, depth: count, to: base + layout.left)
-      products.packRight(gradients, columns: v, depth: count, to: base + layout.other)
       products.multiply(
-        base + layout.left, base + layout.other, into: slot, stride: v, rows: d, columns: v, depth: count,
-        adds: member > 0)
+        .init(own, stride: d).transposed, gradients.base, gradients.stride, into: slot, stride: v, rows: d,
+        columns: v, depth: count, target: member > 0 ? .added : .replaced,
+        ahead: query.ahead(piece.batch, queryHead, piece.nextRows, dim: d))
       guard geometry.hasNormalizer else { continue }
       for row in 0..<count {
         attn_axpy(isa, base[layout.normalizers + row], own + row * d, slot + geometry.matrixCount, d)
@@ -148,49 +183,77 @@ struct ScanBackward: Sendable {
 
   /// The gradients of the rows and keys of a block.
   func run(_ head: Int, _ block: Int, _ worker: Int) {
+    if scan.isByChannel { return runChannels(head, block, worker) }
     let piece = piece(head, block, worker), base = piece.base
     if block == 0 { clear(piece) }
     let keys = piece.keys.count, rows = piece.rows.count
     let decays = decays(piece)
-    if scan.fades {
-      decays.writeRows(piece.first, rows, to: base + layout.rows)
-      if keys > 0 { decays.writeKeys(to: base + layout.tails) }
+    writeRows(piece)
+    if keys > 0 {
+      if scan.fades { decays.writeKeys(to: base + layout.tails) }
+      if !scan.readsInPlace { loadKeys(piece) }
+      backThroughState(piece)
     }
-    if keys > 0 { startKeys(piece) }
     if scan.isGated { clearGates(piece) }
-    if rows > 0 { pack(piece, decays) }
+    if rows > 0 { transpose(piece, decays) }
     for member in 0..<(rows > 0 ? shape.groupSize : 0) {
       back(piece, piece.keyHead * shape.groupSize + member)
     }
-    if scan.recurrence.isDelta, keys > 0 { backThroughDelta(piece, decays) }
-    if keys > 0 { backThroughState(piece) }
-    if scan.isGated, keys > 0 { writeGates(piece, decays) }
+    addSkip(piece, block)
+    guard keys > 0 else { return }
+    if scan.recurrence.isDelta { backThroughDelta(piece, decays) }
+    if !scan.readsInPlace { writeKeyGradients(of: piece) }
+    if scan.isGated { writeGates(piece, decays) }
   }
 
-  /// Keys as the recurrence reads them, and zeros for the gradients of keys and values.
-  func startKeys(_ piece: Piece) {
-    let (d, v, map) = (shape.headDim, shape.valueDim, scan.map), base = piece.base, keys = piece.keys.count
+  /// What the rows of a block give the values that pass by the state, and its factors.
+  private func addSkip(_ piece: Piece, _ block: Int) {
+    guard let skip, let skipParts else { return }
+    for member in 0..<shape.groupSize {
+      let head = piece.keyHead * shape.groupSize + member
+      skipParts[(piece.batch * shape.queryHeads + head) * blocks + block] = skip.addGradient(
+        outputGradient, piece.batch, head, piece.rows, to: valueGradient)
+    }
+  }
+
+  /// What rows of the state are multiplied by where they are read.
+  private func writeRows(_ piece: Piece) {
+    guard scan.scalesRows else { return }
+    let (rows, target) = (piece.rows.count, piece.base + layout.rows)
+    if scan.fades {
+      decays(piece).writeRows(piece.first, rows, scale: scan.fadingScale, to: target)
+    } else {
+      target.update(repeating: scan.fadingScale, count: rows)
+    }
+  }
+
+  /// Keys as the recurrence reads them.
+  func loadKeys(_ piece: Piece) {
+    let (d, map) = (shape.headDim, scan.map)
     attn_scan_load(
       isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride,
-      base + layout.keys, d, keys, d, 1, map.epsilon)
-    (base + layout.keyGradient).update(repeating: 0, count: keys * d)
-    valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound).update(repeating: 0, count: keys * v)
+      piece.base + layout.keys, d, piece.keys.count, d, 1, map.epsilon)
   }
 
-  /// Packs what all query heads of a group are multiplied by.
-  func pack(_ piece: Piece, _ decays: ChunkDecays) {
+  /// Exchanges rows and columns of what all query heads of a group are multiplied by.
+  func transpose(_ piece: Piece, _ decays: ChunkDecays) {
     let (d, v) = (shape.headDim, shape.valueDim), keys = piece.keys.count, base = piece.base
     if let state = piece.state {
-      products.packRight(
-        .init(state, stride: v).transposed, columns: d, depth: v, to: base + layout.stateColumns)
+      products.transpose(state, stride: v, rows: d, columns: v, to: base + layout.stateColumns)
     }
     guard keys > 0 else { return }
-    let own = ChunkProducts.Matrix(base + layout.keys, stride: d)
-    products.packRight(own.transposed, columns: keys, depth: d, to: base + layout.keyColumns)
-    products.packRight(own, columns: d, depth: keys, to: base + layout.keyRows)
-    products.packRight(values(piece).transposed, columns: keys, depth: v, to: base + layout.valueColumns)
-    attn_scan_decays(isa, decays.sums, piece.first, piece.rows.count, keys, base + layout.decays)
+    let own = keyRows(piece)
+    products.transpose(own.base, stride: own.stride, rows: keys, columns: d, to: base + layout.keyColumns)
+    transposeValues(piece)
+    decays.write(piece.first, piece.rows.count, scale: scan.fadingScale, to: base + layout.decays)
     (base + layout.ones).update(repeating: 1, count: keys)
+  }
+
+  func transposeValues(_ piece: Piece) {
+    let values = values(piece)
+    products.transpose(
+      values.base, stride: values.stride, rows: piece.keys.count, columns: shape.valueDim,
+      to: piece.base + layout.valueColumns)
   }
 
   func values(_ piece: Piece) -> ChunkProducts.Matrix {
@@ -201,115 +264,101 @@ struct ScanBackward: Sendable {
   private func back(_ piece: Piece, _ queryHead: Int) {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map
     let rows = piece.rows.count, keys = piece.keys.count
-    let queries = base + layout.queries, target = base + layout.queryGradient
-    loadQueries(piece, queryHead)
+    let first = piece.rows.lowerBound, read = queryRows(piece, queryHead)
+    let result = queryGradient.row(piece.batch, queryHead, first)
+    let target = scan.readsInPlace ? result : base + layout.queryGradient
     let gradients = outputGradients(piece, queryHead)
-    products.packLeft(gradients, rows: rows, depth: v, to: base + layout.left)
     products.multiply(
-      base + layout.left, base + layout.stateColumns, into: target, stride: d, rows: rows, columns: d,
-      depth: v)
+      gradients, base + layout.stateColumns, d, into: target, stride: d, rows: rows, columns: d, depth: v,
+      factors: scan.scalesRows && !geometry.hasNormalizer ? UnsafePointer(base + layout.rows) : nil,
+      ahead: outputGradient.ahead(piece.batch, queryHead, piece.nextRows, dim: v))
     if geometry.hasNormalizer, let state = piece.state {
       attn_scan_outer(
         isa, base + layout.normalizers, state + geometry.matrixCount, target, d, rows, d)
     }
-    if scan.fades { attn_scan_scale(isa, target, d, base + layout.rows, target, d, rows, d) }
-    if scan.isGated, keys > 0 { noteReading(piece) }
+    if geometry.hasNormalizer, scan.fades {
+      attn_scan_scale(isa, target, d, base + layout.rows, target, d, rows, d)
+    }
+    if scan.isGated, keys > 0 { noteReading(piece, read, target) }
     if keys > 0 {
-      backThroughPairs(piece, gradients, target)
+      backThroughPairs(piece, queryHead, read, gradients, target)
       let own = valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
       let (scores, slopes) = (base + layout.scores, base + layout.slopes)
-      products.packLeft(
-        .init(slopes, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
-      products.packRight(.init(queries, stride: d), columns: d, depth: rows, to: base + layout.other)
       products.multiply(
-        base + layout.left, base + layout.other, into: base + layout.keyGradient, stride: d, rows: keys,
-        columns: d, depth: rows, adds: true)
+        .init(slopes, stride: keys).transposed, read.base, read.stride, into: keySums(piece), stride: d,
+        rows: keys, columns: d, depth: rows, .byLowerTransposed(first: piece.first), target: .added,
+        ahead: valueGradient.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: v, writes: true))
       if !scan.recurrence.isDelta {
-        products.packLeft(
-          .init(scores, stride: keys).transposed, rows: keys, depth: rows, to: base + layout.left)
-        products.packRight(gradients, columns: v, depth: rows, to: base + layout.other)
         products.multiply(
-          base + layout.left, base + layout.other, into: own, stride: v, rows: keys, columns: v, depth: rows,
-          adds: true)
+          .init(scores, stride: keys).transposed, gradients.base, gradients.stride, into: own, stride: v,
+          rows: keys, columns: v, depth: rows, .byLowerTransposed(first: piece.first), target: .added)
       }
     }
+    if scan.readsInPlace { return }
     attn_scan_load_backward(
       isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride, target, d,
-      queryGradient.row(piece.batch, queryHead, piece.rows.lowerBound), d, rows, d,
-      Float(scan.recurrence.scale), map.epsilon)
+      result, d, rows, d, Float(scan.recurrence.scale), map.epsilon)
   }
 
-  /// The products of rows and keys of one chunk and their gradients; adds to that of the queries. The packed gradient of the output
-  /// stands on the left.
+  /// The products of rows and keys of one chunk and their gradients; adds to that of the queries.
   private func backThroughPairs(
-    _ piece: Piece, _ gradients: ChunkProducts.Matrix, _ target: UnsafeMutablePointer<Float>
+    _ piece: Piece, _ queryHead: Int, _ read: ChunkProducts.Matrix, _ gradients: ChunkProducts.Matrix,
+    _ target: UnsafeMutablePointer<Float>
   ) {
-    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base
-    let rows = piece.rows.count, keys = piece.keys.count
+    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, first = piece.first
+    let rows = piece.rows.count, keys = piece.keys.count, fading = base + layout.decays
     let (scores, slopes) = (base + layout.scores, base + layout.slopes)
     products.multiply(
-      base + layout.left, base + layout.valueColumns, into: slopes, stride: keys, rows: rows, columns: keys,
-      depth: v)
+      gradients, base + layout.valueColumns, keys, into: slopes, stride: keys, rows: rows, columns: keys,
+      depth: v, .lower(first: first), ahead: stateAhead(piece))
     if geometry.hasNormalizer {
       attn_scan_outer(isa, base + layout.normalizers, base + layout.ones, slopes, keys, rows, keys)
     }
-    products.packLeft(.init(base + layout.queries, stride: d), rows: rows, depth: d, to: base + layout.left)
     products.multiply(
-      base + layout.left, base + layout.keyColumns, into: scores, stride: keys, rows: rows, columns: keys,
-      depth: d)
-    attn_scan_multiply(isa, scores, base + layout.decays, scores, rows * keys)
+      read, base + layout.keyColumns, keys, into: scores, stride: keys,
+      rows: rows, columns: keys, depth: d, .lower(first: first),
+      ahead: queryGradient.ahead(piece.batch, queryHead, piece.nextRows, dim: d, writes: true))
+    attn_scan_fade(isa, scores, fading, scores, first, rows, keys)
     if let strengths = strengths(piece) { noteCrossings(piece, strengths) }
-    attn_scan_multiply(isa, slopes, base + layout.decays, slopes, rows * keys)
-    if let strengths = strengths(piece) {
+    attn_scan_fade(isa, slopes, fading, slopes, first, rows, keys)
+    if let strengths = strengths(piece), !scan.recurrence.isDelta {
       for matrix in [scores, slopes] {
         ChunkDecays.scale(matrix, rows: rows, by: strengths, keys: keys, isa: isa)
       }
     }
-    products.packLeft(.init(slopes, stride: keys), rows: rows, depth: keys, to: base + layout.left)
+    let own = keyRows(piece)
     products.multiply(
-      base + layout.left, base + layout.keyRows, into: target, stride: d, rows: rows, columns: d, depth: keys,
-      adds: true)
+      .init(slopes, stride: keys), own.base, own.stride, into: target, stride: d, rows: rows, columns: d,
+      depth: keys, .byLower(first: first), target: .added,
+      ahead: keyGradient.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: d, writes: true))
   }
 
-  /// What the state behind a chunk gives its keys and values; then the keys' gradient goes through their map.
+  /// What the state behind a chunk gives its keys and values, to which others add.
   private func backThroughState(_ piece: Piece) {
+    guard let gradient = piece.stateGradient else { return }
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
-    let own = base + layout.keys, sums = base + layout.keyGradient, extra = base + layout.extra
-    if let gradient = piece.stateGradient {
-      let matrix = ChunkProducts.Matrix(gradient, stride: v)
-      products.packLeft(values(piece), rows: keys, depth: v, to: base + layout.left)
-      products.packRight(matrix.transposed, columns: d, depth: v, to: base + layout.other)
-      products.multiply(
-        base + layout.left, base + layout.other, into: extra, stride: d, rows: keys, columns: d, depth: v)
-      if geometry.hasNormalizer {
-        for row in 0..<keys { attn_axpy(isa, 1, gradient + geometry.matrixCount, extra + row * d, d) }
-      }
-      if scan.fades {
-        attn_scan_scale(isa, extra, d, base + layout.tails, extra, d, keys, d)
-        if scan.isGated { attn_scan_dots(isa, own, d, extra, d, base + layout.stateDots, 0, keys, d) }
-        attn_scan_scale(isa, own, d, base + layout.tails, own, d, keys, d)
-      }
-      if let strengths = strengths(piece) {
-        attn_scan_scale(isa, extra, d, strengths, extra, d, keys, d)
-        attn_scan_scale(isa, own, d, strengths, own, d, keys, d)
-      }
-      attn_axpy(isa, 1, extra, sums, keys * d)
-      if !scan.recurrence.isDelta {
-        addValueGradients(own, matrix, of: piece)
-      }
-    }
-    writeKeyGradients(of: piece)
-  }
-
-  /// Adds `A·M` to the gradients of a piece's values: A, one row a key, M the gradient of the state behind them.
-  func addValueGradients(_ a: UnsafePointer<Float>, _ matrix: ChunkProducts.Matrix, of piece: Piece) {
-    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
-    products.packLeft(.init(a, stride: d), rows: keys, depth: d, to: base + layout.left)
-    products.packRight(matrix, columns: v, depth: d, to: base + layout.other)
+    let own = keyRows(piece), sums = keySums(piece), tails = base + layout.tails
+    products.transpose(gradient, stride: v, rows: d, columns: v, to: base + layout.gradientColumns)
     products.multiply(
-      base + layout.left, base + layout.other,
-      into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
-      columns: v, depth: d, adds: true)
+      values(piece), base + layout.gradientColumns, d, into: sums, stride: d, rows: keys, columns: d,
+      depth: v, factors: scan.fades && !geometry.hasNormalizer ? UnsafePointer(tails) : nil,
+      ahead: key.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: d))
+    if geometry.hasNormalizer {
+      for row in 0..<keys { attn_axpy(isa, 1, gradient + geometry.matrixCount, sums + row * d, d) }
+      if scan.fades { attn_scan_scale(isa, sums, d, tails, sums, d, keys, d) }
+    }
+    if scan.isGated {
+      attn_scan_dots(isa, own.base, own.stride, sums, d, base + layout.stateDots, 0, keys, d)
+    }
+    guard !scan.recurrence.isDelta else { return }
+    if let strengths = strengths(piece) {
+      attn_scan_scale(isa, sums, d, strengths, sums, d, keys, d)
+      attn_scan_multiply(isa, tails, strengths, tails, keys)
+    }
+    products.multiply(
+      own, gradient, v, into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v,
+      rows: keys, columns: v, depth: d, factors: scan.fades ? UnsafePointer(tails) : nil,
+      ahead: given.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: v))
   }
 
   /// The gradients of a piece's keys, through their map, from those of what the scan read.
@@ -319,6 +368,13 @@ struct ScanBackward: Sendable {
       isa, map.code, key.row(piece.batch, piece.keyHead, first), key.rowStride,
       piece.base + layout.keyGradient, d, keyGradient.row(piece.batch, piece.keyHead, first), d,
       piece.keys.count, d, 1, map.epsilon)
+  }
+
+  /// The state that the rows of the next chunk read.
+  func stateAhead(_ piece: Piece) -> attn_ahead {
+    guard let state = piece.nextState else { return attn_ahead() }
+    let v = shape.valueDim
+    return attn_ahead(base: state, stride: v, rows: shape.headDim, columns: v, writes: 0)
   }
 
   /// What takes no part has the gradient 0: rows that read no state, keys behind the end of a sequence.

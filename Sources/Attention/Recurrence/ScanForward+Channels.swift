@@ -32,33 +32,27 @@ extension ScanForward {
       blocks: scan.blocks, products: products, dim: shape.headDim, decays: base + layout.channels, rows: rows,
       keys: keys,
       scratch: .init(
-        rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.fadedRows,
-        few: base + layout.few, left: base + layout.left, right: base + layout.keyPack))
+        rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.keyColumns))
   }
 
   /// The outputs of rows, which stand from `first` on in the chunk.
   func readChannels(
     _ batch: Int, _ queryHead: Int, _ rows: Range<Int>, _ keys: Int, _ first: Int,
-    _ state: UnsafeMutablePointer<Float>, _ base: UnsafeMutablePointer<Float>
+    _ state: UnsafeMutablePointer<Float>, _ values: UnsafePointer<Float>, _ base: UnsafeMutablePointer<Float>
   ) {
-    let (d, v) = (shape.headDim, shape.valueDim), map = scan.map, count = rows.count
+    let (d, v) = (shape.headDim, shape.valueDim), count = rows.count
     let own = base + layout.queries, scores = base + layout.scores, faded = base + layout.fadedRows
     let target = output.row(batch, queryHead, rows.lowerBound)
-    attn_scan_load(
-      isa, map.code, query.row(batch, queryHead, rows.lowerBound), query.rowStride, own + first * d, d, count,
-      d,
-      Float(scan.recurrence.scale), map.epsilon)
+    loadQueries(batch, queryHead, rows, own + first * d)
     attn_scan_ahead(isa, own, base + layout.channels, faded, first, first + count, d)
-    products.packLeft(.init(faded + first * d, stride: d), rows: count, depth: d, to: base + layout.left)
     products.multiply(
-      base + layout.left, base + layout.statePack, into: target, stride: v, rows: count, columns: v, depth: d)
+      .init(faded + first * d, stride: d), state, v, into: target, stride: v, rows: count, columns: v,
+      depth: d)
     guard keys > 0 else { return }
     channelPairs(first..<first + count, keys: keys, base).write(
       own, base + layout.keys, to: scores, stride: keys)
-    products.packLeft(.init(scores, stride: keys), rows: count, depth: keys, to: base + layout.left)
     products.multiply(
-      base + layout.left, base + layout.valuePack, into: target, stride: v, rows: count, columns: v,
-      depth: keys,
-      adds: true)
+      .init(scores, stride: keys), values, added.rowStride, into: target, stride: v, rows: count, columns: v,
+      depth: keys, .byLower(first: first), target: .added)
   }
 }

@@ -43,15 +43,13 @@ extension ScanForward {
     } else {
       let decays = decays(head, keys, base)
       factors[place] = decays.total
-      products.packLeft(.init(own, stride: d), rows: count, depth: d, to: base + layout.left)
-      products.packRight(
-        .init(own, stride: d).transposed, columns: count, depth: d, to: base + layout.keyPack)
+      products.transpose(own, stride: d, rows: count, columns: d, to: base + layout.keyColumns)
       products.multiply(
-        base + layout.left, base + layout.keyPack, into: pairs, stride: count, rows: count, columns: count,
-        depth: d)
-      attn_scan_decays(isa, decays.sums, 0, count, count, base + layout.decays)
-      attn_scan_multiply(isa, pairs, base + layout.decays, pairs, count * count)
-      decays.writeRows(0, count, to: base + layout.rows)
+        .init(own, stride: d), base + layout.keyColumns, count, into: pairs, stride: count, rows: count,
+        columns: count, depth: d, .lower(first: 0))
+      decays.write(0, count, scale: 1, to: base + layout.decays)
+      attn_scan_fade(isa, pairs, base + layout.decays, pairs, 0, count, count)
+      decays.writeRows(0, count, scale: 1, to: base + layout.rows)
       attn_scan_multiply(isa, base + layout.rows, strengths, base + layout.rows, count)
       attn_scan_scale(isa, own, d, base + layout.rows, erased, d, count, d)
     }
@@ -63,43 +61,34 @@ extension ScanForward {
     products.solve(pairs, rows: count, erased, columns: d)
   }
 
-  /// Some columns of the states before all chunks, of what is written, and of the state behind all keys.
-  func write(_ head: Int, _ columns: Range<Int>, _ worker: Int) {
+  /// Some columns of the state before a chunk, of what is written, and of the state behind the chunk.
+  func write(_ head: Int, _ block: Int, _ columns: Range<Int>, _ worker: Int) {
     let batch = head / shape.keyHeads, keyHead = head % shape.keyHeads
     let base = scratch.at(worker * layout.count), (d, v) = (shape.headDim, shape.valueDim)
     let state = last + (head * geometry.stateCount + columns.lowerBound), width = columns.count
-    guard let written, let erasing else { return }
-    for block in 0..<geometry.keyBlocks {
-      let keys = geometry.keys(block, batch: batch), place = head * geometry.keyBlocks + block
-      let slot = states + (place * geometry.stateCount + columns.lowerBound)
-      for row in 0..<d { (slot + row * v).update(from: state + row * v, count: width) }
-      guard !keys.isEmpty else { continue }
-      let own = base + layout.keys, held = base + layout.held, count = keys.count
-      let values = written.row(batch, keyHead, keys.lowerBound) + columns.lowerBound
-      let erased = erasing.row(batch, keyHead, keys.lowerBound)
-      products.packLeft(.init(erased, stride: d), rows: count, depth: d, to: base + layout.left)
-      products.packRight(.init(state, stride: v), columns: width, depth: d, to: base + layout.statePack)
-      products.multiply(
-        base + layout.left, base + layout.statePack, into: held, stride: width, rows: count, columns: width,
-        depth: d)
-      for row in 0..<count { attn_axpy(isa, -1, held + row * width, values + row * v, width) }
-      loadKeys(batch, keyHead, keys, base)
-      if scan.isByChannel {
-        loadChannels(head, keys, to: count, base)
-        attn_scan_behind(isa, own, base + layout.channels, own, count, d)
-      } else {
-        decays(head, keys, base).writeKeys(to: base + layout.rows)
-        attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d)
-      }
+    let keys = geometry.keys(block, batch: batch), place = head * geometry.keyBlocks + block
+    let slot = states + (place * geometry.stateCount + columns.lowerBound)
+    for row in 0..<d { (slot + row * v).update(from: state + row * v, count: width) }
+    guard let written, let erasing, !keys.isEmpty else { return }
+    let own = base + layout.keys, count = keys.count
+    let values = written.row(batch, keyHead, keys.lowerBound) + columns.lowerBound
+    products.multiply(
+      .init(erasing.row(batch, keyHead, keys.lowerBound), stride: d), state, v, into: values, stride: v,
+      rows: count, columns: width, depth: d, target: .subtractedFrom)
+    loadKeys(batch, keyHead, keys, base)
+    if scan.isByChannel {
+      loadChannels(head, keys, to: count, base)
+      attn_scan_behind(isa, own, base + layout.channels, own, count, d)
+      attn_scan_scale(isa, state, v, factors + place * d, state, v, d, width)
+    } else {
+      decays(head, keys, base).writeKeys(to: base + layout.rows)
+      attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d)
       for row in 0..<d {
-        var factor = factors[scan.isByChannel ? place * d + row : place]
-        attn_scan_scale(isa, state + row * v, v, &factor, state + row * v, v, 1, width)
+        attn_scan_scale(isa, state + row * v, v, factors + place, state + row * v, v, 1, width)
       }
-      products.packLeft(.init(own, stride: d).transposed, rows: d, depth: count, to: base + layout.left)
-      products.packRight(.init(values, stride: v), columns: width, depth: count, to: base + layout.valuePack)
-      products.multiply(
-        base + layout.left, base + layout.valuePack, into: state, stride: v, rows: d, columns: width,
-        depth: count, adds: true)
     }
+    products.multiply(
+      .init(own, stride: d).transposed, values, v, into: state, stride: v, rows: d, columns: width,
+      depth: count, target: .added)
   }
 }

@@ -13,8 +13,8 @@ import Tensors
 
 /// What the gates of a recurrence make of data: what the state fades by, and how strongly a token is written.
 ///
-/// With z = ±(x + b_h) and s = softplus(z): `log a = −r·s`. One log decay a token is made in Double and rounded once; of channels the
-/// factor e^{log a} itself is kept, made on the vector kernels.
+/// With z = ±(x + b_h) and s = softplus(z): `log a = −r·s`. Both are made on the vector kernels; of channels the factor e^{log a}
+/// itself is kept.
 /// - Complexity: O(heads · keys), times d with channels.
 struct ScanGates: Sendable {
   let shape: AttentionShape
@@ -43,7 +43,8 @@ struct ScanGates: Sendable {
     Parallel.forEach(count: heads, threads: context.threads) { index, _ in
       let batch = index / shape.keyHeads, head = index % shape.keyHeads
       let valid = shape.validKeys(batch: batch), start = index * keys
-      if isByChannel, valid > 0 {
+      guard valid > 0 else { return }
+      if isByChannel {
         biases.withUnsafeBufferPointer { biases in
           guard let bias = biases.baseAddress else { return }
           attn_scan_gate(
@@ -51,14 +52,14 @@ struct ScanGates: Sendable {
             decayView + start * channels, valid, channels)
         }
       }
-      for key in 0..<valid {
-        var step = 0.0
-        if !isByChannel {
-          step = Self.softplus(Double(sign) * (Double(rows.row(batch, head, key)[0]) + Double(biases[head])))
-          decayView[start + key] = Float(-rates[head] * step)
-        }
-        let strength = writing.map { Self.sigmoid(Double($0.row(batch, head, key)[0])) }
-        strengthView?[start + key] = Float(strength ?? step)
+      if !isByChannel {
+        attn_scan_step_gate(
+          isa, rows.row(batch, head, 0), rows.rowStride, biases[head], sign, Self.narrowed(rates[head]),
+          decayView + start, writing == nil ? strengthView.map { $0 + start } : nil, valid)
+      }
+      if let writing, let strengthView {
+        attn_scan_sigmoid(
+          isa, writing.row(batch, head, 0), writing.rowStride, strengthView + start, valid)
       }
     }
     return Values(decays: decays, strengths: strengths)
@@ -80,13 +81,13 @@ struct ScanGates: Sendable {
     {
       var dWriting = try context.zeros([shape.batch, heads, keys, 1])
       let target = dWriting.pinnedForWriting()
-      for batch in 0..<shape.batch {
-        for head in 0..<heads {
-          let start = (batch * heads + head) * keys
-          for key in 0..<shape.validKeys(batch: batch) {
-            let strength = Self.sigmoid(Double(writing.row(batch, head, key)[0]))
-            target[start + key] = Float(Double(strengths[start + key]) * strength * (1 - strength))
-          }
+      Parallel.forEach(count: shape.batch * heads, threads: context.threads) { index, _ in
+        let (batch, head) = (index / heads, index % heads)
+        for key in 0..<shape.validKeys(batch: batch) {
+          // 1 − σ in Double, as the definition has it: where σ is nearly 1, single precision would keep other digits.
+          let strength = 1 / (1 + exp(-Double(writing.row(batch, head, key)[0])))
+          let place = index * keys + key
+          target[place] = Float(Double(strengths[place]) * strength * (1 - strength))
         }
       }
       result[name] = dWriting
@@ -96,24 +97,20 @@ struct ScanGates: Sendable {
     var dRates = try context.empty([heads]), dBiases = try context.empty([heads])
     let dLogs = gradient.decays.pinned()
     let dSteps = gate.strength == .step ? gradient.strengths?.pinned() : nil
-    let (rows, biases) = read(inputs), rates = rates(inputs), sign: Double = gate.isNegated ? -1 : 1
+    let (rows, biases) = read(inputs), rates = rates(inputs), sign: Float = gate.isNegated ? -1 : 1
+    let isa = context.instructionSet.code
     let target = dx.pinnedForWriting()
     let (rateView, biasView) = (dRates.pinnedForWriting(), dBiases.pinnedForWriting())
     Parallel.forEach(count: heads, threads: context.threads) { head, _ in
-      let rate = rates[head]
-      var rateSum = 0.0, biasSum = 0.0
+      var sums = [0.0, 0]
       for batch in 0..<shape.batch {
-        let start = (batch * heads + head) * keys
-        for key in 0..<shape.validKeys(batch: batch) {
-          let z = sign * (Double(rows.row(batch, head, key)[0]) + Double(biases[head]))
-          let dLog = Double(dLogs[start + key]), dStep = dSteps.map { Double($0[start + key]) } ?? 0
-          let d = sign * (dStep - rate * dLog) / (1 + exp(-z))
-          target[start + key] = Float(d)
-          rateSum -= dLog * rate * Self.softplus(z)
-          biasSum += d
-        }
+        let start = (batch * heads + head) * keys, valid = shape.validKeys(batch: batch)
+        guard valid > 0 else { continue }
+        attn_scan_step_gate_back(
+          isa, rows.row(batch, head, 0), rows.rowStride, biases[head], sign, Self.narrowed(rates[head]),
+          dLogs + start, dSteps.map { $0 + start }, target + start, valid, &sums)
       }
-      (rateView[head], biasView[head]) = (Float(rateSum), Float(biasSum))
+      (rateView[head], biasView[head]) = (Float(sums[0]), Float(sums[1]))
     }
     (result[gate.input], result[gate.bias]) = (dx, dBiases)
     if case .learned(let name) = gate.rate { result[name] = dRates }
@@ -143,7 +140,7 @@ struct ScanGates: Sendable {
             attn_scan_gate_back(
               isa, rows.row(batch, head, key), rows.rowStride, bias + head * channels, sign,
               Float(rates[head]), dLogs + place, target + place, logs, 1, channels)
-            attn_scan_tally(logs, target + place, channels, &rateSum, &biasSums)
+            attn_scan_tally(isa, logs, target + place, channels, &rateSum, &biasSums)
           }
         }
       }
@@ -176,8 +173,8 @@ struct ScanGates: Sendable {
     return inputs[name]?.rows()
   }
 
-  static func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
-
-  /// log(1 + e^x) without overflow.
-  static func softplus(_ x: Double) -> Double { max(x, 0) + log1p(exp(-x.magnitude)) }
+  /// As near as single precision comes.
+  private static func narrowed(_ rate: Double) -> Float {
+    Float(min(rate, Double(Float.greatestFiniteMagnitude)))
+  }
 }

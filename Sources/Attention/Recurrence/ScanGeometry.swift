@@ -53,6 +53,16 @@ struct ScanGeometry: Sendable {
   }
 }
 
+extension Rows {
+  /// Rows that are to be fetched ahead of their use.
+  func ahead(_ batch: Int, _ head: Int, _ rows: Range<Int>, dim: Int, writes: Bool = false) -> attn_ahead {
+    guard !rows.isEmpty else { return attn_ahead() }
+    return attn_ahead(
+      base: row(batch, head, rows.lowerBound), stride: rowStride, rows: rows.count, columns: dim,
+      writes: writes ? 1 : 0)
+  }
+}
+
 /// What a chunk fades by: e to differences of its summed log decays, which are never above 0.
 struct ChunkDecays {
   let isa: Int32
@@ -65,16 +75,23 @@ struct ChunkDecays {
   static func scale(
     _ x: UnsafeMutablePointer<Float>, rows: Int, by factors: UnsafePointer<Float>, keys: Int, isa: Int32
   ) {
-    for row in 0..<rows { attn_scan_multiply(isa, x + row * keys, factors, x + row * keys, keys) }
+    attn_scan_columns(isa, x, factors, rows, keys)
   }
 
-  /// Writes what the state before the chunk has faded by at rows: one number a row.
-  func writeRows(_ first: Int, _ rows: Int, to target: UnsafeMutablePointer<Float>) {
+  /// Writes what the state before the chunk has faded by at rows, times a scale: one number a row.
+  func writeRows(_ first: Int, _ rows: Int, scale: Float, to target: UnsafeMutablePointer<Float>) {
     for row in 0..<rows {
       let last = min(first + row, count - 1)
       target[row] = last < 0 ? 0 : Float(sums[last])
     }
     attn_scan_exp(isa, target, target, rows)
+    guard scale != 1 else { return }
+    for row in 0..<rows { target[row] *= scale }
+  }
+
+  /// Writes what every key has faded by at every row that does not stand before it, times a scale.
+  func write(_ first: Int, _ rows: Int, scale: Float, to target: UnsafeMutablePointer<Float>) {
+    attn_scan_decays(isa, sums, first, rows, count, scale, target)
   }
 
   /// Writes what every key has faded by behind the chunk.

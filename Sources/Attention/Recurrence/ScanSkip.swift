@@ -1,62 +1,48 @@
 import AttentionCore
-import Basics
 import CKernels
 import Tensors
 
-/// `o_i += D_h v_i`: what a token passes by the state, v of the query's own position.
+/// `o_i += D_h v_i`: what a token passes by the state, v of the query's own position; taken along with the rows of a chunk.
 struct ScanSkip: Sendable {
   let shape: AttentionShape
-  let operand: Operand.Name
+  let isa: Int32
+  let values: Rows
+  /// D, one a query head.
+  let factors: [Float]
 
-  /// The query rows with a valid key at their position.
-  private func rows(_ batch: Int) -> Range<Int> {
-    let offset = shape.queryOffset, end = min(shape.queryLength, shape.validKeys(batch: batch) - offset)
-    let first = min(shape.queryLength, max(0, -offset))
+  init(_ operand: Operand.Name, _ inputs: Operands, shape: AttentionShape, isa: Int32) {
+    guard let tensor = inputs[operand] else { preconditionFailure("a skip reads \(operand)") }
+    (self.shape, self.isa, values, factors) = (shape, isa, inputs.value.rows(), tensor.array())
+  }
+
+  /// Those of some query rows that have a valid key at their position.
+  private func own(_ rows: Range<Int>, _ batch: Int) -> Range<Int> {
+    let offset = shape.queryOffset, end = min(rows.upperBound, shape.validKeys(batch: batch) - offset)
+    let first = min(rows.upperBound, max(rows.lowerBound, -offset))
     return first..<max(first, end)
   }
 
-  private func factors(_ inputs: Operands) -> [Float] {
-    guard let tensor = inputs[operand] else { preconditionFailure("a skip reads \(operand)") }
-    return tensor.array()
-  }
-
-  /// Adds it to outputs.
-  func add(_ inputs: Operands, to output: inout Tensor, in context: ExecutionContext) {
-    let (values, target, factors) = (inputs.value.rows(), output.rowsForWriting(), factors(inputs))
-    let dim = shape.valueDim, isa = context.instructionSet.code
-    Parallel.forEach(count: shape.batch * shape.queryHeads, threads: context.threads) { index, _ in
-      let batch = index / shape.queryHeads, head = index % shape.queryHeads
-      for row in rows(batch) {
-        let value = values.row(batch, shape.keyHead(of: head), row + shape.queryOffset)
-        attn_axpy(isa, factors[head], value, target.row(batch, head, row), dim)
-      }
+  /// Adds it to the outputs of some rows.
+  func add(_ batch: Int, _ head: Int, _ rows: Range<Int>, to output: Rows) {
+    for row in own(rows, batch) {
+      let value = values.row(batch, shape.keyHead(of: head), row + shape.queryOffset)
+      attn_axpy(isa, factors[head], value, output.row(batch, head, row), shape.valueDim)
     }
   }
 
-  /// Adds its gradients.
-  /// - Throws: `MemoryLimitExceeded`.
+  /// Adds what some rows give to the gradient of their values; the result is their part of that of D.
   func addGradient(
-    _ outputGradient: Tensor, _ inputs: Operands, to result: inout Operands, in context: ExecutionContext
-  ) throws {
-    let factors = factors(inputs), dim = shape.valueDim, isa = context.instructionSet.code
-    var dFactors = try context.empty([shape.queryHeads])
-    let (given, values) = (outputGradient.rows(), inputs.value.rows())
-    let (view, target) = (dFactors.pinnedForWriting(), result.value.rowsForWriting())
-    Parallel.forEach(count: shape.keyHeads, threads: context.threads) { keyHead, _ in
-      for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize {
-        var sum = 0.0
-        for batch in 0..<shape.batch {
-          for row in rows(batch) {
-            let d = given.row(batch, head, row), key = row + shape.queryOffset
-            var product: Float = 0
-            attn_scan_dots(isa, d, dim, values.row(batch, keyHead, key), dim, &product, 0, 1, dim)
-            sum += Double(product)
-            attn_axpy(isa, factors[head], d, target.row(batch, keyHead, key), dim)
-          }
-        }
-        view[head] = Float(sum)
-      }
+    _ outputGradient: Rows, _ batch: Int, _ head: Int, _ rows: Range<Int>, to gradient: Rows
+  ) -> Float {
+    var sum = 0.0
+    let dim = shape.valueDim, keyHead = shape.keyHead(of: head)
+    for row in own(rows, batch) {
+      let d = outputGradient.row(batch, head, row), key = row + shape.queryOffset
+      var product: Float = 0
+      attn_scan_dots(isa, d, dim, values.row(batch, keyHead, key), dim, &product, 0, 1, dim)
+      sum += Double(product)
+      attn_axpy(isa, factors[head], d, gradient.row(batch, keyHead, key), dim)
     }
-    result[operand] = dFactors
+    return Float(sum)
   }
 }

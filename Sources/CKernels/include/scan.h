@@ -17,13 +17,52 @@ void attn_scan_load_backward(
     int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, const float *dy, ptrdiff_t dy_stride, float *dx,
     ptrdiff_t dx_stride, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon);
 
-/// y[i][j] = exp(sums[min(first + i, count − 1)] − sums[j]) where j ≤ first + i, else 0; `rows` × `count` without gaps. The
+/// y[i][j] = scale·exp(sums[min(first + i, count − 1)] − sums[j]) where j ≤ first + i, else 0; `rows` × `count` without gaps. The
 /// differences are never above 0: sums of log decays fall.
 void attn_scan_decays(
-    int32_t isa, const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float *y);
+    int32_t isa, const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float scale,
+    float *y);
 /// y[i] = exp(x[i]) of x ≤ 0; 0 where single precision has no normal number for it.
 void attn_scan_exp(int32_t isa, const float *x, float *y, ptrdiff_t n);
 
+/// Which part of a product of a chunk there is: with p = first + i the place of row i among the keys, all of it; of a result [rows][keys]
+/// the columns j ≤ p (further ones may be written too); of the sums only k ≤ p, as A is 0 behind it (or read as 0 there), or only
+/// k ≥ i − first, A being the transpose of such a matrix.
+enum { ATTN_WHOLE = 0, ATTN_RESULT_LOWER = 1, ATTN_LEFT_LOWER = 2, ATTN_LEFT_UPPER = 3 };
+
+/// Rows of memory that the next work reads, or writes: they are fetched into the cache a few lines at a time while a product is made.
+typedef struct {
+  const float *_Nullable base;
+  ptrdiff_t stride, rows, columns;
+  int32_t writes;
+} attn_ahead;
+
+/// C(i, j) = adds·C(i, j) + factors[i]·Σ_k A(i, k)·B(k, j), adds 0 or 1; −1: C(i, j) − the product. Rows of A, B and C are so many floats
+/// apart; with `down` A lies transposed, A(i, k) = a[k·a_stride + i]. No factors: 1.
+typedef struct {
+  const float *a;
+  ptrdiff_t a_stride;
+  int32_t down;
+  const float *b;
+  ptrdiff_t b_stride;
+  float *c;
+  ptrdiff_t c_stride, rows, columns, depth;
+  const float *_Nullable factors;
+  int32_t adds, part;
+  ptrdiff_t first;
+  attn_ahead ahead;
+} attn_product;
+/// A product of small matrices that lie in the nearest caches: nothing is packed. The bits of an element do not depend on the tile.
+void attn_chunk_product(int32_t isa, const attn_product *product);
+/// y[c][r] = x[r][c].
+void attn_chunk_transpose(
+    int32_t isa, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t columns);
+
+/// y[i][j] = x[i][j]·decays[i][j] where j ≤ first + i and the decay is not 0, else 0, whatever stands in x; without gaps. y may be x.
+void attn_scan_fade(
+    int32_t isa, const float *x, const float *decays, float *y, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count);
+/// Multiplies every row of x by factors of its columns; without gaps.
+void attn_scan_columns(int32_t isa, float *x, const float *factors, ptrdiff_t rows, ptrdiff_t dim);
 /// y = a∘b.
 void attn_scan_multiply(int32_t isa, const float *a, const float *b, float *y, ptrdiff_t n);
 /// y[r] = factors[r]·x[r]; y may be x.
@@ -47,7 +86,8 @@ void attn_scan_step(
     int32_t isa, float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim);
 
 /// sums[t] += Σ_{i: first + i ≥ t} Σ_{j < t} p[i][j] for t < count: what crosses t. p is `rows` × `count` without gaps.
-void attn_scan_crossings(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums);
+void attn_scan_crossings(
+    int32_t isa, const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums);
 
 /// x ← (I + A)⁻¹ x, or (I + Aᵀ)⁻¹ x: A is the part of `a`, count × count without gaps, strictly below the diagonal; `count` rows of x.
 void attn_scan_solve(
@@ -61,8 +101,18 @@ void attn_scan_gate(
 void attn_scan_gate_back(
     int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float
     *dx, float *logs, ptrdiff_t rows, ptrdiff_t dim);
+/// One log decay a token, from numbers that are xs apart: with s = softplus(sign·(x + bias)) logs = −rate·s and steps = s.
+void attn_scan_step_gate(
+    int32_t isa, const float *x, ptrdiff_t xs, float bias, float sign, float rate, float *logs, float *_Nullable steps,
+    ptrdiff_t n);
+/// The way back: dx; to sums[0] is added the gradient of log rate, to sums[1] that of the bias.
+void attn_scan_step_gate_back(
+    int32_t isa, const float *x, ptrdiff_t xs, float bias, float sign, float rate, const float *dlog,
+    const float *_Nullable dstep, float *dx, ptrdiff_t n, double *sums);
+/// y = 1/(1 + e^{−x}) of numbers that are xs apart.
+void attn_scan_sigmoid(int32_t isa, const float *x, ptrdiff_t xs, float *y, ptrdiff_t n);
 /// sum += Σ_c x[c], and sums[c] += y[c].
-void attn_scan_tally(const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums);
+void attn_scan_tally(int32_t isa, const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums);
 /// y = Π a[t].
 void attn_scan_totals(
     int32_t isa, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim);
@@ -80,11 +130,11 @@ void attn_scan_ahead_back(
 void attn_scan_behind_back(
     int32_t isa, float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t rows, ptrdiff_t
     dim);
-/// s[t − skip][j] = Σ_c q[t]·k[j]·Π_{j < u ≤ t} a[u] for j ≤ t, skip ≤ t < rows, j < keys: few rows, whose decays are multiplied up one
-/// after the other. w has room for a row.
+/// s[t − skip][j] = Σ_c q[t]·k[j]·Π_{j < u ≤ t} a[u] for j ≤ t, skip ≤ t < rows, j < keys: at most 8 rows, whose decays are multiplied up
+/// one after the other.
 void attn_scan_pairs(
     int32_t isa, const float *q, const float *k, const float *a, float *s, ptrdiff_t ss, ptrdiff_t skip, ptrdiff_t
-    rows, ptrdiff_t keys, ptrdiff_t dim, float *w);
+    rows, ptrdiff_t keys, ptrdiff_t dim);
 /// The way back through `attn_scan_pairs`: adds to dq, dk and dlog, which may be parts of one array. w has room for rows + 1 rows.
 void attn_scan_pairs_back(
     int32_t isa, const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float

@@ -27,6 +27,8 @@
 
 #include "recurrent.h"
 
+#include "chunk.h"
+
 #include "scan.h"
 
 #include "convolve.h"

@@ -9,11 +9,40 @@ INLINE vf KERNEL(fading)(vf x) {
 INLINE vf KERNEL(elu_one)(vf x) { return x > splat(0) ? x + splat(1) : KERNEL(fading)(vmin(x, splat(0))); }
 INLINE vf KERNEL(elu_slope)(vf x) { return x > splat(0) ? splat(1) : KERNEL(fading)(vmin(x, splat(0))); }
 
-/// 1/√(Σx² + ε): summed in Double, so that no square is lost or too large.
+/// Half as many lanes in Double.
+typedef double KERNEL(vd) __attribute__((ext_vector_type(VL / 2)));
+typedef float KERNEL(half) __attribute__((ext_vector_type(VL / 2)));
+#define vd KERNEL(vd)
+
+INLINE vd KERNEL(wide)(const float *p) {
+  KERNEL(half) x;
+  memcpy(&x, p, sizeof x);
+  return __builtin_convertvector(x, vd);
+}
+INLINE double KERNEL(wide_sum)(vd x) {
+  double lane[VL / 2];
+  memcpy(lane, &x, sizeof x);
+  for (int half = VL / 4; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+  return lane[0];
+}
+
+/// Σ x·y: summed in Double, so that no square is lost or too large.
+INLINE double KERNEL(wide_dot)(const float *x, const float *y, ptrdiff_t dim) {
+  vd sum[4] = {(vd)0.0, (vd)0.0, (vd)0.0, (vd)0.0};
+  double rest = 0;
+  ptrdiff_t i = 0;
+  for (; i + 2 * VL <= dim; i += 2 * VL)
+    UNROLL for (int v = 0; v < 4; v++) {
+      const ptrdiff_t at = i + v * (VL / 2);
+      sum[v] += KERNEL(wide)(x + at) * KERNEL(wide)(y + at);
+    }
+  for (; i < dim; i++) rest += (double)x[i] * (double)y[i];
+  return KERNEL(wide_sum)((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+}
+/// 1/√(Σx² + ε).
 INLINE double KERNEL(inverse_norm)(const float *x, ptrdiff_t dim, float epsilon) {
-  double sum = 0;
-  for (ptrdiff_t i = 0; i < dim; i++) sum += (double)x[i] * (double)x[i];
-  return 1 / sqrt(sum + (double)epsilon);
+  return 1 / sqrt(KERNEL(wide_dot)(x, x, dim) + (double)epsilon);
 }
 
 void KERNEL(scan_load)(
@@ -41,8 +70,7 @@ void KERNEL(scan_load_back)(
     } else if (map == ATTN_MAP_UNIT) {
       // y = x·n: dx = n(dy − y(y·dy)).
       const double n = KERNEL(inverse_norm)(x, dim, epsilon);
-      double along = 0;
-      for (ptrdiff_t i = 0; i < dim; i++) along += (double)x[i] * n * (double)dy[i];
+      const double along = n * KERNEL(wide_dot)(x, dy, dim);
       const vf f = splat((float)(scale * n)), g = splat((float)(scale * n * n * along));
       EACH(dim, store(dx + i, f * load(dy + i) - g * load(x + i));
            , store_part(dx + i, f * vpartial(dy + i, rest, 0) - g * vpartial(x + i, rest, 0), (int)rest);)
@@ -58,13 +86,126 @@ void KERNEL(scan_exp)(const float *x, float *y, ptrdiff_t n) {
        , store_part(y + i, KERNEL(fading)(vpartial(x + i, rest, 0)), (int)rest);)
 }
 
-void KERNEL(scan_decays)(const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float *y) {
-  for (ptrdiff_t i = 0; i < rows; i++, y += count) {
-    const ptrdiff_t last = first + i < count ? first + i : count - 1;
-    const double own = last >= 0 ? sums[last] : 0;
-    for (ptrdiff_t j = 0; j <= last; j++) y[j] = (float)(own - sums[j]);
-    for (ptrdiff_t j = last + 1; j < count; j++) y[j] = 0;
-    if (last >= 0) KERNEL(scan_exp)(y, y, last + 1);
+/// Rows that share a reference: what a row has faded by since the keys before all of them, times what such a key has faded by up to there.
+#define DECAY_ROWS 16
+
+#if VL == 16
+#define ALL_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#elif VL == 8
+#define ALL_LANES 0, 1, 2, 3, 4, 5, 6, 7
+#else
+#define ALL_LANES 0, 1, 2, 3
+#endif
+
+/// e^(own − sums[j]) of VL keys, of which `used` exist; differences above 0 count as 0.
+INLINE vf KERNEL(decay_lanes)(double own, const double *sums, ptrdiff_t used) {
+  if (used >= VL) {
+    vd low, high;
+    memcpy(&low, sums, sizeof low);
+    memcpy(&high, sums + VL / 2, sizeof high);
+    const KERNEL(half) a = __builtin_convertvector((vd)own - low, KERNEL(half));
+    const KERNEL(half) b = __builtin_convertvector((vd)own - high, KERNEL(half));
+    return KERNEL(fading)(vmin(__builtin_shufflevector(a, b, ALL_LANES), splat(0)));
+  }
+  float lane[VL] = {0};
+  for (ptrdiff_t j = 0; j < used; j++) lane[j] = (float)(own - sums[j]);
+  return KERNEL(fading)(vmin(load(lane), splat(0)));
+}
+
+void KERNEL(scan_decays)(
+    const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float scale, float *y) {
+  const vi places = {ALL_LANES};
+  for (ptrdiff_t start = 0; start < rows; start += DECAY_ROWS) {
+    const ptrdiff_t end = start + DECAY_ROWS < rows ? start + DECAY_ROWS : rows;
+    // Keys before the reference have products of two factors, those from there on exponentials.
+    const ptrdiff_t reference = first + start < count ? first + start : count - 1;
+    const ptrdiff_t whole = reference > 0 ? reference / VL * VL : 0;
+    const double from = whole > 0 ? sums[whole - 1] : 0;
+    // The first of the rows comes last: it holds the keys' factors.
+    float *top = y + start * count;
+    for (ptrdiff_t j = 0; j < whole; j += VL) store(top + j, KERNEL(decay_lanes)(from, sums + j, VL));
+    float faded[DECAY_ROWS] = {0};
+    for (ptrdiff_t i = start; i < end && whole > 0; i++)
+      faded[i - start] = (float)(sums[first + i < count ? first + i : count - 1] - from);
+    for (ptrdiff_t i = 0; i < DECAY_ROWS; i += VL) store(faded + i, KERNEL(fading)(load(faded + i)));
+    for (ptrdiff_t i = end - 1; i >= start; i--) {
+      const ptrdiff_t last = first + i < count ? first + i : count - 1;
+      const double own = last >= 0 ? sums[last] : 0;
+      float *row = y + i * count;
+      const vf factor = splat(faded[i - start]);
+      ptrdiff_t j = 0;
+      for (; j < whole; j += VL) {
+        const vf z = factor * load(top + j);
+        store(row + j, z < splat(1.1754944e-38f) ? splat(0) : splat(scale) * z);
+      }
+      for (; j <= last; j += VL) {
+        const vf z = splat(scale) * KERNEL(decay_lanes)(own, sums + j, count - j);
+        const vf kept = places <= (vi)(int32_t)(last - j) ? z : splat(0);
+        if (j + VL <= count) store(row + j, kept);
+        else store_part(row + j, kept, (int)(count - j));
+      }
+      for (; j + VL <= count; j += VL) store(row + j, splat(0));
+      for (; j < count; j++) row[j] = 0;
+    }
+  }
+}
+
+void KERNEL(scan_fade)(
+    const float *x, const float *decays, float *y, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count) {
+  for (ptrdiff_t r = 0; r < rows; r++, x += count, decays += count, y += count) {
+    const ptrdiff_t end = first + r + 1 < count ? (first + r + 1 > 0 ? first + r + 1 : 0) : count;
+    ptrdiff_t j = 0;
+    for (; j < end && j + VL <= count; j += VL) {
+      const vf f = load(decays + j);
+      store(y + j, f == splat(0) ? splat(0) : f * load(x + j));
+    }
+    for (; j < end; j++) y[j] = decays[j] == 0 ? 0 : decays[j] * x[j];
+    for (; j + VL <= count; j += VL) store(y + j, splat(0));
+    for (; j < count; j++) y[j] = 0;
+  }
+}
+
+void KERNEL(scan_columns)(float *x, const float *factors, ptrdiff_t rows, ptrdiff_t dim) {
+  for (ptrdiff_t r = 0; r < rows; r++, x += dim) {
+    EACH(dim, store(x + i, load(factors + i) * load(x + i));
+         , store_part(x + i, load_part(factors + i, (int)rest) * load_part(x + i, (int)rest), (int)rest);)
+  }
+}
+
+/// Columns whose sums are kept at once.
+#define CROSSING_COLUMNS 64
+
+void KERNEL(scan_crossings)(const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums) {
+  for (ptrdiff_t start = 0; start < count; start += CROSSING_COLUMNS) {
+    const ptrdiff_t end = start + CROSSING_COLUMNS < count ? start + CROSSING_COLUMNS : count;
+    double column[CROSSING_COLUMNS] = {0};
+    // From the last token on: what rows from t on give every key, summed over the keys before t.
+    ptrdiff_t row = rows - 1;
+    for (ptrdiff_t t = count - 1; t > 0; t--) {
+      for (; row >= 0 && first + row >= t; row--) {
+        const float *own = p + row * count;
+        ptrdiff_t j = start;
+        for (; j + VL / 2 <= end; j += VL / 2) {
+          vd sum;
+          memcpy(&sum, column + (j - start), sizeof sum);
+          sum += KERNEL(wide)(own + j);
+          memcpy(column + (j - start), &sum, sizeof sum);
+        }
+        for (; j < end; j++) column[j - start] += (double)own[j];
+      }
+      const ptrdiff_t used = (t < end ? t : end) - start;
+      if (used <= 0) break;
+      vd all = (vd)0.0;
+      ptrdiff_t j = 0;
+      for (; j + VL / 2 <= used; j += VL / 2) {
+        vd part;
+        memcpy(&part, column + j, sizeof part);
+        all += part;
+      }
+      double rest = 0;
+      for (; j < used; j++) rest += column[j];
+      sums[t] += KERNEL(wide_sum)(all) + rest;
+    }
   }
 }
 
@@ -119,30 +260,17 @@ void KERNEL(scan_step)(
   }
 }
 
-void KERNEL(scan_solve)(const float *a, ptrdiff_t count, float *x, ptrdiff_t xs, ptrdiff_t dim, int transposed) {
-  for (ptrdiff_t step = 1; step < count; step++) {
-    const ptrdiff_t row = transposed ? count - 1 - step : step;
-    const ptrdiff_t first = transposed ? row + 1 : 0, last = transposed ? count : row;
-    const float *factors = transposed ? a + row : a + row * count;
-    const ptrdiff_t fs = transposed ? count : 1;
-    float *y = x + row * xs;
-    EACH(dim, vf sum = load(y + i);
-         for (ptrdiff_t j = first; j < last; j++) sum = vfma(splat(-factors[j * fs]), load(x + j * xs + i), sum);
-         store(y + i, sum);
-         , vf sum = vpartial(y + i, rest, 0);
-         for (ptrdiff_t j = first; j < last; j++)
-           sum = vfma(splat(-factors[j * fs]), vpartial(x + j * xs + i, rest, 0), sum);
-         store_part(y + i, sum, (int)rest);)
-  }
-}
-
 int KERNEL(scan_finite)(const float *x, ptrdiff_t xs, ptrdiff_t rows, ptrdiff_t dim) {
-  vf sum = splat(0);
+  // 0 of a finite number, else NaN; four sums at once.
+  vf sum[4] = {splat(0), splat(0), splat(0), splat(0)};
   for (ptrdiff_t r = 0; r < rows; r++, x += xs) {
-    // 0 of a finite number, else NaN.
-    EACH(dim, sum += load(x + i) * splat(0);, sum += vpartial(x + i, rest, 0) * splat(0);)
+    ptrdiff_t i = 0;
+    for (; i + 4 * VL <= dim; i += 4 * VL)
+      UNROLL for (int v = 0; v < 4; v++) sum[v] = vfma(load(x + i + v * VL), splat(0), sum[v]);
+    for (; i + VL <= dim; i += VL) sum[r & 3] += load(x + i) * splat(0);
+    if (i < dim) sum[r & 3] += load_part(x + i, (int)(dim - i)) * splat(0);
   }
-  return vsum(sum) == 0;
+  return vsum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
 }
 
 // Decays by channel: a[t][c] in 0…1 is what channel c fades by before token t. Only products of them are formed, which never grow; one
@@ -199,107 +327,289 @@ void KERNEL(scan_gate_back)(
   }
 }
 
+/// VL numbers that are `stride` apart, of which `used` exist; 0 behind them.
+INLINE vf KERNEL(apart)(const float *x, ptrdiff_t stride, ptrdiff_t used) {
+  if (stride == 1 && used >= VL) return load(x);
+  float lane[VL] = {0};
+  for (ptrdiff_t i = 0; i < used && i < VL; i++) lane[i] = x[i * stride];
+  return load(lane);
+}
+INLINE void KERNEL(put_few)(float *y, vf x, ptrdiff_t used) {
+  if (used >= VL) store(y, x);
+  else store_part(y, x, (int)used);
+}
+INLINE vf KERNEL(sigmoid_of)(vf z) {
+  const vf y = KERNEL(fading)(-vmax(z, -z)), p = splat(1) / (splat(1) + y);
+  return z < splat(0) ? y * p : p;
+}
+
+void KERNEL(scan_step_gate)(
+    const float *x, ptrdiff_t xs, float bias, float sign, float rate, float *logs, float *steps, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i += VL) {
+    const vf step = KERNEL(softplus)(splat(sign) * (KERNEL(apart)(x + i * xs, xs, n - i) + splat(bias)));
+    KERNEL(put_few)(logs + i, splat(-rate) * step, n - i);
+    if (steps) KERNEL(put_few)(steps + i, step, n - i);
+  }
+}
+
+void KERNEL(scan_step_gate_back)(
+    const float *x, ptrdiff_t xs, float bias, float sign, float rate, const float *dlog, const float *dstep, float *dx,
+    ptrdiff_t n, double *sums) {
+  double rates = 0, biases = 0;
+  for (ptrdiff_t i = 0; i < n; i += VL) {
+    const vf z = splat(sign) * (KERNEL(apart)(x + i * xs, xs, n - i) + splat(bias));
+    const vf d = splat(-rate) * KERNEL(apart)(dlog + i, 1, n - i);
+    const vf step = dstep ? KERNEL(apart)(dstep + i, 1, n - i) : splat(0);
+    const vf own = splat(sign) * (step + d) * KERNEL(sigmoid_of)(z);
+    KERNEL(put_few)(dx + i, own, n - i);
+    float lane[2][VL];
+    store(lane[0], d * KERNEL(softplus)(z));
+    store(lane[1], own);
+    for (ptrdiff_t j = 0; j < VL && i + j < n; j++) {
+      rates += (double)lane[0][j];
+      biases += (double)lane[1][j];
+    }
+  }
+  sums[0] += rates;
+  sums[1] += biases;
+}
+
+void KERNEL(scan_sigmoid)(const float *x, ptrdiff_t xs, float *y, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i += VL)
+    KERNEL(put_few)(y + i, KERNEL(sigmoid_of)(KERNEL(apart)(x + i * xs, xs, n - i)), n - i);
+}
+
+/// sums[c] += Σ_t y[t][c], and the result Σ x.
+INLINE vd KERNEL(tally_lanes)(const float *x, const float *y, double *sums, vd all) {
+  vd own;
+  memcpy(&own, sums, sizeof own);
+  own += KERNEL(wide)(y);
+  memcpy(sums, &own, sizeof own);
+  return all + KERNEL(wide)(x);
+}
+void KERNEL(scan_tally)(const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums) {
+  vd all[2] = {(vd)0.0, (vd)0.0};
+  double rest = 0;
+  ptrdiff_t i = 0;
+  for (; i + VL <= dim; i += VL) {
+    all[0] = KERNEL(tally_lanes)(x + i, y + i, sums + i, all[0]);
+    all[1] = KERNEL(tally_lanes)(x + i + VL / 2, y + i + VL / 2, sums + i + VL / 2, all[1]);
+  }
+  for (; i < dim; i++) {
+    rest += (double)x[i];
+    sums[i] += (double)y[i];
+  }
+  *sum += KERNEL(wide_sum)(all[0] + all[1]) + rest;
+}
+
+/// `lanes` lanes of a last vector, where that is not 0.
+INLINE vf KERNEL(take)(const float *p, const int lanes) { return lanes ? load_part(p, lanes) : load(p); }
+INLINE void KERNEL(put)(float *p, vf x, const int lanes) {
+  if (lanes) store_part(p, x, lanes);
+  else store(p, x);
+}
+#define take KERNEL(take)
+#define put KERNEL(put)
+
+/// BODY(nv, lanes, i) for all channels, four vectors at once where there are so many: chains of products do not wait for each other.
+#define CHANNELS(dim, BODY)                                         \
+  {                                                                 \
+    ptrdiff_t i = 0;                                                \
+    for (; i + 4 * VL <= (dim); i += 4 * VL) { BODY(4, 0, i) }      \
+    for (; i + VL <= (dim); i += VL) { BODY(1, 0, i) }              \
+    if (i < (dim)) { BODY(1, (int)((dim) - i), i) }                 \
+  }
+#define EVERY(nv) UNROLL for (int v = 0; v < (nv); v++)
+
+INLINE void KERNEL(totals)(const int nv, const int lanes, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
+  vf r[4];
+  EVERY(nv) r[v] = splat(1);
+  for (ptrdiff_t t = 0; t < rows; t++, a += dim) EVERY(nv) r[v] = KERNEL(faded)(r[v], take(a + v * VL, lanes));
+  EVERY(nv) put(y + v * VL, r[v], lanes);
+}
 void KERNEL(scan_totals)(const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
-  EACH(dim, vf r = splat(1); for (ptrdiff_t t = 0; t < rows; t++) r = KERNEL(faded)(r, load(a + t * dim + i)); store(y + i, r);
-       , vf r = splat(1);
-       for (ptrdiff_t t = 0; t < rows; t++) r = KERNEL(faded)(r, vpartial(a + t * dim + i, rest, 0));
-       store_part(y + i, r, (int)rest);)
+#define BODY(nv, lanes, i) KERNEL(totals)(nv, lanes, a + i, y + i, rows, dim);
+  CHANNELS(dim, BODY)
+#undef BODY
 }
 
-#define AHEAD(LOAD, STORE)                                               \
-  vf r = splat(1);                                                       \
-  for (ptrdiff_t t = 0; t < skip; t++) r = KERNEL(faded)(r, LOAD(a, t)); \
-  for (ptrdiff_t t = skip; t < rows; t++) {                              \
-    r = KERNEL(faded)(r, LOAD(a, t));                                    \
-    STORE(y, t, r * LOAD(x, t));                                         \
+INLINE void KERNEL(ahead)(
+    const int nv, const int lanes, const float *x, const float *a, float *y, ptrdiff_t skip, ptrdiff_t rows,
+    ptrdiff_t dim) {
+  vf r[4];
+  EVERY(nv) r[v] = splat(1);
+  for (ptrdiff_t t = 0; t < rows; t++, x += dim, a += dim, y += dim) {
+    EVERY(nv) r[v] = KERNEL(faded)(r[v], take(a + v * VL, lanes));
+    if (t < skip) continue;
+    EVERY(nv) put(y + v * VL, r[v] * take(x + v * VL, lanes), lanes);
   }
-#define WHOLE(p, t) load((p) + (t) * dim + i)
-#define PART(p, t) vpartial((p) + (t) * dim + i, rest, 0)
-#define PUT_WHOLE(p, t, v) store((p) + (t) * dim + i, v)
-#define PUT_PART(p, t, v) store_part((p) + (t) * dim + i, v, (int)rest)
-
+}
 void KERNEL(scan_ahead)(const float *x, const float *a, float *y, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t dim) {
-  EACH(dim, AHEAD(WHOLE, PUT_WHOLE), AHEAD(PART, PUT_PART))
+#define BODY(nv, lanes, i) KERNEL(ahead)(nv, lanes, x + i, a + i, y + i, skip, rows, dim);
+  CHANNELS(dim, BODY)
+#undef BODY
 }
 
-#define BEHIND(LOAD, STORE)                      \
-  vf r = splat(1);                               \
-  for (ptrdiff_t t = rows - 1; t >= 0; t--) {    \
-    const vf own = LOAD(a, t);                   \
-    STORE(y, t, r * LOAD(x, t));                 \
-    r = KERNEL(faded)(r, own);                   \
+INLINE void KERNEL(behind)(
+    const int nv, const int lanes, const float *x, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
+  vf r[4];
+  EVERY(nv) r[v] = splat(1);
+  for (ptrdiff_t t = rows - 1; t >= 0; t--) {
+    EVERY(nv) {
+      const ptrdiff_t at = t * dim + v * VL;
+      const vf own = take(a + at, lanes);
+      put(y + at, r[v] * take(x + at, lanes), lanes);
+      r[v] = KERNEL(faded)(r[v], own);
+    }
   }
+}
 void KERNEL(scan_behind)(const float *x, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
-  EACH(dim, BEHIND(WHOLE, PUT_WHOLE), BEHIND(PART, PUT_PART))
+#define BODY(nv, lanes, i) KERNEL(behind)(nv, lanes, x + i, a + i, y + i, rows, dim);
+  CHANNELS(dim, BODY)
+#undef BODY
 }
 
-#define AHEAD_BACK(LOAD, STORE)                                          \
-  vf r = splat(1), sum = splat(0);                                       \
-  for (ptrdiff_t t = 0; t < skip; t++) r = KERNEL(faded)(r, LOAD(a, t)); \
-  for (ptrdiff_t t = skip; t < rows; t++) {                              \
-    r = KERNEL(faded)(r, LOAD(a, t));                                    \
-    const vf d = r * LOAD(dy, t);                                        \
-    STORE(dx, t, LOAD(dx, t) + d);                                       \
-    STORE(dy, t, d * LOAD(x, t));                                        \
-  }                                                                      \
-  for (ptrdiff_t t = rows - 1; t >= 0; t--) {                            \
-    if (t >= skip) sum += LOAD(dy, t);                                   \
-    STORE(dlog, t, LOAD(dlog, t) + sum);                                 \
+INLINE void KERNEL(ahead_back)(
+    const int nv, const int lanes, float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t skip,
+    ptrdiff_t rows, ptrdiff_t dim) {
+  vf r[4], sum[4];
+  EVERY(nv) r[v] = splat(1), sum[v] = splat(0);
+  for (ptrdiff_t t = 0; t < rows; t++) {
+    EVERY(nv) r[v] = KERNEL(faded)(r[v], take(a + t * dim + v * VL, lanes));
+    if (t < skip) continue;
+    EVERY(nv) {
+      const ptrdiff_t at = t * dim + v * VL;
+      const vf d = r[v] * take(dy + at, lanes);
+      put(dx + at, take(dx + at, lanes) + d, lanes);
+      put(dy + at, d * take(x + at, lanes), lanes);
+    }
   }
+  for (ptrdiff_t t = rows - 1; t >= 0; t--) {
+    EVERY(nv) {
+      const ptrdiff_t at = t * dim + v * VL;
+      if (t >= skip) sum[v] += take(dy + at, lanes);
+      put(dlog + at, take(dlog + at, lanes) + sum[v], lanes);
+    }
+  }
+}
 void KERNEL(scan_ahead_back)(
     float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t dim) {
-  EACH(dim, AHEAD_BACK(WHOLE, PUT_WHOLE), AHEAD_BACK(PART, PUT_PART))
+#define BODY(nv, lanes, i) KERNEL(ahead_back)(nv, lanes, dy + i, a + i, x + i, dx + i, dlog + i, skip, rows, dim);
+  CHANNELS(dim, BODY)
+#undef BODY
 }
 
-#define BEHIND_BACK(LOAD, STORE)                 \
-  vf r = splat(1), sum = splat(0);               \
-  for (ptrdiff_t t = rows - 1; t >= 0; t--) {    \
-    const vf d = r * LOAD(dy, t);                \
-    STORE(dx, t, LOAD(dx, t) + d);               \
-    STORE(dy, t, d * LOAD(x, t));                \
-    r = KERNEL(faded)(r, LOAD(a, t));            \
-  }                                              \
-  for (ptrdiff_t t = 0; t < rows; t++) {         \
-    STORE(dlog, t, LOAD(dlog, t) + sum);         \
-    sum += LOAD(dy, t);                          \
+INLINE void KERNEL(behind_back)(
+    const int nv, const int lanes, float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t rows,
+    ptrdiff_t dim) {
+  vf r[4], sum[4];
+  EVERY(nv) r[v] = splat(1), sum[v] = splat(0);
+  for (ptrdiff_t t = rows - 1; t >= 0; t--) {
+    EVERY(nv) {
+      const ptrdiff_t at = t * dim + v * VL;
+      const vf d = r[v] * take(dy + at, lanes);
+      put(dx + at, take(dx + at, lanes) + d, lanes);
+      put(dy + at, d * take(x + at, lanes), lanes);
+      r[v] = KERNEL(faded)(r[v], take(a + at, lanes));
+    }
   }
+  for (ptrdiff_t t = 0; t < rows; t++) {
+    EVERY(nv) {
+      const ptrdiff_t at = t * dim + v * VL;
+      put(dlog + at, take(dlog + at, lanes) + sum[v], lanes);
+      sum[v] += take(dy + at, lanes);
+    }
+  }
+}
 void KERNEL(scan_behind_back)(
     float *dy, const float *a, const float *x, float *dx, float *dlog, ptrdiff_t rows, ptrdiff_t dim) {
-  EACH(dim, BEHIND_BACK(WHOLE, PUT_WHOLE), BEHIND_BACK(PART, PUT_PART))
+#define BODY(nv, lanes, i) KERNEL(behind_back)(nv, lanes, dy + i, a + i, x + i, dx + i, dlog + i, rows, dim);
+  CHANNELS(dim, BODY)
+#undef BODY
 }
 
-/// w ← w∘a, and its product with q.
-INLINE float KERNEL(step_dot)(float *w, const float *a, const float *q, ptrdiff_t dim) {
-  vf sum = splat(0);
-  EACH(dim, const vf next = load(w + i) * load(a + i); store(w + i, next); sum = vfma(next, load(q + i), sum);
-       , const vf next = vpartial(w + i, rest, 0) * vpartial(a + i, rest, 0); store_part(w + i, next, (int)rest);
-       sum = vfma(next, vpartial(q + i, rest, 0), sum);)
-  return vsum(sum);
-}
-INLINE float KERNEL(plain_dot)(const float *x, const float *y, ptrdiff_t dim) {
-  vf sum = splat(0);
-  EACH(dim, sum = vfma(load(x + i), load(y + i), sum);
-       , sum = vfma(vpartial(x + i, rest, 0), vpartial(y + i, rest, 0), sum);)
-  return vsum(sum);
+/// Tokens at the diagonal of a chunk at most.
+#define PAIR_TOKENS 8
+
+/// Products of n rows and one key, whose decays are multiplied up from row to row; a: of the rows. Sums stay in registers.
+INLINE void KERNEL(pair_column)(
+    const int n, const float *const *q, const float *k, const float *a, ptrdiff_t dim, float *s) {
+  vf sum[PAIR_TOKENS];
+  UNROLL for (int t = 0; t < n; t++) sum[t] = splat(0);
+#define STEP(lanes)                                                \
+  vf w = take(k + i, lanes);                                       \
+  sum[0] = vfma(w, take(q[0] + i, lanes), sum[0]);                 \
+  UNROLL for (int t = 1; t < n; t++) {                             \
+    w *= take(a + t * dim + i, lanes);                             \
+    sum[t] = vfma(w, take(q[t] + i, lanes), sum[t]);               \
+  }
+  ptrdiff_t i = 0;
+  for (; i + VL <= dim; i += VL) { STEP(0) }
+  if (i < dim) {
+    const int rest = (int)(dim - i);
+    STEP(rest)
+  }
+#undef STEP
+  UNROLL for (int t = 0; t < n; t++) s[t] = vsum(sum[t]);
 }
 
 void KERNEL(scan_pairs)(
     const float *q, const float *k, const float *a, float *s, ptrdiff_t ss, ptrdiff_t skip, ptrdiff_t rows,
-    ptrdiff_t keys, ptrdiff_t dim, float *w) {
+    ptrdiff_t keys, ptrdiff_t dim) {
+  // Rows that are skipped are not read.
+  const float *row[PAIR_TOKENS];
+  for (ptrdiff_t t = 0; t < rows; t++) row[t] = t < skip ? k : q + t * dim;
   for (ptrdiff_t j = 0; j < keys && j < rows; j++) {
-    memcpy(w, k + j * dim, (size_t)dim * sizeof(float));
-    if (j >= skip) s[(j - skip) * ss + j] = KERNEL(plain_dot)(w, q + j * dim, dim);
-    for (ptrdiff_t t = j + 1; t < rows; t++) {
-      const float *row = t >= skip ? q + t * dim : w;
-      const float product = KERNEL(step_dot)(w, a + t * dim, row, dim);
-      if (t >= skip) s[(t - skip) * ss + j] = product;
+    float sums[PAIR_TOKENS];
+    const float *key = k + j * dim, *decays = a + j * dim;
+    switch (rows - j) {
+#define FEW(n) case n: KERNEL(pair_column)(n, row + j, key, decays, dim, sums); break;
+      FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+#undef FEW
     }
+    for (ptrdiff_t t = j > skip ? j : skip; t < rows; t++) s[(t - skip) * ss + j] = sums[t - j];
+  }
+}
+
+/// The way back of all pairs of PAIR_TOKENS rows and as many keys, one vector of channels in registers.
+INLINE void KERNEL(pairs_back)(
+    const int lanes, const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float *dk,
+    float *dlog, ptrdiff_t dim) {
+  vf row[PAIR_TOKENS], logs[PAIR_TOKENS], key[PAIR_TOKENS];
+  UNROLL for (int t = 0; t < PAIR_TOKENS; t++) row[t] = logs[t] = splat(0);
+  UNROLL for (int j = 0; j < PAIR_TOKENS; j++) {
+    vf w[PAIR_TOKENS], d = splat(0);
+    w[j] = take(k + j * dim, lanes);
+    UNROLL for (int t = j + 1; t < PAIR_TOKENS; t++) w[t] = w[t - 1] * take(a + t * dim, lanes);
+    UNROLL for (int t = PAIR_TOKENS - 1; t >= j; t--) {
+      const vf g = splat(ds[t * ss + j]);
+      d = vfma(g, take(q + t * dim, lanes), d);
+      row[t] = vfma(g, w[t], row[t]);
+      if (t > j) {
+        logs[t] = vfma(d, w[t], logs[t]);
+        d *= take(a + t * dim, lanes);
+      }
+    }
+    key[j] = d;
+  }
+  // Both gradients may be one array.
+  UNROLL for (int t = 0; t < PAIR_TOKENS; t++) {
+    put(dq + t * dim, take(dq + t * dim, lanes) + row[t], lanes);
+    put(dk + t * dim, take(dk + t * dim, lanes) + key[t], lanes);
+    put(dlog + t * dim, take(dlog + t * dim, lanes) + logs[t], lanes);
   }
 }
 
 void KERNEL(scan_pairs_back)(
     const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float *dk, float *dlog,
     ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t dim, float *w) {
+  if (rows == PAIR_TOKENS && keys == PAIR_TOKENS && skip == 0) {
+    ptrdiff_t i = 0;
+    for (; i + VL <= dim; i += VL)
+      KERNEL(pairs_back)(0, ds, ss, q + i, k + i, a + i, dq + i, dk + i, dlog + i, dim);
+    if (i < dim) KERNEL(pairs_back)((int)(dim - i), ds, ss, q + i, k + i, a + i, dq + i, dk + i, dlog + i, dim);
+    return;
+  }
   float *dw = w + rows * dim;
   for (ptrdiff_t j = 0; j < keys && j < rows; j++) {
     memcpy(w + j * dim, k + j * dim, (size_t)dim * sizeof(float));
