@@ -45,7 +45,12 @@ let package = Package(
       dependencies: ["Basics", "CKernels", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
     .target(name: "ArrayFiles", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
-    .target(name: "AttentionCore", dependencies: ["Basics", "Settings", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "AttentionCore",
+      dependencies: [
+        "Basics", "Settings", "Tensors", .product(name: "RealModule", package: "swift-numerics"),
+      ],
+      swiftSettings: strict),
     .target(
       name: "Attention", dependencies: ["AttentionCore", "Basics", "CKernels", "Settings", "Tensors"],
       swiftSettings: strict),
@@ -73,9 +78,13 @@ let package = Package(
     .target(
       name: "LongText", dependencies: ["Basics", "Settings", "Tasks", "Tensors"], swiftSettings: strict),
     .target(
+      name: "Experts",
+      dependencies: ["Settings", "Tensors", .product(name: "RealModule", package: "swift-numerics")],
+      swiftSettings: strict),
+    .target(
       name: "Layers",
       dependencies: [
-        "AttentionCore", "Basics", "Settings", "Tensors",
+        "AttentionCore", "Basics", "Experts", "Settings", "Tensors",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -87,17 +96,20 @@ let package = Package(
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
+    .target(name: "Hierarchies", dependencies: ["Layers", "Settings", "Tensors"], swiftSettings: strict),
     .target(
       name: "Models",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Ranks", "Settings", "Tasks", "Tensors", "Vision",
+        "ArrayFiles", "AttentionCore", "Basics", "Hierarchies", "Layers", "Ranks", "Settings", "Tasks",
+        "Tensors", "Vision",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
     .target(
       name: "Pretrained",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Models", "Settings", "Tensors", "Vision",
+        "ArrayFiles", "AttentionCore", "Basics", "Experts", "Layers", "Models", "Settings", "Tensors",
+        "Vision",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -167,7 +179,8 @@ let package = Package(
     .target(
       name: "Pages",
       dependencies: [
-        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Figures", "ImageTasks", "LongText",
+        "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Experts", "Figures", "ImageTasks",
+        "LongText",
         "Measuring",
         "Models", "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
         "Tensors", "Vision",
@@ -261,7 +274,8 @@ let package = Package(
     .testTarget(
       name: "LayersTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models", "Settings", "Tensors",
+        "Attention", "AttentionCore", "Basics", "Experts", "Hierarchies", "LabTestSupport", "Layers",
+        "Models", "Settings", "Tensors",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -4,8 +4,8 @@
 #define ROW_KERNELS(X) \
   X(row_activate, (const float *x, float *y, ptrdiff_t n, int kind)) \
   X(row_deactivate, (const float *x, const float *dy, float *dx, ptrdiff_t n, int kind)) \
-  X(row_swiglu, (const float *x, float *y, ptrdiff_t rows, ptrdiff_t h)) \
-  X(row_swiglu_back, (const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t h)) \
+  X(row_glu, (const float *x, float *y, ptrdiff_t rows, ptrdiff_t h, int kind, float alpha, float most)) \
+  X(row_glu_back, (const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t h, int kind, float alpha, float most)) \
   X(row_gru, (const float *x, const float *h, const float *before, float *gates, float *after, ptrdiff_t rows, ptrdiff_t n)) \
   X(row_gru_back, (const float *h, const float *before, const float *gates, const float *dafter, float *dx, float *dh, float *dbefore, ptrdiff_t rows, ptrdiff_t n)) \
   X(row_norm, (const float *x, const float *gain, const float *shift, float *y, float *mean, float *rstd, ptrdiff_t rows, ptrdiff_t dim, float epsilon, int centred)) \
@@ -18,7 +18,7 @@
   X(row_xent, (float *z, const int32_t *targets, double *losses, int32_t *hits, ptrdiff_t rows, ptrdiff_t vocab, float epsilon, float scale)) \
   X(row_adamw, (float *w, const float *g, float *m, float *v, ptrdiff_t n, float lr, float beta1, float beta2, float epsilon, float decay, float c1, float c2, float clip)) \
   X(row_sgd, (float *w, const float *g, float *m, ptrdiff_t n, float lr, float momentum, float decay, float clip)) \
-  X(row_head, (float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, const float *cosine, const float *sine, float sign, int half, int gather))
+  X(row_head, (float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, ptrdiff_t turned, const float *cosine, const float *sine, float sign, int half, int gather))
 
 #define DECLARE(name, parameters)  \
   void name##_portable parameters; \
@@ -43,12 +43,14 @@ void attn_activate(int32_t isa, int32_t kind, const float *x, float *y, ptrdiff_
 void attn_activate_backward(int32_t isa, int32_t kind, const float *x, const float *dy, float *dx, ptrdiff_t n) {
   CALL(isa, deactivate, x, dy, dx, n, kind);
 }
-void attn_swiglu(int32_t isa, const float *x, float *y, ptrdiff_t rows, ptrdiff_t hidden) {
-  CALL(isa, swiglu, x, y, rows, hidden);
+void attn_glu(
+    int32_t isa, int32_t kind, float alpha, float most, const float *x, float *y, ptrdiff_t rows, ptrdiff_t hidden) {
+  CALL(isa, glu, x, y, rows, hidden, kind, alpha, most);
 }
-void attn_swiglu_backward(
-    int32_t isa, const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t hidden) {
-  CALL(isa, swiglu_back, x, dy, dx, rows, hidden);
+void attn_glu_backward(
+    int32_t isa, int32_t kind, float alpha, float most, const float *x, const float *dy, float *dx, ptrdiff_t rows,
+    ptrdiff_t hidden) {
+  CALL(isa, glu_back, x, dy, dx, rows, hidden, kind, alpha, most);
 }
 void attn_gru(
     int32_t isa, const float *x, const float *h, const float *before, float *gates, float *after, ptrdiff_t rows,
@@ -101,7 +103,7 @@ void attn_sgd(
   CALL(isa, sgd, w, g, m, n, lr, momentum, decay, clip);
 }
 void attn_head_rows(
-    int32_t isa, float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, const float *cosine,
-    const float *sine, float sign, int32_t half, int32_t gather) {
-  CALL(isa, head, rows, ld, head, length, dim, cosine, sine, sign, half, gather);
+    int32_t isa, float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, ptrdiff_t turned,
+    const float *cosine, const float *sine, float sign, int32_t half, int32_t gather) {
+  CALL(isa, head, rows, ld, head, length, dim, turned, cosine, sine, sign, half, gather);
 }

@@ -184,7 +184,7 @@ package struct ForwardCommand: FileCommand {
     guard !isTrained || pretrained.hasGradients else {
       throw UsageError(
         "\(checkpoint): --grads and --steps are not computed through the head of a \(pretrained.family) model; "
-          + "those of GPT-2 and of attnlab train have gradients")
+          + "those of decoders and of attnlab train have gradients")
     }
   }
 

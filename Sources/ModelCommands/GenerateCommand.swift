@@ -17,7 +17,7 @@ package struct GenerateCommand: FileCommand {
     abstract: "Continue text or tokens with a trained model, token by token, with a key-value cache.",
     discussion: HelpText.page(
       """
-      The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the GPT-2 family. Text is
+      The checkpoint is a file of attnlab train, or the folder of a Hugging Face decoder (see attnlab swap). Text is
       read and written as bytes, for models that were trained on bytes (--json has � where they are no UTF-8); other models take
       token ids (.npy).
       Each layer keeps the keys and values that its attention can still see: a sliding window keeps its window. With

@@ -18,8 +18,10 @@ package struct SwapCommand: FileCommand {
     abstract: "Replace the attention of a trained model and report how far its outputs move.",
     discussion: HelpText.page(
       """
-      The checkpoint is a file of attnlab train, or the folder of a Hugging Face model of the BERT, RoBERTa,
-      DistilBERT or GPT-2 family (config.json beside model.safetensors).
+      The checkpoint is a file of attnlab train, or the folder of a Hugging Face model (config.json beside
+      model.safetensors or its shards): BERT, RoBERTa, DistilBERT, GPT-2, Llama, Mistral, Qwen 2 and 3, Gemma 1 to 3,
+      gpt-oss, Mamba 2, DeepSeek-V3, Qwen3-Next and Kimi Linear. Layers that are recurrences have other maps than
+      attention: --layers names those that are replaced.
 
       A model keeps its own keys under lsh only with --set sharedQueryKey=false. Global rows of local-global read the
       model's own projections (Hugging Face's models have no others); a checkpoint of attnlab train with separate global

@@ -17,17 +17,29 @@ struct HuggingFaceSource {
     case linearThird(Int)
     /// With an axis of one before.
     case first
+    /// One more than what is stored: gains of norms that are kept around 0.
+    case onePlus
+    /// What is made of a stored tensor of some extents.
+    case made(from: [Int], (Tensor) throws -> Tensor)
+    /// What is made of it and of others, of their own names and extents.
+    case combined(from: [Int], [(name: String, shape: [Int])], ([Tensor]) throws -> Tensor)
     /// A convolution whose kernel is a patch: `[width, channels, patch, patch]`.
     case patches(Int)
   }
   let name: String
   let part: Part
 
+  /// Further stored tensors that it is made of.
+  var others: [(name: String, shape: [Int])] {
+    if case .combined(_, let others, _) = part { others } else { [] }
+  }
+
   /// The shape that the stored tensor of a parameter of a shape has.
   func storedShape(of shape: [Int]) -> [Int] {
     switch part {
-    case .whole: shape
+    case .whole, .onePlus: shape
     case .transposed: shape.reversed()
+    case .made(let stored, _), .combined(let stored, _, _): stored
     case .third: shape.count == 2 ? [shape[1], 3 * shape[0]] : [3 * shape[0]]
     case .rows(let first): [shape[0] + first] + shape.dropFirst()
     case .linearThird: [3 * shape[0]] + shape.dropFirst()
@@ -48,12 +60,15 @@ extension HuggingFaceConfiguration {
     case .vit: "vit."
     case .timm: ""
     case .timesformer: "timesformer."
+    case .mamba2: "backbone."
+    default: "model."
     }
   }
 
   /// Where each parameter of the trunk comes from, by our name.
   var sources: [String: HuggingFaceSource] {
     if family.readsImages { return visionSources }
+    if family.isDecoder, family != .gpt2 { return DecoderSources(self).all }
     var result: [String: HuggingFaceSource] = [:]
     func add(_ ours: String, _ theirs: String, _ part: HuggingFaceSource.Part = .whole) {
       for kind in ["weight", "bias"] {
@@ -117,7 +132,6 @@ extension HuggingFaceConfiguration {
   /// The names of the masked-language head's parts: dense layer, norm, output matrix, output bias.
   var headNames: (dense: String, norm: String, decoder: String, bias: String) {
     switch family {
-    case .gpt2, .vit, .timm, .timesformer: ("", "", "lm_head.weight", "")
     case .bert:
       (
         "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm",
@@ -126,6 +140,7 @@ extension HuggingFaceConfiguration {
     case .roberta: ("lm_head.dense", "lm_head.layer_norm", "lm_head.decoder.weight", "lm_head.bias")
     case .distilbert:
       ("vocab_transform", "vocab_layer_norm", "vocab_projector.weight", "vocab_projector.bias")
+    default: ("", "", "lm_head.weight", "")
     }
   }
 
@@ -136,8 +151,10 @@ extension HuggingFaceConfiguration {
       "pooler.", "classifier.", "score.", "qa_outputs.", "pre_classifier.", "cls.seq_relationship.",
       "multiple_choice_head.", "cls.predictions.decoder.", "lm_head.decoder.",
     ]
-    let ends = [".attn.bias", ".attn.masked_bias", "embeddings.position_ids"]
+    let ends = [".attn.bias", ".attn.masked_bias", "embeddings.position_ids", "rotary_emb.inv_freq"]
     return starts.contains { name.hasPrefix($0) } || ends.contains { name.hasSuffix($0) }
       || (model.tied && name == headNames.decoder)
+      // Predictions of further tokens, which stand behind the layers.
+      || (family == .deepseekV3 && name.hasPrefix("layers.\(model.layers)."))
   }
 }

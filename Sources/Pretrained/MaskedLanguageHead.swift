@@ -22,7 +22,7 @@ struct MaskedLanguageHead {
     used: inout Set<String>
   ) throws(SafetensorsError) {
     let names = configuration.headNames, model = configuration.model
-    guard configuration.family != .gpt2, file.tensors[names.dense + ".weight"] != nil else { return nil }
+    guard configuration.family.fillsMasks, file.tensors[names.dense + ".weight"] != nil else { return nil }
     weight = try file.finiteTensor(names.dense + ".weight", shape: [model.width, model.width], path: path)
     bias = try file.finiteTensor(names.dense + ".bias", shape: [model.width], path: path)
     gain = try file.finiteTensor(names.norm + ".weight", shape: [model.width], path: path)

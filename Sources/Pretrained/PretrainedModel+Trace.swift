@@ -74,10 +74,9 @@ extension PretrainedModel {
     let (x, _, _) = try model.hidden(input, run)
     var logits: Tensor?
     if predicts, let outputWeight = model.outputWeight {
-      let output = run.weight(outputWeight)
       logits =
-        try head.map { try $0.logits(x, output: output, model.context) }
-        ?? model.context.matmul(x, .plain, output, .transposed)
+        try head.map { try $0.logits(x, output: run.weight(outputWeight), model.context) }
+        ?? model.tokenLogits(x, run)
     }
     return Trace(
       states: recorder.states, attentionInputs: recorder.attention.map(\.read),

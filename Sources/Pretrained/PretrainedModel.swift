@@ -82,7 +82,7 @@ public struct PretrainedModel {
     model = try TransformerModel(configuration.model, catalog: catalog, context: context) { layout, _ in
       (try layout.values(in: stored, sources, prefix: configuration.prefix, path: path), [])
     }
-    var used = Set(sources.values.map(\.name))
+    var used = Set(sources.values.flatMap { [$0.name] + $0.others.map(\.name) })
     head = try MaskedLanguageHead(stored, configuration, path: path, used: &used)
     unused = stored.allNames.filter { !used.contains($0) }
     // A real tensor that nobody knows belongs to a model that is not this one; others are buffers.
@@ -105,7 +105,7 @@ public struct PretrainedModel {
     }
     family = configuration.family.rawValue
     paddingToken = configuration.firstPosition > 0 ? Int32(configuration.firstPosition - 1) : nil
-    predicts = configuration.family == .gpt2 || head != nil
+    predicts = configuration.family.isDecoder || head != nil
   }
 
   /// The weights of a folder, in one file or in the shards that an index lists.
@@ -133,12 +133,29 @@ public struct PretrainedModel {
       throw SafetensorsError(path: index, problem: "no weight_map of names to files")
     }
     var whole = Safetensors()
+    let owners = Dictionary(map.map { ($0.key, $0.value.stringValue) }) { first, _ in first }
     for shard in shards {
       guard !shard.contains("/"), shard.hasSuffix(".safetensors") else {
         throw SafetensorsError(
           path: index, problem: "\(JSONValue.quote(shard)) is no name of a .safetensors file")
       }
-      whole.merge(try Safetensors(contentsOf: folder + "/" + shard))
+      let path = folder + "/" + shard
+      guard FileManager.default.fileExists(atPath: path) else {
+        throw SafetensorsError(
+          path: path, problem: "no such file; \(index) names it as one of \(counted(shards.count, "shard"))")
+      }
+      let part = try Safetensors(contentsOf: path), held = Set(part.allNames)
+      if let missing = owners.keys.sorted().first(where: { owners[$0] == shard && !held.contains($0) }) {
+        throw SafetensorsError(
+          path: path, problem: "no tensor \(shown(missing)), which \(index) says is in it")
+      }
+      if let other = part.allNames.first(where: { owners[$0] != shard }) {
+        throw SafetensorsError(
+          path: path,
+          problem: "\(shown(other)) is in it, but \(index) "
+            + (owners[other].map { "says that it is in \(shown($0 ?? "null"))" } ?? "does not name it"))
+      }
+      whole.merge(part)
     }
     return whole
   }
@@ -175,7 +192,13 @@ extension ModelConfiguration {
 
 extension HuggingFaceConfiguration {
   /// The name of the embedding's table.
-  var embeddingName: String { family == .gpt2 ? "wte.weight" : "embeddings.word_embeddings.weight" }
+  var embeddingName: String {
+    switch family {
+    case .gpt2: "wte.weight"
+    case .mamba2: "embeddings.weight"
+    default: family.isDecoder ? "embed_tokens.weight" : "embeddings.word_embeddings.weight"
+    }
+  }
 
   /// A stored name without the trunk's prefix and with today's name for norms (old checkpoints say gamma and beta).
   func plainName(_ name: String) -> String {
@@ -214,7 +237,15 @@ extension ParameterLayout {
     for slot in slots {
       let source = try source(slot), shape = source.storedShape(of: slot.shape)
       let tensor = try stored.finiteTensor(source.name, shape: shape, path: path)
-      weights.replace(from: slot.offset, with: source.take(from: tensor, shape: slot.shape))
+      let part: Tensor
+      if case .combined(_, let others, let make) = source.part {
+        part = try make(
+          [tensor] + others.map { try stored.finiteTensor($0.name, shape: $0.shape, path: path) })
+      } else {
+        part = try source.take(from: tensor, shape: slot.shape)
+      }
+      precondition(part.shape == slot.shape, "\(slot.name): \(part.shape) in the place of \(slot.shape)")
+      weights.replace(from: slot.offset, with: part)
     }
     return weights
   }
@@ -223,9 +254,15 @@ extension ParameterLayout {
 extension HuggingFaceSource {
   /// The part of a stored tensor that is a parameter of a shape.
   /// - Precondition: the stored tensor has the shape `storedShape(of: shape)`.
-  fileprivate func take(from tensor: Tensor, shape: [Int]) -> Tensor {
+  fileprivate func take(from tensor: Tensor, shape: [Int]) throws -> Tensor {
     switch part {
+    case .made(_, let make): return try make(tensor)
+    case .combined: preconditionFailure("it is made of several")
     case .whole: return tensor
+    case .onePlus:
+      var raised = tensor
+      for place in 0..<raised.count { raised[place] += 1 }
+      return raised
     case .transposed: return shape.count == 2 ? tensor.transposed(0, 1) : tensor
     case .third(let index):
       let range = index * shape[0]..<(index + 1) * shape[0]

@@ -53,6 +53,15 @@ public struct LayerAttention: Hashable, Sendable {
     return layers
   }
 
+  /// The line of layers, with a count where neighbours are the same: what `parse` reads as them.
+  public static func line(_ layers: [LayerAttention]) -> String {
+    var runs: [(layer: LayerAttention, count: Int)] = []
+    for layer in layers {
+      if runs.last?.layer == layer { runs[runs.count - 1].count += 1 } else { runs.append((layer, 1)) }
+    }
+    return runs.map { $0.count == 1 ? "\($0.layer)" : "\($0.layer) x\($0.count)" }.joined(separator: ", ")
+  }
+
   /// The most layers that a line may name: more than any model here has.
   private static let mostLayers = 10_000
 

@@ -6,6 +6,7 @@ import Settings
 import Tensors
 import Testing
 
+@testable import Hierarchies
 @testable import Layers
 
 /// Layers that read documents in segments, against their definitions: every segment, and every document, alone and in Double.

@@ -43,6 +43,55 @@ import Testing
   }
 
   static let cases: [[String: ParameterValue]] = [
+    // All experts are asked: where few are, a step along a direction may change which (LayersTests/MixtureTests).
+    [
+      "feedForward": .string("swiglu"), "bias": .bool(false),
+      "experts": .string(
+        "routed(experts=3, chosen=3, hidden=5, shared=4, shared_gate=true), "
+          + "routed(experts=3, chosen=3, scores=sigmoid, correction=true, factor=1.5)"),
+    ],
+    [
+      "feedForward": .string("swiglu"), "attention": .string("full(sink=learned)"), "dropout": .double(0.2),
+      "experts": .string(
+        "dense, routed(experts=3, chosen=3, scores=softmax-chosen, clamp=0.4, router_bias=true, bias=true)"),
+    ],
+    [
+      "attention": .string("gated-delta, full"), "shortConvolution": .int(3), "outputGate": .string("silu"),
+      "recurrent_heads": .int(4), "recurrent_groups": .int(2), "recurrent_key_width": .int(3),
+      "recurrent_value_width": .int(5), "attention_gate": .string("sigmoid"),
+      "rotary": .string("none, plain(share=0.4)"),
+      "head_width": .int(5), "head_norm": .bool(true), "bias": .bool(false), "norm": .string("rms"),
+    ],
+    [
+      "attention": .string("mamba2"), "shortConvolution": .int(3), "outputGate": .string("silu-first"),
+      "recurrent_heads": .int(4), "recurrent_groups": .int(2), "recurrent_key_width": .int(5),
+      "recurrent_value_width": .int(3), "feedForward": .string("none"), "bias": .bool(false),
+      "convolution_bias": .string("yes"), "position": .string("none"),
+    ],
+    [
+      "latent": .int(4), "value_width": .int(3), "latent_epsilon": .double(0.01),
+      "attention": .string("full, kda"),
+      "recurrent_heads": .int(3), "recurrent_key_width": .int(4), "rotary": .string("none"),
+      "queryLatent": .int(5),
+    ],
+    [
+      "head_width": .int(4), "keyHeads": .int(1), "head_norm": .bool(true), "norm": .string("rms"),
+      "rotary": .string("yarn(factor=4, original_length=8, base=100, share=0.5), none"), "heads": .int(4),
+      "residual": .string("sandwich"), "feedForward": .string("geglu-tanh"), "logit_softcap": .double(2),
+      "attention_scale": .double(0.3), "attention_bias": .string("inputs"), "bias": .bool(false),
+    ],
+    [
+      "head_norm": .bool(true), "head_width": .int(2), "position": .string("alibi"),
+      "feedForward": .string("geglu"),
+      "attention_bias": .string("all"), "bias": .bool(false), "dropout": .double(0.2),
+      "residual": .string("sandwich"),
+    ],
+    [
+      "position": .string("rope-interleaved"),
+      "rotary": .string("dynamic(factor=3, original_length=3), llama3(factor=2)"),
+      "residual": .string("post"), "head_norm": .bool(true), "tied": .bool(false),
+      "logit_softcap": .double(1),
+    ],
     ["attention": .string("key-bias(width=3), full")],
     [
       "attention": .string("gated-delta, kda"), "shortConvolution": .int(4), "outputGate": .string("silu"),

@@ -8,11 +8,14 @@ void attn_activate(int32_t isa, int32_t kind, const float *x, float *y, ptrdiff_
 /// dx = dy·f′(x).
 void attn_activate_backward(int32_t isa, int32_t kind, const float *x, const float *dy, float *dx, ptrdiff_t n);
 
-/// x [rows][2·hidden] = gate | up; y [rows][hidden] = SiLU(gate)·up.
-void attn_swiglu(int32_t isa, const float *x, float *y, ptrdiff_t rows, ptrdiff_t hidden);
-/// The gradient of gate | up.
-void attn_swiglu_backward(
-    int32_t isa, const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t hidden);
+/// x [rows][2·hidden] = gate | factor; y [rows][hidden] = f(gate)·factor, f of a kind above; kind 6: of the gate g = min(gate, most)
+/// and the factor u within ±most (u + 1)·g·σ(alpha·g).
+void attn_glu(
+    int32_t isa, int32_t kind, float alpha, float most, const float *x, float *y, ptrdiff_t rows, ptrdiff_t hidden);
+/// The gradient of gate | factor.
+void attn_glu_backward(
+    int32_t isa, int32_t kind, float alpha, float most, const float *x, const float *dy, float *dx, ptrdiff_t rows,
+    ptrdiff_t hidden);
 
 /// A step of a gated recurrent unit. x, h [rows][3·n]: what input and state give to r | z | n; gates [rows][3·n] = r | z | n;
 /// after = (1 − z)·n + z·before [rows][n].
@@ -60,9 +63,9 @@ void attn_adamw(
 void attn_sgd(
     int32_t isa, float *w, const float *g, float *m, ptrdiff_t n, float lr, float momentum, float decay, float clip);
 
-/// Copies one head between token rows (stride ld) and [length][dim], rotated by [length][dim/2] tables unless null.
-/// sign −1 rotates back; half 1: pairs (i, i + dim/2), 0: (2i, 2i + 1); gather 1: rows → head, 0: head → rows.
+/// Copies one head between token rows (stride ld) and [length][dim], its first `turned` elements rotated by [length][turned/2]
+/// tables unless null. sign −1 rotates back; half 1: pairs (i, i + turned/2), 0: (2i, 2i + 1); gather 1: rows → head, 0: back.
 void attn_head_rows(
-    int32_t isa, float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, const float *cosine,
-    const float *sine, float sign, int32_t half, int32_t gather);
+    int32_t isa, float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, ptrdiff_t turned,
+    const float *cosine, const float *sine, float sign, int32_t half, int32_t gather);
 #endif

@@ -147,22 +147,62 @@ void KERNEL(row_deactivate)(const float *x, const float *dy, float *dx, ptrdiff_
   else KERNEL(deactivate1)(x, dy, dx, n, 3);
 }
 
-/// x [rows][2·h] = gate | up; y [rows][h] = SiLU(gate)·up.
-void KERNEL(row_swiglu)(const float *x, float *y, ptrdiff_t rows, ptrdiff_t h) {
+/// A gated unit of a gate g and a factor u: f(g)·u, f by its kind; 6: (ū + 1)·ḡ·σ(α·ḡ), ḡ = min(g, most), ū within ±most.
+INLINE vf KERNEL(glu)(vf g, vf u, int kind, vf alpha, vf most) {
+  if (kind != 6) return KERNEL(act)(g, kind) * u;
+  g = vmin(g, most);
+  u = vmin(vmax(u, -most), most);
+  return (u + splat(1)) * g * KERNEL(act)(alpha * g, 5);
+}
+/// Its slope by the gate.
+INLINE vf KERNEL(glu_gate)(vf g, vf u, int kind, vf alpha, vf most) {
+  if (kind != 6) return u * KERNEL(slope)(g, kind);
+  vf held = vmin(g, most), s = KERNEL(act)(alpha * held, 5);
+  u = vmin(vmax(u, -most), most);
+  vf slope = (u + splat(1)) * s * (splat(1) + alpha * held * (splat(1) - s));
+  return g > most ? splat(0) : slope;
+}
+/// Its slope by the factor.
+INLINE vf KERNEL(glu_factor)(vf g, vf u, int kind, vf alpha, vf most) {
+  if (kind != 6) return KERNEL(act)(g, kind);
+  g = vmin(g, most);
+  vf slope = g * KERNEL(act)(alpha * g, 5);
+  return vmax(u, -u) > most ? splat(0) : slope;
+}
+INLINE void KERNEL(glu1)(
+    const float *x, float *y, ptrdiff_t rows, ptrdiff_t h, int kind, float alpha, float most) {
+  const vf a = splat(alpha), m = splat(most);
   for (ptrdiff_t r = 0; r < rows; r++, x += 2 * h, y += h) {
-    EACH(h, store(y + i, KERNEL(act)(load(x + i), 3) * load(x + h + i));
-         , store_part(y + i, KERNEL(act)(vpartial(x + i, rest, 0), 3) * vpartial(x + h + i, rest, 0), (int)rest);)
+    EACH(h, store(y + i, KERNEL(glu)(load(x + i), load(x + h + i), kind, a, m));
+         , store_part(y + i, KERNEL(glu)(vpartial(x + i, rest, 0), vpartial(x + h + i, rest, 0), kind, a, m), (int)rest);)
   }
 }
-void KERNEL(row_swiglu_back)(const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t h) {
+INLINE void KERNEL(glu_back1)(
+    const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t h, int kind, float alpha, float most) {
+  const vf a = splat(alpha), m = splat(most);
   for (ptrdiff_t r = 0; r < rows; r++, x += 2 * h, dx += 2 * h, dy += h) {
     EACH(h,
          vf g = load(x + i); vf u = load(x + h + i); vf d = load(dy + i);
-         store(dx + i, d * u * KERNEL(slope)(g, 3)); store(dx + h + i, d * KERNEL(act)(g, 3));
+         store(dx + i, d * KERNEL(glu_gate)(g, u, kind, a, m));
+         store(dx + h + i, d * KERNEL(glu_factor)(g, u, kind, a, m));
          , vf g = vpartial(x + i, rest, 0); vf u = vpartial(x + h + i, rest, 0); vf d = vpartial(dy + i, rest, 0);
-         store_part(dx + i, d * u * KERNEL(slope)(g, 3), (int)rest);
-         store_part(dx + h + i, d * KERNEL(act)(g, 3), (int)rest);)
+         store_part(dx + i, d * KERNEL(glu_gate)(g, u, kind, a, m), (int)rest);
+         store_part(dx + h + i, d * KERNEL(glu_factor)(g, u, kind, a, m), (int)rest);)
   }
+}
+/// x [rows][2·h] = gate | factor; y [rows][h].
+void KERNEL(row_glu)(const float *x, float *y, ptrdiff_t rows, ptrdiff_t h, int kind, float alpha, float most) {
+  if (kind == 1) KERNEL(glu1)(x, y, rows, h, 1, alpha, most);
+  else if (kind == 2) KERNEL(glu1)(x, y, rows, h, 2, alpha, most);
+  else if (kind == 6) KERNEL(glu1)(x, y, rows, h, 6, alpha, most);
+  else KERNEL(glu1)(x, y, rows, h, 3, alpha, most);
+}
+void KERNEL(row_glu_back)(
+    const float *x, const float *dy, float *dx, ptrdiff_t rows, ptrdiff_t h, int kind, float alpha, float most) {
+  if (kind == 1) KERNEL(glu_back1)(x, dy, dx, rows, h, 1, alpha, most);
+  else if (kind == 2) KERNEL(glu_back1)(x, dy, dx, rows, h, 2, alpha, most);
+  else if (kind == 6) KERNEL(glu_back1)(x, dy, dx, rows, h, 6, alpha, most);
+  else KERNEL(glu_back1)(x, dy, dx, rows, h, 3, alpha, most);
 }
 
 INLINE float KERNEL(rowsum)(const float *x, ptrdiff_t n) {
@@ -370,28 +410,27 @@ void KERNEL(row_sgd)(
        store_part(m + i, a, (int)rest); store_part(w + i, vpartial(w + i, rest, 0) - splat(lr) * a, (int)rest);)
 }
 
-/// One head of one sequence between token rows (stride ld) and [length][dim], rotated by cos/sin tables
-/// [length][dim/2] when given (sign −1 undoes it). half: pairs (i, i + dim/2), else (2i, 2i+1).
+/// One head of one sequence between token rows (stride ld) and [length][dim]; its first `turned` elements are rotated by
+/// cos/sin tables [length][turned/2] when given (sign −1 undoes it). half: pairs (i, i + turned/2), else (2i, 2i+1).
 /// gather = 1: rows → head; 0: head → rows.
 void KERNEL(row_head)(
-    float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, const float *cosine, const float *sine,
-    float sign, int half, int gather) {
+    float *rows, ptrdiff_t ld, float *head, ptrdiff_t length, ptrdiff_t dim, ptrdiff_t turned, const float *cosine,
+    const float *sine, float sign, int half, int gather) {
+  const ptrdiff_t pairs = turned / 2;
   for (ptrdiff_t t = 0; t < length; t++, rows += ld, head += dim) {
     const float *x = gather ? rows : head;
     float *y = gather ? head : rows;
-    if (!cosine) {
-      for (ptrdiff_t i = 0; i < dim; i++) y[i] = x[i];
-      continue;
-    }
-    const float *c = cosine + t * (dim / 2), *s = sine + t * (dim / 2);
+    for (ptrdiff_t i = cosine ? turned : 0; i < dim; i++) y[i] = x[i];
+    if (!cosine) continue;
+    const float *c = cosine + t * pairs, *s = sine + t * pairs;
     if (half)
-      for (ptrdiff_t i = 0; i < dim / 2; i++) {
-        float a = x[i], b = x[i + dim / 2];
+      for (ptrdiff_t i = 0; i < pairs; i++) {
+        float a = x[i], b = x[i + pairs];
         y[i] = a * c[i] - sign * b * s[i];
-        y[i + dim / 2] = b * c[i] + sign * a * s[i];
+        y[i + pairs] = b * c[i] + sign * a * s[i];
       }
     else
-      for (ptrdiff_t i = 0; i < dim / 2; i++) {
+      for (ptrdiff_t i = 0; i < pairs; i++) {
         float a = x[2 * i], b = x[2 * i + 1];
         y[2 * i] = a * c[i] - sign * b * s[i];
         y[2 * i + 1] = b * c[i] + sign * a * s[i];

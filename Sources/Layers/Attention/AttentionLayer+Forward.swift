@@ -29,8 +29,9 @@ extension AttentionLayer {
     let rotary = try rotary(first: first, count: length, run)
     let product = try (past == 0 ? input : queryInput).product(asking, run)
     let convolved = try convolution?.forward(product, of: name, run), projected = convolved?.output ?? product
-    let query = try query(projected, batch: batch, rotary: rotary, first: first, run)
-    let (key, value) = try keyValue(projected, x, rotary: rotary, run)
+    let backs = headNorm != nil && run.isDifferentiated ? HeadsBack() : nil
+    let query = try query(projected, batch: batch, rotary: rotary, first: first, backs: backs, run)
+    let (key, value) = try keyValue(projected, x, rotary: rotary, backs, run)
     let shape = try shape(
       batch: batch, queries: run.spread?.length ?? length, keys: run.spread?.length ?? key.shape[2],
       keyLengths: isCross ? run.memory?.lengths : run.lengths)
@@ -41,16 +42,18 @@ extension AttentionLayer {
     run.observer?.attended(plan, reading: inputs, lse: forward.lse)
     let lookup = try lookUp(forward.output, asking: asking, projected, run)
     try store(asking, projected, run)
-    var merged = try context.empty([asking.shape[0], heads * dim])
+    var merged = try context.empty([asking.shape[0], heads * valueDim])
     context.mergeHeads(lookup?.output ?? forward.output, into: &merged)
     guard run.isDifferentiated else { return (merged, .none) }
     let pullback = Pullback { dMerged, residual in
-      let dOutput = try context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim)
+      let dOutput = try context.splitHeads(dMerged, batch: batch, heads: heads, dim: valueDim)
       let looked = try lookup?.back(dOutput)
-      let gradient = try forward.backward(
+      var gradient = try forward.backward(
         looked?.dOwn ?? dOutput, knowing: run.losses?.signal, in: context)
       try accumulateLearned(gradient, run)
-      var dx = try backward(gradient, x: x, own, rotary: rotary, convolved?.back, run)
+      if let backs { try backs.walk(&gradient) }
+      var dx = try backward(
+        gradient, x: x, own, rotary: backs == nil ? rotary : nil, convolved?.back, run)
       if let looked { addOwn(looked.dx, to: &dx, run) }
       return try context.sum(residual, dx)
     }
@@ -67,7 +70,7 @@ extension AttentionLayer {
 
   /// Keys and values of all heads: of the memory, or of the rows behind those that came before them.
   private func keyValue(
-    _ projected: Tensor, _ x: Tensor, rotary: RotaryTable?, _ run: LayerRun
+    _ projected: Tensor, _ x: Tensor, rotary: RotaryTable?, _ backs: HeadsBack?, _ run: LayerRun
   ) throws -> (key: Tensor, value: Tensor) {
     if let memoryInput, let memory = run.memory {
       func make() throws -> (key: Tensor, value: Tensor) {
@@ -77,7 +80,7 @@ extension AttentionLayer {
     }
     if pastCount(run) > 0 { return try keyValueWithPast(x, run) }
     let (key, value) = try keyValue(
-      projected, column: keyColumn, batch: run.batch, rotary: rotary, first: run.first, run)
+      projected, column: keyColumn, batch: run.batch, rotary: rotary, first: run.first, backs: backs, run)
     guard let decoding = run.decoding, decoding.keepsRows(of: self) else { return (key, value) }
     return (
       try decoding.append(key, to: .key, of: self, in: run.context),
@@ -166,16 +169,16 @@ extension AttentionLayer {
     let context = run.context
     if pastCount(run) > 0 { return try backwardWithPast(gradient, x: x, rotary: rotary, run) }
     var dProjected = try context.empty([x.shape[0], input.weight.shape[0]])
-    if !wiring.queryIsKey { mergeQuery(gradient.query, into: &dProjected, rotary: rotary, context) }
+    if !wiring.queryIsKey { try mergeQuery(gradient.query, into: &dProjected, rotary: rotary, context) }
     if let memoryInput, let memory = run.memory {
       var dSource = try context.empty([memory.rows.shape[0], memoryInput.weight.shape[0]])
-      mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, context)
+      try mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, context)
       let dx = try input.backward(dProjected, x: x, run)
       try memory.add(memoryInput.backward(dSource, x: memory.rows, run), context)
       return dx
     }
     let dKey = try wiring.queryIsKey ? context.add(gradient.query, gradient.key) : gradient.key
-    mergeKeyValue(dKey, gradient.value, into: &dProjected, column: keyColumn, rotary: rotary, context)
+    try mergeKeyValue(dKey, gradient.value, into: &dProjected, column: keyColumn, rotary: rotary, context)
     var dx = try input.backward(unconvolved.map { try $0(dProjected) } ?? dProjected, x: x, run)
     for pullback in own { try pullback(gradient, &dx) }
     return dx

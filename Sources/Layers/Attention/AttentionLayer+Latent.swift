@@ -32,7 +32,7 @@ extension AttentionLayer {
     guard run.isDifferentiated else { return (merged, .none) }
     let pullback = Pullback { dMerged, residual in
       let gradient = try forward.backward(
-        context.splitHeads(dMerged, batch: batch, heads: heads, dim: dim), knowing: run.losses?.signal,
+        context.splitHeads(dMerged, batch: batch, heads: heads, dim: valueDim), knowing: run.losses?.signal,
         in: context)
       try accumulateLearned(gradient, run)
       let d = try back(gradient.key, gradient.value)
@@ -84,7 +84,7 @@ extension AttentionLayer {
   }
 
   private func merged(_ output: Tensor, _ context: ExecutionContext) throws -> Tensor {
-    var merged = try context.empty([output.shape[0] * output.shape[2], heads * dim])
+    var merged = try context.empty([output.shape[0] * output.shape[2], heads * valueDim])
     context.mergeHeads(output, into: &merged)
     return merged
   }

@@ -40,9 +40,9 @@ extension AttentionLayer {
     _ gradient: Operands, x: Tensor, rotary: RotaryTable?, _ run: LayerRun
   ) throws -> Tensor {
     try backwardWithPast(x: x, run) { dQuery in
-      mergeQuery(gradient.query, into: &dQuery, rotary: rotary, run.context)
+      try mergeQuery(gradient.query, into: &dQuery, rotary: rotary, run.context)
     } keyValues: { dKeyValue in
-      mergeKeyValue(
+      try mergeKeyValue(
         gradient.key, gradient.value, into: &dKeyValue, rotary: try pastRotary(x, run), run.context)
     }
   }

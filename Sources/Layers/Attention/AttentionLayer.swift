@@ -5,8 +5,9 @@ import Tensors
 
 /// Multi-head attention: `y = concat_h(attend(x W_Qᵀ, m W_Kᵀ, m W_Vᵀ)_h)·W_Oᵀ`, m = x, or the memory in cross-attention.
 ///
-/// x `[batch·length, width]`; W_Q `[heads·d, width]`, W_K and W_V `[keyHeads·d, width]`, W_O `[width, heads·d]`,
-/// d = width/heads. Any variant of the catalogue computes the middle. RoPE rotates q and k by their positions.
+/// x `[batch·length, width]`; W_Q `[heads·d, width]`, W_K and W_V `[keyHeads·d, width]`, W_O `[width, heads·d]`.
+/// Any variant of the catalogue computes the middle. RoPE rotates q and k by their positions; before that every head of them may
+/// be normalised.
 ///
 /// ALiBi adds `−slope_h·(i − j)` to the score. In causal attention `−slope·i` is the same for all keys of a row and
 /// cancels in the softmax, so one more element of q (`slope/scale`) and of k (`j`) gives the bias under any variant.
@@ -15,10 +16,20 @@ package struct AttentionLayer: BranchLayer {
   package let attention: LayerAttention
   package let heads: Int
   package let keyHeads: Int
+  /// Heads of q and k that the maps make, each for as many neighbouring heads; `nil`: as many as there are.
+  package let groups: Int?
   package let dim: Int
+  /// The width of a head's values and output.
+  package let valueDim: Int
   package let isCausal: Bool
   package let isCross: Bool
   package let position: LayerConfiguration.Position
+  /// How far positions turn.
+  package let rotation: RotaryPositions
+  /// The factor on products of q and k; `nil`: 1/√d.
+  package let scale: Double?
+  /// What normalises heads of q and k; `nil`: nothing.
+  package let headNorm: HeadNorm?
   /// What makes rows, and what becomes of heads.
   package let wiring: LayerWiring
   /// q, k and v of x, as far as the wiring has them; in cross-attention q alone; with latents q, or its latent, and theirs.
@@ -47,21 +58,28 @@ package struct AttentionLayer: BranchLayer {
 
   package init(
     _ name: String, _ configuration: LayerConfiguration, attention: LayerAttention, isCausal: Bool,
-    isCross: Bool, operands: LayerOperands = .none, gain: Double, looksUp: Bool = false,
+    isCross: Bool, operands: LayerOperands = .none, gain: Double, looksUp: Bool = false, place: Int = 0,
     in layout: inout ParameterLayout
   ) {
-    let width = configuration.width, bias = configuration.bias
+    let isRecurrent = operands.isRecurrent && !isCross
+    let configuration = isRecurrent ? configuration.ofRecurrences : configuration
+    let width = configuration.width, bias = configuration.hasInputBias
+    groups = isRecurrent && configuration.recurrentGroups > 0 ? configuration.recurrentGroups : nil
     (self.name, self.attention, self.isCausal, self.isCross) = (name, attention, isCausal, isCross)
     heads = configuration.heads
     keyHeads = configuration.effectiveKeyHeads
     wiring = operands.wiring
     dim = wiring.output == .mean ? width : configuration.headDim
+    valueDim = wiring.output == .mean ? width : isCross ? configuration.headDim : configuration.valueDim
     position = isCross ? .none : configuration.position
-    let query = (name: name + ".query", output: heads * dim)
+    rotation = configuration.rotary[place % configuration.rotary.count]
+    scale = configuration.attentionScale == 0 ? nil : configuration.attentionScale
+    let query = (name: name + ".query", output: (groups ?? heads) * dim)
     let keyValue = [
-      (name: name + ".key", output: keyHeads * dim), (name: name + ".value", output: keyHeads * dim),
+      (name: name + ".key", output: (groups ?? keyHeads) * dim),
+      (name: name + ".value", output: keyHeads * (isRecurrent ? valueDim : dim)),
     ]
-    let hasLatent = configuration.latent > 0 && !isCross
+    let hasLatent = configuration.latent > 0 && !isCross && !isRecurrent
     let own =
       hasLatent
       ? LatentMaps.inputs(name, configuration)
@@ -71,17 +89,26 @@ package struct AttentionLayer: BranchLayer {
     memoryInput =
       isCross ? Linear(keyValue, from: configuration.outputWidth, bias: bias, in: &layout) : nil
     if wiring.output == .projected {
-      output = Linear(name + ".output", from: heads * dim, to: width, bias: bias, gain: gain, in: &layout)
+      output = Linear(
+        name + ".output", from: heads * valueDim, to: width, bias: configuration.hasOutputBias, gain: gain,
+        in: &layout)
       self.bias = nil
     } else {
       output = nil
-      self.bias = bias ? layout.add(name + ".bias", [width], .constant(0), decays: false) : nil
+      self.bias =
+        configuration.hasOutputBias
+        ? layout.add(name + ".bias", [width], .constant(0), decays: false) : nil
     }
-    let mixes = operands.isRecurrent && !isCross
+    headNorm =
+      configuration.headNorm && !isCross && latent == nil && !isRecurrent
+      ? HeadNorm(name, configuration, in: &layout) : nil
     convolution =
-      mixes
-      ? ShortConvolution(name, columns: (heads + 2 * keyHeads) * dim, configuration, in: &layout) : nil
-    gate = mixes ? OutputGate(name, columns: heads * dim, configuration, in: &layout) : nil
+      isRecurrent ? ShortConvolution(name, columns: input.weight.shape[0], configuration, in: &layout) : nil
+    gate =
+      isCross
+      ? nil
+      : OutputGate(
+        name, columns: heads * valueDim, isRecurrent: isRecurrent, configuration, in: &layout)
     stored = looksUp ? StoredAttention(name, configuration, in: &layout) : nil
     var projected: [ProjectedOperands] = []
     for ofQueries in [true, false] {
@@ -109,18 +136,18 @@ package struct AttentionLayer: BranchLayer {
   }
 
   /// Columns of a product that q takes, or its latent.
-  var queryColumns: Int { latent?.queryColumns ?? heads * dim }
+  var queryColumns: Int { latent?.queryColumns ?? (groups ?? heads) * dim }
   /// The column of a product at which k begins.
   var keyColumn: Int { wiring.queryIsKey ? 0 : queryColumns }
 
   /// The rotation of `count` positions from `first`, for layers that have one.
   package func rotary(first: Int, count: Int, _ run: LayerRun) throws -> RotaryTable? {
-    let turned = latent?.ropeWidth ?? dim, rows = run.spread?.rows ?? RowRuns([first..<first + count])
-    return switch position {
-    case .rope: try run.planner.rotary(.half, dim: turned, rows: rows)
-    case .ropeInterleaved: try run.planner.rotary(.interleaved, dim: turned, rows: rows)
-    default: nil
-    }
+    let turned = rotation.turned(of: latent?.ropeWidth ?? dim)
+    guard position == .rope || position == .ropeInterleaved, turned > 0 else { return nil }
+    return try run.planner.rotary(
+      position == .rope ? .half : .interleaved, rotation, turned: turned,
+      rows: run.spread?.rows ?? RowRuns([first..<first + count]),
+      length: run.spread?.length ?? first + count)
   }
 
   /// The slope of a head: 2^(−8h/H) for a power of two, else those of the next lower power and every other one of the
@@ -143,9 +170,9 @@ package struct AttentionLayer: BranchLayer {
     let scored = dim + (latent?.ropeWidth ?? 0)
     var shape = try AttentionShape(
       batch: batch, queryHeads: heads, keyHeads: keyHeads, queryLength: queries, keyLength: keys,
-      headDim: position == .alibi ? dim + 1 : scored, valueDim: dim, isCausal: isCausal,
+      headDim: position == .alibi ? dim + 1 : scored, valueDim: valueDim, isCausal: isCausal,
       keyLengths: keyLengths,
-      scale: wiring.scalesProducts ? AttentionShape.defaultScale(headDim: scored) : nil)
+      scale: wiring.scalesProducts ? scale ?? AttentionShape.defaultScale(headDim: scored) : nil)
     if let latent, form == .absorbed {
       (shape.keyHeads, shape.headDim, shape.valueDim) = (1, latent.width + latent.ropeWidth, latent.width)
     }

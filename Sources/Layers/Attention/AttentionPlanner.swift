@@ -18,7 +18,8 @@ package final class AttentionPlanner {
   private var plans: [Key: any AttentionVariant] = [:]
   private struct RotaryKey: Hashable {
     let convention: RotaryTable.Convention
-    let dim: Int, rows: RowRuns
+    let positions: RotaryPositions
+    let turned: Int, rows: RowRuns, length: Int
   }
   private var tables: [RotaryKey: RotaryTable] = [:]
   package struct PositionKey: Hashable { let rows: RowRuns, width: Int }
@@ -48,12 +49,23 @@ package final class AttentionPlanner {
   }
 
   /// A rotation table of some positions, made once.
+  /// - Parameters:
+  ///   - convention: which elements make a pair.
+  ///   - positions: how far they turn.
+  ///   - turned: elements of a head that are turned.
+  ///   - rows: the positions.
+  ///   - length: of the sequence, where frequencies depend on it.
   package func rotary(
-    _ convention: RotaryTable.Convention, dim: Int, rows: RowRuns
+    _ convention: RotaryTable.Convention, _ positions: RotaryPositions, turned: Int, rows: RowRuns,
+    length: Int
   ) throws(MemoryLimitExceeded) -> RotaryTable {
-    let entry = RotaryKey(convention: convention, dim: dim, rows: rows)
+    let length = positions.goesByLength ? max(length, positions.originalLength) : 0
+    let entry = RotaryKey(
+      convention: convention, positions: positions, turned: turned, rows: rows, length: length)
     if let table = tables[entry] { return table }
-    let table = try RotaryTable(convention: convention, dim: dim, rows: rows)
+    let table = try RotaryTable(
+      convention: convention, frequencies: positions.frequencies(turned: turned, length: length),
+      factor: positions.magnitude, rows: rows)
     if tables.count >= 64 { tables.removeAll() }
     tables[entry] = table
     return table

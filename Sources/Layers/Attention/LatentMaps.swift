@@ -9,10 +9,10 @@ import Tensors
 /// c = rms(x W_Dᵀ),  k_h = [c W_kᵀ_h ; rope(x W_Kᵀ)],  v_h = c W_vᵀ_h,  q_h = [q W_qᵀ_h ; rope(q W_Qᵀ_h)]
 /// ```
 ///
-/// c `[rows, latent]`; heads of k and q are `d + ropeWidth` wide, those of v d.
+/// c `[rows, latent]`; heads of k and q are `d + ropeWidth` wide, those of v d, or `valueWidth`.
 /// - Source: DeepSeek-AI, 2024, DeepSeek-V2, section 2.1 and appendix C.
 package struct LatentMaps: Sendable {
-  let heads: Int, dim: Int
+  let heads: Int, dim: Int, valueDim: Int
   /// d_c, the width of a latent row.
   package let width: Int
   /// d_r, the elements of a head that rotary positions turn.
@@ -56,16 +56,19 @@ package struct LatentMaps: Sendable {
     guard configuration.latent > 0 else { return nil }
     heads = configuration.heads
     dim = configuration.headDim
+    valueDim = configuration.valueDim
     width = configuration.latent
     ropeWidth = configuration.effectiveRopeWidth
     queryWidth = configuration.queryLatent
     var rms = configuration
     rms.norm = .rms
+    if configuration.latentEpsilon > 0 { rms.epsilon = configuration.latentEpsilon }
     // A norm without running moments has no buffers.
     var none: [BufferSlot] = []
     norm = Normalization(name + ".latentNorm", rms, width: width, in: &layout, buffers: &none)
     keyValue = Linear(
-      [(name + ".key", heads * dim), (name + ".value", heads * dim)], from: width, bias: false, in: &layout)
+      [(name + ".key", heads * dim), (name + ".value", heads * valueDim)], from: width, bias: false,
+      in: &layout)
     guard queryWidth > 0 else {
       (queryNorm, query) = (nil, nil)
       return
@@ -166,12 +169,12 @@ package struct LatentMaps: Sendable {
     let context = run.context
     let made = try keyValue.product(latents.rows, run)
     let plain = try context.splitHeads(made, batch: batch, heads: heads, dim: dim)
-    let value = try context.splitHeads(made, column: heads * dim, batch: batch, heads: heads, dim: dim)
+    let value = try context.splitHeads(made, column: heads * dim, batch: batch, heads: heads, dim: valueDim)
     let key = try latents.sharedKey.map { try context.joinHeads(plain, $0) } ?? plain
     return (
       key, value,
       { dKey, dValue in
-        var d = try context.empty([latents.rows.shape[0], 2 * heads * dim])
+        var d = try context.empty([latents.rows.shape[0], heads * (dim + valueDim)])
         context.mergeHeads(dKey.narrowed(axis: 3, to: 0..<dim), into: &d)
         context.mergeHeads(dValue, into: &d, column: heads * dim)
         let dRows = try keyValue.backward(d, x: latents.rows, run)
@@ -188,7 +191,7 @@ package struct LatentMaps: Sendable {
   /// - Complexity: 2·heads·rows·d·d_c operations.
   func absorbed(_ queries: Queries, _ run: LayerRun) throws -> Tensor {
     let rows = queries.plain.shape[2]
-    let product = try perHead(queries.plain, rows: 0, width: width, .plain, run)
+    let product = try perHead(queries.plain, rows: 0, size: dim, width: width, .plain, run)
     let whole = product.reshaped([1, heads, rows, width])
     return try queries.turned.map { try run.context.joinHeads(whole, $0) } ?? whole
   }
@@ -196,20 +199,20 @@ package struct LatentMaps: Sendable {
   /// Heads' outputs `[1, heads, rows, d]` from means of latents `[1, heads, rows, d_c]`: the map of values comes last.
   /// - Complexity: 2·heads·rows·d·d_c operations.
   func values(ofMeans means: Tensor, _ run: LayerRun) throws -> Tensor {
-    try perHead(means, rows: heads * dim, width: dim, .transposed, run)
-      .reshaped([1, heads, means.shape[2], dim])
+    try perHead(means, rows: heads * dim, size: valueDim, width: valueDim, .transposed, run)
+      .reshaped([1, heads, means.shape[2], valueDim])
   }
 
-  /// Every head of x `[1, heads, rows, …]` times its d rows of the map that makes keys and values.
+  /// Every head of x `[1, heads, rows, …]` times its `size` rows of the map that makes keys and values.
   private func perHead(
-    _ x: Tensor, rows first: Int, width: Int, _ side: ExecutionContext.Orientation, _ run: LayerRun
+    _ x: Tensor, rows first: Int, size: Int, width: Int, _ side: ExecutionContext.Orientation, _ run: LayerRun
   ) throws -> Tensor {
     precondition(x.shape[0] == 1, "one sequence is read in absorbed form, not \(x.shape[0])")
     let rows = x.shape[2]
     var result = try run.context.empty([heads * rows, width])
     for head in 0..<heads {
       let own = x.narrowed(axis: 1, to: head..<head + 1).contiguous().reshaped([rows, x.shape[3]])
-      let weight = run.weight(keyValue.weight.rows(first + head * dim..<first + (head + 1) * dim))
+      let weight = run.weight(keyValue.weight.rows(first + head * size..<first + (head + 1) * size))
       try run.context.gemm(own, .plain, weight, side, into: &result, at: head * rows * width)
     }
     return result

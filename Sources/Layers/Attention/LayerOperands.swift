@@ -100,7 +100,7 @@ package struct ProjectedOperands: Sendable {
     self.parts = parts
     isOfQueries = ofQueries
     linear = Linear(
-      names, from: configuration.width, bias: configuration.bias, copying: input, in: &layout)
+      names, from: configuration.width, bias: configuration.hasInputBias, copying: input, in: &layout)
   }
 
   /// The rows of x that a plan for whole sequences reads; `[]`: none is read, `nil`: all.

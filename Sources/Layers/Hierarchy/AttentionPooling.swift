@@ -8,16 +8,16 @@ import Tensors
 /// attention of one query without a scale: it is computed as such.
 /// - Complexity: 2·rows·width² + 4·rows·width operations forward.
 /// - Source: Yang et al., 2016, Hierarchical attention networks for document classification, equations 5 to 7.
-struct AttentionPooling: Layer {
-  let hidden: Linear
-  let query: LearnedQuery
+package struct AttentionPooling: Layer {
+  package let hidden: Linear
+  package let query: LearnedQuery
 
-  init(_ name: String, width: Int, in layout: inout ParameterLayout) {
+  package init(_ name: String, width: Int, in layout: inout ParameterLayout) {
     hidden = Linear(name + ".hidden", from: width, to: width, bias: true, in: &layout)
     query = LearnedQuery(name, width: width, in: &layout)
   }
 
-  func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
+  package func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
     let context = run.context
     let (before, u) = try hidden.forward(x, activating: .tanh, run)
     let weighed = try query.forward(keys: u, values: x, run)

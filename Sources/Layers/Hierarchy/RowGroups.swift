@@ -25,13 +25,13 @@ package struct RowGroups: Hashable, Sendable {
   }
 
   /// The groups as sequences: x `[rows, width]` → `[groups·longest, width]`, zeros behind the end of a shorter group.
-  func padded(_ x: Tensor, _ context: ExecutionContext) throws -> Tensor {
+  package func padded(_ x: Tensor, _ context: ExecutionContext) throws -> Tensor {
     let (rows, places) = moves
     return try context.spread(context.lookUp(rows, in: x), at: places, of: count * longest)
   }
 
   /// The rows in their places among `rows`, zeros where none was: the inverse of `padded`, and its way back.
-  func unpadded(_ y: Tensor, rows count: Int, _ context: ExecutionContext) throws
+  package func unpadded(_ y: Tensor, rows count: Int, _ context: ExecutionContext) throws
     -> Tensor
   {
     let (rows, places) = moves
@@ -39,7 +39,7 @@ package struct RowGroups: Hashable, Sendable {
   }
 
   /// A layer on the groups as sequences of their own.
-  func forward(_ layer: any Layer, _ x: Tensor, _ run: LayerRun) throws -> (
+  package func forward(_ layer: any Layer, _ x: Tensor, _ run: LayerRun) throws -> (
     output: Tensor, pullback: Pullback
   ) {
     let context = run.context

@@ -123,7 +123,7 @@ public struct ParameterLayout: Sendable {
     return try Tensor(values, shape: [count])
   }
 
-  /// The values of another layout's array in this one, by name. A parameter that the other lacks takes the value of the
+  /// The values of another layout's array in this one, by name. A parameter that the other lacks, or has of other extents, takes the value of the
   /// one that it starts as, or that of a fresh model.
   /// - Parameter fresh: the initial values of this layout.
   /// - Throws: `MemoryLimitExceeded`.
@@ -131,13 +131,13 @@ public struct ParameterLayout: Sendable {
     -> Tensor
   {
     if slots == other.slots { return array }
-    let known = Dictionary(uniqueKeysWithValues: other.slots.map { ($0.name, $0.offset) })
+    let known = Dictionary(uniqueKeysWithValues: other.slots.map { ($0.name, $0) })
     let given = array.array(), initial = fresh.array()
     var values: [Float] = []
     values.reserveCapacity(count)
     for slot in slots {
-      if let offset = known[slot.name] {
-        values.append(contentsOf: given[offset..<offset + slot.count])
+      if let former = known[slot.name], former.shape == slot.shape {
+        values.append(contentsOf: given[former.range])
       } else if case .copy(let offset) = slot.initial {
         values.append(contentsOf: values[offset..<offset + slot.count])
       } else {

@@ -1,5 +1,17 @@
 import Tensors
 
+/// What one sequence's rows become before a class is told.
+public enum PoolingKind: String, CaseIterable, Hashable, Sendable {
+  /// Their mean.
+  case mean
+  /// Their mean weighed by attention to a learned query.
+  case attention
+  /// The first.
+  case first
+  /// The mean of the first rows of all segments of a hierarchy.
+  case segments
+}
+
 extension PoolingKind {
   /// A layer that makes one row of every sequence: x `[batch·length, width]` → `[batch, width]`.
   package func layer(_ name: String, width: Int, in layout: inout ParameterLayout) -> any Layer {

@@ -52,6 +52,8 @@ package struct Pullback {
 package final class PullbackChain {
   private var parts: [Pullback] = []
 
+  package init() {}
+
   package func append(_ pullback: Pullback) { parts.append(pullback) }
 
   package func walk(_ dy: Tensor) throws -> Tensor {

@@ -27,7 +27,10 @@ package struct Stack: Trunk {
       var sublayers: [Sublayer] = []
       func add(_ name: String, _ function: Sublayer.Function) {
         let norm = Normalization(name + ".norm", configuration, in: &layout, buffers: &buffers)
-        sublayers.append(Sublayer(name, function, norm: norm, configuration))
+        let second =
+          configuration.residual == .sandwich
+          ? Normalization(name + ".outputNorm", configuration, in: &layout, buffers: &buffers) : nil
+        sublayers.append(Sublayer(name, function, norm: norm, outputNorm: second, configuration))
       }
       let prefix = "\(name).layers.\(layer)"
       add(
@@ -38,7 +41,7 @@ package struct Stack: Trunk {
             isCross: false, operands: operands[layer], gain: gain,
             looksUp: configuration.stored > 0
               && layer + 1 == (configuration.storedLayer == 0 ? layers : configuration.storedLayer),
-            in: &layout)))
+            place: layer, in: &layout)))
       if hasMemory {
         add(
           prefix + ".cross",
@@ -47,9 +50,12 @@ package struct Stack: Trunk {
               prefix + ".cross", configuration, attention: LayerAttention("full"), isCausal: false,
               isCross: true, gain: gain, in: &layout)))
       }
-      add(
-        prefix + ".feedForward",
-        .feedForward(FeedForward(prefix + ".feedForward", configuration, gain: gain, in: &layout)))
+      let name = prefix + ".feedForward"
+      if let mixture = configuration.experts[layer % configuration.experts.count] {
+        add(name, .experts(MixtureOfExperts(name, mixture, configuration, gain: gain, in: &layout)))
+      } else if configuration.feedForward != .none {
+        add(name, .feedForward(FeedForward(name, configuration, gain: gain, in: &layout)))
+      }
       return Block(sublayers: sublayers)
     }
     final =

@@ -1,31 +1,38 @@
 import Tensors
 
-/// One residual step: `x + drop(f(norm(x)))` (pre) or `norm(x + drop(f(x)))` (post), f attention or feed-forward; in a
+/// One residual step: `x + drop(f(norm(x)))` (pre), `x + drop(norm₂(f(norm(x))))` (sandwich) or `norm(x + drop(f(x)))` (post),
+/// f attention or feed-forward; in a
 /// reversible stack `a + drop(f(norm(b)))` of two streams a and b.
 package struct Sublayer: Layer {
   package enum Function: Sendable {
     case attention(AttentionLayer)
     case feedForward(FeedForward)
+    case experts(MixtureOfExperts)
   }
 
   package let function: Function
   /// f as it is run.
   package let layer: any BranchLayer
   package let norm: Normalization
+  /// norm₂; `nil`: there is none.
+  package let outputNorm: Normalization?
   package let residual: LayerConfiguration.Residual
   package let dropout: Double
   /// Names this sublayer's dropout stream.
   package let name: String
 
   package init(
-    _ name: String, _ function: Function, norm: Normalization, _ configuration: LayerConfiguration
+    _ name: String, _ function: Function, norm: Normalization, outputNorm: Normalization? = nil,
+    _ configuration: LayerConfiguration
   ) {
     (self.name, self.function, self.norm) = (name, function, norm)
+    self.outputNorm = outputNorm
     (residual, dropout) = (configuration.residual, configuration.dropout)
     layer =
       switch function {
       case .attention(let layer): layer
       case .feedForward(let layer): Chunked(layer: layer, rows: configuration.feedForwardChunk)
+      case .experts(let layer): Chunked(layer: layer, rows: configuration.feedForwardChunk)
       }
   }
 
@@ -72,13 +79,18 @@ package struct Sublayer: Layer {
     output: Tensor, pullback: Pullback
   ) {
     // The last product of f makes the sum, unless somebody wants what comes before it.
-    guard run.drops(dropout) || run.observer != nil else {
+    guard run.drops(dropout) || run.observer != nil || outputNorm != nil else {
       return try layer.forward(x, adding: residual, run)
     }
     let (y, pullback) = try layer.forward(x, run)
     run.observer?.branch(self, read: x, gave: y)
-    let sum = try run.context.sum(residual, run.dropped(y, dropout, name))
-    return (sum, Pullback { dy, residual in try pullback(run.dropped(dy, dropout, name), adding: residual) })
+    let normed = try outputNorm?.forward(y, run)
+    let sum = try run.context.sum(residual, run.dropped(normed?.output ?? y, dropout, name))
+    let whole = Pullback { dy, residual in
+      let d = try run.dropped(dy, dropout, name)
+      return try pullback(normed?.pullback(d) ?? d, adding: residual)
+    }
+    return (sum, whole)
   }
 }
 

@@ -71,6 +71,7 @@ package struct Work {
       switch sublayer.function {
       case .feedForward(let layer):
         return total + 2 * rows * Double(layer.inner.weight.count + layer.outer.weight.count)
+      case .experts(let layer): return total + 2 * rows * Double(layer.activeWeights)
       case .attention(let layer):
         let own =
           rows * Double(layer.input.weight.count + (layer.output?.weight.count ?? 0))
@@ -91,33 +92,5 @@ extension Stack {
         sublayers: sublayers, batch: size.batch, length: size.length, memoryLength: size.memoryLength,
         past: size.past)
     ]
-  }
-}
-
-extension HierarchicalTransformer {
-  package func work(on size: WalkSize) -> [Work] {
-    guard let cut = size.cut else { return [] }
-    return [
-      Work(sublayers: within.sublayers, batch: cut.segments.count, length: cut.segments.longest),
-      Work(sublayers: across.flatMap(\.block.sublayers), batch: size.batch, length: cut.documents.longest),
-    ]
-  }
-}
-
-extension HierarchicalAttentionNetwork {
-  package func work(on size: WalkSize) -> [Work] {
-    guard let cut = size.cut else { return [] }
-    func work(_ level: Level, _ groups: RowGroups) -> Work {
-      var work = Work(batch: groups.count, length: groups.longest)
-      work.weights = level.pooling.hidden.weight.count
-      if let stack = level.encoder as? Stack { work.sublayers = stack.sublayers }
-      if let chain = level.encoder as? Chain {
-        for case let unit as GatedRecurrent in chain.layers {
-          work.weights += unit.directions.reduce(0) { $0 + $1.input.weight.count + $1.state.weight.count }
-        }
-      }
-      return work
-    }
-    return [work(words, cut.segments), work(segments, cut.documents)]
   }
 }

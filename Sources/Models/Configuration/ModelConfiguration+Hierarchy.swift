@@ -1,3 +1,4 @@
+import Hierarchies
 import Layers
 import Settings
 

@@ -13,6 +13,9 @@ extension ModelConfiguration {
       if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
     }
     guard layer.latent > 0 else {
+      try require(layer.valueWidth == 0, "value_width", "\(layer.valueWidth)", "0 unless latent is above 0")
+      try require(
+        layer.latentEpsilon == 0, "latent_epsilon", "\(layer.latentEpsilon)", "0 unless latent is above 0")
       try require(layer.queryLatent == 0, "queryLatent", "\(layer.queryLatent)", "0 unless latent is above 0")
       return try require(
         layer.ropeWidth == 0, "ropeWidth", "\(layer.ropeWidth)", "0 unless latent is above 0")
@@ -24,7 +27,7 @@ extension ModelConfiguration {
       layer.isRotary || layer.ropeWidth == 0, "ropeWidth", "\(layer.ropeWidth)",
       "0 unless position is rope or rope-interleaved")
     try require(layer.ropeWidth % 2 == 0, "ropeWidth", "\(layer.ropeWidth)", "an even number")
-    for attention in try layerAttention() {
+    for attention in try layerAttention() where try !catalog.operands(of: attention).isRecurrent {
       try require(
         catalog.takesLatent(attention), "attention", "\(attention)",
         "variants whose learned numbers are as wide as no head, and which make and read k and v, with latent")

@@ -37,6 +37,10 @@ extension ModelConfiguration {
   /// Whether there is a layer whose q, k and v are convolved, and whose outputs are gated.
   private func checkMixing(in catalog: Catalog) throws(ConfigurationError) {
     let given = [
+      ("recurrent_heads", "\(layer.recurrentHeads)", "0", layer.recurrentHeads > 0),
+      ("recurrent_groups", "\(layer.recurrentGroups)", "0", layer.recurrentGroups > 0),
+      ("recurrent_key_width", "\(layer.recurrentKeyWidth)", "0", layer.recurrentKeyWidth > 0),
+      ("recurrent_value_width", "\(layer.recurrentValueWidth)", "0", layer.recurrentValueWidth > 0),
       ("shortConvolution", "\(layer.shortConvolution)", "0", layer.shortConvolution > 0),
       ("outputGate", layer.outputGate.rawValue, "none", layer.outputGate != .none),
     ]

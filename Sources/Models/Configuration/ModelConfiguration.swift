@@ -1,4 +1,5 @@
 import AttentionCore
+import Hierarchies
 import Layers
 import Settings
 import Tensors
@@ -58,6 +59,8 @@ public struct ModelConfiguration: ParameterSet {
   public var attention = "full"
   /// Whether the output uses the embedding's weights.
   public var tied = true
+  /// c of a soft cap on the logits of tokens, `c·tanh(z/c)`; 0: none.
+  public var logitSoftcap = 0.0
   /// Classes of a classification head on the mean of the encoder's outputs; 0: a token at every position.
   public var classes = 0
   /// What a class is told from.
@@ -104,6 +107,22 @@ public struct ModelConfiguration: ParameterSet {
     .integer(
       "keyHeads", \.layer.keyHeads, in: 0...1024, help: "key and value heads; divides heads; 0: as heads"),
     .integer(
+      "head_width", \.layer.headWidth, in: 0...65_536, help: "width of a head; 0: width/heads"
+    ).quiet,
+    .flag(
+      "head_norm", \.layer.headNorm,
+      help: "whether every head of q and of k is normalised by RMSNorm, before positions turn it"
+    ).quiet,
+    .real(
+      "attention_scale", \.layer.attentionScale, in: 0...1e6,
+      help: "factor on products of q and k; 0: 1/√(width of a head)"
+    ).quiet,
+    .choice(
+      "attention_bias", \.layer.attentionBias, quietly: true,
+      help:
+        "which linear maps of attention have biases: all or none as bias says, all, those of q, k and v, or none"
+    ),
+    .integer(
       "latent", \.layer.latent, in: 0...65_536,
       help: "width of the latent row that keys and values of all heads are made of (MLA); 0: none"
     ).quiet,
@@ -116,6 +135,13 @@ public struct ModelConfiguration: ParameterSet {
       help: "elements that rotary positions turn beside those of a head, with latent; 0: half of a head"
     ).quiet,
     .integer(
+      "value_width", \.layer.valueWidth, in: 0...65_536,
+      help: "width of a head's values, with latent; 0: that of a head"
+    ).quiet,
+    .real(
+      "latent_epsilon", \.layer.latentEpsilon, in: 0...1, help: "ε of the norms of latent rows; 0: as epsilon"
+    ).quiet,
+    .integer(
       "hidden", \.layer.hidden, in: 0...262_144, help: "the feed-forward layer's inner width; 0: 4·width"),
     .text("attention", \.attention, help: "the layers' attention in turn: sliding-window(left=63) x3, full"),
     .integer(
@@ -123,12 +149,50 @@ public struct ModelConfiguration: ParameterSet {
       help: "rows that a causal convolution with SiLU before q, k and v of recurrent layers reads; 0: none"
     ).quiet,
     .choice(
+      "convolution_bias", \.layer.convolutionBias, quietly: true, help: "whether that convolution has a bias"),
+    .integer(
+      "recurrent_heads", \.layer.recurrentHeads, in: 0...1024, help: "heads of recurrent layers; 0: as heads"
+    ).quiet,
+    .integer(
+      "recurrent_groups", \.layer.recurrentGroups, in: 0...1024,
+      help:
+        "heads of q and k in recurrent layers, each for as many neighbouring heads; 0: as heads and key heads say"
+    ).quiet,
+    .integer(
+      "recurrent_key_width", \.layer.recurrentKeyWidth, in: 0...4096,
+      help: "width of a head of q and k in recurrent layers; 0: that of a head"
+    ).quiet,
+    .integer(
+      "recurrent_value_width", \.layer.recurrentValueWidth, in: 0...4096,
+      help: "width of a head of v in recurrent layers; 0: that of a head"
+    ).quiet,
+    .choice(
+      "attention_gate", \.layer.attentionGate, quietly: true,
+      help:
+        "what the heads' outputs of layers that are no recurrences are multiplied by: nothing, or σ of a map of the input"
+    ),
+    .choice(
       "outputGate", \.layer.outputGate, quietly: true,
       help:
         "a norm and a gate on the heads' outputs of recurrent layers: RMSNorm a head, then SiLU or logistic; silu-first: SiLU, then RMSNorm over all"
     ),
     .choice("position", \.layer.position, help: "how positions enter"),
+    .text(
+      "rotary", \.layer.rotaryLine, allowed: "a list such as: plain x5, linear(base=1e6, factor=8)",
+      help: "how far rotary positions turn, by layers in turn; see attnlab list rotary",
+      reading: { line throws(ConfigurationError) in
+        LayerAttention.line(try LayerConfiguration.rotary(reading: line).map(\.layer))
+      }
+    ).quiet,
     .choice("feedForward", \.layer.feedForward, help: "the feed-forward layer"),
+    .text(
+      "experts", \.layer.expertsLine, allowed: "a list such as: dense x3, routed(experts=64, chosen=6)",
+      help: "experts in the place of feed-forward layers, by layers in turn; see attnlab list experts",
+      reading: { line throws(ConfigurationError) in
+        LayerAttention.line(
+          try LayerConfiguration.experts(reading: line).map { $0?.layer ?? LayerAttention("dense") })
+      }
+    ).quiet,
     .choice("norm", \.layer.norm, help: "what normalises"),
     .choice(
       "residual", \.layer.residual,
@@ -144,6 +208,10 @@ public struct ModelConfiguration: ParameterSet {
     .flag("bias", \.layer.bias, help: "whether linear layers have biases"),
     .flag("tied", \.tied, help: "whether the output uses the embedding's weights"),
     .flag("scaleEmbedding", \.layer.scaleEmbedding, help: "whether embeddings are multiplied by √width"),
+    .real(
+      "logit_softcap", \.logitSoftcap, in: 0...1e6,
+      help: "c of a soft cap on logits: a logit z becomes c·tanh(z/c); 0: none"
+    ).quiet,
     .flag("embeddingNorm", \.layer.embeddingNorm, help: "whether the embedding's sum is normalised (BERT)"),
     .integer("tokenTypes", \.layer.tokenTypes, in: 0...16, help: "rows of a token-type table (BERT: 2)"),
     .integer("classes", \.classes, in: 0...100_000, help: "classes of a classification head; 0: none"),
@@ -276,14 +344,14 @@ public struct ModelConfiguration: ParameterSet {
       var copy = self
       try parameter.assign(parameter.get(self), to: &copy)
     }
-    try require(layer.width % layer.heads == 0, "heads", layer.heads, "a divisor of the width \(layer.width)")
+    try require(
+      layer.headWidth > 0 || layer.width % layer.heads == 0, "heads", layer.heads,
+      "a divisor of the width \(layer.width)")
     try require(
       layer.heads % layer.effectiveKeyHeads == 0, "keyHeads", layer.keyHeads,
       "a divisor of the \(layer.heads) heads, or 0")
     try checkLatent(in: catalog)
-    try require(
-      !layer.isRotary || layer.latent > 0 || layer.headDim % 2 == 0, "position", layer.position.rawValue,
-      "an even head width for RoPE (width/heads is \(layer.headDim))")
+    try checkHeads(in: catalog)
     try require(
       layer.position != .alibi || kind == .decoder, "position", layer.position.rawValue,
       "alibi only in a decoder; another here")
@@ -304,10 +372,12 @@ public struct ModelConfiguration: ParameterSet {
     try checkMemory(of: memory, in: catalog)
     try checkStored(in: catalog)
     for attention in try layerAttention() {
+      let isRecurrent = try catalog.operands(of: attention).isRecurrent
+      let own = isRecurrent ? layer.ofRecurrences : layer
       let shape = try AttentionShape(
-        queryHeads: layer.heads, keyHeads: layer.effectiveKeyHeads, queryLength: longestSequence,
+        queryHeads: own.heads, keyHeads: own.effectiveKeyHeads, queryLength: longestSequence,
         keyLength: kind == .decoder ? memory + layer.maximumLength : nil,
-        headDim: layer.headDim + layer.effectiveRopeWidth, valueDim: layer.headDim,
+        headDim: own.headDim + (isRecurrent ? 0 : layer.effectiveRopeWidth), valueDim: own.valueDim,
         isCausal: !kind.isBidirectional)
       // Ranges and names are checked against the longest shape; a plan for it is not built.
       try catalog.check(attention.id, settings: attention.settings, for: shape)

@@ -88,9 +88,8 @@ final class Decoding {
       rest = rest.dropFirst(room)
     }
     let h = try read(Array(rest))
-    guard let weight = model.outputWeight else { preconditionFailure("a decoder has an output") }
     let last = h.narrowed(axis: 0, to: h.shape[0] - 1..<h.shape[0])
-    return try model.context.matmul(last, .plain, model.evaluationRun.weight(weight), .transposed).array()
+    return try model.tokenLogits(last, model.evaluationRun).array()
   }
 
   /// The last hidden states of tokens, which the layers keep.

@@ -93,9 +93,21 @@ extension TransformerModel {
     if let classifier {
       return try classifier.product(pool(h, run).output, run)
     }
+    return try tokenLogits(h, run).reshaped([input.batch, input.length, configuration.vocabulary])
+  }
+
+  /// Logits of tokens, `[rows, vocabulary]`, from last hidden states, capped where the model says so.
+  /// - Precondition: the model predicts tokens.
+  package func tokenLogits(_ h: Tensor, _ run: LayerRun) throws -> Tensor {
+    let logits = try plainLogits(h, run)
+    guard configuration.logitSoftcap > 0 else { return logits }
+    return try context.softcapped(logits, at: configuration.logitSoftcap)
+  }
+
+  /// The same before they are capped.
+  func plainLogits(_ h: Tensor, _ run: LayerRun) throws -> Tensor {
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
     return try context.matmul(h, .plain, run.weight(outputWeight), .transposed)
-      .reshaped([input.batch, input.length, configuration.vocabulary])
   }
 
   /// The loss in evaluation.

@@ -45,13 +45,15 @@ extension TransformerModel {
     let chosen = isDense ? h : try context.lookUp(rows, in: h)
     let targets = isDense ? scored : rows.map { scored[Int($0)] }
     let weight = run.weight(outputWeight)
-    var logits = try context.matmul(chosen, .plain, weight, .transposed)
+    let before = try plainLogits(chosen, run), cap = configuration.logitSoftcap
+    var logits = cap > 0 ? try context.softcapped(before, at: cap) : before
     let (loss, losses) = try context.crossEntropies(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
     guard gradientScale != 0 else { return loss }
     record?.signal = signal(
       losses, at: isDense ? Array(scored.indices) : rows.map { Int($0) }, of: scored, input, gradientScale,
       outputs: logits.shape[1])
+    if cap > 0 { logits = try context.softcappedBackward(logits, x: before, at: cap) }
     try context.gemm(
       logits, .transposed, chosen, .plain, into: &state.gradients, at: outputWeight.offset, accumulate: true)
     var dh = try context.matmul(logits, .plain, weight, .plain)

@@ -40,13 +40,11 @@ extension TransformerModel {
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func logits(_ input: ModelInput, after memory: SegmentMemory) throws -> Tensor {
     try input.validate(for: configuration)
-    guard let outputWeight else { preconditionFailure("a decoder has an output") }
     let rowCount = input.length * configuration.vocabulary
     var result = try context.empty([input.batch, input.length, configuration.vocabulary])
     try forEachGroup(of: input, after: memory, evaluationRun) { group, part, run in
       let (h, run, _) = try hidden(part, run)
-      let logits = try context.matmul(h, .plain, run.weight(outputWeight), .transposed).reshaped(
-        [group.count, rowCount])
+      let logits = try tokenLogits(h, run).reshaped([group.count, rowCount])
       for (place, row) in group.enumerated() {
         result.replace(from: row * rowCount, with: logits.narrowed(axis: 0, to: place..<place + 1))
       }

@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import Hierarchies
 import Layers
 import Settings
 import Tensors
@@ -17,8 +18,10 @@ import Vision
 /// latent `queryLatent`, `queryNorm.weight`, behind which `query` and `queryRope` have no biases either;
 /// with `shortConvolution` of recurrent layers `{stack}.layers.l.attention.convolution.{weight,bias}`, `[rows, columns of q, k and v]`, row 0
 /// the oldest, and with `outputGate` `….gate.{weight,bias}` `[heads·d, width]` and `….gateNorm.weight`, `[d]`, or `[heads·d]` of silu-first;
+/// with `head_norm` `….{queryHeadNorm,keyHeadNorm}.weight` `[d]`, with `attention_gate` `….gate.{weight,bias}`;
 /// `{stack}.layers.l.feedForward.{inner,outer}.{weight,bias}`
-/// (`gate`, `up` instead of `inner` for SwiGLU) and `….feedForward.norm.…`; `{stack}.norm.…` (not in post-norm stacks);
+/// (`gate`, `up` instead of `inner` for gated units; with `experts` `router.{weight,bias}` `[experts, width]`, `router.correction`,
+/// `experts.e.{gate,up,outer}.{weight,bias}`, `shared.{gate,up,outer}.weight`, `shared.scale.weight`) and `….feedForward.norm.…`; `….outputNorm.weight` of residual sandwich; `{stack}.norm.…` (not in post-norm stacks);
 /// `output.weight` `[vocabulary, width]` when not tied (2·width for `reversibleOutput: concat`);
 /// `classifier.{weight,bias}`. Of kind vit `encoder.patches.{weight,bias}` `[width, patch·patch·channels]`, `encoder.class`
 /// `[1, width]`, `encoder.positions.weight`, `encoder.times.weight`, and with video divided `….time.…` beside `….attention.…`.

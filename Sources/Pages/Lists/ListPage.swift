@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import Experts
 import ImageTasks
 import LongText
 import Models
@@ -115,6 +116,11 @@ extension ListPage {
   package static let sections = [
     "model": ListPage("model", "the shape of a Transformer", ModelConfiguration.self),
     "training": ListPage("training", "how it is trained", TrainingConfiguration.self),
+    "rotary": ListPage(
+      "rotary", "how far positions turn q and k: plain(…), linear, dynamic, yarn, llama3 or none, by layers",
+      RotaryPositions.self),
+    "experts": ListPage(
+      "experts", "feed-forward layers of experts: dense, or routed(…), by layers", ExpertMixture.self),
   ]
 
   /// The page of a name: a variant before all others, which a user's own catalogue may name as it likes.

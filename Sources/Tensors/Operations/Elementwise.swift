@@ -49,36 +49,6 @@ extension ExecutionContext {
       })
   }
 
-  /// `SiLU(gate)·up`: x `[rows, 2·hidden]` = gate | up → `[rows, hidden]`. - Complexity: O(count).
-  public func swiglu(_ x: Tensor) throws(MemoryLimitExceeded) -> Tensor {
-    let rows = x.shape[0], hidden = x.shape[1] / 2
-    var y = try empty([rows, hidden])
-    let x = x.pinned()
-    let yView = y.pinnedForWriting()
-    slices(rows, grain: 32, cost: hidden * 8) { part in
-      attn_swiglu(
-        isa, x.pointer + part.lowerBound * 2 * hidden, yView.pointer + part.lowerBound * hidden, part.count,
-        hidden)
-    }
-    return y
-  }
-
-  /// The gradient of gate | up. - Complexity: O(count).
-  public func swigluBackward(_ dy: Tensor, x: Tensor) throws(MemoryLimitExceeded) -> Tensor {
-    let rows = dy.shape[0], hidden = dy.shape[1]
-    precondition(x.shape == [rows, 2 * hidden], "\(x.shape) against \(dy.shape)")
-    var dx = try empty(x.shape)
-    let x = x.pinned()
-    let dy = dy.pinned()
-    let dxView = dx.pinnedForWriting()
-    slices(rows, grain: 32, cost: hidden * 16) { part in
-      let at = part.lowerBound * hidden
-      attn_swiglu_backward(
-        isa, x.pointer + 2 * at, dy.pointer + at, dxView.pointer + 2 * at, part.count, hidden)
-    }
-    return dx
-  }
-
   /// `a·x + b·y`. - Complexity: O(count).
   public func blend(_ a: Float, _ x: Tensor, _ b: Float, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor {
     precondition(x.count == y.count && y.isContiguous, "\(x.shape) against \(y.shape)")

@@ -1,7 +1,8 @@
 import CKernels
 import RealModule
 
-/// Cosines and sines of a rotary position encoding: `[positions, dim/2]`, angle `p·base^(−2i/dim)`.
+/// Cosines and sines of a rotary position encoding: `[positions, dim/2]`, angle `p·f_i`; `f_i = base^(−2i/dim)` where nothing else is
+/// said.
 public struct RotaryTable: Sendable {
   /// Which elements of a head form a pair.
   public enum Convention: String, CaseIterable, Hashable, Sendable {
@@ -13,7 +14,7 @@ public struct RotaryTable: Sendable {
 
   /// The pairing.
   public let convention: Convention
-  /// The head dimension, even.
+  /// The elements of a head that are turned, the first ones, an even number.
   public let dim: Int
   let cosine: Tensor
   let sine: Tensor
@@ -32,7 +33,7 @@ public struct RotaryTable: Sendable {
   /// Tabulates some positions in Double, those of a rank's rows. - Complexity: O(rows·dim).
   /// - Parameters:
   ///   - convention: the pairing.
-  ///   - dim: the head dimension.
+  ///   - dim: the elements of a head that are turned.
   ///   - rows: the positions, rising.
   ///   - base: of the angles.
   ///   - ledger: what counts the table.
@@ -41,14 +42,30 @@ public struct RotaryTable: Sendable {
   public init(
     convention: Convention, dim: Int, rows: RowRuns, base: Double = 10_000, ledger: MemoryLedger? = nil
   ) throws(MemoryLimitExceeded) {
+    let frequencies = (0..<dim / 2).map { Double.pow(base, -2 * Double($0) / Double(dim)) }
     precondition(dim % 2 == 0, "rotary positions need an even head dim, not \(dim)")
-    (self.convention, self.dim) = (convention, dim)
+    try self.init(convention: convention, frequencies: frequencies, rows: rows, ledger: ledger)
+  }
+
+  /// Tabulates some positions at given frequencies. - Complexity: O(rows·dim).
+  /// - Parameters:
+  ///   - convention: the pairing.
+  ///   - frequencies: the angle of every pair at position 1.
+  ///   - factor: what cosines and sines are multiplied by.
+  ///   - rows: the positions, rising.
+  ///   - ledger: what counts the table.
+  /// - Throws: `MemoryLimitExceeded`.
+  public init(
+    convention: Convention, frequencies: [Double], factor: Double = 1, rows: RowRuns,
+    ledger: MemoryLedger? = nil
+  ) throws(MemoryLimitExceeded) {
+    (self.convention, dim) = (convention, 2 * frequencies.count)
     var cosines: [Float] = [], sines: [Float] = []
     for position in rows.runs.joined() {
-      for pair in 0..<dim / 2 {
-        let angle = Double(position) * Double.pow(base, -2 * Double(pair) / Double(dim))
-        cosines.append(Float(Double.cos(angle)))
-        sines.append(Float(Double.sin(angle)))
+      for frequency in frequencies {
+        let angle = Double(position) * frequency
+        cosines.append(Float(factor * Double.cos(angle)))
+        sines.append(Float(factor * Double.sin(angle)))
       }
     }
     cosine = try Tensor(cosines, shape: [rows.count, dim / 2], ledger: ledger)
@@ -58,7 +75,7 @@ public struct RotaryTable: Sendable {
 
 extension ExecutionContext {
   /// Token rows to heads: columns `column ..< column + heads·dim` of x `[batch·length, width]` →
-  /// `[batch, heads, length, dim]`, rotated when a table is given (`inverse`: rotated back). - Complexity: O(count).
+  /// `[batch, heads, length, dim]`, their first elements rotated when a table is given (`inverse`: rotated back). - Complexity: O(count).
   /// - Throws: `MemoryLimitExceeded`.
   public func splitHeads(
     _ x: Tensor, column: Int = 0, batch: Int, heads: Int, dim: Int, rotary: RotaryTable? = nil,
@@ -114,6 +131,18 @@ extension ExecutionContext {
     return y
   }
 
+  /// Heads `[batch, heads, length, dim]` whose first elements are rotated (`inverse`: rotated back). - Complexity: O(count).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func turned(
+    _ x: Tensor, _ rotary: RotaryTable, inverse: Bool = false
+  ) throws(MemoryLimitExceeded) -> Tensor {
+    precondition(x.rank == 4, "heads [batch, heads, length, dim] expected: \(x.shape)")
+    let rows = x.contiguous().reshaped([x.count / x.shape[3], x.shape[3]])
+    return try splitHeads(
+      rows, batch: x.shape[0] * x.shape[1], heads: 1, dim: x.shape[3], rotary: rotary, inverse: inverse
+    ).reshaped(x.shape)
+  }
+
   private func moveHeads(
     rows: PinnedView<Float>, width: Int, column: Int, heads: PinnedView<Float>, shape: (Int, Int, Int, Int),
     _ rotary: RotaryTable?, inverse: Bool, gather: Bool
@@ -121,7 +150,7 @@ extension ExecutionContext {
     let (batch, count, length, dim) = shape
     if let rotary {
       precondition(
-        rotary.dim == dim && rotary.cosine.shape[0] >= length, "rotary table for \(length) × \(dim)")
+        rotary.dim <= dim && rotary.cosine.shape[0] >= length, "rotary table for \(length) × \(dim)")
     }
     let cosine = rotary?.cosine.pinned()
     let sine = rotary?.sine.pinned()
@@ -131,7 +160,8 @@ extension ExecutionContext {
         attn_head_rows(
           isa, rows.pointer + row * width + column + head * dim, width,
           heads.pointer + index * length * dim,
-          length, dim, cosine.map { UnsafePointer($0.pointer) }, sine.map { UnsafePointer($0.pointer) },
+          length, dim, rotary?.dim ?? 0, cosine.map { UnsafePointer($0.pointer) },
+          sine.map { UnsafePointer($0.pointer) },
           inverse ? -1 : 1, rotary?.convention == .half ? 1 : 0, gather ? 1 : 0)
       }
     }

@@ -31,6 +31,35 @@ extension ExecutionContext {
     return result
   }
 
+  /// Every head `times` times, the copies beside each other: `[batch, heads, length, dim]` → `[batch, heads·times, length, dim]`.
+  /// - Parameters:
+  ///   - x: the heads.
+  ///   - times: how often; 1 gives x.
+  /// - Returns: a new tensor, or x.
+  /// - Complexity: O(elements of the result).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func repeatedHeads(_ x: Tensor, times: Int) throws(MemoryLimitExceeded) -> Tensor {
+    guard times > 1 else { return x }
+    let (batch, heads, size) = (x.shape[0], x.shape[1], x.shape[2] * x.shape[3])
+    var result = try empty([batch, heads * times, x.shape[2], x.shape[3]])
+    let source = x.contiguous().pinned(), target = result.pinnedForWriting()
+    slices(batch * heads * times, grain: 1, cost: size) { part in
+      for head in part {
+        (target.pointer + head * size).update(from: source.pointer + head / times * size, count: size)
+      }
+    }
+    return result
+  }
+
+  /// The sums of `each` neighbouring heads, the way back of `repeatedHeads`; 1 gives x.
+  /// - Complexity: O(elements of x).
+  /// - Throws: `MemoryLimitExceeded`.
+  public func sumOfHeads(_ x: Tensor, each: Int) throws(MemoryLimitExceeded) -> Tensor {
+    guard each > 1 else { return x }
+    let grouped = x.contiguous().reshaped([x.shape[0] * x.shape[1] / each, each, x.shape[2], x.shape[3]])
+    return try sumOfHeads(grouped).reshaped([x.shape[0], x.shape[1] / each, x.shape[2], x.shape[3]])
+  }
+
   /// `Σ_h x_h`: `[batch, heads, length, dim]` → `[batch, 1, length, dim]`, the heads in order, so that the bits do not depend on
   /// the number of threads.
   /// - Parameter x: the heads.

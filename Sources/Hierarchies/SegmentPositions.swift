@@ -1,3 +1,4 @@
+import Layers
 import Tensors
 
 /// Adds the position of every segment in its document to its row: a learned table `[most segments, width]`, or sines and

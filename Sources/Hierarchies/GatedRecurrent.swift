@@ -1,3 +1,4 @@
+import Layers
 import Tensors
 
 /// A gated recurrent unit in both directions, side by side: `y_i = [→h_i | ←h_i]`.

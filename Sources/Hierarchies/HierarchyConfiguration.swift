@@ -1,3 +1,5 @@
+import Layers
+
 /// How documents are read in two levels. Part of a model's configuration, which declares the settings.
 public struct HierarchyConfiguration: Hashable, Sendable {
   /// What a document is to the model.
@@ -34,16 +36,4 @@ public struct HierarchyConfiguration: Hashable, Sendable {
     segmentation.separator >= 0 || segmentation.length == 0
       ? tokens : (tokens + segmentation.length - 1) / segmentation.length
   }
-}
-
-/// What one sequence's rows become before a class is told.
-public enum PoolingKind: String, CaseIterable, Hashable, Sendable {
-  /// Their mean.
-  case mean
-  /// Their mean weighed by attention to a learned query.
-  case attention
-  /// The first.
-  case first
-  /// The mean of the first rows of all segments of a hierarchy.
-  case segments
 }
