@@ -213,7 +213,7 @@ import Testing
           if pass == .backward {
             _ = try scan.backward(output, inputs, gates, output: output, kept, in: context)
           }
-          let (needed, executed) = scan.operations(of: pass)
+          let (needed, executed) = scan.operations(of: pass, in: context)
           #expect(
             Double(count.value) == executed && needed <= executed, "\(shape.summary), \(pass), \(chunk)")
           scan.count = nil

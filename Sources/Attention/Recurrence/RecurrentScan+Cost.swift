@@ -21,9 +21,11 @@ extension RecurrentScan {
   }
 
   /// Multiply-adds that are needed and those that are executed: the delta rule makes the products of a key with itself too, and on its
-  /// way back those of rows and keys twice, but where channels fade apart. Pairs above the diagonal that lie in a register tile with
+  /// way back those of rows and keys twice, but where channels fade apart or every chunk is taken from its first step to its last. Pairs above the diagonal that lie in a register tile with
   /// others are not counted. Those of `decode` are needed ones.
-  func operations(of pass: PassKind) -> (needed: Double, executed: Double) {
+  func operations(
+    of pass: PassKind, in context: ExecutionContext = ExecutionContext(threads: 1)
+  ) -> (needed: Double, executed: Double) {
     let (d, v, isDelta) = (shape.headDim, shape.valueDim, recurrence.isDelta)
     if pass == .decode {
       let steps = shape.batch * (shape.keyHeads * (isDelta ? 2 : 1) + shape.queryHeads) * d * v
@@ -36,7 +38,8 @@ extension RecurrentScan {
         let rows = block < geometry.queryBlocks ? geometry.rows(block) : 0..<0
         let counts =
           pass == .backward
-          ? backward(keys: keys, rows: rows, block) : forward(keys: keys, rows: rows, block)
+          ? backward(keys: keys, rows: rows, block, isTwice: !takesHeads(in: context) || shape.groupSize > 1)
+          : forward(keys: keys, rows: rows, block)
         needed += counts.needed
         executed += counts.executed
       }
@@ -68,14 +71,16 @@ extension RecurrentScan {
     return (heads * needed, heads * executed)
   }
 
-  private func backward(keys: Int, rows: Range<Int>, _ block: Int) -> (needed: Int, executed: Int) {
+  private func backward(
+    keys: Int, rows: Range<Int>, _ block: Int, isTwice: Bool
+  ) -> (needed: Int, executed: Int) {
     let (d, v, heads, group) = (shape.headDim, shape.valueDim, shape.keyHeads, shape.groupSize)
     // The states' gradients by rows, q by rows, k and v by keys; with the delta rule not v, but what was written, erased and held.
     let state = d * v * (2 * group * rows.count + 2 * keys), pairs = pairs(keys: keys, rows: rows, block)
     var needed = state + group * pairs * (3 * d + 2 * v)
     var executed = needed
     if recurrence.isDelta {
-      executed += isByChannel ? 0 : group * pairs * d
+      executed += isByChannel || !isTwice ? 0 : group * pairs * d
       guard keys > 0 else { return (heads * needed, heads * executed) }
       let own = keyPairs(keys), solved = own.needed * v, held = 2 * keys * d * v
       needed += held + solved + own.needed * (3 * d + v)

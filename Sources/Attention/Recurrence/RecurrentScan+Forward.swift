@@ -222,7 +222,7 @@ struct ScanForward: Sendable {
   func nextKeys(_ block: Int, _ batch: Int) -> Range<Int> {
     inOrder && block + 1 < geometry.keyBlocks ? geometry.keys(block + 1, batch: batch) : 0..<0
   }
-  private func nextRows(_ block: Int) -> Range<Int> {
+  func nextRows(_ block: Int) -> Range<Int> {
     inOrder && block + 1 < geometry.queryBlocks ? geometry.rows(block + 1) : 0..<0
   }
 
@@ -243,9 +243,12 @@ struct ScanForward: Sendable {
       ? states + (head * geometry.keyBlocks + block) * geometry.stateCount
       : last + head * geometry.stateCount
     let values = added.row(batch, keyHead, keys.lowerBound)
+    // A chunk that has just been prepared has its keys, and what they fade by, in the scratch.
+    let isPrepared = inOrder && scan.recurrence.isDelta && first == 0 && rows.count == keys.count
+    var channels = UnsafePointer(base)
     if scan.isByChannel {
-      loadChannels(head, keys, to: first + rows.count, base)
-      if !keys.isEmpty { loadKeys(batch, keyHead, keys, base) }
+      channels = self.channels(head, keys, to: first + rows.count, base)
+      if !keys.isEmpty, !isPrepared { loadKeys(batch, keyHead, keys, base) }
     } else {
       let decays = decays(head, keys, base)
       if scan.fades {
@@ -253,12 +256,14 @@ struct ScanForward: Sendable {
       } else {
         (base + layout.rows).update(repeating: scan.fadingScale, count: rows.count)
       }
-      if !keys.isEmpty { loadPairs(batch, keyHead, keys, first, rows.count, head, decays, base) }
+      if !keys.isEmpty, !isPrepared {
+        loadPairs(batch, keyHead, keys, first, rows.count, head, decays, base)
+      }
     }
     for member in 0..<shape.groupSize {
       let queryHead = keyHead * shape.groupSize + member
       if scan.isByChannel {
-        readChannels(batch, queryHead, rows, keys.count, first, state, values, base)
+        readChannels(batch, queryHead, block, rows, keys.count, first, channels, state, values, base)
       } else {
         read(batch, queryHead, block, rows, keys.count, first, state, values, base)
       }

@@ -10,20 +10,21 @@ extension ScanBackward {
     max(piece.keys.count, piece.rows.isEmpty ? 0 : piece.first + piece.rows.count)
   }
 
-  /// What channels fade by before the tokens of a chunk; 1 behind the last key.
-  func loadChannels(_ piece: Piece) {
-    guard let logs else { return }
-    let d = shape.headDim, own = piece.base + layout.channels, keys = piece.keys.count
+  /// What channels fade by before the tokens of a chunk; 1 behind the last key. Read where it lies if there is no such token.
+  func channels(_ piece: Piece) -> UnsafePointer<Float> {
+    let d = shape.headDim, own = piece.base + layout.channels, keys = piece.keys.count, end = end(piece)
+    guard let logs else { return UnsafePointer(own) }
+    guard end > keys else { return UnsafePointer(logs + place(piece) * d) }
     own.update(from: logs + place(piece) * d, count: keys * d)
-    let end = end(piece)
-    if end > keys { (own + keys * d).update(repeating: 1, count: (end - keys) * d) }
+    (own + keys * d).update(repeating: 1, count: (end - keys) * d)
+    return UnsafePointer(own)
   }
 
   /// Products of the rows and keys of a piece, or with `ofKeys` of its keys with themselves.
   func channelPairs(_ piece: Piece, ofKeys: Bool = false) -> ChannelPairs {
     let base = piece.base, keys = piece.keys.count
     return ChannelPairs(
-      blocks: scan.blocks, products: products, dim: shape.headDim, decays: base + layout.channels,
+      blocks: scan.blocks, products: products, dim: shape.headDim, decays: channels(piece),
       rows: ofKeys ? 0..<keys : piece.first..<piece.first + piece.rows.count, keys: keys,
       scratch: .init(
         rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.result,
@@ -35,10 +36,9 @@ extension ScanBackward {
     let piece = piece(head, block, worker), base = piece.base, d = shape.headDim
     let keys = piece.keys.count
     if block == 0 { clear(piece) }
-    loadChannels(piece)
     (base + layout.channelGradient).update(repeating: 0, count: end(piece) * d)
     if keys > 0 {
-      loadKeys(piece)
+      if !keepsKeys(piece) { loadKeys(piece) }
       (base + layout.keyGradient).update(repeating: 0, count: keys * d)
       backThroughChannelState(piece)
     }
@@ -57,19 +57,19 @@ extension ScanBackward {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map
     let rows = piece.rows.count, keys = piece.keys.count, shift = piece.first * d
     let target = base + layout.queryGradient, read = base + layout.extra, logs = base + layout.channelGradient
-    loadQueries(piece, queryHead)
+    if !keepsQueries(piece) { loadQueries(piece, queryHead) }
     let gradients = outputGradients(piece, queryHead)
     products.transpose(state, stride: v, rows: d, columns: v, to: base + layout.stateColumns)
     products.multiply(
       gradients, base + layout.stateColumns, d, into: read + shift, stride: d, rows: rows, columns: d,
-      depth: v)
+      depth: v, ahead: outputGradient.ahead(piece.batch, queryHead, piece.nextRows, dim: v))
     (target + shift).update(repeating: 0, count: rows * d)
     if keys > 0 {
       let (scores, slopes) = (base + layout.scores, base + layout.slopes)
       transposeValues(piece)
       products.multiply(
         gradients, base + layout.valueColumns, keys, into: slopes, stride: keys, rows: rows, columns: keys,
-        depth: v, .lower(first: piece.first))
+        depth: v, .lower(first: piece.first), ahead: stateAhead(piece))
       let pairs = channelPairs(piece), own = base + layout.keys
       if !scan.recurrence.isDelta {
         pairs.write(base + layout.queries, own, to: scores, stride: keys)
@@ -83,7 +83,7 @@ extension ScanBackward {
         dLogs: logs)
     }
     attn_scan_ahead_back(
-      isa, read, base + layout.channels, base + layout.queries, target, logs, piece.first, piece.first + rows,
+      isa, read, channels(piece), base + layout.queries, target, logs, piece.first, piece.first + rows,
       d)
     attn_scan_load_backward(
       isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride,
@@ -99,7 +99,7 @@ extension ScanBackward {
     let strengths = writing + place(piece), own = base + layout.keys, x = base + layout.written
     let (pairs, scores, slopes) = (base + layout.pairs, base + layout.scores, base + layout.slopes)
     let extra = base + layout.extra, dBeta = base + layout.deltaStrength, inner = base + layout.inner
-    let faded = base + layout.fadedRows, channels = base + layout.channels
+    let faded = base + layout.fadedRows, channels = channels(piece)
     x.update(
       from: writtenGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), count: keys * v)
     let products = channelPairs(piece, ofKeys: true)
@@ -136,15 +136,15 @@ extension ScanBackward {
     products.transpose(gradient, stride: v, rows: d, columns: v, to: base + layout.gradientColumns)
     products.multiply(
       values(piece), base + layout.gradientColumns, d, into: extra, stride: d, rows: keys, columns: d,
-      depth: v)
-    attn_scan_behind(isa, own, base + layout.channels, faded, keys, d)
+      depth: v, ahead: key.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: d))
+    attn_scan_behind(isa, own, channels(piece), faded, keys, d)
     attn_scan_behind_back(
-      isa, extra, base + layout.channels, own, sums, base + layout.channelGradient, keys, d)
+      isa, extra, channels(piece), own, sums, base + layout.channelGradient, keys, d)
     if !scan.recurrence.isDelta {
       products.multiply(
         .init(faded, stride: d), gradient, v,
         into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v, rows: keys,
-        columns: v, depth: d)
+        columns: v, depth: d, ahead: given.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: v))
     }
   }
 

@@ -48,25 +48,22 @@ extension ScanBackward {
 
   /// Some columns of the gradients of the state behind a chunk and before it, and of what was written.
   func unwrite(_ head: Int, _ block: Int, _ columns: Range<Int>, _ worker: Int) {
-    let (d, v) = (shape.headDim, shape.valueDim), map = scan.map, width = columns.count
+    let (d, v) = (shape.headDim, shape.valueDim), width = columns.count
     let state = running + (head * geometry.stateCount + columns.lowerBound)
     let piece = self.piece(head, block, worker), base = piece.base, keys = piece.keys.count
     let place = head * geometry.keyBlocks + block
     let slot = slot(head, block) + columns.lowerBound, own = base + layout.keys
-    let written = writtenRow(piece).map { $0 + columns.lowerBound }
+    let faded = base + layout.extra, written = writtenRow(piece).map { $0 + columns.lowerBound }
     if keys > 0, let written {
-      attn_scan_load(
-        isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
-        keys, d, 1, map.epsilon)
+      if !keepsKeys(piece) { loadKeys(piece) }
       if scan.isByChannel {
-        loadChannels(piece)
-        attn_scan_behind(isa, own, base + layout.channels, own, keys, d)
+        attn_scan_behind(isa, own, channels(piece), faded, keys, d)
       } else {
         decays(piece).writeKeys(to: base + layout.tails)
-        attn_scan_scale(isa, own, d, base + layout.tails, own, d, keys, d)
+        attn_scan_scale(isa, own, d, base + layout.tails, faded, d, keys, d)
       }
       products.multiply(
-        .init(own, stride: d), state, v, into: written, stride: v, rows: keys, columns: width, depth: d,
+        .init(faded, stride: d), state, v, into: written, stride: v, rows: keys, columns: width, depth: d,
         target: .added)
     }
     for row in 0..<d {
@@ -103,7 +100,9 @@ extension ScanBackward {
     let (pairs, fading) = (base + layout.pairs, base + layout.decays), extra = base + layout.extra
     x.update(from: source, count: keys * v)
     // A with and without β, strictly below the diagonal.
-    decays.write(0, keys, scale: 1, to: fading)
+    if !(keepsKeys(piece) && piece.first == 0 && piece.rows.count == keys) {
+      decays.write(0, keys, scale: 1, to: fading)
+    }
     for row in 0..<keys { fading[row * keys + row] = 0 }
     products.transpose(own, stride: d, rows: keys, columns: d, to: base + layout.keyColumns)
     products.multiply(

@@ -107,13 +107,20 @@ struct ScanBackward: Sendable {
   }
 
   /// Rows of q, loaded unless they are read in place.
-  func queryRows(_ piece: Piece, _ queryHead: Int) -> ChunkProducts.Matrix {
+  func queryRows(_ piece: Piece, _ queryHead: Int, isKept: Bool = false) -> ChunkProducts.Matrix {
     if scan.readsInPlace {
       return .init(query.row(piece.batch, queryHead, piece.rows.lowerBound), stride: query.rowStride)
     }
-    loadQueries(piece, queryHead)
+    if !isKept { loadQueries(piece, queryHead) }
     return .init(queries(piece), stride: shape.headDim)
   }
+
+  /// Whether the scratch still has the keys of a piece, and under the delta rule its rows' products with them: each chunk of a head is
+  /// taken from its first step to its last.
+  func keepsKeys(_ piece: Piece) -> Bool { inOrder && scan.recurrence.isDelta && !piece.rows.isEmpty }
+
+  /// Whether it has the rows of q too, of the one query head that there is.
+  func keepsQueries(_ piece: Piece) -> Bool { inOrder && shape.groupSize == 1 }
 
   /// Keys of a piece that are loaded, or read in place.
   func keyRows(_ piece: Piece) -> ChunkProducts.Matrix {
@@ -154,21 +161,18 @@ struct ScanBackward: Sendable {
       return slot.update(repeating: 0, count: geometry.stateCount)
     }
     if geometry.hasNormalizer { (slot + geometry.matrixCount).update(repeating: 0, count: d) }
-    if scan.isByChannel {
-      loadChannels(piece)
-    } else {
-      writeRows(piece)
-    }
+    if !scan.isByChannel { writeRows(piece) }
     for member in 0..<shape.groupSize {
-      let queryHead = piece.keyHead * shape.groupSize + member, own = queries(piece)
-      let read = queryRows(piece, queryHead)
+      let queryHead = piece.keyHead * shape.groupSize + member
+      let read = queryRows(piece, queryHead), faded = base + layout.queryGradient
+      let own = scan.isByChannel ? faded + piece.first * d : scan.scalesRows ? faded : queries(piece)
       let gradients = outputGradients(piece, queryHead)
       if scan.recurrence.isDelta { addWritten(piece, gradients, isFirst: member == 0) }
       if scan.isByChannel {
         let all = base + layout.queries
-        attn_scan_ahead(isa, all, base + layout.channels, all, piece.first, piece.first + count, d)
+        attn_scan_ahead(isa, all, channels(piece), faded, piece.first, piece.first + count, d)
       } else if scan.scalesRows {
-        attn_scan_scale(isa, read.base, read.stride, base + layout.rows, own, d, count, d)
+        attn_scan_scale(isa, read.base, read.stride, base + layout.rows, faded, d, count, d)
       }
       products.multiply(
         .init(own, stride: d).transposed, gradients.base, gradients.stride, into: slot, stride: v, rows: d,
@@ -191,7 +195,7 @@ struct ScanBackward: Sendable {
     writeRows(piece)
     if keys > 0 {
       if scan.fades { decays.writeKeys(to: base + layout.tails) }
-      if !scan.readsInPlace { loadKeys(piece) }
+      if !scan.readsInPlace, !keepsKeys(piece) { loadKeys(piece) }
       backThroughState(piece)
     }
     if scan.isGated { clearGates(piece) }
@@ -242,10 +246,12 @@ struct ScanBackward: Sendable {
       products.transpose(state, stride: v, rows: d, columns: v, to: base + layout.stateColumns)
     }
     guard keys > 0 else { return }
-    let own = keyRows(piece)
-    products.transpose(own.base, stride: own.stride, rows: keys, columns: d, to: base + layout.keyColumns)
     transposeValues(piece)
-    decays.write(piece.first, piece.rows.count, scale: scan.fadingScale, to: base + layout.decays)
+    if !keepsKeys(piece) {
+      let own = keyRows(piece)
+      products.transpose(own.base, stride: own.stride, rows: keys, columns: d, to: base + layout.keyColumns)
+      decays.write(piece.first, piece.rows.count, scale: scan.fadingScale, to: base + layout.decays)
+    }
     (base + layout.ones).update(repeating: 1, count: keys)
   }
 
@@ -264,7 +270,7 @@ struct ScanBackward: Sendable {
   private func back(_ piece: Piece, _ queryHead: Int) {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map
     let rows = piece.rows.count, keys = piece.keys.count
-    let first = piece.rows.lowerBound, read = queryRows(piece, queryHead)
+    let first = piece.rows.lowerBound, read = queryRows(piece, queryHead, isKept: keepsQueries(piece))
     let result = queryGradient.row(piece.batch, queryHead, first)
     let target = scan.readsInPlace ? result : base + layout.queryGradient
     let gradients = outputGradients(piece, queryHead)
@@ -314,11 +320,13 @@ struct ScanBackward: Sendable {
     if geometry.hasNormalizer {
       attn_scan_outer(isa, base + layout.normalizers, base + layout.ones, slopes, keys, rows, keys)
     }
-    products.multiply(
-      read, base + layout.keyColumns, keys, into: scores, stride: keys,
-      rows: rows, columns: keys, depth: d, .lower(first: first),
-      ahead: queryGradient.ahead(piece.batch, queryHead, piece.nextRows, dim: d, writes: true))
-    attn_scan_fade(isa, scores, fading, scores, first, rows, keys)
+    if !(keepsKeys(piece) && keepsQueries(piece)) {
+      products.multiply(
+        read, base + layout.keyColumns, keys, into: scores, stride: keys,
+        rows: rows, columns: keys, depth: d, .lower(first: first),
+        ahead: queryGradient.ahead(piece.batch, queryHead, piece.nextRows, dim: d, writes: true))
+      attn_scan_fade(isa, scores, fading, scores, first, rows, keys)
+    }
     if let strengths = strengths(piece) { noteCrossings(piece, strengths) }
     attn_scan_fade(isa, slopes, fading, slopes, first, rows, keys)
     if let strengths = strengths(piece), !scan.recurrence.isDelta {

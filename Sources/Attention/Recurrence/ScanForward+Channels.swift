@@ -9,27 +9,33 @@ extension ScanForward {
     (factors + place * scan.factorCount).update(repeating: 1, count: scan.factorCount)
   }
 
-  /// What channels fade by before the tokens of a chunk, up to `end`; 1 behind the last key.
-  func loadChannels(_ head: Int, _ keys: Range<Int>, to end: Int, _ base: UnsafeMutablePointer<Float>) {
-    guard let logs else { return }
+  /// What channels fade by before the tokens of a chunk, up to `end`; 1 behind the last key. Read where it lies if there is no such token.
+  func channels(
+    _ head: Int, _ keys: Range<Int>, to end: Int, _ base: UnsafeMutablePointer<Float>
+  ) -> UnsafePointer<Float> {
     let d = shape.headDim, own = base + layout.channels
-    own.update(from: logs + (head * shape.keyLength + keys.lowerBound) * d, count: keys.count * d)
-    guard end > keys.count else { return }
+    guard let logs else { return UnsafePointer(own) }
+    let place = (head * shape.keyLength + keys.lowerBound) * d
+    guard end > keys.count else { return UnsafePointer(logs + place) }
+    own.update(from: logs + place, count: keys.count * d)
     (own + keys.count * d).update(repeating: 1, count: (end - keys.count) * d)
+    return UnsafePointer(own)
   }
 
   /// Keys of a chunk, as they are behind it, and what it fades a state by.
   func fadeKeys(_ head: Int, _ keys: Range<Int>, _ place: Int, _ base: UnsafeMutablePointer<Float>) {
     let d = shape.headDim, own = base + layout.keys
-    loadChannels(head, keys, to: keys.count, base)
-    attn_scan_totals(isa, base + layout.channels, factors + place * d, keys.count, d)
-    attn_scan_behind(isa, own, base + layout.channels, own, keys.count, d)
+    let channels = channels(head, keys, to: keys.count, base)
+    attn_scan_totals(isa, channels, factors + place * d, keys.count, d)
+    attn_scan_behind(isa, own, channels, own, keys.count, d)
   }
 
   /// Products of rows, which stand at these places of the chunk, and its keys.
-  func channelPairs(_ rows: Range<Int>, keys: Int, _ base: UnsafeMutablePointer<Float>) -> ChannelPairs {
+  func channelPairs(
+    _ rows: Range<Int>, keys: Int, _ channels: UnsafePointer<Float>, _ base: UnsafeMutablePointer<Float>
+  ) -> ChannelPairs {
     ChannelPairs(
-      blocks: scan.blocks, products: products, dim: shape.headDim, decays: base + layout.channels, rows: rows,
+      blocks: scan.blocks, products: products, dim: shape.headDim, decays: channels, rows: rows,
       keys: keys,
       scratch: .init(
         rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.keyColumns))
@@ -37,22 +43,24 @@ extension ScanForward {
 
   /// The outputs of rows, which stand from `first` on in the chunk.
   func readChannels(
-    _ batch: Int, _ queryHead: Int, _ rows: Range<Int>, _ keys: Int, _ first: Int,
-    _ state: UnsafeMutablePointer<Float>, _ values: UnsafePointer<Float>, _ base: UnsafeMutablePointer<Float>
+    _ batch: Int, _ queryHead: Int, _ block: Int, _ rows: Range<Int>, _ keys: Int, _ first: Int,
+    _ channels: UnsafePointer<Float>, _ state: UnsafeMutablePointer<Float>, _ values: UnsafePointer<Float>,
+    _ base: UnsafeMutablePointer<Float>
   ) {
     let (d, v) = (shape.headDim, shape.valueDim), count = rows.count
     let own = base + layout.queries, scores = base + layout.scores, faded = base + layout.fadedRows
     let target = output.row(batch, queryHead, rows.lowerBound)
     loadQueries(batch, queryHead, rows, own + first * d)
-    attn_scan_ahead(isa, own, base + layout.channels, faded, first, first + count, d)
+    attn_scan_ahead(isa, own, channels, faded, first, first + count, d)
     products.multiply(
       .init(faded + first * d, stride: d), state, v, into: target, stride: v, rows: count, columns: v,
-      depth: d)
+      depth: d, ahead: query.ahead(batch, queryHead, nextRows(block), dim: d))
     guard keys > 0 else { return }
-    channelPairs(first..<first + count, keys: keys, base).write(
+    channelPairs(first..<first + count, keys: keys, channels, base).write(
       own, base + layout.keys, to: scores, stride: keys)
     products.multiply(
       .init(scores, stride: keys), values, added.rowStride, into: target, stride: v, rows: count, columns: v,
-      depth: keys, .byLower(first: first), target: .added)
+      depth: keys, .byLower(first: first), target: .added,
+      ahead: value.ahead(batch, shape.keyHead(of: queryHead), nextKeys(block, batch), dim: v))
   }
 }

@@ -35,10 +35,10 @@ extension ScanForward {
     let erased = erasing.row(batch, keyHead, keys.lowerBound)
     loadKeys(batch, keyHead, keys, base)
     if scan.isByChannel {
-      loadChannels(head, keys, to: count, base)
-      attn_scan_totals(isa, base + layout.channels, factors + place * d, count, d)
-      channelPairs(0..<count, keys: count, base).write(own, own, to: pairs, stride: count)
-      attn_scan_ahead(isa, own, base + layout.channels, erased, 0, count, d)
+      let channels = channels(head, keys, to: count, base)
+      attn_scan_totals(isa, channels, factors + place * d, count, d)
+      channelPairs(0..<count, keys: count, channels, base).write(own, own, to: pairs, stride: count)
+      attn_scan_ahead(isa, own, channels, erased, 0, count, d)
       attn_scan_scale(isa, erased, d, strengths, erased, d, count, d)
     } else {
       let decays = decays(head, keys, base)
@@ -70,25 +70,26 @@ extension ScanForward {
     let slot = states + (place * geometry.stateCount + columns.lowerBound)
     for row in 0..<d { (slot + row * v).update(from: state + row * v, count: width) }
     guard let written, let erasing, !keys.isEmpty else { return }
-    let own = base + layout.keys, count = keys.count
+    let own = base + layout.keys, faded = base + layout.queries, count = keys.count
     let values = written.row(batch, keyHead, keys.lowerBound) + columns.lowerBound
     products.multiply(
       .init(erasing.row(batch, keyHead, keys.lowerBound), stride: d), state, v, into: values, stride: v,
-      rows: count, columns: width, depth: d, target: .subtractedFrom)
-    loadKeys(batch, keyHead, keys, base)
+      rows: count, columns: width, depth: d, target: .subtractedFrom,
+      ahead: key.ahead(batch, keyHead, nextKeys(block, batch), dim: d))
+    if !inOrder { loadKeys(batch, keyHead, keys, base) }
     if scan.isByChannel {
-      loadChannels(head, keys, to: count, base)
-      attn_scan_behind(isa, own, base + layout.channels, own, count, d)
+      attn_scan_behind(isa, own, channels(head, keys, to: count, base), faded, count, d)
       attn_scan_scale(isa, state, v, factors + place * d, state, v, d, width)
     } else {
       decays(head, keys, base).writeKeys(to: base + layout.rows)
-      attn_scan_scale(isa, own, d, base + layout.rows, own, d, count, d)
+      attn_scan_scale(isa, own, d, base + layout.rows, faded, d, count, d)
       for row in 0..<d {
         attn_scan_scale(isa, state + row * v, v, factors + place, state + row * v, v, 1, width)
       }
     }
     products.multiply(
-      .init(own, stride: d).transposed, values, v, into: state, stride: v, rows: d, columns: width,
-      depth: count, target: .added)
+      .init(faded, stride: d).transposed, values, v, into: state, stride: v, rows: d, columns: width,
+      depth: count, target: .added,
+      ahead: value.ahead(batch, keyHead, nextKeys(block, batch), dim: v))
   }
 }

@@ -121,7 +121,7 @@ struct ScanGates: Sendable {
     _ gradient: Values, _ inputs: Operands, to result: inout Operands, in context: ExecutionContext
   ) throws {
     let heads = shape.keyHeads, keys = shape.keyLength, channels = channels
-    var dx = try context.zeros([shape.batch, heads, keys, channels])
+    var dx = try context.empty([shape.batch, heads, keys, channels])
     var dRates = try context.empty([heads]), dBiases = try context.empty([heads, channels])
     let dLogs = gradient.decays.pinned(), isa = context.instructionSet.code
     let (rows, biases) = read(inputs), rates = rates(inputs), sign: Float = gate.isNegated ? -1 : 1
@@ -134,8 +134,9 @@ struct ScanGates: Sendable {
       biases.withUnsafeBufferPointer { biases in
         guard let bias = biases.baseAddress else { return }
         for batch in 0..<shape.batch {
-          let start = (batch * heads + head) * keys
-          for key in 0..<shape.validKeys(batch: batch) {
+          let start = (batch * heads + head) * keys, valid = shape.validKeys(batch: batch)
+          (target + (start + valid) * channels).update(repeating: 0, count: (keys - valid) * channels)
+          for key in 0..<valid {
             let place = (start + key) * channels
             attn_scan_gate_back(
               isa, rows.row(batch, head, key), rows.rowStride, bias + head * channels, sign,
