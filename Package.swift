@@ -149,7 +149,9 @@ let package = Package(
     .target(
       name: "Analysis",
       dependencies: [
-        "AttentionCore", "Basics", "Figures", "Records", "Formulas", "LeastSquares", "ScalingLaws",
+        "AttentionCore", "Basics", "Figures", "Processes", "Records", "Formulas", "LeastSquares",
+        "ScalingLaws",
+        "Settings",
       ],
       swiftSettings: strict),
     .target(
@@ -382,8 +384,8 @@ let package = Package(
     .testTarget(
       name: "PagesTests",
       dependencies: [
-        "Attention", "AttentionCore", "Basics", "Measuring", "Pages", "Presets", "Records", "Settings",
-        "Trainings",
+        "Attention", "AttentionCore", "Basics", "ImageTasks", "Measuring", "Models", "Pages", "Presets",
+        "Records", "Settings", "Tasks", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

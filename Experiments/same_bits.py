@@ -22,15 +22,15 @@ SETTINGS = {
     "full-materialized": [[]],
     "sliding-window": [["left=16", "right=8"], ["left=5", "right=5", "dilation=3", "sinks=2"], ["left=70"]],
     "local-global": [
-        ["left=16", "right=8", "globalTokens=3"],
-        ["left=9", "right=30", "globalTokens=1", "globalPositions=[40,5,61]"],
+        ["left=16", "right=8", "global_tokens=3"],
+        ["left=9", "right=30", "global_tokens=1", "global_positions=[40,5,61]"],
     ],
-    "random-sparse": [["blockSize=16", "randomBlocks=2"], ["blockSize=24", "globalBlocks=first", "seed=4"]],
+    "random-sparse": [["block_size=16", "random_blocks=2"], ["block_size=24", "global_blocks=first", "seed=4"]],
     "lsh": [
         ["buckets=8", "hashes=2", "chunk=16"],
         ["buckets=8", "hashes=3", "chunk=20", "duplicates=drop", "circular=true"],
-        ["buckets=4", "hashes=2", "sharedQueryKey=false"],
-        ["buckets=16", "factorAbove=8", "sameBucketOnly=true"],
+        ["buckets=4", "hashes=2", "shared_query_key=false"],
+        ["buckets=16", "factor_above=8", "same_bucket_only=true"],
     ],
     "chunked": [["chunk=32"], ["chunk=24", "before=1", "after=1"], ["chunk=16", "before=1", "circular=true"]],
 }
@@ -48,20 +48,20 @@ SHAPES = [
     ("long", (1, 1, 1, 1100, 1100, 64, 64), []),
     ("long causal", (1, 2, 1, 1100, 1100, 32, 32), ["--causal"]),
 ]
-LOCAL_GLOBAL = "local-global(left=3, globalTokens=2)"
+LOCAL_GLOBAL = "local-global(left=3, global_tokens=2)"
 TRAININGS = [
     ("induction", []),
-    ("induction", ["model.attention=sliding-window(left=3), full", "model.layers=2", "model.keyHeads=1"]),
+    ("induction", ["model.attention=sliding-window(left=3), full", "model.layers=2", "model.key_heads=1"]),
     ("induction", ["model.attention=" + LOCAL_GLOBAL, "model.position=alibi"]),
-    ("induction", ["model.attention=" + LOCAL_GLOBAL + ", full", "model.layers=2", "model.globalProjections=separate"]),
-    ("induction", ["model.attention=" + LOCAL_GLOBAL, "model.position=alibi", "model.globalProjections=separate",
-                   "model.keyHeads=1", "model.bias=false"]),
+    ("induction", ["model.attention=" + LOCAL_GLOBAL + ", full", "model.layers=2", "model.global_projections=separate"]),
+    ("induction", ["model.attention=" + LOCAL_GLOBAL, "model.position=alibi", "model.global_projections=separate",
+                   "model.key_heads=1", "model.bias=false"]),
     ("induction", ["model.attention=lsh(chunk=4, hashes=2)", "model.dropout=0.1"]),
-    ("induction", ["model.attention=random-sparse(blockSize=4)", "model.norm=rms", "model.feedForward=swiglu"]),
+    ("induction", ["model.attention=random-sparse(block_size=4)", "model.norm=rms", "model.feed_forward=swiglu"]),
     ("induction", ["model.attention=chunked(chunk=8)", "model.placement=post", "model.position=learned"]),
     ("induction", ["model.attention=full-materialized", "model.position=sinusoidal"]),
-    ("reversal", ["model.attention=local-global(left=2)", "model.globalProjections=separate"]),
-    ("listops", ["model.attention=" + LOCAL_GLOBAL, "model.globalProjections=separate", "task.maximum=60",
+    ("reversal", ["model.attention=local-global(left=2)", "model.global_projections=separate"]),
+    ("listops", ["model.attention=" + LOCAL_GLOBAL, "model.global_projections=separate", "task.maximum=60",
                  "task.minimum=20", "task.depth=3"]),
 ]
 
@@ -210,7 +210,7 @@ def main():
             write(os.path.join(work, "gk.npy"), (batch, key_heads, keys, dim), "gk")
             write(os.path.join(work, "gv.npy"), (batch, key_heads, keys, value_dim), "gv")
             comparison.apply(
-                "local-global", ["left=16", "right=8", "globalTokens=3"], name, shape, flags, "float32", work,
+                "local-global", ["left=16", "right=8", "global_tokens=3"], name, shape, flags, "float32", work,
                 ["--global-q", "gq.npy", "--global-k", "gk.npy", "--global-v", "gv.npy"])
         for name, shape, flags in SHAPES[:4]:
             if arguments.only not in "lsh rotations":

@@ -115,7 +115,7 @@ refuse 'features' apply key-bias --q q.npy --k k.npy --v v.npy --in features=f.n
 
 # Training, and going on with it: four steps and four more have the bits of eight.
 small=(--set model.width=16 --set model.layers=2 --set model.heads=2 --set model.hidden=16 --set training.batch=4
-  --set training.schedule=constant --set training.warmup=1 --set training.evaluateEvery=4 --set training.evaluationBatches=1
+  --set training.schedule=constant --set training.warmup=1 --set training.evaluate_every=4 --set training.evaluation_batches=1
   --set task.length=16 --set task.vocabulary=16)
 variant='key-bias(width=2), full'
 run '' train induction --variant "$variant" --steps 4 --checkpoint parts "${small[@]}"
@@ -131,7 +131,7 @@ title: Training with a bias by key
 experiment: training
 task: {id: induction, length: 16, vocabulary: 16}
 model: {width: 16, layers: 1, heads: 2, hidden: 16}
-training: {steps: 2, batch: 4, evaluateEvery: 1, evaluationBatches: 1}
+training: {steps: 2, batch: 4, evaluate_every: 1, evaluation_batches: 1}
 points:
   - model.attention: [full, key-bias(width=2)]
 YAML

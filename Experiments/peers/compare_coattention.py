@@ -14,8 +14,8 @@ import argparse, os, sys, tempfile
 import torch
 from paper_layers import Blocks, compare
 
-BASE = dict(kind="pair", vocabulary=53, maximumLength=24, width=32, layers=1, encoderLayers=0, heads=4, hidden=48, position="learned",
-            feedForward="gelu", norm="layer", residual="pre", epsilon=1e-5, attention="full", classes=6, coAttention="parallel")
+BASE = dict(kind="pair", vocabulary=53, maximum_length=24, width=32, layers=1, encoder_layers=0, heads=4, hidden=48, position="learned",
+            feed_forward="gelu", norm="layer", residual="pre", epsilon=1e-5, attention="full", classes=6, co_attention="parallel")
 
 
 class Network(Blocks):
@@ -24,16 +24,16 @@ class Network(Blocks):
         super().__init__(c)
         d = c["width"]
         self.question, self.source = question, source
-        self.stacks = {"question": c["layers"], "encoder": c["encoderLayers"] or c["layers"]}
+        self.stacks = {"question": c["layers"], "encoder": c["encoder_layers"] or c["layers"]}
         self.add("embedding.weight", c["vocabulary"], d)
         for stack, layers in self.stacks.items():
-            if c["position"] == "learned": self.add(stack + ".positions.weight", c["maximumLength"], d, scale=0.3)
+            if c["position"] == "learned": self.add(stack + ".positions.weight", c["maximum_length"], d, scale=0.3)
             for l in range(layers): self.add_block(f"{stack}.layers.{l}")
             if c["residual"] == "pre": self.add_norm(stack + ".norm")
-        if c["coAttention"] == "parallel":
+        if c["co_attention"] == "parallel":
             for part in ["affinity", "question", "source"]: self.add_linear("pair." + part, d, d, bias=False)
             for part in ["question", "source"]: self.add(f"pair.{part}.query", d)
-        if c["coAttention"] == "alternating":
+        if c["co_attention"] == "alternating":
             for part in ["first", "source", "second"]:
                 self.add_linear(f"pair.{part}.hidden", d, d, bias=False)
                 if part != "first": self.add_linear(f"pair.{part}.guide", d, d, bias=False)
@@ -54,7 +54,7 @@ class Network(Blocks):
 
     def both(self, q, v):
         """q̂ and v̂ of rows q [T, d] and v [N, d]."""
-        kind = self.c["coAttention"]
+        kind = self.c["co_attention"]
         if kind == "mean": return q.mean(0), v.mean(0)
         if kind == "alternating":
             s = self.guided("first", q)
@@ -76,10 +76,10 @@ class Network(Blocks):
 
 CASES = {
     "parallel": {},
-    "alternating": dict(coAttention="alternating"),
-    "means": dict(coAttention="mean"),
-    "parallel, two layers and three, post-norm, rotations": dict(layers=2, encoderLayers=3, residual="post", position="rope"),
-    "alternating, sinusoidal, two key heads": dict(coAttention="alternating", position="sinusoidal", keyHeads=2),
+    "alternating": dict(co_attention="alternating"),
+    "means": dict(co_attention="mean"),
+    "parallel, two layers and three, post-norm, rotations": dict(layers=2, encoder_layers=3, residual="post", position="rope"),
+    "alternating, sinusoidal, two key heads": dict(co_attention="alternating", position="sinusoidal", key_heads=2),
 }
 
 

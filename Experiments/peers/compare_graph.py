@@ -108,13 +108,13 @@ def main():
                         conv = kind(width, out, heads=heads, concat=concat, add_self_loops=loops)
                         name = f"{kind.__name__} {nodes} nodes {len(pairs)} edges {heads}×{out}" \
                                f"{' concat' if concat else ' mean'}{' loops' if loops else ''}"
-                        settings = [f"selfLoops={'true' if loops else 'false'}"]
+                        settings = [f"self_loops={'true' if loops else 'false'}"]
                         worst = max(worst, case(arguments, folder, name, conv, x, None, pairs, heads, out, settings))
                 two = graph(generator, nodes, edges, sources=nodes + 7)
                 conv = kind((width, width), out, heads=heads, add_self_loops=False)
                 x_source = generator.normal(size=(nodes + 7, width))
                 name = f"{kind.__name__} {nodes + 7} → {nodes} nodes {len(two)} edges {heads}×{out}"
-                worst = max(worst, case(arguments, folder, name, conv, x_source, x, two, heads, out, ["selfLoops=false"]))
+                worst = max(worst, case(arguments, folder, name, conv, x_source, x, two, heads, out, ["self_loops=false"]))
     print(f"largest relative error {worst:.1e}, {arguments.bound:.0e} allowed")
     sys.exit(0 if worst <= arguments.bound else 1)
 

@@ -15,19 +15,19 @@ import argparse, os, sys, tempfile
 import torch
 from paper_layers import Blocks, compare
 
-BASE = dict(kind="encoder", vocabulary=61, maximumLength=40, width=32, layers=2, heads=4, hidden=48, position="learned",
-            feedForward="gelu", norm="layer", residual="pre", epsilon=1e-5, attention="full", classes=5, pooling="mean",
-            hierarchy="hat", segmentLength=6, separator=-1, segmentLayers=0)
+BASE = dict(kind="encoder", vocabulary=61, maximum_length=40, width=32, layers=2, heads=4, hidden=48, position="learned",
+            feed_forward="gelu", norm="layer", residual="pre", epsilon=1e-5, attention="full", classes=5, pooling="mean",
+            hierarchy="hat", segment_length=6, separator=-1, segment_layers=0)
 
 
 class Network(Blocks):
     def __init__(self, c, tokens, lengths):
         super().__init__(c)
-        d, upper = c["width"], c["segmentLayers"] or c["layers"]
+        d, upper = c["width"], c["segment_layers"] or c["layers"]
         self.tokens, self.lengths, self.upper = tokens, lengths, upper
         self.add("embedding.weight", c["vocabulary"], d)
-        if c["position"] == "learned": self.add("encoder.positions.weight", c["maximumLength"], d, scale=0.3)
-        most = c["maximumLength"] if c["separator"] >= 0 else -(-c["maximumLength"] // c["segmentLength"])
+        if c["position"] == "learned": self.add("encoder.positions.weight", c["maximum_length"], d, scale=0.3)
+        most = c["maximum_length"] if c["separator"] >= 0 else -(-c["maximum_length"] // c["segment_length"])
         for j in range(upper):
             if c["position"] == "learned": self.add(f"encoder.segments.layers.{j}.positions.weight", most, d, scale=0.3)
             self.add_block(f"encoder.segments.layers.{j}")
@@ -41,7 +41,7 @@ class Network(Blocks):
     def segments(self, row):
         cuts, c = [0], self.c
         for i in range(1, len(row)):
-            full = c["segmentLength"] > 0 and i - cuts[-1] == c["segmentLength"]
+            full = c["segment_length"] > 0 and i - cuts[-1] == c["segment_length"]
             if row[i] == c["separator"] or full: cuts.append(i)
         return [row[a:b] for a, b in zip(cuts, cuts[1:] + [len(row)])]
 
@@ -75,12 +75,12 @@ class Network(Blocks):
 
 CASES = {
     "segments of 6, blocks in turn, learned positions": {},
-    "separators, first tokens pooled": dict(separator=1, segmentLength=0, pooling="segments"),
+    "separators, first tokens pooled": dict(separator=1, segment_length=0, pooling="segments"),
     "separators and at most 5, one upper of three, sinusoidal": dict(
-        separator=1, segmentLength=5, layers=3, segmentLayers=1, position="sinusoidal", pooling="first"),
-    "three upper above two lower, rotations, two key heads": dict(segmentLayers=3, position="rope", keyHeads=2, pooling="attention"),
-    "post-norm, no positions": dict(residual="post", position="none", separator=1, segmentLength=0),
-    "a window inside and across": dict(attention="sliding-window(left=2, right=2)", window=2, segmentLength=9),
+        separator=1, segment_length=5, layers=3, segment_layers=1, position="sinusoidal", pooling="first"),
+    "three upper above two lower, rotations, two key heads": dict(segment_layers=3, position="rope", key_heads=2, pooling="attention"),
+    "post-norm, no positions": dict(residual="post", position="none", separator=1, segment_length=0),
+    "a window inside and across": dict(attention="sliding-window(left=2, right=2)", window=2, segment_length=9),
 }
 
 
@@ -93,7 +93,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for label, changes in CASES.items():
             c, g = {**BASE, **changes}, torch.Generator().manual_seed(11)
-            tokens = torch.randint(2, c["vocabulary"], (5, c["maximumLength"]), generator=g)
+            tokens = torch.randint(2, c["vocabulary"], (5, c["maximum_length"]), generator=g)
             tokens[torch.rand(tokens.shape, generator=g) < 0.15] = 1
             lengths = torch.tensor([40, 29, 1, 40, 7])
             network = Network(c, tokens, lengths)

@@ -99,8 +99,8 @@ def batch(rows=8, length=72):
 def compare(attnlab, folder, layers, spread):
     p, (tokens, lengths, targets) = weights(layers, spread), batch()
     path = lambda n: os.path.join(folder, n)
-    c = dict(kind="encoder", vocabulary=VOCABULARY, maximumLength=72, width=WIDTH, layers=layers, heads=4, position="none",
-             classes=CLASSES, hierarchy="han", hanEncoder="gru", separator=SEPARATOR)
+    c = dict(kind="encoder", vocabulary=VOCABULARY, maximum_length=72, width=WIDTH, layers=layers, heads=4, position="none",
+             classes=CLASSES, hierarchy="han", han_encoder="gru", separator=SEPARATOR)
     write_safetensors(path("m.safetensors"), p, {"format": "attnlab", **{"model." + k: str(v) for k, v in c.items()}})
     command = [attnlab, "forward", "--checkpoint", path("m.safetensors"), "--logits", path("l.npy"), "--loss", "--json",
                "--grads", path("g.safetensors")]

@@ -25,9 +25,9 @@ from torch.func import functional_call
 from compare_transformer import distance, read_safetensors, write_safetensors
 
 LIMIT = 1e-5
-DEFAULTS = dict(kind="cnn", vocabulary=2, maximumLength=64, features=3, classes=5, channels=16, stages=2, blocks=1, groups=1,
-                stemWindow=3, stemStride=1, stemPooling="none", channelAttention="none", squeeze=16, gateBias="true",
-                cbamOrder="mean-max", cbamNorm="true", cbamWindow=7, maskDepth=1)
+DEFAULTS = dict(kind="cnn", vocabulary=2, maximum_length=64, features=3, classes=5, channels=16, stages=2, blocks=1, groups=1,
+                stem_window=3, stem_stride=1, stem_pooling="none", channel_attention="none", squeeze=16, gate_bias="true",
+                cbam_order="mean-max", cbam_norm="true", cbam_window=7, mask_depth=1)
 
 
 class Network:
@@ -74,7 +74,7 @@ class Network:
 
     # A gate's two layers as timm's 1×1 convolutions.
     def gates(self, name, n, hidden):
-        bias = self.c["gateBias"] == "true"
+        bias = self.c["gate_bias"] == "true"
         result = {}
         for own, theirs, out, width in ((".inner", "fc1", hidden, n), (".outer", "fc2", n, hidden)):
             result[theirs + ".weight"] = self.get(name + own + ".weight", out, width)[:, :, None, None]
@@ -83,28 +83,28 @@ class Network:
 
     def attention(self, name, x):
         n, ratio = x.shape[1], self.c["squeeze"]
-        if self.c["channelAttention"] == "se":
-            module = SqueezeExcite(n, rd_ratio=1 / ratio, bias=self.c["gateBias"] == "true").to(self.dtype)
+        if self.c["channel_attention"] == "se":
+            module = SqueezeExcite(n, rd_ratio=1 / ratio, bias=self.c["gate_bias"] == "true").to(self.dtype)
             weights, _ = self.gates(name, n, module.fc1.out_channels)
             return functional_call(module, weights, (x,))
-        if self.c["channelAttention"] != "cbam": return x
-        if self.c["cbamOrder"] == "mean-max" and self.c["cbamNorm"] == "true": return self.timmBlock(name, x, n, ratio)
+        if self.c["channel_attention"] != "cbam": return x
+        if self.c["cbam_order"] == "mean-max" and self.c["cbam_norm"] == "true": return self.timmBlock(name, x, n, ratio)
         # The authors' code, in its order.
         hidden = max(1, int(n / ratio + 0.5))
-        bias = self.c["gateBias"] == "true"
+        bias = self.c["gate_bias"] == "true"
         g = lambda z: self.linear(name + ".channels.outer", F.relu(self.linear(name + ".channels.inner", z, hidden, bias)), n, bias)
         x = x * torch.sigmoid(g(F.avg_pool2d(x, x.shape[2:]).flatten(1)) + g(F.max_pool2d(x, x.shape[2:]).flatten(1)))[:, :, None, None]
         maps = [x.max(1, keepdim=True)[0], x.mean(1, keepdim=True)]
-        if self.c["cbamOrder"] == "mean-max": maps.reverse()
-        y = self.conv(name + ".places", torch.cat(maps, 1), 1, self.c["cbamWindow"])
-        return x * torch.sigmoid(self.norm(name + ".places.norm", y) if self.c["cbamNorm"] == "true" else y)
+        if self.c["cbam_order"] == "mean-max": maps.reverse()
+        y = self.conv(name + ".places", torch.cat(maps, 1), 1, self.c["cbam_window"])
+        return x * torch.sigmoid(self.norm(name + ".places.norm", y) if self.c["cbam_norm"] == "true" else y)
 
     def timmBlock(self, name, x, n, ratio):
-        module = CbamModule(n, rd_ratio=1 / ratio, spatial_kernel_size=self.c["cbamWindow"], mlp_bias=self.c["gateBias"] == "true")
+        module = CbamModule(n, rd_ratio=1 / ratio, spatial_kernel_size=self.c["cbam_window"], mlp_bias=self.c["gate_bias"] == "true")
         module.to(self.dtype).train(self.training)
         weights, _ = self.gates(name + ".channels", n, module.channel.fc1.out_channels)
         weights = {"channel." + k: v for k, v in weights.items()}
-        size = self.c["cbamWindow"]
+        size = self.c["cbam_window"]
         weights["spatial.conv.conv.weight"] = self.get(name + ".places.weight", 1, size, size, 2).permute(0, 3, 1, 2)
         for theirs, own, kind in (("weight", "weight", "gain"), ("bias", "bias", "shift"), ("running_mean", "running_mean", "mean"),
                                   ("running_var", "running_var", "variance")):
@@ -118,7 +118,7 @@ class Network:
         return F.interpolate(unit("up", h), size=x.shape[2:], mode="bilinear", align_corners=True)
 
     def masked(self, name, x, trunk):
-        h = self.hourglass(name + ".mask", x, self.c["maskDepth"])
+        h = self.hourglass(name + ".mask", x, self.c["mask_depth"])
         h = F.relu(self.normed(name + ".mask.inner", h, x.shape[1]))
         return (1 + torch.sigmoid(self.conv(name + ".mask.outer", h, x.shape[1], bias=True))) * trunk(x)
 
@@ -145,9 +145,9 @@ class Network:
 
     def __call__(self, images):
         c, x = self.c, images.to(self.dtype).permute(0, 3, 1, 2)
-        x = F.relu(self.normed("network.stem", x, c["channels"], c["stemWindow"], c["stemStride"]))
-        if c["stemPooling"] == "max": x = F.max_pool2d(x, 3, 2, 1)
-        if c["stemPooling"] == "mean": x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+        x = F.relu(self.normed("network.stem", x, c["channels"], c["stem_window"], c["stem_stride"]))
+        if c["stem_pooling"] == "max": x = F.max_pool2d(x, 3, 2, 1)
+        if c["stem_pooling"] == "mean": x = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
         for stage in range(c["stages"]):
             name, n = f"network.stages.{stage}", c["channels"] << stage
             unit = lambda u, y: self.unit(f"{name}.{u}", y, n, 2 if u == 0 and stage > 0 else 1, self.attention)
@@ -155,8 +155,8 @@ class Network:
             def trunk(y):
                 for u in range(1, c["blocks"]): y = unit(u, y)
                 return y
-            x = self.masked(name + ".attention", x, trunk) if c["channelAttention"] == "residual" else trunk(x)
-        if c["channelAttention"] == "dual": x = self.dual("network.dual", x)
+            x = self.masked(name + ".attention", x, trunk) if c["channel_attention"] == "residual" else trunk(x)
+        if c["channel_attention"] == "dual": x = self.dual("network.dual", x)
         return self.linear("classifier", x.mean((2, 3)), c["classes"])
 
 
@@ -195,7 +195,7 @@ def compare(attnlab, folder, name, grid=(9, 8), batch=4, **changes):
 
     # Three steps with the batch's own moments.
     steps, rate = 3, 0.05
-    settings = dict(optimizer="sgd", momentum=0, learningRate=rate, schedule="constant", warmup=0, weightDecay=0, clip=0)
+    settings = dict(optimizer="sgd", momentum=0, learning_rate=rate, schedule="constant", warmup=0, weight_decay=0, clip=0)
     run("--steps", str(steps), "--save", path("after.safetensors"), *[w for k, v in settings.items() for w in ("--set", f"{k}={v}")])
     after, trained = read_safetensors(path("after.safetensors")), {}
     for dtype in (torch.float64, torch.float32):
@@ -218,18 +218,18 @@ def compare(attnlab, folder, name, grid=(9, 8), batch=4, **changes):
 
 CASES = {
     "none": dict(),
-    "none, groups 4, window 7 with stride 2, largest": dict(groups=4, stemWindow=7, stemStride=2, stemPooling="max", blocks=2, grid=(19, 16)),
-    "none, window 5 with stride 3, means, three stages": dict(stemWindow=5, stemStride=3, stemPooling="mean", stages=3, grid=(23, 31), features=1),
-    "none, window 1, one channel": dict(stemWindow=1, channels=1, features=1),
-    "se (timm)": dict(channelAttention="se", blocks=2),
-    "se without biases (timm), ratio 2": dict(channelAttention="se", squeeze=2, gateBias="false"),
-    "cbam, the mean first (timm)": dict(channelAttention="cbam", gateBias="false"),
-    "cbam, the mean first (timm), biases, window 3": dict(channelAttention="cbam", squeeze=4, cbamWindow=3),
-    "cbam, the largest first (authors)": dict(channelAttention="cbam", cbamOrder="max-mean"),
-    "cbam, the largest first, no norm": dict(channelAttention="cbam", cbamOrder="max-mean", cbamNorm="false"),
-    "residual": dict(channelAttention="residual", blocks=2),
-    "residual, mask of depth 3": dict(channelAttention="residual", maskDepth=3, grid=(17, 13)),
-    "dual": dict(channelAttention="dual", channels=32),
+    "none, groups 4, window 7 with stride 2, largest": dict(groups=4, stem_window=7, stem_stride=2, stem_pooling="max", blocks=2, grid=(19, 16)),
+    "none, window 5 with stride 3, means, three stages": dict(stem_window=5, stem_stride=3, stem_pooling="mean", stages=3, grid=(23, 31), features=1),
+    "none, window 1, one channel": dict(stem_window=1, channels=1, features=1),
+    "se (timm)": dict(channel_attention="se", blocks=2),
+    "se without biases (timm), ratio 2": dict(channel_attention="se", squeeze=2, gate_bias="false"),
+    "cbam, the mean first (timm)": dict(channel_attention="cbam", gate_bias="false"),
+    "cbam, the mean first (timm), biases, window 3": dict(channel_attention="cbam", squeeze=4, cbam_window=3),
+    "cbam, the largest first (authors)": dict(channel_attention="cbam", cbam_order="max-mean"),
+    "cbam, the largest first, no norm": dict(channel_attention="cbam", cbam_order="max-mean", cbam_norm="false"),
+    "residual": dict(channel_attention="residual", blocks=2),
+    "residual, mask of depth 3": dict(channel_attention="residual", mask_depth=3, grid=(17, 13)),
+    "dual": dict(channel_attention="dual", channels=32),
 }
 
 

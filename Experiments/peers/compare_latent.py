@@ -18,9 +18,9 @@ import torch.nn.functional as F
 import transformers
 from compare_transformer import read_safetensors, write_safetensors
 
-BASE = dict(kind="decoder", vocabulary=61, maximumLength=64, width=48, layers=2, heads=4, latent=20, queryLatent=0, ropeWidth=8,
-            hidden=40, attention="full", position="rope-interleaved", feedForward="swiglu", norm="rms", residual="pre",
-            epsilon=1e-6, bias=False, tied=False, scaleEmbedding=False, seed=1)
+BASE = dict(kind="decoder", vocabulary=61, maximum_length=64, width=48, layers=2, heads=4, latent=20, query_latent=0, rope_width=8,
+            hidden=40, attention="full", position="rope-interleaved", feed_forward="swiglu", norm="rms", residual="pre",
+            epsilon=1e-6, bias=False, tied=False, scale_embedding=False, seed=1)
 
 
 def net(c, family):
@@ -30,9 +30,9 @@ def net(c, family):
     sizes = dict(
         vocab_size=c["vocabulary"], hidden_size=c["width"], intermediate_size=c["hidden"], num_hidden_layers=c["layers"],
         num_attention_heads=c["heads"], num_key_value_heads=c["heads"], kv_lora_rank=c["latent"],
-        q_lora_rank=c["queryLatent"] or None, qk_rope_head_dim=c["ropeWidth"], qk_nope_head_dim=dim, v_head_dim=dim,
+        q_lora_rank=c["query_latent"] or None, qk_rope_head_dim=c["rope_width"], qk_nope_head_dim=dim, v_head_dim=dim,
         first_k_dense_replace=c["layers"], n_routed_experts=2, n_group=1, topk_group=1, num_experts_per_tok=1,
-        max_position_embeddings=c["maximumLength"], rms_norm_eps=c["epsilon"], bos_token_id=None, eos_token_id=None,
+        max_position_embeddings=c["maximum_length"], rms_norm_eps=c["epsilon"], bos_token_id=None, eos_token_id=None,
         attention_bias=c["bias"], attn_implementation="eager")
     if family == "V3":
         from transformers import DeepseekV3Config as Config, DeepseekV3ForCausalLM as Net
@@ -57,7 +57,7 @@ def net(c, family):
 
 def pairs(c, tensors):
     """Ours by name, from theirs (weights or gradients)."""
-    d, r, heads, latent = c["width"] // c["heads"], c["ropeWidth"], c["heads"], c["latent"]
+    d, r, heads, latent = c["width"] // c["heads"], c["rope_width"], c["heads"], c["latent"]
     ours = {"embedding.weight": tensors["model.embed_tokens.weight"], "output.weight": tensors["lm_head.weight"],
             "decoder.norm.weight": tensors["model.norm.weight"]}
 
@@ -69,9 +69,9 @@ def pairs(c, tensors):
     for l in range(c["layers"]):
         h, n = f"model.layers.{l}.", f"decoder.layers.{l}."
         at, a = h + "self_attn.", n + "attention."
-        wide = "q_b_proj" if c["queryLatent"] else "q_proj"
+        wide = "q_b_proj" if c["query_latent"] else "q_proj"
         ours[a + "query.weight"], ours[a + "queryRope.weight"] = heads_of(tensors[at + wide + ".weight"], d, r)
-        if c["queryLatent"]:
+        if c["query_latent"]:
             ours[a + "queryLatent.weight"] = tensors[at + "q_a_proj.weight"]
             ours[a + "queryNorm.weight"] = tensors[at + "q_a_layernorm.weight"]
             if c["bias"]: ours[a + "queryLatent.bias"] = tensors[at + "q_a_proj.bias"]
@@ -150,9 +150,9 @@ def main():
     parser.add_argument("--attnlab", default=".build/release/attnlab")
     options = parser.parse_args()
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, numpy {np.__version__}")
-    cases = [("V3", {}), ("V3", {"queryLatent": 28}), ("V3", {"position": "rope", "queryLatent": 28}),
-             ("V3", {"queryLatent": 28, "bias": True}), ("V3", {"latent": 64, "ropeWidth": 2, "heads": 2}), ("V2", {}),
-             ("V2", {"queryLatent": 12})]
+    cases = [("V3", {}), ("V3", {"query_latent": 28}), ("V3", {"position": "rope", "query_latent": 28}),
+             ("V3", {"query_latent": 28, "bias": True}), ("V3", {"latent": 64, "rope_width": 2, "heads": 2}), ("V2", {}),
+             ("V2", {"query_latent": 12})]
     worst = 0.0
     for family, changes in cases:
         print(f"DeepseekV{family[1]}: " + (", ".join(f"{k} {v}" for k, v in changes.items()) or "queries from the input"))

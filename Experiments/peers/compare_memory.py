@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from compare_transformer import alibi_slopes, read_safetensors, write_safetensors
 
-BASE = dict(kind="decoder", vocabulary=23, maximumLength=8, width=32, layers=3, heads=4, hidden=48, attention="full(score=relative)",
-            position="none", feedForward="relu", norm="layer", residual="post", epsilon=1e-5, bias=False, tied=True,
-            scaleEmbedding=True, memory=12, emptyMemory="absent", seed=1)
+BASE = dict(kind="decoder", vocabulary=23, maximum_length=8, width=32, layers=3, heads=4, hidden=48, attention="full(score=relative)",
+            position="none", feed_forward="relu", norm="layer", residual="post", epsilon=1e-5, bias=False, tied=True,
+            scale_embedding=True, memory=12, empty_memory="absent", seed=1)
 
 
 def rope(x, first):
@@ -63,7 +63,7 @@ class Model:
             n = f"decoder.layers.{l}.attention"
             for q in ["query", "key", "value", "output"]: linear(f"{n}.{q}", d, d)
             if self.relative: add(f"{n}.relative_weight", heads, d // heads, d, scale=1 / math.sqrt(d))
-            if c.get("stored") and l + 1 == c.get("storedLayer", c["layers"]): add(n + ".stored_gate", heads, scale=0.5)
+            if c.get("stored") and l + 1 == c.get("stored_layer", c["layers"]): add(n + ".stored_gate", heads, scale=0.5)
             norm(n + ".norm")
             n = f"decoder.layers.{l}.feedForward"
             linear(n + ".inner", d, h)
@@ -80,7 +80,7 @@ class Model:
         self.left = (k.detach(), v.detach())
         if self.store is None: return seen
         keys, values = self.store
-        s, nearest = q @ keys.transpose(-1, -2) / math.sqrt(dim), self.c["storedNearest"]
+        s, nearest = q @ keys.transpose(-1, -2) / math.sqrt(dim), self.c["stored_nearest"]
         if 0 < nearest < s.shape[-1]:
             s = s.masked_fill(s < s.topk(nearest, -1).values[..., -1:], -math.inf)
         g = self.p[n + ".stored_gate"].sigmoid()[:, None, None]
@@ -145,7 +145,7 @@ class Model:
         return x @ self.p["embedding.weight"].T, kept
 
     def start(self, batch, capacity):
-        rows = capacity if self.c["emptyMemory"] == "zeros" else 0
+        rows = capacity if self.c["empty_memory"] == "zeros" else 0
         return [torch.zeros(batch, rows, self.c["width"], dtype=torch.float64) for _ in range(self.c["layers"])]
 
 
@@ -231,7 +231,7 @@ def compare(attnlab, c, length, authors, memory=None):
         part.backward()
         loss += part.item()
     judges = {"equations": (torch.cat(logits, 1), loss, {n: t.grad for n, t in model.p.items()})}
-    if authors and model.relative and "left=" not in c["attention"] and not c["bias"] and "stored" not in c and c["emptyMemory"] == "absent" \
+    if authors and model.relative and "left=" not in c["attention"] and not c["bias"] and "stored" not in c and c["empty_memory"] == "absent" \
             and memory is None and c["residual"] == "post":
         judges["authors"] = Authors(authors, model).run(tokens, targets, length, scored)
     with tempfile.TemporaryDirectory() as folder:
@@ -263,14 +263,14 @@ def main():
     parser.add_argument("--authors", help="the folder pytorch of github.com/kimiyoung/transformer-xl")
     options = parser.parse_args()
     cases = [({}, 8, None), ({}, 37, None), ({"memory": 3}, 8, None), ({"memory": 64}, 5, None), ({"residual": "pre"}, 8, None),
-             ({"residual": "pre", "bias": True, "emptyMemory": "zeros"}, 8, None), ({"emptyMemory": "zeros"}, 8, None),
+             ({"residual": "pre", "bias": True, "empty_memory": "zeros"}, 8, None), ({"empty_memory": "zeros"}, 8, None),
              ({"attention": "full", "position": "rope"}, 8, None), ({"attention": "full", "position": "alibi", "bias": True}, 8, None),
              ({"attention": "sliding-window(left=5, score=relative)"}, 8, None), ({}, 8, 30), ({}, 8, 0),
              ({"attention": "full(score=relative, clamp_length=5)"}, 8, None),
              ({"attention": "sliding-window(left=9, score=relative, clamp_length=5)", "memory": 30}, 8, None),
-             ({"attention": "full", "position": "rope", "memory": 0, "stored": 64, "storedNearest": 0}, 8, None),
-             ({"attention": "full", "position": "rope", "memory": 0, "stored": 20, "storedNearest": 3, "bias": True}, 8, None),
-             ({"memory": 6, "stored": 64, "storedNearest": 5, "storedLayer": 2, "residual": "pre"}, 8, None)]
+             ({"attention": "full", "position": "rope", "memory": 0, "stored": 64, "stored_nearest": 0}, 8, None),
+             ({"attention": "full", "position": "rope", "memory": 0, "stored": 20, "stored_nearest": 3, "bias": True}, 8, None),
+             ({"memory": 6, "stored": 64, "stored_nearest": 5, "stored_layer": 2, "residual": "pre"}, 8, None)]
     worst = 0.0
     for changes, length, memory in cases:
         words = ", ".join(f"{k} {v}" for k, v in changes.items()) or "as in the paper"

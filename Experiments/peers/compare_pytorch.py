@@ -16,12 +16,12 @@ VARIANTS = [
     ("full-materialized", []),
     ("sliding-window", ["left=40", "right=9", "sinks=3"]),
     ("sliding-window", ["left=7", "right=5", "dilation=3"]),
-    ("local-global", ["left=20", "right=12", "globalTokens=5"]),
-    ("random-sparse", ["blockSize=16", "randomBlocks=2"]),
+    ("local-global", ["left=20", "right=12", "global_tokens=5"]),
+    ("random-sparse", ["block_size=16", "random_blocks=2"]),
     ("chunked", ["chunk=50", "before=1"]),
     ("chunked", ["chunk=30", "overlap=7"]),
     ("lsh", ["buckets=8", "hashes=2", "chunk=32"]),
-    ("lsh", ["buckets=4", "hashes=2", "sharedQueryKey=false"]),
+    ("lsh", ["buckets=4", "hashes=2", "shared_query_key=false"]),
 ]
 # (length, key length, heads, key heads, head dim, value dim, causal)
 SHAPES = [
@@ -70,7 +70,7 @@ def error(ours, theirs):
 
 def compare(variant, settings, shape, folder, batch):
     n, m, heads, key_heads, d, dv, causal = shape
-    shared = variant == "lsh" and "sharedQueryKey=false" not in settings
+    shared = variant == "lsh" and "shared_query_key=false" not in settings
     if shared and n != m:
         return None
     generator = torch.Generator().manual_seed(hash((n, m, d)) % 1000)

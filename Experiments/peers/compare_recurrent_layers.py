@@ -20,9 +20,9 @@ import transformers
 from compare_latent import distance
 from compare_transformer import read_safetensors, write_safetensors
 
-BASE = dict(kind="decoder", vocabulary=61, maximumLength=256, width=48, layers=1, heads=4, hidden=40, position="none",
-            feedForward="gelu", norm="rms", residual="pre", epsilon=1e-6, bias=False, tied=False, scaleEmbedding=False, seed=1,
-            shortConvolution=4)
+BASE = dict(kind="decoder", vocabulary=61, maximum_length=256, width=48, layers=1, heads=4, hidden=40, position="none",
+            feed_forward="gelu", norm="rms", residual="pre", epsilon=1e-6, bias=False, tied=False, scale_embedding=False, seed=1,
+            short_convolution=4)
 
 
 def in_double(family):
@@ -45,7 +45,7 @@ def qwen(c, module):
     heads, d = c["heads"], c["width"] // c["heads"]
     config = Qwen3NextConfig(
         hidden_size=c["width"], linear_num_value_heads=heads, linear_num_key_heads=heads, linear_key_head_dim=d,
-        linear_value_head_dim=d, linear_conv_kernel_dim=c["shortConvolution"], rms_norm_eps=c["epsilon"],
+        linear_value_head_dim=d, linear_conv_kernel_dim=c["short_convolution"], rms_norm_eps=c["epsilon"],
         num_hidden_layers=2, layer_types=["linear_attention"] * 2)
     return module.Qwen3NextGatedDeltaNet(config, 0)
 
@@ -66,7 +66,7 @@ def mamba(c, module):
     heads, d = c["heads"], c["width"] // c["heads"]
     config = Mamba2Config(
         hidden_size=c["width"], num_heads=heads, head_dim=d, state_size=d, n_groups=heads, expand=1,
-        conv_kernel=c["shortConvolution"], use_bias=False, use_conv_bias=False, layer_norm_epsilon=c["epsilon"],
+        conv_kernel=c["short_convolution"], use_bias=False, use_conv_bias=False, layer_norm_epsilon=c["epsilon"],
         num_hidden_layers=2, chunk_size=32)
     layer = module.Mamba2Mixer(config, 0)
     # As with one group: over all heads.
@@ -88,7 +88,7 @@ def kimi(c, module):
     from transformers import KimiLinearConfig
     heads, d = c["heads"], c["width"] // c["heads"]
     config = KimiLinearConfig(
-        hidden_size=c["width"], linear_num_heads=heads, linear_head_dim=d, linear_conv_kernel_dim=c["shortConvolution"],
+        hidden_size=c["width"], linear_num_heads=heads, linear_head_dim=d, linear_conv_kernel_dim=c["short_convolution"],
         rms_norm_eps=c["epsilon"], num_hidden_layers=2, layer_types=["linear_attention"] * 2)
     layer = module.KimiLinearDeltaAttention(config, 0)
     for owner, name in [(layer.forget_gate, "f"), (layer, "g")]:
@@ -106,9 +106,9 @@ def kimi_names(c, t):
             "gateNorm.weight": t["o_norm.weight"], "output.weight": t["o_proj.weight"]}
 
 
-CASES = [("qwen3_next", "Qwen3NextGatedDeltaNet", qwen, qwen_names, dict(attention="gated-delta", outputGate="silu")),
-         ("mamba2", "Mamba2Mixer", mamba, mamba_names, dict(attention="mamba2", outputGate="silu-first")),
-         ("kimi_linear", "KimiLinearDeltaAttention", kimi, kimi_names, dict(attention="kda", outputGate="sigmoid"))]
+CASES = [("qwen3_next", "Qwen3NextGatedDeltaNet", qwen, qwen_names, dict(attention="gated-delta", output_gate="silu")),
+         ("mamba2", "Mamba2Mixer", mamba, mamba_names, dict(attention="mamba2", output_gate="silu-first")),
+         ("kimi_linear", "KimiLinearDeltaAttention", kimi, kimi_names, dict(attention="kda", output_gate="sigmoid"))]
 
 
 class Decoder(torch.nn.Module):

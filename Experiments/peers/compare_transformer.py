@@ -43,13 +43,13 @@ def read_safetensors(path):
 
 
 # What a case trains with unless it says otherwise; the names are attnlab's.
-TRAINING = dict(steps=10, optimizer="adamw", learningRate=1e-3, schedule="constant", warmup=0, finalFraction=0.1,
-                decayFactor=0.5, decayEvery=3, accumulation=1, beta1=0.9, beta2=0.95, adamEpsilon=1e-8, weightDecay=0.01,
-                momentum=0.9, clip=0, labelSmoothing=0)
+TRAINING = dict(steps=10, optimizer="adamw", learning_rate=1e-3, schedule="constant", warmup=0, final_fraction=0.1,
+                decay_factor=0.5, decay_every=3, accumulation=1, beta1=0.9, beta2=0.95, adam_epsilon=1e-8, weight_decay=0.01,
+                momentum=0.9, clip=0, label_smoothing=0)
 
-DEFAULTS = dict(kind="decoder", vocabulary=97, maximumLength=64, width=64, layers=2, encoderLayers=0, heads=4, keyHeads=0,
-                hidden=0, attention="full", globalProjections="tied", position="rope", feedForward="gelu", norm="layer", placement="pre", epsilon=1e-5,
-                dropout=0.0, bias=True, tied=True, scaleEmbedding=True, embeddingNorm=False, tokenTypes=0, classes=0, seed=1)
+DEFAULTS = dict(kind="decoder", vocabulary=97, maximum_length=64, width=64, layers=2, encoder_layers=0, heads=4, key_heads=0,
+                hidden=0, attention="full", global_projections="tied", position="rope", feed_forward="gelu", norm="layer", placement="pre", epsilon=1e-5,
+                dropout=0.0, bias=True, tied=True, scale_embedding=True, embedding_norm=False, token_types=0, classes=0, seed=1)
 
 
 def rope(x, interleaved):
@@ -75,8 +75,8 @@ def sees(c, layer, rows, keys):
     name, text = parts[layer % len(parts)]
     if name == "full": return torch.ones(rows, keys, dtype=torch.bool), torch.zeros(rows, dtype=torch.bool)
     assert name == "local-global", name
-    s = {"globalPositions": "[]", **dict(part.split("=") for part in text.split(","))}
-    positions = {int(x) for x in s["globalPositions"].strip("[]").split("|") if x} | set(range(int(s["globalTokens"])))
+    s = {"global_positions": "[]", **dict(part.split("=") for part in text.split(","))}
+    positions = {int(x) for x in s["global_positions"].strip("[]").split("|") if x} | set(range(int(s["global_tokens"])))
     i, j = torch.arange(rows)[:, None], torch.arange(keys)[None]
     is_global = torch.tensor([n in positions for n in range(max(rows, keys))])
     near = (i - j <= int(s["left"])) & (j - i <= int(s["right"]))
@@ -92,7 +92,7 @@ class Model:
         self.buffers, self.training = {}, False
         self.c, self.p, generator = c, {}, torch.Generator().manual_seed(7)
         d, h = c["width"], c["hidden"] or 4 * c["width"]
-        kv = (c["keyHeads"] or c["heads"]) * d // c["heads"]
+        kv = (c["key_heads"] or c["heads"]) * d // c["heads"]
 
         def add(name, *shape, scale=None, around=0.0):
             scale = scale if scale is not None else 1 / math.sqrt(shape[-1])
@@ -114,11 +114,11 @@ class Model:
                 for part in ["attention"] + (["cross"] if cross else []):
                     n = f"{name}.layers.{l}.{part}"
                     for q, o in [("query", d), ("key", kv), ("value", kv), ("output", d)]: linear(f"{n}.{q}", d, o)
-                    if part == "attention" and c["globalProjections"] == "separate" and sees(c, l, 8, 8)[1].any():
+                    if part == "attention" and c["global_projections"] == "separate" and sees(c, l, 8, 8)[1].any():
                         for q, o in [("query", d), ("key", kv), ("value", kv)]: linear(f"{n}.{q}_global", d, o)
                     norm(n + ".norm")
                 n = f"{name}.layers.{l}.feedForward"
-                for q in ["gate", "up"] if c["feedForward"] == "swiglu" else ["inner"]: linear(f"{n}.{q}", d, h)
+                for q in ["gate", "up"] if c["feed_forward"] == "swiglu" else ["inner"]: linear(f"{n}.{q}", d, h)
                 linear(n + ".outer", h, d)
                 norm(n + ".norm")
             if c["placement"] == "pre": norm(name + ".norm")
@@ -126,7 +126,7 @@ class Model:
         add("embedding.weight", c["vocabulary"], d)
         stacks = {"decoder": ["decoder"], "encoder": ["encoder"], "encoder-decoder": ["encoder", "decoder"]}[c["kind"]]
         for s in stacks:
-            if c["position"] == "learned": add(s + ".positions.weight", c["maximumLength"], d, scale=0.1)
+            if c["position"] == "learned": add(s + ".positions.weight", c["maximum_length"], d, scale=0.1)
             stack(s, c["layers"], s == "decoder" and len(stacks) == 2)
         if c["classes"]: linear("classifier", d, c["classes"], bias=True)
         elif not c["tied"]: add("output.weight", c["vocabulary"], d)
@@ -150,7 +150,7 @@ class Model:
     def attend(self, name, x, memory, causal, lengths):
         c, own = self.c, memory is x
         if self.longformer: return self.linear(name + ".output", self.hugging_face(name, x, lengths))
-        heads, groups = c["heads"], c["keyHeads"] or c["heads"]
+        heads, groups = c["heads"], c["key_heads"] or c["heads"]
         split = lambda y, n: y.unflatten(-1, (n, -1)).transpose(1, 2)
         i, j = torch.arange(x.shape[1])[:, None], torch.arange(memory.shape[1])[None]
         mask, is_global = torch.ones_like(i * j, dtype=torch.bool), None
@@ -195,7 +195,7 @@ class Model:
             output_attentions=False))[0]
 
     def feed(self, name, x):
-        kind = self.c["feedForward"]
+        kind = self.c["feed_forward"]
         if kind == "swiglu": y = F.silu(self.linear(name + ".gate", x)) * self.linear(name + ".up", x)
         else:
             f = {"relu": F.relu, "gelu": F.gelu, "gelu-tanh": lambda t: F.gelu(t, approximate="tanh")}[kind]
@@ -217,7 +217,7 @@ class Model:
 
     def embed(self, name, tokens):
         c, d = self.c, self.c["width"]
-        x = self.p["embedding.weight"][tokens] * (math.sqrt(d) if c["scaleEmbedding"] else 1)
+        x = self.p["embedding.weight"][tokens] * (math.sqrt(d) if c["scale_embedding"] else 1)
         length = tokens.shape[1]
         if c["position"] == "learned": x = x + self.p[name + ".positions.weight"][:length]
         if c["position"] == "sinusoidal":
@@ -256,9 +256,9 @@ def rates(optimizer, t, width):
         return lr.LambdaLR(optimizer, lambda e: width ** -0.5 * min((e + 1) ** -0.5, (e + 1) * w ** -1.5))
     after = {
         "constant": lambda: lr.ConstantLR(optimizer, factor=1),
-        "step": lambda: lr.StepLR(optimizer, t["decayEvery"], t["decayFactor"]),
-        "exponential": lambda: lr.ExponentialLR(optimizer, t["decayFactor"] ** (1 / t["decayEvery"])),
-        "cosine": lambda: lr.CosineAnnealingLR(optimizer, t["steps"] - w, t["finalFraction"] * t["learningRate"]),
+        "step": lambda: lr.StepLR(optimizer, t["decay_every"], t["decay_factor"]),
+        "exponential": lambda: lr.ExponentialLR(optimizer, t["decay_factor"] ** (1 / t["decay_every"])),
+        "cosine": lambda: lr.CosineAnnealingLR(optimizer, t["steps"] - w, t["final_fraction"] * t["learning_rate"]),
     }[t["schedule"]]
     assert w > 1 or t["schedule"] == "constant", "LinearLR needs two steps"
     if w == 0: return after()
@@ -269,10 +269,10 @@ def rates(optimizer, t, width):
 def train(model, b, t):
     """The losses before every step; the model is changed."""
     groups = [{"params": [p for n, p in model.p.items() if (p.dim() > 1 and "positions" not in n) == decays],
-               "weight_decay": t["weightDecay"] if decays else 0.0} for decays in (True, False)]
-    if t["optimizer"] == "sgd": optimizer = torch.optim.SGD(groups, lr=t["learningRate"], momentum=t["momentum"])
+               "weight_decay": t["weight_decay"] if decays else 0.0} for decays in (True, False)]
+    if t["optimizer"] == "sgd": optimizer = torch.optim.SGD(groups, lr=t["learning_rate"], momentum=t["momentum"])
     else:
-        optimizer = torch.optim.AdamW(groups, lr=t["learningRate"], betas=(t["beta1"], t["beta2"]), eps=t["adamEpsilon"])
+        optimizer = torch.optim.AdamW(groups, lr=t["learning_rate"], betas=(t["beta1"], t["beta2"]), eps=t["adam_epsilon"])
     schedule, losses, passes = rates(optimizer, t, model.c["width"]), [], t["accumulation"]
     parts = [{k: v.chunk(passes)[i] for k, v in b.items()} for i in range(passes)]
     model.training = True
@@ -280,7 +280,7 @@ def train(model, b, t):
         optimizer.zero_grad()
         total, counted = 0.0, 0
         for part in parts:
-            loss, count = model.loss(part, t["labelSmoothing"]), int((part["targets"] >= 0).sum())
+            loss, count = model.loss(part, t["label_smoothing"]), int((part["targets"] >= 0).sum())
             (loss / passes).backward()
             total, counted = total + loss.item() * count, counted + count
         if t["clip"]: torch.nn.utils.clip_grad_norm_(model.p.values(), t["clip"])
@@ -292,46 +292,46 @@ def train(model, b, t):
 
 CASES = {
     "decoder": {},
-    "decoder, 2 key heads, SwiGLU, RMSNorm": dict(keyHeads=2, feedForward="swiglu", norm="rms", bias=False),
-    "decoder, ALiBi, ReLU, untied": dict(position="alibi", feedForward="relu", tied=False),
-    "decoder, RoPE interleaved, tanh GELU": dict(position="rope-interleaved", feedForward="gelu-tanh"),
+    "decoder, 2 key heads, SwiGLU, RMSNorm": dict(key_heads=2, feed_forward="swiglu", norm="rms", bias=False),
+    "decoder, ALiBi, ReLU, untied": dict(position="alibi", feed_forward="relu", tied=False),
+    "decoder, RoPE interleaved, tanh GELU": dict(position="rope-interleaved", feed_forward="gelu-tanh"),
     "encoder, classifier, padding": dict(kind="encoder", classes=5, position="learned"),
-    "encoder, post-norm, masked tokens": dict(kind="encoder", placement="post", position="learned", scaleEmbedding=False),
+    "encoder, post-norm, masked tokens": dict(kind="encoder", placement="post", position="learned", scale_embedding=False),
     "encoder-decoder, padding": dict(kind="encoder-decoder", position="sinusoidal"),
-    "decoder, local-global, tied": dict(attention="local-global(left=5,right=0,globalTokens=2,globalPositions=[9|30]), full"),
+    "decoder, local-global, tied": dict(attention="local-global(left=5,right=0,global_tokens=2,global_positions=[9|30]), full"),
     "decoder, local-global, separate": dict(
-        attention="local-global(left=5,right=0,globalTokens=2,globalPositions=[9|30]), full", globalProjections="separate", keyHeads=2),
+        attention="local-global(left=5,right=0,global_tokens=2,global_positions=[9|30]), full", global_projections="separate", key_heads=2),
     "decoder, local-global, separate, ALiBi": dict(
-        attention="local-global(left=9,right=0,globalTokens=3)", globalProjections="separate", position="alibi", bias=False),
+        attention="local-global(left=9,right=0,global_tokens=3)", global_projections="separate", position="alibi", bias=False),
     "encoder, local-global, separate, padding": dict(
-        kind="encoder", classes=5, position="rope", keyHeads=1, globalProjections="separate",
-        attention="local-global(left=3,right=6,globalTokens=1,globalPositions=[3|33])"),
+        kind="encoder", classes=5, position="rope", key_heads=1, global_projections="separate",
+        attention="local-global(left=3,right=6,global_tokens=1,global_positions=[3|33])"),
     "encoder, separate, against LongformerSelfAttention": dict(
-        kind="encoder", classes=5, position="learned", globalProjections="separate", longformer=True,
-        attention="local-global(left=4,right=4,globalTokens=1,globalPositions=[3])"),
+        kind="encoder", classes=5, position="learned", global_projections="separate", longformer=True,
+        attention="local-global(left=4,right=4,global_tokens=1,global_positions=[3])"),
     "encoder-decoder, local-global, separate": dict(
-        kind="encoder-decoder", position="sinusoidal", globalProjections="separate",
-        attention="local-global(left=4,right=4,globalTokens=1,globalPositions=[7]), full"),
-    "encoder-decoder, post-norm": dict(kind="encoder-decoder", position="sinusoidal", placement="post", feedForward="relu"),
+        kind="encoder-decoder", position="sinusoidal", global_projections="separate",
+        attention="local-global(left=4,right=4,global_tokens=1,global_positions=[7]), full"),
+    "encoder-decoder, post-norm": dict(kind="encoder-decoder", position="sinusoidal", placement="post", feed_forward="relu"),
 }
 
 # How it is trained: the same models, ten steps each.
-SGD = dict(optimizer="sgd", learningRate=0.05)
+SGD = dict(optimizer="sgd", learning_rate=0.05)
 CASES |= {
     "SGD with momentum": dict(training=SGD),
-    "SGD without momentum, weight decay 0.1": dict(training={**SGD, "momentum": 0, "weightDecay": 0.1}),
+    "SGD without momentum, weight decay 0.1": dict(training={**SGD, "momentum": 0, "weight_decay": 0.1}),
     "warm-up, constant": dict(training=dict(warmup=4)),
-    "warm-up, step": dict(training=dict(warmup=3, schedule="step", decayEvery=2)),
+    "warm-up, step": dict(training=dict(warmup=3, schedule="step", decay_every=2)),
     "warm-up, exponential": dict(training=dict(warmup=3, schedule="exponential")),
     "warm-up, cosine": dict(training=dict(warmup=3, schedule="cosine")),
-    "Noam": dict(training=dict(warmup=4, schedule="noam", learningRate=0.05)),
+    "Noam": dict(training=dict(warmup=4, schedule="noam", learning_rate=0.05)),
     "SGD, cosine": dict(training={**SGD, "warmup": 2, "schedule": "cosine"}),
     "clipping": dict(training=dict(clip=0.3)),
     "SGD, clipping": dict(training={**SGD, "clip": 0.3}),
     "accumulation of 4": dict(training=dict(accumulation=4)),
     "SGD, accumulation of 2, clipping": dict(training={**SGD, "accumulation": 2, "clip": 0.5}),
-    "label smoothing, ignored targets": dict(training=dict(labelSmoothing=0.1)),
-    "label smoothing, classifier": dict(kind="encoder", classes=5, position="learned", training=dict(labelSmoothing=0.2)),
+    "label smoothing, ignored targets": dict(training=dict(label_smoothing=0.1)),
+    "label smoothing, classifier": dict(kind="encoder", classes=5, position="learned", training=dict(label_smoothing=0.2)),
     # A BatchNorm's mean follows the biases before it, which have no gradient: under Adam, noise. So without biases there.
     "BatchNorm": dict(norm="batch", bias=False),
     "BatchNorm, SGD": dict(norm="batch", training=SGD),
@@ -340,11 +340,11 @@ CASES |= {
         norm="batch", kind="encoder", classes=5, position="learned", bias=False, training=dict(accumulation=2)),
     "BatchNorm, encoder-decoder, SGD": dict(norm="batch", kind="encoder-decoder", position="sinusoidal", training=SGD),
     "post-norm decoder, SGD": dict(placement="post", training=SGD),
-    "post-norm, RMSNorm, Noam": dict(placement="post", norm="rms", training=dict(warmup=3, schedule="noam", learningRate=0.05)),
+    "post-norm, RMSNorm, Noam": dict(placement="post", norm="rms", training=dict(warmup=3, schedule="noam", learning_rate=0.05)),
     # GELU: a ReLU whose input rounds to the other side of 0 moves the weights by 3e-5.
     "everything at once": dict(
         placement="post", norm="batch", kind="encoder-decoder", position="sinusoidal",
-        training={**SGD, "warmup": 3, "schedule": "exponential", "clip": 1.0, "accumulation": 2, "labelSmoothing": 0.1}),
+        training={**SGD, "warmup": 3, "schedule": "exponential", "clip": 1.0, "accumulation": 2, "label_smoothing": 0.1}),
 }
 
 

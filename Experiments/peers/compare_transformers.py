@@ -78,7 +78,7 @@ def reformer(folder):
         attnlab("apply", "lsh", "--q", paths["q"], "--v", paths["v"], "--rotations", paths["R"], "--out", out["o"],
                 "--grad-out", paths["do"], "--dq", out["dq"], "--dv", out["dv"], *(["--causal"] if causal else []),
                 *[x for s in (f"buckets={product}", f"hashes={hashes}", f"chunk={chunk}", "circular=true",
-                              f"factorAbove={product - 1 if isinstance(buckets, list) else product}")
+                              f"factor_above={product - 1 if isinstance(buckets, list) else product}")
                   for x in ("--set", s)])
         name = f"reformer n={n} heads={heads} d={d} hashes={hashes} buckets={buckets}{' causal' if causal else ''}"
         record(name + " output", np.load(out["o"]), split(output))
@@ -118,8 +118,8 @@ def longformer(folder):
         out = os.path.join(folder, "o.npy")
         extra = [x for y in "qkv" for x in (f"--global-{y}", paths["g" + y])] if separate else []
         attnlab("apply", "local-global", "--q", paths["q"], "--k", paths["k"], "--v", paths["v"], "--out", out, *extra,
-                "--set", f"left={window // 2}", "--set", f"right={window // 2}", "--set", "globalTokens=0", "--set",
-                "globalPositions=" + ",".join(map(str, positions)))
+                "--set", f"left={window // 2}", "--set", f"right={window // 2}", "--set", "global_tokens=0", "--set",
+                "global_positions=" + ",".join(map(str, positions)))
         record(f"longformer n={n} window={window}, {'separate' if separate else 'tied'} global projections",
                np.load(out), split(output))
 

@@ -30,7 +30,7 @@ class Blocks:
 
     def add_block(self, name):
         d, heads = self.c["width"], self.c["heads"]
-        kv = (self.c.get("keyHeads") or heads) * d // heads
+        kv = (self.c.get("key_heads") or heads) * d // heads
         for part, o in [("query", d), ("key", kv), ("value", kv), ("output", d)]: self.add_linear(f"{name}.attention.{part}", d, o)
         self.add_norm(name + ".attention.norm")
         self.add_linear(name + ".feedForward.inner", d, self.c["hidden"])
@@ -61,7 +61,7 @@ class Blocks:
 
     def attend(self, name, x):
         """Full attention of one sequence, or a window on both sides."""
-        heads, groups = self.c["heads"], self.c.get("keyHeads") or self.c["heads"]
+        heads, groups = self.c["heads"], self.c.get("key_heads") or self.c["heads"]
         split = lambda y, n: y.unflatten(-1, (n, -1)).transpose(0, 1)
         q, k, v = (split(self.linear(f"{name}.{part}", x), n) for part, n in [("query", heads), ("key", groups), ("value", groups)])
         if self.c["position"] == "rope": q, k = rope(q, False), rope(k, False)

@@ -43,9 +43,9 @@ def experiments():
     layer = dict(heads=8, n=4096, d=64, causal=False)
     both = ("forward", "backward")
     yield ("longformer", layer, both, ("sliding-window", dict(left=256, right=256)), "hf-longformer", peers.longformer)
-    yield ("longformer-global", layer, both, ("local-global", dict(left=256, right=256, globalTokens=32)),
+    yield ("longformer-global", layer, both, ("local-global", dict(left=256, right=256, global_tokens=32)),
            "hf-longformer", lambda *a, **b: peers.longformer(*a, **b, globals=32))
-    yield ("bigbird", layer, both, ("random-sparse", dict(blockSize=64, randomBlocks=3)), "hf-bigbird", peers.bigbird)
+    yield ("bigbird", layer, both, ("random-sparse", dict(block_size=64, random_blocks=3)), "hf-bigbird", peers.bigbird)
     for d in (64, 128):
         for n in (4096, 16384):
             shape = dict(heads=8, n=n, d=d, causal=True)

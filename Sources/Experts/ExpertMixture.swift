@@ -85,7 +85,8 @@ public struct ExpertMixture: ParameterSet {
       "shared_gate", \.sharedGate, help: "whether the shared expert is multiplied by σ of a map of the row"),
     .real(
       "clamp", \.clamp, in: 0...1e6,
-      help: "c of units (ū + 1)·ḡ·σ(α·ḡ), ḡ = min(g, c), ū within ±c (gpt-oss); 0: units as feedForward says"),
+      help: "c of units (ū + 1)·ḡ·σ(α·ḡ), ḡ = min(g, c), ū within ±c (gpt-oss); 0: units as feed_forward says"
+    ),
     .real("alpha", \.alpha, in: 0...1e6, help: "α of these units"),
   ]
 

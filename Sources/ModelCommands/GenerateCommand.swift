@@ -24,7 +24,7 @@ package struct GenerateCommand: FileCommand {
       separate global projections a second set is kept until the last global position has passed. Layers
       whose pattern depends on the length (random-sparse, lsh) cannot be continued from a cache; every token is then
       computed from the whole sequence. With a memory of segments (Transformer-XL) each layer sees so many positions before
-      a token, and the prompt is read in segments of the model's maximumLength.
+      a token, and the prompt is read in segments of the model's maximum_length.
       """,
       examples: [
         #"attnlab generate --checkpoint results/train-text/model.safetensors "#

@@ -23,7 +23,7 @@ package struct SwapCommand: FileCommand {
       gpt-oss, Mamba 2, DeepSeek-V3, Qwen3-Next and Kimi Linear. Layers that are recurrences have other maps than
       attention: --layers names those that are replaced.
 
-      A model keeps its own keys under lsh only with --set sharedQueryKey=false. Global rows of local-global read the
+      A model keeps its own keys under lsh only with --set shared_query_key=false. Global rows of local-global read the
       model's own projections (Hugging Face's models have no others); a checkpoint of attnlab train with separate global
       projections keeps them in layers that still have global rows.
       """,
@@ -125,7 +125,7 @@ package struct SwapCommand: FileCommand {
       guard variant == nil, sets.isEmpty, layers == nil else {
         throw UsageError("--attention says everything: leave out --variant, --set and --layers")
       }
-      return attention
+      return Spelling.noted(line: attention)
     }
     guard let variant else {
       throw UsageError("--variant is missing: the variant that replaces the model's attention")

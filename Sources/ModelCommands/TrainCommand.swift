@@ -37,7 +37,7 @@ package struct TrainCommand: FileCommand {
         "attnlab train mqar --steps 250 --set task.length=64 --set task.vocabulary=32 "
           + "--set task.pairs=4 --set model.width=64 --set model.layers=2 --set model.heads=2 "
           + "--set model.hidden=128 --set model.tied=false --set training.batch=32 "
-          + "--set training.learningRate=3e-3 --set training.schedule=constant",
+          + "--set training.learning_rate=3e-3 --set training.schedule=constant",
         "attnlab train listops --model model.yaml --checkpoint runs/listops",
         "attnlab train text --steps 400 --extend --tensorboard",
         "attnlab train text --set model.width=256 --time 10 --threads 1",
@@ -191,7 +191,7 @@ package struct TrainCommand: FileCommand {
   }
 
   private func isFinished(_ run: TrainingRun, _ folder: RunFolder) throws -> Bool {
-    try run.trainer.isFinished && folder.hasTraining(run.job.id)
+    try run.trainer.isFinished && folder.hasTraining(run.job)
       && FileManager.default.fileExists(atPath: folder.path + "/" + TrainingRun.modelFile)
   }
 
@@ -219,7 +219,7 @@ package struct TrainCommand: FileCommand {
     try run.trainer.model.save(to: folder.path + "/" + TrainingRun.modelFile)
     try TrainingDescription(run).write(to: folder)
     (row.commit, row.program) = (Blocking.commit(), ProgramFile.hash)
-    if try !folder.hasTraining(job.id) {
+    if try !folder.hasTraining(job) {
       try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)
     }
     try recorder.finish(row)
@@ -230,7 +230,7 @@ package struct TrainCommand: FileCommand {
 
   private func settings() throws -> TrainingSettings {
     var settings = try TrainingSettings(of: task, file: model, sets: sets)
-    if let variant { settings.set("model.attention", .string(variant)) }
+    if let variant { settings.set("model.attention", .string(Spelling.noted(line: variant))) }
     if let steps { settings.set("training.steps", .int(steps)) }
     return settings
   }

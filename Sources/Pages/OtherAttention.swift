@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Foundation
+import Presets
 import Records
 import Settings
 import Tensors
@@ -23,7 +24,7 @@ struct OtherAttention {
     _ line: String, flag: String, _ catalog: Catalog, _ shape: AttentionShape, reading inputs: Operands,
     key: RandomKey
   ) throws {
-    let layers = try LayerAttention.parse(line)
+    let layers = try LayerAttention.parse(Spelling.noted(line: line))
     guard layers.count == 1, let layer = layers.first else {
       throw UsageError("\(flag) \(shown(line)): it takes one attention, such as sliding-window(left=63)")
     }

@@ -2,6 +2,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Records
+import Settings
 
 /// What a run is to do: read from YAML, checked as a whole before anything starts.
 public struct Preset: Sendable {
@@ -71,7 +72,8 @@ public struct Preset: Sendable {
       throw UsageError("\(file): the preset is empty; see Experiments/README.md for what it takes")
     }
     if root.entries != nil {
-      for flag in sets { try Preset.apply(flag, to: &root) }
+      root = try root.inTodaysSpelling(keeping: Set(catalog.ids))
+      for flag in sets { try Preset.apply(flag, to: &root, keeping: Set(catalog.ids)) }
     }
     let url = URL(fileURLWithPath: file)
     name = url.deletingPathExtension().lastPathComponent
@@ -155,17 +157,25 @@ public struct Preset: Sendable {
   /// Fields that may stand above all experiments without belonging to each kind.
   package static let sharedFields = ["experiment", "name"]
 
-  private static func apply(_ flag: String, to root: inout PresetNode) throws(UsageError) {
+  private static func apply(
+    _ flag: String, to root: inout PresetNode, keeping kept: Set<String>
+  ) throws(UsageError) {
     let place = "--set \(shown(flag))"
     guard let equals = flag.firstIndex(of: "=") else {
       throw UsageError("\(place): write it as path=value, such as n=1024 or input.text=notes.txt")
     }
-    let path = flag[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    let names = Set((root["experiments"]?.elements ?? []).compactMap { $0["name"]?.text }).union(kept)
+    let path = flag[..<equals].split(separator: ".", omittingEmptySubsequences: false).map { part in
+      names.contains(String(part)) ? String(part) : Spelling.noted(String(part))
+    }
     let text = String(flag[flag.index(after: equals)...])
     let value =
       try PresetNode.parse(text, place: { _ in place })
       ?? PresetNode(.scalar("", isQuoted: true), place: place)
-    try root.set(path, to: value, flag: place)
+    // As the value of its key: a line of attention is one wherever it is given.
+    let pair = PresetNode.Entry(key: path.last ?? "", place: place, value: value)
+    let today = try PresetNode(.mapping([pair]), place: place).inTodaysSpelling(keeping: names)
+    try root.set(path, to: today.entries?.first?.value ?? value, flag: place)
   }
 
   private static func folder(of file: String) -> String {

@@ -42,7 +42,7 @@ extension ParameterValue {
 
 /// A parameter, declared once: YAML, `--set`, CSV, `attnlab list`, validation and documentation derive from it.
 public struct Parameter<Root: Sendable>: Sendable {
-  /// The name that users type.
+  /// The name that users type, in snake_case.
   public let name: String
   /// What it means, in one line.
   public let help: String
@@ -77,13 +77,14 @@ public struct Parameter<Root: Sendable>: Sendable {
       set: set, objection: objection)
   }
 
+  /// A name that is declared in camelCase is shown in snake_case.
   init(
     _ name: String, unit: String, help: String, allowed: String, defaultValue: ParameterValue,
     isQuiet: Bool = false, get: @escaping @Sendable (Root) -> ParameterValue,
     set: @escaping @Sendable (inout Root, ParameterValue) -> Bool,
     objection: @escaping @Sendable (ParameterValue) -> ConfigurationError? = { _ in nil }
   ) {
-    self.name = name
+    self.name = Spelling.today(name)
     self.unit = unit
     self.help = help
     self.allowed = allowed
@@ -185,7 +186,10 @@ extension Parameter where Root: ParameterSet {
       defaultValue: .string(Root()[keyPath: path].rawValue), isQuiet: quietly,
       get: { .string($0[keyPath: path].rawValue) },
       set: { root, value in
-        guard case .string(let text) = value, let choice = Choice(rawValue: text) else { return false }
+        guard case .string(let text) = value, let choice = Choice(rawValue: Spelling.today(value: text))
+        else {
+          return false
+        }
         root[keyPath: path] = choice
         return true
       })

@@ -14,7 +14,7 @@ extension ParameterSet {
   /// None.
   public static var formerNames: [String: String] { [:] }
 
-  /// Values by today's names, however they are spelt: `shared_query_key` and `shared-query-key` are `sharedQueryKey`, and
+  /// Values by today's names, however they are spelt: `sharedQueryKey` and `shared-query-key` are `shared_query_key`, and
   /// `window` is both `left` and `right` of a set that has them.
   /// - Parameter settings: values by the names that were given.
   /// - Returns: the same values; of a name that there is not, by that name.
@@ -28,8 +28,10 @@ extension ParameterSet {
   private static func names(of name: String) -> [String] {
     let own = parameters.map(\.name)
     if own.contains(name) { return [name] }
-    if let today = formerNames[name] { return [today] }
     let spelling = plain(name)
+    if let former = formerNames.first(where: { plain($0.key) == spelling }) {
+      return [Spelling.today(former.value)]
+    }
     if let same = own.first(where: { plain($0) == spelling }) { return [same] }
     let sides = ["left", "right"]
     return spelling == "window" && sides.allSatisfy(own.contains) ? sides : [name]
@@ -44,7 +46,7 @@ extension ParameterSet {
       for today in names(of: name) {
         guard let other = first.updateValue(name, forKey: today) else { continue }
         let old = [name, other].first { $0 != today } ?? name
-        let isFormer = formerNames[old] != nil
+        let isFormer = formerNames.keys.contains { plain($0) == plain(old) }
         throw ConfigurationError(
           field: today, value: "given twice, also \(isFormer ? "by its former name" : "as") \(shown(old))",
           allowed: "one of both")

@@ -10,12 +10,13 @@ extension RunFolder {
   /// `steps.csv` in the folder.
   public var steps: String { path + "/" + TrainingExperiment.stepTable }
 
-  /// Whether the folder has the row of a training; a torn last line, which a killed run can leave, is removed.
+  /// Whether the folder has the row of a training, under one of its ids; a torn last line, which a killed run can leave, is removed.
   /// - Throws: `UsageError` when `runs.csv` cannot be read.
-  public func hasTraining(_ id: String) throws(UsageError) -> Bool {
+  public func hasTraining(_ job: TrainingJob) throws(UsageError) -> Bool {
     guard FileManager.default.fileExists(atPath: runs) else { return false }
     _ = try RowWriter.repair(runs)
     guard FileManager.default.contents(atPath: runs)?.isEmpty == false else { return false }
-    return try TrainingRow.read(runs).contains { $0.runID == id }
+    let ids = [job.id] + job.formerIDs
+    return try TrainingRow.read(runs).contains { ids.contains($0.runID) }
   }
 }

@@ -57,7 +57,7 @@ extension TrainingJob {
     // No evaluation falls among the timed steps.
     job.trainingSettings = TrainingConfiguration.renamed(job.trainingSettings)
     job.trainingSettings["steps"] = .int(warmup + count + 1)
-    job.trainingSettings["evaluateEvery"] = .int(0)
+    job.trainingSettings["evaluate_every"] = .int(0)
     let run = try TrainingRun(job, catalog: catalog, threads: threads)
     let trainer = run.trainer, clock = ContinuousClock()
     for _ in 0..<warmup { _ = try trainer.advance() }

@@ -43,13 +43,16 @@ public struct TrainingJob: ExperimentCell {
   public init(task: String) { self.task = task }
 
   /// A name that says everything that decides the result: rows of a run are found by it.
-  public var id: String {
-    func text(_ settings: [String: ParameterValue]) -> String {
-      settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
-    }
+  public var id: String { id(by: .today) }
+
+  /// The id that it had while settings were spelt in camelCase.
+  public var formerIDs: [String] { [id(by: .former)].filter { $0 != id } }
+
+  private func id(by spelling: SettingsText) -> String {
     let parts = [
-      experiment, task, text(taskSettings), text(modelSettings), text(trainingSettings), "\(seed)",
-      compute.map { "\($0)" } ?? "", evaluations.map(\.id).joined(separator: "|"),
+      experiment, task, spelling.text(taskSettings), spelling.text(modelSettings),
+      spelling.text(trainingSettings), "\(seed)", compute.map { "\($0)" } ?? "",
+      evaluations.map { $0.id(by: spelling) }.joined(separator: "|"),
     ]
     return Fingerprint.of((parts + (isHeldOut ? ["held out"] : [])).joined(separator: "\u{1F}"))
   }
@@ -134,11 +137,11 @@ extension TrainingJob {
     var model = needed
     if settings["vocabulary"] != nil { model.vocabulary = given.vocabulary }
     if settings["classes"] != nil { model.classes = given.classes }
-    if settings["maximumLength"] != nil {
+    if settings["maximum_length"] != nil {
       model.maximumLength = given.maximumLength
       guard given.maximumLength >= needed.maximumLength else {
         throw ConfigurationError(
-          field: "maximumLength", value: "\(given.maximumLength)",
+          field: "maximum_length", value: "\(given.maximumLength)",
           allowed: "at least \(needed.maximumLength) for the task \(task.card.id)")
       }
     }
@@ -158,10 +161,9 @@ public struct TrainingEvaluation: Hashable, Sendable {
   /// Test batches.
   public var batches = 8
 
-  var id: String {
+  func id(by spelling: SettingsText) -> String {
     let parts =
-      [attention ?? ""] + taskSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-      + ["\(batches)"]
+      [spelling.line(attention ?? "")] + spelling.pairs(taskSettings) + ["\(batches)"]
     return (parts + (memory.map { ["memory=\($0)"] } ?? [])).joined(separator: ",")
   }
 }

@@ -30,9 +30,9 @@ extension TrainingComparison {
       }
       let task = varying(Self.task, [:], ignoring: [])
       let model = varying(
-        Self.model, Self.modelDefaults, ignoring: ["seed", "vocabulary", "maximumLength", "classes", "kind"])
+        Self.model, Self.modelDefaults, ignoring: ["seed", "vocabulary", "maximum_length", "classes", "kind"])
       // Rates are tuned to sizes and steps have a column: they name a training only when nothing else does.
-      let tuned: Set = ["seed", "learningRate", "warmup", "steps", "batch"]
+      let tuned: Set = ["seed", "learning_rate", "warmup", "steps", "batch"]
       var training = varying(Self.training, [:], ignoring: tuned)
       if (task + model + training).isEmpty {
         training = varying(Self.training, [:], ignoring: ["seed"])

@@ -25,9 +25,10 @@ public struct TrainingSettings: Sendable {
     } catch {
       throw UsageError(error.description)
     }
-    guard let root = try PresetNode.parse(text, place: { "\(file):\($0)" }) else {
+    guard let read = try PresetNode.parse(text, place: { "\(file):\($0)" }) else {
       throw UsageError("\(file): empty; it takes the sections \(Self.sectionNames)")
     }
+    let root = try read.inTodaysSpelling(keeping: [])
     guard let sections = root.entries else {
       throw root.error("\(root.summary) stands where the sections \(Self.sectionNames) are expected")
     }
@@ -70,9 +71,13 @@ public struct TrainingSettings: Sendable {
     for (path, value) in try ParameterValue.settings(parsing: sets) {
       guard path != "task.id" else { throw UsageError("--set task.id: the command names the task \(task)") }
       // Attention lines and paths are text, whatever they look like.
-      let text =
-        sets.first { $0.hasPrefix(path + "=") }.map { String($0.dropFirst(path.count + 1)) } ?? "\(value)"
-      set(path, path.hasSuffix(".attention") || path.hasSuffix(".path") ? .string(text) : value)
+      let pair = sets.first { Spelling.today(String($0.prefix { $0 != "=" }).trimmed) == path }
+      let text = pair.map { String($0.drop { $0 != "=" }.dropFirst()) } ?? "\(value)"
+      if path.hasSuffix(".attention") {
+        set(path, .string(Spelling.noted(line: text)))
+      } else {
+        set(path, path.hasSuffix(".path") ? .string(text) : value)
+      }
     }
     set("task.id", .string(task))
   }

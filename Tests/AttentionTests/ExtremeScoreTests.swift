@@ -168,7 +168,7 @@ import Testing
   func paddedQuery(_ id: String) throws {
     let shape = try AttentionShape(queryLength: 40, headDim: 8, keyLengths: [33])
     var inputs = try LSHTests.inputs(shape)
-    let settings: [String: ParameterValue] = id == "lsh" ? ["sharedQueryKey": .bool(false)] : [:]
+    let settings: [String: ParameterValue] = id == "lsh" ? ["shared_query_key": .bool(false)] : [:]
     let variant = try Catalog.standard.make(id, settings: settings, shape: shape, key: RandomKey(seed: 1))
     let gradientOfOutput = try LSHTests.inputs(shape).value
     func run() throws -> (Forward, Operands) {
@@ -213,7 +213,7 @@ import Testing
     let inputs = try Operands(
       query: plain.query, key: plain.key, value: Tensor(values, shape: shape.valueShape)
     ).converted(to: precision)
-    let settings: [String: ParameterValue] = id == "lsh" ? ["sharedQueryKey": .bool(false)] : [:]
+    let settings: [String: ParameterValue] = id == "lsh" ? ["shared_query_key": .bool(false)] : [:]
     let variant = try Catalog.standard.make(id, settings: settings, shape: shape, key: RandomKey(seed: 1))
     let context = ExecutionContext(threads: 2)
     let first = try variant.attend(inputs, in: context)
@@ -275,7 +275,7 @@ import Testing
   func padding(_ id: String) throws {
     let shape = try AttentionShape(queryLength: 40, headDim: 8, keyLengths: [33])
     var inputs = try LSHTests.inputs(shape)
-    let settings: [String: ParameterValue] = id == "lsh" ? ["sharedQueryKey": .bool(false)] : [:]
+    let settings: [String: ParameterValue] = id == "lsh" ? ["shared_query_key": .bool(false)] : [:]
     let variant = try Catalog.standard.make(id, settings: settings, shape: shape, key: RandomKey(seed: 1))
     func run() throws -> [[Float]] {
       let forward = try variant.attend(inputs, in: ExecutionContext(threads: 2))

@@ -36,7 +36,7 @@ import Testing
     let shape = try AttentionShape(queryHeads: 4, keyHeads: 2, queryLength: 65, headDim: 16)
     let pairs = (0..<Int32(65)).flatMap { target in (0..<Int32(65)).map { ($0, target) } }
     let edges = EdgeList(sources: pairs.map(\.0), targets: pairs.map(\.1))
-    let variant = try make(["score": .string("dot"), "selfLoops": .bool(false)], shape)
+    let variant = try make(["score": .string("dot"), "self_loops": .bool(false)], shape)
     let full = try FullAttention.make(settings: [:], shape: shape, key: RandomKey(seed: 1))
     let inputs = try inputs(variant, edges)
     let gradient = try Tensor.normal(shape.outputShape, key: RandomKey(seed: 4))
@@ -75,7 +75,7 @@ import Testing
   @Test("rows without an edge are 0 and have no gradient; edges from padding do not count")
   func isolatedRows() throws {
     let shape = try AttentionShape(queryLength: 4, headDim: 8, keyLengths: [3])
-    let variant = try make(["score": .string("gatv2"), "selfLoops": .bool(false)], shape)
+    let variant = try make(["score": .string("gatv2"), "self_loops": .bool(false)], shape)
     // Node 1 hears from padding alone, node 2 from nobody.
     let edges = EdgeList(sources: [0, 3, 1, 0], targets: [0, 1, 3, 3])
     let inputs = try inputs(variant, edges)
@@ -113,7 +113,7 @@ import Testing
     let shape = try AttentionShape(queryLength: 3, headDim: 8)
     func lse(_ duplicates: String, _ edges: EdgeList) throws -> Float {
       let variant = try make(
-        ["score": .string("dot"), "selfLoops": .bool(false), "duplicates": .string(duplicates)], shape)
+        ["score": .string("dot"), "self_loops": .bool(false), "duplicates": .string(duplicates)], shape)
       let forward = try variant.attend(inputs(variant, edges), in: ExecutionContext())
       return try #require(forward.lse).array()[1]
     }

@@ -187,7 +187,7 @@ import Testing
     #expect(order.starts == [0, 2, 3, 6, 6])
   }
 
-  @Test("q and k of different length need sharedQueryKey=false")
+  @Test("q and k of different length need shared_query_key=false")
   func lengths() throws {
     let shape = try AttentionShape(queryLength: 3, keyLength: 5, headDim: 4)
     let error = #expect(throws: ConfigurationError.self) {
@@ -195,7 +195,8 @@ import Testing
     }
     #expect(
       error?.description
-        == "sharedQueryKey: true is not allowed; it takes false when q and k differ in length (3 and 5 here)")
+        == "shared_query_key: true is not allowed; it takes false when q and k differ in length (3 and 5 here)"
+    )
   }
 
   @Test(

@@ -37,7 +37,7 @@ import Testing
   @Test("google's draws count blocks on the padded length, and say so")
   func google() throws {
     let shape = try AttentionShape(batch: 2, queryLength: 96, headDim: 8, keyLengths: [96, 50])
-    let settings: [String: ParameterValue] = ["blockSize": .int(16), "draws": .string("google")]
+    let settings: [String: ParameterValue] = ["block_size": .int(16), "draws": .string("google")]
     let variant = try RandomSparse.make(
       settings: settings, shape: shape, key: RandomKey(seed: 1))
     guard case .contentOnly(let reason) = variant.padding else {
@@ -46,7 +46,7 @@ import Testing
     }
     #expect(reason.contains("padded length"))
     let uniform = try RandomSparse.make(
-      settings: ["blockSize": .int(16)], shape: shape, key: RandomKey(seed: 1))
+      settings: ["block_size": .int(16)], shape: shape, key: RandomKey(seed: 1))
     #expect(uniform.padding == .strict)
   }
 

@@ -233,10 +233,10 @@ import Testing
   }
 
   static let refused: [(String, [String: ParameterValue], String)] = [
-    ("random-sparse", ["windowBlocks": .int(2)], "windowBlocks: 2 is not allowed; it takes an odd number"),
+    ("random-sparse", ["window_blocks": .int(2)], "window_blocks: 2 is not allowed; it takes an odd number"),
     (
-      "local-global", ["globalPositions": .list([3, 99])],
-      "globalPositions: 99 is not allowed; it takes positions from 0 to 63"
+      "local-global", ["global_positions": .list([3, 99])],
+      "global_positions: 99 is not allowed; it takes positions from 0 to 63"
     ),
     (
       "chunked", ["circular": .bool(true), "overlap": .int(3)],
@@ -245,7 +245,7 @@ import Testing
     ("lsh", ["buckets": .int(7)], "buckets: 7 is not allowed; it takes none or an even number"),
     (
       "lsh", ["buckets": .int(202)],
-      "buckets: 202 is not allowed; it takes a multiple of 4 above factorAbove (128), for its two factors are even"
+      "buckets: 202 is not allowed; it takes a multiple of 4 above factor_above (128), for its two factors are even"
     ),
     (
       "sliding-window", ["dilation": .int(0)],

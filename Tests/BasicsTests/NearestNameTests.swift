@@ -10,13 +10,18 @@ struct NearestNameTests {
       ("lft", ["left", "right"], "left, right (did you mean left?)"),
       ("LEFT", ["left", "right"], "left, right (did you mean left?)"),
       ("dilation", ["left", "right"], "left, right"), ("x", [], ""),
-      ("shared", ["hashes", "sharedQueryKey"], "hashes, sharedQueryKey (did you mean sharedQueryKey?)"),
-      ("querykey", ["chunk", "sharedQueryKey"], "chunk, sharedQueryKey (did you mean sharedQueryKey?)"),
       (
-        "head", ["keyHeads", "headDim", "valueHeads"], "keyHeads, headDim, valueHeads (did you mean headDim?)"
+        "shared", ["hashes", "shared_query_key"], "hashes, shared_query_key (did you mean shared_query_key?)"
       ),
-      ("rate", ["learningRate", "dropoutRate"], "learningRate, dropoutRate"),
-      ("ed", ["sharedQueryKey"], "sharedQueryKey"),
+      (
+        "querykey", ["chunk", "shared_query_key"], "chunk, shared_query_key (did you mean shared_query_key?)"
+      ),
+      (
+        "head", ["key_heads", "headDim", "valueHeads"],
+        "key_heads, headDim, valueHeads (did you mean headDim?)"
+      ),
+      ("rate", ["learning_rate", "dropoutRate"], "learning_rate, dropoutRate"),
+      ("ed", ["shared_query_key"], "shared_query_key"),
       ("window", ["left", "right", "sinks"], "left, right, sinks (did you mean left, right?)"),
       ("n_heads", ["key_heads", "heads"], "key_heads, heads (did you mean heads?)"),
       ("lr", ["seed", "learning_rate"], "seed, learning_rate (did you mean learning_rate?)"),

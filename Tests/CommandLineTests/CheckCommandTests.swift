@@ -35,8 +35,8 @@ import Testing
         ["check", "full", "--n", "4", "--key-lengths", "5"], "attnlab check: key lengths: [5] is not allowed"
       ),
       (
-        ["check", "local-global", "--n", "4", "--set", "globalPositions=9"],
-        "attnlab check: globalPositions: 9 is not allowed"
+        ["check", "local-global", "--n", "4", "--set", "global_positions=9"],
+        "attnlab check: global_positions: 9 is not allowed"
       ),
     ] {
       let run = try await BuiltProgram.attnlab.finished(arguments)

@@ -27,8 +27,8 @@ import Testing
     try Data(yaml.utf8).write(to: URL(fileURLWithPath: scratch("p.yaml")))
     let small = """
       --set model.width=16 --set model.layers=2 --set model.heads=2 --set model.hidden=16 --set training.batch=2 \
-      --set task.tokens=4 --set task.blanks=4 --set task.vocabulary=16 --set training.warmup=1 --set training.evaluateEvery=2 \
-      --set training.evaluationBatches=1
+      --set task.tokens=4 --set task.blanks=4 --set task.vocabulary=16 --set training.warmup=1 --set training.evaluate_every=2 \
+      --set training.evaluation_batches=1
       """
     let lines = [
       "attnlab run p.yaml --out r",

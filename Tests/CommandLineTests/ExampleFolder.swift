@@ -42,7 +42,7 @@ struct ExampleFolder: Sendable {
     _ = try scratch.write("notes.txt", String(repeating: "What was noted, line by line.\n", count: 600))
     _ = try scratch.write(
       "model.yaml",
-      "model: {width: 16, layers: 1, heads: 2}\ntraining: {steps: 2, batch: 2, evaluationBatches: 1}\n"
+      "model: {width: 16, layers: 1, heads: 2}\ntraining: {steps: 2, batch: 2, evaluation_batches: 1}\n"
     )
   }
 
@@ -142,7 +142,7 @@ struct ExampleFolder: Sendable {
     }
     let small = [
       "--steps", "1", "--threads", "1", "--set", "model.width=8", "--set", "model.heads=2", "--set",
-      "model.hidden=8", "--set", "training.batch=1", "--set", "training.evaluationBatches=1",
+      "model.hidden=8", "--set", "training.batch=1", "--set", "training.evaluation_batches=1",
     ]
     let text = ["train", "text", "--set", "task.path=\(Self.package)/Experiments", "--set", "task.length=32"]
     let reversal = ["train", "reversal", "--set", "task.maximum=8", "--set", "task.vocabulary=16"]

@@ -204,7 +204,7 @@ import Testing
   func divergence() throws {
     let settings = [
       "task.length=8", "model.width=8", "model.layers=1", "model.heads=1", "training.batch=2",
-      "training.evaluationBatches=1", "training.schedule=constant", "training.warmup=0",
+      "training.evaluation_batches=1", "training.schedule=constant", "training.warmup=0",
       "training.optimizer=sgd",
       "training.clip=0", "training.momentum=0",
     ]
@@ -214,13 +214,13 @@ import Testing
           + (settings.filter { !$0.hasPrefix("task") } + more).flatMap { ["--set", $0] },
         in: scratch.path)
     }
-    let good = try train(["training.learningRate=0.01", "training.steps=2"])
+    let good = try train(["training.learning_rate=0.01", "training.steps=2"])
     #expect(good.code == 0, "\(good.errors)")
     let model = URL(fileURLWithPath: scratch.path + "/run/model.safetensors")
     let before = try Data(contentsOf: model)
     let bad = try BuiltProgram.attnlab.run(
       ["train", "copying", "--checkpoint", "bad"]
-        + (settings.filter { !$0.hasPrefix("task") } + ["training.learningRate=1000", "training.steps=50"])
+        + (settings.filter { !$0.hasPrefix("task") } + ["training.learning_rate=1000", "training.steps=50"])
         .flatMap { ["--set", $0] },
       in: scratch.path)
     #expect(bad.code == 1 && bad.errors.contains("training diverged: "), "\(bad)")

@@ -44,7 +44,7 @@ import Testing
   @Test("mask draws given edges without q")
   func mask() throws {
     let result = try run(
-      "mask", "graph", "--n", "6", "--in", "edges=edges.csv", "--set", "selfLoops=false", "--out", "m.npy")
+      "mask", "graph", "--n", "6", "--in", "edges=edges.csv", "--set", "self_loops=false", "--out", "m.npy")
     #expect(result.code == 0, "\(result.errors)")
     let mask = try #require(try NpyArray(contentsOf: scratch("m.npy")).integers)
     #expect(mask.enumerated().filter { $1 > 0 }.map(\.offset) == [6, 13, 17] && mask[13] == 2)

@@ -52,8 +52,8 @@ import Testing
     func arguments(_ folder: String) -> [String] {
       let settings = [
         "task.path=\(text)", "task.length=16", "model.width=8", "model.layers=1", "model.heads=1",
-        "training.batch=2", "training.evaluateEvery=40", "training.evaluationBatches=1",
-        "training.checkpointEvery=7",
+        "training.batch=2", "training.evaluate_every=40", "training.evaluation_batches=1",
+        "training.checkpoint_every=7",
       ]
       return ["train", "text", "--steps", "400", "--checkpoint", scratch(folder), "--threads", "1"]
         + settings.flatMap { ["--set", $0] }

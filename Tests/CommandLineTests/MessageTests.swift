@@ -94,7 +94,7 @@ import Testing
     let call = [
       "train", "mqar", "--checkpoint", "r", "--set", "task.length=16", "--set", "task.vocabulary=16", "--set",
       "task.pairs=2", "--set", "model.width=8", "--set", "model.layers=1", "--set", "model.heads=1", "--set",
-      "training.batch=2", "--set", "training.evaluateEvery=0", "--threads", "1",
+      "training.batch=2", "--set", "training.evaluate_every=0", "--threads", "1",
     ]
     func sessions() throws -> [String: Any] {
       let data = try Data(contentsOf: URL(fileURLWithPath: scratch("r/environment.json")))

@@ -15,7 +15,7 @@ import Testing
     let settings = [
       "task.path=\(try scratch.write("text.txt", String(repeating: "abcdefgh", count: 400)))",
       "task.length=16",
-      "model.width=8", "model.layers=2", "model.heads=1", "training.batch=2", "training.evaluationBatches=1",
+      "model.width=8", "model.layers=2", "model.heads=1", "training.batch=2", "training.evaluation_batches=1",
     ]
     let trained = try BuiltProgram.attnlab.run(
       ["train", "text", "--steps", "1", "--checkpoint", scratch.path + "/run"]

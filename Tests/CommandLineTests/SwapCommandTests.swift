@@ -103,7 +103,7 @@ struct SwapCommandTests {
   @Test(arguments: [
     (["--variant", "slidng-window"], "did you mean sliding-window?"), ([], "--variant is missing"),
     (["--variant", "full", "--layers", "0,2"], "--layers 0,2: it takes numbers from 0 to 1"),
-    (["--variant", "full", "--n", "10"], "at most maximumLength = 9"),
+    (["--variant", "full", "--n", "10"], "at most maximum_length = 9"),
     (["--variant", "full", "--tokens", "/nowhere.npy"], "/nowhere.npy: cannot be read"),
     (["--attention", "full", "--layers", "0"], "leave out --variant"),
     (["--variant", "sliding-window", "--set", "lefft=1"], "did you mean left?"),

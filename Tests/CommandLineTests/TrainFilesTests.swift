@@ -16,7 +16,7 @@ import Testing
     let settings = [
       "task.length=8", "task.vocabulary=6", "model.width=8", "model.layers=1", "model.heads=2",
       "model.hidden=8",
-      "training.batch=2", "training.evaluationBatches=1", "training.evaluateEvery=1",
+      "training.batch=2", "training.evaluation_batches=1", "training.evaluate_every=1",
     ]
     return ["train", "induction", "--steps", "\(steps)", "--checkpoint", folder, "--threads", "1"]
       + settings.flatMap { ["--set", $0] } + more

@@ -15,7 +15,7 @@ import Testing
     "--set", "task.length=8", "--set", "task.vocabulary=6", "--set", "model.width=8", "--set",
     "model.layers=1", "--set",
     "model.heads=2", "--set", "model.hidden=8", "--set", "training.batch=2", "--set",
-    "training.evaluationBatches=1",
+    "training.evaluation_batches=1",
     "--threads", "1",
   ]
 
@@ -85,7 +85,7 @@ import Testing
       "--set", "task.path=\(text)", "--set", "task.length=16", "--set", "model.width=16", "--set",
       "model.layers=2", "--set", "model.heads=2", "--variant", "sliding-window(left=3), full",
     ]
-    let training = ["--steps", "40", "--set", "training.batch=4", "--set", "training.learningRate=1e-2"]
+    let training = ["--steps", "40", "--set", "training.batch=4", "--set", "training.learning_rate=1e-2"]
     let trained = try BuiltProgram.attnlab.run(
       ["train", "text", "--checkpoint", folder, "--threads", "1"] + sizes + training)
     #expect(trained.code == 0, "\(trained.errors)")
@@ -122,7 +122,7 @@ import Testing
         "local-global(left=1), full",
       ]
       + Self.small.map { $0 == "model.layers=1" ? "model.layers=2" : $0 }
-      + ["--set", "model.globalProjections=separate"]
+      + ["--set", "model.global_projections=separate"]
     let trained = try BuiltProgram.attnlab.run(arguments)
     #expect(trained.code == 0, "\(trained.errors)")
     let names = try Safetensors(contentsOf: model).tensors.keys.filter { $0.contains("_global.") }
@@ -159,7 +159,7 @@ import Testing
     // Refused before the earlier results are put aside.
     let refused = try BuiltProgram.attnlab.run(
       arguments.map { $0.hasPrefix("local-global") ? "full" : $0 } + ["--fresh"])
-    #expect(refused.code == 2 && refused.errors.contains("globalProjections: separate"), "\(refused.errors)")
+    #expect(refused.code == 2 && refused.errors.contains("global_projections: separate"), "\(refused.errors)")
     #expect(refused.errorLines.count == 1 && FileManager.default.fileExists(atPath: model))
   }
 
@@ -176,7 +176,7 @@ import Testing
     let stepped = try BuiltProgram.attnlab.run(
       base + [
         "--steps", "4", "--set", "optimizer=sgd", "--set", "schedule=step", "--set", "warmup=2", "--set",
-        "accumulation=2", "--set", "learningRate=0.1", "--save", after, "--json",
+        "accumulation=2", "--set", "learning_rate=0.1", "--save", after, "--json",
       ])
     #expect(stepped.code == 0, "\(stepped.errors)")
     let root = try #require(

@@ -46,7 +46,8 @@ import Testing
     ),
     ("model.vocabulary=3", "vocabulary: 3 is not allowed; it takes at least 16 for the task induction"),
     (
-      "model.maximumLength=3", "maximumLength: 3 is not allowed; it takes at least 256 for the task induction"
+      "model.maximum_length=3",
+      "maximum_length: 3 is not allowed; it takes at least 256 for the task induction"
     ),
     ("model.classes=3", "classes: 3 is not allowed; it takes 0 for the task induction"),
   ])
@@ -62,7 +63,7 @@ import Testing
     let scratch = try Scratch()
     let settings = [
       "task.length=8", "task.vocabulary=6", "model.width=8", "model.layers=1", "model.heads=2",
-      "training.batch=2", "training.evaluationBatches=1", "model.vocabulary=40", "model.maximumLength=90",
+      "training.batch=2", "training.evaluation_batches=1", "model.vocabulary=40", "model.maximum_length=90",
       "model.position=learned",
     ]
     let trained = try BuiltProgram.attnlab.run(
@@ -70,7 +71,7 @@ import Testing
       in: scratch.path)
     #expect(trained.code == 0, "\(trained.errors)")
     let row = try String(contentsOfFile: scratch.path + "/run/runs.csv", encoding: .utf8)
-    #expect(row.contains("vocabulary=40;maximumLength=90"), "\(row)")
+    #expect(row.contains("vocabulary=40;maximum_length=90"), "\(row)")
   }
 
   @Test(arguments: [

@@ -17,8 +17,8 @@ import Testing
   private func arguments(_ steps: Int) -> [String] {
     let settings = [
       "task.path=\(text)", "task.length=16", "model.width=8", "model.layers=1", "model.heads=1",
-      "training.batch=2", "training.evaluateEvery=1", "training.evaluationBatches=1",
-      "training.schedule=constant", "training.checkpointEvery=3",
+      "training.batch=2", "training.evaluate_every=1", "training.evaluation_batches=1",
+      "training.schedule=constant", "training.checkpoint_every=3",
     ]
     return ["train", "text", "--steps", "\(steps)", "--checkpoint", folder, "--threads", "1"]
       + settings.flatMap { ["--set", $0] }

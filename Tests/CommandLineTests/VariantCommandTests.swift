@@ -45,7 +45,7 @@ import Testing
     "apply rounds q, k and v to bfloat16 once, and writes float32",
     arguments: ["full", "full-materialized", "lsh"])
   func bfloat16(variant: String) throws {
-    let more = variant == "lsh" ? ["--set", "sharedQueryKey=false", "--set", "buckets=2"] : []
+    let more = variant == "lsh" ? ["--set", "shared_query_key=false", "--set", "buckets=2"] : []
     func apply(
       _ names: [String], _ out: String, _ flags: [String], road: String? = nil
     ) throws -> [Double] {

@@ -37,7 +37,7 @@ extension FuzzReader {
     text: "attention",
     [
       "sliding-window(left=63, sinks=2) x3, full",
-      "local-global(globalPositions=[0 5], left=8), lsh(buckets=16)",
+      "local-global(global_positions=[0 5], left=8), lsh(buckets=16)",
       "custom(expression=\"i - j < 4 || j % 3 == 0\") x2, custom(expression=min(i, j) < 3)", "full x1000",
       "graph, chunked(chunk=0x10, circular=true), top-k(k=3), sliding-window(left=[1, 2], right=0)",
     ]

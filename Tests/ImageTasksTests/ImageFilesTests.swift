@@ -65,9 +65,9 @@ import Testing
     // Two images for the test, of which one is known.
     try NpyArray([0, 255, 255, 255, 255, 255, 7, 7, 7, 7, 7, 7], shape: [2, 2, 3], as: .uint8).write(
       to: scratch("test.npy"))
-    try NpyArray([0, 4], shape: [2], as: .uint8).write(to: scratch("testLabels.npy"))
-    settings["testImages"] = .string(scratch("test.npy"))
-    settings["testLabels"] = .string(scratch("testLabels.npy"))
+    try NpyArray([0, 4], shape: [2], as: .uint8).write(to: scratch("test_labels.npy"))
+    settings["test_images"] = .string(scratch("test.npy"))
+    settings["test_labels"] = .string(scratch("test_labels.npy"))
     let tested = try make(settings)
     #expect(tested.classCount == 5)
     #expect(try tested.batch(split: .test, index: 0, batchSize: 4).labels == [4, 4, 4, 4])
@@ -108,7 +108,7 @@ import Testing
     refused("No such file", ["images": .string(scratch("nothing.npy"))])
     refused("[count, height, width]", ["images": good["labels"] ?? .int(0)])
     refused("labels take [count]", ["labels": good["images"] ?? .int(0)])
-    refused("give both or neither", ["testImages": good["images"] ?? .int(0)])
+    refused("give both or neither", ["test_images": good["images"] ?? .int(0)])
     refused(
       "20 images", ["labels": try file("short.npy", NpyArray([1, 2], shape: [2], as: .uint8))])
     refused(

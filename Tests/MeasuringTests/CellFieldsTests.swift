@@ -29,7 +29,7 @@ import Testing
       budget: 123456789us
       warmup: 0
       repeats: 7
-      variants: [full, {sliding-window: {left: 3, right: 1}}, {lsh: {hashes: 2, sharedQueryKey: false}}]
+      variants: [full, {sliding-window: {left: 3, right: 1}}, {lsh: {hashes: 2, shared_query_key: false}}]
       """.replacing("123456789us", with: "0.123456789s")
     for cell in try Preset(yaml: yaml, file: "p.yaml", catalog: .standard, kinds: .standard).cells() {
       var request = CellRequest(cell, memoryLimit: 1 << 40)

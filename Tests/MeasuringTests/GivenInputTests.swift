@@ -95,7 +95,7 @@ import Testing
     let configuration = try ModelConfiguration(
       settings: [
         "vocabulary": .int(256), "width": .int(8), "layers": .int(2), "heads": .int(2), "hidden": .int(8),
-        "maximumLength": .int(16), "position": .string("rope"),
+        "maximum_length": .int(16), "position": .string("rope"),
         "attention": .string("full, sliding-window(left=2)"),
       ], in: .standard)
     let model = try TransformerModel(configuration, catalog: .standard)

@@ -11,7 +11,7 @@ import Testing
 @Suite struct ConfigurationTests {
   @Test(arguments: [
     (["heads": ParameterValue.int(5)], "heads: 5 is not allowed; it takes a divisor of the width 128"),
-    (["keyHeads": .int(3)], "keyHeads: 3 is not allowed; it takes a divisor of the 4 heads, or 0"),
+    (["key_heads": .int(3)], "key_heads: 3 is not allowed; it takes a divisor of the 4 heads, or 0"),
     (["attention": .string("slidingwindow")], "did you mean sliding-window?"),
     (["attention": .string("sliding-window(lef=3)")], "did you mean left?"),
     (["attention": .string("full x3,")], "attention: an empty entry is not allowed"),
@@ -21,14 +21,14 @@ import Testing
     (["width": .int(12), "heads": .int(4)], "position: rope is not allowed; it takes an even head width"),
     (["wdith": .int(12)], "did you mean width?"),
     (
-      ["globalProjections": .string("separate")],
-      "globalProjections: separate is not allowed; it takes tied unless a layer's attention is local-global"
+      ["global_projections": .string("separate")],
+      "global_projections: separate is not allowed; it takes tied unless a layer's attention is local-global"
     ),
     (
       ["attention": .string("local-global(projections=both)")],
       "projections: both is not allowed; it takes one of tied, separate"
     ),
-    (["globalProjections": .string("both")], "it takes one of tied, separate"),
+    (["global_projections": .string("both")], "it takes one of tied, separate"),
     (["norm": .string("layernorm")], "norm: layernorm is not allowed; it takes one of layer, rms, batch"),
   ])
   func refusals(_ settings: [String: ParameterValue], _ expected: String) throws {
@@ -69,16 +69,16 @@ import Testing
   @Test func schedulesFollowTheirFormulas() throws {
     func rate(_ settings: [String: ParameterValue], _ step: Int) throws -> Double {
       try TrainingConfiguration(
-        settings: ["learningRate": .double(2), "warmup": .int(10), "steps": .int(110)].merging(settings) {
+        settings: ["learning_rate": .double(2), "warmup": .int(10), "steps": .int(110)].merging(settings) {
           $1
         }
       ).learningRate(at: step, width: 64)
     }
     #expect(try rate(["schedule": .string("constant")], 5) == 1)
     #expect(try rate(["schedule": .string("constant")], 99) == 2)
-    #expect(try rate(["schedule": .string("step"), "decayEvery": .int(20)], 51) == 0.5)
+    #expect(try rate(["schedule": .string("step"), "decay_every": .int(20)], 51) == 0.5)
     #expect(
-      abs(try rate(["schedule": .string("exponential"), "decayEvery": .int(20)], 20) - 2 * 0.5.squareRoot())
+      abs(try rate(["schedule": .string("exponential"), "decay_every": .int(20)], 20) - 2 * 0.5.squareRoot())
         < 1e-12)
     #expect(abs(try rate(["schedule": .string("cosine")], 60) - 1.1) < 1e-12)
     #expect(abs(try rate(["schedule": .string("cosine")], 110) - 0.2) < 1e-12)

@@ -68,8 +68,8 @@ import Testing
   @Test("a last step that leaves the range is no result")
   func lastStep() throws {
     let trainer = try TrainerTests.trainer([
-      "steps": .int(1), "warmup": .int(0), "schedule": .string("constant"), "learningRate": .double(1000),
-      "optimizer": .string("sgd"), "clip": .double(0), "evaluateEvery": .int(0),
+      "steps": .int(1), "warmup": .int(0), "schedule": .string("constant"), "learning_rate": .double(1000),
+      "optimizer": .string("sgd"), "clip": .double(0), "evaluate_every": .int(0),
     ])
     // Gradients of this size are still finite; the step that they make is not.
     for place in 0..<trainer.model.layout.count { trainer.model.state.weights[place] *= 1e18 }

@@ -27,8 +27,8 @@ import Testing
     settings.merge(changes) { $1 }
     let model = Trainer.fit(try ModelConfiguration(settings: settings), to: task)
     let training = try TrainingConfiguration(settings: [
-      "steps": .int(steps), "batch": .int(16), "learningRate": .double(0.01), "evaluateEvery": .int(0),
-      "schedule": .string("constant"), "evaluationBatches": .int(4),
+      "steps": .int(steps), "batch": .int(16), "learning_rate": .double(0.01), "evaluate_every": .int(0),
+      "schedule": .string("constant"), "evaluation_batches": .int(4),
     ])
     return try Trainer(
       model: TransformerModel(model, catalog: .standard, context: .recycling(threads: 1)), task: task,
@@ -38,8 +38,8 @@ import Testing
   static let cases: [(task: String, settings: [String: ParameterValue])] = [
     ("evidence", ["hierarchy": .string("han"), "separator": .int(1)]),
     ("evidence", ["hierarchy": .string("hat"), "separator": .int(1), "pooling": .string("segments")]),
-    ("facts", ["kind": .string("pair"), "coAttention": .string("parallel")]),
-    ("facts", ["kind": .string("pair"), "coAttention": .string("alternating")]),
+    ("facts", ["kind": .string("pair"), "co_attention": .string("parallel")]),
+    ("facts", ["kind": .string("pair"), "co_attention": .string("alternating")]),
   ]
 
   @Test("each learns its task", arguments: cases.indices)
@@ -79,7 +79,7 @@ import Testing
     arguments: [
       (
         ["hierarchy": .string("han"), "kind": .string("encoder"), "classes": .int(2)],
-        "segmentLength: 0 is not allowed; it takes at least 1 with hierarchy han, or a separator"
+        "segment_length: 0 is not allowed; it takes at least 1 with hierarchy han, or a separator"
       ),
       (
         ["hierarchy": .string("hat"), "separator": .int(1)],

@@ -113,7 +113,7 @@ import Testing
     "a resumed training has the bits of an uninterrupted one: the average that losses are compared with is in the file"
   )
   func resumed() throws {
-    let settings: [String: ParameterValue] = ["gradientSum": .string("rows")]
+    let settings: [String: ParameterValue] = ["gradient_sum": .string("rows")]
     let model: [String: ParameterValue] = ["attention": .string("hard(gradient=reinforce, entropy=0.01)")]
     let run = try ResumedTraining { try TrainerTests.trainer(settings, model: model) }
     let (first, second) = (run.first, run.second)

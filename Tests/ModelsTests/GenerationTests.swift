@@ -12,14 +12,14 @@ import Testing
 @Suite struct GenerationTests {
   static let base: [String: ParameterValue] = [
     "vocabulary": .int(13), "width": .int(16), "layers": .int(2), "heads": .int(2), "hidden": .int(12),
-    "maximumLength": .int(40), "tied": .bool(false),
+    "maximum_length": .int(40), "tied": .bool(false),
   ]
 
   @Test(
     "a full position table is continued by the one token that needs no row of it", arguments: [true, false])
   func fullTable(useCache: Bool) throws {
     var settings = Self.base
-    settings.merge(["position": .string("learned"), "maximumLength": .int(6)]) { $1 }
+    settings.merge(["position": .string("learned"), "maximum_length": .int(6)]) { $1 }
     let model = try TransformerModel(
       ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
     for (prompt, most) in [(6, 1), (4, 3)] {
@@ -34,7 +34,7 @@ import Testing
 
   @Test(arguments: [
     ["attention": ParameterValue.string("full")],
-    ["attention": .string("full"), "position": .string("alibi"), "keyHeads": .int(1)],
+    ["attention": .string("full"), "position": .string("alibi"), "key_heads": .int(1)],
     ["attention": .string("full"), "position": .string("learned"), "residual": .string("post")],
     ["attention": .string("sliding-window(left=3)"), "position": .string("sinusoidal")],
     ["attention": .string("sliding-window(left=2, dilation=2, sinks=2), full")],
@@ -42,14 +42,14 @@ import Testing
     ["attention": .string("chunked(chunk=4, before=1)"), "position": .string("alibi")],
     ["attention": .string("chunked(chunk=4, overlap=2)"), "position": .string("rope-interleaved")],
     ["attention": .string("full-materialized"), "position": .string("none")],
-    ["attention": .string("local-global(left=2, globalTokens=2)"), "keyHeads": .int(1)],
-    ["attention": .string("random-sparse(blockSize=2, randomBlocks=1)")],
+    ["attention": .string("local-global(left=2, global_tokens=2)"), "key_heads": .int(1)],
+    ["attention": .string("random-sparse(block_size=2, random_blocks=1)")],
     ["attention": .string("full, lsh(buckets=2, hashes=1, chunk=4)")],
     ["kind": .string("encoder-decoder"), "position": .string("sinusoidal")],
     ["residual": .string("reversible"), "attention": .string("sliding-window(left=3), full")],
-    ["residual": .string("reversible"), "reversibleOutput": .string("concat"), "keyHeads": .int(1)],
+    ["residual": .string("reversible"), "reversible_output": .string("concat"), "key_heads": .int(1)],
     [
-      "residual": .string("reversible"), "reversibleOutput": .string("concat"),
+      "residual": .string("reversible"), "reversible_output": .string("concat"),
       "kind": .string("encoder-decoder"), "position": .string("learned"),
     ],
   ])
@@ -72,7 +72,7 @@ import Testing
     "settings that are left out are the variant's own", arguments: ["chunked", "sliding-window"], [120, 250])
   func cacheKnowsTheDefaults(attention: String, promptLength: Int) throws {
     var settings = Self.base
-    settings.merge(["attention": .string(attention), "layers": .int(1), "maximumLength": .int(280)]) { $1 }
+    settings.merge(["attention": .string(attention), "layers": .int(1), "maximum_length": .int(280)]) { $1 }
     let model = try TransformerModel(
       ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
     let prompt = (0..<Int32(promptLength)).map { $0 * $0 % 13 }
@@ -97,9 +97,9 @@ import Testing
     #expect(try bytes("sliding-window(left=3, sinks=2)") == 5 * row)
     #expect(try bytes("chunked(chunk=4)") <= 4 * row)
     // Longformer's: the window and the keys up to the last global position.
-    #expect(try bytes("local-global(left=3, globalTokens=2)") == 5 * row)
-    #expect(try bytes("local-global(left=3, globalTokens=1, globalPositions=[4])") == 8 * row)
-    #expect(try bytes("local-global(left=3, globalTokens=0)") == 3 * row)
+    #expect(try bytes("local-global(left=3, global_tokens=2)") == 5 * row)
+    #expect(try bytes("local-global(left=3, global_tokens=1, global_positions=[4])") == 8 * row)
+    #expect(try bytes("local-global(left=3, global_tokens=0)") == 3 * row)
   }
 
   @Test(
@@ -109,14 +109,14 @@ import Testing
       "sliding-window(left=[2 11], sinks=1)", "pyramid(window=3)",
       "adaptive-span(span=9, ramp=3, initial=0.4)",
       "adaptive-span(span=7, initial=1, current=false)", "chunked(chunk=7, before=1)",
-      "chunked(chunk=5, overlap=3)", "local-global(left=6, globalTokens=3)",
-      "local-global(left=2, globalTokens=1, globalPositions=[4 9])", "local-global(left=30), full",
+      "chunked(chunk=5, overlap=3)", "local-global(left=6, global_tokens=3)",
+      "local-global(left=2, global_tokens=1, global_positions=[4 9])", "local-global(left=30), full",
     ], [LayerConfiguration.Position.rope, .alibi])
   func longGeneration(attention: String, position: LayerConfiguration.Position) throws {
     var settings = Self.base
     settings.merge([
-      "attention": .string(attention), "position": .string(position.rawValue), "maximumLength": .int(400),
-      "keyHeads": .int(1),
+      "attention": .string(attention), "position": .string(position.rawValue), "maximum_length": .int(400),
+      "key_heads": .int(1),
     ]) { $1 }
     let model = try TransformerModel(
       ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
@@ -137,8 +137,8 @@ import Testing
     var settings = Self.base
     settings.merge([
       "attention": .string(attention), "layers": .int(attention.contains("full") ? 3 : 2),
-      "keyHeads": .int(1),
-      "position": .string("rope"), "maximumLength": .int(200),
+      "key_heads": .int(1),
+      "position": .string("rope"), "maximum_length": .int(200),
     ]) { $1 }
     let model = try TransformerModel(
       ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
@@ -159,11 +159,11 @@ import Testing
   func blocks(_ attention: String, _ gate: String) throws {
     let layers = attention.contains("x3") ? 4 : 2
     let trainer = try TrainerTests.trainer(
-      ["steps": .int(25), "learningRate": .double(0.01), "batch": .int(8), "evaluateEvery": .int(0)],
+      ["steps": .int(25), "learning_rate": .double(0.01), "batch": .int(8), "evaluate_every": .int(0)],
       model: [
-        "attention": .string(attention), "layers": .int(layers), "keyHeads": .int(1),
-        "maximumLength": .int(200),
-        "shortConvolution": .int(4), "outputGate": .string(gate), "norm": .string("rms"),
+        "attention": .string(attention), "layers": .int(layers), "key_heads": .int(1),
+        "maximum_length": .int(200),
+        "short_convolution": .int(4), "output_gate": .string(gate), "norm": .string("rms"),
       ], task: "copying", settings: ["tokens": .int(2), "blanks": .int(2), "vocabulary": .int(6)])
     let start = try trainer.evaluate(.validation, batches: 1).mean
     while !trainer.isFinished { _ = try trainer.advance() }
@@ -185,7 +185,7 @@ import Testing
 
   @Test("a convolution and a gate without a recurrence are refused in one line")
   func blocksWithoutRecurrence() throws {
-    for setting in [["shortConvolution": ParameterValue.int(4)], ["outputGate": .string("silu")]] {
+    for setting in [["short_convolution": ParameterValue.int(4)], ["output_gate": .string("silu")]] {
       let error = #expect(throws: ConfigurationError.self) {
         try TransformerModel(
           ModelConfiguration(settings: Self.base.merging(setting) { $1 }), catalog: .standard,

@@ -15,14 +15,14 @@ import Testing
 /// Longformer's separate global projections: global rows alone read them, and they start as the layer's own.
 @Suite struct GlobalProjectionTests {
   static let sparse = ParameterValue.string(
-    "local-global(left=2, right=1, globalTokens=1, globalPositions=[4])")
+    "local-global(left=2, right=1, global_tokens=1, global_positions=[4])")
 
   static func model(
     _ changes: [String: ParameterValue], separate: Bool = true, noise: Float = 0
   ) throws -> TransformerModel {
     var settings = changes
     settings["attention"] = settings["attention"] ?? sparse
-    settings["globalProjections"] = .string(separate ? "separate" : "tied")
+    settings["global_projections"] = .string(separate ? "separate" : "tied")
     let model = try TransformerModel(
       GradientTests.configuration(settings), catalog: .standard, context: .recycling(threads: 1))
     if noise > 0 {
@@ -42,7 +42,7 @@ import Testing
   }
 
   static let kinds: [[String: ParameterValue]] = [
-    ["keyHeads": .int(1)],
+    ["key_heads": .int(1)],
     ["position": .string("alibi")],
     ["kind": .string("encoder"), "position": .string("rope-interleaved")],
     ["kind": .string("encoder"), "classes": .int(4), "bias": .bool(false), "position": .string("learned")],
@@ -88,7 +88,9 @@ import Testing
   }
 
   @Test func namesAndCounts() throws {
-    let changes: [String: ParameterValue] = ["keyHeads": .int(1), "attention": .string("local-global, full")]
+    let changes: [String: ParameterValue] = [
+      "key_heads": .int(1), "attention": .string("local-global, full"),
+    ]
     let tied = try Self.model(changes, separate: false), separate = try Self.model(changes)
     let names = Set(separate.layout.slots.map(\.name)).subtracting(tied.layout.slots.map(\.name))
     let prefix = "decoder.layers.0.attention"
@@ -108,7 +110,9 @@ import Testing
 
   @Test func operationsCountTheRowsThatAreProjected() throws {
     func difference(_ kind: String) throws -> Double {
-      let changes: [String: ParameterValue] = ["kind": .string(kind), "keyHeads": .int(1), "layers": .int(1)]
+      let changes: [String: ParameterValue] = [
+        "kind": .string(kind), "key_heads": .int(1), "layers": .int(1),
+      ]
       let input = ModelInput(batch: 3, tokens: [Int32](repeating: 1, count: 21))
       return try Self.model(changes).trainingOperations(input)
         - Self.model(changes, separate: false).trainingOperations(input)
@@ -135,8 +139,8 @@ import Testing
     let length = 2048
     let model = try Self.model(
       [
-        "attention": .string("local-global(left=64, right=64, globalTokens=80)"), "kind": .string("encoder"),
-        "width": .int(64), "layers": .int(1), "maximumLength": .int(length), "keyHeads": .int(1),
+        "attention": .string("local-global(left=64, right=64, global_tokens=80)"), "kind": .string("encoder"),
+        "width": .int(64), "layers": .int(1), "maximum_length": .int(length), "key_heads": .int(1),
       ], separate: isSeparate)
     let input = ModelInput(batch: 1, tokens: [Int32](repeating: 1, count: length))
     guard case .attention(let layer)? = model.encoder?.sublayers.first?.function else {
@@ -198,7 +202,8 @@ import Testing
 
   @Test func resumesToTheSameBits() throws {
     let settings: [String: ParameterValue] = [
-      "attention": .string("local-global(left=1, globalTokens=2)"), "globalProjections": .string("separate"),
+      "attention": .string("local-global(left=1, global_tokens=2)"),
+      "global_projections": .string("separate"),
       "dropout": .double(0.1),
     ]
     let run = try ResumedTraining { try TrainerTests.trainer([:], model: settings) }
@@ -210,7 +215,7 @@ import Testing
     let weights = whole.model.namedWeights(), prefix = "decoder.layers.0.attention"
     #expect(weights[prefix + ".query.weight"]?.array() != weights[prefix + ".query_global.weight"]?.array())
     let tied = try TrainerTests.trainer(
-      [:], model: settings.merging(["globalProjections": .string("tied")]) { $1 })
+      [:], model: settings.merging(["global_projections": .string("tied")]) { $1 })
     #expect(throws: SafetensorsError.self) { try tied.resume(from: path) }
   }
 
@@ -223,7 +228,7 @@ import Testing
       try TransformerModel(contentsOf: path, catalog: .standard).configuration.attention
         == "local-global(left=1)")
     let separate = try TrainerTests.trainer(
-      [:], model: settings.merging(["globalProjections": .string("separate")]) { $1 })
+      [:], model: settings.merging(["global_projections": .string("separate")]) { $1 })
     let error = #expect(throws: SafetensorsError.self) { try separate.resume(from: path) }
     #expect(
       error?.problem == "the checkpoint has model.attention = local-global(left=1); this run has "
@@ -234,14 +239,14 @@ import Testing
   @Test(arguments: ["tied", "separate"]) func olderCheckpointsAreReadAndContinued(_ kind: String) throws {
     let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     let settings: [String: ParameterValue] = [
-      "attention": .string("local-global(left=1), full"), "globalProjections": .string(kind),
+      "attention": .string("local-global(left=1), full"), "global_projections": .string(kind),
       "layers": .int(2),
     ]
     let trainer = try TrainerTests.trainer([:], model: settings)
     for _ in 0..<3 { _ = try trainer.advance() }
     try trainer.save(to: path)
     var file = try Safetensors(contentsOf: path)
-    file.metadata["model.globalProjections"] = kind
+    file.metadata["model.global_projections"] = kind
     file.metadata["model.attention"] = "local-global(left=1), full"
     try file.write(to: path)
     let read = try TransformerModel(contentsOf: path, catalog: .standard)
@@ -256,10 +261,10 @@ import Testing
 
   @Test func aStepAllocatesNothingAfterTheFirst() throws {
     let trainer = try TrainerTests.trainer(
-      ["evaluateEvery": .int(0)],
+      ["evaluate_every": .int(0)],
       model: [
-        "attention": .string("local-global(left=1, globalTokens=2)"),
-        "globalProjections": .string("separate"),
+        "attention": .string("local-global(left=1, global_tokens=2)"),
+        "global_projections": .string("separate"),
       ], threads: 2)
     for _ in 0..<2 { _ = try trainer.advance() }
     let before = trainer.model.context.ledger?.systemAllocations
@@ -270,15 +275,15 @@ import Testing
   @Test(arguments: [
     ["position": ParameterValue.string("rope")],
     // The last global position is behind the prompt's end.
-    ["attention": .string("local-global(left=2, globalTokens=1, globalPositions=[5 3]), full")],
-    ["position": .string("alibi"), "keyHeads": .int(1)],
+    ["attention": .string("local-global(left=2, global_tokens=1, global_positions=[5 3]), full")],
+    ["position": .string("alibi"), "key_heads": .int(1)],
     ["position": .string("learned"), "residual": .string("post")],
     ["kind": .string("encoder-decoder"), "position": .string("sinusoidal")],
     ["residual": .string("reversible")],
   ])
   func cachedLogitsAreThoseOfTheWholeSequence(_ changes: [String: ParameterValue]) throws {
     let base: [String: ParameterValue] = [
-      "attention": .string("local-global(left=2, globalTokens=6), full"), "maximumLength": .int(16),
+      "attention": .string("local-global(left=2, global_tokens=6), full"), "maximum_length": .int(16),
       "tied": .bool(false),
     ]
     let model = try Self.model(base.merging(changes) { $1 }, noise: 0.1)
@@ -310,7 +315,7 @@ import Testing
 
   @Test func aPlanSaysWhichRowsAreRead() throws {
     let settings: [String: ParameterValue] = [
-      "globalTokens": .int(2), "globalPositions": .list([5, 3]), "projections": .string("separate"),
+      "global_tokens": .int(2), "global_positions": .list([5, 3]), "projections": .string("separate"),
     ]
     func rows(_ queries: Int, _ keys: Int, _ isCausal: Bool) throws -> [[Int]?] {
       let shape = try AttentionShape(

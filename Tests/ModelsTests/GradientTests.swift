@@ -13,7 +13,7 @@ import Testing
 @Suite struct GradientTests {
   static let tiny: [String: ParameterValue] = [
     "vocabulary": .int(11), "width": .int(12), "layers": .int(2), "heads": .int(2), "hidden": .int(10),
-    "maximumLength": .int(8), "seed": .int(3),
+    "maximum_length": .int(8), "seed": .int(3),
   ]
 
   static func configuration(_ changes: [String: ParameterValue]) throws -> ModelConfiguration {
@@ -45,44 +45,44 @@ import Testing
   static let cases: [[String: ParameterValue]] = [
     // All experts are asked: where few are, a step along a direction may change which (LayersTests/MixtureTests).
     [
-      "feedForward": .string("swiglu"), "bias": .bool(false),
+      "feed_forward": .string("swiglu"), "bias": .bool(false),
       "experts": .string(
         "routed(experts=3, chosen=3, hidden=5, shared=4, shared_gate=true), "
           + "routed(experts=3, chosen=3, scores=sigmoid, correction=true, factor=1.5)"),
     ],
     [
-      "feedForward": .string("swiglu"), "attention": .string("full(sink=learned)"), "dropout": .double(0.2),
+      "feed_forward": .string("swiglu"), "attention": .string("full(sink=learned)"), "dropout": .double(0.2),
       "experts": .string(
         "dense, routed(experts=3, chosen=3, scores=softmax-chosen, clamp=0.4, router_bias=true, bias=true)"),
     ],
     [
-      "attention": .string("gated-delta, full"), "shortConvolution": .int(3), "outputGate": .string("silu"),
+      "attention": .string("gated-delta, full"), "short_convolution": .int(3), "output_gate": .string("silu"),
       "recurrent_heads": .int(4), "recurrent_groups": .int(2), "recurrent_key_width": .int(3),
       "recurrent_value_width": .int(5), "attention_gate": .string("sigmoid"),
       "rotary": .string("none, plain(share=0.4)"),
       "head_width": .int(5), "head_norm": .bool(true), "bias": .bool(false), "norm": .string("rms"),
     ],
     [
-      "attention": .string("mamba2"), "shortConvolution": .int(3), "outputGate": .string("silu-first"),
+      "attention": .string("mamba2"), "short_convolution": .int(3), "output_gate": .string("silu-first"),
       "recurrent_heads": .int(4), "recurrent_groups": .int(2), "recurrent_key_width": .int(5),
-      "recurrent_value_width": .int(3), "feedForward": .string("none"), "bias": .bool(false),
+      "recurrent_value_width": .int(3), "feed_forward": .string("none"), "bias": .bool(false),
       "convolution_bias": .string("yes"), "position": .string("none"),
     ],
     [
       "latent": .int(4), "value_width": .int(3), "latent_epsilon": .double(0.01),
       "attention": .string("full, kda"),
       "recurrent_heads": .int(3), "recurrent_key_width": .int(4), "rotary": .string("none"),
-      "queryLatent": .int(5),
+      "query_latent": .int(5),
     ],
     [
-      "head_width": .int(4), "keyHeads": .int(1), "head_norm": .bool(true), "norm": .string("rms"),
+      "head_width": .int(4), "key_heads": .int(1), "head_norm": .bool(true), "norm": .string("rms"),
       "rotary": .string("yarn(factor=4, original_length=8, base=100, share=0.5), none"), "heads": .int(4),
-      "residual": .string("sandwich"), "feedForward": .string("geglu-tanh"), "logit_softcap": .double(2),
+      "residual": .string("sandwich"), "feed_forward": .string("geglu-tanh"), "logit_softcap": .double(2),
       "attention_scale": .double(0.3), "attention_bias": .string("inputs"), "bias": .bool(false),
     ],
     [
       "head_norm": .bool(true), "head_width": .int(2), "position": .string("alibi"),
-      "feedForward": .string("geglu"),
+      "feed_forward": .string("geglu"),
       "attention_bias": .string("all"), "bias": .bool(false), "dropout": .double(0.2),
       "residual": .string("sandwich"),
     ],
@@ -94,95 +94,100 @@ import Testing
     ],
     ["attention": .string("key-bias(width=3), full")],
     [
-      "attention": .string("gated-delta, kda"), "shortConvolution": .int(4), "outputGate": .string("silu"),
+      "attention": .string("gated-delta, kda"), "short_convolution": .int(4), "output_gate": .string("silu"),
       "position": .string("none"),
     ],
     [
-      "attention": .string("mamba2, full"), "shortConvolution": .int(3), "outputGate": .string("silu-first"),
-      "bias": .bool(false), "keyHeads": .int(1),
+      "attention": .string("mamba2, full"), "short_convolution": .int(3),
+      "output_gate": .string("silu-first"),
+      "bias": .bool(false), "key_heads": .int(1),
     ],
-    ["attention": .string("gla, kda"), "outputGate": .string("sigmoid"), "residual": .string("reversible")],
+    ["attention": .string("gla, kda"), "output_gate": .string("sigmoid"), "residual": .string("reversible")],
     ["latent": .int(4), "attention": .string("full(sink=learned), sliding-window(left=2)")],
     [
-      "latent": .int(5), "queryLatent": .int(3), "ropeWidth": .int(4),
+      "latent": .int(5), "query_latent": .int(3), "rope_width": .int(4),
       "position": .string("rope-interleaved"),
       "norm": .string("rms"), "bias": .bool(false), "dropout": .double(0.2),
     ],
     [
-      "latent": .int(4), "queryLatent": .int(5), "kind": .string("encoder-decoder"),
-      "encoderLayers": .int(1), "position": .string("t5"), "residual": .string("reversible"),
+      "latent": .int(4), "query_latent": .int(5), "kind": .string("encoder-decoder"),
+      "encoder_layers": .int(1), "position": .string("t5"), "residual": .string("reversible"),
     ],
     ["latent": .int(3), "kind": .string("encoder"), "classes": .int(4), "residual": .string("post")],
     ["position": .string("t5"), "attention": .string("sliding-window(left=3, sinks=1), full")],
-    ["position": .string("t5"), "kind": .string("encoder"), "classes": .int(4), "keyHeads": .int(1)],
+    ["position": .string("t5"), "kind": .string("encoder"), "classes": .int(4), "key_heads": .int(1)],
     ["attention": .string("full(score=relative)"), "position": .string("none")],
     ["attention": .string("luong(score=general, align=local-p, window=3), luong(align=local-m, window=2)")],
     [
-      "attention": .string("key-bias"), "position": .string("alibi"), "keyHeads": .int(1),
+      "attention": .string("key-bias"), "position": .string("alibi"), "key_heads": .int(1),
       "bias": .bool(false),
     ],
     [:],
     [
-      "position": .string("sinusoidal"), "norm": .string("rms"), "feedForward": .string("swiglu"),
-      "keyHeads": .int(1),
+      "position": .string("sinusoidal"), "norm": .string("rms"), "feed_forward": .string("swiglu"),
+      "key_heads": .int(1),
     ],
     [
-      "position": .string("learned"), "residual": .string("post"), "feedForward": .string("relu"),
+      "position": .string("learned"), "residual": .string("post"), "feed_forward": .string("relu"),
       "tied": .bool(false),
     ],
-    ["position": .string("rope-interleaved"), "feedForward": .string("gelu-tanh"), "bias": .bool(false)],
-    ["position": .string("alibi"), "scaleEmbedding": .bool(false)],
+    ["position": .string("rope-interleaved"), "feed_forward": .string("gelu-tanh"), "bias": .bool(false)],
+    ["position": .string("alibi"), "scale_embedding": .bool(false)],
     ["position": .string("none"), "norm": .string("batch")],
     ["kind": .string("encoder"), "classes": .int(4), "position": .string("learned")],
     [
-      "kind": .string("encoder"), "residual": .string("post"), "embeddingNorm": .bool(true),
-      "tokenTypes": .int(2),
+      "kind": .string("encoder"), "residual": .string("post"), "embedding_norm": .bool(true),
+      "token_types": .int(2),
       "position": .string("learned"),
     ],
-    ["kind": .string("encoder-decoder"), "encoderLayers": .int(1), "position": .string("sinusoidal")],
+    ["kind": .string("encoder-decoder"), "encoder_layers": .int(1), "position": .string("sinusoidal")],
     ["attention": .string("sliding-window(left=2), full"), "dropout": .double(0.2)],
     ["residual": .string("reversible"), "dropout": .double(0.2), "position": .string("learned")],
     [
-      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "tied": .bool(false),
-      "norm": .string("rms"), "feedForward": .string("swiglu"), "feedForwardChunk": .int(4),
+      "residual": .string("reversible"), "reversible_output": .string("concat"), "tied": .bool(false),
+      "norm": .string("rms"), "feed_forward": .string("swiglu"), "feed_forward_chunk": .int(4),
     ],
     [
-      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "kind": .string("encoder"),
+      "residual": .string("reversible"), "reversible_output": .string("concat"), "kind": .string("encoder"),
       "classes": .int(4), "norm": .string("batch"), "position": .string("learned"),
     ],
     [
-      "residual": .string("reversible"), "reversibleOutput": .string("concat"), "tied": .bool(false),
-      "kind": .string("encoder-decoder"), "encoderLayers": .int(1), "position": .string("sinusoidal"),
+      "residual": .string("reversible"), "reversible_output": .string("concat"), "tied": .bool(false),
+      "kind": .string("encoder-decoder"), "encoder_layers": .int(1), "position": .string("sinusoidal"),
     ],
-    ["feedForwardChunk": .int(5), "feedForward": .string("relu")],
-    ["attention": .string("local-global(left=2, globalTokens=3)"), "globalProjections": .string("separate")],
+    ["feed_forward_chunk": .int(5), "feed_forward": .string("relu")],
     [
-      "attention": .string("local-global(left=1, globalTokens=0, globalPositions=[1 4])"),
-      "globalProjections": .string("separate"), "position": .string("alibi"), "keyHeads": .int(1),
+      "attention": .string("local-global(left=2, global_tokens=3)"),
+      "global_projections": .string("separate"),
+    ],
+    [
+      "attention": .string("local-global(left=1, global_tokens=0, global_positions=[1 4])"),
+      "global_projections": .string("separate"), "position": .string("alibi"), "key_heads": .int(1),
       "dropout": .double(0.2),
     ],
     [
-      "attention": .string("local-global(left=1, right=1, globalPositions=[3])"), "kind": .string("encoder"),
-      "globalProjections": .string("separate"), "classes": .int(4), "keyHeads": .int(1), "bias": .bool(false),
+      "attention": .string("local-global(left=1, right=1, global_positions=[3])"), "kind": .string("encoder"),
+      "global_projections": .string("separate"), "classes": .int(4), "key_heads": .int(1),
+      "bias": .bool(false),
     ],
     [
       "attention": .string("local-global(left=1, right=1), full"), "kind": .string("encoder-decoder"),
-      "globalProjections": .string("separate"), "encoderLayers": .int(1), "position": .string("sinusoidal"),
+      "global_projections": .string("separate"), "encoder_layers": .int(1), "position": .string("sinusoidal"),
     ],
     [
-      "hierarchy": .string("han"), "segmentLength": .int(3), "separator": .int(2),
+      "hierarchy": .string("han"), "segment_length": .int(3), "separator": .int(2),
       "position": .string("learned"),
     ],
     [
-      "hierarchy": .string("han"), "hanEncoder": .string("blocks"), "segmentLength": .int(2),
-      "segmentLayers": .int(1), "position": .string("rope"), "dropout": .double(0.2),
+      "hierarchy": .string("han"), "han_encoder": .string("blocks"), "segment_length": .int(2),
+      "segment_layers": .int(1), "position": .string("rope"), "dropout": .double(0.2),
     ],
     [
-      "hierarchy": .string("hat"), "segmentLength": .int(3), "position": .string("learned"),
-      "pooling": .string("segments"), "embeddingNorm": .bool(true),
+      "hierarchy": .string("hat"), "segment_length": .int(3), "position": .string("learned"),
+      "pooling": .string("segments"), "embedding_norm": .bool(true),
     ],
     [
-      "hierarchy": .string("hat"), "segmentLength": .int(2), "segmentLayers": .int(1),
+      "hierarchy": .string("hat"), "segment_length": .int(2), "segment_layers": .int(1),
       "residual": .string("post"),
       "position": .string("sinusoidal"), "pooling": .string("attention"), "dropout": .double(0.2),
       "attention": .string("sliding-window(left=1, right=1), full"),
@@ -194,12 +199,12 @@ import Testing
     ["kind": .string("encoder"), "classes": .int(4), "pooling": .string("first")],
     ["kind": .string("pair"), "classes": .int(4), "position": .string("learned")],
     [
-      "kind": .string("pair"), "classes": .int(4), "coAttention": .string("alternating"),
-      "encoderLayers": .int(1),
+      "kind": .string("pair"), "classes": .int(4), "co_attention": .string("alternating"),
+      "encoder_layers": .int(1),
       "dropout": .double(0.2),
     ],
     [
-      "kind": .string("pair"), "classes": .int(4), "coAttention": .string("mean"),
+      "kind": .string("pair"), "classes": .int(4), "co_attention": .string("mean"),
       "residual": .string("post"),
     ],
     [

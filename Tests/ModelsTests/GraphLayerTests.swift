@@ -15,7 +15,7 @@ import Testing
   @Test("GAT with heads side by side or their mean, one map and a bias", arguments: [false, true])
   func gat(isMean: Bool) throws {
     let attention = try LayerAttention.parse(
-      "graph(score=gat, sharedMap=true, output=\(isMean ? "mean" : "concat"))")[0]
+      "graph(score=gat, shared_map=true, output=\(isMean ? "mean" : "concat"))")[0]
     var configuration = LayerConfiguration()
     (configuration.width, configuration.heads, configuration.position) = (Self.width, Self.heads, .none)
     var layout = ParameterLayout()

@@ -14,7 +14,7 @@ import Vision
   static func configuration(_ changes: [String: ParameterValue] = [:]) throws -> ModelConfiguration {
     let settings: [String: ParameterValue] = [
       "kind": .string("cnn"), "features": .int(2), "classes": .int(3), "channels": .int(4), "stages": .int(2),
-      "blocks": .int(1), "squeeze": .int(2), "vocabulary": .int(2), "maximumLength": .int(30),
+      "blocks": .int(1), "squeeze": .int(2), "vocabulary": .int(2), "maximum_length": .int(30),
     ]
     return try ModelConfiguration(settings: settings.merging(changes) { $1 }, in: .standard)
   }
@@ -44,7 +44,7 @@ import Vision
     arguments: ConvolutionalConfiguration.ChannelAttention.allCases.filter { $0 != .dual })
   func gradients(attention: ConvolutionalConfiguration.ChannelAttention) throws {
     let model = try TransformerModel(
-      Self.configuration(["channelAttention": .string(attention.rawValue), "epsilon": .double(0.1)]),
+      Self.configuration(["channel_attention": .string(attention.rawValue), "epsilon": .double(0.1)]),
       catalog: .standard)
     let input = try Self.input()
     model.clearGradients()
@@ -90,7 +90,7 @@ import Vision
   func operations() throws {
     func total(_ attention: String) throws -> Double {
       try TransformerModel(
-        Self.configuration(["channelAttention": .string(attention)]), catalog: .standard
+        Self.configuration(["channel_attention": .string(attention)]), catalog: .standard
       ).trainingOperations(Self.input())
     }
     // Stem, two units and the shortcut of the second: products forward, three times that with backward.
@@ -111,8 +111,8 @@ import Vision
     #expect(try refusal(["groups": .int(3)]).contains("a divisor of the 4 channels"))
     #expect(try refusal(["features": .int(0)]).contains("at least 1, with kind cnn"))
     #expect(try refusal(["classes": .int(0)]).contains("no classification"))
-    #expect(try refusal(["attention": .string("lsh")]).contains("channelAttention"))
-    #expect(try refusal(["stemWindow": .int(2)]).contains("an odd number"))
+    #expect(try refusal(["attention": .string("lsh")]).contains("channel_attention"))
+    #expect(try refusal(["stem_window": .int(2)]).contains("an odd number"))
     #expect(
       try refusal(["kind": .string("encoder"), "tied": .bool(false)]).contains("16 unless kind is cnn"))
     let model = try Self.configuration()
@@ -132,7 +132,7 @@ import Vision
       let model = try TransformerModel(
         Self.configuration([
           "features": .int(1), "channels": .int(1), "stages": .int(3),
-          "channelAttention": .string(attention.rawValue),
+          "channel_attention": .string(attention.rawValue),
         ]), catalog: .standard)
       var input = ModelInput(batch: 1, tokens: [0], targets: [2])
       input.features = FeatureRows(try Tensor([0.7], shape: [1, 1]))

@@ -14,14 +14,14 @@ import Testing
 /// alone.
 @Suite struct LatentModelTests {
   typealias Settings = [String: ParameterValue]
-  static let latent: Settings = ["latent": .int(6), "tied": .bool(false), "maximumLength": .int(40)]
+  static let latent: Settings = ["latent": .int(6), "tied": .bool(false), "maximum_length": .int(40)]
 
   static func model(_ changes: Settings) throws -> TransformerModel {
     try SegmentMemoryTests.model(latent.merging(changes) { $1 })
   }
 
   static let lines: [Settings] = [
-    [:], ["queryLatent": .int(5), "ropeWidth": .int(2), "position": .string("rope-interleaved")],
+    [:], ["query_latent": .int(5), "rope_width": .int(2), "position": .string("rope-interleaved")],
     ["position": .string("none"), "bias": .bool(false)], ["position": .string("learned")],
     ["position": .string("t5"), "attention": .string("full(sink=learned)")],
     [
@@ -31,7 +31,7 @@ import Testing
     ["attention": .string("pyramid(window=2), top-k(keys=3)")],
     ["attention": .string("adaptive-span(span=9, ramp=3, initial=0.4), hard")],
     ["attention": .string("luong, chunked(chunk=4, before=1)"), "residual": .string("reversible")],
-    ["attention": .string("full(softcap=2), random-sparse(blockSize=2, randomBlocks=1)")],
+    ["attention": .string("full(softcap=2), random-sparse(block_size=2, random_blocks=1)")],
   ]
 
   @Test("absorbed, a token after the other gives what the whole sequence gives", arguments: lines)
@@ -59,13 +59,13 @@ import Testing
     // 2 layers, 16 wide, 2 heads of 8: 4 elements of a head are turned.
     #expect(try Self.model([:]).cacheBytes(after: 21) == 2 * 21 * 4 * (6 + 4))
     #expect(
-      try Self.model(["heads": .int(4), "ropeWidth": .int(4)]).cacheBytes(after: 21) == 2 * 21 * 4 * 10)
+      try Self.model(["heads": .int(4), "rope_width": .int(4)]).cacheBytes(after: 21) == 2 * 21 * 4 * 10)
     #expect(try Self.model(["position": .string("none")]).cacheBytes(after: 21) == 2 * 21 * 4 * 6)
     #expect(
       try Self.model(["attention": .string("sliding-window(left=3)")]).cacheBytes(after: 21)
         == 2 * 3 * 4 * 10)
     let heads = try SegmentMemoryTests.model([:]),
-      grouped = try SegmentMemoryTests.model(["keyHeads": .int(1)])
+      grouped = try SegmentMemoryTests.model(["key_heads": .int(1)])
     #expect(try heads.cacheBytes(after: 21) == 2 * 21 * 4 * 2 * 16)
     #expect(try grouped.cacheBytes(after: 21) == 2 * 21 * 4 * 2 * 8)
     #expect(try SegmentMemoryTests.model(["memory": .int(7)]).cacheBytes(after: 21) == 2 * 7 * 4 * 2 * 16)
@@ -74,7 +74,7 @@ import Testing
 
   @Test(
     "with a memory as long as the text, segments give what the whole text gives",
-    arguments: [Settings(), ["queryLatent": .int(5), "residual": .string("post")]])
+    arguments: [Settings(), ["query_latent": .int(5), "residual": .string("post")]])
   func segments(_ changes: Settings) throws {
     let model = try Self.model(changes.merging(["memory": .int(40), "layers": .int(1)]) { $1 })
     let input = SegmentMemoryTests.text(length: 14, scoredFrom: 10)
@@ -105,7 +105,7 @@ import Testing
   @Test("a checkpoint holds the maps by name, and is the same model")
   func checkpoint() throws {
     let scratch = try Scratch(), path = scratch("model.safetensors")
-    let model = try Self.model(["queryLatent": .int(5)])
+    let model = try Self.model(["query_latent": .int(5)])
     try model.save(to: path)
     let other = try TransformerModel(contentsOf: path, catalog: .standard)
     #expect(other.configuration == model.configuration && other.configuration.latent == 6)
@@ -140,7 +140,7 @@ import Testing
     let plan = try Catalog.standard.make("full", shape: shape, key: RandomKey(seed: 1))
     let attention = 2 * (plan.cost(of: .forward).flops + plan.cost(of: .backward).flops)
     #expect(try linear([:]) == attention)
-    #expect(try linear(["queryLatent": .int(5)]) == attention)
+    #expect(try linear(["query_latent": .int(5)]) == attention)
   }
 
   @Test("attention that draws in training does so over latents too, and has the way back of its draws")
@@ -160,12 +160,12 @@ import Testing
   }
 
   static let refusals: [(Settings, String, String)] = [
-    (["keyHeads": .int(1)], "keyHeads", "0 with latent"),
+    (["key_heads": .int(1)], "key_heads", "0 with latent"),
     (["position": .string("alibi")], "position", "others than alibi"),
-    (["ropeWidth": .int(3)], "ropeWidth", "an even number"),
-    (["ropeWidth": .int(4), "position": .string("none")], "ropeWidth", "0 unless position is rope"),
-    (["latent": .int(0), "queryLatent": .int(4)], "queryLatent", "0 unless latent"),
-    (["latent": .int(0), "ropeWidth": .int(4)], "ropeWidth", "0 unless latent"),
+    (["rope_width": .int(3)], "rope_width", "an even number"),
+    (["rope_width": .int(4), "position": .string("none")], "rope_width", "0 unless position is rope"),
+    (["latent": .int(0), "query_latent": .int(4)], "query_latent", "0 unless latent"),
+    (["latent": .int(0), "rope_width": .int(4)], "rope_width", "0 unless latent"),
     (["attention": .string("full(score=additive)")], "attention", "as wide as no head"),
     (["attention": .string("full, full(sink=sentinel)")], "attention", "as wide as no head"),
     (["attention": .string("local-global(projections=separate)")], "attention", "as wide as no head"),

@@ -23,42 +23,42 @@ import Testing
     func with(_ base: Settings, _ more: Settings) -> Settings { base.merging(more) { $1 } }
     let layers: [(name: String, settings: Settings)] = [
       ("graph", with(classes, ["attention": .string("graph(output=mean)"), "position": .string("none")])),
-      ("two key heads", ["heads": .int(4), "keyHeads": .int(2)]), ("latent", ["latent": .int(6)]),
+      ("two key heads", ["heads": .int(4), "key_heads": .int(2)]), ("latent", ["latent": .int(6)]),
       ("t5", ["position": .string("t5")]), ("alibi", ["position": .string("alibi")]),
       ("learned", ["position": .string("learned")]),
       ("relative", ["attention": .string("full(score=relative)"), "position": .string("none")]),
       ("reversible", ["residual": .string("reversible")]),
-      ("memory", ["memory": .int(5)]), ("stored", ["stored": .int(8), "storedNearest": .int(2)]),
+      ("memory", ["memory": .int(5)]), ("stored", ["stored": .int(8), "stored_nearest": .int(2)]),
       ("encoder-decoder", ["kind": .string("encoder-decoder")]),
       ("classifier by attention", with(classes, ["pooling": .string("attention")])),
-      ("han", with(classes, ["hierarchy": .string("han"), "segmentLength": .int(9)])),
+      ("han", with(classes, ["hierarchy": .string("han"), "segment_length": .int(9)])),
       (
         "han of blocks",
         with(
           classes,
           [
-            "hierarchy": .string("han"), "separator": .int(1), "hanEncoder": .string("blocks"),
+            "hierarchy": .string("han"), "separator": .int(1), "han_encoder": .string("blocks"),
           ])
       ),
-      ("hat", with(classes, ["hierarchy": .string("hat"), "segmentLength": .int(9)])),
+      ("hat", with(classes, ["hierarchy": .string("hat"), "segment_length": .int(9)])),
       // More layers across segments than inside, and more that read the source than the question.
       (
         "hat, high",
-        with(classes, ["hierarchy": .string("hat"), "segmentLength": .int(9), "segmentLayers": .int(3)])
+        with(classes, ["hierarchy": .string("hat"), "segment_length": .int(9), "segment_layers": .int(3)])
       ),
       (
         "han of blocks, high",
         with(
           classes,
           [
-            "hierarchy": .string("han"), "separator": .int(1), "hanEncoder": .string("blocks"),
-            "segmentLayers": .int(2),
+            "hierarchy": .string("han"), "separator": .int(1), "han_encoder": .string("blocks"),
+            "segment_layers": .int(2),
           ])
       ),
-      ("parallel, high", with(pairs, ["encoderLayers": .int(2)])),
-      ("parallel", with(pairs, ["coAttention": .string("parallel")])),
-      ("alternating", with(pairs, ["coAttention": .string("alternating")])),
-      ("means of a pair", with(pairs, ["coAttention": .string("mean")])),
+      ("parallel, high", with(pairs, ["encoder_layers": .int(2)])),
+      ("parallel", with(pairs, ["co_attention": .string("parallel")])),
+      ("alternating", with(pairs, ["co_attention": .string("alternating")])),
+      ("means of a pair", with(pairs, ["co_attention": .string("mean")])),
     ]
     return variants + layers
   }()
@@ -66,7 +66,7 @@ import Testing
   static func model(_ settings: Settings) throws -> TransformerModel {
     let base: Settings = [
       "vocabulary": .int(11), "width": .int(8), "layers": .int(1), "heads": .int(2), "hidden": .int(8),
-      "maximumLength": .int(257), "seed": .int(3),
+      "maximum_length": .int(257), "seed": .int(3),
     ]
     return try TransformerModel(
       ModelConfiguration(settings: base.merging(settings) { $1 }), catalog: .standard,

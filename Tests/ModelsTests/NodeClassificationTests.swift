@@ -28,8 +28,8 @@ import Testing
   @Test(
     "gradients are difference quotients of the loss",
     arguments: [
-      "score=dot", "score=additive", "score=dot, output=concat, sharedMap=true", "score=dot, output=mean",
-      "score=dot, message=key, output=mean, sharedMap=true",
+      "score=dot", "score=additive", "score=dot, output=concat, shared_map=true", "score=dot, output=mean",
+      "score=dot, message=key, output=mean, shared_map=true",
     ])
   func gradients(settings: String) throws {
     let task = try TaskCatalog.sequences.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
@@ -62,7 +62,7 @@ import Testing
     let task = try TaskCatalog.sequences.make("block-graph", settings: Self.task, key: RandomKey(seed: 1))
     func accuracy(_ attention: String) throws -> Double {
       let training = try TrainingConfiguration(settings: [
-        "steps": .int(60), "batch": .int(1), "learningRate": .double(1e-2), "evaluateEvery": .int(0),
+        "steps": .int(60), "batch": .int(1), "learning_rate": .double(1e-2), "evaluate_every": .int(0),
       ])
       let trainer = try Trainer(model: try model(attention, task), task: task, configuration: training)
       while !trainer.isFinished { _ = try trainer.advance() }
@@ -78,7 +78,7 @@ import Testing
     func operations(_ degree: Int) throws -> Double {
       let task = try TaskCatalog.sequences.make(
         "block-graph", settings: Self.task.merging(["degree": .int(degree)]) { $1 }, key: RandomKey(seed: 1))
-      return try model("graph(score=dot, selfLoops=false)", task).trainingOperations(
+      return try model("graph(score=dot, self_loops=false)", task).trainingOperations(
         ModelInput(try task.batch(split: .train, index: 0, batchSize: 1)))
     }
     // Two layers; twenty more edges a node, forward 2·(d + d) a head, backward 2·(3d + 2d), d = 8, two heads.

@@ -16,7 +16,7 @@ import Testing
   static func model(_ changes: [String: ParameterValue]) throws -> TransformerModel {
     let base: [String: ParameterValue] = [
       "vocabulary": .int(11), "width": .int(12), "heads": .int(2), "layers": .int(2), "hidden": .int(10),
-      "keyHeads": .int(1), "maximumLength": .int(40),
+      "key_heads": .int(1), "maximum_length": .int(40),
     ]
     let model = try TransformerModel(
       ModelConfiguration(settings: base.merging(changes) { $1 }, in: catalog), catalog: catalog,

@@ -12,10 +12,10 @@ import Testing
 /// Padding is nothing to a model: not to logits, losses, gradients or running moments, whatever its attention and its norm.
 @Suite struct PaddingTests {
   static let attentions = [
-    "full", "sliding-window(left=3)", "local-global(left=2, globalTokens=1)",
-    "random-sparse(blockSize=2, randomBlocks=1)", "lsh(chunk=4, hashes=2)",
+    "full", "sliding-window(left=3)", "local-global(left=2, global_tokens=1)",
+    "random-sparse(block_size=2, random_blocks=1)", "lsh(chunk=4, hashes=2)",
     "lsh(chunk=4, circular=true, after=1)",
-    "lsh(sharedQueryKey=false, chunk=4)", "chunked(chunk=4, before=1)",
+    "lsh(shared_query_key=false, chunk=4)", "chunked(chunk=4, before=1)",
     "chunked(chunk=3, before=1, circular=true)",
     "full-materialized",
   ]
@@ -27,7 +27,7 @@ import Testing
       "seed": .int(3), "attention": .string(attention), "norm": .string(norm),
       "position": .string("sinusoidal"),
       "kind": .string(kind == "classifier" ? "encoder" : kind), "classes": .int(kind == "classifier" ? 3 : 0),
-      "encoderLayers": .int(kind == "encoder-decoder" ? 1 : 0), "embeddingNorm": .bool(true),
+      "encoder_layers": .int(kind == "encoder-decoder" ? 1 : 0), "embedding_norm": .bool(true),
     ]
     return try TransformerModel(
       try ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))

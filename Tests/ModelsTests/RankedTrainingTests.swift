@@ -35,7 +35,7 @@ import Testing
     over ranks: (any Communicator)? = nil
   ) throws -> Trainer {
     let base: [String: ParameterValue] = [
-      "gradientSum": .string("rows"), "steps": .int(4), "evaluateEvery": .int(2),
+      "gradient_sum": .string("rows"), "steps": .int(4), "evaluate_every": .int(2),
     ]
     let plain = try TrainerTests.trainer(base.merging(settings) { $1 }, model: model, task: task)
     return try Trainer(
@@ -54,7 +54,7 @@ import Testing
     arguments: [(4, 1, 2), (4, 1, 4), (5, 1, 3), (3, 2, 4), (7, 1, 7), (6, 3, 5)])
   func equalBits(batch: Int, passes: Int, ranks: Int) throws {
     let settings: [String: ParameterValue] = [
-      "batch": .int(batch), "accumulation": .int(passes), "evaluationBatches": .int(3),
+      "batch": .int(batch), "accumulation": .int(passes), "evaluation_batches": .int(3),
     ]
     let model: [String: ParameterValue] = ["dropout": .double(0.1)]
     let one = try Self.run(Self.trainer(settings, model))
@@ -72,7 +72,7 @@ import Testing
       "optimizer": .string("sgd"), "batch": .int(6), "steps": .int(3),
     ]
     let rows = try Self.trainer(settings),
-      passes = try TrainerTests.trainer(settings.merging(["evaluateEvery": .int(2)]) { $1 })
+      passes = try TrainerTests.trainer(settings.merging(["evaluate_every": .int(2)]) { $1 })
     let end = try Self.run(rows)
     var losses: [Double] = []
     while !passes.isFinished { losses.append(try passes.advance().loss) }
@@ -86,7 +86,7 @@ import Testing
     "tasks whose rows have different lengths, or no label, are shared as well",
     arguments: ["listops", "mqar"])
   func otherTasks(task: String) throws {
-    let settings: [String: ParameterValue] = ["batch": .int(5), "steps": .int(2), "evaluateEvery": .int(0)]
+    let settings: [String: ParameterValue] = ["batch": .int(5), "steps": .int(2), "evaluate_every": .int(0)]
     @Sendable func make(_ ranks: (any Communicator)?) throws -> Trainer {
       let source = try TaskCatalog.sequences.make(
         task,
@@ -102,7 +102,7 @@ import Testing
         model: TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1)),
         task: source,
         configuration: TrainingConfiguration(
-          settings: settings.merging(["gradientSum": .string("rows"), "evaluationBatches": .int(2)]) { $1 }),
+          settings: settings.merging(["gradient_sum": .string("rows"), "evaluation_batches": .int(2)]) { $1 }),
         communicator: ranks)
     }
     let one = try Self.run(make(nil))
@@ -158,7 +158,7 @@ import Testing
     let time = BodyTime()
     #expect {
       try ThreadGroup.run(4) { rank in
-        let trainer = try Self.trainer(["steps": .int(1000), "evaluateEvery": .int(0)], over: rank)
+        let trainer = try Self.trainer(["steps": .int(1000), "evaluate_every": .int(0)], over: rank)
         do {
           while !trainer.isFinished {
             if rank.rank == 1, trainer.step == 1 { throw Given() }
@@ -185,8 +185,8 @@ import Testing
     }
     #expect(try refusal(["batch": .int(2)]).contains("at most 2 here"))
     #expect(try refusal([:], ["norm": .string("batch")]).contains("gradients are summed row by row"))
-    #expect(try refusal(["gradientSum": .string("passes")]).contains("rows where ranks share them"))
-    #expect(try refusal(["sequenceRanks": .int(3)]).contains("0 where ranks share no sequences"))
+    #expect(try refusal(["gradient_sum": .string("passes")]).contains("rows where ranks share them"))
+    #expect(try refusal(["sequence_ranks": .int(3)]).contains("0 where ranks share no sequences"))
   }
 
   @Test("a stop that one rank asks for is one of all")

@@ -15,7 +15,7 @@ import Testing
 @Suite struct ReversibleTests {
   static let base: [String: ParameterValue] = [
     "vocabulary": .int(11), "width": .int(16), "layers": .int(2), "heads": .int(2), "hidden": .int(24),
-    "maximumLength": .int(32), "seed": .int(3), "residual": .string("reversible"),
+    "maximum_length": .int(32), "seed": .int(3), "residual": .string("reversible"),
   ]
 
   static func model(
@@ -51,7 +51,7 @@ import Testing
     arguments: [
       [:], ["dropout": ParameterValue.double(0.3)], ["attention": .string("chunked(chunk=4), full")],
       ["norm": .string("batch"), "dropout": .double(0.1)],
-      ["feedForward": .string("swiglu"), "layers": .int(5)],
+      ["feed_forward": .string("swiglu"), "layers": .int(5)],
       ["kind": .string("encoder"), "position": .string("learned"), "layers": .int(3)],
     ])
   func gradientsAreThoseOfTheStoredStack(_ changes: [String: ParameterValue]) throws {
@@ -119,13 +119,13 @@ import Testing
     "a step holds as much at any depth",
     arguments: [
       [:], ["dropout": ParameterValue.double(0.2)], ["attention": .string("sliding-window(left=4)")],
-      ["feedForward": .string("swiglu"), "reversibleOutput": .string("concat"), "tied": .bool(false)],
+      ["feed_forward": .string("swiglu"), "reversible_output": .string("concat"), "tied": .bool(false)],
     ])
   func memoryIsIndependentOfDepth(_ changes: [String: ParameterValue]) throws {
     let peaks = try [2, 4, 8].map { try Self.peak(changes, depth: $0) }
     #expect(peaks[1] == peaks[0] && peaks[2] == peaks[0], "\(peaks)")
     var plain = changes
-    plain.merge(["residual": .string("pre"), "reversibleOutput": .string("mean")]) { $1 }
+    plain.merge(["residual": .string("pre"), "reversible_output": .string("mean")]) { $1 }
     let grown = try [2, 4, 8].map { try Self.peak(plain, depth: $0) }
     // A plain stack keeps the same bytes for every block more: x, both norms, q, k, v, the heads, feed-forward's inner rows.
     #expect(grown[2] - grown[1] == 2 * (grown[1] - grown[0]), "\(grown)")
@@ -144,10 +144,10 @@ import Testing
   @Test func chunkedFeedForwardHoldsAChunk() throws {
     let wide: [String: ParameterValue] = ["hidden": .int(1024)]
     let whole = try Self.peak(wide, depth: 4)
-    let chunked = try Self.peak(wide.merging(["feedForwardChunk": .int(16)]) { $1 }, depth: 4)
+    let chunked = try Self.peak(wide.merging(["feed_forward_chunk": .int(16)]) { $1 }, depth: 4)
     // Two tensors of 64 rows, 1024 wide, become two of 16.
     #expect(whole - chunked >= 2 * 4 * 1024 * 32, "\(whole) \(chunked)")
-    let models = try [0, 16].map { try Self.model(["feedForwardChunk": .int($0)]) }
+    let models = try [0, 16].map { try Self.model(["feed_forward_chunk": .int($0)]) }
     let tokens = (0..<64).map { Int32($0 % 11) }
     let input = ModelInput(batch: 2, tokens: tokens, targets: tokens)
     for model in models { _ = try model.accumulateGradients(input, key: RandomKey(seed: 1)) }
@@ -160,7 +160,7 @@ import Testing
   @Test func itIsTrainedSavedAndResumed() throws {
     let model: [String: ParameterValue] = ["residual": .string("reversible"), "dropout": .double(0.1)]
     let long = try TrainerTests.trainer(
-      ["steps": .int(120), "evaluateEvery": .int(60), "learningRate": .double(0.01)], model: model)
+      ["steps": .int(120), "evaluate_every": .int(60), "learning_rate": .double(0.01)], model: model)
     while !long.isFinished { _ = try long.advance() }
     #expect((long.evaluations.last?.trainLoss ?? .infinity) < (long.evaluations.first?.trainLoss ?? 0))
     let run = try ResumedTraining { try TrainerTests.trainer([:], model: model) }
@@ -171,8 +171,8 @@ import Testing
 
   @Test func settingsThatDoNotFitAreRefused() throws {
     #expect {
-      try Self.model(["reversibleOutput": .string("concat")])
-    } throws: { "\($0)".contains("reversibleOutput: concat") && "\($0)".contains("tied=false") }
+      try Self.model(["reversible_output": .string("concat")])
+    } throws: { "\($0)".contains("reversible_output: concat") && "\($0)".contains("tied=false") }
   }
 
   @Test func theFormerNameIsStillRead() throws {

@@ -17,7 +17,7 @@ import Testing
   typealias Settings = [String: ParameterValue]
   static let base: Settings = [
     "vocabulary": .int(11), "width": .int(16), "layers": .int(2), "heads": .int(2), "hidden": .int(20),
-    "maximumLength": .int(5), "tied": .bool(false), "seed": .int(4),
+    "maximum_length": .int(5), "tied": .bool(false), "seed": .int(4),
   ]
   /// Scores by distance, in place of positions.
   static let relative: Settings = ["attention": .string("full(score=relative)"), "position": .string("none")]
@@ -46,10 +46,10 @@ import Testing
   }
 
   static let lines: [Settings] = [
-    relative, relative.merging(["residual": .string("post"), "keyHeads": .int(1)]) { $1 },
+    relative, relative.merging(["residual": .string("post"), "key_heads": .int(1)]) { $1 },
     relative.merging(["residual": .string("reversible"), "norm": .string("rms")]) { $1 },
     [:], ["position": .string("rope-interleaved"), "bias": .bool(false)],
-    ["position": .string("alibi"), "keyHeads": .int(1)], ["position": .string("t5")],
+    ["position": .string("alibi"), "key_heads": .int(1)], ["position": .string("t5")],
     ["attention": .string("full-materialized, sliding-window(left=2)")],
     ["attention": .string("luong(score=general), luong(align=local-m, window=4)")],
     ["attention": .string("top-k(keys=3)")], ["attention": .string("hard")],
@@ -132,7 +132,7 @@ import Testing
   @Test(
     "of one layer, all gradients but those of the embedding are those of the whole text",
     arguments: [
-      relative, relative.merging(["residual": .string("post")]) { $1 }, ["keyHeads": .int(1)],
+      relative, relative.merging(["residual": .string("post")]) { $1 }, ["key_heads": .int(1)],
       relative.merging(["residual": .string("reversible")]) { $1 }, ["position": .string("alibi")],
     ])
   func gradients(_ changes: Settings) throws {
@@ -183,7 +183,7 @@ import Testing
     let input = Self.text(length: 4)
     let absent = try Self.model(Self.relative.merging(["memory": .int(3)]) { $1 })
     let zeros = try Self.model(
-      Self.relative.merging(["memory": .int(3), "emptyMemory": .string("zeros")]) { $1 })
+      Self.relative.merging(["memory": .int(3), "empty_memory": .string("zeros")]) { $1 })
     let a = try absent.logits(input, inSegmentsOf: 4).array(),
       b = try zeros.logits(input, inSegmentsOf: 4).array()
     #expect(a == (try absent.logits(input).array()))
@@ -278,8 +278,8 @@ import Testing
     func loss(_ memory: Int) throws -> Double {
       let trainer = try TrainerTests.trainer(
         [
-          "steps": .int(120), "learningRate": .double(0.01), "batch": .int(8), "evaluateEvery": .int(0),
-          "consecutive": .bool(true), "evaluationBatches": .int(8),
+          "steps": .int(120), "learning_rate": .double(0.01), "batch": .int(8), "evaluate_every": .int(0),
+          "consecutive": .bool(true), "evaluation_batches": .int(8),
         ], model: Self.model.merging(["memory": .int(memory), "dropout": .double(0)]) { $1 }, task: "echo",
         settings: Self.echo)
       while !trainer.isFinished { _ = try trainer.advance() }

@@ -16,17 +16,17 @@ import Testing
     "pyramid(window=2)", "adaptive-span(span=5, ramp=2, initial=0.4)", "adaptive-span(span=5, current=false)",
     "sliding-window(left=[1 4], dilation=[3 1], sinks=1)",
     "chunked(chunk=4)", "chunked(chunk=5, before=1, overlap=3)",
-    "local-global(left=3, globalTokens=2)", "local-global(left=2, globalTokens=1, globalPositions=[6])",
-    "local-global(left=2, globalTokens=6, projections=separate)",
-    "local-global(left=1, globalTokens=0, globalPositions=[9], projections=separate)",
-    "local-global(left=2, globalTokens=20, projections=separate)", "linear", "linear(normalized=false)",
+    "local-global(left=3, global_tokens=2)", "local-global(left=2, global_tokens=1, global_positions=[6])",
+    "local-global(left=2, global_tokens=6, projections=separate)",
+    "local-global(left=1, global_tokens=0, global_positions=[9], projections=separate)",
+    "local-global(left=2, global_tokens=20, projections=separate)", "linear", "linear(normalized=false)",
     "retention", "mamba2", "gla", "gated-delta", "kda",
   ]
 
   @Test("state_bytes is what a decoder holds after as many tokens", arguments: lines, [1, 2])
   func bytesOfAMeasurement(_ line: String, _ keyHeads: Int) throws {
     var settings = GenerationTests.base
-    settings.merge(["attention": .string(line), "layers": .int(1), "keyHeads": .int(keyHeads)]) { $1 }
+    settings.merge(["attention": .string(line), "layers": .int(1), "key_heads": .int(keyHeads)]) { $1 }
     let model = try TransformerModel(
       ModelConfiguration(settings: settings), catalog: .standard, context: .recycling(threads: 1))
     let decoder = try #require(model.decoder)
@@ -36,7 +36,7 @@ import Testing
     for count in 7...30 {
       _ = try state.advance(count == 7 ? [1, 2, 3, 4, 5, 6, 7] : [Int32(count % 13)])
       // A shape that ends before a global position knows nothing of it.
-      guard count >= 10 || !line.contains("globalPositions") else { continue }
+      guard count >= 10 || !line.contains("global_positions") else { continue }
       let shape = try AttentionShape(
         queryHeads: 2, keyHeads: keyHeads, queryLength: count, headDim: 8, isCausal: true)
       let plan = try Catalog.standard.make(

@@ -32,9 +32,10 @@ import Testing
     (["attention": .string("retention"), "position": .string("rope")], 19, 4, 2),
     (["attention": .string("linear"), "kind": .string("encoder")], 23, 3, 0),
     // Latents: what heads are made of stays where its rows are; heads' keys travel.
-    (["latent": .int(6), "keyHeads": .int(0), "ropeWidth": .int(4)], 23, 3, 0),
+    (["latent": .int(6), "key_heads": .int(0), "rope_width": .int(4)], 23, 3, 0),
     (
-      ["latent": .int(6), "keyHeads": .int(0), "queryLatent": .int(5), "position": .string("learned")], 25, 4,
+      ["latent": .int(6), "key_heads": .int(0), "query_latent": .int(5), "position": .string("learned")], 25,
+      4,
       2
     ),
   ]
@@ -45,10 +46,10 @@ import Testing
   func sequences(changes: [String: ParameterValue], length: Int, ranks: Int, size: Int) throws {
     let settings: [String: ParameterValue] = [
       "optimizer": .string("sgd"), "batch": .int(3), "accumulation": .int(2), "steps": .int(3),
-      "gradientSum": .string("parts"), "evaluationBatches": .int(2), "labelSmoothing": .double(0.1),
-      "sequenceRanks": .int(size),
+      "gradient_sum": .string("parts"), "evaluation_batches": .int(2), "label_smoothing": .double(0.1),
+      "sequence_ranks": .int(size),
     ]
-    let model = ["layers": .int(2), "keyHeads": .int(1)].merging(changes) { $1 }
+    let model = ["layers": .int(2), "key_heads": .int(1)].merging(changes) { $1 }
     let one = try RankedTrainingTests.run(Self.long(settings, model, length))
     let ends = try ThreadGroup.run(ranks, delays: RandomKey(seed: 3)) {
       rank -> (RankedTrainingTests.End, Traffic) in
@@ -72,7 +73,7 @@ import Testing
     _ settings: [String: ParameterValue], _ model: [String: ParameterValue], _ length: Int,
     over ranks: (any Communicator)? = nil
   ) throws -> Trainer {
-    let base: [String: ParameterValue] = ["steps": .int(4), "evaluateEvery": .int(2)]
+    let base: [String: ParameterValue] = ["steps": .int(4), "evaluate_every": .int(2)]
     let plain = try TrainerTests.trainer(
       base.merging(settings) { $1 }, model: model,
       settings: ["length": .int(length), "vocabulary": .int(6)])
@@ -83,8 +84,8 @@ import Testing
   @Test("a rank none of whose rows is labelled walks back for the others", arguments: ["pre", "reversible"])
   func unlabelled(residual: String) throws {
     let settings: [String: ParameterValue] = [
-      "optimizer": .string("sgd"), "batch": .int(1), "steps": .int(3), "gradientSum": .string("parts"),
-      "evaluateEvery": .int(0),
+      "optimizer": .string("sgd"), "batch": .int(1), "steps": .int(3), "gradient_sum": .string("parts"),
+      "evaluate_every": .int(0),
     ]
     @Sendable func run(_ ranks: (any Communicator)?) throws -> [Double] {
       let plain = try TrainerTests.trainer(
@@ -104,7 +105,7 @@ import Testing
 
   @Test("a checkpoint of ranks that share sequences is gone on from by any number of ranks")
   func sequencesResume() throws {
-    let settings: [String: ParameterValue] = ["gradientSum": .string("parts"), "batch": .int(2)]
+    let settings: [String: ParameterValue] = ["gradient_sum": .string("parts"), "batch": .int(2)]
     let scratch = try Scratch(), file = scratch("c.safetensors")
     _ = try ThreadGroup.run(3) { rank in
       let trainer = try Self.long(settings, [:], 21, over: rank)
@@ -139,7 +140,7 @@ import Testing
             configuration, catalog: .standard, context: ExecutionContext(threads: 1, ledger: ledger)),
           task: source,
           configuration: TrainingConfiguration(settings: [
-            "gradientSum": .string("parts"), "batch": .int(1), "steps": .int(1), "evaluateEvery": .int(0),
+            "gradient_sum": .string("parts"), "batch": .int(1), "steps": .int(1), "evaluate_every": .int(0),
           ]), communicator: rank)
         let before = ledger.currentBytes
         _ = try trainer.advance()
@@ -159,8 +160,8 @@ import Testing
     ])
   func classes(task: String, pooling: String, residual: String, ranks: Int, size: Int) throws {
     let settings: [String: ParameterValue] = [
-      "optimizer": .string("sgd"), "batch": .int(5), "steps": .int(3), "evaluateEvery": .int(2),
-      "evaluationBatches": .int(2), "gradientSum": .string("parts"), "sequenceRanks": .int(size),
+      "optimizer": .string("sgd"), "batch": .int(5), "steps": .int(3), "evaluate_every": .int(2),
+      "evaluation_batches": .int(2), "gradient_sum": .string("parts"), "sequence_ranks": .int(size),
     ]
     @Sendable func make(_ over: (any Communicator)?) throws -> Trainer {
       // Lines of several lengths: the mean is over real rows, which one rank may have none of.
@@ -194,14 +195,14 @@ import Testing
   )
   func groupTraffic() throws {
     let settings: [String: ParameterValue] = [
-      "batch": .int(4), "steps": .int(2), "evaluateEvery": .int(0), "gradientSum": .string("parts"),
+      "batch": .int(4), "steps": .int(2), "evaluate_every": .int(0), "gradient_sum": .string("parts"),
     ]
     // Chunks of whole tiles: of a part of a tile all keys move that the tile sees.
     let length = 512
     @Sendable func sent(_ ranks: Int, _ size: Int) throws -> (bytes: Int, parameters: Int) {
       let own = try ThreadGroup.run(ranks) { rank -> (Int, Int) in
         let trainer = try Self.long(
-          settings.merging(["sequenceRanks": .int(size)]) { $1 }, [:], length, over: rank)
+          settings.merging(["sequence_ranks": .int(size)]) { $1 }, [:], length, over: rank)
         let before = rank.traffic.current
         _ = try trainer.advance()
         return ((rank.traffic.current - before).bytesSent, trainer.model.layout.count)
@@ -229,7 +230,7 @@ import Testing
     )
       throws -> String
     {
-      let parts: [String: ParameterValue] = ["gradientSum": .string("parts")]
+      let parts: [String: ParameterValue] = ["gradient_sum": .string("parts")]
       do {
         _ = try ThreadGroup.run(ranks) { rank in
           let trainer = try RankedTrainingTests.trainer(parts.merging(settings) { $1 }, model, over: rank)
@@ -246,8 +247,8 @@ import Testing
       ([:], ["attention": .string("lsh")], 3, "pattern does not depend on their inputs"),
       ([:], ["attention": .string("full(score=additive)")], 3, "read q, k and v alone"),
       ([:], [:], 5, "at most 4 here: every rank needs rows at two places of 8 tokens"),
-      (["sequenceRanks": .int(2)], [:], 3, "a multiple of sequenceRanks = 2"),
-      (["sequenceRanks": .int(1), "batch": .int(2)], [:], 3, "at most 2 here: every group needs one of 2"),
+      (["sequence_ranks": .int(2)], [:], 3, "a multiple of sequence_ranks = 2"),
+      (["sequence_ranks": .int(1), "batch": .int(2)], [:], 3, "at most 2 here: every group needs one of 2"),
     ] as [([String: ParameterValue], [String: ParameterValue], Int, String)] {
       let line = try refusal(settings, model, ranks: ranks)
       #expect(line.contains(text) && !line.contains("\n"), "\(model) \(settings): \(line)")

@@ -14,7 +14,7 @@ import Testing
 /// Stored keys of earlier segments (Memorizing Transformers): what is looked up, what is stored, and where no gradient goes.
 @Suite struct StoredKeysTests {
   typealias Settings = [String: ParameterValue]
-  static let stored: Settings = ["stored": .int(40), "storedNearest": .int(3), "layers": .int(1)]
+  static let stored: Settings = ["stored": .int(40), "stored_nearest": .int(3), "layers": .int(1)]
 
   static func model(_ changes: Settings) throws -> TransformerModel {
     try SegmentMemoryTests.model(stored.merging(changes) { $1 })
@@ -90,7 +90,7 @@ import Testing
     arguments: [(3, 40), (1, 4), (0, 40), (5, 7)])
   func definition(_ nearest: Int, _ kept: Int) throws {
     let model = try Self.model([
-      "storedNearest": .int(nearest), "stored": .int(kept), "position": .string("none"),
+      "stored_nearest": .int(nearest), "stored": .int(kept), "position": .string("none"),
     ])
     let definition = Definition(model: model, nearest: nearest == 0 ? .max : nearest, kept: kept)
     let input = SegmentMemoryTests.text(batch: 1, length: 17), memory = try model.segmentMemory(streams: 1)
@@ -114,17 +114,17 @@ import Testing
   @Test(
     "backward agrees with differences of a loss behind a store that stays as it is",
     arguments: [
-      ["position": .string("rope")], ["position": .string("alibi"), "keyHeads": .int(1)],
-      ["memory": .int(6), "storedNearest": .int(0)],
+      ["position": .string("rope")], ["position": .string("alibi"), "key_heads": .int(1)],
+      ["memory": .int(6), "stored_nearest": .int(0)],
       [
         "attention": .string("sliding-window(left=2)"), "residual": .string("post"),
         "position": .string("t5"),
       ],
-      ["residual": .string("reversible"), "layers": .int(2), "storedLayer": .int(1)],
+      ["residual": .string("reversible"), "layers": .int(2), "stored_layer": .int(1)],
     ] as [Settings])
   func gradients(_ changes: Settings) throws {
     // All keys: at a tie of the nearest ones the loss has a step.
-    let model = try Self.model(["storedNearest": .int(0)].merging(changes) { $1 })
+    let model = try Self.model(["stored_nearest": .int(0)].merging(changes) { $1 })
     let segments = SegmentMemoryTests.text(length: 15).segments(of: 5)
     let start = try model.segmentMemory(streams: 2)
     for segment in segments.prefix(2) { _ = try model.logits(segment, after: start) }
@@ -163,7 +163,7 @@ import Testing
   @Test("streams have stores of their own, which a text that begins forgets, unless they are to stay")
   func streams() throws {
     for keeps in [false, true] {
-      let model = try Self.model(["storedTexts": .string(keeps ? "keep" : "forget"), "stored": .int(9)])
+      let model = try Self.model(["stored_texts": .string(keeps ? "keep" : "forget"), "stored": .int(9)])
       let segments = SegmentMemoryTests.text(batch: 3, length: 15).segments(of: 5)
       let memory = try model.segmentMemory(streams: 3), layer = "decoder.layers.0.attention"
       _ = try model.logits(segments[0], after: memory)
@@ -185,7 +185,7 @@ import Testing
     "generation stores segments as training does, and its cache says what its tokens say",
     arguments: [
       Settings(), ["position": .string("learned"), "stored": .int(7)],
-      ["position": .string("alibi"), "keyHeads": .int(1)], ["layers": .int(3), "storedLayer": .int(2)],
+      ["position": .string("alibi"), "key_heads": .int(1)], ["layers": .int(3), "stored_layer": .int(2)],
     ])
   func generation(_ changes: Settings) throws {
     let model = try Self.model(changes), prompt: [Int32] = [1, 5, 2]
@@ -211,13 +211,14 @@ import Testing
     (["kind": .string("encoder"), "classes": .int(2)], "stored", "0 unless kind is decoder"),
     (["latent": .int(4)], "stored", "0 with latent"),
     (["norm": .string("batch")], "stored", "0 with norm batch"),
-    (["storedLayer": .int(2)], "storedLayer", "at most the 1 layers"),
+    (["stored_layer": .int(2)], "stored_layer", "at most the 1 layers"),
     (
-      ["stored": .int(0), "storedNearest": .int(32), "storedLayer": .int(1)], "storedLayer", "0 unless stored"
+      ["stored": .int(0), "stored_nearest": .int(32), "stored_layer": .int(1)], "stored_layer",
+      "0 unless stored"
     ),
-    (["stored": .int(0)], "storedNearest", "32 unless stored"),
+    (["stored": .int(0)], "stored_nearest", "32 unless stored"),
     (
-      ["stored": .int(0), "storedNearest": .int(32), "storedTexts": .string("keep")], "storedTexts",
+      ["stored": .int(0), "stored_nearest": .int(32), "stored_texts": .string("keep")], "stored_texts",
       "forget unless stored"
     ),
     (["attention": .string("graph")], "stored", "0 with graph"),
@@ -261,12 +262,12 @@ import Testing
   func learns() throws {
     func loss(_ stored: Int) throws -> Double {
       let settings: Settings = [
-        "stored": .int(stored), "storedNearest": .int(stored == 0 ? 32 : 4), "position": .string("none"),
+        "stored": .int(stored), "stored_nearest": .int(stored == 0 ? 32 : 4), "position": .string("none"),
       ]
       let trainer = try TrainerTests.trainer(
         [
-          "steps": .int(150), "learningRate": .double(0.02), "batch": .int(16), "evaluateEvery": .int(0),
-          "consecutive": .bool(true), "evaluationBatches": .int(12),
+          "steps": .int(150), "learning_rate": .double(0.02), "batch": .int(16), "evaluate_every": .int(0),
+          "consecutive": .bool(true), "evaluation_batches": .int(12),
         ], model: settings, task: "glossary", settings: Self.glossary)
       while !trainer.isFinished { _ = try trainer.advance() }
       return trainer.bestLoss

@@ -29,8 +29,8 @@ import Testing
       task: source,
       configuration: TrainingConfiguration(
         settings: [
-          "batch": .int(4), "steps": .int(12), "warmup": .int(2), "evaluateEvery": .int(4),
-          "evaluationBatches": .int(1),
+          "batch": .int(4), "steps": .int(12), "warmup": .int(2), "evaluate_every": .int(4),
+          "evaluation_batches": .int(1),
         ].merging(training) { $1 }))
   }
 
@@ -51,10 +51,10 @@ import Testing
   @Test func aCheckpointOfAnotherRunIsRefused() throws {
     let scratch = try Scratch(), path = scratch("checkpoint.safetensors")
     try Self.trainer([:]).save(to: path)
-    let other = try Self.trainer(["learningRate": .double(0.5)])
+    let other = try Self.trainer(["learning_rate": .double(0.5)])
     let before = other.model.state.weights.array()
     let error = #expect(throws: SafetensorsError.self) { try other.resume(from: path) }
-    #expect(error?.problem == "the checkpoint has training.learningRate = 0.001; this run has 0.5")
+    #expect(error?.problem == "the checkpoint has training.learning_rate = 0.001; this run has 0.5")
     #expect(other.model.state.weights.array() == before)
     let model = try TransformerModel(contentsOf: path, catalog: .standard)
     #expect(model.configuration == other.model.configuration)
@@ -62,7 +62,7 @@ import Testing
 
   @Test func learnsInduction() throws {
     let trainer = try Self.trainer(
-      ["steps": .int(60), "learningRate": .double(0.01), "batch": .int(8), "evaluateEvery": .int(0)],
+      ["steps": .int(60), "learning_rate": .double(0.01), "batch": .int(8), "evaluate_every": .int(0)],
       task: "copying", settings: ["tokens": .int(2), "blanks": .int(2), "vocabulary": .int(6)])
     let start = try trainer.evaluate(.validation, batches: 1).mean
     while !trainer.isFinished { _ = try trainer.advance() }
@@ -80,7 +80,7 @@ import Testing
 
   @Test func stopsEarly() throws {
     let trainer = try Self.trainer([
-      "learningRate": .double(0), "evaluateEvery": .int(1), "patience": .int(3),
+      "learning_rate": .double(0), "evaluate_every": .int(1), "patience": .int(3),
     ])
     while !trainer.isFinished { _ = try trainer.advance() }
     #expect(trainer.step == 4)
@@ -88,14 +88,14 @@ import Testing
 
   @Test func divergenceIsAnError() throws {
     let trainer = try Self.trainer([
-      "learningRate": .double(1000), "optimizer": .string("sgd"), "clip": .double(0),
-      "warmup": .int(0), "steps": .int(200), "evaluateEvery": .int(0),
+      "learning_rate": .double(1000), "optimizer": .string("sgd"), "clip": .double(0),
+      "warmup": .int(0), "steps": .int(200), "evaluate_every": .int(0),
     ])
     #expect(throws: TrainingDiverged.self) { while !trainer.isFinished { _ = try trainer.advance() } }
   }
 
   @Test func aStepAllocatesNothingAfterTheFirst() throws {
-    let trainer = try Self.trainer(["evaluateEvery": .int(0)], threads: 2)
+    let trainer = try Self.trainer(["evaluate_every": .int(0)], threads: 2)
     for _ in 0..<2 { _ = try trainer.advance() }
     let before = trainer.model.context.ledger?.systemAllocations
     for _ in 0..<4 { _ = try trainer.advance() }

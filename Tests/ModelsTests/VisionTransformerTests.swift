@@ -14,7 +14,7 @@ import Vision
   static let settings: [String: ParameterValue] = [
     "kind": .string("vit"), "tied": .bool(false), "position": .string("learned"), "width": .int(8),
     "heads": .int(2), "layers": .int(2), "hidden": .int(12), "features": .int(2), "classes": .int(3),
-    "patch": .int(2), "imageHeight": .int(4), "imageWidth": .int(6), "epsilon": .double(1e-6),
+    "patch": .int(2), "image_height": .int(4), "image_width": .int(6), "epsilon": .double(1e-6),
   ]
 
   private func model(_ more: [String: ParameterValue] = [:]) throws -> TransformerModel {
@@ -35,7 +35,7 @@ import Vision
       ["frames": "2", "pooling": "first"], ["frames": "2", "video": "divided", "pooling": "first"],
       ["frames": "2", "video": "divided", "position": "none"],
       ["residual": "reversible"], ["pretext": "masked", "pooling": "first"],
-      ["pretext": "contrastive", "viewNoise": "0"], ["pretext": "frozen"],
+      ["pretext": "contrastive", "view_noise": "0"], ["pretext": "frozen"],
     ] as [[String: String]])
   func gradients(settings: [String: String]) throws {
     let model = try model(settings.mapValues { ParameterValue(parsing: $0) }), input = try input(2)
@@ -141,7 +141,7 @@ import Vision
   @Test(
     "what does not fit is refused in one line that names it",
     arguments: [
-      (["patch": "4"], "patch"), (["imageHeight": "0"], "imageHeight"), (["frames": "3"], "frames"),
+      (["patch": "4"], "patch"), (["image_height": "0"], "image_height"), (["frames": "3"], "frames"),
       (["video": "divided"], "frames"), (["classes": "0"], "kind"), (["features": "0"], "kind"),
       (["position": "sinusoidal", "width": "6", "heads": "2"], "width"),
       (["kind": "encoder", "pretext": "masked"], "pretext"),
@@ -159,7 +159,7 @@ import Vision
     let model = try model()
     #expect(throws: ConfigurationError.self) { try model.logits(self.input(2, height: 6, width: 4)) }
     let small = try self.model([
-      "patch": .int(1), "imageHeight": .int(1), "imageWidth": .int(1), "features": .int(1),
+      "patch": .int(1), "image_height": .int(1), "image_width": .int(1), "features": .int(1),
     ])
     let pixels = try Tensor([0.5, -1], shape: [2, 1, 1, 1])
     #expect(try small.logits(ModelInput(images: pixels)).shape == [2, 3])

@@ -151,7 +151,7 @@ import Testing
     variants:
       - full
       - sliding-window: {left: 8, right: 0, dilation: 2, sinks: 1}
-      - random-sparse: {blockSize: 16, randomBlocks: 1}
+      - random-sparse: {block_size: 16, random_blocks: 1}
       - lsh: {buckets: 8, hashes: 2}
       - chunked: {chunk: 16}
     """,
@@ -159,7 +159,7 @@ import Testing
     experiment: training
     task: {id: mqar, pairs: 2}
     model: {width: 8, layers: 1, heads: 1, attention: "sliding-window(left=8)", dropout: 0.1, hidden: 16}
-    training: {steps: 2, batch: 2, learningRate: 3e-3, clip: 1.0, evaluateEvery: 1, decayEvery: 3}
+    training: {steps: 2, batch: 2, learning_rate: 3e-3, clip: 1.0, evaluate_every: 1, decay_every: 3}
     seed: [1, 2]
     compute: 1e9
     """,

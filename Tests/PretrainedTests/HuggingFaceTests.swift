@@ -295,7 +295,7 @@ import Testing
     let pretrained = try load(fixtures + "/gpt2")
     for (tokens, part) in [
       ([Int32](repeating: 13, count: 4), "0 to 12"),
-      ([Int32](repeating: 1, count: 10), "at most maximumLength = 9"),
+      ([Int32](repeating: 1, count: 10), "at most maximum_length = 9"),
     ] {
       #expect {
         try AttentionSwap(pretrained, attention: "full", on: ModelInput(batch: 1, tokens: tokens))

@@ -14,7 +14,7 @@ import Testing
     let scratch = try Scratch(), path = scratch("model.safetensors")
     let settings: [String: ParameterValue] = [
       "vocabulary": .int(11), "width": .int(16), "layers": .int(2), "heads": .int(2), "hidden": .int(24),
-      "maximumLength": .int(32), "residual": .string("reversible"), "tied": .bool(false),
+      "maximum_length": .int(32), "residual": .string("reversible"), "tied": .bool(false),
     ]
     try TransformerModel(ModelConfiguration(settings: settings), catalog: .standard, context: serial)
       .save(to: path)

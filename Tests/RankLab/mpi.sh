@@ -60,8 +60,8 @@ echo "mpi: measure and run spread cells over ranks"
 
 # A training has the same bits on one, two and four ranks, and one that goes from two ranks to three.
 train=(train mqar --set task.length=16 --set task.vocabulary=16 --set task.pairs=2 --set model.width=16 --set model.layers=1
-  --set model.heads=2 --set model.hidden=16 --set training.batch=5 --set training.evaluateEvery=4
-  --set training.evaluationBatches=3 --set training.schedule=constant --threads 1)
+  --set model.heads=2 --set model.hidden=16 --set training.batch=5 --set training.evaluate_every=4
+  --set training.evaluation_batches=3 --set training.schedule=constant --threads 1)
 for ranks in 1 2 4; do
   "$attnlab" "${train[@]}" --steps 12 --ranks $ranks --checkpoint "$scratch/train$ranks" >/dev/null 2>"$scratch/train$ranks.log" \
     || { cat "$scratch/train$ranks.log" >&2; exit 1; }
@@ -111,9 +111,9 @@ killed "run 3" 3 "${long[@]}"
 
 # So does a rank of a training, whose checkpoint goes on.
 ready=$scratch/killed/checkpoint.safetensors
-killed "run 3" 3 "${train[@]}" --steps 1000000 --set training.checkpointEvery=5 --checkpoint "$scratch/killed"
+killed "run 3" 3 "${train[@]}" --steps 1000000 --set training.checkpoint_every=5 --checkpoint "$scratch/killed"
 # A warning to mpirun stops all ranks after the same step, saved.
-run 3 "$attnlab" "${train[@]}" --steps 1000000 --set training.checkpointEvery=5 --checkpoint "$scratch/killed" >/dev/null 2>"$scratch/warned.log" &
+run 3 "$attnlab" "${train[@]}" --steps 1000000 --set training.checkpoint_every=5 --checkpoint "$scratch/killed" >/dev/null 2>"$scratch/warned.log" &
 waiting=$!
 for _ in $(seq 300); do grep -q 'resumed at step' "$scratch/warned.log" && break; sleep 0.1; done
 sleep 1
@@ -135,7 +135,7 @@ fi
 grep -q SKIPPED "$scratch/spaces.text" || cmp "$scratch/train1/model.safetensors" "$scratch/spaces/model.safetensors"
 
 # Ranks that share sequences end where one process does, up to rounding, and go on from each other's checkpoints.
-parts=("${train[@]}" --set training.gradientSum=parts)
+parts=("${train[@]}" --set training.gradient_sum=parts)
 "$attnlab" "${parts[@]}" --steps 8 --checkpoint "$scratch/whole" --json >"$scratch/whole.json" 2>/dev/null
 for ranks in 2 3; do
   "$attnlab" "${parts[@]}" --steps 8 --ranks $ranks --checkpoint "$scratch/parts$ranks" --json >"$scratch/parts$ranks.json" 2>"$scratch/parts.log" \
@@ -144,7 +144,7 @@ done
 "$attnlab" "${parts[@]}" --steps 4 --ranks 2 --checkpoint "$scratch/parts" >/dev/null 2>&1
 "$attnlab" "${parts[@]}" --steps 8 --ranks 3 --checkpoint "$scratch/parts" --json >"$scratch/parts.json" 2>/dev/null
 # Two groups of two ranks: rows and sequences shared at once.
-"$attnlab" "${parts[@]}" --steps 8 --ranks 4 --set training.sequenceRanks=2 --checkpoint "$scratch/groups" --json \
+"$attnlab" "${parts[@]}" --steps 8 --ranks 4 --set training.sequence_ranks=2 --checkpoint "$scratch/groups" --json \
   >"$scratch/groups.json" 2>"$scratch/parts.log" || { cat "$scratch/parts.log" >&2; exit 1; }
 for other in parts2 parts3 parts groups; do
   awk -v a="$(grep -o '"validation_loss": *[0-9.e-]*' "$scratch/whole.json" | tail -1 | sed 's/.*: *//')" \

@@ -75,7 +75,7 @@ import Testing
     let shape = try AttentionShape(
       queryHeads: 4, keyHeads: 2, queryLength: 150, headDim: 8, isCausal: true)
     for (id, settings) in [
-      ("full", [:]), ("local-global", ["left": .int(9), "globalTokens": .int(2)]),
+      ("full", [:]), ("local-global", ["left": .int(9), "global_tokens": .int(2)]),
     ]
       as [(String, [String: ParameterValue])]
     {
@@ -254,7 +254,7 @@ import Testing
       let shape = try AttentionShape(
         batch: 2, queryHeads: queryHeads, keyHeads: keyHeads, queryLength: length, headDim: 8, valueDim: 12,
         isCausal: true, keyLengths: [length, (length + 1) / 2])
-      let settings: [String: ParameterValue] = ["blockSize": .int(16)]
+      let settings: [String: ParameterValue] = ["block_size": .int(16)]
       for test in try [
         RankCase("full", [:], shape), RankCase("full", ["softcap": .double(1.5)], shape),
         RankCase("random-sparse", settings, shape),

@@ -103,7 +103,7 @@ import Testing
     "Global keys go to all, and global rows go to the keys: bytes do not grow with N", arguments: [240, 480])
   func globals(length: Int) throws {
     let test = try RankCase(
-      "local-global", ["left": .int(6), "right": .int(6), "globalTokens": .int(2)],
+      "local-global", ["left": .int(6), "right": .int(6), "global_tokens": .int(2)],
       shape(length, causal: false))
     let result = try test.run(3)
     let queryBytes = queryHeads * (d + e + 1) * 4
@@ -124,7 +124,7 @@ import Testing
   @Test("Random blocks send each rank the keys that the definition lets some row of it see, each once")
   func randomBlocks() throws {
     let test = try RankCase(
-      "random-sparse", ["blockSize": .int(16), "randomBlocks": .int(1)], shape(320, causal: true))
+      "random-sparse", ["block_size": .int(16), "random_blocks": .int(1)], shape(320, causal: true))
     let result = try test.run(3, .small(pieces: 7))
     let layouts = try SequenceLayout.fitting(test.fixed.pattern, test.variant.shape, ranks: 3)
     let needed = try test.foreignKeys(layouts.queries, layouts.keys)

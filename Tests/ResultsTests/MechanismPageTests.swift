@@ -27,7 +27,7 @@ import Testing
   /// What a row of a training is, by name.
   private static func facts(of row: TrainingRow) -> [String: String] {
     // A memory, a latent and a store are written where there are any.
-    var facts = ["memory": "0", "latent": "0", "stored": "0", "storedNearest": "32", "storedLayer": "0"]
+    var facts = ["memory": "0", "latent": "0", "stored": "0", "stored_nearest": "32", "stored_layer": "0"]
     for part in (row.modelConfiguration + ";" + row.taskConfiguration).split(separator: ";") {
       let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
       if pair.count == 2 { facts[pair[0]] = pair[1] }

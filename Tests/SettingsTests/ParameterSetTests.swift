@@ -9,9 +9,9 @@ import Testing
     var sharedMap = 3
     static let parameters: [Parameter<Self>] = [
       .integer("left", \.left, help: ""), .integer("right", \.right, help: ""),
-      .integer("sharedMap", \.sharedMap, help: ""),
+      .integer("shared_map", \.sharedMap, help: ""),
     ]
-    static let formerNames = ["both": "sharedMap"]
+    static let formerNames = ["both": "shared_map"]
   }
 
   @Test(
@@ -32,11 +32,11 @@ import Testing
       (["window", "left"], "left: given twice, also as window is not allowed; it takes one of both"),
       (
         ["shared_map", "sharedMap"],
-        "sharedMap: given twice, also as shared_map is not allowed; it takes one of both"
+        "shared_map: given twice, also as sharedMap is not allowed; it takes one of both"
       ),
       (
-        ["both", "sharedMap"],
-        "sharedMap: given twice, also by its former name both is not allowed; it takes one of both"
+        ["both", "shared_map"],
+        "shared_map: given twice, also by its former name both is not allowed; it takes one of both"
       ),
     ])
   func twice(names: [String], message: String) {

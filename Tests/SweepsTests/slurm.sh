@@ -118,7 +118,7 @@ cat >"$scratch/four.yaml" <<'YAML'
 experiment: training
 task: {id: mqar, length: 32, vocabulary: 16, pairs: 2}
 model: {width: 16, layers: 1, heads: 2, hidden: 16}
-training: {steps: 400, batch: 4, evaluateEvery: 100, evaluationBatches: 1}
+training: {steps: 400, batch: 4, evaluate_every: 100, evaluation_batches: 1}
 seed: [1, 2, 3, 4]
 threads: 1
 YAML

@@ -25,7 +25,7 @@ let smallSettings: [String: [String: ParameterValue]] = [
   "echo": ["length": .int(20), "distance": .int(9)],
   "glossary": ["length": .int(20), "words": .int(12)],
   "reversal": ["maximum": .int(12)],
-  "stream-recall": ["length": .int(40), "keyTokens": .int(2), "valueTokens": .int(3)],
+  "stream-recall": ["length": .int(40), "key_tokens": .int(2), "value_tokens": .int(3)],
   "variable-tracking": ["length": .int(30)],
   "common-words": ["length": .int(60)],
 ]

@@ -16,7 +16,7 @@ import Testing
     (row.runID, row.task, row.attention) = ("\(size)-\(seed)", "markov", "full")
     row.taskConfiguration = "length=8;vocabulary=4"
     row.modelConfiguration = "width=\(size / 100);layers=1;seed=\(seed)"
-    row.trainingConfiguration = "learningRate=\(1.0 / Double(size));steps=10;seed=\(seed)"
+    row.trainingConfiguration = "learning_rate=\(1.0 / Double(size));steps=10;seed=\(seed)"
     (row.seed, row.status, row.evaluation, row.isHeldOut) = (seed, .ok, .test, heldOut)
     (row.parameters, row.tokens, row.computeFlops, row.steps) = (size, 1000, 6000 * Double(size), 10)
     (row.testLoss, row.optimalLoss, row.entropyRate) = (loss + 0.01, 1.51, 1.5)
@@ -58,7 +58,7 @@ import Testing
 
   @Test func aSettingThatAnOlderFileLacksHasItsDefault() {
     var newer = Self.row(900)
-    newer.modelConfiguration += ";norm=layer;globalProjections=tied"
+    newer.modelConfiguration += ";norm=layer;global_projections=tied"
     #expect(TrainingComparison([Self.row(400), newer]).lines.map(\.label) == ["width 4", "width 9"])
     newer.modelConfiguration = newer.modelConfiguration.replacing("norm=layer", with: "norm=rms")
     #expect(

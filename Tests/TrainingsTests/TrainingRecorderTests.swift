@@ -29,8 +29,8 @@ import Testing
     job.taskSettings = ["length": .int(8), "vocabulary": .int(6)]
     job.modelSettings = ["width": .int(8), "layers": .int(1), "heads": .int(2), "hidden": .int(8)]
     job.trainingSettings = [
-      "steps": .int(steps), "batch": .int(2), "warmup": .int(1), "evaluationBatches": .int(1),
-      "evaluateEvery": .int(2), "schedule": .string(schedule),
+      "steps": .int(steps), "batch": .int(2), "warmup": .int(1), "evaluation_batches": .int(1),
+      "evaluate_every": .int(2), "schedule": .string(schedule),
     ]
     job.trainingSettings.merge(more) { $1 }
     return job
@@ -158,7 +158,7 @@ import Testing
 
   @Test("what patience has ended is extended only without it")
   func patience() throws {
-    let ended: [String: ParameterValue] = ["patience": .int(1), "learningRate": .int(0)]
+    let ended: [String: ParameterValue] = ["patience": .int(1), "learning_rate": .int(0)]
     try train(Self.job(20, "constant", ended))
     let error = #expect(throws: UsageError.self) {
       try train(Self.job(30, "constant", ended), extending: true)
@@ -166,7 +166,7 @@ import Testing
     #expect(
       error?.description.contains("patience ended the training at step 4") == true,
       "\(error?.description ?? "")")
-    let endless: [String: ParameterValue] = ["patience": .int(0), "learningRate": .int(0)]
+    let endless: [String: ParameterValue] = ["patience": .int(0), "learning_rate": .int(0)]
     #expect(try train(Self.job(8, "constant", endless), extending: true).trainer.step == 8)
   }
 }

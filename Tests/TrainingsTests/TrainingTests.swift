@@ -19,7 +19,7 @@ import Testing
     seed: [1, 2]
     task: {id: induction, length: 8, vocabulary: 6}
     model: {width: 8, layers: 1, heads: 2, hidden: 8}
-    training: {steps: 2, batch: 2, warmup: 0, evaluationBatches: 1}
+    training: {steps: 2, batch: 2, warmup: 0, evaluation_batches: 1}
     points:
       - {model.attention: full}
       - {model.attention: "sliding-window(left=2), full", model.layers: 2}
@@ -33,7 +33,7 @@ import Testing
       experiment: training
       task: {id: echo, length: 6, distance: 4}
       model: {width: 8, layers: 2, heads: 2, hidden: 8, memory: 5}
-      training: {steps: 2, batch: 3, warmup: 0, evaluationBatches: 1, accumulation: 2}
+      training: {steps: 2, batch: 3, warmup: 0, evaluation_batches: 1, accumulation: 2}
       evaluate: [{memory: [0, 5, 9], batches: 3}]
       """
     let preset = try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
@@ -105,7 +105,7 @@ import Testing
   @Test func aFurtherEvaluationMayHaveNoGlobalRows() throws {
     let yaml = Self.yaml.replacingOccurrences(
       of: "model.attention: full",
-      with: "model.attention: local-global(left=2), model.globalProjections: separate")
+      with: "model.attention: local-global(left=2), model.global_projections: separate")
     let job = try #require(
       try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings.first)
     let run = try TrainingRun(job, catalog: .standard, threads: 1)

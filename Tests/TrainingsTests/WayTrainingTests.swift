@@ -16,7 +16,7 @@ import Testing
       experiment: training
       task: {id: passkey, length: 200, way: \(way)}
       model: {width: 8, layers: 1, heads: 2, hidden: 8}
-      training: {steps: 1, batch: 2, warmup: 0, evaluationBatches: 1}
+      training: {steps: 1, batch: 2, warmup: 0, evaluation_batches: 1}
       \(evaluate)
       """
     return try Preset(yaml: yaml, file: "ways.yaml", catalog: .standard, kinds: .standard)

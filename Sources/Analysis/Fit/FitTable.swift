@@ -84,6 +84,7 @@ public struct FitTable: Sendable {
   /// The quantity that an option names: a column as it stands in the header, `{a column}`, or a formula.
   /// - Throws: `UsageError` with the option and the file.
   public func quantity(_ text: String, option: String) throws(UsageError) -> Quantity {
+    let text = today(text)
     let expression = try read(option) { names throws(FitError) in
       try FormulaExpression(resolving: text, columns: names)
     }
@@ -100,7 +101,8 @@ public struct FitTable: Sendable {
   /// The filter that an option gives.
   /// - Throws: `UsageError` as above.
   public func filter(_ text: String, option: String) throws(UsageError) -> FormulaExpression {
-    try read(option) { names throws(FitError) in
+    let text = today(text)
+    return try read(option) { names throws(FitError) in
       try FormulaExpression(filtering: text, columns: names)
     }
   }

@@ -65,14 +65,15 @@ public struct LSH: SoftmaxVariant {
       .integer(
         "after", \.after, in: 0...4096, unit: "chunks", help: "Chunks after a query's own that it sees"),
       .integer("seed", \.seed, help: "Names the random rotations"),
-      .flag("sharedQueryKey", \.sharedQueryKey, help: "q serves as k, normalised (Reformer); k is not read"),
+      .flag(
+        "shared_query_key", \.sharedQueryKey, help: "q serves as k, normalised (Reformer); k is not read"),
       .flag(
         "circular", \.circular, help: "The first chunk looks back on the last, across rounds (the original)"),
-      .flag("sameBucketOnly", \.sameBucketOnly, help: "A query sees only keys of its own bucket"),
+      .flag("same_bucket_only", \.sameBucketOnly, help: "A query sees only keys of its own bucket"),
       .choice(
         "duplicates", \.duplicates, help: "A key found in several rounds counts once a round, or once in all"),
       .integer(
-        "factorAbove", \.factorAbove, in: 2...(1 << 20),
+        "factor_above", \.factorAbove, in: 2...(1 << 20),
         help: "More buckets than this are hashed as two factors"),
     ]
 
@@ -105,11 +106,11 @@ public struct LSH: SoftmaxVariant {
       if let buckets, buckets > factorAbove, buckets % 4 != 0 {
         throw ConfigurationError(
           field: "buckets", value: "\(buckets)",
-          allowed: "a multiple of 4 above factorAbove (\(factorAbove)), for its two factors are even")
+          allowed: "a multiple of 4 above factor_above (\(factorAbove)), for its two factors are even")
       }
       if sharedQueryKey && shape.queryLength != shape.keyLength {
         throw ConfigurationError(
-          field: "sharedQueryKey", value: "true",
+          field: "shared_query_key", value: "true",
           allowed: "false when q and k differ in length (\(shape.queryLength) and \(shape.keyLength) here)")
       }
     }

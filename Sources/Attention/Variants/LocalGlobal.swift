@@ -55,10 +55,10 @@ public struct LocalGlobal: PatternVariant {
         "right", \.right, in: 0...(1 << 24), unit: "keys",
         help: "Keys of the window after the query; 0 when causal"),
       .integer(
-        "globalTokens", \.globalTokens, in: 0...(1 << 24), unit: "positions",
+        "global_tokens", \.globalTokens, in: 0...(1 << 24), unit: "positions",
         help: "How many of the first positions see, and are seen by, all"),
       .integers(
-        "globalPositions", \.globalPositions, unit: "positions",
+        "global_positions", \.globalPositions, unit: "positions",
         help: "More positions that see, and are seen by, all"),
       .choice(
         "projections", \.projections,
@@ -98,7 +98,7 @@ public struct LocalGlobal: PatternVariant {
     public func validate(for shape: AttentionShape) throws(ConfigurationError) {
       if let position = globalPositions.first(where: { $0 >= shape.positions }) {
         throw ConfigurationError(
-          field: "globalPositions", value: "\(position)",
+          field: "global_positions", value: "\(position)",
           allowed: "positions from 0 to \(shape.positions - 1)")
       }
     }
@@ -199,7 +199,7 @@ public struct LocalGlobal: PatternVariant {
       .operand(flag: "global-q", .queryGlobal, settings: separate),
       .operand(flag: "global-k", .keyGlobal, settings: separate),
       .operand(flag: "global-v", .valueGlobal, settings: separate),
-      .modelSetting("globalProjections", parameter: "projections"),
+      .modelSetting("global_projections", parameter: "projections"),
     ]
   }()
 

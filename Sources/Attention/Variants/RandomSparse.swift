@@ -19,7 +19,7 @@ public struct RandomSparse: PatternVariant {
   /// Which block rows and columns are global.
   public enum GlobalBlocks: String, CaseIterable, Sendable {
     /// Block 0 and the last block.
-    case firstAndLast
+    case firstAndLast = "first-and-last"
     /// Block 0.
     case first
     /// None.
@@ -68,14 +68,14 @@ public struct RandomSparse: PatternVariant {
 
     /// All parameters.
     public static let parameters: [Parameter<Self>] = [
-      .integer("blockSize", \.blockSize, in: 1...(1 << 24), unit: "tokens", help: "Tokens in a block"),
+      .integer("block_size", \.blockSize, in: 1...(1 << 24), unit: "tokens", help: "Tokens in a block"),
       .integer(
-        "randomBlocks", \.randomBlocks, in: 0...4096, unit: "blocks",
+        "random_blocks", \.randomBlocks, in: 0...4096, unit: "blocks",
         help: "Random blocks that a block row sees"),
       .integer(
-        "windowBlocks", \.windowBlocks, in: 1...4095, unit: "blocks",
+        "window_blocks", \.windowBlocks, in: 1...4095, unit: "blocks",
         help: "Blocks of the window, an odd number: the own block is in the middle"),
-      .choice("globalBlocks", \.globalBlocks, help: "Blocks that see, and are seen by, all"),
+      .choice("global_blocks", \.globalBlocks, help: "Blocks that see, and are seen by, all"),
       .choice(
         "draws", \.draws, help: "uniform: as in the paper, each block once; google: as in the published code"),
       .integer("seed", \.seed, help: "Names the pattern; the same seed draws the same blocks"),
@@ -92,7 +92,7 @@ public struct RandomSparse: PatternVariant {
     /// The window has a middle; the published draws exist for its own settings only.
     public func validate(for shape: AttentionShape) throws(ConfigurationError) {
       if windowBlocks % 2 == 0 {
-        throw ConfigurationError(field: "windowBlocks", value: "\(windowBlocks)", allowed: "an odd number")
+        throw ConfigurationError(field: "window_blocks", value: "\(windowBlocks)", allowed: "an odd number")
       }
       guard draws == .google else { return }
       let length = shape.queryLength
@@ -103,8 +103,8 @@ public struct RandomSparse: PatternVariant {
         throw ConfigurationError(
           field: "draws", value: "google",
           allowed:
-            "uniform unless windowBlocks is 3, globalBlocks firstAndLast, the shape not causal, q and k equally "
-            + "long, and the length a multiple of blockSize with 5 blocks or more")
+            "uniform unless window_blocks is 3, global_blocks first-and-last, the shape not causal, q and k equally "
+            + "long, and the length a multiple of block_size with 5 blocks or more")
       }
     }
   }

@@ -31,9 +31,9 @@ public struct ImageFiles: SequenceTask {
       .text("images", \.images, allowed: "a file", help: "[count, height, width(, channels)], .npy or IDX"),
       .text("labels", \.labels, allowed: "a file", help: "[count], whole numbers from 0, .npy or IDX"),
       .text(
-        "testImages", \.testImages, allowed: "a file, or nothing",
+        "test_images", \.testImages, allowed: "a file, or nothing",
         help: "images for the test; nothing: an eighth of the others"),
-      .text("testLabels", \.testLabels, allowed: "a file, or nothing", help: "their labels"),
+      .text("test_labels", \.testLabels, allowed: "a file, or nothing", help: "their labels"),
       .real(
         "scale", \.scale, in: 0...1e9, help: "pixels are divided by it; 0: 255 for bytes, else the largest"),
     ]
@@ -63,7 +63,7 @@ public struct ImageFiles: SequenceTask {
       throw TextError("task.\(name): no file is named; give task.images and task.labels, .npy or IDX")
     }
     guard configuration.testImages.isEmpty == configuration.testLabels.isEmpty else {
-      throw TextError("task.testImages and task.testLabels: one file is named; give both or neither")
+      throw TextError("task.test_images and task.test_labels: one file is named; give both or neither")
     }
     var all = try ImageSet(images: configuration.images, labels: configuration.labels)
     var tests =

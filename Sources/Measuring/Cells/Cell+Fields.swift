@@ -85,10 +85,12 @@ extension Cell: Record {
 
   /// A name that depends on what is measured, and on nothing else: not on its place in the preset, nor on the preset's
   /// name, nor on how often it is repeated. The 64-bit FNV-1a hash of the identity.
-  public var id: String {
+  public var id: String { id { $0 } }
+
+  private func id(settings spell: (String) -> String) -> String {
     let marks = Cell.marks.compactMap { field, unmarked -> String? in
       let text = field.text(self)
-      return text == unmarked ? nil : text
+      return text == unmarked ? nil : field.name == Cell.settingsColumn ? spell(text) : text
     }
     return Fingerprint.of(marks.joined(separator: "|"))
   }
@@ -98,12 +100,25 @@ extension Cell: Record {
     (field, laterFields.contains(field.name) ? field.text(Cell()) : nil)
   }
 
-  /// The id that the cell of an experiment without a name had while such an experiment took the preset's name.
-  public var formerID: String? {
-    guard experiment.isEmpty, !preset.isEmpty else { return nil }
+  /// The ids that it had while settings were spelt in camelCase, and while an experiment without a name took the preset's.
+  public var formerIDs: [String] {
     var cell = self
-    cell.experiment = preset
-    return cell.id
+    if experiment.isEmpty { cell.experiment = preset }
+    let camel = Cell.settingsText(settings, Spelling.former(_:), Spelling.former(value:))
+    let own = id, ids = [id { _ in camel }, cell.id, cell.id { _ in camel }]
+    return Array(Set(ids).subtracting([own])).sorted()
+  }
+
+  /// The column of the variant's settings.
+  fileprivate static let settingsColumn = "configuration"
+
+  /// `name=value` separated by `;`.
+  fileprivate static func settingsText(
+    _ settings: [String: ParameterValue], _ spell: (String) -> String, _ value: (String) -> String
+  ) -> String {
+    // Sorted as they are spelt: earlier ids were, too.
+    settings.map { (spell(Spelling.today($0.key)), value(Spelling.today(value: "\($0.value)"))) }
+      .sorted { $0.0 < $1.0 }.map { "\($0)=\($1)" }.joined(separator: ";")
   }
 
   /// Fills in what follows from other fields where it was not given, by the keys of presets: decoding asks with one new
@@ -169,18 +184,16 @@ extension Field where Root == Cell {
 
   /// The variant's settings: an object in JSON, `name=value` separated by `;` in tables.
   fileprivate static let settings = Field(
-    name: "configuration", type: "settings", allowed: "settings of the variant", unit: "",
+    name: Cell.settingsColumn, type: "settings", allowed: "settings of the variant", unit: "",
     help: "the settings of the variant that differ from its defaults", role: .contender, key: nil,
     phrase: "%",
     get: { cell in
       .object(
         cell.settings.sorted { $0.key < $1.key }.map {
-          JSONValue.Member(key: $0.key, value: JSONValue($0.value))
+          JSONValue.Member(key: Spelling.today($0.key), value: JSONValue($0.value))
         })
     },
-    text: { cell in
-      cell.settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ";")
-    },
+    text: { Cell.settingsText($0.settings, { $0 }, { $0 }) },
     set: { _, _ in "an object" },
     setJSON: { cell, value in
       guard case .object(let members) = value else { return "an object of settings" }

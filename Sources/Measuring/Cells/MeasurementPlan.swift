@@ -111,7 +111,7 @@ public struct MeasurementPlan: Sendable {
     let description = VariantDescription(type)
     var combinations: [[String: ParameterValue]] = [[:]]
     for entry in settings {
-      let parameter = description.parameters.first { $0.name == entry.key }
+      let parameter = description.parameters.first { $0.name == entry.key.replacing("-", with: "_") }
       var isList = false
       if case .list = parameter?.defaultValue { isList = true }
       let sweepsLists = entry.value.elements?.contains { $0.elements != nil } ?? false

@@ -43,7 +43,7 @@ extension ModelConfiguration {
       "dense with video divided")
     try require(
       layer.feedForward.unit != nil || layer.experts.allSatisfy { $0 == nil || $0?.clamp ?? 0 > 0 },
-      "feedForward",
+      "feed_forward",
       layer.feedForward.rawValue, "swiglu, geglu or geglu-tanh with experts")
     let recurrent = layer.ofRecurrences
     try require(
@@ -56,7 +56,7 @@ extension ModelConfiguration {
       layer.convolutionBias == .asBias || layer.shortConvolution > 0, "convolution_bias",
       layer.convolutionBias.rawValue, "as-bias without a short convolution")
     try require(
-      layer.feedForward != .none || kind == .decoder && layer.experts == standard.experts, "feedForward",
+      layer.feedForward != .none || kind == .decoder && layer.experts == standard.experts, "feed_forward",
       "none",
       "another unless kind is decoder without experts")
     for attention in try layerAttention() {

@@ -19,7 +19,7 @@ extension ModelConfiguration {
       kind != .pair || pooling == .mean, "pooling", pooling.rawValue,
       "the default with kind pair, which pools by co-attention")
     try require(
-      kind != .pair || layer.outputWidth == layer.width, "reversibleOutput", layer.reversibleOutput.rawValue,
+      kind != .pair || layer.outputWidth == layer.width, "reversible_output", layer.reversibleOutput.rawValue,
       "mean with kind pair")
     guard hierarchy.kind != .none else {
       return try require(
@@ -28,7 +28,7 @@ extension ModelConfiguration {
     try require(kind == .encoder, "hierarchy", name, "none unless kind is encoder")
     try require(layer.features == 0, "hierarchy", name, "none where features describe the rows")
     try require(
-      hierarchy.segmentation.length > 0 || hierarchy.segmentation.separator >= 0, "segmentLength", "0",
+      hierarchy.segmentation.length > 0 || hierarchy.segmentation.separator >= 0, "segment_length", "0",
       "at least 1 with hierarchy \(name), or a separator")
     try require(
       layer.residual != .reversible, "residual", layer.residual.rawValue, "pre or post with hierarchy \(name)"
@@ -40,6 +40,6 @@ extension ModelConfiguration {
       "the default with hierarchy han, which pools by attention")
     try require(
       hierarchy.encoder != .gru || layer.width % 2 == 0, "width", "\(layer.width)",
-      "an even number with hanEncoder gru")
+      "an even number with han_encoder gru")
   }
 }

@@ -38,7 +38,7 @@ extension ModelConfiguration {
       pretext.kind == .none || pooling == .mean || pooling == .first, "pooling", pooling.rawValue,
       "mean or first with pretext \(pretext.kind.rawValue), whose probe is linear")
     try require(
-      pretext.kind == .none || layer.outputWidth == layer.width, "reversibleOutput",
+      pretext.kind == .none || layer.outputWidth == layer.width, "reversible_output",
       layer.reversibleOutput.rawValue, "mean with pretext \(pretext.kind.rawValue)")
   }
 
@@ -66,7 +66,7 @@ extension ModelConfiguration {
     }
     guard classes > 0 else { throw refuse("kind", "cnn", "another for a task that is no classification") }
     guard attention == ModelConfiguration().attention else {
-      throw refuse("attention", attention, "full with kind cnn, whose attention is channelAttention")
+      throw refuse("attention", attention, "full with kind cnn, whose attention is channel_attention")
     }
     try cnn.validate()
   }

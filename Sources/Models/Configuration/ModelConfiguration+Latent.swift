@@ -16,17 +16,18 @@ extension ModelConfiguration {
       try require(layer.valueWidth == 0, "value_width", "\(layer.valueWidth)", "0 unless latent is above 0")
       try require(
         layer.latentEpsilon == 0, "latent_epsilon", "\(layer.latentEpsilon)", "0 unless latent is above 0")
-      try require(layer.queryLatent == 0, "queryLatent", "\(layer.queryLatent)", "0 unless latent is above 0")
+      try require(
+        layer.queryLatent == 0, "query_latent", "\(layer.queryLatent)", "0 unless latent is above 0")
       return try require(
-        layer.ropeWidth == 0, "ropeWidth", "\(layer.ropeWidth)", "0 unless latent is above 0")
+        layer.ropeWidth == 0, "rope_width", "\(layer.ropeWidth)", "0 unless latent is above 0")
     }
     try require(
-      layer.keyHeads == 0, "keyHeads", "\(layer.keyHeads)", "0 with latent, whose heads share one row")
+      layer.keyHeads == 0, "key_heads", "\(layer.keyHeads)", "0 with latent, whose heads share one row")
     try require(layer.position != .alibi, "position", "alibi", "others than alibi with latent")
     try require(
-      layer.isRotary || layer.ropeWidth == 0, "ropeWidth", "\(layer.ropeWidth)",
+      layer.isRotary || layer.ropeWidth == 0, "rope_width", "\(layer.ropeWidth)",
       "0 unless position is rope or rope-interleaved")
-    try require(layer.ropeWidth % 2 == 0, "ropeWidth", "\(layer.ropeWidth)", "an even number")
+    try require(layer.ropeWidth % 2 == 0, "rope_width", "\(layer.ropeWidth)", "an even number")
     for attention in try layerAttention() where try !catalog.operands(of: attention).isRecurrent {
       try require(
         catalog.takesLatent(attention), "attention", "\(attention)",

@@ -11,7 +11,7 @@ extension ModelConfiguration {
       let operands = try catalog.operands(of: layer)
       guard !operands.wiring.queryIsKey || self.layer.effectiveKeyHeads == self.layer.heads else {
         throw ConfigurationError(
-          field: "keyHeads", value: "\(self.layer.keyHeads)",
+          field: "key_heads", value: "\(self.layer.keyHeads)",
           allowed: "0 with \(layer.id), where one map makes q and k")
       }
       if self.layer.position == .alibi, try catalog.type(of: layer.id) is any RecurrentVariant.Type {
@@ -41,8 +41,8 @@ extension ModelConfiguration {
       ("recurrent_groups", "\(layer.recurrentGroups)", "0", layer.recurrentGroups > 0),
       ("recurrent_key_width", "\(layer.recurrentKeyWidth)", "0", layer.recurrentKeyWidth > 0),
       ("recurrent_value_width", "\(layer.recurrentValueWidth)", "0", layer.recurrentValueWidth > 0),
-      ("shortConvolution", "\(layer.shortConvolution)", "0", layer.shortConvolution > 0),
-      ("outputGate", layer.outputGate.rawValue, "none", layer.outputGate != .none),
+      ("short_convolution", "\(layer.shortConvolution)", "0", layer.shortConvolution > 0),
+      ("output_gate", layer.outputGate.rawValue, "none", layer.outputGate != .none),
     ]
     var hasRecurrence = false
     for attention in try layerAttention() where try catalog.operands(of: attention).isRecurrent {
@@ -129,7 +129,9 @@ extension Catalog {
   ) throws(ConfigurationError) -> [String: ParameterValue] {
     var result = settings
     for former in formerModelSettings.sorted() {
-      guard let value = result.removeValue(forKey: former) else { continue }
+      guard let name = result.keys.first(where: { Spelling.today($0) == former }),
+        let value = result.removeValue(forKey: name)
+      else { continue }
       let line = result["attention"].map { "\($0)" } ?? ModelConfiguration().attention
       var layers = try LayerAttention.parse(line)
       var takers: Set<String> = []

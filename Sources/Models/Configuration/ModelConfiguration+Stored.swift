@@ -16,12 +16,13 @@ extension ModelConfiguration {
     }
     let standard = ModelConfiguration()
     guard layer.stored > 0 else {
-      try require(layer.storedLayer == 0, "storedLayer", "\(layer.storedLayer)", "0 unless stored is above 0")
       try require(
-        layer.storedNearest == standard.storedNearest, "storedNearest", "\(layer.storedNearest)",
+        layer.storedLayer == 0, "stored_layer", "\(layer.storedLayer)", "0 unless stored is above 0")
+      try require(
+        layer.storedNearest == standard.storedNearest, "stored_nearest", "\(layer.storedNearest)",
         "\(standard.storedNearest) unless stored is above 0")
       return try require(
-        storedTexts == standard.storedTexts, "storedTexts", storedTexts.rawValue,
+        storedTexts == standard.storedTexts, "stored_texts", storedTexts.rawValue,
         "\(standard.storedTexts.rawValue) unless stored is above 0")
     }
     let value = "\(layer.stored)"
@@ -29,7 +30,7 @@ extension ModelConfiguration {
     try require(layer.latent == 0, "stored", value, "0 with latent, which makes keys of other rows")
     try require(layer.norm != .batch, "stored", value, "0 with norm batch, whose moments are of one segment")
     try require(
-      layer.storedLayer <= layers, "storedLayer", "\(layer.storedLayer)", "at most the \(layers) layers")
+      layer.storedLayer <= layers, "stored_layer", "\(layer.storedLayer)", "at most the \(layers) layers")
     let all = try layerAttention()
     let attention = all[layer.storedLayer == 0 ? layers - 1 : layer.storedLayer - 1]
     let wiring = try catalog.operands(of: attention).wiring

@@ -96,16 +96,17 @@ public struct ModelConfiguration: ParameterSet {
     .integer(
       "vocabulary", \.layer.vocabulary, in: 2...1_000_000, unit: "tokens", help: "token ids are below this"),
     .integer(
-      "maximumLength", \.layer.maximumLength, in: 1...4_194_304, unit: "tokens", help: "the longest sequence"),
+      "maximum_length", \.layer.maximumLength, in: 1...4_194_304, unit: "tokens", help: "the longest sequence"
+    ),
     .integer(
       "features", \.layer.features, in: 0...1_000_000,
       help: "numbers that describe a row in place of a token (nodes of a graph); 0: tokens"),
     .integer("width", \.layer.width, in: 1...65_536, help: "the width of the residual stream, d_model"),
     .integer("layers", \.layers, in: 1...1000, help: "blocks (of the decoder, where there are two stacks)"),
-    .integer("encoderLayers", \.encoderLayers, in: 0...1000, help: "blocks of the encoder; 0: as layers"),
+    .integer("encoder_layers", \.encoderLayers, in: 0...1000, help: "blocks of the encoder; 0: as layers"),
     .integer("heads", \.layer.heads, in: 1...1024, help: "query heads; divides width"),
     .integer(
-      "keyHeads", \.layer.keyHeads, in: 0...1024, help: "key and value heads; divides heads; 0: as heads"),
+      "key_heads", \.layer.keyHeads, in: 0...1024, help: "key and value heads; divides heads; 0: as heads"),
     .integer(
       "head_width", \.layer.headWidth, in: 0...65_536, help: "width of a head; 0: width/heads"
     ).quiet,
@@ -127,11 +128,11 @@ public struct ModelConfiguration: ParameterSet {
       help: "width of the latent row that keys and values of all heads are made of (MLA); 0: none"
     ).quiet,
     .integer(
-      "queryLatent", \.layer.queryLatent, in: 0...65_536,
+      "query_latent", \.layer.queryLatent, in: 0...65_536,
       help: "width of the latent row that queries are made of, with latent; 0: none"
     ).quiet,
     .integer(
-      "ropeWidth", \.layer.ropeWidth, in: 0...65_536,
+      "rope_width", \.layer.ropeWidth, in: 0...65_536,
       help: "elements that rotary positions turn beside those of a head, with latent; 0: half of a head"
     ).quiet,
     .integer(
@@ -143,9 +144,11 @@ public struct ModelConfiguration: ParameterSet {
     ).quiet,
     .integer(
       "hidden", \.layer.hidden, in: 0...262_144, help: "the feed-forward layer's inner width; 0: 4·width"),
-    .text("attention", \.attention, help: "the layers' attention in turn: sliding-window(left=63) x3, full"),
+    .text(
+      "attention", \.attention, allowed: "text",
+      help: "the layers' attention in turn: sliding-window(left=63) x3, full", reading: { Spelling.line($0) }),
     .integer(
-      "shortConvolution", \.layer.shortConvolution, in: 0...ExecutionContext.mostTaps, unit: "rows",
+      "short_convolution", \.layer.shortConvolution, in: 0...ExecutionContext.mostTaps, unit: "rows",
       help: "rows that a causal convolution with SiLU before q, k and v of recurrent layers reads; 0: none"
     ).quiet,
     .choice(
@@ -172,7 +175,7 @@ public struct ModelConfiguration: ParameterSet {
         "what the heads' outputs of layers that are no recurrences are multiplied by: nothing, or σ of a map of the input"
     ),
     .choice(
-      "outputGate", \.layer.outputGate, quietly: true,
+      "output_gate", \.layer.outputGate, quietly: true,
       help:
         "a norm and a gate on the heads' outputs of recurrent layers: RMSNorm a head, then SiLU or logistic; silu-first: SiLU, then RMSNorm over all"
     ),
@@ -184,7 +187,7 @@ public struct ModelConfiguration: ParameterSet {
         LayerAttention.line(try LayerConfiguration.rotary(reading: line).map(\.layer))
       }
     ).quiet,
-    .choice("feedForward", \.layer.feedForward, help: "the feed-forward layer"),
+    .choice("feed_forward", \.layer.feedForward, help: "the feed-forward layer"),
     .text(
       "experts", \.layer.expertsLine, allowed: "a list such as: dense x3, routed(experts=64, chosen=6)",
       help: "experts in the place of feed-forward layers, by layers in turn; see attnlab list experts",
@@ -198,48 +201,48 @@ public struct ModelConfiguration: ParameterSet {
       "residual", \.layer.residual,
       help: "norm before or after the residual sum, or two streams whose memory does not grow with depth"),
     .choice(
-      "reversibleOutput", \.layer.reversibleOutput,
+      "reversible_output", \.layer.reversibleOutput,
       help: "what a reversible stack gives of its two streams; concat: twice the width, needs tied=false"),
     .integer(
-      "feedForwardChunk", \.layer.feedForwardChunk, in: 0...(1 << 30), unit: "rows",
+      "feed_forward_chunk", \.layer.feedForwardChunk, in: 0...(1 << 30), unit: "rows",
       help: "rows that feed-forward computes at a time, and again on the way back; 0: all"),
     .real("epsilon", \.layer.epsilon, in: 0...1, help: "ε of the norms"),
     .real("dropout", \.layer.dropout, in: 0...0.99, help: "the share of activations dropped in training"),
     .flag("bias", \.layer.bias, help: "whether linear layers have biases"),
     .flag("tied", \.tied, help: "whether the output uses the embedding's weights"),
-    .flag("scaleEmbedding", \.layer.scaleEmbedding, help: "whether embeddings are multiplied by √width"),
+    .flag("scale_embedding", \.layer.scaleEmbedding, help: "whether embeddings are multiplied by √width"),
     .real(
       "logit_softcap", \.logitSoftcap, in: 0...1e6,
       help: "c of a soft cap on logits: a logit z becomes c·tanh(z/c); 0: none"
     ).quiet,
-    .flag("embeddingNorm", \.layer.embeddingNorm, help: "whether the embedding's sum is normalised (BERT)"),
-    .integer("tokenTypes", \.layer.tokenTypes, in: 0...16, help: "rows of a token-type table (BERT: 2)"),
+    .flag("embedding_norm", \.layer.embeddingNorm, help: "whether the embedding's sum is normalised (BERT)"),
+    .integer("token_types", \.layer.tokenTypes, in: 0...16, help: "rows of a token-type table (BERT: 2)"),
     .integer("classes", \.classes, in: 0...100_000, help: "classes of a classification head; 0: none"),
     .choice(
       "pooling", \.pooling,
       help: "what a class is told from; segments: the first tokens of a hierarchy's segments"),
-    .choice("coAttention", \.coAttention, help: "how the two sequences of kind pair are read by each other"),
+    .choice("co_attention", \.coAttention, help: "how the two sequences of kind pair are read by each other"),
     .choice(
       "hierarchy", \.hierarchy.kind,
       help:
         "documents in segments; han: attention to words, then segments; hat: blocks inside and across segments"
     ),
     .integer(
-      "segmentLength", \.hierarchy.segmentation.length, in: 0...4_194_304, unit: "tokens",
+      "segment_length", \.hierarchy.segmentation.length, in: 0...4_194_304, unit: "tokens",
       help: "the most tokens of a segment of a hierarchy; 0: no limit"),
     .integer(
       "separator", \.hierarchy.segmentation.separator, in: -1...999_999,
       help: "the token that begins a segment of a hierarchy; -1: none"),
     .integer(
-      "segmentLayers", \.hierarchy.segmentLayers, in: 0...1000,
+      "segment_layers", \.hierarchy.segmentLayers, in: 0...1000,
       help: "layers of a hierarchy across segments; 0: as layers"),
-    .choice("hanEncoder", \.hierarchy.encoder, help: "what reads words and segments in hierarchy han"),
+    .choice("han_encoder", \.hierarchy.encoder, help: "what reads words and segments in hierarchy han"),
     .integer(
       "memory", \.memory, in: 0...(1 << 24), unit: "tokens",
       help: "positions of earlier segments that every layer keeps, without gradient (Transformer-XL); 0: none"
     ).quiet,
     .choice(
-      "emptyMemory", \.emptyMemory,
+      "empty_memory", \.emptyMemory,
       help: "what stands before the first segment of a text: nothing, or rows of zeros that attention sees"
     ).quiet,
     .integer(
@@ -248,26 +251,26 @@ public struct ModelConfiguration: ParameterSet {
         "keys and values of earlier segments that one layer may look up (Memorizing Transformers); 0: none"
     ).quiet,
     .integer(
-      "storedNearest", \.layer.storedNearest, in: 0...(1 << 20), unit: "keys",
+      "stored_nearest", \.layer.storedNearest, in: 0...(1 << 20), unit: "keys",
       help: "of the stored keys those that a row's softmax goes over, the nearest; 0: all"
     ).quiet,
     .integer(
-      "storedLayer", \.layer.storedLayer, in: 0...1000,
+      "stored_layer", \.layer.storedLayer, in: 0...1000,
       help: "the layer that looks up stored keys, counted from 1; 0: the last"
     ).quiet,
     .choice(
-      "storedTexts", \.storedTexts, quietly: true,
+      "stored_texts", \.storedTexts, quietly: true,
       help: "what becomes of stored keys where a text begins"),
     .integer(
       "patch", \.images.patch, in: 1...4096, unit: "pixels",
       help: "pixels along a side of a patch of kind vit; divides the sides of an image"
     ).quiet,
     .integer(
-      "imageHeight", \.images.height, in: 0...(1 << 20), unit: "pixels",
+      "image_height", \.images.height, in: 0...(1 << 20), unit: "pixels",
       help: "pixels of a column of kind vit, all frames of a video below each other; a task says it"
     ).quiet,
     .integer(
-      "imageWidth", \.images.width, in: 0...(1 << 20), unit: "pixels",
+      "image_width", \.images.width, in: 0...(1 << 20), unit: "pixels",
       help: "pixels of a row of kind vit; a task says it"
     ).quiet,
     .integer(
@@ -282,19 +285,20 @@ public struct ModelConfiguration: ParameterSet {
         "what kind vit learns without labels, with a linear probe beside it: masked patches, contrastive views, or nothing"
     ),
     .real(
-      "maskShare", \.pretext.maskShare, in: 0...1, help: "the share of patches that pretext masked hides"
+      "mask_share", \.pretext.maskShare, in: 0...1, help: "the share of patches that pretext masked hides"
     ).quiet,
     .real(
       "temperature", \.pretext.temperature, in: 0.001...1000,
       help: "what pretext contrastive divides cosines by"
     ).quiet,
     .real(
-      "viewCrop", \.pretext.crop, in: 0.05...1, help: "the least side of a view, as a share of the image's"
+      "view_crop", \.pretext.crop, in: 0.05...1, help: "the least side of a view, as a share of the image's"
     ).quiet,
     .real(
-      "viewShift", \.pretext.shift, in: 0...1, help: "how far a view is moved at most, as a share of the side"
+      "view_shift", \.pretext.shift, in: 0...1,
+      help: "how far a view is moved at most, as a share of the side"
     ).quiet,
-    .real("viewNoise", \.pretext.noise, in: 0...10, help: "the standard deviation of a view's noise").quiet,
+    .real("view_noise", \.pretext.noise, in: 0...10, help: "the standard deviation of a view's noise").quiet,
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
@@ -348,7 +352,7 @@ public struct ModelConfiguration: ParameterSet {
       layer.headWidth > 0 || layer.width % layer.heads == 0, "heads", layer.heads,
       "a divisor of the width \(layer.width)")
     try require(
-      layer.heads % layer.effectiveKeyHeads == 0, "keyHeads", layer.keyHeads,
+      layer.heads % layer.effectiveKeyHeads == 0, "key_heads", layer.keyHeads,
       "a divisor of the \(layer.heads) heads, or 0")
     try checkLatent(in: catalog)
     try checkHeads(in: catalog)
@@ -364,7 +368,7 @@ public struct ModelConfiguration: ParameterSet {
       classes > 0 || (kind != .pair && kind != .vit), "kind", kind.rawValue,
       "another for a task that is no classification")
     try require(
-      layer.outputWidth == layer.width || classes > 0 || !tied, "reversibleOutput",
+      layer.outputWidth == layer.width || classes > 0 || !tied, "reversible_output",
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
     try checkImages()

@@ -75,7 +75,7 @@ public struct TrainingDiverged: Error, Hashable, Sendable, CustomStringConvertib
   public var description: String {
     let place = step.map { " of step \($0)" } ?? " at the end"
     return "training diverged: the \(what)\(place) \(what.hasSuffix("loss") ? "is" : "are") not finite; "
-      + "a lower learningRate or a clip helps"
+      + "a lower learning_rate or a clip helps"
   }
 }
 

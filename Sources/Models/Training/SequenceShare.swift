@@ -36,7 +36,8 @@ final class SequenceShare {
     let size = configuration.sequenceRanks == 0 ? ranks : configuration.sequenceRanks
     guard ranks % size == 0 else {
       throw ConfigurationError(
-        field: "ranks", value: "\(ranks)", allowed: "a multiple of sequenceRanks = \(size): groups are alike")
+        field: "ranks", value: "\(ranks)", allowed: "a multiple of sequence_ranks = \(size): groups are alike"
+      )
     }
     guard ranks / size <= configuration.batch else {
       throw ConfigurationError(
@@ -65,7 +66,7 @@ final class SequenceShare {
       case model.keepsSegments: ("memory", "\(model.memory)", "0, and nothing stored,")
       case model.layer.shortConvolution > 0:
         // Its first rows would lack those of the rank before.
-        ("shortConvolution", "\(model.layer.shortConvolution)", "0")
+        ("short_convolution", "\(model.layer.shortConvolution)", "0")
       default: nil
       }
     guard let field else { return }

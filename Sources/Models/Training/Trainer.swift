@@ -96,12 +96,12 @@ public final class Trainer {
     memories = try Trainer.memories(of: model, task, configuration)
     guard model.pretext == nil || configuration.gradientSum == .passes else {
       throw ConfigurationError(
-        field: "gradientSum", value: configuration.gradientSum.rawValue,
+        field: "gradient_sum", value: configuration.gradientSum.rawValue,
         allowed: "passes with a pretext, which may compare the images of a pass")
     }
     guard memories.isEmpty || configuration.gradientSum == .passes else {
       throw ConfigurationError(
-        field: "gradientSum", value: configuration.gradientSum.rawValue,
+        field: "gradient_sum", value: configuration.gradientSum.rawValue,
         allowed: "passes for texts that are read in order: the memory of a pass is of all its rows")
     }
     optimizer = try OptimizerState(configuration, count: model.layout.count)
@@ -144,7 +144,7 @@ public final class Trainer {
     }
     guard model.kind != .vit || model.images == needed.images else {
       throw ConfigurationError(
-        field: "imageHeight",
+        field: "image_height",
         value: "\(model.images.height) (and \(model.images.width), \(model.images.frames))",
         allowed: "those of the task \(task.card.id): \(needed.images.height), \(needed.images.width), "
           + "frames \(needed.images.frames)")
@@ -167,7 +167,7 @@ public final class Trainer {
     // Other positions reach as far as they are asked to: a trained model may be evaluated at greater lengths.
     guard model.position != .learned || model.maximumLength >= needed.maximumLength else {
       throw ConfigurationError(
-        field: "maximumLength", value: "\(model.maximumLength)",
+        field: "maximum_length", value: "\(model.maximumLength)",
         allowed: "at least \(needed.maximumLength) for the task \(task.card.id)")
     }
   }

@@ -93,42 +93,44 @@ public struct TrainingConfiguration: ParameterSet {
   public static let parameters: [Parameter<TrainingConfiguration>] = [
     .choice("optimizer", \.optimizer, help: "what turns gradients into steps"),
     .real(
-      "learningRate", \.learningRate, in: 0...1000, help: "the highest learning rate (a factor for noam)"),
+      "learning_rate", \.learningRate, in: 0...1000, help: "the highest learning rate (a factor for noam)"),
     .choice("schedule", \.schedule, help: "how the learning rate moves after the warm-up"),
     .integer("warmup", \.warmup, unit: "steps", help: "steps over which the rate rises from 0"),
-    .real("finalFraction", \.finalFraction, in: 0...1, help: "where the cosine ends, as a share of the rate"),
-    .real("decayFactor", \.decayFactor, in: 0...1, help: "the factor of step and exponential"),
-    .integer("decayEvery", \.decayEvery, in: 1...Int.max, unit: "steps", help: "steps between two factors"),
+    .real(
+      "final_fraction", \.finalFraction, in: 0...1, help: "where the cosine ends, as a share of the rate"),
+    .real("decay_factor", \.decayFactor, in: 0...1, help: "the factor of step and exponential"),
+    .integer("decay_every", \.decayEvery, in: 1...Int.max, unit: "steps", help: "steps between two factors"),
     .integer("steps", \.steps, in: 1...Int.max, unit: "steps", help: "optimiser steps"),
     .integer("batch", \.batch, in: 1...65_536, unit: "sequences", help: "sequences of a pass"),
     .integer("accumulation", \.accumulation, in: 1...65_536, help: "passes whose gradients make one step"),
     .real("beta1", \.beta1, in: 0...0.999999, help: "decay of AdamW's first moment"),
     .real("beta2", \.beta2, in: 0...0.999999, help: "decay of AdamW's second moment"),
-    .real("adamEpsilon", \.adamEpsilon, in: 0...1, help: "AdamW's ε"),
-    .real("weightDecay", \.weightDecay, in: 0...10, help: "weight decay on matrices"),
+    .real("adam_epsilon", \.adamEpsilon, in: 0...1, help: "AdamW's ε"),
+    .real("weight_decay", \.weightDecay, in: 0...10, help: "weight decay on matrices"),
     .real("momentum", \.momentum, in: 0...0.9999, help: "SGD's momentum"),
     .real("clip", \.clip, in: 0...1e9, help: "the largest norm of the gradients; 0: no limit"),
-    .real("labelSmoothing", \.labelSmoothing, in: 0...0.999, help: "ε of label smoothing, in training only"),
+    .real("label_smoothing", \.labelSmoothing, in: 0...0.999, help: "ε of label smoothing, in training only"),
     .integer(
-      "evaluateEvery", \.evaluateEvery, unit: "steps", help: "steps between evaluations; 0: only at the end"),
+      "evaluate_every", \.evaluateEvery, unit: "steps", help: "steps between evaluations; 0: only at the end"),
     .integer(
-      "evaluationBatches", \.evaluationBatches, in: 1...100_000, help: "validation batches of an evaluation"),
+      "evaluation_batches", \.evaluationBatches, in: 1...100_000, help: "validation batches of an evaluation"),
     .integer("patience", \.patience, help: "evaluations without a better loss before stopping; 0: never"),
     .integer(
-      "checkpointEvery", \.checkpointEvery, unit: "steps", help: "steps between checkpoints; 0: at the end"),
+      "checkpoint_every", \.checkpointEvery, unit: "steps", help: "steps between checkpoints; 0: at the end"),
     .flag(
       "consecutive", \.consecutive,
       help: "whether a batch continues the one before, row by row; a model with a memory does so in any case"
     ).quiet,
     .integer("seed", \.seed, help: "the seed of batches and dropout"),
     .choice(
-      "gradientSum", \.gradientSum, quietly: true,
+      "gradient_sum", \.gradientSum, quietly: true,
       help:
         "passes: the rows of a pass in one product; rows: row by row, the same bits for any number of ranks; "
         + "parts: ranks share every sequence"),
     .integer(
-      "sequenceRanks", \.sequenceRanks, in: 0...4096, unit: "ranks",
-      help: "ranks that share a sequence, with gradientSum=parts, while others share others; 0: all share all"
+      "sequence_ranks", \.sequenceRanks, in: 0...4096, unit: "ranks",
+      help:
+        "ranks that share a sequence, with gradient_sum=parts, while others share others; 0: all share all"
     ).quiet,
   ]
 

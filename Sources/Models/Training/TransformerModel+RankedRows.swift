@@ -86,13 +86,13 @@ extension Trainer {
   ) throws(ConfigurationError) {
     guard configuration.sequenceRanks == 0 || configuration.gradientSum == .parts else {
       throw ConfigurationError(
-        field: "sequenceRanks", value: "\(configuration.sequenceRanks)",
-        allowed: "0 where ranks share no sequences (gradientSum = \(configuration.gradientSum.rawValue))")
+        field: "sequence_ranks", value: "\(configuration.sequenceRanks)",
+        allowed: "0 where ranks share no sequences (gradient_sum = \(configuration.gradientSum.rawValue))")
     }
     guard configuration.gradientSum == .rows else {
       guard configuration.gradientSum == .passes, let communicator, communicator.count > 1 else { return }
       throw ConfigurationError(
-        field: "gradientSum", value: configuration.gradientSum.rawValue,
+        field: "gradient_sum", value: configuration.gradientSum.rawValue,
         allowed: "rows where ranks share them, parts where they share sequences")
     }
     // Moments of a batch are of all its rows together.

@@ -150,7 +150,7 @@ public struct ModelInput: Hashable, Sendable {
     {
       throw fail(
         "tokens", "\(max(length, source.count / batch)) a row",
-        "at most maximumLength = \(model.maximumLength)")
+        "at most maximum_length = \(model.maximumLength)")
     }
     guard model.kind.hasSource == !source.isEmpty else {
       throw fail(

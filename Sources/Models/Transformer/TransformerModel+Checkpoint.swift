@@ -51,10 +51,21 @@ extension TransformerModel {
 }
 
 extension ModelConfiguration {
-  /// A checkpoint's metadata by today's names of settings.
+  /// A checkpoint's metadata by today's names of settings, in today's spelling.
   static func renamed(metadata: [String: String]) -> [String: String] {
     let old = Dictionary(uniqueKeysWithValues: formerNames.map { ("model.\($0)", "model.\($1)") })
-    return Dictionary(metadata.map { (old[$0.key] ?? $0.key, $0.value) }) { _, later in later }
+    let pairs = metadata.map { name, value in
+      // Counters of the training keep their names: nobody types them.
+      let today = ["model.", "training."].contains { name.hasPrefix($0) } ? Spelling.today(name) : name
+      let text =
+        switch today {
+        case "model.attention": Spelling.line(value)
+        case "task.configuration": Spelling.pairs(value)
+        default: value
+        }
+      return (old[today] ?? today, text)
+    }
+    return Dictionary(pairs) { _, later in later }
   }
 
   /// What `config.json` beside a model of this program says that it is.

@@ -107,8 +107,8 @@ extension ExperimentKind {
 public protocol ExperimentCell: Hashable, Sendable {
   /// A name that says everything that decides the result.
   var id: String { get }
-  /// The name that it had in an earlier version, when that was another one.
-  var formerID: String? { get }
+  /// Other names that it had in earlier versions.
+  var formerIDs: [String] { get }
   /// How long it will take compared with other cells, as far as that is known before it runs.
   var effort: Double { get }
   /// What cells have in common that take equally long for an effort: a variant.
@@ -117,7 +117,7 @@ public protocol ExperimentCell: Hashable, Sendable {
 
 extension ExperimentCell {
   /// It never had another name.
-  public var formerID: String? { nil }
+  public var formerIDs: [String] { [] }
   /// As long as any other.
   public var effort: Double { 1 }
   /// That of all.

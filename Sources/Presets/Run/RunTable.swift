@@ -25,7 +25,7 @@ struct RunTable<Row: ResultRow>: ~Copyable {
   ) throws(UsageError) {
     guard obsolete.remove(cell.id) != nil else { return try writer.append(rows) }
     let table = try CSVTable(contentsOf: path), column = try table.index(of: Row.idColumn)
-    let ids = Set([cell.id, cell.formerID].compactMap(\.self) + others)
+    let ids = Set([cell.id] + cell.formerIDs + others)
     let foreign = [String](repeating: "", count: max(0, table.header.count - Row.columns.count))
     let place = table.rows.firstIndex { ids.contains($0[column]) } ?? table.rows.count
     let before = table.rows[..<place], after = table.rows[place...].filter { !ids.contains($0[column]) }

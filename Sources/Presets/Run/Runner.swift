@@ -46,8 +46,12 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
     let standing = found.filter { !again.contains($0.cellID) }
     let done = Set(standing.filter(\.isLast).map(\.cellID))
     let todo = cells.filter { !done.contains($0.id) }
-    if !todo.isEmpty { try await run(todo, kept: done.count, standing, again, executor) }
-    let all = todo.isEmpty ? standing : try Kind.Row.read(table, dialect: CSVDialect())
+    if !todo.isEmpty {
+      try adoptFormerRows()
+      try await run(todo, kept: done.count, standing, again, executor)
+    }
+    // As they stand there: the tables beside it may have ids of an earlier version, too.
+    let all = found.isEmpty && todo.isEmpty ? [] : try Kind.Row.read(table, dialect: CSVDialect())
     return Outcome(
       kept: done.count, added: todo.count, replaced: again.count, repaired: repaired,
       rows: RowOrigin(beside: table).filled(all))
@@ -87,7 +91,7 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
 
   /// Rows under the ids that their cells have now.
   private func renamed(_ rows: [Kind.Row], cells: [Kind.Cell]) -> [Kind.Row] {
-    let former = cells.compactMap { cell in cell.formerID.map { ($0, cell.id) } }
+    let former = cells.flatMap { cell in cell.formerIDs.map { ($0, cell.id) } }
     let ids = Dictionary(former) { first, _ in first }.merging(setting.formerIDs) { first, _ in first }
     return rows.map { row in
       guard let id = ids[row.cellID] else { return row }

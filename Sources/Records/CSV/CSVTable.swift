@@ -72,7 +72,8 @@ public struct CSVTable: Sendable {
     self.file = file
     self.lines = lines
     header = FormerColumns.renamed(kept.map { $0.map { named[$0] } } ?? named)
-    self.rows = kept.map { kept in rows.map { row in kept.map { row[$0] } } } ?? rows
+    let full = kept.map { kept in rows.map { row in kept.map { row[$0] } } } ?? rows
+    self.rows = FormerColumns.respelled(full, header)
     isWhole = bytes.last == 0x0A || bytes.last == 0x0D
   }
 

@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import Settings
 
 /// Reads the fields of a mapping by name, remembers which are known, and complains about all others.
 public struct FieldReader {
@@ -20,6 +21,7 @@ public struct FieldReader {
 
   /// The node of a field, or `nil` when it is absent.
   public mutating func node(_ name: String) -> PresetNode? {
+    let name = Spelling.today(name)
     known.append(name)
     return entries.first { $0.key == name }?.value
   }

@@ -43,12 +43,12 @@ public struct StreamRecall: GeneratedTask {
         help: "tokens of keys, and as many of values"),
       .integer("keys", \.keys, in: 1...(1 << 16), help: "different keys of an example"),
       .integer(
-        "keyTokens", \.keyTokens, in: 1...16, unit: "tokens",
+        "key_tokens", \.keyTokens, in: 1...16, unit: "tokens",
         help: "the most tokens of a key; above 1: fuzzy recall"),
-      .integer("valueTokens", \.valueTokens, in: 1...16, unit: "tokens", help: "the most tokens of a value"),
+      .integer("value_tokens", \.valueTokens, in: 1...16, unit: "tokens", help: "the most tokens of a value"),
       .real("noise", \.noise, in: 0...0.99, help: "how often noise takes the place of a pair"),
       .integer(
-        "noiseTokens", \.noiseTokens, in: 1...(1 << 16), unit: "tokens", help: "tokens that say nothing"),
+        "noise_tokens", \.noiseTokens, in: 1...(1 << 16), unit: "tokens", help: "tokens that say nothing"),
     ]
   }
 

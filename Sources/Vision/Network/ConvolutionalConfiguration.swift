@@ -77,30 +77,30 @@ public struct ConvolutionalConfiguration: ParameterSet {
       "groups", \.groups, in: 1...4096,
       help: "groups of channels of the 3×3 convolutions of residual units; divides channels"),
     .integer(
-      "stemWindow", \.stemWindow, in: 1...63, unit: "places",
+      "stem_window", \.stemWindow, in: 1...63, unit: "places",
       help: "side of the window of the first convolution of kind cnn; odd"),
     .integer(
-      "stemStride", \.stemStride, in: 1...64, unit: "places",
+      "stem_stride", \.stemStride, in: 1...64, unit: "places",
       help: "stride of the first convolution of kind cnn"),
     .choice(
-      "stemPooling", \.stemPooling,
+      "stem_pooling", \.stemPooling,
       help: "what stands behind the first convolution: nothing, or 3×3 windows two places apart"),
     .choice(
-      "channelAttention", \.channelAttention,
+      "channel_attention", \.channelAttention,
       help:
         "what weighs channels and places of kind cnn: se and cbam in every unit, residual on every stage, "
         + "dual behind the last"),
     .integer(
       "squeeze", \.squeeze, in: 1...4096, help: "channels for every hidden one of the gates of se and cbam"),
-    .flag("gateBias", \.gateBias, help: "whether the linear layers of the gates of se and cbam have biases"),
+    .flag("gate_bias", \.gateBias, help: "whether the linear layers of the gates of se and cbam have biases"),
     .choice(
-      "cbamOrder", \.cbamOrder,
+      "cbam_order", \.cbamOrder,
       help: "which map over channels stands first in cbam: the mean (timm) or the largest (the authors)"),
-    .flag("cbamNorm", \.cbamNorm, help: "whether the convolution that weighs places in cbam has a norm"),
+    .flag("cbam_norm", \.cbamNorm, help: "whether the convolution that weighs places in cbam has a norm"),
     .integer(
-      "cbamWindow", \.cbamWindow, in: 1...63, unit: "places", help: "side of that convolution's window; odd"),
+      "cbam_window", \.cbamWindow, in: 1...63, unit: "places", help: "side of that convolution's window; odd"),
     .integer(
-      "maskDepth", \.maskDepth, in: 1...8, help: "how often the mask of residual makes the grid coarser"),
+      "mask_depth", \.maskDepth, in: 1...8, help: "how often the mask of residual makes the grid coarser"),
   ]
 
   /// Channels behind the last stage.
@@ -122,7 +122,7 @@ public struct ConvolutionalConfiguration: ParameterSet {
       throw ConfigurationError(
         field: "groups", value: "\(groups)", allowed: "a divisor of the \(channels) channels")
     }
-    for (name, window) in [("stemWindow", stemWindow), ("cbamWindow", cbamWindow)] where window % 2 == 0 {
+    for (name, window) in [("stem_window", stemWindow), ("cbam_window", cbamWindow)] where window % 2 == 0 {
       throw ConfigurationError(field: name, value: "\(window)", allowed: "an odd number")
     }
   }

@@ -37,8 +37,8 @@ public struct PatchConfiguration: Hashable, Sendable {
       if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
     }
     try require(
-      height >= 1, "imageHeight", height, "at least 1 with kind vit, which reads images of one size")
-    try require(width >= 1, "imageWidth", width, "at least 1 with kind vit, which reads images of one size")
+      height >= 1, "image_height", height, "at least 1 with kind vit, which reads images of one size")
+    try require(width >= 1, "image_width", width, "at least 1 with kind vit, which reads images of one size")
     try require(height % frames == 0, "frames", frames, "a divisor of the height \(height) of all frames")
     let frame = height / frames
     try require(

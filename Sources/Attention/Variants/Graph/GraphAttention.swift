@@ -75,12 +75,12 @@ public struct GraphAttention: AttentionVariant {
         "message", \.message,
         help: "What a source sends; published: k with gat and gatv2, v with dot and additive"),
       .real("slope", \.slope, in: -1...1, help: "The slope of the leaky ReLU below 0 (gat, gatv2)"),
-      .flag("selfLoops", \.selfLoops, help: "Whether every row has exactly one edge from its own position"),
+      .flag("self_loops", \.selfLoops, help: "Whether every row has exactly one edge from its own position"),
       .choice("duplicates", \.duplicates, help: "What an edge that stands several times counts"),
       .choice(
         "output", \.output,
         help: "In a layer: the heads' outputs through a map, or side by side or their mean with a bias (GAT)"),
-      .flag("sharedMap", \.sharedMap, help: "In a layer: whether one map makes q and k (GAT as published)"),
+      .flag("shared_map", \.sharedMap, help: "In a layer: whether one map makes q and k (GAT as published)"),
       .integer(
         "degree", \.degree, in: 0...(1 << 20), unit: "edges",
         help: "The mean number of sources of a target in the graph that is drawn when none is given"),
