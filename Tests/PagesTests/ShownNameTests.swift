@@ -59,7 +59,7 @@ import Trainings
   @Test("presets and documents have today's spelling", arguments: ["Experiments", "Sources", "Tests", "."])
   func documents(folder: String) throws {
     // Whoever reads a name there writes it.
-    let former = Set(Self.settings.map(Spelling.former).filter(Spelling.isFormer))
+    let former = Set(Self.settings.map { Spelling.former($0) }.filter(Spelling.isFormer))
     #expect(former.count > 50)
     let enumerator = try #require(FileManager.default.enumerator(atPath: Self.package + "/" + folder))
     let kinds: Set = ["md", "yaml", "py", "sh"]

@@ -17,7 +17,7 @@ import Testing
   func former() {
     #expect(Spelling.former("shared_query_key") == "sharedQueryKey")
     #expect(
-      ["clamp_length", "left", "indexer_heads"].map(Spelling.former) == [
+      ["clamp_length", "left", "indexer_heads"].map { Spelling.former($0) } == [
         "clamp_length", "left", "indexer_heads",
       ])
   }
