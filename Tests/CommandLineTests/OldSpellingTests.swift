@@ -21,7 +21,7 @@ import Testing
     result.errorLines.filter { $0.hasPrefix("note:") }
   }
 
-  @Test("a preset of measurements, on its lines and by --set: the same cells, and a note for each name")
+  @Test("a preset of measurements, on its lines and by --set: the same cells, and a note")
   func preset() throws {
     func yaml(_ name: String, _ key: String) throws -> String {
       try scratch.write(name, "n: 64\nthreads: 1\nvariants:\n  - random-sparse: {\(key): [4, 8]}\n")
@@ -58,7 +58,9 @@ import Testing
     _ = try scratch.write("old.yaml", yaml)
     let result = try run("run", "old.yaml", "--out", "out", "--quiet")
     #expect(notes(result).count == 1 && notes(result)[0].hasPrefix(Self.note), "\(result.errors)")
-    for name in ["block_size for blockSize", "learning_rate for learningRate", "key_heads for keyHeads"] {
+    for name in [
+      "block_size for blockSize", "learning_rate for learningRate", "key_heads for model.keyHeads",
+    ] {
       #expect(result.errors.contains(name), "\(result.errors)")
     }
     let rows = try TrainingRow.read(scratch.path + "/out/runs.csv")
@@ -97,20 +99,19 @@ import Testing
   @Test("columns of settings: one name for rows of both spellings, asked for by either")
   func columns() throws {
     var text = "variant,configuration,n,seconds\n"
-    for (n, name) in [
-      (8, "blockSize"), (16, "block_size"), (32, "blockSize"), (64, "block_size"), (128, "blockSize"),
-    ] {
+    for (index, n) in [8, 16, 32, 64, 128, 256].enumerated() {
+      let name = index % 2 == 0 ? "blockSize" : "block_size"
       text += "random-sparse,\(name)=\(n);globalBlocks=firstAndLast,64,\(2 * n)\n"
     }
     _ = try scratch.write("m.csv", text)
     let today = try run("fit", "m.csv", "--x", "block_size", "--y", "seconds", "--form", "power", "--json")
     let old = try run("fit", "m.csv", "--x", "blockSize", "--y", "seconds", "--form", "power", "--json")
     #expect(notes(today).isEmpty && notes(old) == [Self.note + "block_size for blockSize"])
-    #expect(today.output == old.output && today.output.contains("\"rows_used\": 5"))
+    #expect(today.output == old.output && today.output.contains("\"rows_used\": 6"))
     let fewer = try run(
       "fit", "m.csv", "--x", "n*blockSize", "--y", "seconds", "--form", "power", "--json", "--where",
       "blockSize > 8 && configuration != 'blockSize=32;globalBlocks=firstAndLast'")
-    #expect(fewer.output.contains("\"rows_used\": 3"), "\(fewer.output)")
+    #expect(fewer.output.contains("\"rows_used\": 4"), "\(fewer.output)")
   }
 
   @Test("a column that the table itself spells in camelCase stays what it is")
@@ -120,7 +121,7 @@ import Testing
     #expect(notes(result).isEmpty)
   }
 
-  @Test("a checkpoint goes on, and its model is read; a folder of results is finished under its old id")
+  @Test("a checkpoint goes on")
   func checkpoint() throws {
     func train(_ steps: Int) throws -> BuiltProgram.Result {
       try BuiltProgram.attnlab.run(

@@ -19,6 +19,10 @@ import Trainings
   private static let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().path
 
+  private static func isLetter(_ byte: UInt8) -> Bool {
+    (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte) || byte == 0x5F
+  }
+
   private static func hasCapital(_ name: String) -> Bool { name.contains(where: \.isUppercase) }
 
   /// The names of all settings, and the words that they take.
@@ -70,14 +74,16 @@ import Trainings
       let file = "\(Self.package)/\(folder)/\(path)"
       let text = try String(contentsOfFile: file, encoding: .utf8)
       read += 1
-      for match in text.matches(of: /(?<before>[A-Za-z0-9_.\\}]?)(?<name>[a-z]+[a-z0-9]*[A-Z][A-Za-z]*)/)
-      where former.contains(String(match.output.name)) {
+      var words = text.utf8.split { !Self.isLetter($0) }[...]
+      while let word = words.popFirst() {
+        guard let name = String(word), former.contains(name) else { continue }
         // Weights and Swift's properties keep their names.
-        let isWeight =
-          [".", "\\", "}"].contains(match.output.before) || text[match.range.upperBound...].hasPrefix(".")
-        let isPart =
-          text[..<match.range.lowerBound].hasSuffix("\"") && text[match.range.upperBound...].hasPrefix("\", ")
-        #expect(isWeight || isPart && match.output.name == "feedForward", "\(file): \(match.output.0)")
+        let before = word.startIndex > text.startIndex ? text[text.utf8.index(before: word.startIndex)] : " "
+        let after = text[word.endIndex...]
+        let isPath = ["model.", "task.", "training."].contains { text[..<word.startIndex].hasSuffix($0) }
+        let isWeight = !isPath && (".\\}".contains(before) || after.hasPrefix("."))
+        let isPart = name == "feedForward" && before == "\"" && after.hasPrefix("\", ")
+        #expect(isWeight || isPart, "\(file): \(name)")
       }
     }
     #expect(read > 0)
