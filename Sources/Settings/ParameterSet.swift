@@ -37,7 +37,10 @@ extension ParameterSet {
     return spelling == "window" && sides.allSatisfy(own.contains) ? sides : [name]
   }
 
-  private static func plain(_ name: String) -> String { name.lowercased().filter { $0 != "_" && $0 != "-" } }
+  /// A name without what spellings differ in.
+  private static func plain(_ name: String) -> String {
+    String(decoding: name.lowercased().utf8.filter { $0 != 0x5F && $0 != 0x2D }, as: UTF8.self)
+  }
 
   /// Refuses a parameter that was given by two names.
   private static func checkTwice(_ given: some Sequence<String>) throws(ConfigurationError) {

@@ -22,10 +22,19 @@ public enum Spelling {
 
   /// Whether a name is spelt as earlier versions did: it begins with a small letter and has a capital one.
   public static func isFormer(_ name: String) -> Bool {
-    guard name.first?.isLowercase == true else { return false }
-    return name.contains(where: \.isUppercase)
-      && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_-.".contains($0)) }
+    let bytes = name.utf8
+    guard let first = bytes.first, small.contains(first), hasCapital(name) else { return false }
+    return bytes.allSatisfy {
+      small.contains($0) || capitals.contains($0) || (0x30...0x39).contains($0)
+        || [0x2D, 0x2E, 0x5F].contains($0)
+    }
   }
+
+  private static let small: ClosedRange<UInt8> = 0x61...0x7A
+  private static let capitals: ClosedRange<UInt8> = 0x41...0x5A
+
+  /// Whether there is one of A to Z.
+  private static func hasCapital(_ text: String) -> Bool { text.utf8.contains(where: capitals.contains) }
 
   /// A name as earlier versions spelt it, so that what they called by it is found: `blockSize` of `block_size`.
   public static func former(_ name: String) -> String {
@@ -62,7 +71,7 @@ public enum Spelling {
   /// The names of settings in a line of attention in another spelling: in `lsh(sharedQueryKey=true)` what stands before
   /// the sign of equality. Text in quotes stays.
   public static func line(_ text: String, by spell: (String) -> String = { today($0) }) -> String {
-    guard text.contains("=") else { return text }
+    guard text.utf8.contains(0x3D), text.utf8.contains(0x28) else { return text }
     var result = "", word = ""
     var depth = 0, isName = false
     var quote: Character?
@@ -102,7 +111,7 @@ public enum Spelling {
   /// The names in `name=value` pairs separated by `;`, as columns and checkpoints hold settings, in today's spelling;
   /// the value of `attention` is a line of attention.
   public static func pairs(_ text: String) -> String {
-    guard text.contains(where: \.isUppercase) else { return text }
+    guard hasCapital(text) else { return text }
     return text.split(separator: ";", omittingEmptySubsequences: false).map { pair in
       guard let equals = pair.firstIndex(of: "=") else { return String(pair) }
       let name = today(String(pair[..<equals])), value = String(pair[pair.index(after: equals)...])

@@ -1,5 +1,6 @@
 import Models
 import Records
+import Settings
 
 extension TrainingRow {
   /// `name=value` pairs of a configuration.
@@ -7,7 +8,8 @@ extension TrainingRow {
     let pairs = configuration.split(separator: ";").map {
       $0.split(separator: "=", maxSplits: 1).map(String.init)
     }
-    let settings = Dictionary(pairs.filter { $0.count == 2 }.map { ($0[0], $0[1]) }) { first, _ in first }
-    return ModelConfiguration.renamed(settings)
+    let former = ModelConfiguration.formerNames
+    let settings = pairs.filter { $0.count == 2 }.map { (former[$0[0]] ?? Spelling.today($0[0]), $0[1]) }
+    return Dictionary(settings) { first, _ in first }
   }
 }

@@ -62,7 +62,7 @@ import Testing
     ("experiment: training", "experiment: trainin", "did you mean training?"),
     ("left=1", "lft=1", "did you mean left?"),
     (
-      "batches: 1}", "batches: 1, task: {vocabulary: 32}}",
+      "], batches: 1}", "], batches: 1, task: {vocabulary: 32}}",
       "evaluate: vocabulary: 6 is not allowed; it takes at least 32"
     ),
     ("seed: [1, 2]", "seeds: 3", "(did you mean seed?)"),
@@ -71,7 +71,7 @@ import Testing
       "steps: 2", "consecutive: true, steps: 2",
       "consecutive: true is not allowed; it takes false with the task"
     ),
-    ("batches: 1}", "batches: 1, memory: 4}", "evaluate: memory: 4 is not allowed; it takes 0 with the task"),
+    ("], batches: 1}", "], batches: 1, memory: 4}", "evaluate: memory: 4 is not allowed; it takes 0 with the task"),
   ])
   func refusals(_ text: String, _ other: String, _ expected: String) {
     let yaml = Self.yaml.replacingOccurrences(of: text, with: other)
