@@ -50,12 +50,15 @@ enum ConfigurationKeys {
     // Of timm.
     "num_features", "pretrained_cfg",
     // What another key says.
-    "n_ctx", "is_decoder", "gradient_checkpointing_kwargs",
+    "_num_labels", "is_llama_config", "output_past", "tie_weights_", "transformers.js_config", "n_ctx",
+    "is_decoder", "gradient_checkpointing_kwargs",
   ]
 
   /// Keys that change a model, with the values under which it is the model that is read here; `null` and absence count as well.
   static let fixed: [(key: String, values: [JSONValue])] = [
-    ("add_cross_attention", [.bool(false)]), ("is_encoder_decoder", [.bool(false)]),
+    ("add_cross_attention", [.bool(false)]), ("rope_interleaved", [.bool(false)]),
+    ("use_sliding_window", [.bool(false)]), ("use_qk_norm", [.bool(false)]),
+    ("is_encoder_decoder", [.bool(false)]),
     ("cross_attention_hidden_size", []), ("pruned_heads", [.object([])]), ("quantization_config", []),
     ("compression_config", []), ("use_bidirectional_attention", [.bool(false)]),
     ("use_mrope", [.bool(false)]),

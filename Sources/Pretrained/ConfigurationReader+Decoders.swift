@@ -46,6 +46,8 @@ extension ConfigurationReader {
       }
     case .gemma2, .gemma3:
       model.residual = .sandwich
+      // Older files have it beside `hidden_activation`, which alone is read.
+      _ = self["hidden_act"]
       let scalar = try number("query_pre_attn_scalar", in: 1e-6...1e9) ?? 256
       model.attentionScale = 1 / scalar.squareRoot()
       model.logitSoftcap =
@@ -137,8 +139,8 @@ extension ConfigurationReader {
         try family == .gemma2 || family == .gptOss
         ? 2
         : integer(
-          isAbsent("_sliding_window_pattern") ? "sliding_window_pattern" : "_sliding_window_pattern",
-          in: 1...1_000_000, default: 6)
+          "sliding_window_pattern", in: 1...1_000_000,
+          default: integer("_sliding_window_pattern", in: 1...1_000_000, default: 6))
       for layer in 0..<layers where (layer + 1) % period != 0 { usual[layer] = .sliding }
     case .qwen3Next:
       let period = try integer("full_attention_interval", in: 1...1_000_000, default: 4)

@@ -233,10 +233,14 @@ extension ParameterLayout {
       let source = try source(slot)
       _ = try stored.tensor(source.name, shape: source.storedShape(of: slot.shape), path: path)
     }
-    var weights = try Tensor(zeros: [count])
+    var weights = try Tensor(zeros: [count]), checked: Set<String> = []
     for slot in slots {
       let source = try source(slot), shape = source.storedShape(of: slot.shape)
-      let tensor = try stored.finiteTensor(source.name, shape: shape, path: path)
+      // Of a tensor that many parameters are parts of the elements are looked through once.
+      let tensor =
+        try checked.insert(source.name).inserted
+        ? stored.finiteTensor(source.name, shape: shape, path: path)
+        : stored.tensor(source.name, shape: shape, path: path).contiguous()
       let part: Tensor
       if case .combined(_, let others, let make) = source.part {
         part = try make(

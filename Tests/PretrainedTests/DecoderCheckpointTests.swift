@@ -130,6 +130,44 @@ import Testing
     _ = try Self.changed(family, key, "null")
   }
 
+  /// Entries that published files have beside those of the fixtures.
+  static let published: [(String, String)] = [
+    (
+      "llama",
+      "is_llama_config true rope_interleaved false rope_scaling null rope_theta 100000 pretraining_tp 1"
+    ),
+    ("mistral", "rope_theta 1000000.0 torch_dtype \"bfloat16\""),
+    ("qwen2", "use_mrope false rope_theta 1000000.0"), ("qwen3", "rope_scaling null rope_theta 1000000"),
+    ("gemma", "hidden_activation \"gelu_pytorch_tanh\" rope_theta 10000.0 rope_scaling null"),
+    ("gemma2", "cache_implementation \"hybrid\" hidden_act \"gelu_pytorch_tanh\" rope_theta 10000.0"),
+    (
+      "gemma3_text",
+      "rope_local_base_freq 10000 rope_theta 1000000 rope_scaling null sliding_window_pattern 6"
+    ),
+    (
+      "deepseek_v3",
+      "moe_layer_freq 1 scoring_func \"sigmoid\" topk_method \"noaux_tc\" aux_loss_alpha 0.001 ep_size 1 seq_aux true"
+    ),
+    ("qwen3_next", "full_attention_interval 4 use_sliding_window false rope_scaling null"),
+    ("mamba2", "norm_before_gate false rms_norm true"),
+    ("gpt2", "n_ctx 1024 task_specific_params null _num_labels 1"),
+    ("distilbert", "tie_weights_ true output_past true"),
+  ]
+
+  @Test("entries that published files have are read", arguments: published)
+  func publishedEntries(family: String, words: String) throws {
+    let text = try String(contentsOfFile: "\(fixtures)/\(family)/config.json", encoding: .utf8)
+    var members = try JSONValue(parsing: text).members
+    let pairs = words.split(separator: " ").map(String.init)
+    for index in stride(from: 0, to: pairs.count, by: 2) {
+      members.removeAll { $0.key == pairs[index] }
+      members.append(.init(key: pairs[index], value: try JSONValue(parsing: pairs[index + 1])))
+    }
+    let configuration = try HuggingFaceConfiguration(
+      json: Array(JSONValue.object(members).compact.utf8), path: "config.json")
+    #expect(configuration.family.rawValue == family)
+  }
+
   static let mistakes: [(String, String, String, String)] = [
     (
       "llama", "rope_parameters", "{\"rope_type\": \"longrope\"}",
