@@ -7,7 +7,8 @@ extension ExecutionContext {
   ///
   /// The weights are packed once. Blocks of windows are laid out as rows, a slice of their terms at a time, packed and multiplied
   /// while they are in the second-level cache: beside the result no more is held than the packed weights and two such blocks a
-  /// worker. No sum is split between workers, so the bits do not depend on `threads`.
+  /// worker. No sum is split between workers, so the bits do not depend on `threads`. Groups of at most four channels are convolved
+  /// channel by channel in vectors of channels instead (`Depthwise.swift`).
   /// - Parameters:
   ///   - x: images `[batch·places, input]`.
   ///   - grid: the places of an image.
@@ -27,6 +28,9 @@ extension ExecutionContext {
     if shape.isProduct {
       let matrix = weight.reshaped([shape.output, shape.input])
       return try matmul(x, .plain, matrix, .transposed, bias: bias)
+    }
+    if shape.isNarrow {
+      return try convolveNarrow(x, over: grid, to: patches.result, shape, weight: weight, bias: bias)
     }
     let windows = x.shape[0] / grid.count * patches.result.count
     let operations = 2 * windows * shape.terms * shape.output
@@ -89,6 +93,11 @@ extension ExecutionContext {
       try gemm(
         dy, .transposed, x, .plain, into: &gradients, at: weightAt, accumulate: true, rowSumsAt: biasAt)
       return try matmul(dy, .plain, matrix, .plain)
+    }
+    if shape.isNarrow {
+      return try convolveNarrowBackward(
+        dy, x: x, over: grid, to: patches.result, shape, weight: weight, gradients: &gradients,
+        weightAt: weightAt, biasAt: biasAt)
     }
     var dx = try zeros(x.shape)
     let (x, dxView) = (x.pinned(), dx.pinnedForWriting())

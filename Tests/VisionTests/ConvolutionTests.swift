@@ -26,6 +26,13 @@ import Testing
     Case(window: Window(1)), Case(window: Window(1, stride: 2)), Case(window: Window(1), groups: 1, batch: 9),
     Case(input: 6, output: 4, groups: 2), Case(input: 3, output: 3, groups: 3),
     Case(window: Window(3, stride: 2, padding: 1, dilation: 2), input: 4, output: 8, groups: 4),
+    // Groups of at most four channels on either side have a road of their own; of five they have not.
+    Case(input: 33, output: 33, groups: 33),
+    Case(window: .centred(3, stride: 2), input: 16, output: 16, groups: 16),
+    Case(window: .centred(5), input: 6, output: 18, groups: 6, height: 2, width: 3),
+    Case(window: Window(3, stride: 2, padding: 4, dilation: 3), input: 8, output: 6, groups: 2, height: 9),
+    Case(window: Window(1), input: 8, output: 8, groups: 2), Case(input: 10, output: 10, groups: 2),
+    Case(window: .centred(3), input: 20, output: 20, groups: 20, height: 1, width: 1, batch: 1, bias: false),
     Case(window: .centred(7), input: 1, output: 1, height: 1, width: 1, batch: 1),
     Case(window: .centred(5), input: 1, output: 2, height: 1, width: 65, batch: 1),
     Case(window: Window(6), height: 6, width: 6), Case(input: 64, output: 3, height: 2, width: 2, batch: 1),
@@ -45,10 +52,10 @@ import Testing
   @Test("a convolution is its definition", arguments: cases)
   func definition(test: Case) throws { try bench(test).check(2e-6, gradients: 1e-5) }
 
-  @Test("results and gradients have the same bits on any number of threads")
-  func threads() throws {
+  @Test("results and gradients have the same bits on any number of threads", arguments: [1, 2, 8])
+  func threads(groups: Int) throws {
     // Enough work to be shared out, and blocks of windows that end inside an image.
-    let test = Case(input: 32, output: 24, groups: 2, height: 21, width: 19, batch: 3)
+    let test = Case(input: 32, output: 24, groups: groups, height: 21, width: 19, batch: 3)
     func bits(_ threads: Int) throws -> [[Float]] {
       let bench = try bench(test, threads: threads)
       let (y, pullback) = try bench.layer.forward(bench.x, bench.run)
@@ -77,6 +84,24 @@ import Testing
     _ = try pullback(y)
     // dx, patches and their gradients, and what the two products pack of them.
     #expect(ledger.peakBytes - held <= image + 4 * 4 * (1 << 18))
+  }
+
+  @Test("narrow groups hold their filters and, of more than one channel, an input spread over the outputs")
+  func narrowMemory() throws {
+    for (input, spread) in [(8, 0), (16, 1)] {
+      let ledger = MemoryLedger()
+      let test = Case(input: input, output: input, groups: 8, height: 48, width: 48, batch: 2)
+      let bench = try bench(test, ledger: ledger), image = 4 * 2 * 48 * 48 * input
+      let before = ledger.currentBytes
+      ledger.resetPeak()
+      let (y, pullback) = try bench.layer.forward(bench.x, bench.run)
+      #expect(ledger.peakBytes - before <= (1 + spread) * image + 4 * 9 * input)
+      ledger.resetPeak()
+      let held = ledger.currentBytes
+      _ = try pullback(y)
+      // dx, and with spread inputs what is spread, what comes back of it, and dx of it.
+      #expect(ledger.peakBytes - held <= (1 + 2 * spread) * image + 4 * 3 * 10 * input)
+    }
   }
 
   @Test("the closed form of operations is what the definition multiplies", arguments: cases)

@@ -33,6 +33,8 @@
 
 #include "convolve.h"
 
+#include "depthwise.h"
+
 #include "hash.h"
 
 #include "dense.h"
