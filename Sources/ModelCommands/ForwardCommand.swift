@@ -66,7 +66,10 @@ package struct ForwardCommand: FileCommand {
   @Option(help: "Integers [batch, length], or [batch] for a classifier.")
   var targets: String?
 
-  @Flag(help: "Print the mean loss over counted targets, in nats.")
+  @Flag(
+    help:
+      "Print the mean loss over counted targets, in nats; of a model with pretext masked the mean squared error of pixels."
+  )
   var loss = false
 
   @Option(help: "Where the gradients of the mean loss go, by parameter name.")

@@ -8,6 +8,7 @@ package enum TrainingPage {
   package static func text(_ row: TrainingRow, folder: String, _ made: ReportFiles) -> String {
     func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
     func whole(_ value: Int?, _ noun: String) -> String { value.map { counted($0, noun) } ?? "–" }
+    let unit = LossUnit(of: row)
     let entropy =
       row.entropyRate.map { " (entropy rate of the source: \(Quantity.significant($0, 4)))" } ?? ""
     let memory = row.memoryBytes.map {
@@ -20,9 +21,9 @@ package enum TrainingPage {
       ),
       (
         "validation",
-        "loss \(text(row.validationLoss)) nats\(entropy), accuracy \(text(row.validationAccuracy))"
+        "\(unit.text(text(row.validationLoss)))\(entropy), accuracy \(text(row.validationAccuracy))"
       ),
-      ("test", "loss \(text(row.testLoss)) nats, accuracy \(text(row.testAccuracy))"),
+      ("test", "\(unit.text(text(row.testLoss))), accuracy \(text(row.testAccuracy))"),
       ("speed", "\(text(row.tokensPerSecond)) tokens/s in \(text(row.seconds)) s"),
     ]
     let plots = made.pictures.isEmpty ? nil : ("plots", made.pictures.joined(separator: ", "))

@@ -84,7 +84,9 @@ public struct TrainingComparison: Sendable {
     let spread =
       seeds == [1]
       ? "accuracy with its 95 % interval (positions as if independent)" : "± standard deviation over seeds"
-    var blocks = ["losses in nats on \(Self.scored(rows)) test positions; \(spread)\n\(grid.text)"]
+    var blocks = [
+      "\(LossUnit.sentence(rows)) on \(Self.scored(rows)) test positions; \(spread)\n\(grid.text)"
+    ]
     if !laws.isEmpty {
       blocks.append("laws (95 % intervals)\n" + laws.flatMap(\.lines).joined(separator: "\n"))
     }

@@ -53,7 +53,8 @@ public enum TrainingPlot {
       panels: [
         Figure.Panel(
           title: "\(law.kind.rawValue)  \(law.series)", x: .init(names[column] ?? column, .log),
-          y: .init("test loss (nats)", .linear), curves: curves + extra, guide: law.entropyRate)
+          y: .init("test loss (\(LossUnit.axis(law.rows)))", .linear), curves: curves + extra,
+          guide: law.entropyRate)
       ])
     let dashed = law.entropyRate == nil ? "" : " Dashed: the entropy rate of the source."
     return .init(
@@ -128,10 +129,13 @@ public enum TrainingPlot {
       $0.rows[0].isTraining && (points[$0.rows[0].runID]?.count ?? 0) > 2
     }
     guard !lines.isEmpty else { return nil }
+    let unit = LossUnit.axis(lines.prefix(mostCurves).flatMap(\.rows))
     let curves = lines.prefix(mostCurves).enumerated().map { style, line in
       Figure.Curve(label: escaped(line.label), points: points[line.rows[0].runID] ?? [], style: style)
     }
-    if lines.count == 1, let own = learning(steps.filter { $0.runID == lines[0].rows[0].runID }, curves[0]) {
+    if lines.count == 1,
+      let own = learning(steps.filter { $0.runID == lines[0].rows[0].runID }, curves[0], unit)
+    {
       return own
     }
     let rest = lines.count > mostCurves ? " (the first \(mostCurves) of \(lines.count))" : ""
@@ -140,13 +144,16 @@ public enum TrainingPlot {
         title: "",
         panels: [
           Figure.Panel(
-            x: .init("training tokens", .linear), y: .init("validation loss (nats)", .linear), curves: curves)
+            x: .init("training tokens", .linear), y: .init("validation loss (\(unit))", .linear),
+            curves: curves)
         ]), caption: "Validation loss over training tokens, the first seed of every model\(rest).",
       name: "curves")
   }
 
   /// Training and validation loss of one training.
-  private static func learning(_ steps: [StepRow], _ validation: Figure.Curve) -> ReportSection.Picture? {
+  private static func learning(
+    _ steps: [StepRow], _ validation: Figure.Curve, _ unit: String
+  ) -> ReportSection.Picture? {
     let (size, points) = binned(steps)
     guard points.count > 2 else { return nil }
     let name = size == 1 ? "training" : "training, mean of \(size) steps"
@@ -158,7 +165,8 @@ public enum TrainingPlot {
       Figure(
         title: "",
         panels: [
-          Figure.Panel(x: .init("training tokens", .linear), y: .init("loss (nats)", .linear), curves: curves)
+          Figure.Panel(
+            x: .init("training tokens", .linear), y: .init("loss (\(unit))", .linear), curves: curves)
         ]),
       caption: "Training and validation loss over training tokens.", name: "curves")
   }

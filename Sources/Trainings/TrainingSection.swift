@@ -52,11 +52,11 @@ struct TrainingSection: Sendable {
   }
 
   private var table: String {
-    let (header, rows) = comparison.table
+    let (header, rows) = comparison.table, sentence = LossUnit.sentence(comparison.rows)
     let table = HTML.table(
       header, rows,
       caption:
-        "Losses in nats. Several seeds: mean ± standard deviation; one: accuracy with Wilson's 95 % interval. "
+        "\(sentence.prefix(1).uppercased())\(sentence.dropFirst()). Several seeds: mean ± standard deviation; one: accuracy with Wilson's 95 % interval. "
         + "Attention memory: closed form of the most demanding layer's pass with inputs, results and workspace."
     )
     return "<h2>Trainings</h2>\n" + table + comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
@@ -76,11 +76,17 @@ struct TrainingSection: Sendable {
     func loss(_ line: TrainingComparison.Line) -> Double {
       line.rows.reduce(0) { $0 + ($1.testLoss ?? .nan) } / Double(line.rows.count)
     }
+    func number(_ line: TrainingComparison.Line) -> String {
+      let number = Quantity.significant(loss(line), 4)
+      return LossUnit(of: line.rows[0]) == .nats ? number + " nats" : number
+    }
+    // Losses of two kinds have no order.
+    guard LossUnit.all(lines.flatMap(\.rows)).count == 1 else { return [] }
     guard comparison.laws.isEmpty, lines.count > 1, let best = lines.min(by: { loss($0) < loss($1) }),
       let worst = lines.max(by: { loss($0) < loss($1) })
     else { return [] }
     return [
-      "Lowest test loss: \(best.label), \(Quantity.significant(loss(best), 4)) nats; highest: \(worst.label), "
+      "Lowest test loss: \(best.label), \(number(best)); highest: \(worst.label), "
         + "\(Quantity.significant(loss(worst), 4))."
     ]
   }

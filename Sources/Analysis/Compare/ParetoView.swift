@@ -48,6 +48,7 @@ public struct ParetoView: Sendable {
   public let y: Axis
   /// Contenders that may be compared, from the best in x.
   public private(set) var parts: [(title: String, entries: [Entry])]
+  private let lossUnit: String?
 
   /// Reads two columns of rows.
   /// - Parameters:
@@ -63,6 +64,8 @@ public struct ParetoView: Sendable {
     }
     let (y, x) = (try Self.axis(names[0], of: Row.self), try Self.axis(names[1], of: Row.self))
     (self.x, self.y) = (x, y)
+    let trainings = parts.flatMap { $0.series.flatMap { $0.rows.compactMap { $0 as? TrainingRow } } }
+    lossUnit = trainings.isEmpty ? nil : LossUnit.axis(trainings)
     self.parts = parts.compactMap { title, series in
       let entries = series.compactMap { label, rows -> Entry? in
         let pairs = rows.compactMap { row -> (x: Double, y: Double)? in
@@ -233,8 +236,8 @@ extension ParetoView {
   /// The contenders with their names beside them, bars over seeds, and the frontier as a dashed line.
   package var figure: Figure {
     let all = parts.flatMap(\.entries)
-    let across = Figure.Axis.column(x.column, isLog: all.allSatisfy { $0.x.low > 0 })
-    let up = Figure.Axis.column(y.column, isLog: all.allSatisfy { $0.y.low > 0 })
+    let across = Figure.Axis.column(x.column, isLog: all.allSatisfy { $0.x.low > 0 }, losses: lossUnit)
+    let up = Figure.Axis.column(y.column, isLog: all.allSatisfy { $0.y.low > 0 }, losses: lossUnit)
     var styles: [String: Int] = [:]
     for entry in all where styles[entry.label] == nil {
       // The style of the frontier is left out.

@@ -4,14 +4,16 @@ import Records
 extension Figure.Axis {
   /// A column as an axis. The unit is the one that the column is declared with, where this program writes a column of
   /// that name, and else what the name says of it. It is said once: at the numbers, or in the label.
-  static func column(_ name: String, isLog: Bool) -> Figure.Axis {
+  /// - Parameter losses: the unit of the rows' losses, where their models tell it.
+  static func column(_ name: String, isLog: Bool, losses: String? = nil) -> Figure.Axis {
     let words = Self.words(name)
     let plain: Figure.Scale = isLog ? .log : .linear
     func axis(_ quantity: String, _ unit: String, _ scale: Figure.Scale? = nil) -> Figure.Axis {
       if isLog, let scale { return .init(quantity, scale) }
       return .init("\(quantity) (\(unit))", plain)
     }
-    switch declared[name] ?? unit(of: name) {
+    let declared = declared[name].map { unit in name.hasSuffix("loss") ? losses ?? unit : unit }
+    switch declared ?? unit(of: name) {
     case "": return .init(words, plain)
     case "s": return axis(words.replacing("seconds", with: "time"), "s", .seconds)
     case "bytes":

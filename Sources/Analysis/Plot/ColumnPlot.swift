@@ -93,8 +93,13 @@ public enum ColumnPlot {
         label: MeasurementPlot.legend(group, growth, variable: x.label), points: drawn,
         law: MeasurementPlot.law(growth, over: drawn), style: style)
     }
+    let losses = (try? table.strings("model_configuration")).map { models in
+      LossUnit.axis(models: rows.map { models[$0] })
+    }
     let panel = Figure.Panel(
-      x: .column(x.label, isLog: isLog.x), y: .column(y.label, isLog: isLog.y), curves: curves)
+      x: .column(x.label, isLog: isLog.x, losses: losses),
+      y: .column(y.label, isLog: isLog.y, losses: losses),
+      curves: curves)
     return Figure(title: request.title, panels: [panel])
   }
 

@@ -41,7 +41,8 @@ public struct CurveRow: Record, Hashable {
       "counted training operations so far"),
     .optional("learning_rate", \.learningRate, .amount, .quantity, "of this step"),
     .optional(
-      "train_loss", \.trainLoss, .real, .quantity, unit: "nats", "mean since the evaluation before"),
+      "train_loss", \.trainLoss, .real, .quantity, unit: "nats",
+      "mean since the evaluation before; of pretext masked a mean squared error, also below"),
     .optional("validation_loss", \.validationLoss, .real, .quantity, unit: "nats", "on the validation split"),
     .optional(
       "validation_accuracy", \.validationAccuracy, .fraction, .quantity, "of the scored positions"),

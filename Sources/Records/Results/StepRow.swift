@@ -28,7 +28,9 @@ public struct StepRow: Record, Hashable {
     .field("experiment", \.experiment, .text, .contender, "the experiment of the preset"),
     .optional("step", \.step, .count(), .length, unit: "steps", "the optimiser step, from 1").required,
     .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens so far").required,
-    .optional("loss", \.loss, .real, .quantity, unit: "nats", "training loss of the step's sequences"),
+    .optional(
+      "loss", \.loss, .real, .quantity, unit: "nats",
+      "training loss of the step's sequences; of pretext masked a mean squared error"),
     .optional("learning_rate", \.learningRate, .amount, .quantity, "of this step"),
     .optional("gradient_norm", \.gradientNorm, .amount, .quantity, "before clipping"),
     .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),

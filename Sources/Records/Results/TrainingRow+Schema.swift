@@ -37,7 +37,9 @@ extension TrainingRow {
       "compute_flops", \.computeFlops, .amount, .quantity, unit: "operations",
       "counted training operations C, forward and backward"),
     .optional("steps", \.steps, .count(), .quantity, unit: "steps", "optimiser steps").requiredWhenDone,
-    .optional("train_loss", \.trainLoss, .real, .quantity, unit: "nats", "loss on the last training batches"),
+    .optional(
+      "train_loss", \.trainLoss, .real, .quantity, unit: "nats",
+      "loss on the last training batches; of pretext masked, here and below, a mean squared error"),
     .optional("validation_loss", \.validationLoss, .real, .quantity, unit: "nats", "at the last evaluation"),
     .optional("validation_accuracy", \.validationAccuracy, .fraction, .quantity, "at the last evaluation"),
     .optional("test_loss", \.testLoss, .real, .quantity, unit: "nats", "mean loss on the test split"),
