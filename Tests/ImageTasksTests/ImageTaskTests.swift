@@ -1,11 +1,12 @@
 import ArrayFiles
 import Basics
-import ImageTasks
 import LabTestSupport
 import Settings
 import Tasks
 import Tensors
 import Testing
+
+@testable import ImageTasks
 
 /// Small settings under which every task runs in a moment.
 let smallSettings: [String: [String: ParameterValue]] = [
@@ -146,6 +147,26 @@ func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {
       try TaskExamples(of: smallTask("series"), split: .test, count: 2).archive["features"]?.shape
         == [2, 12, 3])
     #expect(throws: ConfigurationError.self) { try examples.lines() }
+  }
+
+  @Test("circles of Pathfinder are as far apart on one path as on two, and each is the end of a path")
+  func circles() throws {
+    let source = PathImages(
+      grid: Grid(height: 32, width: 32), dashes: 4, distractors: 2, turn: 0.8, dash: 3, gap: 2, clearance: 3,
+      radius: 1.8)
+    var generator = RandomKey(seed: 1).generator()
+    var counts = [0, 0]
+    for _ in 0..<60 {
+      let drawing = try source.drawing(&generator), dashes = drawing.dashes
+      counts[drawing.isConnected ? 1 : 0] += 1
+      let first = [dashes[0].start, dashes[3].end], second = [dashes[4].start, dashes[7].end]
+      let length = (first[0] - first[1]).length
+      let distance = (drawing.circles[0] - drawing.circles[1]).length
+      #expect(abs(distance - length) <= PathImages.slack)
+      #expect(drawing.circles[0] == first[0] || drawing.circles[0] == first[1])
+      #expect((drawing.isConnected ? first : second).contains(drawing.circles[1]))
+    }
+    #expect(counts.allSatisfy { $0 > 15 }, "\(counts)")
   }
 
   @Test("paths that do not fit are refused in one line")

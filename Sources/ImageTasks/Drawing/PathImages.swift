@@ -24,32 +24,63 @@ public struct PathImages: ImageSource {
   public var classCount: Int { 2 }
 
   /// One dash.
-  private struct Dash {
+  struct Dash {
     let start: Point, end: Point
   }
+
+  /// What an image shows.
+  struct Drawing {
+    /// The dashes of all paths.
+    var dashes: [Dash] = []
+    /// Where the circles are.
+    let circles: [Point]
+    /// Whether they are on one path.
+    let isConnected: Bool
+  }
+
+  /// The most by which circles on two paths are nearer to each other, or farther apart, than the ends of one path, in pixels.
+  static let slack = 1.0
 
   /// Draws two paths, says whether the circles are on one, and adds distractors.
   /// - Throws: `ConfigurationError` when the paths do not fit in the image.
   public func image(_ generator: inout RandomGenerator) throws(ConfigurationError) -> LabelledImage {
+    let drawing = try drawing(&generator)
+    var canvas = Canvas(height: grid.height, width: grid.width)
+    for dash in drawing.dashes { canvas.stroke(from: dash.start, to: dash.end, thickness: 1) }
+    for circle in drawing.circles { canvas.disc(circle, radius: radius) }
+    return LabelledImage(pixels: canvas.ink, label: drawing.isConnected ? 1 : 0)
+  }
+
+  /// Chooses paths of which two ends, one of each, are about as far from each other as the ends of the first: paths and distances are
+  /// drawn alike in both classes, and nothing but the path between the circles tells them apart.
+  func drawing(_ generator: inout RandomGenerator) throws(ConfigurationError) -> Drawing {
     let isConnected = generator.integer(below: 2) == 1
-    for _ in 0..<60 {
-      var all: [Dash] = []
-      guard let first = path(dashes, beside: all, &generator) else { continue }
-      all += first
-      guard let second = path(dashes, beside: all, &generator) else { continue }
-      all += second
-      for _ in 0..<distractors {
-        if let short = path(max(1, dashes / 3), beside: all, &generator, attempts: 8) { all += short }
+    var crowded = 0
+    for _ in 0..<600 where crowded < 60 {
+      guard let first = path(dashes, beside: [], &generator),
+        let second = path(dashes, beside: first, &generator)
+      else {
+        crowded += 1
+        continue
       }
-      var canvas = Canvas(height: grid.height, width: grid.width)
-      for dash in all { canvas.stroke(from: dash.start, to: dash.end, thickness: 1) }
-      canvas.disc(first[0].start, radius: radius)
-      canvas.disc(isConnected ? first[dashes - 1].end : second[dashes - 1].end, radius: radius)
-      return LabelledImage(pixels: canvas.ink, label: isConnected ? 1 : 0)
+      let own = [first[0].start, first[dashes - 1].end], other = [second[0].start, second[dashes - 1].end]
+      let length = (own[0] - own[1]).length
+      let pairs = own.flatMap { end in other.map { [end, $0] } }
+      func miss(_ pair: [Point]) -> Double { abs((pair[0] - pair[1]).length - length) }
+      guard let apart = pairs.min(by: { miss($0) < miss($1) }), miss(apart) <= Self.slack else { continue }
+      var drawing = Drawing(
+        dashes: first + second, circles: isConnected ? own : apart, isConnected: isConnected)
+      for _ in 0..<distractors {
+        guard let short = path(max(1, dashes / 3), beside: drawing.dashes, &generator, attempts: 8) else {
+          continue
+        }
+        drawing.dashes += short
+      }
+      return drawing
     }
     throw ConfigurationError(
       field: "dashes", value: "\(dashes)",
-      allowed: "fewer, or a larger side than \(grid.height): two paths did not fit in 60 attempts")
+      allowed: "fewer, or a larger side than \(grid.height): two paths did not fit in \(crowded == 60 ? 60 : 600) attempts")
   }
 
   /// A path that stays in the image, away from others and from itself; `nil`: none of some attempts did.

@@ -6,12 +6,13 @@ import Tensors
 /// Pathfinder: are the two circles on one dashed path?
 ///
 /// Two paths of `dashes` dashes are drawn that do not touch, each turning by up to `turn` radians from dash to dash, and up to
-/// `distractors` paths of a third as many dashes. One circle is at the beginning of the first path, the other at its end (class 1) or at
-/// the end of the second path (class 0): a fair coin decides, so that half of all images are of either class. A dash is 3 pixels and a gap 2
-/// on every side length; longer paths and larger images ask for longer reasoning. Pixels are 0 to 1, with noise N(0, noise²).
+/// `distractors` paths of a third as many dashes. The circles are at the two ends of the first path (class 1), or at an end of either path
+/// (class 0): a fair coin decides, so that half of all images are of either class. Only such paths are drawn of which two ends, one of each,
+/// are as far from each other as the ends of the first, up to a pixel: the distance of the circles says nothing. A dash is 3 pixels and a
+/// gap 2 on every side length; longer paths and larger images ask for longer reasoning. Pixels are 0 to 1, with noise N(0, noise²).
 ///
 /// Source: Linsley et al. 2018 (arXiv:1805.08315); Tay et al. 2020, Long Range Arena (arXiv:2011.04006), whose images have sides of 32
-/// and 128 and are read as sequences of pixels. Their images are files of the authors; these are drawn by the same rules.
+/// and 128 and are read as sequences of pixels. Their images are files of the authors, where circles on two paths may be farther apart.
 public struct Pathfinder: DrawnImageTask {
   /// The settings.
   public struct Configuration: ParameterSet {
