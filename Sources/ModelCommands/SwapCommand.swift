@@ -22,6 +22,8 @@ package struct SwapCommand: FileCommand {
       model.safetensors or its shards): BERT, RoBERTa, DistilBERT, GPT-2, Llama, Mistral, Qwen 2 and 3, Gemma 1 to 3,
       gpt-oss, Mamba 2, DeepSeek-V3, Qwen3-Next and Kimi Linear. Layers that are recurrences have other maps than
       attention: --layers names those that are replaced.
+      Models of kind vit, and ViT of Hugging Face and timm, read --images x.npy, [batch, height, width, channels], in place of
+      tokens; what is predicted is the class of an image.
 
       A model keeps its own keys under lsh only with --set shared_query_key=false. Global rows of local-global read the
       model's own projections (Hugging Face's models have no others); a checkpoint of attnlab train with separate global
@@ -59,19 +61,22 @@ package struct SwapCommand: FileCommand {
   @Option(help: "Token ids, .npy of integers [batch, length] or [length]. Default: random tokens.")
   var tokens: String?
 
+  @Option(help: "Images, .npy of numbers [batch, height, width, channels], for kind vit. Default: N(0, 1).")
+  var images: String?
+
   @Option(help: "Random tokens of a row.")
   var n: Int?
 
-  @Option(help: "Rows of random tokens.")
+  @Option(help: "Rows of random tokens, or random images.")
   var batch: Int?
 
-  @Option(help: "The seed of the random tokens.")
+  @Option(help: "The seed of the random tokens or images.")
   var seed: UInt64 = 1
 
   @Option(help: "Threads. Default: all processors.")
   var threads: Int?
 
-  @Option(help: "Write the swapped model's logits, .npy [batch, length, vocabulary].")
+  @Option(help: "Write the swapped model's logits, .npy [batch, length, vocabulary] or [batch, classes].")
   var logits: String?
 
   @Option(
@@ -94,7 +99,7 @@ package struct SwapCommand: FileCommand {
 
   package func files() -> CommandFiles {
     var files = CommandFiles()
-    for path in [checkpoint, tokens] { files.read(path) }
+    for path in [checkpoint, tokens, images] { files.read(path) }
     for (flag, path) in [("--logits", logits), ("--hidden", hidden)] { files.write(path, flag) }
     return files
   }
@@ -107,15 +112,15 @@ package struct SwapCommand: FileCommand {
   private func swap(_ pretrained: PretrainedModel) throws {
     let attention = try attention(for: pretrained.model.configuration)
     let input = try input(for: pretrained)
-    if logits != nil, !pretrained.predicts {
-      throw UsageError("--logits: \(checkpoint) has no head that predicts tokens")
+    if logits != nil, !pretrained.predicts, pretrained.model.configuration.classes == 0 {
+      throw UsageError("--logits: \(checkpoint) has no head that predicts tokens or classes")
     }
     let swap = try AttentionSwap(pretrained, attention: attention, on: input, tellsWeights: stats)
     if let hidden { try NpyArray(swap.states).write(to: hidden) }
     if let logits, let values = swap.logits { try NpyArray(values).write(to: logits) }
     let report = SwapReport(
       swap: swap, pretrained: pretrained, checkpoint: checkpoint, input: input,
-      tokens: tokens ?? "random, seed \(seed)")
+      tokens: tokens ?? images ?? "random, seed \(seed)")
     show(report.text, or: report.json, if: json)
   }
 
@@ -151,6 +156,8 @@ package struct SwapCommand: FileCommand {
 
   private func input(for pretrained: PretrainedModel) throws -> ModelInput {
     let model = pretrained.model.configuration
+    if model.kind.readsImages { return try imageInput(for: model) }
+    guard images == nil else { throw UsageError("--images: \(checkpoint) reads tokens; give --tokens") }
     guard let tokens else {
       let length = n ?? min(128, model.position == .learned ? model.maximumLength : 128), rows = batch ?? 1
       guard length >= 1, rows >= 1, rows <= (1 << 28) / length else {
@@ -173,5 +180,28 @@ package struct SwapCommand: FileCommand {
     let rows = try TokenFile.rows(tokens)
     try pretrained.refusePadding(Array(rows.joined()), length: rows[0].count, path: tokens)
     return ModelInput(batch: rows.count, tokens: Array(rows.joined()))
+  }
+
+  /// What a model of images reads.
+  private func imageInput(for model: ModelConfiguration) throws -> ModelInput {
+    guard tokens == nil, n == nil else {
+      throw UsageError("\(tokens == nil ? "--n" : "--tokens"): \(checkpoint) reads images; give --images")
+    }
+    guard let images else {
+      let rows = batch ?? 1, numbers = model.images.height * model.images.width * model.features
+      guard rows >= 1, rows <= (1 << 28) / max(1, numbers) else {
+        throw UsageError("--batch \(rows): it takes at least 1, and at most 2^28 numbers together")
+      }
+      let shape = [rows, model.images.height, model.images.width, model.features]
+      guard model.kind == .vit else {
+        throw UsageError(
+          "\(checkpoint): a model of kind \(model.kind.rawValue) has no variant of attention to replace")
+      }
+      return ModelInput(images: try Tensor.normal(shape, key: RandomKey(seed: seed)("swap")))
+    }
+    guard batch == nil else { throw UsageError("--images has its own shape: leave out --batch") }
+    var files = ModelInputFiles()
+    files.images = images
+    return try files.input()
   }
 }

@@ -25,7 +25,20 @@ package struct SwapReport {
     )
   }
 
-  /// For programs: errors are relative, divergences in nats a token, shares in 0 … 1; what does not apply is null.
+  /// What was read.
+  private var size: String {
+    guard let grid = input.grid else { return "\(input.batch) × \(input.length) tokens" }
+    return counted(input.batch, "image") + " of \(grid) pixels"
+  }
+  /// One of `predicted`.
+  private var one: String { predicted == "images" ? "an image" : "a " + predicted.dropLast() }
+  /// What predictions are of.
+  private var predicted: String {
+    guard pretrained.model.configuration.classes > 0 else { return "tokens" }
+    return input.grid == nil ? "sequences" : "images"
+  }
+
+  /// For programs: errors are relative, divergences in nats a prediction, shares in 0 … 1; what does not apply is null.
   package var json: JSONValue {
     .object([
       "checkpoint": .string(checkpoint), "family": .string(pretrained.family), "tokens": .string(tokens),
@@ -75,7 +88,7 @@ package struct SwapReport {
     if hasLoss { table.add(["all", "", "", number(swap.finalError)] + signed(swap.losses?.swapped)) }
     var lines = [
       "\(checkpoint): \(pretrained.family), \(pretrained.model.parameterCount) parameters; "
-        + "\(input.batch) × \(input.length) tokens (\(tokens))",
+        + "\(size) (\(tokens))",
       "", table.text, "",
     ]
     if let weights { lines += [weights, ""] }
@@ -86,10 +99,11 @@ package struct SwapReport {
       let agreement = swap.agreement
     {
       lines.append(
-        "predictions: logits' relative error \(number(error)), divergence \(number(mean)) nats a token "
-          + "(largest \(number(largest))), the same first choice for \(number(100 * agreement)) % of tokens")
+        "predictions: logits' relative error \(number(error)), divergence \(number(mean)) nats \(one) "
+          + "(largest \(number(largest))), the same first choice for \(number(100 * agreement)) % of \(predicted)"
+      )
     } else {
-      lines.append("predictions: none, the checkpoint has no head that predicts tokens")
+      lines.append("predictions: none, the checkpoint has no head that predicts tokens or classes")
     }
     if let losses = swap.losses {
       lines.append("next-token loss: \(number(losses.original)) nats before, \(number(losses.swapped)) after")

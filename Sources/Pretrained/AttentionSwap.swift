@@ -5,8 +5,9 @@ import Tensors
 
 /// How far a trained model's outputs move when its attention is replaced and nothing else.
 ///
-/// Relative errors are ‖swapped − original‖₂/‖original‖₂ over all tokens. The divergence is
-/// KL(p_original ‖ p_swapped) in nats a token; agreement is the share of tokens whose likeliest prediction stays.
+/// Relative errors are ‖swapped − original‖₂/‖original‖₂ over all tokens, or all rows of images. The divergence is
+/// KL(p_original ‖ p_swapped) in nats a prediction: of every token, or of the class of every sequence or image; agreement is the share
+/// of predictions whose likeliest choice stays.
 public struct AttentionSwap: Sendable {
   /// One block.
   public struct Layer: Hashable, Sendable {
@@ -30,9 +31,9 @@ public struct AttentionSwap: Sendable {
   public let finalError: Double
   /// Of the logits; `nil` when the checkpoint cannot predict.
   public let logitsError: Double?
-  /// The mean over tokens, in nats.
+  /// The mean over predictions, in nats.
   public let divergenceMean: Double?
-  /// The largest of a token, in nats.
+  /// The largest of a prediction, in nats.
   public let divergenceLargest: Double?
   /// In 0 … 1.
   public let agreement: Double?
@@ -40,14 +41,14 @@ public struct AttentionSwap: Sendable {
   public let losses: (original: Double, swapped: Double)?
   /// The swapped model's hidden states `[layers + 1, batch, length, width]`.
   public let states: Tensor
-  /// The swapped model's logits `[batch, length, vocabulary]`.
+  /// The swapped model's logits `[batch, length, vocabulary]`, or `[batch, classes]`.
   public let logits: Tensor?
 
-  /// Runs both models on the same tokens.
+  /// Runs both models on the same tokens or images.
   /// - Parameters:
   ///   - original: the model as it was trained.
   ///   - attention: the attention of the layers in turn, such as `sliding-window(left=63) x3, full`.
-  ///   - input: the tokens.
+  ///   - input: the tokens or images.
   ///   - tellsWeights: whether the weights of every layer are looked at, too.
   /// - Throws: `ConfigurationError`, `SafetensorsError`; what attention throws.
   public init(
@@ -56,7 +57,7 @@ public struct AttentionSwap: Sendable {
     let swapped = try original.replacingAttention(attention)
     let before = try original.trace(input), after = try swapped.trace(input)
     let local = try swapped.attentionOutputs(for: before, input)
-    let valid = AttentionSwap.validRows(input)
+    let rows = before.final.shape[0], valid = (0..<rows).filter { input.isReal($0) }
     func error(_ a: Tensor, _ b: Tensor) -> Double {
       AttentionSwap.relativeError(of: b, from: a, rows: valid)
     }
@@ -78,7 +79,7 @@ public struct AttentionSwap: Sendable {
         loss: logits.map { PredictionComparison.loss($0, of: input) })
     }
     finalError = error(before.final, after.final)
-    let batch = input.batch, length = input.length, width = original.model.configuration.width
+    let batch = input.batch, length = rows / batch, width = original.model.configuration.width
     states = try Tensor(
       after.states.flatMap { $0.array() }, shape: [after.states.count, batch, length, width])
     guard let p = before.logits, let q = after.logits else {
@@ -87,18 +88,16 @@ public struct AttentionSwap: Sendable {
       )
       return
     }
-    logits = q.reshaped([batch, length, original.model.configuration.vocabulary])
-    logitsError = error(p, q)
-    let comparison = PredictionComparison(p, q, rows: valid)
+    let classifies = original.model.configuration.classes > 0
+    logits = classifies ? q : q.reshaped([batch, length, original.model.configuration.vocabulary])
+    let predicted = classifies ? Array(0..<batch) : valid
+    logitsError = AttentionSwap.relativeError(of: q, from: p, rows: predicted)
+    let comparison = PredictionComparison(p, q, rows: predicted)
     divergenceMean = comparison.divergenceMean
     divergenceLargest = comparison.divergenceLargest
     agreement = comparison.agreement
     losses =
       predicts ? (PredictionComparison.loss(p, of: input), PredictionComparison.loss(q, of: input)) : nil
-  }
-
-  private static func validRows(_ input: ModelInput) -> [Int] {
-    (0..<input.tokens.count).filter { input.isReal($0) }
   }
 
   private static func relativeError(of b: Tensor, from a: Tensor, rows: [Int]) -> Double {

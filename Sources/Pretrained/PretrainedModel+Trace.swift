@@ -17,7 +17,7 @@ extension PretrainedModel {
     var passes: [KeptMass.Pass?]
     /// After the last norm, `[rows, width]`.
     var final: Tensor
-    /// `[rows, vocabulary]`; `nil` when the checkpoint cannot predict.
+    /// `[rows, vocabulary]`, or `[batch, classes]`; `nil` when the checkpoint cannot predict.
     var logits: Tensor?
   }
 
@@ -63,24 +63,30 @@ extension PretrainedModel {
   /// - Throws: `ConfigurationError` for tokens that do not fit; what attention throws.
   func trace(_ input: ModelInput) throws -> Trace {
     try input.validate(for: model.configuration)
-    guard !model.configuration.kind.hasSource, model.trunk == nil else {
-      let name =
-        model.trunk == nil ? "a model of kind \(model.configuration.kind.rawValue)" : "a hierarchy"
-      throw SafetensorsError(path: "model", problem: "\(name) has no single stack to swap attention in")
-    }
+    _ = try stack()
     let recorder = Recorder()
     var run = model.evaluationRun
     run.observer = recorder
-    let (x, _, _) = try model.hidden(input, run)
+    let (x, walk, _) = try model.hidden(input, run)
     var logits: Tensor?
-    if predicts, let outputWeight = model.outputWeight {
-      logits =
-        try head.map { try $0.logits(x, output: run.weight(outputWeight), model.context) }
-        ?? model.tokenLogits(x, run)
+    if let head, let outputWeight = model.outputWeight {
+      logits = try head.logits(x, output: run.weight(outputWeight), model.context)
+    } else if predicts || model.configuration.classes > 0 {
+      logits = try model.predictions(from: x, walk)
     }
     return Trace(
       states: recorder.states, attentionInputs: recorder.attention.map(\.read),
       attentionOutputs: recorder.attention.map(\.gave), passes: recorder.passes, final: x, logits: logits)
+  }
+
+  /// The stack whose attention is replaced.
+  /// - Throws: `SafetensorsError`.
+  private func stack() throws(SafetensorsError) -> Stack {
+    switch model.singleStack {
+    case .success(let stack): return stack
+    case .failure(let missing):
+      throw SafetensorsError(path: "model", problem: "\(missing.what): no single stack to swap attention in")
+    }
   }
 
   /// Keeps what it hears.
@@ -106,10 +112,9 @@ extension PretrainedModel {
     let recorder = Recorder()
     var run = model.evaluationRun.over(batch: input.batch, lengths: input.lengths)
     run.observer = recorder
-    let attention =
-      (model.encoder ?? model.decoder)?.sublayers.filter {
-        if case .attention = $0.function { true } else { false }
-      } ?? []
+    let attention = try stack().sublayers.filter {
+      if case .attention = $0.function { true } else { false }
+    }
     let outputs = try zip(attention, trace.attentionInputs).map { try $0.layer.forward($1, run).output }
     return (outputs, recorder.passes)
   }

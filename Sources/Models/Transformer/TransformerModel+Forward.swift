@@ -1,6 +1,7 @@
 import Basics
 import Layers
 import Tensors
+import Vision
 
 extension TransformerModel {
   /// The way back from the last hidden states to all parameters.
@@ -90,10 +91,15 @@ extension TransformerModel {
   public func logits(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
     let (h, run, _) = try hidden(input, evaluationRun)
-    if let classifier {
-      return try classifier.product(pool(h, run).output, run)
-    }
-    return try tokenLogits(h, run).reshaped([input.batch, input.length, configuration.vocabulary])
+    let logits = try predictions(from: h, run)
+    return classifier == nil
+      ? logits.reshaped([input.batch, input.length, configuration.vocabulary]) : logits
+  }
+
+  /// Logits of last hidden states: `[batch·length, vocabulary]`, capped where the model says so, or `[batch, classes]`.
+  package func predictions(from h: Tensor, _ run: LayerRun) throws -> Tensor {
+    if let classifier { return try classifier.product(pool(h, run).output, run) }
+    return try tokenLogits(h, run)
   }
 
   /// Logits of tokens, `[rows, vocabulary]`, from last hidden states, capped where the model says so.
@@ -108,6 +114,30 @@ extension TransformerModel {
   func plainLogits(_ h: Tensor, _ run: LayerRun) throws -> Tensor {
     guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
     return try context.matmul(h, .plain, run.weight(outputWeight), .transposed)
+  }
+
+  /// The one stack whose layers hold all attention of the model, or what it has instead, in words.
+  package var singleStack: Result<Stack, MissingStack> {
+    if configuration.kind.hasSource {
+      return .failure(MissingStack(what: "a model of kind \(configuration.kind.rawValue) has two stacks"))
+    }
+    if let trunk = trunk as? VisionTransformer {
+      return trunk.stack.map { .success($0) }
+        ?? .failure(MissingStack(what: "a video model that is divided attends to time and space apart"))
+    }
+    guard trunk == nil, let stack = decoder ?? encoder else {
+      let what =
+        configuration.kind == .cnn
+        ? "a model of kind cnn has no variant of attention" : "a hierarchy has several stacks"
+      return .failure(MissingStack(what: what))
+    }
+    return .success(stack)
+  }
+
+  /// Why a model has no single stack.
+  package struct MissingStack: Error {
+    /// In words.
+    package let what: String
   }
 
   /// The loss in evaluation.

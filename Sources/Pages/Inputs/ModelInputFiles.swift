@@ -7,7 +7,7 @@ import Tensors
 public struct ModelInputFiles {
   /// Integers `[batch, length]`.
   public var tokens: String?
-  /// Numbers `[batch, height, width, channels]`, or with frames before the height.
+  /// Numbers `[batch, height, width]`, with channels behind, or with frames before the height.
   public var images: String?
   /// Integers `[batch, length]`, or `[batch]` for a classifier.
   public var targets: String?
@@ -69,12 +69,13 @@ public struct ModelInputFiles {
 
   private func read(images path: String) throws -> (input: ModelInput, shape: [Int]) {
     let array = try NpyArray(contentsOf: path)
-    guard (4...5).contains(array.shape.count), !array.shape.contains(0) else {
+    guard (3...5).contains(array.shape.count), !array.shape.contains(0) else {
       throw UsageError(
-        "\(path): shape \(array.shape); images take [batch, height, width, channels], or [batch, frames, height, …], none 0"
+        "\(path): shape \(array.shape); images take [batch, height, width], with channels behind or frames before the height, none 0"
       )
     }
-    let pixels = try array.tensor()
+    // Without an axis of channels there is one.
+    let pixels = try array.tensor().reshaped(array.shape.count == 3 ? array.shape + [1] : array.shape)
     guard pixels.isFinite else { throw UsageError("\(path): a pixel that is no finite number") }
     let input = ModelInput(images: pixels)
     return (input, [input.batch, input.length])
