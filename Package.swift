@@ -168,7 +168,7 @@ let package = Package(
       dependencies: [
         "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "ImageTasks", "LongText", "Presets",
         "Processes",
-        "Ranks", "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Pretrained", "Ranks", "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
       ],
       swiftSettings: strict),
     .target(

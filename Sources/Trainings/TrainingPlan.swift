@@ -176,7 +176,8 @@ public struct TrainingPlan: Sendable {
       }
       // The grammar of attention lines has commas of its own.
       let isText =
-        isQuoted || path == "task.id" || ["attention", "path", "way"].contains { path.hasSuffix($0) }
+        isQuoted || path == "task.id"
+        || ["attention", "path", "start", "way"].contains { path.hasSuffix($0) }
       values.append(isText ? .string(text) : ParameterValue(parsing: text))
     }
     return values

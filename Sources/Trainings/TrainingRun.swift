@@ -5,6 +5,7 @@ import ImageTasks
 import LongText
 import Models
 import Presets
+import Pretrained
 import Processes
 import Ranks
 import Records
@@ -76,6 +77,10 @@ public struct TrainingRun {
     var (task, model, training) = try job.resolved(catalog: catalog)
     try Self.checkMemory(model, task: task, batch: training.batch)
     let network = try TransformerModel(model, catalog: catalog, context: .limited(threads: threads))
+    if !training.start.isEmpty {
+      let other = try PretrainedModel(contentsOf: training.start, catalog: catalog, context: network.context)
+      try network.start(from: other.model, at: training.start)
+    }
     let probe = ModelInput(try task.batch(split: .train, index: 0, batchSize: training.batch))
     operationsPerStep = try network.trainingOperations(probe) * Double(training.accumulation)
     attentionBytes = try network.attentionBytes(probe, pass: .backward)

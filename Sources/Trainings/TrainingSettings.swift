@@ -76,7 +76,7 @@ public struct TrainingSettings: Sendable {
       if path.hasSuffix(".attention") {
         set(path, .string(Spelling.noted(line: text)))
       } else {
-        set(path, path.hasSuffix(".path") ? .string(text) : value)
+        set(path, [".path", ".start"].contains { path.hasSuffix($0) } ? .string(text) : value)
       }
     }
     set("task.id", .string(task))

@@ -178,4 +178,47 @@ import Vision
     #expect(try count(["pretext": .string("frozen")]) < plain)
     #expect(try count(["pretext": .string("contrastive")]) > 2 * plain)
   }
+
+  @Test(
+    "a model starts from the trunk of another; what makes predictions is taken where it fits, and a probe is drawn"
+  )
+  func start() throws {
+    func values(_ model: TransformerModel, _ isKept: (String) -> Bool) -> [String: [Float]] {
+      model.namedWeights().filter { isKept($0.key) }.mapValues { $0.array() }
+    }
+    let isTrunk = { (name: String) in name.hasPrefix("encoder.") },
+      isHead = { (name: String) in !isTrunk(name) }
+    let other = try model(["pretext": .string("masked"), "seed": .int(2)])
+    for pretext in ["none", "masked", "contrastive", "frozen"] {
+      let drawn = try model(["pretext": .string(pretext)])
+      let fresh = values(drawn, isHead)
+      try drawn.start(from: other, at: "m")
+      #expect(values(drawn, isTrunk) == values(other, isTrunk), "\(pretext)")
+      let mine = values(drawn, isHead), theirs = values(other, isHead)
+      for (name, numbers) in mine {
+        let isTaken = theirs[name]?.count == numbers.count && pretext != "frozen"
+        #expect(numbers == (isTaken ? theirs[name] : fresh[name]), "\(pretext), \(name)")
+      }
+    }
+    // Another number of classes leaves the classifier as it was drawn.
+    let more = try model(["classes": .int(5)]), classifier = values(more) { $0.hasPrefix("classifier.") }
+    try more.start(from: other, at: "m")
+    #expect(values(more) { $0.hasPrefix("classifier.") } == classifier)
+  }
+
+  @Test(
+    "a model that has other layers is named by the first parameter that does not fit, and nothing is changed")
+  func startRefused() throws {
+    let other = try model(["seed": .int(2)])
+    for (settings, words) in [
+      (["layers": .int(3)], "encoder.layers.2.attention.query.weight is missing there"),
+      (["patch": .int(1)], "encoder.patches.weight is [8, 2], as here; there it is [8, 8]"),
+    ] as [([String: ParameterValue], String)] {
+      let mine = try model(settings), before = mine.state.weights.array()
+      let error = #expect(throws: ConfigurationError.self) { try mine.start(from: other, at: "folder") }
+      let text = "\(try #require(error))"
+      #expect(text.contains(words) && text.contains("folder"), "\(text)")
+      #expect(mine.state.weights.array() == before)
+    }
+  }
 }

@@ -83,6 +83,8 @@ public struct TrainingConfiguration: ParameterSet {
   public var checkpointEvery = 0
   /// Whether a batch continues the one before, row by row: texts are read in order. A model with a memory needs it.
   public var consecutive = false
+  /// A checkpoint whose weights the model starts from; empty: weights are drawn.
+  public var start = ""
   /// The seed of batches and dropout.
   public var seed = 1
 
@@ -122,6 +124,12 @@ public struct TrainingConfiguration: ParameterSet {
       help: "whether a batch continues the one before, row by row; a model with a memory does so in any case"
     ).quiet,
     .integer("seed", \.seed, help: "the seed of batches and dropout"),
+    .text(
+      "start", \.start, allowed: "a file or folder",
+      help:
+        "a checkpoint of attnlab train, or a Hugging Face folder, whose weights the model starts from; heads that it lacks are drawn, "
+        + "and with pretext frozen the probe is"
+    ).quiet,
     .choice(
       "gradient_sum", \.gradientSum, quietly: true,
       help:
