@@ -2,6 +2,7 @@ import ArgumentParser
 import AttentionCore
 import Basics
 import Commands
+import Models
 import Pages
 import Tensors
 
@@ -14,6 +15,7 @@ struct CheckCommand: FileCommand {
     discussion: HelpText.page(
       """
       Every error is compared with a bound derived from float32 arithmetic; bits must be equal where they should.
+      Of layers, such as se or vit, gradients are compared with difference quotients, and bits over threads.
       A failure leads the page: one sentence, a command that shows it on the smallest shape found, and where it is wrong.
       """,
       examples: [
@@ -23,7 +25,7 @@ struct CheckCommand: FileCommand {
         "attnlab check chunked --n 33 --key-length 90 --causal --set chunk=16",
       ]))
 
-  @Argument(help: "A variant; without one, all are checked.", completion: .variants)
+  @Argument(help: "A variant or a layer; without one, all are checked.", completion: .variants)
   var variant: String?
 
   @Option(
@@ -63,7 +65,15 @@ struct CheckCommand: FileCommand {
     if variant == nil && shape != nil {
       throw UsageError("--n: it takes a variant, as in attnlab check full --n 33")
     }
-    let types = try variant.map { [try catalog.type(of: $0)] } ?? catalog.types
+    let cards = ModelConfiguration.cards.filter {
+      $0.id == variant || variant == nil && !catalog.ids.contains($0.id)
+    }
+    let isLayer = variant.map { !catalog.ids.contains($0) && !cards.isEmpty } ?? false
+    guard !isLayer || (shape == nil && self.sets.isEmpty && precision == .float32) else {
+      throw UsageError(
+        "\(variant ?? "a layer"): a layer is checked as it is: leave out --set, --precision and shapes")
+    }
+    let types = isLayer ? [] : try variant.map { [try catalog.type(of: $0)] } ?? catalog.types
     let sets = try InstructionSet.available(isa).map { [$0] } ?? InstructionSet.available
     var reports: [ConformanceReport] = []
     var members: [JSONValue] = []
@@ -84,6 +94,14 @@ struct CheckCommand: FileCommand {
         print(failure.exactLines)
       }
       show(ConformancePage(report, verbose: verbose).text)
+    }
+    for card in isLayer || variant == nil ? cards : [] {
+      let report = try LayerCheck(
+        card, catalog: catalog, key: RandomKey(seed: seed)("layer"), instructionSets: sets
+      ).run()
+      reports.append(report)
+      members.append(report.json(nil))
+      if !json { show(ConformancePage(report, verbose: verbose).text) }
     }
     if json { print(JSONValue.object(["variants": .array(members)]).pretty) }
     let failed = reports.filter { !$0.passed }.map(\.variant)

@@ -36,6 +36,7 @@ package enum EmbeddedPresets {
     "one-key": PackageResources.one_key_yaml,
     "own-pattern": PackageResources.own_pattern_yaml,
     "passkey-length": PackageResources.passkey_length_yaml,
+    "patch-cost": PackageResources.patch_cost_yaml,
     "patch-size": PackageResources.patch_size_yaml,
     "pathfinder": PackageResources.pathfinder_yaml,
     "performance": PackageResources.performance_yaml,
@@ -49,11 +50,13 @@ package enum EmbeddedPresets {
     "scaling-time-memory": PackageResources.scaling_time_memory_yaml,
     "scores": PackageResources.scores_yaml,
     "selection": PackageResources.selection_yaml,
+    "self-supervised": PackageResources.self_supervised_yaml,
     "sinks": PackageResources.sinks_yaml,
     "spans": PackageResources.spans_yaml,
     "stored": PackageResources.stored_yaml,
     "variants": PackageResources.variants_yaml,
     "variants-text": PackageResources.variants_text_yaml,
+    "video": PackageResources.video_yaml,
     "vit-attention": PackageResources.vit_attention_yaml,
   ]
 }

@@ -34,6 +34,9 @@ struct ExampleFolder: Sendable {
     _ = try scratch.write("labels.csv", nodes.map { "\($0 % 2)\n" }.joined())
     try NpyArray((0..<16 * 64).map { Float($0 * 7 % 17) }, shape: [16, 8, 8]).write(to: scratch("images.npy"))
     try NpyArray((0..<16).map { $0 % 2 }, shape: [16], as: .int64).write(to: scratch("labels.npy"))
+    try NpyArray((0..<4 * 64).map { Float($0 * 5 % 13) }, shape: [4, 8, 8]).write(
+      to: scratch("test-images.npy"))
+    try NpyArray((0..<4).map { $0 % 2 }, shape: [4], as: .int64).write(to: scratch("test-labels.npy"))
     try arrays()
     try answers()
     try tables()

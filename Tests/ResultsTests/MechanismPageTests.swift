@@ -26,8 +26,11 @@ import Testing
 
   /// What a row of a training is, by name.
   private static func facts(of row: TrainingRow) -> [String: String] {
-    // A memory, a latent and a store are written where there are any.
-    var facts = ["memory": "0", "latent": "0", "stored": "0", "stored_nearest": "32", "stored_layer": "0"]
+    // What is as it was is not written.
+    var facts = [
+      "memory": "0", "latent": "0", "stored": "0", "stored_nearest": "32", "stored_layer": "0",
+      "channel_attention": "none", "cbam_order": "mean-max", "pretext": "none", "video": "joint", "patch": "4",
+    ]
     for part in (row.modelConfiguration + ";" + row.taskConfiguration).split(separator: ";") {
       let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
       if pair.count == 2 { facts[pair[0]] = pair[1] }
@@ -79,6 +82,28 @@ import Testing
       }
       let spaces = try passes.map {
         String(format: "%.2f", Double(try #require(try row(line[0], $0).workspaceBytes)) / 0x1p20)
+      }
+      #expect(Array(line[1...]) == shares + spaces, "\(line[0])")
+    }
+  }
+
+  @Test("what a window of patches costs beside all keys is that of the published measurements")
+  func patches() throws {
+    let lines = try Self.table("The rows: patches")
+    let rows = try MeasurementRow.read("\(Self.published)patch-cost/measurements.csv")
+    #expect(lines.count == Set(rows.map(\.experiment)).count && lines.count > 5)
+    for line in lines {
+      let own = rows.filter { $0.queryLength.map { "\($0)" } == line[0] }
+      func seconds(_ variant: String, _ pass: String) throws -> Double {
+        let row = own.first { $0.variant == variant && $0.pass?.rawValue == pass }
+        return try #require(row?.secondsMedian)
+      }
+      let shares = try ["forward", "backward"].map {
+        String(format: "%.2f", try seconds("window-2d", $0) / seconds("full", $0))
+      }
+      let spaces = try ["full", "window-2d"].map { variant in
+        let row = own.first { $0.variant == variant && $0.pass?.rawValue == "backward" }
+        return String(format: "%.2f", Double(try #require(row?.workspaceBytes)) / 0x1p20)
       }
       #expect(Array(line[1...]) == shares + spaces, "\(line[0])")
     }

@@ -43,7 +43,8 @@ extension ModelConfiguration {
   }
 
   /// Mechanisms that are settings of a model, not variants of attention.
-  public static let cards = ConvolutionalConfiguration.cards
+  public static let cards =
+    PatchConfiguration.cards + PretextConfiguration.cards + ConvolutionalConfiguration.cards
 
   /// Whether the settings of networks on images fit the kind of model.
   /// - Throws: `ConfigurationError`.
