@@ -10,7 +10,7 @@ public struct LayerCard: Hashable, Sendable {
   public let idea: String
   /// The equation, in plain Unicode.
   public let equation: String
-  /// What a model is given to have it, such as `kind: cnn, channelAttention: cbam`.
+  /// What a model is given to have it, such as `kind: cnn, channel_attention: cbam`.
   public let setting: String
   /// The settings of a model that concern it.
   public let parameters: [String]

@@ -8,7 +8,7 @@ import Testing
   private static func train(_ folder: String, _ more: String...) throws -> BuiltProgram.Result {
     let small = [
       "task.height=8", "task.width=8", "model.width=8", "model.layers=2", "model.heads=2", "model.hidden=8",
-      "training.batch=4", "training.evaluationBatches=1",
+      "training.batch=4", "training.evaluation_batches=1",
     ]
     return try BuiltProgram.attnlab.run(
       ["train", "digits", "--steps", "2", "--threads", "1", "--checkpoint", folder]
@@ -116,7 +116,7 @@ import Testing
         + [
           "model.kind=vit", "model.video=divided", "model.patch=8", "model.width=8", "model.layers=1",
           "model.heads=2",
-          "training.batch=2", "training.evaluationBatches=1",
+          "training.batch=2", "training.evaluation_batches=1",
         ].flatMap { ["--set", $0] })
     #expect(run.code == 0, "\(run.errors)")
     #expect(

@@ -89,8 +89,8 @@ public struct LayerCheck: Sendable {
     }
     if settings["kind"] == .string("vit") {
       settings.merge([
-        "position": .string("learned"), "patch": .int(size.patch), "imageHeight": .int(size.height * frames),
-        "imageWidth": .int(size.width), "frames": .int(frames), "viewNoise": .int(0),
+        "position": .string("learned"), "patch": .int(size.patch), "image_height": .int(size.height * frames),
+        "image_width": .int(size.width), "frames": .int(frames), "view_noise": .int(0),
       ]) { $1 }
     } else {
       settings.merge(["channels": .int(4), "stages": .int(2), "blocks": .int(2)]) { $1 }

@@ -7,7 +7,7 @@ extension PatchConfiguration {
         "Dosovitskiy et al., 2021, An image is worth 16×16 words: Transformers for image recognition at scale",
       idea: "An image is cut into patches, each of which becomes a row of a sequence.",
       equation: "x_k = W p_k + b + P_k", setting: "kind: vit",
-      parameters: ["patch", "pooling", "position", "imageHeight", "imageWidth", "attention"]),
+      parameters: ["patch", "pooling", "position", "image_height", "image_width", "attention"]),
     LayerCard(
       id: "divided-attention", title: "Divided space-time attention",
       paper: "Bertasius et al., 2021, Is space-time attention all you need for video understanding?",

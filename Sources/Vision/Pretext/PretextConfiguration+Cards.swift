@@ -6,7 +6,7 @@ extension PretextConfiguration {
       paper: "Xie et al., 2022, SimMIM; He et al., 2022, Masked autoencoders are scalable vision learners",
       idea: "Some patches are hidden, and their pixels are told from the others.",
       equation: "L = mean over hidden k of |p_k − (W h_k + b)|²/(numbers of p_k)",
-      setting: "kind: vit, pretext: masked", parameters: ["pretext", "maskShare"]),
+      setting: "kind: vit, pretext: masked", parameters: ["pretext", "mask_share"]),
     LayerCard(
       id: "contrastive", title: "Contrastive views",
       paper:
@@ -14,6 +14,6 @@ extension PretextConfiguration {
       idea: "Of two views of every image each is to find the other among all views of a batch.",
       equation: "L_i = log Σ_{j ≠ i} e^{s_ij} − s_{i,p(i)}, s_ij = z_i·z_j/(|z_i||z_j|τ)",
       setting: "kind: vit, pretext: contrastive",
-      parameters: ["pretext", "temperature", "viewCrop", "viewShift", "viewNoise"]),
+      parameters: ["pretext", "temperature", "view_crop", "view_shift", "view_noise"]),
   ]
 }
