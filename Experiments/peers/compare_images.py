@@ -219,6 +219,7 @@ def compare(attnlab, folder, name, grid=(9, 8), batch=4, **changes):
 CASES = {
     "none": dict(),
     "none, groups 4, window 7 with stride 2, largest": dict(groups=4, stem_window=7, stem_stride=2, stem_pooling="max", blocks=2, grid=(19, 16)),
+    "none, a group for every channel": dict(groups=16, blocks=2, grid=(9, 14)),
     "none, window 5 with stride 3, means, three stages": dict(stem_window=5, stem_stride=3, stem_pooling="mean", stages=3, grid=(23, 31), features=1),
     "none, window 1, one channel": dict(stem_window=1, channels=1, features=1),
     "se (timm)": dict(channel_attention="se", blocks=2),

@@ -7,7 +7,7 @@ extension ExecutionContext {
   ///
   /// The weights are packed once. Blocks of windows are laid out as rows, a slice of their terms at a time, packed and multiplied
   /// while they are in the second-level cache: beside the result no more is held than the packed weights and two such blocks a
-  /// worker. No sum is split between workers, so the bits do not depend on `threads`. Groups of at most four channels are convolved
+  /// worker. No sum is split between workers, so the bits do not depend on `threads`. Groups of at most eight channels are convolved
   /// channel by channel in vectors of channels instead (`Depthwise.swift`).
   /// - Parameters:
   ///   - x: images `[batch·places, input]`.

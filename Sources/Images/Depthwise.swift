@@ -10,7 +10,7 @@ import Tensors
 /// much as the result for the spread input.
 extension ConvolutionShape {
   /// The most channels of a group, on either side, that are convolved in this way.
-  static let mostNarrowChannels = 4
+  static let mostNarrowChannels = 8
   /// Whether groups are narrow.
   var isNarrow: Bool {
     groups > 1 && groupInput <= Self.mostNarrowChannels && groupOutput <= Self.mostNarrowChannels

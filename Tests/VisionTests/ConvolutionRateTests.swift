@@ -49,25 +49,4 @@ import Testing
     #expect(forward > 0.7 * product)
     #expect(back > 0.7 * product)
   }
-
-  @Test(
-    "3×3 at 64 channels with a group for every channel, or for every two or four: the rate beside a product's of one group",
-    .enabled(if: isAsked), arguments: [64, 32, 16, 8])
-  func groups(groups: Int) throws {
-    let context = ExecutionContext.recycling(threads: 1), grid = Grid(height: 56, width: 56), batch = 8
-    let shape = ConvolutionShape(.centred(3), from: 64, to: 64, groups: groups), rows = batch * grid.count
-    let x = try Tensor.normal([rows, 64], key: RandomKey(seed: 1))
-    let weight = try Tensor.normal(shape.weightShape, key: RandomKey(seed: 2))
-    let operations = 2 * Double(rows * shape.terms * 64)
-    var gradients = try Tensor(zeros: [weight.count])
-    let forward = try Self.rate(operations) { _ = try context.convolve(x, over: grid, shape, weight: weight) }
-    let back = try Self.rate(2 * operations) {
-      _ = try context.convolveBackward(
-        x, x: x, over: grid, shape, weight: weight, gradients: &gradients, weightAt: 0, biasAt: nil)
-    }
-    print(
-      "3×3, 64 channels, \(groups) groups, 1 thread: forward \(Int(forward / 1e8)), back \(Int(back / 1e8)) tenths of GFLOP/s"
-    )
-    #expect(forward > 0 && back > 0)
-  }
 }

@@ -26,12 +26,13 @@ import Testing
     Case(window: Window(1)), Case(window: Window(1, stride: 2)), Case(window: Window(1), groups: 1, batch: 9),
     Case(input: 6, output: 4, groups: 2), Case(input: 3, output: 3, groups: 3),
     Case(window: Window(3, stride: 2, padding: 1, dilation: 2), input: 4, output: 8, groups: 4),
-    // Groups of at most four channels on either side have a road of their own; of five they have not.
+    // Groups of at most eight channels on either side have a road of their own; of nine they have not.
     Case(input: 33, output: 33, groups: 33),
     Case(window: .centred(3, stride: 2), input: 16, output: 16, groups: 16),
     Case(window: .centred(5), input: 6, output: 18, groups: 6, height: 2, width: 3),
     Case(window: Window(3, stride: 2, padding: 4, dilation: 3), input: 8, output: 6, groups: 2, height: 9),
-    Case(window: Window(1), input: 8, output: 8, groups: 2), Case(input: 10, output: 10, groups: 2),
+    Case(window: Window(1), input: 8, output: 8, groups: 2), Case(input: 10, output: 16, groups: 2),
+    Case(input: 18, output: 18, groups: 2), Case(input: 8, output: 18, groups: 2),
     Case(window: .centred(3), input: 20, output: 20, groups: 20, height: 1, width: 1, batch: 1, bias: false),
     Case(window: .centred(7), input: 1, output: 1, height: 1, width: 1, batch: 1),
     Case(window: .centred(5), input: 1, output: 2, height: 1, width: 65, batch: 1),
