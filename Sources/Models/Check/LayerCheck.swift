@@ -11,10 +11,7 @@ import Vision
 /// any number of threads and in a second pass; logits of every instruction set against portable ones. Images have an area, one pixel, and sides
 /// that differ. The exact definitions, in Double, stand in the tests.
 public struct LayerCheck: Sendable {
-  private let card: LayerCard
-  private let catalog: Catalog
-  private let key: RandomKey
-  private let instructionSets: [InstructionSet]
+  private let card: LayerCard, catalog: Catalog, key: RandomKey, instructionSets: [InstructionSet]
 
   /// - Parameters:
   ///   - card: the mechanism.
@@ -26,16 +23,14 @@ public struct LayerCheck: Sendable {
   }
 
   /// An image that is looked at: its sides, its channels and the patch that cuts it.
-  private struct Size {
-    let height: Int, width: Int, channels: Int, patch: Int
-  }
+  private typealias Size = (height: Int, width: Int, channels: Int, patch: Int)
 
   /// Runs it.
   /// - Throws: `ConfigurationError` for settings that no model has; what layers throw.
   public func run() throws -> ConformanceReport {
     let sizes = [
-      Size(height: 4, width: 6, channels: 2, patch: 2), Size(height: 1, width: 1, channels: 1, patch: 1),
-      Size(height: 6, width: 2, channels: 1, patch: 1),
+      (height: 4, width: 6, channels: 2, patch: 2), (height: 1, width: 1, channels: 1, patch: 1),
+      (height: 6, width: 2, channels: 1, patch: 1),
     ]
     var checks: [ConformanceCheck] = []
     for size in sizes {
@@ -62,20 +57,16 @@ public struct LayerCheck: Sendable {
     let largest = Double(plain.map(\.magnitude).max() ?? 1)
     let apart = zip(plain, logits).reduce(0.0) { max($0, Double(($1.0 - $1.1).magnitude)) }
     checks.append(result("instruction sets", "logits", apart / max(largest, 1e-6), 1e-4))
-    for slot in model.layout.slots where isSeen(slot.name) {
+    // A probe's loss is not in the loss that is reported.
+    let isProbed = card.setting.contains("pretext")
+    for slot in model.layout.slots where !(isProbed && slot.name.hasPrefix("classifier.")) {
       let own = Array(gradients[slot.range])
       let length = own.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
-      checks.append(
-        result(
-          "gradients", slot.name, abs(try quotient(model, input, slot) - along(own, direction(slot))),
-          0.05 * length + 2e-3))
+      let along = zip(own, try direction(slot)).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+      let error = abs(try quotient(model, input, slot) - along)
+      checks.append(result("gradients", slot.name, error, 0.05 * length + 2e-3))
     }
     return checks
-  }
-
-  /// A probe's loss is not in the loss that is reported.
-  private func isSeen(_ name: String) -> Bool {
-    !(card.setting.contains("pretext") && name.hasPrefix("classifier."))
   }
 
   private func model(_ size: Size, _ context: ExecutionContext) throws -> TransformerModel {
@@ -103,13 +94,11 @@ public struct LayerCheck: Sendable {
     return model
   }
 
-  /// Frames of what is looked at.
   private var frames: Int { card.setting.contains("divided") ? 2 : 1 }
 
   private func input(_ size: Size) throws -> ModelInput {
-    let pixels = try Tensor.normal(
-      [3, size.height * frames, size.width, size.channels], key: key("pixels"))
-    return ModelInput(images: pixels, targets: [0, 1, 2])
+    let shape = [3, size.height * frames, size.width, size.channels]
+    return ModelInput(images: try Tensor.normal(shape, key: key("pixels")), targets: [0, 1, 2])
   }
 
   private func gradients(of model: TransformerModel, _ input: ModelInput) throws -> [Float] {
@@ -123,10 +112,6 @@ public struct LayerCheck: Sendable {
     let drawn = try Tensor.normal([slot.count], key: key(slot.name)).array()
     let length = drawn.reduce(0) { $0 + $1 * $1 }.squareRoot()
     return drawn.map { $0 / length }
-  }
-
-  private func along(_ gradient: [Float], _ direction: [Float]) -> Double {
-    zip(gradient, direction).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
   }
 
   /// The slope of the loss along the direction, of fourth order.
