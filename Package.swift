@@ -168,7 +168,8 @@ let package = Package(
       dependencies: [
         "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "ImageTasks", "LongText", "Presets",
         "Processes",
-        "Pretrained", "Ranks", "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Pretrained", "Ranks", "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
+        "Tensors",
       ],
       swiftSettings: strict),
     .target(

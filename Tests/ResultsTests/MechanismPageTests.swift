@@ -29,7 +29,8 @@ import Testing
     // What is as it was is not written.
     var facts = [
       "memory": "0", "latent": "0", "stored": "0", "stored_nearest": "32", "stored_layer": "0",
-      "channel_attention": "none", "cbam_order": "mean-max", "pretext": "none", "video": "joint", "patch": "4",
+      "channel_attention": "none", "cbam_order": "mean-max", "pretext": "none", "video": "joint",
+      "patch": "4",
     ]
     for part in (row.modelConfiguration + ";" + row.taskConfiguration).split(separator: ";") {
       let pair = part.split(separator: "=", maxSplits: 1).map(String.init)

@@ -80,7 +80,8 @@ public struct PathImages: ImageSource {
     }
     throw ConfigurationError(
       field: "dashes", value: "\(dashes)",
-      allowed: "fewer, or a larger side than \(grid.height): two paths did not fit in \(crowded == 60 ? 60 : 600) attempts")
+      allowed: "fewer, or a larger side than \(grid.height): two paths did not fit in "
+        + "\(crowded == 60 ? 60 : 600) attempts")
   }
 
   /// A path that stays in the image, away from others and from itself; `nil`: none of some attempts did.
