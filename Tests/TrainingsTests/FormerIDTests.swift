@@ -68,8 +68,8 @@ import Testing
       let old = text.replacing(job.id, with: former).replacing("key_heads", with: "keyHeads")
       try Data(old.utf8).write(to: URL(fileURLWithPath: table))
     }
-    let folder = try RunFolder(path)
-    #expect(try folder.hasTraining(job))
+    // A folder is held as long as its value lives.
+    #expect(try RunFolder(path).hasTraining(job))
     // A finished one stays as it was written.
     #expect(try await run(1) == [1, 0])
     #expect(try String(contentsOfFile: path + "/runs.csv", encoding: .utf8).contains(former))
