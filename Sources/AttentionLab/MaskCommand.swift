@@ -5,6 +5,7 @@ import AttentionCore
 import Basics
 import Commands
 import Foundation
+import Measuring
 import Pages
 import Settings
 import Tensors
@@ -20,6 +21,7 @@ struct MaskCommand: FileCommand {
       computes over exactly this pattern. A pattern that depends on the data needs --q (and --k).
       """,
       examples: [
+        "attnlab mask sliding-window --causal",
         "attnlab mask sliding-window --n 48 --causal --set left=8 --set sinks=2",
         "attnlab mask random-sparse --n 1024 --heads 4 --out pattern.svg",
         "attnlab mask lsh --q q.npy --set buckets=16 --out pattern.npy",
@@ -29,7 +31,7 @@ struct MaskCommand: FileCommand {
   @Argument(help: "The variant; see attnlab list.", completion: .variants)
   var variant: String
 
-  @Option(help: "Rows of q; not needed with --q.")
+  @Option(help: "Rows of q; with --q those of the array. Default: as many as show the pattern.")
   var n: Int?
 
   @Option(help: "Rows of k. Default: n.")
@@ -82,7 +84,7 @@ struct MaskCommand: FileCommand {
     let settings = try VariantSettings.parse(sets, for: type)
     let kind = try out.map(fileKind)
     let named = try NamedFiles(in: self.inputs, of: type, settings)
-    let (shape, arrays) = try shapeAndArrays(type, named)
+    let (shape, arrays) = try shapeAndArrays(type, settings, named)
     let attention = try type.make(
       settings: settings, shape: shape, key: VariantSettings.key(seed: seed))
     let inputs = try arrays?.inputs(of: attention, named.inputs) ?? graphs(of: attention, named)
@@ -104,6 +106,7 @@ struct MaskCommand: FileCommand {
     } else {
       if out == nil { print(picture.terminal()) }
       show(try figures.text)
+      if let hint = hint(type, settings, counts, attention.shape) { show(hint) }
       if let out { show("written to \(out)") }
     }
   }
@@ -117,7 +120,7 @@ struct MaskCommand: FileCommand {
   }
 
   private func shapeAndArrays(
-    _ type: any AttentionVariant.Type, _ named: NamedFiles
+    _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue], _ named: NamedFiles
   ) throws -> (AttentionShape, ArrayInputs?) {
     guard let q else {
       let graphs = named.declared.filter { $0.source == .edges }.map(\.name)
@@ -128,7 +131,7 @@ struct MaskCommand: FileCommand {
       if type.card.dependsOnData {
         throw UsageError("--q: the pattern of \(variant) depends on the data; give q (and k) as .npy files")
       }
-      guard let n else { throw UsageError("--n: give the number of rows of q") }
+      let n = try self.n ?? length(type, settings)
       let shape = try AttentionShape(
         queryHeads: heads, queryLength: n, keyLength: keyLength, headDim: 1, isCausal: causal)
       return (shape, nil)
@@ -146,6 +149,29 @@ struct MaskCommand: FileCommand {
     return (arrays.shape, arrays)
   }
 
+  /// A length at which the pattern can be seen; that of the keys where they are given.
+  private func length(
+    _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue]
+  ) throws -> Int {
+    if let keyLength { return keyLength }
+    let shape = try AttentionShape(queryHeads: heads, queryLength: 1, headDim: 1, isCausal: causal)
+    let sample = PatternSample(type, settings: settings, like: shape, key: VariantSettings.key(seed: seed))
+    guard let sample else { throw UsageError("--n: give the number of rows of q") }
+    return sample.length
+  }
+
+  /// Where a given length hides the pattern: which one shows it.
+  private func hint(
+    _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue], _ counts: PatternCounts,
+    _ shape: AttentionShape
+  ) -> String? {
+    guard q == nil, n != nil, PatternSample.share(of: counts, isCausal: causal) == 1 else { return nil }
+    let shown = PatternSample(
+      type, settings: settings, like: shape, key: VariantSettings.key(seed: seed))
+    guard let shown, shown.share <= PatternSample.visible else { return nil }
+    return "every pair counts at this length; --n \(shown.length), or smaller settings, show the pattern"
+  }
+
   /// Given edges decide a pattern alone, whatever the rows are.
   private func graphs(of attention: any AttentionVariant, _ named: NamedFiles) throws -> Operands? {
     guard !named.inputs.isEmpty else { return nil }
@@ -161,7 +187,10 @@ struct MaskCommand: FileCommand {
   ) throws {
     if kind == "npy" { return try counts.npy.write(to: path) }
     let settings = attention.configurationSummary.replacing(";", with: ", ")
-    let title = "\(variant)\(settings.isEmpty ? "" : ": " + settings)\(causal ? ", causal" : "")"
-    try AtomicFile.write(kind == "svg" ? Array(picture.svg(title: title).utf8) : picture.png(), to: path)
+    let ofHeads = attention.shape.queryHeads > 1 && !counts.isShared ? ", head \(head)" : ""
+    let title = "\(variant)\(causal ? ", causal" : "")\(ofHeads)\(settings.isEmpty ? "" : ": " + settings)"
+    let drawn = picture.picture(title: title)
+    if kind == "svg" { return try AtomicFile.write(Array(drawn.svg.utf8), to: path) }
+    try Blocking.wait { try AtomicFile.write(try await drawn.png(), to: path) }
   }
 }

@@ -42,7 +42,7 @@ struct ReportCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
-    let report = try Report(folders: folders, kinds: Installed.kinds)
+    let report = try Report(folders: folders, kinds: Installed.kinds, variants: Installed.catalog)
     let (path, warning) = try await report.write(to: out)
     if out == nil { try report.describe() }
     if let warning { Terminal.note("warning: \(warning)") }

@@ -170,7 +170,9 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
   static func finished(
     _ runs: [any FinishedRows], _ preset: Preset, _ folder: String
   ) async throws -> [any FinishedRun] {
-    let made = try await Report(folders: [folder], kinds: preset.kinds).writeAll {
+    let made = try await Report(
+      folders: [folder], kinds: preset.kinds, variants: Installed.catalog
+    ).writeAll {
       Terminal.note("warning: \($0)")
     }
     return try runs.map { try $0.finished(folder, pictures: made.pictures, report: made.page) }

@@ -80,7 +80,7 @@ private func commandWords(_ command: String) -> [String] {
 ///   - first: the width of the first piece.
 ///   - others: that of the others.
 ///   - cutsWords: whether a word that is longer is broken after a sign that joins words, else anywhere; else it stays whole.
-func wrapped(_ text: some StringProtocol, first: Int, others: Int, cutsWords: Bool) -> [String] {
+package func wrapped(_ text: some StringProtocol, first: Int, others: Int, cutsWords: Bool) -> [String] {
   var pieces: [String] = []
   var rest = Substring(text)
   while true {

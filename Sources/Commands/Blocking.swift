@@ -33,9 +33,9 @@ package enum Blocking {
 
   /// The report of a folder with its pictures, and the text that makes the folder a data set.
   package static func report(of folder: String) throws -> ReportFiles {
-    let made = Mutex(ReportFiles()), kinds = Installed.kinds
+    let made = Mutex(ReportFiles()), kinds = Installed.kinds, variants = Installed.catalog
     try wait {
-      let files = try await Report(folders: [folder], kinds: kinds).writeAll {
+      let files = try await Report(folders: [folder], kinds: kinds, variants: variants).writeAll {
         Terminal.note("warning: \($0)")
       }
       made.withLock { $0 = files }

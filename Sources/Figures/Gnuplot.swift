@@ -49,7 +49,7 @@ public enum Gnuplot {
   /// Draws what a script says, and keeps script and data beside the picture; the kept script draws it again.
   static func draw(to file: String, data: String, script: Script) async throws -> [String] {
     let canvas = try canvas(of: file)
-    let picture = try await picture(data: data, canvas: canvas, script: script)
+    let picture = try await picture(data: Array(data.utf8), canvas: canvas, script: script)
     do throws(FileFailure) { try Folder.create(of: file) } catch { throw UsageError(error.description) }
     // With a folder before it no name is a pipe to a command (`|…`, `<…`), also when the user draws again.
     let name = "./" + URL(fileURLWithPath: file).lastPathComponent
@@ -98,9 +98,9 @@ public enum Gnuplot {
   }
 
   /// What gnuplot draws.
-  private static func picture(data: String, canvas: Figure.Canvas, script: Script) async throws -> [UInt8] {
+  static func picture(data: [UInt8], canvas: Figure.Canvas, script: Script) async throws -> [UInt8] {
     let folder = try PrivateFolder()
-    try write(Array(data.utf8), to: folder.path + "/figure.dat")
+    try write(data, to: folder.path + "/figure.dat")
     try await folder.run(script("./picture", "./figure.dat", canvas))
     return try folder.picture("picture")
   }

@@ -168,8 +168,10 @@ public enum MeasurementExperiment: ExperimentKind {
 
   /// The comparison as a part of a page.
   /// - Throws: `UsageError`.
-  public static func section(in folder: String) throws(UsageError) -> ReportSection {
-    try MeasurementSection(folder: folder).section
+  public static func section(
+    in folder: String, variants: Catalog
+  ) throws(UsageError) -> ReportSection {
+    try MeasurementSection(folder: folder, variants: variants).section
   }
 }
 

@@ -137,7 +137,10 @@ package struct ForwardCommand: FileCommand {
     let model = pretrained.model
     try check(input, for: pretrained, isTrained: grads != nil || training != nil)
     if let segment { return try answer(model, input, inSegmentsOf: segment) }
-    if let attention { try AttentionMaps(pretrained.attention(input)).write(to: attention) }
+    if let attention {
+      let maps = try AttentionMaps(pretrained.attention(input))
+      try Blocking.wait { try await maps.write(to: attention) }
+    }
     if let logits { try NpyArray(pretrained.logits(input)).write(to: logits) }
     guard targets != nil, loss || grads != nil || training != nil else { return }
     model.clearGradients()

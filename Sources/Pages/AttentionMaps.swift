@@ -72,11 +72,11 @@ package struct AttentionMaps {
   /// Writes an array or a picture, as the file's ending says.
   /// - Parameter path: `.npy`, `.svg` or `.png`.
   /// - Throws: `UsageError` for another ending; `FileFailure`, `NpyError` when it cannot be written.
-  package func write(to path: String) throws {
+  package func write(to path: String) async throws {
     switch URL(fileURLWithPath: path).pathExtension {
     case "npy": try array.write(to: path)
-    case "svg": try AtomicFile.write(Array(svg.utf8), to: path)
-    case "png": try AtomicFile.write(png, to: path)
+    case "svg": try AtomicFile.write(Array(picture.svg.utf8), to: path)
+    case "png": try AtomicFile.write(try await picture.png(), to: path)
     default: throw UsageError("--attention \(path): it takes a name that ends in .npy, .svg or .png")
     }
   }
@@ -105,109 +105,51 @@ extension AttentionMaps {
   }
 
   /// From pale to dark with falling lightness, told apart with every kind of colour vision and in print: anchors of ColorBrewer's
-  /// YlGnBu. The square root of a weight is shown, so that weights of some percent can be seen.
-  private static func colour(_ weight: Float) -> [UInt8] {
-    let anchors: [[Double]] = [
+  /// YlGnBu. The square root of a weight is shown, so that weights of some percent can be seen; in 64 steps.
+  private static func colour(_ weight: Float) -> CellPicture.Colour {
+    let anchors: [SIMD3<Double>] = [
       [255, 255, 255], [199, 233, 180], [65, 182, 196], [34, 94, 168], [8, 29, 88],
     ]
-    let place = min(1, max(0, Double(weight))).squareRoot() * Double(anchors.count - 1)
-    let first = min(anchors.count - 2, Int(place)), share = place - Double(first)
-    return zip(anchors[first], anchors[first + 1]).map { UInt8(($0 + share * ($1 - $0)).rounded()) }
+    let share = (min(1, max(0, Double(weight))).squareRoot() * 64).rounded() / 64
+    let place = share * Double(anchors.count - 1)
+    let first = min(anchors.count - 2, Int(place))
+    let mixed = anchors[first] + (place - Double(first)) * (anchors[first + 1] - anchors[first])
+    return CellPicture.Colour(clamping: SIMD3<Int>(mixed, rounding: .toNearestOrEven))
   }
 
-  /// A vector picture on white, which stays readable on a dark page.
-  package var svg: String {
+  /// A row of panels a layer, a panel a head, and what the colours mean.
+  package var picture: CellPicture {
     let side = 120.0, gap = 14.0, left = 78.0, top = 58.0
     let scale = side / Double(max(cellRows, cellColumns))
-    let width = left + Double(heads) * (side + gap) + 10
+    let title = "attention weights, \(rows) queries (down) × \(keys) keys (across)"
+    let legend: [Float] = [0, 0.01, 0.1, 0.3, 1]
+    let step = 56.0
+    let width = max(
+      left + Double(heads) * (side + gap) + 10, 24 + CellPicture.letter * Double(title.count),
+      left + step * Double(legend.count))
     let height = top + Double(names.count) * (side + gap) + 34
-    func text(_ x: Double, _ y: Double, _ anchor: String, _ text: String) -> String {
-      "<text x=\"\(Self.short(x))\" y=\"\(Self.short(y))\" text-anchor=\"\(anchor)\">\(html(text))</text>\n"
-    }
-    var shapes = text(12, 20, "start", "attention weights, \(rows) queries (down) × \(keys) keys (across)")
+    var picture = CellPicture(width: width, height: height)
+    picture.add(title, x: 12, y: 20, .start)
     for head in 0..<heads {
-      shapes += text(left + Double(head) * (side + gap) + side / 2, top - 8, "middle", "head \(head)")
+      picture.add("head \(head)", x: left + Double(head) * (side + gap) + side / 2, y: top - 8, .middle)
     }
     for layer in names.indices {
       let y = top + Double(layer) * (side + gap)
-      shapes += text(left - 8, y + side / 2 + 4, "end", "layer \(layer)")
+      picture.add("layer \(layer)", x: left - 8, y: y + side / 2 + 4, .end)
       for head in 0..<heads {
-        shapes += panel(layer, head, left + Double(head) * (side + gap), y, side, scale)
+        picture.add(
+          CellPicture.Grid(
+            x: left + Double(head) * (side + gap), y: y, side: scale, rows: cellRows, columns: cellColumns,
+            colours: cells(layer: layer, head: head).map(Self.colour)))
       }
     }
-    shapes += legend(left, height - 24)
-    return """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.short(width)) \(Self.short(height))" \
-      width="\(Self.short(width))" height="\(Self.short(height))" font-family="sans-serif" font-size="12">
-      <rect width="100%" height="100%" fill="#ffffff"/>
-      \(shapes)</svg>
-
-      """
-  }
-
-  private static func short(_ value: Double) -> String { Quantity.significant(value, 5) }
-
-  /// One rectangle a run of equal cells.
-  private func panel(
-    _ layer: Int, _ head: Int, _ x: Double, _ y: Double, _ side: Double, _ scale: Double
-  ) -> String {
-    let cells = cells(layer: layer, head: head)
-    var shapes = ""
-    for row in 0..<cellRows {
-      var column = 0
-      while column < cellColumns {
-        let colour = Self.colour(cells[row * cellColumns + column])
-        var end = column + 1
-        while end < cellColumns, Self.colour(cells[row * cellColumns + end]) == colour { end += 1 }
-        if colour != [255, 255, 255] {
-          shapes +=
-            "<rect x=\"\(column)\" y=\"\(row)\" width=\"\(end - column)\" height=\"1\" fill=\"\(Self.hex(colour))\"/>\n"
-        }
-        column = end
-      }
+    for (place, weight) in legend.enumerated() {
+      let x = left + Double(place) * step
+      picture.add(
+        CellPicture.Grid(x: x, y: height - 24, side: 14, rows: 1, columns: 1, colours: [Self.colour(weight)]))
+      let word = weight == 0 || weight == 1 ? "\(Int(weight))" : "\(weight)"
+      picture.add(word, x: x + 19, y: height - 13, .start)
     }
-    let (width, height) = (scale * Double(cellColumns), scale * Double(cellRows))
-    return
-      "<g transform=\"translate(\(Self.short(x)) \(Self.short(y))) scale(\(Self.short(scale)))\" shape-rendering=\"crispEdges\">\n"
-      + shapes
-      + "</g>\n<rect x=\"\(Self.short(x))\" y=\"\(Self.short(y))\" width=\"\(Self.short(width))\" height=\"\(Self.short(height))\" fill=\"none\" stroke=\"#888888\"/>\n"
-  }
-
-  private static func hex(_ colour: [UInt8]) -> String {
-    "#" + colour.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-  }
-
-  /// Five weights with their colours.
-  private func legend(_ left: Double, _ y: Double) -> String {
-    let weights: [Float] = [0, 0.01, 0.1, 0.3, 1]
-    return weights.enumerated().map { place, weight in
-      let x = left + Double(place) * 56
-      return
-        "<rect x=\"\(Self.short(x))\" y=\"\(Self.short(y))\" width=\"14\" height=\"14\" fill=\"\(Self.hex(Self.colour(weight)))\" stroke=\"#888888\"/>"
-        + "<text x=\"\(Self.short(x + 19))\" y=\"\(Self.short(y + 11))\">\(weight == 0 || weight == 1 ? "\(Int(weight))" : "\(weight)")</text>\n"
-    }.joined()
-  }
-
-  /// A raster picture of the panels alone.
-  package var png: [UInt8] {
-    let zoom = max(1, 96 / max(cellRows, cellColumns)), gap = 6
-    let width = gap + heads * (cellColumns * zoom + gap)
-    let height = gap + names.count * (cellRows * zoom + gap)
-    var pixels = [UInt8](repeating: 200, count: height * (width * 3 + 1))
-    for row in 0..<height { pixels[row * (width * 3 + 1)] = 0 }
-    for layer in names.indices {
-      for head in 0..<heads {
-        let cells = cells(layer: layer, head: head)
-        let top = gap + layer * (cellRows * zoom + gap), left = gap + head * (cellColumns * zoom + gap)
-        for y in 0..<cellRows * zoom {
-          for x in 0..<cellColumns * zoom {
-            let place = (top + y) * (width * 3 + 1) + 1 + (left + x) * 3
-            pixels.replaceSubrange(
-              place..<place + 3, with: Self.colour(cells[y / zoom * cellColumns + x / zoom]))
-          }
-        }
-      }
-    }
-    return PNGFile(width: width, height: height, filteredRows: pixels).bytes
+    return picture
   }
 }

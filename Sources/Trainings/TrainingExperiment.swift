@@ -165,7 +165,9 @@ public enum TrainingExperiment: ExperimentKind {
 
   /// Comparison, laws and pictures as a part of a page.
   /// - Throws: `UsageError`.
-  public static func section(in folder: String) throws(UsageError) -> ReportSection {
+  public static func section(
+    in folder: String, variants: Catalog
+  ) throws(UsageError) -> ReportSection {
     try TrainingSection(folder: folder).section
   }
 }

@@ -150,7 +150,7 @@ private enum Squaring: ExperimentKind {
   static func findings(_ rows: [Row], folder: String, pictures: [String]) -> KindFindings {
     KindFindings(text: "\(rows.count) squares", comparison: .int(rows.count))
   }
-  static func section(in folder: String) -> ReportSection {
+  static func section(in folder: String, variants: Catalog) -> ReportSection {
     ReportSection(count: "two squares", source: table)
   }
   static func pictureNames(_ question: ResultsQuestion) -> [String] { ["squares"] }

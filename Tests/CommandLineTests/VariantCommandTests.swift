@@ -179,12 +179,26 @@ import Testing
     let svg = try attnlab("mask", "full", "--n", "9", "--causal", "--out", "p.svg")
     #expect(svg.status == 0 && svg.output.hasSuffix("written to p.svg\n"))
     let text = try String(contentsOf: folder.appendingPathComponent("p.svg"), encoding: .utf8)
-    #expect(text.hasPrefix("<svg") && text.contains("width=\"9\" height=\"1\" fill=\"#1f4e8c\""))
+    #expect(text.hasPrefix("<svg") && text.contains("<path fill=\"#1f4e8c\" d=\"M0 0h1v1H0zM0 1h2v1H0z"))
     let png = try attnlab("mask", "full", "--n", "9", "--out", "p.png")
     #expect(png.status == 0)
     let bytes = try Data(contentsOf: folder.appendingPathComponent("p.png"))
     #expect(Array(bytes.prefix(8)) == [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A])
     #expect(Array(bytes.suffix(4)) == [0xAE, 0x42, 0x60, 0x82], "the checksum of IEND is well known")
+    #expect(bytes.count < 100_000, "\(bytes.count) bytes: a picture is compressed")
+  }
+
+  @Test("mask: without --n a length that shows the pattern; where a given one hides it, a line says which does")
+  func maskLength() throws {
+    let alone = try attnlab("mask", "sliding-window", "--json")
+    #expect(alone.output.contains("\"query_length\": 1024,"), "\(alone.output) \(alone.errors)")
+    let hidden = try attnlab("mask", "sliding-window", "--n", "64")
+    #expect(hidden.output.contains("every pair counts at this length; --n 1024, or smaller settings"))
+    // Full attention hides nothing.
+    let full = try attnlab("mask", "full", "--n", "64", "--causal")
+    #expect(full.status == 0 && !full.output.contains("every pair counts"))
+    let keys = try attnlab("mask", "full", "--key-length", "9", "--json")
+    #expect(keys.output.contains("\"query_length\": 9,"), "\(keys.output)")
   }
 
   @Test("check: one variant passes, and JSON lists every check")
@@ -293,7 +307,6 @@ import Testing
       ["apply", "full", "--precision", "half"] + applyArrays,
       "attnlab apply: --precision half: it takes one of float32, bfloat16"
     ),
-    (["mask", "full"], "attnlab mask: --n: give the number of rows of q"),
     (
       ["mask", "full", "--n", "0"],
       "attnlab mask: query length: 0 is not allowed; it takes a whole number of at least 1"

@@ -170,11 +170,10 @@ public struct Panel: Sendable {
   /// The variant, and what differs from other series of the same variant.
   private static func words(_ row: MeasurementRow, among all: [MeasurementRow]) -> [String] {
     let rivals = all.filter { $0.variant == row.variant }
-    var words = [row.variant]
-    for setting in row.configuration.split(separator: ";")
-    where !rivals.allSatisfy({ $0.configuration.split(separator: ";").contains(setting) }) {
-      words.append(String(setting))
+    let settings = row.configuration.split(separator: ";").filter { setting in
+      !rivals.allSatisfy { $0.configuration.split(separator: ";").contains(setting) }
     }
+    var words = [row.variant] + settingWords(settings.map(String.init))
     for field in contenders where field.name != "variant" && field.name != "configuration" {
       let word = field.words(row)
       if !word.isEmpty, Set(rivals.map(field.text)).count > 1 { words.append(word) }

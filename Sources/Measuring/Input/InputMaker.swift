@@ -35,6 +35,12 @@ public struct InputMaker: Sendable {
     }
   }
 
+  /// Gaussian operands, named by a key.
+  init(gaussian key: RandomKey) {
+    (source, anchors, catalog, text) = (.gaussian, [], Catalog([]), nil)
+    self.key = key("input")
+  }
+
   /// The text of a path, or where there is none the project's own sources, or the built-in text far from them.
   /// - Throws: `UsageError` when there is nothing to read.
   static func text(_ path: String?, anchors: [String], limit: Int) throws(UsageError) -> TextCorpus {

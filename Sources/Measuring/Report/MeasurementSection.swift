@@ -1,4 +1,5 @@
 import Analysis
+import AttentionCore
 import Basics
 import Figures
 import Foundation
@@ -10,11 +11,12 @@ struct MeasurementSection: Sendable {
   private let rows: [MeasurementRow]
   private let comparison: Comparison
   private let folder: String
+  private let variants: Catalog
 
   /// Reads the measurements in a folder.
   /// - Throws: `UsageError` when there are none.
-  init(folder: String) throws(UsageError) {
-    self.folder = folder
+  init(folder: String, variants: Catalog) throws(UsageError) {
+    (self.folder, self.variants) = (folder, variants)
     rows = try MeasurementExperiment.rows(of: [folder + "/" + MeasurementExperiment.table])
     comparison = try Comparison(rows)
   }
@@ -33,7 +35,7 @@ struct MeasurementSection: Sendable {
           MeasurementPlot.figure(comparison, item.metric).withoutLonePoints, caption: item.caption,
           options: item.metric == .time ? "" : "--metric \(item.metric.rawValue)")
       }.filter { !$0.figure.panels.isEmpty }
-    section.body = tables() + laws() + failures()
+    section.body = PatternStrip(comparison, variants: variants).body + tables() + laws() + failures()
     section.add(table: MeasurementExperiment.table, in: folder)
     return section
   }
@@ -111,7 +113,8 @@ struct MeasurementSection: Sendable {
       {
         sentences.append(
           "\(part.panel.title): \(series.label) needs \(Quantity.significant(ratio, 3)) times the memory of \(base.label)"
-            + (line.memory.exponent.map { "; its memory grows as n^\(Growth.decimals($0.value))" } ?? "")
+            + (line.memory.exponent.map { "; its memory grows as n^\(Quantity.significant($0.value, 3))" }
+              ?? "")
             + ".")
       }
       return sentences

@@ -1,3 +1,4 @@
+import AttentionCore
 import Basics
 import Figures
 import Foundation
@@ -24,7 +25,7 @@ public struct Report: Sendable {
     let sections: [ReportSection]
     let provenance: Provenance
 
-    init(folder: String, kinds: ExperimentCatalog) throws(UsageError) {
+    init(folder: String, kinds: ExperimentCatalog, variants: Catalog) throws(UsageError) {
       self.folder = folder
       var isFolder: ObjCBool = false
       guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
@@ -38,7 +39,7 @@ public struct Report: Sendable {
         throw UsageError("\(folder): there is no \(tables) in it; attnlab run writes one")
       }
       var sections: [ReportSection] = []
-      for kind in present { sections.append(try kind.section(in: folder)) }
+      for kind in present { sections.append(try kind.section(in: folder, variants: variants)) }
       self.sections = sections
       let name = sections.lazy.compactMap(\.preset).first
       provenance = try Provenance(
@@ -59,10 +60,13 @@ public struct Report: Sendable {
   /// - Parameters:
   ///   - folders: the folders, at least one.
   ///   - kinds: the kinds of experiment whose tables are looked for.
+  ///   - variants: those whose patterns can be drawn.
   /// - Throws: `UsageError` when there is a folder without results.
-  public init(folders: [String], kinds: ExperimentCatalog) throws(UsageError) {
+  public init(
+    folders: [String], kinds: ExperimentCatalog, variants: Catalog = Catalog([])
+  ) throws(UsageError) {
     var parts: [Part] = []
-    for folder in folders { parts.append(try Part(folder: folder, kinds: kinds)) }
+    for folder in folders { parts.append(try Part(folder: folder, kinds: kinds, variants: variants)) }
     (self.parts, self.kinds) = (parts, kinds)
   }
 

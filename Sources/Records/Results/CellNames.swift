@@ -35,7 +35,8 @@ public struct CellNames: Sendable {
     var words = [row.variant]
     let common = hasSettings ? settings[row.variant] ?? [] : []
     if hasSettings {
-      words += row.configuration.split(separator: ";").filter { !common.contains($0) }.map(String.init)
+      words += settingWords(
+        row.configuration.split(separator: ";").filter { !common.contains($0) }.map(String.init))
     }
     words += [row["pass"], "n=\(Self.lengths(row))"]
     words += differing.map { field in

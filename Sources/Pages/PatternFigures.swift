@@ -2,6 +2,7 @@ import Attention
 import AttentionCore
 import Basics
 import Foundation
+import Measuring
 import Tensors
 
 /// The figures beside a pattern's picture: density, tiles, waste.

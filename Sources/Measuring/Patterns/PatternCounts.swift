@@ -2,7 +2,7 @@ import ArrayFiles
 import AttentionCore
 import Tensors
 
-/// How often every pair counts, of every (batch, head).
+/// How often every pair counts, of every (batch, head) or of the first heads.
 package struct PatternCounts {
   package let batch: Int, heads: Int, rows: Int, columns: Int
   /// `[batch][head][row][column]`, row-major.
@@ -14,15 +14,16 @@ package struct PatternCounts {
   package static let limit = 1 << 31
 
   /// Counts the pairs of a variant: from its tiles when it has a pattern, else from the definition over given inputs.
-  /// - Throws: what the definition throws.
-  package init(_ attention: any AttentionVariant, inputs: Operands?) throws {
+  /// - Parameter most: the most heads of a sequence that are counted; the first ones are.
+  /// - Throws: what the definition throws; `UsageError` for a variant without pairs.
+  package init(_ attention: any AttentionVariant, inputs: Operands?, most: Int = .max) throws {
     let shape = attention.shape
     (rows, columns) = (shape.queryLength, shape.keyLength)
+    heads = min(most, shape.queryHeads)
     if let variant = attention as? any PatternVariant {
       let lists = variant.pattern.lists
       isShared = lists.count == 1
       batch = 1
-      heads = shape.queryHeads
       counts = []
       counts.reserveCapacity(heads * rows * columns)
       for head in 0..<heads {
@@ -41,7 +42,6 @@ package struct PatternCounts {
       )
     }
     batch = inputs == nil ? 1 : shape.batch
-    heads = shape.queryHeads
     isShared = false
     counts = []
     counts.reserveCapacity(batch * heads * rows * columns)
