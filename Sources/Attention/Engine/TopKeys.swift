@@ -44,7 +44,8 @@ struct TopKeys: Sendable {
     alone.threads = 1
     let single = alone, sign: Float = scale < 0 ? -1 : 1
     try shape.forEachRowBlock(in: context) { batch, head, own, _ in
-      let valid = shape.validKeys(batch: batch)
+      // What the last of the rows sees; the others see less.
+      let valid = shape.visibleKeys(batch: batch, row: own.upperBound - 1)
       guard valid > 0 else { return }
       let q = inputs.query.matrix(batch, head).narrowed(axis: 0, to: own)
       let k = inputs.key.matrix(batch, shape.keyHead(of: head)).narrowed(axis: 0, to: 0..<valid)

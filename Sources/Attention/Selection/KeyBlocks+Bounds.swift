@@ -49,26 +49,52 @@ extension KeyBlocks {
     }
     return result
   }
+}
 
-  /// The bound of the products of a query, in halves, and some keys.
-  static func bound(
-    _ halves: UnsafePointer<Float>, _ keys: Rows, _ batch: Int, _ keyHead: Int, _ range: Range<Int>, dim: Int
-  ) -> Float {
+/// The largest and the smallest element of keys of one page, of which each row sees some more than the one before.
+struct GrowingBounds {
+  private let largest: UnsafeMutablePointer<Float>, smallest: UnsafeMutablePointer<Float>
+  private let dim: Int
+  /// The keys that are bounded.
+  private var keys = 0..<0
+
+  /// Bounds of no key, as long as `body` runs.
+  static func with(dim: Int, _ body: (inout GrowingBounds) -> Void) {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * dim) { room in
-      let (largest, smallest) = (room.baseAddress, room.baseAddress.map { $0 + dim })
-      guard let largest, let smallest else { return 0 }
-      largest.initialize(from: keys.row(batch, keyHead, range.lowerBound), count: dim)
-      smallest.initialize(from: keys.row(batch, keyHead, range.lowerBound), count: dim)
-      for key in range.dropFirst() {
-        let row = keys.row(batch, keyHead, key)
-        for t in 0..<dim {
-          largest[t] = max(largest[t], row[t])
-          smallest[t] = min(smallest[t], row[t])
-        }
-      }
-      var sum: Float = 0
-      for t in 0..<dim { sum += halves[t] * largest[t] + halves[dim + t] * smallest[t] }
-      return sum
+      guard let start = room.baseAddress else { return }
+      room.initialize(repeating: 0)
+      var bounds = GrowingBounds(largest: start, smallest: start + dim, dim: dim)
+      body(&bounds)
     }
+  }
+
+  private init(largest: UnsafeMutablePointer<Float>, smallest: UnsafeMutablePointer<Float>, dim: Int) {
+    (self.largest, self.smallest, self.dim) = (largest, smallest, dim)
+  }
+
+  /// Bounds these keys: what is new of them where they begin as the last ones did, else all.
+  /// - Precondition: there is one.
+  mutating func take(_ range: Range<Int>, of rows: Rows, _ batch: Int, _ keyHead: Int) {
+    if range.lowerBound != keys.lowerBound || range.upperBound < keys.upperBound || keys.isEmpty {
+      let first = rows.row(batch, keyHead, range.lowerBound)
+      largest.update(from: first, count: dim)
+      smallest.update(from: first, count: dim)
+      keys = range.lowerBound..<range.lowerBound + 1
+    }
+    for key in keys.upperBound..<range.upperBound {
+      let row = rows.row(batch, keyHead, key)
+      for t in 0..<dim {
+        largest[t] = max(largest[t], row[t])
+        smallest[t] = min(smallest[t], row[t])
+      }
+    }
+    keys = range
+  }
+
+  /// The bound of the products with a query, in halves.
+  func product(_ halves: UnsafePointer<Float>) -> Float {
+    var sum: Float = 0
+    for t in 0..<dim { sum += halves[t] * largest[t] + halves[dim + t] * smallest[t] }
+    return sum
   }
 }

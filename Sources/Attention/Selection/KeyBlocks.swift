@@ -57,29 +57,34 @@ struct KeyBlocks: Sendable {
     return result
   }
 
-  /// Calls `body` with the products of every row and the summaries of the blocks of its sequence: one product of matrices for 64 rows.
+  /// Calls `body` with the products of 64 rows and the summaries of the blocks that they may choose, one product of matrices: in a causal
+  /// shape the blocks up to that of the last row.
   /// - Parameters:
   ///   - query: float32 rows, `[batch, heads, n, d]`.
   ///   - summaries: float32 rows of the blocks, `[batch, key heads, blocks, d]`.
   ///   - context: threads, instruction set and ledger.
-  ///   - body: gets a number for each block with valid keys.
+  ///   - body: gets rows of `width` numbers, one for each block.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   /// - Complexity: O(n · blocks · d) time, O(64 · blocks) memory a thread.
-  func forEachRowOfProducts(
+  func forEachBlockOfProducts(
     _ query: Tensor, _ summaries: Tensor, in context: ExecutionContext,
-    _ body: @Sendable (_ batch: Int, _ head: Int, _ row: Int, _ products: UnsafeMutablePointer<Float>) -> Void
+    _ body:
+      @Sendable (
+        _ batch: Int, _ head: Int, _ rows: Range<Int>, _ products: UnsafeMutablePointer<Float>, _ width: Int
+      ) -> Void
   ) throws {
     var alone = context
     alone.threads = 1
     let single = alone
     try shape.forEachRowBlock(in: context) { batch, head, block, _ in
-      let blocks = count(valid: shape.validKeys(batch: batch))
+      let all = count(valid: shape.validKeys(batch: batch))
+      let blocks = shape.isCausal ? min(all, (own(block.upperBound - 1) ?? -1) + 1) : all
       guard blocks > 0 else { return }
       let q = query.matrix(batch, head).narrowed(axis: 0, to: block)
       let s = summaries.matrix(batch, shape.keyHead(of: head)).narrowed(axis: 0, to: 0..<blocks)
       var result = try single.matmul(q, .plain, s, .transposed)
       let products = result.pinnedForWriting()
-      for row in block { body(batch, head, row, products + (row - block.lowerBound) * blocks) }
+      body(batch, head, block, products + 0, blocks)
     }
   }
 

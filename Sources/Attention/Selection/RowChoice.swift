@@ -1,16 +1,18 @@
 import AttentionCore
+import CKernels
 import Tensors
 
 /// What every row has chosen by scores, keys or blocks of them: those of the largest scores, of equal ones the first.
 ///
 /// A table of whole numbers, `[batch, heads, rows, count + 1]`: how many a row has, then what, rising. The scores of a row live only
 /// while it chooses.
-/// - Complexity: O(rows · count) memory; a choice among m takes O(m) time and O(count·log count) for each change of what it holds.
+/// - Complexity: O(rows · count) memory; a choice among m walks over them some twenty times, or twice where `count` is far below m.
 struct RowChoice: Sendable {
   /// The most that a row has.
   let count: Int
   private let table: PinnedView<Int32>
   private let heads: Int, length: Int, group: Int
+  private let instructionSet: Int32
 
   /// Nothing is chosen yet.
   /// - Parameter group: neighbouring heads that share what one has chosen; others are numbered together.
@@ -19,6 +21,7 @@ struct RowChoice: Sendable {
     _ count: Int, batch: Int, heads: Int, length: Int, sharedBy group: Int = 1, in context: ExecutionContext
   ) throws {
     (self.count, self.heads, self.length, self.group) = (count, heads, length, group)
+    instructionSet = context.instructionSet.code
     // As wide as a float, and counted like one.
     var words = try context.zeros([batch * heads * length, count + 1])
     table = words.pinnedForWriting().viewed(as: Int32.self)
@@ -67,69 +70,14 @@ struct RowChoice: Sendable {
       items[0] = 0
       taken = 1
     }
-    for item in always.range where taken < count {
-      items[taken] = Int32(item)
-      taken += 1
-    }
-    var best = BestItems(items: items + taken, scores: scores, sign: sign, capacity: count - taken)
-    let first = max(candidates.lowerBound, always.hasFirst ? 1 : 0)
-    let end = candidates.upperBound
-    for item in first..<max(first, min(end, always.range.lowerBound)) { best.offer(Int32(item)) }
-    let behind = max(first, always.range.upperBound)
-    for item in behind..<max(behind, end) { best.offer(Int32(item)) }
-    target[0] = Int32(taken + best.count)
-    var all = UnsafeMutableBufferPointer(start: items, count: Int(target[0]))
-    all.sort()
+    let kept = always.range.prefix(count - taken)
+    let first = max(candidates.lowerBound, always.hasFirst ? 1 : 0), end = candidates.upperBound
+    let split = max(first, min(end, always.range.lowerBound)), resume = max(first, always.range.upperBound)
+    target[0] =
+      Int32(taken)
+      + Int32(
+        attn_select_largest(
+          instructionSet, scores, sign, first, split, resume, max(resume, end), count - taken - kept.count,
+          kept.lowerBound, kept.count, items + taken))
   }
-}
-
-/// The best so far of items that come in rising order: a heap whose root goes first, the lowest score, of equal ones the last.
-private struct BestItems {
-  let items: UnsafeMutablePointer<Int32>
-  let scores: UnsafePointer<Float>
-  let sign: Float
-  let capacity: Int
-  var count = 0
-
-  private func score(_ item: Int32) -> Float {
-    let value = sign * scores[Int(item)]
-    return value.isNaN ? .infinity : value
-  }
-
-  private func goesBefore(_ a: Int32, _ b: Int32) -> Bool {
-    let (x, y) = (score(a), score(b))
-    return x < y || (x == y && a > b)
-  }
-
-  mutating func offer(_ item: Int32) {
-    if count < capacity {
-      items[count] = item
-      rise(from: count)
-      count += 1
-    } else if capacity > 0, score(item) > score(items[0]) {
-      items[0] = item
-      sink()
-    }
-  }
-
-  private func rise(from start: Int) {
-    var place = start
-    while place > 0, goesBefore(items[place], items[(place - 1) / 2]) {
-      swap(place, (place - 1) / 2)
-      place = (place - 1) / 2
-    }
-  }
-
-  private func sink() {
-    var place = 0
-    while 2 * place + 1 < count {
-      var below = 2 * place + 1
-      if below + 1 < count, goesBefore(items[below + 1], items[below]) { below += 1 }
-      guard goesBefore(items[below], items[place]) else { return }
-      swap(place, below)
-      place = below
-    }
-  }
-
-  private func swap(_ a: Int, _ b: Int) { (items[a], items[b]) = (items[b], items[a]) }
 }

@@ -12,6 +12,7 @@
 #include "edges.h"
 #include "reference.h"
 #include "scan.h"
+#include "select.h"
 #include "squares.h"
 
 #pragma clang assume_nonnull begin

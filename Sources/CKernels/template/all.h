@@ -31,6 +31,8 @@
 
 #include "scan.h"
 
+#include "select.h"
+
 #include "convolve.h"
 
 #include "depthwise.h"

@@ -89,11 +89,13 @@ public struct MoBA: SoftmaxVariant, BlockSelection {
       min(configuration.blocks, blocks.count), batch: shape.batch, heads: shape.queryHeads,
       length: shape.queryLength, in: context)
     let means = try blocks.means(wide.key, in: context)
-    try blocks.forEachRowOfProducts(wide.query, means, in: context) { batch, head, row, products in
-      let (candidates, own) = blocks.reach(batch: batch, row: row)
-      choice.choose(
-        products, of: candidates, sign: sign, always: .init(range: own),
-        into: choice.slots(batch, head, row))
+    try blocks.forEachBlockOfProducts(wide.query, means, in: context) { batch, head, rows, products, width in
+      for row in rows {
+        let (candidates, own) = blocks.reach(batch: batch, row: row)
+        choice.choose(
+          products + (row - rows.lowerBound) * width, of: candidates, sign: sign, always: .init(range: own),
+          into: choice.slots(batch, head, row))
+      }
     }
     return choice
   }

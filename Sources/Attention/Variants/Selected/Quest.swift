@@ -9,7 +9,7 @@ import Tensors
 /// its keys by element. A row takes the `pages` pages of the largest scores, of equal ones the first; none is always in. A causal row
 /// bounds its own page by the keys up to itself, as a decoder that has no others: every row of a whole pass makes the choice that it makes
 /// against its cache. The choice has no gradient.
-/// - Complexity: O(n²·d/page_size) for the choice, O(n·page_size·d) for the bounds of own pages, O(n·pages·page_size·d) for the rest.
+/// - Complexity: O(n²·d/page_size) for the choice, O(n·pages·page_size·d) for the rest.
 /// - Source: Tang et al., 2024, Quest: Query-Aware Sparsity for Efficient Long-Context LLM Inference.
 public struct Quest: SoftmaxVariant, BlockSelection {
   /// Pages.
@@ -91,15 +91,20 @@ public struct Quest: SoftmaxVariant, BlockSelection {
     let bounds = try pages.bounds(wide.key, in: context)
     let signed = try pages.signedHalves(wide.query, sign: scale < 0 ? -1 : 1, in: context)
     let (halves, keys) = (signed.rows(), wide.key.rows())
-    try pages.forEachRowOfProducts(signed, bounds, in: context) { batch, head, row, products in
-      var candidates = pages.reach(batch: batch, row: row).candidates
-      if shape.isCausal, let page = pages.reach(batch: batch, row: row).own.first {
-        let visible = pages.keys(page, valid: shape.visibleKeys(batch: batch, row: row))
-        products[page] = KeyBlocks.bound(
-          halves.row(batch, head, row), keys, batch, shape.keyHead(of: head), visible, dim: shape.headDim)
-        candidates = 0..<page + 1
+    try pages.forEachBlockOfProducts(signed, bounds, in: context) { batch, head, rows, products, width in
+      GrowingBounds.with(dim: shape.headDim) { bounds in
+        for row in rows {
+          var (candidates, own) = pages.reach(batch: batch, row: row)
+          let scores = products + (row - rows.lowerBound) * width
+          if shape.isCausal, let page = own.first {
+            let visible = pages.keys(page, valid: shape.visibleKeys(batch: batch, row: row))
+            bounds.take(visible, of: keys, batch, shape.keyHead(of: head))
+            scores[page] = bounds.product(halves.row(batch, head, row))
+            candidates = 0..<page + 1
+          }
+          choice.choose(scores, of: candidates, into: choice.slots(batch, head, row))
+        }
       }
-      choice.choose(products, of: candidates, into: choice.slots(batch, head, row))
     }
     return choice
   }
@@ -116,8 +121,8 @@ public struct Quest: SoftmaxVariant, BlockSelection {
     let dim = Double(shape.headDim), fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1
     let keys = Double(shape.batch * shape.keyHeads * shape.keyLength)
     let rows = Double(shape.batch * shape.queryLength) * heads
-    // Two bounds an element; of its own page a row looks at half the keys on average.
-    let own = shape.isCausal ? rows * Double(min(configuration.pageSize, shape.keyLength)) * dim : 0
+    // Two bounds an element; those of its own page grow by a key from row to row.
+    let own = shape.isCausal ? 4 * rows * dim : 0
     cost.addChoice((4 * dim * pairs.scored * heads + own) * fraction + 2 * keys * dim)
     let bounds = 8 * Double(shape.batch * shape.keyHeads * blocks.count) * dim
     let converted = shape.precision == .float32 ? 0 : 2 * shape.inputBytes([.query, .key])

@@ -29,7 +29,8 @@ struct Indexer: Sendable {
     (one.queryHeads, one.keyHeads) = (1, 1)
     let weights = inputs.weight.rows()
     try one.forEachRowBlock(in: context) { batch, _, rows, _ in
-      let valid = shape.validKeys(batch: batch)
+      // What the last of the rows sees; the others see less.
+      let valid = shape.visibleKeys(batch: batch, row: rows.upperBound - 1)
       guard valid > 0 else { return }
       let k = inputs.key.matrix(batch, 0).narrowed(axis: 0, to: 0..<valid)
       let q = inputs.query.matrix(batch, 0).narrowed(axis: 0, to: rows)

@@ -96,12 +96,13 @@ extension NSA {
     let single = alone
     var grouped = shape
     grouped.queryHeads = shape.keyHeads
-    let strides = (
+    let overlap = BlockOverlap(
       compressed: configuration.compressBlock / configuration.compressStride,
-      selected: configuration.blockSize / configuration.compressStride
-    )
+      selected: configuration.blockSize / configuration.compressStride)
     try grouped.forEachRowBlock(in: context) { batch, keyHead, rows, _ in
-      let valid = shape.validKeys(batch: batch), count = compressed.count(valid: valid)
+      let valid = shape.validKeys(batch: batch)
+      // What the last of the rows sees; the others see less.
+      let count = compressed.visible(batch: batch, row: rows.upperBound - 1)
       let width = max(1, blocks.count(valid: valid))
       var sums = try single.zeros([rows.count, width])
       let importance = sums.pinnedForWriting()
@@ -115,12 +116,7 @@ extension NSA {
           let seen = compressed.visible(batch: batch, row: row)
           for block in 0..<seen { weights[block] *= scale }
           _ = attn_dense_softmax(isa, weights, weights, Int32(seen), Int32(count))
-          let own = importance + (row - rows.lowerBound) * width
-          for block in 0..<seen {
-            for stride in block..<block + strides.compressed {
-              own[stride / strides.selected] += weights[block]
-            }
-          }
+          overlap.add(weights, count: seen, to: importance + (row - rows.lowerBound) * width)
         }
       }
       for row in rows {
@@ -134,6 +130,34 @@ extension NSA {
       }
     }
     return choice
+  }
+}
+
+/// How compressed blocks and blocks that are selected lie over each other, in strides: a compressed block of `compressed` strides begins
+/// at every stride, a selected one of `selected` strides behind the one before.
+struct BlockOverlap: Sendable {
+  let compressed: Int, selected: Int
+
+  /// Adds to every selected block the weights of compressed ones, each times the strides that the two share.
+  /// - Complexity: O(count · (1 + compressed/selected)).
+  func add(_ weights: UnsafePointer<Float>, count: Int, to sums: UnsafeMutablePointer<Float>) {
+    var block = 0
+    while block * selected < count + compressed - 1 {
+      let (begin, end) = (block * selected, (block + 1) * selected)
+      // Those that begin and end inside count as one sum.
+      let inside = min(count, begin)..<max(min(count, begin), min(count, end - compressed + 1))
+      var whole: Float = 0
+      for place in inside { whole += weights[place] }
+      var sum = Float(compressed) * whole
+      for place in max(0, begin - compressed + 1)..<max(0, begin - compressed + 1, inside.lowerBound) {
+        sum += Float(min(place + compressed, end) - begin) * weights[place]
+      }
+      for place in inside.upperBound..<max(inside.upperBound, min(count, end)) {
+        sum += Float(end - place) * weights[place]
+      }
+      sums[block] += sum
+      block += 1
+    }
   }
 }
 
