@@ -6,9 +6,13 @@
     (const float *rows, int64_t stride, const float *vector, int32_t dim, int64_t count, float *scores))              \
   X(float, forward,                                                                                                   \
     (const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count, float *scratch, float *output))  \
-  X(void, target,                                                                                                     \
+  X(float, target,                                                                                                    \
     (const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count, const float *output_gradient,    \
      float *weights, float *slopes, float *query_gradient, float *vector_gradient))                                   \
+  X(void, scatter,                                                                                                    \
+    (const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count, const float *weights,            \
+     const float *slopes, const float *output_gradient, float *key_gradient, int64_t key_stride,                      \
+     float *value_gradient, int64_t value_stride))                                                                    \
   X(void, source,                                                                                                     \
     (const attn_edges *edges, int64_t source, const int32_t *targets, const int32_t *places, int32_t count,           \
      const float *weights, const float *slopes, const float *output_gradient, int64_t gradient_stride,                \
@@ -52,10 +56,20 @@ float attn_edges_forward(
   return table(isa)->forward(edges, target, sources, count, scratch, output);
 }
 
-void attn_edges_target(
+float attn_edges_target(
     int32_t isa, const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count,
     const float *output_gradient, float *weights, float *slopes, float *query_gradient, float *vector_gradient) {
-  table(isa)->target(edges, target, sources, count, output_gradient, weights, slopes, query_gradient, vector_gradient);
+  return table(isa)->target(
+      edges, target, sources, count, output_gradient, weights, slopes, query_gradient, vector_gradient);
+}
+
+void attn_edges_scatter(
+    int32_t isa, const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count, const float *weights,
+    const float *slopes, const float *output_gradient, float *key_gradient, int64_t key_stride, float *value_gradient,
+    int64_t value_stride) {
+  table(isa)->scatter(
+      edges, target, sources, count, weights, slopes, output_gradient, key_gradient, key_stride, value_gradient,
+      value_stride);
 }
 
 void attn_edges_source(

@@ -93,7 +93,7 @@ private struct EdgeBackward: Sendable {
     rows.sources.withUnsafeBufferPointer { sources in
       for target in rows.targetParts[part] {
         let own = rows.edges(to: target), count = pass.count(own, to: target, batch)
-        attn_edges_target(
+        _ = attn_edges_target(
           context.instructionSet.code, &edges, Int64(target), sources.at(own.lowerBound), Int32(count),
           outputGradient.row(batch, head, target), weights.base + own.lowerBound,
           slopes.base + own.lowerBound, query.row(batch, head, target), vectors?.row(batch, head, part))

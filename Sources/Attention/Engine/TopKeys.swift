@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import CKernels
 import Tensors
 
 #if canImport(Glibc)
@@ -42,7 +43,7 @@ struct TopKeys: Sendable {
   ) throws {
     var alone = context
     alone.threads = 1
-    let single = alone, sign: Float = scale < 0 ? -1 : 1
+    let single = alone, sign: Float = scale < 0 ? -1 : 1, isa = context.instructionSet.code
     try shape.forEachRowBlock(in: context) { batch, head, own, _ in
       // What the last of the rows sees; the others see less.
       let valid = shape.visibleKeys(batch: batch, row: own.upperBound - 1)
@@ -54,7 +55,7 @@ struct TopKeys: Sendable {
       for row in own {
         let number = row - own.lowerBound
         let own = products + number * valid, target = choice.slots(batch, head, row)
-        let isScaled = correct(own, count: valid, q, k, row: number, scale: scale)
+        let isScaled = correct(own, count: valid, q, k, row: number, scale: scale, isa)
         let visible = shape.visibleKeys(batch: batch, row: row)
         guard let draws else {
           choice.choose(own, of: 0..<visible, sign: sign, into: target)
@@ -80,9 +81,9 @@ struct TopKeys: Sendable {
   /// scaled down. Returns whether it did so.
   private func correct(
     _ scores: UnsafeMutablePointer<Float>, count: Int, _ query: Tensor, _ keys: Tensor, row: Int,
-    scale: Double
+    scale: Double, _ isa: Int32
   ) -> Bool {
-    guard (0..<count).contains(where: { !scores[$0].isFinite }) else { return false }
+    guard attn_scan_finite(isa, scores, count, 1, count) == 0 else { return false }
     let dim = query.shape[1], (q, k) = (query.pinned(), keys.pinned())
     let (queryStart, keyStride) = (row * query.strides[0], keys.strides[0])
     for key in 0..<count {

@@ -30,18 +30,25 @@ typedef struct {
 void attn_edges_node_scores(
     int32_t isa, const float *rows, int64_t stride, const float *vector, int32_t dim, int64_t count, float *scores);
 
-/// output = Σ p·value over the sources of one target; returns the natural-log LSE: −∞ of none, NaN when a score is not
-/// finite. scratch: `count` floats.
+/// output = Σ p·value over the sources of one target; returns the natural-log LSE: −∞ of none, NaN, and an output of
+/// zeros, when a score is not finite in base 2. scratch: `count` floats.
 float attn_edges_forward(
     int32_t isa, const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count, float *scratch,
     float *output);
 
 /// Of one target: its weights p, of its edges what attn_edges_source multiplies rows by (∂L/∂score times the factor, where rows
-/// do not have it), ∂L/∂q; adds to ∂L/∂vector.
-void attn_edges_target(
+/// do not have it), ∂L/∂q; adds to ∂L/∂vector. Returns the LSE as above; of NaN all are 0.
+float attn_edges_target(
     int32_t isa, const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count,
     const float *output_gradient, float *weights, float *slopes, float *query_gradient,
     float *_Nullable vector_gradient);
+
+/// Of one target, where a source has no list of its edges: adds to ∂L/∂value and, unless slopes is null, to ∂L/∂k of a product, each of
+/// all sources.
+void attn_edges_scatter(
+    int32_t isa, const attn_edges *edges, int64_t target, const int32_t *sources, int32_t count, const float *weights,
+    const float *_Nullable slopes, const float *output_gradient, float *key_gradient, int64_t key_stride,
+    float *value_gradient, int64_t value_stride);
 
 /// Of one source: adds to ∂L/∂k and ∂L/∂value (which may be one array), and to ∂L/∂source_vector. Its edges lead to `targets`
 /// and stand at `places` among all weights and slopes.

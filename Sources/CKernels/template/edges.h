@@ -3,6 +3,8 @@
 
 /// How many edges ahead rows are prefetched.
 #define EDGES_AHEAD 6
+/// The largest magnitude of a score: the largest single times ln 2.
+#define EDGES_LIMIT 2.3586576e38f
 
 INLINE void KERNEL(edge_prefetch)(const float *row, int dim) {
   for (int t = 0; t < dim; t += 16) __builtin_prefetch(row + t, 0, 3);
@@ -87,12 +89,27 @@ static void KERNEL(edge_scores)(
   }
 }
 
+/// Whether all scores stay below the largest single in base 2, as ScoreOverflow demands; NaN does not.
+INLINE int KERNEL(edge_scores_hold)(const float *scores, int32_t count) {
+  vi bad = (vi)0;
+  int32_t e = 0;
+  for (; e + VL <= count; e += VL) {
+    const vf x = load(scores + e);
+    bad |= ~((x > 0.0f ? x : -x) <= EDGES_LIMIT);
+  }
+  int any = 0;
+  for (int lane = 0; lane < VL; lane++) any |= bad[lane];
+  for (; e < count; e++) any |= !(fabsf(scores[e]) <= EDGES_LIMIT);
+  return !any;
+}
+
 float KERNEL(edges_forward)(
     const attn_edges *g, int64_t target, const int32_t *sources, int32_t count, float *scratch, float *output) {
   const int dim = g->value_dim;
   memset(output, 0, sizeof(float) * (size_t)dim);
   if (count == 0) return -__builtin_inff();
   KERNEL(edge_scores)(g, target, sources, count, scratch);
+  if (!KERNEL(edge_scores_hold)(scratch, count)) return __builtin_nanf("");
   const float lse = KERNEL(dense_softmax)(scratch, scratch, count, count);
   for (int32_t e = 0; e < count; e++) {
     if (e + EDGES_AHEAD < count)
@@ -131,13 +148,18 @@ INLINE void KERNEL(edge_target_sums)(
   }
 }
 
-void KERNEL(edges_target)(
+float KERNEL(edges_target)(
     const attn_edges *g, int64_t target, const int32_t *sources, int32_t count, const float *output_gradient,
     float *weights, float *slopes, float *dq, float *dvector) {
   memset(dq, 0, sizeof(float) * (size_t)g->head_dim);
-  if (count == 0) return;
+  if (count == 0) return -__builtin_inff();
   KERNEL(edge_scores)(g, target, sources, count, weights);
-  KERNEL(dense_softmax)(weights, weights, count, count);
+  if (!KERNEL(edge_scores_hold)(weights, count)) {
+    memset(weights, 0, sizeof(float) * (size_t)count);
+    memset(slopes, 0, sizeof(float) * (size_t)count);
+    return __builtin_nanf("");
+  }
+  const float lse = KERNEL(dense_softmax)(weights, weights, count, count);
   for (int32_t e = 0; e < count; e++) {
     if (e + EDGES_AHEAD < count)
       KERNEL(edge_prefetch)(g->value + sources[e + EDGES_AHEAD] * g->value_stride, g->value_dim);
@@ -150,13 +172,13 @@ void KERNEL(edges_target)(
   switch (g->kind) {
   case ATTN_EDGE_DOT:
     KERNEL(edge_target_sums)(ATTN_EDGE_DOT, g, target, sources, count, slopes, dq, dvector);
-    return;
+    return lse;
   case ATTN_EDGE_LEAKY:
     KERNEL(edge_target_sums)(ATTN_EDGE_LEAKY, g, target, sources, count, slopes, dq, dvector);
-    return;
+    return lse;
   case ATTN_EDGE_TANH:
     KERNEL(edge_target_sums)(ATTN_EDGE_TANH, g, target, sources, count, slopes, dq, dvector);
-    return;
+    return lse;
   }
   float sum = 0;
   for (int32_t e = 0; e < count; e++) {
@@ -165,6 +187,22 @@ void KERNEL(edges_target)(
   }
   KERNEL(edge_add)(dq, sum, g->vector, g->head_dim);
   KERNEL(edge_add)(dvector, sum, g->query + target * g->query_stride, g->head_dim);
+  return lse;
+}
+
+void KERNEL(edges_scatter)(
+    const attn_edges *g, int64_t target, const int32_t *sources, int32_t count, const float *weights,
+    const float *slopes, const float *output_gradient, float *dk, int64_t dk_stride, float *dv, int64_t dv_stride) {
+  const float *q = g->query + target * g->query_stride;
+  const float gain = KERNEL(edge_gain)(g);
+  for (int32_t e = 0; e < count; e++) {
+    if (e + EDGES_AHEAD < count) {
+      KERNEL(edge_prefetch)(dv + sources[e + EDGES_AHEAD] * dv_stride, g->value_dim);
+      if (slopes) KERNEL(edge_prefetch)(dk + sources[e + EDGES_AHEAD] * dk_stride, g->head_dim);
+    }
+    if (weights[e] != 0) KERNEL(edge_add)(dv + sources[e] * dv_stride, weights[e], output_gradient, g->value_dim);
+    if (slopes && slopes[e] != 0) KERNEL(edge_add)(dk + sources[e] * dk_stride, slopes[e] * gain, q, g->head_dim);
+  }
 }
 
 INLINE void KERNEL(edge_source_sums)(

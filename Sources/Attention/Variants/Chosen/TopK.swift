@@ -125,7 +125,8 @@ extension TopKeys {
       of: pass, shape: shape, neededPairs: chosen * heads, executedPairs: chosen * heads,
       workspaceBytes: 4 * rows * (kept + 1)
         + (pass == .backward
-          ? 8 * kept : 4 * (kept + Double(AttentionShape.rowBlock * shape.keyLength) + packed)),
+          ? ChosenKeys.scratchBytes(Int(kept), shape)
+          : 4 * (kept + Double(AttentionShape.rowBlock * shape.keyLength) + packed)),
       stateBytes: stateBytes)
     if pass != .backward {
       let fraction = pass == .decode ? 1 / Double(shape.queryLength) : 1

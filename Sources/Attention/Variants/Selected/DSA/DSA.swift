@@ -226,7 +226,9 @@ public struct DSA: AttentionVariant {
     if isBackward {
       workspace += 4 * Double((3 + configuration.indexerHeads) * kept) + 8 * Double(shape.batch)
     }
-    if !isDense { workspace += isBackward ? 8 * Double(kept) : 4 * Double(kept) + indexer.scratchBytes }
+    if !isDense {
+      workspace += isBackward ? ChosenKeys.scratchBytes(kept, shape) : 4 * Double(kept) + indexer.scratchBytes
+    }
     var cost = Cost(
       of: pass, shape: shape, operands: operands, neededPairs: pairs * heads,
       executedPairs: isDense ? full.cost(of: .forward).executedPairs ?? 0 : pairs * heads,
