@@ -5,8 +5,8 @@
 
 #pragma clang assume_nonnull begin
 
-/// Chooses the places of the k largest sign·x among first ..< split and resume ..< end, of equal ones the first; NaN is larger than
-/// all. Writes what was chosen before `split`, then the `kept` places from `always` on, then what was chosen from `resume` on: each part
+/// Chooses the places of the k largest sign·x among first ..< split and resume ..< end, of equal ones the first; NaN counts as
+/// infinity. Writes what was chosen before `split`, then the `kept` places from `always` on, then what was chosen from `resume` on: each part
 /// rises. With k places or fewer all are chosen. Returns how many places were written.
 ptrdiff_t attn_select_largest(
     int32_t isa, const float *x, float sign, ptrdiff_t first, ptrdiff_t split, ptrdiff_t resume, ptrdiff_t end,

@@ -194,14 +194,21 @@ void KERNEL(edges_scatter)(
     const attn_edges *g, int64_t target, const int32_t *sources, int32_t count, const float *weights,
     const float *slopes, const float *output_gradient, float *dk, int64_t dk_stride, float *dv, int64_t dv_stride) {
   const float *q = g->query + target * g->query_stride;
-  const float gain = KERNEL(edge_gain)(g);
+  const vf gain = splat(KERNEL(edge_gain)(g));
   for (int32_t e = 0; e < count; e++) {
     if (e + EDGES_AHEAD < count) {
       KERNEL(edge_prefetch)(dv + sources[e + EDGES_AHEAD] * dv_stride, g->value_dim);
       if (slopes) KERNEL(edge_prefetch)(dk + sources[e + EDGES_AHEAD] * dk_stride, g->head_dim);
     }
     if (weights[e] != 0) KERNEL(edge_add)(dv + sources[e] * dv_stride, weights[e], output_gradient, g->value_dim);
-    if (slopes && slopes[e] != 0) KERNEL(edge_add)(dk + sources[e] * dk_stride, slopes[e] * gain, q, g->head_dim);
+    if (!slopes || slopes[e] == 0) continue;
+    // The scale may be as small as the row is large.
+    float *own = dk + sources[e] * dk_stride;
+    const vf slope = splat(slopes[e]);
+    int t = 0;
+    for (; t + VL <= g->head_dim; t += VL) store(own + t, vfma(slope, load(q + t) * gain, load(own + t)));
+    const int rest = g->head_dim - t;
+    if (rest) store_part(own + t, vfma(slope, load_part(q + t, rest) * gain, load_part(own + t, rest)), rest);
   }
 }
 

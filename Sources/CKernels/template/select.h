@@ -1,4 +1,4 @@
-// The largest of some scores, times a sign; NaN counts as larger than all.
+// The largest of some scores, times a sign; NaN counts as infinity: which of both a sum becomes depends on its order.
 //
 // A bound is found by halving: floats are taken as whole numbers of the same order, and all scores that reach the middle are counted,
 // a vector at a time. It is the k-th largest score, or any bound that exactly k scores reach. A last walk writes what passes it.
@@ -62,12 +62,12 @@ static float KERNEL(bound_of)(
     // The next float: what reaches it is above the bound.
     const float above = KERNEL(of_rank)((int32_t)low + 1);
     *equals -= KERNEL(count_from)(x, count, sign, above) + KERNEL(count_from)(y, others, sign, above);
-  } else {
-    for (ptrdiff_t i = 0; i < count; i++) *equals -= isnan(x[i]);
-    for (ptrdiff_t i = 0; i < others; i++) *equals -= isnan(y[i]);
   }
   return bound;
 }
+
+/// Whether a score that is not below a bound equals it.
+INLINE int KERNEL(equals_bound)(float value, float bound) { return value == bound || bound == INFINITY; }
 
 /// Writes the places of scores above a bound, and of the first ones that equal it as long as `equals` lasts; returns how many.
 static ptrdiff_t KERNEL(write_from)(
@@ -83,7 +83,7 @@ static ptrdiff_t KERNEL(write_from)(
     for (; i < stop; i++) {
       const float value = sign * x[i];
       if (value < bound || *room == 0) continue;
-      if (value == bound && (*equals)-- <= 0) continue;
+      if (KERNEL(equals_bound)(value, bound) && (*equals)-- <= 0) continue;
       out[count++] = (int32_t)i;
       (*room)--;
     }
@@ -140,7 +140,7 @@ ptrdiff_t KERNEL(select_largest)(
       for (ptrdiff_t part = 0; part < 2; part++) {
         for (; i < few && (part || places[i] < split); i++) {
           const float value = sign * values[i];
-          if (value < bound || room == 0 || (value == bound && equals-- <= 0)) continue;
+          if (value < bound || room == 0 || (KERNEL(equals_bound)(value, bound) && equals-- <= 0)) continue;
           out[count++] = places[i];
           room--;
         }
