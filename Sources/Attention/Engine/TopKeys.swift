@@ -1,6 +1,5 @@
 import AttentionCore
 import Basics
-import CKernels
 import Tensors
 
 #if canImport(Glibc)
@@ -55,7 +54,7 @@ struct TopKeys: Sendable {
       for row in own {
         let number = row - own.lowerBound
         let own = products + number * valid, target = choice.slots(batch, head, row)
-        let isScaled = correct(own, count: valid, q, k, row: number, scale: scale, isa)
+        let isScaled = VastScores.correct(own, count: valid, q, k, row: number, scale: scale, isa)
         let visible = shape.visibleKeys(batch: batch, row: row)
         guard let draws else {
           choice.choose(own, of: 0..<visible, sign: sign, into: target)
@@ -75,22 +74,6 @@ struct TopKeys: Sendable {
   /// The keys of a row, rising.
   func keys(_ batch: Int, _ head: Int, _ row: Int) -> UnsafeBufferPointer<Int32> {
     choice.items(batch, head, row)
-  }
-
-  /// Scores of a row one by one in Double, scaled, where some product passes what single precision holds: it may come back, or be
-  /// scaled down. Returns whether it did so.
-  private func correct(
-    _ scores: UnsafeMutablePointer<Float>, count: Int, _ query: Tensor, _ keys: Tensor, row: Int,
-    scale: Double, _ isa: Int32
-  ) -> Bool {
-    guard attn_scan_finite(isa, scores, count, 1, count) == 0 else { return false }
-    let dim = query.shape[1], (q, k) = (query.pinned(), keys.pinned())
-    let (queryStart, keyStride) = (row * query.strides[0], keys.strides[0])
-    for key in 0..<count {
-      let sum = (0..<dim).reduce(0.0) { $0 + Double(q[queryStart + $1]) * Double(k[key * keyStride + $1]) }
-      scores[key] = Float(scale.magnitude * sum)
-    }
-    return true
   }
 
   /// The first key up to which the weights make up more than the share `number` of all. A score that is no number is taken itself, so

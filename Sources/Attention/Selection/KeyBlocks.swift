@@ -62,12 +62,14 @@ struct KeyBlocks: Sendable {
   /// - Parameters:
   ///   - query: float32 rows, `[batch, heads, n, d]`.
   ///   - summaries: float32 rows of the blocks, `[batch, key heads, blocks, d]`.
+  ///   - scale: of the scores; rows of which some product is none that single precision holds are computed in Double, times |scale|.
+  ///     `nil`: they stay.
   ///   - context: threads, instruction set and ledger.
   ///   - body: gets rows of `width` numbers, one for each block.
   /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
   /// - Complexity: O(n · blocks · d) time, O(64 · blocks) memory a thread.
   func forEachBlockOfProducts(
-    _ query: Tensor, _ summaries: Tensor, in context: ExecutionContext,
+    _ query: Tensor, _ summaries: Tensor, scale: Double? = nil, in context: ExecutionContext,
     _ body:
       @Sendable (
         _ batch: Int, _ head: Int, _ rows: Range<Int>, _ products: UnsafeMutablePointer<Float>, _ width: Int
@@ -84,6 +86,12 @@ struct KeyBlocks: Sendable {
       let s = summaries.matrix(batch, shape.keyHead(of: head)).narrowed(axis: 0, to: 0..<blocks)
       var result = try single.matmul(q, .plain, s, .transposed)
       let products = result.pinnedForWriting()
+      if let scale {
+        for row in 0..<block.count {
+          _ = VastScores.correct(
+            products + row * blocks, count: blocks, q, s, row: row, scale: scale, context.instructionSet.code)
+        }
+      }
       body(batch, head, block, products + 0, blocks)
     }
   }

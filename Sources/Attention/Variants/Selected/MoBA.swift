@@ -89,7 +89,8 @@ public struct MoBA: SoftmaxVariant, BlockSelection {
       min(configuration.blocks, blocks.count), batch: shape.batch, heads: shape.queryHeads,
       length: shape.queryLength, in: context)
     let means = try blocks.means(wide.key, in: context)
-    try blocks.forEachBlockOfProducts(wide.query, means, in: context) { batch, head, rows, products, width in
+    try blocks.forEachBlockOfProducts(wide.query, means, scale: shape.effectiveScale, in: context) {
+      batch, head, rows, products, width in
       for row in rows {
         let (candidates, own) = blocks.reach(batch: batch, row: row)
         choice.choose(
