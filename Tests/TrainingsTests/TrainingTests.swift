@@ -71,7 +71,10 @@ import Testing
       "steps: 2", "consecutive: true, steps: 2",
       "consecutive: true is not allowed; it takes false with the task"
     ),
-    ("], batches: 1}", "], batches: 1, memory: 4}", "evaluate: memory: 4 is not allowed; it takes 0 with the task"),
+    (
+      "], batches: 1}", "], batches: 1, memory: 4}",
+      "evaluate: memory: 4 is not allowed; it takes 0 with the task"
+    ),
   ])
   func refusals(_ text: String, _ other: String, _ expected: String) {
     let yaml = Self.yaml.replacingOccurrences(of: text, with: other)
