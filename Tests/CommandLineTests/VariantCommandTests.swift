@@ -188,7 +188,8 @@ import Testing
     #expect(bytes.count < 100_000, "\(bytes.count) bytes: a picture is compressed")
   }
 
-  @Test("mask: without --n a length that shows the pattern; where a given one hides it, a line says which does")
+  @Test(
+    "mask: without --n a length that shows the pattern; where a given one hides it, a line says which does")
   func maskLength() throws {
     let alone = try attnlab("mask", "sliding-window", "--json")
     #expect(alone.output.contains("\"query_length\": 1024,"), "\(alone.output) \(alone.errors)")

@@ -42,7 +42,8 @@ struct PatternSampleTests {
     #expect(try sample("retention", isCausal: true) == nil)
   }
 
-  @Test("every variant of the catalogue has a picture or none: nothing fails", arguments: Catalog.standard.types)
+  @Test(
+    "every variant of the catalogue has a picture or none: nothing fails", arguments: Catalog.standard.types)
   func all(type: any AttentionVariant.Type) throws {
     for isCausal in [false, true] {
       let shape = try AttentionShape(queryHeads: 2, queryLength: 1, headDim: 16, isCausal: isCausal)
