@@ -374,7 +374,7 @@ let package = Package(
         "Analysis", "Attention", "Basics", "LabTestSupport", "Measuring", "Presets", "Processes", "Records",
         "LeastSquares", "ScalingLaws", "Sweeps", "Trainings",
       ],
-      exclude: ["slurm.sh"], swiftSettings: strict),
+      exclude: ["cluster.sh", "slurm.sh"], swiftSettings: strict),
     .testTarget(
       name: "ResultsTests",
       dependencies: [

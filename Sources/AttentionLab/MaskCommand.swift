@@ -169,7 +169,7 @@ struct MaskCommand: FileCommand {
     let shown = PatternSample(
       type, settings: settings, like: shape, key: VariantSettings.key(seed: seed))
     guard let shown, shown.share <= PatternSample.visible else { return nil }
-    return "every pair counts at this length; --n \(shown.length), or smaller settings, show the pattern"
+    return "every pair counts at this length; --n \(shown.length) shows the pattern"
   }
 
   /// Given edges decide a pattern alone, whatever the rows are.

@@ -22,7 +22,7 @@ public func suggestion(near text: String, among names: [String]) -> String {
 }
 
 /// The name with the smallest edit distance, when it is close enough to be a slip of the pen; else the only name that
-/// begins with the text, or the only one that holds it, as `shared` means `sharedQueryKey`.
+/// begins with the text, or the only one that holds it, as `shared` means `shared_query_key`.
 public func nearestName(to text: String, among names: [String]) -> String? {
   // The distance takes time in proportion to both lengths, and no slip of the pen is that long.
   guard text.utf8.count <= 200 else { return nil }
@@ -30,10 +30,12 @@ public func nearestName(to text: String, among names: [String]) -> String? {
     ($0, editDistance(text.lowercased(), $0.lowercased()))
   }.min { $0.1 < $1.1 }
   if let best, best.1 <= max(2, text.count / 2) { return best.0 }
-  let word = text.lowercased()
+  // Words are joined by one sign or another, or by none.
+  func joined(_ name: String) -> String { name.lowercased().filter { $0 != "_" && $0 != "-" } }
+  let word = joined(text)
   guard word.count >= 3 else { return nil }
   for isMeant in [{ $0.hasPrefix(word) }, { $0.contains(word) }] as [(String) -> Bool] {
-    let meant = names.filter { isMeant($0.lowercased()) }
+    let meant = names.filter { isMeant(joined($0)) }
     if meant.count == 1 { return meant[0] }
   }
   return nil

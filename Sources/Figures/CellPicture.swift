@@ -1,4 +1,5 @@
 import Basics
+import Foundation
 
 /// A picture of cells that are coloured one by one: the pairs of a pattern, the weights of attention. One layout is drawn as SVG,
 /// by us, and as PNG, by gnuplot, so that both show the same.
@@ -73,7 +74,7 @@ extension CellPicture {
   }
 
   /// Numbers as short as a picture needs them.
-  private static func short(_ value: Double) -> String { Quantity.significant(value, 5) }
+  private static func short(_ value: Double) -> String { String(format: "%.5g", value) }
 
   private func svg(_ text: Text) -> String {
     "<text x=\"\(Self.short(text.x))\" y=\"\(Self.short(text.y))\" text-anchor=\"\(text.anchor.rawValue)\">\(html(text.text))</text>\n"

@@ -192,9 +192,9 @@ import Testing
     "mask: without --n a length that shows the pattern; where a given one hides it, a line says which does")
   func maskLength() throws {
     let alone = try attnlab("mask", "sliding-window", "--json")
-    #expect(alone.output.contains("\"query_length\": 1024,"), "\(alone.output) \(alone.errors)")
+    #expect(alone.output.contains("\"query_length\": 2048,"), "\(alone.output) \(alone.errors)")
     let hidden = try attnlab("mask", "sliding-window", "--n", "64")
-    #expect(hidden.output.contains("every pair counts at this length; --n 1024, or smaller settings"))
+    #expect(hidden.output.contains("every pair counts at this length; --n 2048 shows the pattern\n"))
     // Full attention hides nothing.
     let full = try attnlab("mask", "full", "--n", "64", "--causal")
     #expect(full.status == 0 && !full.output.contains("every pair counts"))
