@@ -44,6 +44,7 @@ package enum EmbeddedPresets {
     "quickstart-training": PackageResources.quickstart_training_yaml,
     "ranks": PackageResources.ranks_yaml,
     "recall-state": PackageResources.recall_state_yaml,
+    "recipes": PackageResources.recipes_yaml,
     "scaling-compute": PackageResources.scaling_compute_yaml,
     "scaling-data": PackageResources.scaling_data_yaml,
     "scaling-parameters": PackageResources.scaling_parameters_yaml,

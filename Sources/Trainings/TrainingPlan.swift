@@ -174,11 +174,7 @@ public struct TrainingPlan: Sendable {
         throw element.error(
           "\(shown(path)): \(element.summary) is not allowed; it takes a value or a list of values")
       }
-      // The grammar of attention lines has commas of its own.
-      let isText =
-        isQuoted || path == "task.id"
-        || ["attention", "path", "start", "way"].contains { path.hasSuffix($0) }
-      values.append(isText ? .string(text) : ParameterValue(parsing: text))
+      values.append(ParameterValue(written: text, isQuoted: isQuoted, at: path))
     }
     return values
   }

@@ -16,6 +16,10 @@ public struct TrainingSettings: Sendable {
   /// No settings.
   public init() {}
 
+  /// Those of a task's recipe; none where it has none.
+  /// - Throws: `UsageError` when the preset of recipes does not read.
+  public init(recipeOf task: String) throws(UsageError) { values = try TaskRecipe(of: task)?.values ?? [:] }
+
   /// Reads the sections task, model and training of a YAML file.
   /// - Throws: `UsageError` with file and line.
   public init(file: String) throws(UsageError) {
@@ -62,9 +66,15 @@ public struct TrainingSettings: Sendable {
   ///   - task: the task's id.
   ///   - file: a YAML file; `nil`: none.
   ///   - sets: `path=value` each.
+  ///   - hasRecipe: whether the task's recipe holds where they say nothing; `nil`: when there are none of both.
   /// - Throws: `UsageError` for a file that cannot be read or names another task, and for a pair that is none.
-  public init(of task: String, file: String?, sets: [String]) throws(UsageError) {
+  public init(
+    of task: String, file: String?, sets: [String], hasRecipe: Bool? = nil
+  ) throws(UsageError) {
     if let file { try self.init(file: file) } else { self.init() }
+    if hasRecipe ?? (file == nil && sets.isEmpty) {
+      values.merge(try TrainingSettings(recipeOf: task).values) { own, _ in own }
+    }
     if case .string(let other)? = values["task.id"], other != task, let place = place(of: "task.id") {
       throw UsageError("\(place): task: \(other); the command names the task \(task)")
     }
@@ -98,7 +108,7 @@ public struct TrainingSettings: Sendable {
     return UsageError("\(place): \(error)")
   }
 
-  static let sections = ["task", "model", "training"]
+  static let sections = TaskRecipe.sections
   private static let sectionNames = "task, model and training"
 
   /// What a path that names no section may have meant; empty when nothing is near.

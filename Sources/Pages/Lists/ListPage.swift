@@ -61,6 +61,14 @@ package struct ListPage {
     let card = description.card
     heading = [card.id + ": " + card.title, "", card.idea, card.paper]
     json = description.json
+    heading += [""]
+    if let recipe = description.recipe {
+      heading += ["attnlab train \(card.id), where nothing else is said (preset recipes):"] + recipe.lines
+    } else {
+      heading += [
+        "no recipe: attnlab train \(card.id) begins with the general defaults, which may not learn it"
+      ]
+    }
     addSettings(description.parameters)
   }
 

@@ -8,6 +8,8 @@ public struct TaskDescription: Sendable {
   public let card: TaskCard
   /// Its parameters in order.
   public let parameters: [VariantDescription.ParameterDescription]
+  /// What `attnlab train` does where nothing is said; `nil`: there is none.
+  public let recipe: TaskRecipe?
 
   /// Describes a task type.
   public init(_ type: any SequenceTask.Type) {
@@ -16,6 +18,7 @@ public struct TaskDescription: Sendable {
     }
     card = type.card
     parameters = open(type)
+    recipe = try? TaskRecipe(of: type.card.id)
   }
 
   /// The description as JSON.
@@ -23,7 +26,7 @@ public struct TaskDescription: Sendable {
     .object([
       "id": .string(card.id), "title": .string(card.title), "idea": .string(card.idea),
       "paper": .string(card.paper),
-      "parameters": .array(parameters.map(\.json)),
+      "parameters": .array(parameters.map(\.json)), "recipe": recipe?.json ?? .null,
     ])
   }
 }

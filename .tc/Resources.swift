@@ -1,0 +1,1 @@
+struct PackageResources { static let report_css: [UInt8] = []; static let report_js: [UInt8] = [] }
