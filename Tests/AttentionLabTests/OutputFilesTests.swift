@@ -37,7 +37,8 @@ import Testing
     Line(
       words: ["generate"],
       inputs: ["--checkpoint", "--tokens", "--lengths", "--source", "--source-lengths"], outputs: ["--out"]),
-    Line(words: ["swap"], inputs: ["--checkpoint", "--tokens", "--images"], outputs: ["--logits", "--hidden"]),
+    Line(
+      words: ["swap"], inputs: ["--checkpoint", "--tokens", "--images"], outputs: ["--logits", "--hidden"]),
     Line(words: ["fit", "--y", "t"], inputs: ["@"], outputs: ["--out", "--plot"], figures: ["--plot"]),
     Line(words: ["plot"], inputs: ["@"], outputs: ["--out"], figures: ["--out"]),
     Line(words: ["compare"], inputs: ["@", "--against"], outputs: ["--plot"], figures: ["--plot"]),
