@@ -50,13 +50,18 @@ public enum TrainingExperiment: ExperimentKind {
     try cell.variants(catalog: catalog)
   }
 
-  /// The task, and the settings in which trainings differ.
+  /// The task, of several experiments the experiment, and the settings in which its trainings differ.
   public static func names(of cells: [TrainingJob]) -> @Sendable (TrainingJob) -> String {
-    let all = cells.map(\.settings)
-    let differing = Set(all.flatMap(\.keys)).filter { key in Set(all.map { $0[key] }).count > 1 }
+    let experiments = Dictionary(grouping: cells, by: \.experiment)
+    let differing = experiments.mapValues { jobs in
+      let all = jobs.map(\.settings)
+      return Set(all.flatMap(\.keys)).filter { key in Set(all.map { $0[key] }).count > 1 }
+    }
+    let isOne = experiments.count == 1
     return { job in
-      let own = job.settings.filter { differing.contains($0.key) }.sorted { $0.key < $1.key }
-      return ([job.task] + own.map { "\($0.key)=\($0.value)" }).joined(separator: " ")
+      let own = job.settings.filter { differing[job.experiment]?.contains($0.key) == true }
+      let name = isOne || job.experiment.isEmpty ? job.task : job.experiment
+      return ([name] + own.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }).joined(separator: " ")
     }
   }
 
