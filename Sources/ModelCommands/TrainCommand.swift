@@ -37,7 +37,8 @@ package struct TrainCommand: FileCommand {
         "attnlab train text --steps 300",
         "attnlab train text --set task.path=notes.txt --variant 'sliding-window(left=63) x3, full' "
           + "--checkpoint runs/notes",
-        "attnlab train mqar --recipe --set task.pairs=8 --variant 'sliding-window(left=15)'",
+        "attnlab train mqar --recipe --set task.pairs=8 --variant 'sliding-window(left=15)' "
+          + "--checkpoint runs/window",
         "attnlab train listops --model model.yaml --checkpoint runs/listops",
         "attnlab train text --steps 400 --extend --tensorboard",
         "attnlab train text --set model.width=256 --time 10 --threads 1",
