@@ -70,7 +70,9 @@ public protocol ExperimentKind: Sendable {
     of rows: [Row], in file: String, _ question: ResultsQuestion
   ) throws -> [ReportSection.Picture]
   /// Its part of the report of a folder.
-  /// - Parameter variants: those whose patterns can be drawn.
+  /// - Parameters:
+  ///   - folder: where its results are.
+  ///   - variants: those whose patterns can be drawn.
   /// - Throws: `UsageError` when the results cannot be read.
   static func section(in folder: String, variants: Catalog) throws(UsageError) -> ReportSection
 }
