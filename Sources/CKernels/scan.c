@@ -1,5 +1,5 @@
 // The run-time choice of the kernels of recurrences, and their definition in Double.
-#include "common.h"
+#include "choose.h"
 
 #define SCAN_KERNELS(X)                                                                                              \
   X(void, scan_load,                                                                                                 \
@@ -64,26 +64,14 @@
     (const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums))                                \
   X(int, scan_finite, (const float *x, ptrdiff_t xs, ptrdiff_t rows, ptrdiff_t dim))
 
-#define DECLARE(result, name, parameters) \
-  result name##_portable parameters;      \
-  result name##_avx2 parameters;          \
-  result name##_avx512 parameters;
 SCAN_KERNELS(DECLARE)
 
-#if defined(__x86_64__)
-#define PICK(isa, name, ...)                  \
-  ((isa) == 2   ? name##_avx512(__VA_ARGS__)  \
-   : (isa) == 1 ? name##_avx2(__VA_ARGS__)    \
-                : name##_portable(__VA_ARGS__))
-#else
-#define PICK(isa, name, ...) ((void)(isa), name##_portable(__VA_ARGS__))
-#endif
-#define CALL(isa, name, ...) PICK(isa, scan_##name, __VA_ARGS__)
+#define CALL(isa, name, ...) CHOOSE(isa, scan_##name, __VA_ARGS__)
 
-void attn_chunk_product(int32_t isa, const attn_product *product) { PICK(isa, chunk_product, product); }
+void attn_chunk_product(int32_t isa, const attn_product *product) { CHOOSE(isa, chunk_product, product); }
 void attn_chunk_transpose(
     int32_t isa, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t columns) {
-  PICK(isa, chunk_transpose, x, x_stride, y, y_stride, rows, columns);
+  CHOOSE(isa, chunk_transpose, x, x_stride, y, y_stride, rows, columns);
 }
 void attn_scan_fade(
     int32_t isa, const float *x, const float *decays, float *y, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count) {

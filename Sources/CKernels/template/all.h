@@ -31,6 +31,8 @@
 
 #include "scan.h"
 
+#include "channels.h"
+
 #include "select.h"
 
 #include "convolve.h"
