@@ -52,14 +52,7 @@ import Testing
   func goesOn() async throws {
     let scratch = try Scratch(), path = scratch("run")
     let preset = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
-    func run(_ count: Int) async throws -> [Int] {
-      let outcome = try await Runner(
-        TrainingExperiment.self, Array(preset.trainings.prefix(count)), in: RunFolder(path),
-        RunSetting(preset, catalog: .standard)
-      ).run()
-      return [outcome.kept, outcome.added]
-    }
-    #expect(try await run(1) == [0, 1])
+    #expect(try await preset.run(1, in: path) == [0, 1])
     let job = preset.trainings[0], former = try #require(job.formerIDs.first)
     // As an earlier version leaves it.
     for table in TrainingExperiment.tables.map({ "\(path)/\($0.name)" }) {
@@ -71,14 +64,14 @@ import Testing
     // A folder is held as long as its value lives.
     #expect(try RunFolder(path).hasTraining(job))
     // A finished one stays as it was written.
-    #expect(try await run(1) == [1, 0])
+    #expect(try await preset.run(1, in: path) == [1, 0])
     #expect(try String(contentsOfFile: path + "/runs.csv", encoding: .utf8).contains(former))
     let second = preset.trainings[1],
       checkpoint = "\(path)/\(try #require(second.formerIDs.first)).safetensors"
     let begun = try TrainingRun(second, catalog: .standard, threads: 1)
     _ = try begun.trainer.advance()
     try begun.trainer.save(to: checkpoint)
-    #expect(try await run(2) == [1, 1])
+    #expect(try await preset.run(2, in: path) == [1, 1])
     for table in TrainingExperiment.tables.map(\.name) {
       let ids = Set(try CSVTable(contentsOf: "\(path)/\(table)").strings("run_id"))
       #expect(ids == Set(preset.trainings.map(\.id)), "\(table)")

@@ -122,14 +122,7 @@ import Testing
   @Test func finishedTrainingsAreNotRunAgain() async throws {
     let scratch = try Scratch(), path = scratch("run")
     let preset = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
-    func run(_ count: Int) async throws -> [Int] {
-      let outcome = try await Runner(
-        TrainingExperiment.self, Array(preset.trainings.prefix(count)), in: RunFolder(path),
-        RunSetting(preset, catalog: .standard)
-      ).run()
-      return [outcome.kept, outcome.added]
-    }
-    #expect(try await run(1) == [0, 1])
+    #expect(try await preset.run(1, in: path) == [0, 1])
     let before = try CSVTable(contentsOf: path + "/runs.csv")
     #expect(before.rows.count == 2)
     #expect(try before.strings("status") == ["ok", "ok"])
@@ -140,9 +133,9 @@ import Testing
     let text = try String(contentsOfFile: path + "/runs.csv", encoding: .utf8)
     try Data((text + CSVTable.line(torn) + "torn,li").utf8).write(
       to: URL(fileURLWithPath: path + "/runs.csv"))
-    #expect(try await run(2) == [1, 1])
+    #expect(try await preset.run(2, in: path) == [1, 1])
     #expect(try CSVTable(contentsOf: path + "/runs.csv").rows.count == 4)
-    #expect(try await run(2) == [2, 0])
+    #expect(try await preset.run(2, in: path) == [2, 0])
     #expect(try CSVTable(contentsOf: path + "/curves.csv").rows.count == 2)
     let record = try JSONValue(
       parsing: String(contentsOfFile: path + "/environment.json", encoding: .utf8), file: "environment.json")
