@@ -233,7 +233,8 @@ package struct TrainCommand: FileCommand {
   }
 
   private func settings() throws -> TrainingSettings {
-    var settings = try TrainingSettings(of: task, file: model, sets: sets, hasRecipe: recipe ? true : nil)
+    var settings = try TrainingSettings(
+      of: task, file: model, sets: sets, hasRecipe: recipe || (model == nil && sets.isEmpty))
     if let variant { settings.set("model.attention", .string(Spelling.noted(line: variant))) }
     if let steps { settings.set("training.steps", .int(steps)) }
     return settings

@@ -18,7 +18,7 @@ public struct TrainingSettings: Sendable {
 
   /// Those of a task's recipe; none where it has none.
   /// - Throws: `UsageError` when the preset of recipes does not read.
-  public init(recipeOf task: String) throws(UsageError) { values = try TaskRecipe(of: task)?.values ?? [:] }
+  public init(recipeOf task: String) throws(UsageError) { values = try TaskRecipe.of(task)?.values ?? [:] }
 
   /// Reads the sections task, model and training of a YAML file.
   /// - Throws: `UsageError` with file and line.
@@ -66,13 +66,13 @@ public struct TrainingSettings: Sendable {
   ///   - task: the task's id.
   ///   - file: a YAML file; `nil`: none.
   ///   - sets: `path=value` each.
-  ///   - hasRecipe: whether the task's recipe holds where they say nothing; `nil`: when there are none of both.
+  ///   - hasRecipe: whether the task's recipe holds where they say nothing.
   /// - Throws: `UsageError` for a file that cannot be read or names another task, and for a pair that is none.
   public init(
-    of task: String, file: String?, sets: [String], hasRecipe: Bool? = nil
+    of task: String, file: String?, sets: [String], hasRecipe: Bool
   ) throws(UsageError) {
     if let file { try self.init(file: file) } else { self.init() }
-    if hasRecipe ?? (file == nil && sets.isEmpty) {
+    if hasRecipe {
       values.merge(try TrainingSettings(recipeOf: task).values) { own, _ in own }
     }
     if case .string(let other)? = values["task.id"], other != task, let place = place(of: "task.id") {

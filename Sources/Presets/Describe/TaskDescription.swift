@@ -18,7 +18,7 @@ public struct TaskDescription: Sendable {
     }
     card = type.card
     parameters = open(type)
-    recipe = try? TaskRecipe(of: type.card.id)
+    recipe = try? TaskRecipe.of(type.card.id)
   }
 
   /// The description as JSON.

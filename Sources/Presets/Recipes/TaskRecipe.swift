@@ -18,19 +18,21 @@ public struct TaskRecipe: Sendable {
 
   /// The recipe of a task; `nil`: there is none.
   /// - Throws: `UsageError` when the preset does not read.
-  public init?(of task: String) throws(UsageError) {
-    let file = EmbeddedPresets.file(Self.preset)
+  public static func of(_ task: String) throws(UsageError) -> TaskRecipe? { try all.get()[task] }
+
+  /// By task: the preset is read once, since lists ask for every task.
+  private static let all = Result<[String: TaskRecipe], UsageError> { () throws(UsageError) in
+    let file = EmbeddedPresets.file(preset)
     guard let text = EmbeddedPresets.text(of: file),
-      let root = try PresetNode.parse(text, place: { "\(file):\($0)" }),
-      let experiments = root.entries?.first(where: { $0.key == "experiments" })?.value.elements
-    else { return nil }
-    for experiment in experiments {
-      let values = try Self.values(of: experiment)
-      guard values["task.id"] == .string(task) else { continue }
-      self.values = values.filter { $0.key != "task.id" }
-      return
+      let root = try PresetNode.parse(text, place: { "\(file):\($0)" })
+    else { return [:] }
+    var recipes: [String: TaskRecipe] = [:]
+    for experiment in root["experiments"]?.elements ?? [] {
+      var values = try values(of: experiment)
+      guard case .string(let task)? = values.removeValue(forKey: "task.id") else { continue }
+      recipes[task] = TaskRecipe(values: values)
     }
-    return nil
+    return recipes
   }
 
   private static func values(of experiment: PresetNode) throws(UsageError) -> [String: ParameterValue] {
