@@ -165,7 +165,7 @@ struct MaskCommand: FileCommand {
     _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue], _ counts: PatternCounts,
     _ shape: AttentionShape
   ) -> String? {
-    guard q == nil, n != nil, PatternSample.share(of: counts, isCausal: causal) == 1 else { return nil }
+    guard q == nil, n != nil, PatternSample.share(of: counts, shape) == 1 else { return nil }
     let shown = PatternSample(
       type, settings: settings, like: shape, key: VariantSettings.key(seed: seed))
     guard let shown, shown.share <= PatternSample.visible else { return nil }
@@ -190,7 +190,6 @@ struct MaskCommand: FileCommand {
     let ofHeads = attention.shape.queryHeads > 1 && !counts.isShared ? ", head \(head)" : ""
     let title = "\(variant)\(causal ? ", causal" : "")\(ofHeads)\(settings.isEmpty ? "" : ": " + settings)"
     let drawn = picture.picture(title: title)
-    if kind == "svg" { return try AtomicFile.write(Array(drawn.svg.utf8), to: path) }
-    try Blocking.wait { try AtomicFile.write(try await drawn.png(), to: path) }
+    try Blocking.wait { try await drawn.write(to: path) }
   }
 }

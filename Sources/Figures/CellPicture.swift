@@ -114,6 +114,13 @@ extension CellPicture {
 
 /// As PNG, with twice as many pixels on a side.
 extension CellPicture {
+  /// Writes a file of SVG, or of PNG where its name ends so.
+  /// - Throws: `UsageError` when gnuplot is missing or cannot draw; `FileFailure` when the file cannot be written.
+  package func write(to path: String) async throws {
+    let isPNG = path.lowercased().hasSuffix(".png")
+    try AtomicFile.write(isPNG ? try await png() : Array(svg.utf8), to: path)
+  }
+
   /// Draws it with gnuplot.
   /// - Returns: the bytes of a PNG file.
   /// - Throws: `UsageError` when gnuplot is missing or cannot draw.

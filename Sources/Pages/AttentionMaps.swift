@@ -75,8 +75,7 @@ package struct AttentionMaps {
   package func write(to path: String) async throws {
     switch URL(fileURLWithPath: path).pathExtension {
     case "npy": try array.write(to: path)
-    case "svg": try AtomicFile.write(Array(picture.svg.utf8), to: path)
-    case "png": try AtomicFile.write(try await picture.png(), to: path)
+    case "svg", "png": try await picture.write(to: path)
     default: throw UsageError("--attention \(path): it takes a name that ends in .npy, .svg or .png")
     }
   }

@@ -15,17 +15,8 @@ extension KeyBlocks {
       try context.checkCancellation()
       let (batch, head) = (index / heads, index % heads), valid = shape.validKeys(batch: batch)
       for block in 0..<count(valid: valid) {
-        let keys = keys(block, valid: valid), bound = target.row(batch, head, block)
-        for half in 0..<2 {
-          (bound + half * dim).update(from: source.row(batch, head, keys.lowerBound), count: dim)
-        }
-        for key in keys.dropFirst() {
-          let row = source.row(batch, head, key)
-          for t in 0..<dim {
-            bound[t] = max(bound[t], row[t])
-            bound[dim + t] = min(bound[dim + t], row[t])
-          }
-        }
+        var bounds = GrowingBounds(at: target.row(batch, head, block), dim: dim)
+        bounds.take(keys(block, valid: valid), of: source, batch, head)
       }
     }
     return result
@@ -51,7 +42,7 @@ extension KeyBlocks {
   }
 }
 
-/// The largest and the smallest element of keys of one page, of which each row sees some more than the one before.
+/// The largest and the smallest element of keys, as of one page, of which each row sees some more than the one before.
 struct GrowingBounds {
   private let largest: UnsafeMutablePointer<Float>, smallest: UnsafeMutablePointer<Float>
   private let dim: Int
@@ -63,13 +54,14 @@ struct GrowingBounds {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * dim) { room in
       guard let start = room.baseAddress else { return }
       room.initialize(repeating: 0)
-      var bounds = GrowingBounds(largest: start, smallest: start + dim, dim: dim)
+      var bounds = GrowingBounds(at: start, dim: dim)
       body(&bounds)
     }
   }
 
-  private init(largest: UnsafeMutablePointer<Float>, smallest: UnsafeMutablePointer<Float>, dim: Int) {
-    (self.largest, self.smallest, self.dim) = (largest, smallest, dim)
+  /// Bounds of no key, in room for all largest elements and then all smallest.
+  init(at room: UnsafeMutablePointer<Float>, dim: Int) {
+    (largest, smallest, self.dim) = (room, room + dim, dim)
   }
 
   /// Bounds these keys: what is new of them where they begin as the last ones did, else all.

@@ -1,8 +1,6 @@
-import AttentionCore
-
 extension AttentionShape {
   /// Pairs of full attention in one head: all, or those with `j ≤ i`; keys from `validKeys` on left out.
-  func prefixPairs(validKeys: Int) -> Double {
+  package func prefixPairs(validKeys: Int) -> Double {
     guard isCausal else { return Double(queryLength) * Double(validKeys) }
     // Row r sees min(valid, r + offset + 1) keys, none when that is negative.
     let first = max(0, -queryOffset)

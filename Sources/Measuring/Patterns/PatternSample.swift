@@ -63,16 +63,12 @@ package struct PatternSample {
     }
     counts = try PatternCounts(attention, inputs: inputs, most: most)
     self.length = length
-    share = Self.share(of: counts, isCausal: shape.isCausal)
+    share = Self.share(of: counts, shape)
   }
 
   /// Of the pairs that causality allows, those that count.
-  package static func share(of counts: PatternCounts, isCausal: Bool) -> Double {
-    let (rows, columns) = (Double(counts.rows), Double(counts.columns))
-    // The last query is aligned with the last key.
-    let hidden = isCausal ? min(rows, columns) * (min(rows, columns) - 1) / 2 : 0
-    let early = isCausal && rows > columns ? (rows - columns) * columns : 0
-    let allowed = rows * columns - hidden - early
+  package static func share(of counts: PatternCounts, _ shape: AttentionShape) -> Double {
+    let allowed = shape.prefixPairs(validKeys: shape.keyLength)
     return allowed > 0 ? counts.pairs / (Double(counts.batch * counts.heads) * allowed) : 0
   }
 }
