@@ -56,6 +56,17 @@ def gated_delta(heads, n, d, causal, direction):
         lambda: rule(q, k, v, g=-F.softplus(a - 4.6), beta=b.sigmoid(), use_qk_l2norm_in_kernel=True)[0], inputs, direction)
 
 
+def gated_delta_token(heads, n, d, causal, direction):
+    """transformers' code for one token of Qwen3-Next behind a state."""
+    from transformers.models.qwen3_next.modeling_qwen3_next import torch_recurrent_gated_delta_rule as rule
+    q, k, v = draws((1, 1, heads, d), 3, "forward")
+    a, b = draws((1, 1, heads), 2, "forward")
+    state, = draws((1, heads, d, d), 1, "forward")
+    return body_of(
+        lambda: rule(q, k, v, g=-F.softplus(a - 4.6), beta=b.sigmoid(), initial_state=state, output_final_state=True,
+                     use_qk_l2norm_in_kernel=True)[0], (q, k, v, a, b), "forward")
+
+
 def kda(heads, n, d, causal, direction):
     """transformers' chunked code of Kimi Linear, with its maps of the gates."""
     from transformers.models.kimi_linear.modeling_kimi_linear import chunk_kimi_delta_attention as rule

@@ -51,6 +51,10 @@ def experiments():
             shape = dict(heads=8, n=n, d=d, causal=True)
             yield ("gated-delta", shape, both, ("gated-delta", {}), "hf-qwen3-next", peers.gated_delta)
             yield ("kda", shape, both, ("kda", {}), "hf-kimi-linear", peers.kda)
+    for d in (64, 128):
+        # The length does not matter: a state has been made of these tokens, and one more is timed.
+        yield ("gated-delta-token", dict(heads=32, n=1024, d=d, causal=True), ("decode",), ("gated-delta", {}),
+               "hf-qwen3-next", peers.gated_delta_token)
     for hashes in (1, 4):
         yield (f"reformer-{hashes}", layer, both, ("lsh", dict(chunk=64, hashes=hashes)), "hf-reformer",
                lambda *a, h=hashes, **b: peers.reformer(*a, **b, hashes=h))

@@ -25,6 +25,7 @@
   X(void, scan_sums, (const float *x, ptrdiff_t xs, float *y, float add, ptrdiff_t rows, ptrdiff_t dim))             \
   X(void, scan_step,                                                                                                 \
     (float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim))            \
+  X(void, scan_token, (const attn_token *t))                                                                         \
   X(void, chunk_product, (const attn_product *p))                                                                    \
   X(void, chunk_transpose,                                                                                           \
     (const float *x, ptrdiff_t xs, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t columns))                       \
@@ -121,6 +122,7 @@ void attn_scan_step(
     int32_t isa, float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim) {
   CALL(isa, step, running, slot, factors, stride, rows, dim);
 }
+void attn_scan_token(int32_t isa, const attn_token *token) { CALL(isa, token, token); }
 void attn_scan_solve(
     int32_t isa, const float *a, ptrdiff_t count, float *x, ptrdiff_t x_stride, ptrdiff_t dim, int32_t transposed) {
   CALL(isa, solve, a, count, x, x_stride, dim, transposed);

@@ -41,6 +41,9 @@ package struct TaskCommand: FileCommand {
   @Option(help: "Where they go: .npz or .jsonl.", completion: .file(extensions: ["npz", "jsonl"]))
   var out: String
 
+  @Flag(help: "Print what was written as JSON.")
+  var json = false
+
   /// Creates the command; the parser needs it.
   package init() {}
 
@@ -65,6 +68,13 @@ package struct TaskCommand: FileCommand {
       try drawn.archive.write(to: out)
     } else {
       try AtomicFile.write(Array(drawn.lines().utf8), to: out)
+    }
+    if json {
+      return print(
+        JSONValue.object([
+          "file": .string(out), "task": .string(task.card.id), "split": .string(split.rawValue),
+          "examples": .int(examples), "settings": .string(task.configurationSummary),
+        ]).pretty)
     }
     show(
       "\(out): \(counted(examples, "example")) of \(task.card.id), \(split.rawValue) split, \(task.configurationSummary)"

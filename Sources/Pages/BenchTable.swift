@@ -20,7 +20,8 @@ package struct BenchTable {
     (self.rows, self.bandwidth, self.reading, self.targets) = (rows, bandwidth, reading, targets)
   }
 
-  /// What a decoding pass reads: the cache of keys and values, on a number of threads.
+  /// What a decoding pass reads: the cache of keys and values, or a recurrence's state, which it writes as well; on a number of
+  /// threads.
   package struct Reading: Hashable {
     package var threads: Int
     package var bytes: Int
@@ -31,8 +32,13 @@ package struct BenchTable {
       else {
         return nil
       }
-      let element = row.precision.byteCount
       threads = row.threads ?? 1
+      // What has no pairs keeps a state, and moves it on.
+      if row.density == nil, let state = row.stateBytes {
+        bytes = 2 * (row.batch ?? 1) * Int(state)
+        return
+      }
+      let element = row.precision.byteCount
       bytes = element * (row.batch ?? 1) * heads * keys * (dim + (row.valueDim ?? dim))
     }
 

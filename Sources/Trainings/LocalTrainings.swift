@@ -75,11 +75,13 @@ private actor TrainingQueue {
     let steps = Double(run.trainer.configuration.steps), trainer = run.trainer
     let tokens = try trainer.task.batch(split: .train, index: 0, batchSize: trainer.configuration.batch)
       .inputs.count
+    let own = run.identity(started: Date())
     return TrainingLaw.predict(
       [
         "parameters": Double(trainer.model.parameterCount),
         "tokens": steps * Double(tokens * trainer.configuration.accumulation),
         "compute_flops": run.operations,
-      ], from: TrainingLaw.all(in: rows))
+        "task.length": TrainingLaw.length(of: own).map { Double($0) } ?? .nan,
+      ], of: own, from: TrainingLaw.all(in: rows))
   }
 }

@@ -158,12 +158,15 @@ public struct TrainingEvaluation: Hashable, Sendable {
   public var taskSettings: [String: ParameterValue] = [:]
   /// Positions of earlier segments that the layers keep; `nil`: as many as in training.
   public var memory: Int?
+  /// How far rotary positions turn, as the setting `rotary` of a model says it; `nil`: as in training.
+  public var rotary: String?
   /// Test batches.
   public var batches = 8
 
   func id(by spelling: SettingsText) -> String {
     let parts =
       [spelling.line(attention ?? "")] + spelling.pairs(taskSettings) + ["\(batches)"]
-    return (parts + (memory.map { ["memory=\($0)"] } ?? [])).joined(separator: ",")
+    let changed = [memory.map { "memory=\($0)" }, rotary.map { "rotary=\($0)" }].compactMap(\.self)
+    return (parts + changed).joined(separator: ",")
   }
 }

@@ -50,7 +50,8 @@ extension TrainingComparison {
     private static let named: Set = [
       "experiment", "task_configuration", "attention", "model_configuration", "training_configuration",
       "seed",
-      "evaluation", "evaluation_attention", "evaluation_task", "evaluation_memory", "compute_budget",
+      "evaluation", "evaluation_attention", "evaluation_task", "evaluation_memory", "evaluation_rotary",
+      "compute_budget",
       "held_out", "test_count",
     ]
     private static let others = TrainingRow.identity.filter {
@@ -114,7 +115,9 @@ extension TrainingComparison {
       let attention = row.evaluationAttention
       let memory = row.evaluationMemory.map { ["memory \($0)"] } ?? []
       let parts =
-        (attention == row.attention ? [] : [attention]) + memory + changed.map { "\($0.key) \($0.value)" }
+        (attention == row.attention ? [] : [attention]) + memory
+        + (row.evaluationRotary.isEmpty ? [] : ["rotary \(row.evaluationRotary)"])
+        + changed.map { "\($0.key) \($0.value)" }
       return parts.isEmpty ? "as trained" : parts.joined(separator: ", ")
     }
   }

@@ -25,9 +25,13 @@ extension TrainingLaw {
   }
 
   /// The loss of a training that is not made yet, by the law that knows most of what is asked.
-  static func predict(_ place: [String: Double], from laws: [TrainingLaw]) -> HeldOut? {
-    for kind in [Kind.joint, .parameters, .data, .compute] {
-      for law in laws where law.kind == kind {
+  /// - Parameters:
+  ///   - place: what varies, by column.
+  ///   - row: what the training is: a law of other trainings does not speak of it.
+  ///   - laws: of those that were made.
+  static func predict(_ place: [String: Double], of row: TrainingRow, from laws: [TrainingLaw]) -> HeldOut? {
+    for kind in [Kind.context, .joint, .parameters, .data, .compute] {
+      for law in laws where law.kind == kind && law.speaks(of: row) {
         guard case .success(let fit) = law.fit else { continue }
         let prediction = fit.predict(at: kind.columns.map { place[$0] ?? .nan })
         guard prediction.value.isFinite else { continue }

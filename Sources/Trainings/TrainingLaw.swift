@@ -4,10 +4,11 @@ import Records
 import LeastSquares
 import ScalingLaws
 
-/// A scaling law fitted to the trainings of a `runs.csv`: L(N), L(D), L(C) or L(N, D).
+/// A scaling law fitted to the trainings of a `runs.csv`: L(N), L(D), L(C), L(N, D) or L(N, n).
 ///
 /// Which laws there are follows from the design: five sizes at one number of tokens allow L(N), five numbers of tokens
-/// at one size L(D), five budgets L(C) of the best size at each, sizes and tokens that both vary L(N, D). The loss is
+/// at one size L(D), five budgets L(C) of the best size at each, sizes and tokens that both vary L(N, D), sizes and lengths of the text that is read at one number of tokens L(N, n).
+/// The loss is
 /// that of the test split; where the source's own law is known, what that law scores on the same examples, less the
 /// entropy rate, is taken off: it is the luck of the sample, shared by all rows, and not the model's.
 public struct TrainingLaw: Sendable {
@@ -21,6 +22,8 @@ public struct TrainingLaw: Sendable {
     case compute = "L(C)"
     /// Loss over parameters and tokens.
     case joint = "L(N, D)"
+    /// Loss over parameters and the length of the text that a model reads, at one number of tokens.
+    case context = "L(N, n)"
 
     /// The variables: columns, and their values in a row.
     var variables: [(column: String, value: @Sendable (TrainingRow) -> Double?)] {
@@ -29,12 +32,16 @@ public struct TrainingLaw: Sendable {
       case .data: [("tokens", { $0.tokens.map { Double($0) } })]
       case .compute: [("compute_flops", { $0.computeFlops })]
       case .joint: Kind.parameters.variables + Kind.data.variables
+      case .context:
+        Kind.parameters.variables + [("task.length", { TrainingLaw.length(of: $0).map { Double($0) } })]
       }
     }
     var columns: [String] { variables.map(\.column) }
-    var form: any ScalingForm { self == .joint ? Chinchilla() : PowerLawOffset(decays: true) }
+    /// Whether two things vary.
+    var isJoint: Bool { self == .joint || self == .context }
+    var form: any ScalingForm { isJoint ? Chinchilla() : PowerLawOffset(decays: true) }
     /// The parameter that is the irreducible loss.
-    var floor: String { self == .joint ? "E" : "c" }
+    var floor: String { isJoint ? "E" : "c" }
   }
 
   /// What varies.
@@ -91,19 +98,66 @@ public struct TrainingLaw: Sendable {
       [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine].joined(separator: "\u{1F}")
     }
     let machines = Set(usable.map(\.machine)), experiments = Set(usable.map(\.experiment))
-    return series.flatMap { rows in
-      var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
-      var name = ""
-      if series.count > 1 {
-        let (experiment, attention, machine) = (rows[0].experiment, rows[0].attention, rows[0].machine)
-        filter += " && attention == '\(attention)'"
-        if experiments.count > 1 { filter += " && experiment == '\(experiment)'" }
-        if machines.count > 1 { filter += " && machine == '\(machine)'" }
-        name = [experiment, attention, machines.count > 1 ? machine : ""].filter { !$0.isEmpty }
-          .joined(separator: ": ")
+    let ofLengths = contexts(in: usable)
+    let placed = Set(ofLengths.flatMap(\.rows).map(\.runID))
+    return ofLengths
+      + series.flatMap { rows -> [TrainingLaw] in
+        // A slice of a design over lengths has the floor of its one length: the law over both says it better.
+        guard !placed.contains(rows[0].runID) else { return [] }
+        var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
+        var name = ""
+        if series.count > 1 {
+          let (experiment, attention, machine) = (rows[0].experiment, rows[0].attention, rows[0].machine)
+          filter += " && attention == '\(attention)'"
+          if experiments.count > 1 { filter += " && experiment == '\(experiment)'" }
+          if machines.count > 1 { filter += " && machine == '\(machine)'" }
+          name = [experiment, attention, machines.count > 1 ? machine : ""].filter { !$0.isEmpty }
+            .joined(separator: ": ")
+        }
+        return laws(of: rows, name, filter)
       }
-      return laws(of: rows, name, filter)
+  }
+
+  /// The length of the text that a model reads, where the task has one.
+  static func length(of row: TrainingRow) -> Int? {
+    TrainingRow.settings(row.taskConfiguration)["length"].flatMap { Int($0) }
+  }
+
+  /// A task without its length.
+  private static func taskOfAnyLength(_ row: TrainingRow) -> String {
+    TrainingRow.settings(row.taskConfiguration).filter { $0.key != "length" }.map { "\($0)=\($1)" }.sorted()
+      .joined(separator: ";")
+  }
+
+  /// The laws over sizes and lengths: three of each at one number of tokens.
+  private static func contexts(in rows: [TrainingRow]) -> [TrainingLaw] {
+    let designs = grouped(rows) {
+      [$0.experiment, taskOfAnyLength($0), $0.attention, $0.machine, $0["tokens"]].joined(separator: "\u{1F}")
     }
+    return designs.compactMap { rows in
+      guard Set(rows.compactMap(length)).count >= 3, Set(rows.map(\.parameters)).count >= 3, rows.count >= 8
+      else { return nil }
+      var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
+      for (column, value) in [("experiment", rows[0].experiment), ("attention", rows[0].attention)]
+      where Set(designs.map { $0[0][column] }).count > 1 {
+        filter += " && \(column) == '\(value)'"
+      }
+      return TrainingLaw(
+        .context,
+        series: designs.count > 1
+          ? [rows[0].experiment, rows[0].attention].filter { !$0.isEmpty }.joined(separator: ": ") : "",
+        condition: "D = \(count(rows[0]["tokens"])) tokens", rows: rows, filter: filter)
+    }
+  }
+
+  /// Whether a training is one of those that the law is about, but for what varies.
+  func speaks(of row: TrainingRow) -> Bool {
+    guard let own = rows.first, own.experiment == row.experiment, own.attention == row.attention else {
+      return false
+    }
+    return kind == .context
+      ? Self.taskOfAnyLength(own) == Self.taskOfAnyLength(row)
+      : own.taskConfiguration == row.taskConfiguration
   }
 
   private static func laws(of rows: [TrainingRow], _ name: String, _ filter: String) -> [TrainingLaw] {

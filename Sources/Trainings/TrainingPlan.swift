@@ -86,6 +86,7 @@ public struct TrainingPlan: Sendable {
           // What older presets set for the whole model belongs to the attention that is replaced.
           for former in catalog.formerModelSettings { changed.modelSettings[former] = nil }
         }
+        if let rotary = evaluation.rotary { changed.modelSettings["rotary"] = .string(rotary) }
         // The model stays as it was trained: the other task must be one that it can answer.
         do {
           let other = try changed.resolved(catalog: catalog)
@@ -198,6 +199,7 @@ public struct TrainingPlan: Sendable {
     for element in list {
       var reader = try FieldReader(element)
       let attention = reader.node("attention")?.alternatives.map(\.text) ?? [nil]
+      let turns = reader.node("rotary")?.alternatives.map(\.text) ?? [nil]
       let memories: [Int?] = try reader.sweep("memory", .integer(0...(1 << 24)), default: [])
       let batches = try reader.value("batches", .integer(1...1_000_000), default: 8)
       var settings: [[String: ParameterValue]] = [[:]]
@@ -211,8 +213,11 @@ public struct TrainingPlan: Sendable {
       try reader.finish()
       for attention in attention {
         for memory in memories + (memories.isEmpty ? [nil] : []) {
-          found += settings.map {
-            TrainingEvaluation(attention: attention, taskSettings: $0, memory: memory, batches: batches)
+          for rotary in turns {
+            found += settings.map {
+              TrainingEvaluation(
+                attention: attention, taskSettings: $0, memory: memory, rotary: rotary, batches: batches)
+            }
           }
         }
       }

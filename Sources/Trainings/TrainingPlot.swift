@@ -30,16 +30,14 @@ public enum TrainingPlot {
     -> ReportSection.Picture?
   {
     guard case .success(let fit) = law.fit else { return nil }
-    let isJoint = law.kind == .joint
-    let groups =
-      isJoint
-      ? grouped(law.rows) { $0.computeBudget == nil ? $0["tokens"] : $0["compute_budget"] } : [law.rows]
+    let isJoint = law.kind.isJoint
+    let groups = isJoint ? grouped(law.rows) { label($0, law.kind) } : [law.rows]
     let (column, variable) = law.kind.variables[0]
     let held = isJoint ? [] : points(comparison.heldOut.map(\.row), variable)
     let curves = groups.prefix(mostCurves).enumerated().map { style, rows in
       let points = points(rows, variable)
       return Figure.Curve(
-        label: isJoint ? label(rows[0]) : "trainings in the fit", points: points,
+        label: isJoint ? label(rows[0], law.kind) : "trainings in the fit", points: points,
         law: isJoint
           ? joint(law, fit, rows, over: points)
           : samples(fit, over: (points + held).sorted { $0.x < $1.x }), style: style)
@@ -64,7 +62,8 @@ public enum TrainingPlot {
       name: "law-\(number + 1)")
   }
 
-  private static func label(_ row: TrainingRow) -> String {
+  private static func label(_ row: TrainingRow, _ kind: TrainingLaw.Kind) -> String {
+    if kind == .context { return "n = \(TrainingLaw.length(of: row) ?? 0)" }
     if let budget = row.computeBudget { return "C = \(Quantity.significant(budget, 3))" }
     return "D = \(Quantity.significant(Double(row.tokens ?? 0), 3))"
   }
@@ -89,6 +88,10 @@ public enum TrainingPlot {
   private static func joint(
     _ law: TrainingLaw, _ fit: Fit, _ rows: [TrainingRow], over points: [Figure.Point]
   ) -> [Figure.Point] {
+    if law.kind == .context {
+      let length = TrainingLaw.length(of: rows[0]).map { Double($0) } ?? .nan
+      return grid(points).map { Figure.Point(x: $0, y: fit.value(at: [$0, length]), low: nil, high: nil) }
+    }
     guard let k = law.flopsPerParameterToken else { return [] }
     return grid(points).map { n in
       let d = rows[0].computeBudget.map { $0 / k / n } ?? rows[0].tokens.map { Double($0) } ?? .nan

@@ -294,7 +294,11 @@ public struct TrainingRun {
   public func evaluate(catalog: Catalog) throws -> [TrainingRow] {
     try job.evaluations.map { evaluation in
       let started = Date()
-      let model = try evaluation.attention.map { try trainer.model.replacingAttention($0) } ?? trainer.model
+      let isChanged = evaluation.attention != nil || evaluation.rotary != nil
+      let model =
+        isChanged
+        ? try trainer.model.replacingAttention(evaluation.attention, rotary: evaluation.rotary)
+        : trainer.model
       var other = job
       other.taskSettings.merge(evaluation.taskSettings) { $1 }
       let task = try TaskCatalog.standard.prepared(
@@ -311,6 +315,7 @@ public struct TrainingRun {
       (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
       row.evaluationAttention = model.configuration.attention
       row.evaluationMemory = evaluation.memory
+      row.evaluationRotary = evaluation.rotary ?? ""
       row.evaluationTask = task.configurationSummary
       return row
     }

@@ -20,7 +20,7 @@ import Testing
       + "validation_accuracy,test_loss,test_accuracy,entropy_rate,seconds,tokens_per_second,fraction_of_peak,threads,"
       + "isa,evaluation,evaluation_attention,evaluation_task,started_at,compute_budget,attention_bytes,test_count,"
       + "optimal_loss,held_out,predicted_loss,predicted_low,predicted_high,predicted_by,evaluation_memory,"
-      + "memory_bytes,bounded_mean,ranks,cache_bytes,extended_from,way_tokens_read,way_tokens_kept,way_seconds,machine,host,commit,program"
+      + "memory_bytes,bounded_mean,ranks,cache_bytes,extended_from,way_tokens_read,way_tokens_kept,way_seconds,evaluation_rotary,machine,host,commit,program"
     #expect(TrainingRow.columns.joined(separator: ",") == trainings)
     #expect(
       CurveRow.columns.joined(separator: ",")

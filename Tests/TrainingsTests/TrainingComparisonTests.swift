@@ -37,9 +37,39 @@ import Testing
     // The luck of the sample is taken off: 1.5, not 1.51.
     #expect(abs((fit.parameters["c"]?.value ?? 0) - 1.5) < 1e-6)
     #expect(abs((fit.parameters["b"]?.value ?? 0) - 0.5) < 1e-5)
-    let prediction = try #require(TrainingLaw.predict(["parameters": 10_000], from: laws))
+    let prediction = try #require(TrainingLaw.predict(["parameters": 10_000], of: rows[0], from: laws))
     #expect(prediction.law == "L(N)" && abs(prediction.loss - 1.9) < 1e-5)
     #expect(laws[0].command(file: "runs.csv").contains("--form power-decay"))
+  }
+
+  @Test(
+    "sizes and lengths allow one law over both; it speaks of any length of its task, and laws of other tasks do not"
+  )
+  func contexts() throws {
+    func row(_ size: Int, _ length: Int, task: String = "path=") -> TrainingRow {
+      var row = Self.row(size)
+      row.runID += "-\(length)\(task)"
+      row.taskConfiguration = "\(task);length=\(length)"
+      (row.optimalLoss, row.entropyRate) = (nil, nil)
+      row.testLoss = 1.2 + 40 / Double(size).squareRoot() + 2 / Double(length)
+      return row
+    }
+    let rows = [400, 900, 1600, 2500].flatMap { size in [4, 8, 16, 32].map { row(size, $0) } }
+    let laws = TrainingLaw.all(in: rows)
+    #expect(laws.map(\.kind) == [.context])
+    let fit = try laws[0].fit.get()
+    for (name, value) in ["E": 1.2, "alpha": 0.5, "beta": 1] {
+      #expect(abs((fit.parameters[name]?.value ?? 0) - value) < 1e-4, "\(name)")
+    }
+    let place = ["parameters": 1600.0, "task.length": 64]
+    let found = try #require(TrainingLaw.predict(place, of: row(1600, 64), from: laws))
+    #expect(found.law == "L(N, n)" && abs(found.loss - 2.23125) < 1e-4)
+    #expect(TrainingLaw.predict(place, of: row(1600, 64, task: "path=other"), from: laws) == nil)
+    #expect(laws[0].command(file: "runs.csv").contains("--x parameters,task.length"))
+    // Two lengths are no law over lengths, and a law of one of them says nothing of a third.
+    let few = [400, 900, 1600, 2500, 3600].flatMap { size in [4, 8].map { row(size, $0) } }
+    #expect(TrainingLaw.all(in: few).map(\.kind) == [.parameters, .parameters])
+    #expect(TrainingLaw.predict(place, of: row(1600, 64), from: TrainingLaw.all(in: few)) == nil)
   }
 
   @Test func linesAreNamedByWhatDiffersAndSeedsAreOneLine() {

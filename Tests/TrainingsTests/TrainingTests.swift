@@ -45,6 +45,33 @@ import Testing
     #expect(run.identity(started: Date()).memoryBytes == 4 * 2 * 3 * 2 * 5 * 8)
   }
 
+  @Test(
+    "a trained model is evaluated with positions that turn otherwise; what it cannot turn by is refused with the preset"
+  )
+  func rotary() throws {
+    let yaml = """
+      experiment: training
+      task: {id: mqar, length: 12, pairs: 2, vocabulary: 16}
+      model: {width: 8, layers: 1, heads: 2, hidden: 8}
+      training: {steps: 2, batch: 3, warmup: 0, evaluation_batches: 1}
+      evaluate: [{rotary: [plain, "linear(factor=8)", "yarn(factor=8, original_length=12)"], batches: 3}, {batches: 3}]
+      """
+    let preset = try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
+    let job = try #require(preset.trainings.first)
+    let rows = try TrainingRun(job, catalog: .standard, threads: 1).evaluate(catalog: .standard)
+    #expect(
+      rows.map(\.evaluationRotary) == ["plain", "linear(factor=8)", "yarn(factor=8, original_length=12)", ""])
+    let losses = rows.map(\.testLoss)
+    #expect(losses[0] == losses[3] && Set(losses).count == 3)
+    #expect(TrainingComparison(rows).lines.map(\.evaluation).contains("rotary linear(factor=8)"))
+    for (from, to) in [("linear(factor=8)", "linaer"), ("heads: 2", "heads: 2, position: none")] {
+      #expect(throws: UsageError.self) {
+        try Preset(
+          yaml: yaml.replacing(from, with: to), file: "small.yaml", catalog: .standard, kinds: .standard)
+      }
+    }
+  }
+
   @Test func sweepsAndPointsMultiply() throws {
     let jobs = try Preset(yaml: Self.yaml, file: "small.yaml", catalog: .standard, kinds: .standard).trainings
     #expect(jobs.count == 4)

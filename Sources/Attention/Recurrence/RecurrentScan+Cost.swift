@@ -7,17 +7,23 @@ extension RecurrentScan {
   ///
   /// Of n tokens a forward pass needs `2·d·d_v` multiply-adds a token for the state and as many for reading it, less what a group of heads
   /// shares, and `(C + 1)/2·(d + d_v)` for the pairs within a chunk. A way back needs three times the pairs' (five products of which two
-  /// are those of the way forward; d counts three times, d_v twice) and five products with states. `decode` is one token against the state.
+  /// are those of the way forward; d counts three times, d_v twice) and five products with states. `decode` is one token against the state,
+  /// which is among what it reads and writes; keys and values of earlier tokens are not.
   ///
   /// The delta rule adds what solves for the values that are written, a key head and chunk of m tokens: `m(m − 1)/2·(2d + d_v)` for the
   /// products of keys and the two triangular solutions, and `m·d·d_v` for what the state holds; back `m(m − 1)/2·(3d + 2d_v)`, of which
   /// d are the products of keys once more, and `2·m·d·d_v`.
   func cost(of pass: PassKind, operands: [Operand]) -> Cost {
     let (needed, executed) = operations(of: pass)
+    let stateBytes = Double(RecurrentState.byteCount(of: shape, recurrence))
+    var read = shape
+    if pass == .decode { (read.queryLength, read.keyLength, read.keyLengths) = (1, 1, nil) }
+    let given = Cost.inputOutputBytes(of: pass, shape: read, operands: operands, hasLSE: false)
     return Cost(
-      flops: 2 * needed, executedFlops: 2 * executed, workspaceBytes: Double(workspaceBytes(of: pass)),
-      inputOutputBytes: Cost.inputOutputBytes(of: pass, shape: shape, operands: operands, hasLSE: false),
-      stateBytes: Double(RecurrentState.byteCount(of: shape, recurrence)))
+      flops: 2 * needed, executedFlops: 2 * executed,
+      workspaceBytes: Double(pass == .decode ? tokenWorkspaceBytes() : workspaceBytes(of: pass)),
+      inputOutputBytes: given + (pass == .decode ? Double(shape.batch) * stateBytes : 0),
+      stateBytes: stateBytes)
   }
 
   /// Multiply-adds that are needed and those that are executed: the delta rule makes the products of a key with itself too, and on its

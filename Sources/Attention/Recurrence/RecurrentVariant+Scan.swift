@@ -37,6 +37,14 @@ extension RecurrentVariant {
     }
   }
 
+  /// One token of every sequence, the states moved on in place.
+  public func advance(
+    _ state: inout RecurrentState, by token: Operands, in context: ExecutionContext
+  ) throws -> Tensor {
+    token.check(operands, at: shape)
+    return try recurrentScan.advance(&state.values, by: token, in: context)
+  }
+
   /// The closed-form cost of the scan.
   public func cost(of pass: PassKind) -> Cost { recurrentScan.cost(of: pass, operands: operands) }
 

@@ -160,6 +160,18 @@ public protocol RecurrentVariant: AttentionVariant {
   func stretch(
     _ inputs: Operands, from state: RecurrentState?, in context: ExecutionContext
   ) throws -> RecurrentStretch
+
+  /// Takes one token of every sequence along, as a decoder does: the states move on in place, and there is no way back.
+  /// - Parameters:
+  ///   - state: what the tokens before left, `[batch, keyHeads, state]`; it is copied first where somebody else holds it too.
+  ///   - token: one row of everything; the shape has one query and one key and is causal.
+  ///   - context: threads, instruction set and ledger.
+  /// - Returns: the outputs `[batch, queryHeads, 1, valueDim]`.
+  /// - Throws: `StateOverflow`, behind which the state is of no use; `MemoryLimitExceeded`, `CancellationRequested`.
+  /// - Complexity: O(d·d_v) a head, whatever the length of the past.
+  func advance(
+    _ state: inout RecurrentState, by token: Operands, in context: ExecutionContext
+  ) throws -> Tensor
 }
 
 /// The rows of a recurrence behind a state, and the state behind them.
@@ -195,6 +207,15 @@ public struct RecurrentState: SequenceState {
 
   /// Takes a state.
   public init(values: Tensor) { self.values = values }
+
+  /// What there is before the first token: zeros.
+  /// - Throws: `MemoryLimitExceeded`.
+  public static func empty(
+    of shape: AttentionShape, _ recurrence: Recurrence, in context: ExecutionContext
+  ) throws -> RecurrentState {
+    let size = byteCount(of: shape, recurrence) / (4 * shape.keyHeads)
+    return RecurrentState(values: try context.zeros([shape.batch, shape.keyHeads, size]))
+  }
 
   /// Bytes of the matrices and of the normalisers.
   public var byteCount: Int { 4 * values.count }

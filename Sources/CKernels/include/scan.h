@@ -85,6 +85,24 @@ void attn_scan_sums(
 void attn_scan_step(
     int32_t isa, float *running, float *slot, const float *factors, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t dim);
 
+/// One token against the state H `[key_dim][value_dim]` of a head, without gaps: with a the decays, one a row of H or (decay_stride 0) one
+/// for all, `H ← a∘H + β·k (v − [delta] (a∘H)ᵀ k)ᵀ`, then `o_g = Hᵀ q_g` of every query head that reads it.
+typedef struct {
+  float *state;
+  ptrdiff_t key_dim, value_dim;
+  const float *key, *value, *decays;
+  ptrdiff_t decay_stride;
+  float strength;
+  int32_t delta;
+  /// `queries` rows of `key_dim` without gaps.
+  const float *query;
+  ptrdiff_t queries;
+  float *output;
+  ptrdiff_t output_stride;
+} attn_token;
+/// Reads the state once from where it lies (with the delta rule twice, the second time from the nearest caches), and writes it once.
+void attn_scan_token(int32_t isa, const attn_token *token);
+
 /// sums[t] += Σ_{i: first + i ≥ t} Σ_{j < t} p[i][j] for t < count: what crosses t. p is `rows` × `count` without gaps.
 void attn_scan_crossings(
     int32_t isa, const float *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, double *sums);

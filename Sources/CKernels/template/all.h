@@ -31,6 +31,8 @@
 
 #include "scan.h"
 
+#include "token.h"
+
 #include "channels.h"
 
 #include "select.h"

@@ -41,6 +41,16 @@ package final class SequenceStates {
   func forward(
     _ plan: any RecurrentVariant, _ inputs: Operands, of layer: AttentionLayer, in context: ExecutionContext
   ) throws -> Forward {
+    // Taken out while it moves on: who else holds a state makes it be copied.
+    if plan.shape.queryLength == 1, plan.shape.keyLength == 1,
+      var state = recurrent.removeValue(forKey: layer.name)
+    {
+      let output = try plan.advance(&state, by: inputs, in: context)
+      recurrent[layer.name] = state
+      return Forward(output: output, lse: nil) { _, _ in
+        preconditionFailure("a decoded token has no way back")
+      }
+    }
     let (result, state) = try plan.forward(inputs, from: recurrent[layer.name], in: context)
     recurrent[layer.name] = state
     return result

@@ -85,8 +85,10 @@ public struct Measurement: Sendable {
     let maker = try InputMaker(
       cell.input, seed: cell.seed, anchors: anchors,
       limit: shape.batch * max(shape.queryLength, shape.keyLength), catalog: catalog)
-    let inputs = try maker.make(shape, variant.operandsRead, ledger: ledger)
-      .converted(to: cell.precision, declared: Operand.all(operands), ledger: ledger)
+    // A decoder holds the state of a recurrence, and none of the rows that made it.
+    let isToken = cell.pass == .decode && variant is any RecurrentVariant
+    let inputs = try maker.make(shape, variant.operandsRead, ledger: isToken ? nil : ledger)
+      .converted(to: cell.precision, declared: Operand.all(operands), ledger: isToken ? nil : ledger)
     ProcessMemory.resetPeak()
     let result = try time(variant, inputs, shape, maker, context, row: &row)
     row.peakRSSBytes = ProcessMemory.peakBytes()
@@ -162,6 +164,12 @@ public struct Measurement: Sendable {
       let timed = try stopwatch.time { try forward.backward(gradient, in: context) }
       result = Result(tensor: timed.last.query, outputGradient: gradient)
       samples = timed.samples
+    } else if cell.pass == .decode, variant is any RecurrentVariant {
+      var step = try tokenStep(inputs, shape, in: context)
+      // Of the first token the result is checked: the state moves on with every further one.
+      result = Result(tensor: try step.advance(in: context), outputGradient: nil)
+      ledger?.resetPeak()
+      samples = try stopwatch.time { try step.advance(in: context) }.samples
     } else {
       ledger?.resetPeak()
       let timed = try stopwatch.time { try variant.attend(inputs, in: context) }
@@ -174,9 +182,10 @@ public struct Measurement: Sendable {
         try stopwatch.time { try variant.chooseKeys(of: inputs, in: context) }.samples, 0.5)
     }
     row.workspaceBytes = row.memoryBytes.map {
-      let results = Cost.inputOutputBytes(
-        of: cell.pass, shape: shape, operands: variant.operandsRead,
-        hasLSE: !(variant is any RecurrentVariant))
+      let results =
+        variant is any RecurrentVariant
+        ? variant.cost(of: cell.pass).inputOutputBytes
+        : Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: variant.operandsRead)
       return max(0, $0 - Int(results))
     }
     describe(samples, in: &row)

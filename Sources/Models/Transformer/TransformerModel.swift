@@ -191,14 +191,16 @@ public final class TransformerModel {
     }
   }
 
-  /// The same weights with other attention in its layers: how a trained model fares under another variant.
+  /// The same weights with other attention in its layers, or with rotary positions that turn otherwise: how a trained model fares
+  /// under another variant, or on longer texts.
   ///
   /// Parameters of a variant's own stay where a layer still has them, are left out where it has none any more, and start as in
   /// a fresh model where it had none before.
   /// - Throws: `ConfigurationError`.
-  public func replacingAttention(_ attention: String) throws -> TransformerModel {
-    let model = try TransformerModel(
-      configuration.replacingAttention(attention, in: catalog), catalog: catalog, context: context)
+  public func replacingAttention(_ attention: String?, rotary: String? = nil) throws -> TransformerModel {
+    var changed = try attention.map { try configuration.replacingAttention($0, in: catalog) } ?? configuration
+    if let rotary { changed.layer.rotary = try LayerConfiguration.rotary(reading: rotary) }
+    let model = try TransformerModel(changed, catalog: catalog, context: context)
     model.state.weights = try model.layout.values(
       from: layout, state.weights, fresh: model.state.weights)
     model.state.buffers = state.buffers

@@ -1,16 +1,24 @@
 import Basics
+import Settings
 
 extension CSVTable {
-  /// The table with a column for every setting that its column `configuration` names (`left=64;right=0`), behind the others.
-  /// A row whose variant does not have the setting has an empty cell there, and a column of the file itself stays what it
-  /// is.
-  /// - Complexity: O(bytes of the column).
+  /// The table with a column for every setting that its columns of settings name, behind the others: `left` of a variant
+  /// (`configuration`, `left=64;right=0`), `task.length`, `model.width` and `training.batch` of trainings.
+  /// A row that does not have the setting has an empty cell there, and a column of the file itself stays what it is.
+  /// - Complexity: O(bytes of these columns).
   package var withSettings: CSVTable {
-    guard let column = header.firstIndex(of: "configuration") else { return self }
+    let columns = Self.columnsOfSettings.compactMap { name, prefix in
+      header.firstIndex(of: name).map { (place: $0, prefix: prefix) }
+    }
+    guard !columns.isEmpty else { return self }
     let settings = rows.map { row in
-      row[column].split(separator: ";").reduce(into: [String: String]()) { settings, pair in
-        let sides = pair.split(separator: "=", maxSplits: 1)
-        if sides.count == 2 { settings[sides[0].trimmed] = sides[1].trimmed }
+      columns.reduce(into: [String: String]()) { settings, column in
+        for pair in row[column.place].split(separator: ";") {
+          let sides = pair.split(separator: "=", maxSplits: 1)
+          guard sides.count == 2 else { continue }
+          let name = sides[0].trimmed
+          settings[column.prefix.isEmpty ? name : column.prefix + Spelling.today(name)] = sides[1].trimmed
+        }
       }
     }
     let names = Set(settings.flatMap(\.keys)).subtracting(header).sorted()
@@ -20,6 +28,12 @@ extension CSVTable {
       rows: zip(rows, settings).map { row, settings in row + names.map { settings[$0] ?? "" } }, lines: lines,
       isWhole: isWhole)
   }
+
+  /// Columns whose cells are settings, and what their names begin with.
+  private static let columnsOfSettings = [
+    ("configuration", ""), ("task_configuration", "task."), ("model_configuration", "model."),
+    ("training_configuration", "training."),
+  ]
 
   private init(file: String, header: [String], rows: [[String]], lines: [Int], isWhole: Bool) {
     (self.file, self.header, self.rows) = (file, header, rows)

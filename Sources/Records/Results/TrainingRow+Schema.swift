@@ -120,5 +120,8 @@ extension TrainingRow {
       "way_tokens_kept", \.wayKept, .count(), .quantity, unit: "tokens",
       "tokens of what the model reads in their place, those of two windows twice"),
     .optional("way_seconds", \.waySeconds, .duration, .time, unit: "s", "time that the way took for them"),
+    .field(
+      "evaluation_rotary", \.evaluationRotary, .text, .contender, phrase: "rotary %",
+      "how far positions turn in a changed evaluation; empty: as in training"),
   ]
 }

@@ -49,6 +49,8 @@ public struct TrainingRow: Traceable, Hashable {
   public var evaluationTask = ""
   /// The column `evaluation_memory`.
   public var evaluationMemory: Int?
+  /// The column `evaluation_rotary`.
+  public var evaluationRotary = ""
   /// The column `compute_budget`.
   public var computeBudget: Double?
   /// The column `held_out`.
