@@ -32,10 +32,12 @@ public struct TrainingLaw: Sendable {
       case .data: [("tokens", { $0.tokens.map { Double($0) } })]
       case .compute: [("compute_flops", { $0.computeFlops })]
       case .joint: Kind.parameters.variables + Kind.data.variables
-      case .context:
-        Kind.parameters.variables + [("task.length", { TrainingLaw.length(of: $0).map { Double($0) } })]
+      case .context: Kind.parameters.variables + [Kind.length]
       }
     }
+    private static let length: (column: String, value: @Sendable (TrainingRow) -> Double?) = (
+      "task.length", { TrainingLaw.length(of: $0).map { Double($0) } }
+    )
     var columns: [String] { variables.map(\.column) }
     /// Whether two things vary.
     var isJoint: Bool { self == .joint || self == .context }

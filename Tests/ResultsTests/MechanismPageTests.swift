@@ -9,11 +9,12 @@ import Testing
     .deletingLastPathComponent().deletingLastPathComponent().path
   private static let published = root + "/results/published/"
 
+  private static let pages = ["which-mechanism", "which-length"]
+
   /// The cells of the rows of the table under a heading, marks of code taken off; the heads of the columns left out.
-  private static func table(_ heading: String) throws -> [[String]] {
+  private static func table(_ heading: String, of page: String = "which-mechanism") throws -> [[String]] {
     let page = try String(
-      contentsOfFile: root + "/Sources/AttentionLab/Documentation.docc/Guides/which-mechanism.md",
-      encoding: .utf8)
+      contentsOfFile: root + "/Sources/AttentionLab/Documentation.docc/Guides/\(page).md", encoding: .utf8)
     let part = try #require(page.components(separatedBy: "\n## \(heading)\n").last)
     let lines = part.split(separator: "\n").prefix { !$0.hasPrefix("## ") }.filter { $0.hasPrefix("|") }
     return lines.dropFirst(2).map { line in
@@ -39,14 +40,15 @@ import Testing
     facts["attention"] = row.attention
     facts["experiment"] = row.experiment
     facts["evaluation_task"] = row.evaluationTask
+    facts["evaluation_rotary"] = row.evaluationRotary
     facts["evaluation_memory"] = row.evaluationMemory.map { "\($0)" }
     return facts
   }
 
-  @Test("accuracies are those of the published trainings")
-  func accuracies() throws {
-    let lines = try Self.table("The rows: accuracy")
-    #expect(lines.count > 50)
+  @Test("accuracies are those of the published trainings", arguments: pages)
+  func accuracies(_ page: String) throws {
+    let lines = try Self.table("The rows: accuracy", of: page)
+    #expect(lines.count > 20)
     var rows: [String: [TrainingRow]] = [:]
     for preset in Set(lines.map { $0[0] }) {
       rows[preset] = try TrainingRow.read("\(Self.published)\(preset)/runs.csv")
@@ -55,7 +57,7 @@ import Testing
       let conditions = line[1].components(separatedBy: "; ").map {
         $0.split(separator: "=", maxSplits: 1).map(String.init)
       }
-      let isChanged = conditions.contains { ["evaluation_task", "evaluation_memory"].contains($0[0]) }
+      let isChanged = conditions.contains { $0[0].hasPrefix("evaluation_") }
       let found = try #require(rows[line[0]]).filter { row in
         let facts = Self.facts(of: row)
         return (row.evaluation == .test) != isChanged && conditions.allSatisfy { facts[$0[0]] == $0[1] }
@@ -112,10 +114,11 @@ import Testing
   }
 
   @Test(
-    "what is said of a preset is a figure of its rows, and every row of advice names its rows and its limits")
-  func advice() throws {
-    let rows = try Self.table("The rows: accuracy")
-    for line in try Self.table("By what you have") {
+    "what is said of a preset is a figure of its rows, and every row of advice names its rows and its limits",
+    arguments: zip(pages, ["By what you have", "By task and length"]))
+  func advice(_ page: String, _ heading: String) throws {
+    let rows = try Self.table("The rows: accuracy", of: page)
+    for line in try Self.table(heading, of: page) {
       #expect(line.count == 4 && line.allSatisfy { !$0.isEmpty }, "\(line)")
       let presets = Set(rows.map { $0[0] }).filter { line[2].contains($0) }
       #expect(!presets.isEmpty || line[2].contains("quickstart"), "\(line[2])")
