@@ -23,6 +23,7 @@ package enum EmbeddedPresets {
 
   private static let bytes: [String: [UInt8]] = [
     "alignment": PackageResources.alignment_yaml,
+    "auxiliary": PackageResources.auxiliary_yaml,
     "channel-attention": PackageResources.channel_attention_yaml,
     "distances": PackageResources.distances_yaml,
     "documents": PackageResources.documents_yaml,

@@ -63,6 +63,10 @@ public struct ModelConfiguration: ParameterSet {
   public var logitSoftcap = 0.0
   /// Classes of a classification head on the mean of the encoder's outputs; 0: a token at every position.
   public var classes = 0
+  /// Tokens that the output tells apart, where auxiliary tasks read more; 0: all of the vocabulary.
+  public var outputVocabulary = 0
+  /// The heads of auxiliary tasks.
+  public var taskHeadsLine = ""
   /// What a class is told from.
   public var pooling = PoolingKind.mean
   /// How two sequences are read by each other.
@@ -299,6 +303,17 @@ public struct ModelConfiguration: ParameterSet {
       help: "how far a view is moved at most, as a share of the side"
     ).quiet,
     .real("view_noise", \.pretext.noise, in: 0...10, help: "the standard deviation of a view's noise").quiet,
+    .integer(
+      "output_vocabulary", \.outputVocabulary, in: 0...1_000_000, unit: "tokens",
+      help: "tokens that the output tells apart, where auxiliary tasks read more; 0: all of the vocabulary"
+    ).quiet,
+    .text(
+      "task_heads", \.taskHeadsLine, allowed: "a list such as: labelled-text(classes=4), text(tokens=256)",
+      help: "heads of auxiliary tasks beside the main one's; the field auxiliary of a training makes them",
+      reading: { line throws(ConfigurationError) in
+        LayerAttention.line(try TaskHeadConfiguration.parse(line).map(\.layer))
+      }
+    ).quiet,
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
@@ -371,6 +386,7 @@ public struct ModelConfiguration: ParameterSet {
       layer.outputWidth == layer.width || classes > 0 || !tied, "reversible_output",
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
+    try checkTaskHeads()
     try checkImages()
     try checkHierarchy()
     try checkMemory(of: memory, in: catalog)
