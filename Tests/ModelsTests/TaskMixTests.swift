@@ -119,7 +119,7 @@ import Testing
     )
     #expect(try first.accumulateGradients(a, key: key) == joined.0)
     #expect(try second.accumulateGradients(b, factor: 0.3, key: key) == joined.1)
-    #expect(try second.logits(b) == joint.logits(named))
+    #expect(try second.logits(b).array() == joint.logits(named).array())
     let sums = joint.namedGradients(), one = first.namedGradients(), two = second.namedGradients()
     for (name, found) in sums {
       let own = name.replacing("heads.copy.", with: isClass ? "classifier." : "output.")
@@ -271,7 +271,7 @@ import Testing
     let alone = try TransformerModel(own, catalog: .standard, context: .recycling(threads: 1))
     var input = ModelInput(batch: 1, tokens: [1, 2, 3])
     // Parameters draw from keys of their names, and rows of the table in turn.
-    #expect(try model.logits(input) == alone.logits(input))
+    #expect(try model.logits(input).array() == alone.logits(input).array())
     input.task = "copy"
     #expect(try model.logits(input).shape == [1, 3, task.vocabularySize])
     let tokens = try model.generate(prompt: [1, 2], count: 5, task: "copy").tokens

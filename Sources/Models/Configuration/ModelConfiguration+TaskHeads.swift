@@ -55,6 +55,21 @@ public struct TaskHeadConfiguration: Hashable, Sendable {
 }
 
 extension ModelConfiguration {
+  /// The settings of heads.
+  static let headParameters: [Parameter<ModelConfiguration>] = [
+    .integer(
+      "output_vocabulary", \.outputVocabulary, in: 0...1_000_000, unit: "tokens",
+      help: "tokens that the output tells apart, where auxiliary tasks read more; 0: all of the vocabulary"
+    ).quiet,
+    .text(
+      "task_heads", \.taskHeadsLine, allowed: "a list such as: labelled-text(classes=4), text(tokens=256)",
+      help: "heads of auxiliary tasks beside the main one's; the field auxiliary of a training makes them",
+      reading: { line throws(ConfigurationError) in
+        LayerAttention.line(try TaskHeadConfiguration.parse(line).map(\.layer))
+      }
+    ).quiet,
+  ]
+
   /// Tokens that the main task's output tells apart.
   public var effectiveOutputVocabulary: Int { outputVocabulary == 0 ? layer.vocabulary : outputVocabulary }
 

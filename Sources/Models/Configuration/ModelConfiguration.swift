@@ -93,7 +93,8 @@ public struct ModelConfiguration: ParameterSet {
 
   /// All parameters, in the order in which they are shown.
   public static let parameters =
-    ownParameters + ConvolutionalConfiguration.parameters.map { $0.within(\.cnn, quietly: true) }
+    ownParameters + headParameters
+    + ConvolutionalConfiguration.parameters.map { $0.within(\.cnn, quietly: true) }
 
   private static let ownParameters: [Parameter<ModelConfiguration>] = [
     .choice("kind", \.kind, help: "which stacks there are"),
@@ -303,17 +304,6 @@ public struct ModelConfiguration: ParameterSet {
       help: "how far a view is moved at most, as a share of the side"
     ).quiet,
     .real("view_noise", \.pretext.noise, in: 0...10, help: "the standard deviation of a view's noise").quiet,
-    .integer(
-      "output_vocabulary", \.outputVocabulary, in: 0...1_000_000, unit: "tokens",
-      help: "tokens that the output tells apart, where auxiliary tasks read more; 0: all of the vocabulary"
-    ).quiet,
-    .text(
-      "task_heads", \.taskHeadsLine, allowed: "a list such as: labelled-text(classes=4), text(tokens=256)",
-      help: "heads of auxiliary tasks beside the main one's; the field auxiliary of a training makes them",
-      reading: { line throws(ConfigurationError) in
-        LayerAttention.line(try TaskHeadConfiguration.parse(line).map(\.layer))
-      }
-    ).quiet,
     .integer("seed", \.seed, help: "the seed of the initial weights and of the attention patterns"),
   ]
 
