@@ -114,6 +114,9 @@ package struct TrainCommand: FileCommand {
     var files = CommandFiles()
     files.read(model, "--model")
     if case .string(let path)? = try settings().values["task.path"] { files.read(path) }
+    for other in try auxiliary.map(AuxiliaryEntry.parse) ?? [] {
+      if case .string(let path)? = other.settings["path"] { files.read(path) }
+    }
     guard time == nil else { return files }
     files.write(TrainingRun.resultFiles + (tensorboard ? [EventLog.file] : []), in: folder)
     return files
@@ -211,7 +214,9 @@ package struct TrainCommand: FileCommand {
 
   /// Trains, and writes what is kept of it.
   private func record(_ run: TrainingRun, _ file: String, _ peak: Double?, in folder: RunFolder) throws {
-    let (job, threads, text) = (run.job, run.threads, run.trainer.task.text)
+    let (job, threads) = (run.job, run.threads)
+    let texts = [run.trainer.task.text] + run.trainer.auxiliary.map(\.task.text)
+    let text = texts.lazy.compactMap(\.self).first
     let subject = EnvironmentRecord.Subject(job, extendedFrom: run.trainer.extensions)
     try Blocking.wait {
       try await EnvironmentRecord.add(subject, text: text, threads: threads, peakGflops: peak, to: folder)

@@ -83,6 +83,9 @@ public enum TrainingExperiment: ExperimentKind {
       PeakNeed(threads: $0, instructionSet: InstructionSet.default.rawValue, precision: .float32)
     }
     means.text = try cells.first?.resolved(catalog: setting.catalog).task.text
+    for same in cells.flatMap(\.auxiliary).grouped(by: \.self) where means.text == nil {
+      means.text = try same.key.prepared().task.text
+    }
     return means
   }
 
