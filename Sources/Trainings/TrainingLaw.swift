@@ -88,8 +88,11 @@ public struct TrainingLaw: Sendable {
   public static func all(in rows: [TrainingRow]) -> [TrainingLaw] {
     let usable = rows.filter { $0.isTraining && !$0.isHeldOut && $0.status == .ok }
     let series = grouped(usable) {
-      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine].joined(separator: "\u{1F}")
+      // What is learned beside a task moves its loss: no law joins trainings with and without it.
+      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine, $0.auxiliary]
+        .joined(separator: "\u{1F}")
     }
+    let mixes = Set(usable.map(\.auxiliary))
     let machines = Set(usable.map(\.machine)), experiments = Set(usable.map(\.experiment))
     return series.flatMap { rows in
       var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
@@ -99,8 +102,14 @@ public struct TrainingLaw: Sendable {
         filter += " && attention == '\(attention)'"
         if experiments.count > 1 { filter += " && experiment == '\(experiment)'" }
         if machines.count > 1 { filter += " && machine == '\(machine)'" }
-        name = [experiment, attention, machines.count > 1 ? machine : ""].filter { !$0.isEmpty }
-          .joined(separator: ": ")
+        let others = rows[0].auxiliary
+        if mixes.count > 1 {
+          let ids = rows.map { "run_id == '\($0.runID)'" }.joined(separator: " || ")
+          filter += others.contains("'") ? " && (\(ids))" : " && auxiliary == '\(others)'"
+        }
+        name = [
+          experiment, attention, machines.count > 1 ? machine : "", others.isEmpty ? "" : "with \(others)",
+        ].filter { !$0.isEmpty }.joined(separator: ": ")
       }
       return laws(of: rows, name, filter)
     }
