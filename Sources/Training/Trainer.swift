@@ -177,6 +177,11 @@ public final class Trainer {
         field: "vocabulary", value: "\(model.vocabulary)",
         allowed: "at least \(needed.vocabulary) for the task \(task.card.id)")
     }
+    guard model.classes > 0 || model.effectiveOutputVocabulary >= needed.vocabulary else {
+      throw ConfigurationError(
+        field: "output_vocabulary", value: "\(model.outputVocabulary)",
+        allowed: "at least \(needed.vocabulary) for the task \(task.card.id)")
+    }
     guard model.classes == needed.classes else {
       throw ConfigurationError(
         field: "classes", value: "\(model.classes)", allowed: "\(needed.classes) for the task \(task.card.id)"

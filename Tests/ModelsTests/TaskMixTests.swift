@@ -267,6 +267,9 @@ import Testing
       own, to: [AuxiliaryTask(name: "copy", task: task, part: .weight(1))],
       beside: try Self.task(Self.main.0, Self.main.1))
     #expect(configuration.vocabulary == task.vocabularySize && configuration.vocabulary > own.vocabulary)
+    // The main head has no logits for the other task's tokens.
+    let wrong = #expect(throws: ConfigurationError.self) { try Trainer.check(configuration, for: task) }
+    #expect(wrong?.field == "output_vocabulary")
     let model = try TransformerModel(configuration, catalog: .standard, context: .recycling(threads: 1))
     let alone = try TransformerModel(own, catalog: .standard, context: .recycling(threads: 1))
     var input = ModelInput(batch: 1, tokens: [1, 2, 3])
