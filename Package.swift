@@ -13,7 +13,8 @@ let package = Package(
       name: "Attention",
       targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
     .library(
-      name: "Models", targets: ["Pretrained", "Models", "Layers", "ImageTasks", "Tasks", "Vision", "Images"]),
+      name: "Models",
+      targets: ["Pretrained", "Training", "Models", "Layers", "ImageTasks", "Tasks", "Vision", "Images"]),
     .library(name: "ScalingLaws", targets: ["ScalingLaws", "Formulas", "LeastSquares"]),
     .executable(name: "attnlab", targets: ["attnlab"]),
   ],
@@ -100,8 +101,15 @@ let package = Package(
     .target(
       name: "Models",
       dependencies: [
-        "ArrayFiles", "AttentionCore", "Basics", "Hierarchies", "Layers", "Ranks", "Settings", "Tasks",
-        "Tensors", "Vision",
+        "ArrayFiles", "AttentionCore", "Basics", "Hierarchies", "Layers", "Settings", "Tasks", "Tensors",
+        "Vision",
+        .product(name: "RealModule", package: "swift-numerics"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "Training",
+      dependencies: [
+        "ArrayFiles", "AttentionCore", "Basics", "Layers", "Models", "Ranks", "Settings", "Tasks", "Tensors",
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
@@ -169,7 +177,7 @@ let package = Package(
         "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "ImageTasks", "LongText", "Presets",
         "Processes",
         "Pretrained", "Ranks", "Records", "Models", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
-        "Tensors",
+        "Tensors", "Training",
       ],
       swiftSettings: strict),
     .target(
@@ -186,7 +194,7 @@ let package = Package(
         "LongText",
         "Measuring",
         "Models", "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
-        "Tensors", "Vision",
+        "Tensors", "Training", "Vision",
       ],
       swiftSettings: strict),
     .target(
@@ -203,7 +211,8 @@ let package = Package(
       dependencies: [
         "ArrayFiles", "AttentionCore", "Basics", "Commands", "ImageTasks", "LongText", "Models", "Pages",
         "Presets",
-        "Pretrained", "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors", "Trainings",
+        "Pretrained", "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors", "Training",
+        "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -293,7 +302,7 @@ let package = Package(
       name: "ModelsTests",
       dependencies: [
         "ArrayFiles", "Attention", "AttentionCore", "Basics", "LabTestSupport", "Layers", "Models",
-        "Mutation", "Ranks", "Settings", "Tasks", "Tensors", "Vision",
+        "Mutation", "Ranks", "Settings", "Tasks", "Tensors", "Training", "Vision",
       ],
       swiftSettings: strict),
     .testTarget(
@@ -319,7 +328,7 @@ let package = Package(
       dependencies: [
         "Attention", "AttentionCore", "Basics", "ImageTasks", "LabTestSupport", "LongText", "Models",
         "Settings", "Tasks",
-        "Tensors",
+        "Tensors", "Training",
       ],
       swiftSettings: strict),
     .testTarget(
@@ -365,7 +374,7 @@ let package = Package(
       name: "TrainingsTests",
       dependencies: [
         "Attention", "AttentionCore", "Basics", "LabTestSupport", "Models", "Presets", "Processes", "Records",
-        "Settings", "Tensors", "Trainings",
+        "Settings", "Tensors", "Training", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(
@@ -386,7 +395,7 @@ let package = Package(
       name: "PagesTests",
       dependencies: [
         "Attention", "AttentionCore", "Basics", "ImageTasks", "Measuring", "Models", "Pages", "Presets",
-        "Records", "Settings", "Tasks", "Trainings",
+        "Records", "Settings", "Tasks", "Training", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

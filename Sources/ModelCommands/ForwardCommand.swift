@@ -5,6 +5,7 @@ import Basics
 import Commands
 import Foundation
 import Models
+import Training
 import Pages
 import Pretrained
 import Settings
@@ -46,6 +47,11 @@ package struct ForwardCommand: FileCommand {
 
   @Option(help: "Integers [batch, length].")
   var tokens: String?
+
+  @Option(
+    help:
+      "Of a model of several tasks: the auxiliary task whose head answers. Default: that of the main task.")
+  var task: String?
 
   @Option(
     help: "Numbers [batch, height, width, channels], or with frames before the height, for kind vit and cnn.")
@@ -127,8 +133,10 @@ package struct ForwardCommand: FileCommand {
     guard logits != nil || attention != nil || needsTargets else {
       throw UsageError("nothing to do: give --logits, --attention, --loss, --grads or --steps")
     }
-    let input = try inputs.input()
-    try Checkpoint.use(checkpoint, threads: threads) { try answer($0, input, training) }
+    var input = try inputs.input()
+    input.task = task
+    let asked = input
+    try Checkpoint.use(checkpoint, threads: threads) { try answer($0, asked, training) }
   }
 
   private func answer(
@@ -184,7 +192,8 @@ package struct ForwardCommand: FileCommand {
     try input.validate(for: pretrained.model.configuration)
     try pretrained.refusePadding(input.tokens, length: input.length, path: inputs.main)
     let asksLittle = logits == nil && targets == nil
-    guard pretrained.predicts || pretrained.model.configuration.classes > 0 || asksLittle else {
+    guard task != nil || pretrained.predicts || pretrained.model.configuration.classes > 0 || asksLittle
+    else {
       throw UsageError("\(checkpoint): no head that predicts tokens, so no logits and no loss")
     }
     guard !isTrained || pretrained.hasGradients else {
@@ -195,6 +204,7 @@ package struct ForwardCommand: FileCommand {
   }
 
   private func checkSegments(_ training: TrainingConfiguration?) throws(UsageError) {
+    guard segment == nil || task == nil else { throw UsageError("--task: it goes without --segment") }
     guard let segment else {
       guard memory == nil else { throw UsageError("--memory goes with --segment") }
       return

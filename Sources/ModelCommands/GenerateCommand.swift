@@ -54,6 +54,11 @@ package struct GenerateCommand: FileCommand {
   @Option(help: "Integers [batch] (.npy): real tokens of each row of --source; the rest is padding.")
   var sourceLengths: String?
 
+  @Option(
+    help:
+      "Of a model of several tasks: the auxiliary task whose head answers. Default: that of the main task.")
+  var task: String?
+
   @Option(help: "New tokens, at most.")
   var count = 100
 
@@ -114,7 +119,10 @@ package struct GenerateCommand: FileCommand {
         "\(checkpoint): a model of kind \(pretrained.model.configuration.kind.rawValue) does not generate; "
           + "a decoder or an encoder-decoder does")
     }
-    let vocabulary = pretrained.model.configuration.vocabulary
+    let head = try pretrained.model.configuration.head(of: task), vocabulary = head.tokens
+    guard head.classes == 0 else {
+      throw UsageError("--task \(task ?? ""): its head tells classes; attnlab forward gives their logits")
+    }
     guard stop.map({ (0..<Int32(vocabulary)).contains($0) }) ?? true else {
       throw UsageError("--stop \(stop ?? 0): it takes a token id from 0 to \(vocabulary - 1)")
     }
@@ -131,7 +139,7 @@ package struct GenerateCommand: FileCommand {
         prompt: prompt, count: count, source: sources?[row] ?? [],
         sampling: Sampling(
           temperature: temperature, topK: topK, key: RandomKey(seed: seed)("row")(row)),
-        stop: stop, useCache: !noCache, memory: memory)
+        stop: stop, useCache: !noCache, memory: memory, task: task)
     }
     let seconds = (clock.now - start) / .seconds(1)
     if let out { try write(results, to: out) }

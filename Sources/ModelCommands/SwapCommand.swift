@@ -64,6 +64,11 @@ package struct SwapCommand: FileCommand {
   @Option(help: "Images, .npy of numbers [batch, height, width, channels], for kind vit. Default: N(0, 1).")
   var images: String?
 
+  @Option(
+    help:
+      "Of a model of several tasks: the auxiliary task whose head answers. Default: that of the main task.")
+  var task: String?
+
   @Option(help: "Random tokens of a row.")
   var n: Int?
 
@@ -111,7 +116,8 @@ package struct SwapCommand: FileCommand {
 
   private func swap(_ pretrained: PretrainedModel) throws {
     let attention = try attention(for: pretrained.model.configuration)
-    let input = try input(for: pretrained)
+    var input = try input(for: pretrained)
+    input.task = task
     if logits != nil, !pretrained.predicts, pretrained.model.configuration.classes == 0 {
       throw UsageError("--logits: \(checkpoint) has no head that predicts tokens or classes")
     }

@@ -4,6 +4,7 @@ import Basics
 import Commands
 import Foundation
 import Models
+import Training
 import Pages
 import Presets
 import Processes
@@ -42,6 +43,8 @@ package struct TrainCommand: FileCommand {
         "attnlab train listops --model model.yaml --checkpoint runs/listops",
         "attnlab train text --steps 400 --extend --tensorboard",
         "attnlab train text --set model.width=256 --time 10 --threads 1",
+        "attnlab train mqar --recipe --steps 50 --auxiliary 'induction(length=32, weight=0.5)' "
+          + "--checkpoint runs/two",
         "mpirun -n 4 attnlab train text --threads 4 --checkpoint runs/ranks",
       ]))
 
@@ -64,6 +67,12 @@ package struct TrainCommand: FileCommand {
     name: .customLong("set"), help: "model.NAME=value, training.NAME=value or task.NAME=value; repeatable.",
     completion: .settings)
   var sets: [String] = []
+
+  @Option(
+    help:
+      "Tasks to learn beside it, such as 'labelled-text(length=128, weight=0.5)': every step takes a batch of each, or with share=0.3 so many steps are its."
+  )
+  var auxiliary: String?
 
   @Flag(help: "The task's recipe holds where --model and --set say nothing; see attnlab list TASK.")
   var recipe = false
@@ -105,6 +114,9 @@ package struct TrainCommand: FileCommand {
     var files = CommandFiles()
     files.read(model, "--model")
     if case .string(let path)? = try settings().values["task.path"] { files.read(path) }
+    for other in try auxiliary.map(AuxiliaryEntry.parse) ?? [] {
+      if case .string(let path)? = other.settings["path"] { files.read(path) }
+    }
     guard time == nil else { return files }
     files.write(TrainingRun.resultFiles + (tensorboard ? [EventLog.file] : []), in: folder)
     return files
@@ -128,6 +140,7 @@ package struct TrainCommand: FileCommand {
   ) throws {
     var job = try TrainingPlan.job(settings.values, place: "--set")
     job.seed = seed
+    if let auxiliary { job.auxiliary = try AuxiliaryEntry.parse(auxiliary) }
     if quiet { Terminal.silenceProgress() }
     let count = threads ?? max(1, Parallel.processorCount / (communicator?.count ?? 1))
     try checkExtension()
@@ -201,7 +214,9 @@ package struct TrainCommand: FileCommand {
 
   /// Trains, and writes what is kept of it.
   private func record(_ run: TrainingRun, _ file: String, _ peak: Double?, in folder: RunFolder) throws {
-    let (job, threads, text) = (run.job, run.threads, run.trainer.task.text)
+    let (job, threads) = (run.job, run.threads)
+    let texts = [run.trainer.task.text] + run.trainer.auxiliary.map(\.task.text)
+    let text = texts.lazy.compactMap(\.self).first
     let subject = EnvironmentRecord.Subject(job, extendedFrom: run.trainer.extensions)
     try Blocking.wait {
       try await EnvironmentRecord.add(subject, text: text, threads: threads, peakGflops: peak, to: folder)
@@ -223,13 +238,15 @@ package struct TrainCommand: FileCommand {
     try run.trainer.model.save(to: folder.path + "/" + TrainingRun.modelFile)
     try TrainingDescription(run).write(to: folder)
     (row.commit, row.program) = (Blocking.commit(), ProgramFile.hash)
+    let others = try run.auxiliaryRows()
     if try !folder.hasTraining(job) {
-      try RowWriter(path: folder.runs, of: TrainingRow.self).append(row)
+      try RowWriter(path: folder.runs, of: TrainingRow.self).append(others + [row])
     }
     try recorder.finish(row)
     let made = try Blocking.report(of: folder.path)
     show(
-      TrainingPage.text(row, folder: folder.path, made), or: TrainingPage.json(row, made), if: json)
+      TrainingPage.text(row, others: others, folder: folder.path, made), or: TrainingPage.json(row, made),
+      if: json)
   }
 
   private func settings() throws -> TrainingSettings {

@@ -34,7 +34,8 @@ package struct SwapReport {
   private var one: String { predicted == "images" ? "an image" : "a " + predicted.dropLast() }
   /// What predictions are of.
   private var predicted: String {
-    guard pretrained.model.configuration.classes > 0 else { return "tokens" }
+    let head = try? pretrained.model.configuration.head(of: input.task)
+    guard let head, head.classes > 0 else { return "tokens" }
     return input.grid == nil ? "sequences" : "images"
   }
 

@@ -5,7 +5,14 @@ import Records
 /// A finished training for a person: what `attnlab train` prints.
 package enum TrainingPage {
   /// A line a group of quantities.
-  package static func text(_ row: TrainingRow, folder: String, _ made: ReportFiles) -> String {
+  /// - Parameters:
+  ///   - row: the training's own row.
+  ///   - others: those of auxiliary tasks.
+  ///   - folder: where it stands.
+  ///   - made: the report.
+  package static func text(
+    _ row: TrainingRow, others: [TrainingRow] = [], folder: String, _ made: ReportFiles
+  ) -> String {
     func text(_ value: Double?) -> String { value.map { Quantity.significant($0, 4) } ?? "–" }
     func whole(_ value: Int?, _ noun: String) -> String { value.map { counted($0, noun) } ?? "–" }
     let unit = LossUnit(of: row)
@@ -28,7 +35,10 @@ package enum TrainingPage {
     ]
     let plots = made.pictures.isEmpty ? nil : ("plots", made.pictures.joined(separator: ", "))
     return namedLines(
-      lines + [memory].compactMap(\.self) + [("model", "\(folder)/model.safetensors")]
+      lines
+        + others.map {
+          ($0.lossTask, "test \(unit.text(text($0.testLoss))), accuracy \(text($0.testAccuracy)) (auxiliary)")
+        } + [memory].compactMap(\.self) + [("model", "\(folder)/model.safetensors")]
         + [plots].compactMap(\.self) + [("report", made.page)])
   }
 

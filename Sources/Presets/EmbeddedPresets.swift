@@ -23,6 +23,7 @@ package enum EmbeddedPresets {
 
   private static let bytes: [String: [UInt8]] = [
     "alignment": PackageResources.alignment_yaml,
+    "auxiliary": PackageResources.auxiliary_yaml,
     "channel-attention": PackageResources.channel_attention_yaml,
     "context-length": PackageResources.context_length_yaml,
     "decoding": PackageResources.decoding_yaml,

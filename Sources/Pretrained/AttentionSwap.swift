@@ -64,7 +64,8 @@ public struct AttentionSwap: Sendable {
     let names = try swapped.model.configuration.layerAttention()
     let context = original.model.context
     let former = try original.model.configuration.layerAttention()
-    let predicts = original.model.configuration.kind == .decoder && input.length > 1
+    let head = try original.model.configuration.head(of: input.task)
+    let predicts = original.model.configuration.kind == .decoder && head.classes == 0 && input.length > 1
     layers = try before.attentionOutputs.indices.map { layer in
       var alone = former
       alone[layer] = names[layer]
@@ -88,8 +89,8 @@ public struct AttentionSwap: Sendable {
       )
       return
     }
-    let classifies = original.model.configuration.classes > 0
-    logits = classifies ? q : q.reshaped([batch, length, original.model.configuration.vocabulary])
+    let classifies = head.classes > 0
+    logits = classifies ? q : q.reshaped([batch, length, q.shape[1]])
     let predicted = classifies ? Array(0..<batch) : valid
     logitsError = AttentionSwap.relativeError(of: q, from: p, rows: predicted)
     let comparison = PredictionComparison(p, q, rows: predicted)

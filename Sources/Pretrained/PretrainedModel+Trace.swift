@@ -72,7 +72,7 @@ extension PretrainedModel {
     if let head, let outputWeight = model.outputWeight {
       logits = try head.logits(x, output: run.weight(outputWeight), model.context)
     } else if predicts || model.configuration.classes > 0 {
-      logits = try model.predictions(from: x, walk)
+      logits = try model.predictions(from: x, walk, of: input.task)
     }
     return Trace(
       states: recorder.states, attentionInputs: recorder.attention.map(\.read),

@@ -86,20 +86,25 @@ public final class EventLog {
     }
   }
 
+  /// What the losses of an auxiliary task have behind their names.
+  private static func suffix(_ isMain: Bool, _ task: String) -> String { isMain ? "" : "/" + task }
+
   static func record(of row: StepRow) -> Moment {
     Moment(
       step: row.step ?? 0, seconds: row.seconds ?? 0,
       scalars: [
-        ("train/loss", row.loss), ("train/learning_rate", row.learningRate),
-        ("train/gradient_norm", row.gradientNorm),
-      ])
+        ("train/loss\(suffix(row.isMain, row.lossTask))", row.loss)
+      ]
+        + (row.isMain
+          ? [("train/learning_rate", row.learningRate), ("train/gradient_norm", row.gradientNorm)] : []))
   }
 
   static func record(of point: CurveRow) -> Moment {
     Moment(
       step: point.step ?? 0, seconds: point.seconds ?? 0,
       scalars: [
-        ("validation/loss", point.validationLoss), ("validation/accuracy", point.validationAccuracy),
+        ("validation/loss\(suffix(point.isMain, point.lossTask))", point.validationLoss),
+        ("validation/accuracy\(suffix(point.isMain, point.lossTask))", point.validationAccuracy),
       ])
   }
 

@@ -17,6 +17,6 @@ extension RunFolder {
     _ = try RowWriter.repair(runs)
     guard FileManager.default.contents(atPath: runs)?.isEmpty == false else { return false }
     let ids = [job.id] + job.formerIDs
-    return try TrainingRow.read(runs).contains { ids.contains($0.runID) }
+    return try TrainingRow.read(runs).contains { ids.contains($0.runID) && $0.isTraining }
   }
 }

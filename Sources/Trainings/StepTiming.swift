@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Models
+import Training
 import Presets
 import Tensors
 

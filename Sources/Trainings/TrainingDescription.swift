@@ -4,6 +4,7 @@ import Presets
 import Records
 import Settings
 import Tasks
+import Training
 
 /// `config.json` beside `model.safetensors`: all settings of model, training and task, and what the tokens are. The model
 /// can be loaded with it even when another program has rewritten the weights without their metadata.
@@ -27,11 +28,25 @@ public struct TrainingDescription {
         "id": .string(task.card.id), "kind": .string(task.kind.rawValue), "settings": Self.settings(of: task),
       ]),
       "tokenizer": tokenizer,
+      "auxiliary": .array(run.trainer.auxiliary.map(Self.auxiliary)),
       "text": task.text.map {
         .object([
           "origin": .string($0.name), "bytes": .int($0.bytes.count), "hash": .string($0.fingerprint),
         ])
       } ?? .null,
+    ])
+  }
+
+  private static func auxiliary(_ other: AuxiliaryTask) -> JSONValue {
+    var (weight, share): (Double?, Double?) = (nil, nil)
+    switch other.part {
+    case .weight(let value): weight = value
+    case .share(let value): share = value
+    }
+    return .object([
+      "name": .string(other.name), "id": .string(other.task.card.id),
+      "kind": .string(other.task.kind.rawValue),
+      "settings": settings(of: other.task), "weight": .number(weight), "share": .number(share),
     ])
   }
 

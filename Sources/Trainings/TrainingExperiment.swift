@@ -39,9 +39,11 @@ public enum TrainingExperiment: ExperimentKind {
     plan.jobs
   }
 
-  /// The text of its task.
+  /// The texts of its tasks.
   public static func inputs(of cell: TrainingJob) -> [String] {
-    if case .string(let path)? = cell.taskSettings["path"] { [path] } else { [] }
+    ([cell.taskSettings] + cell.auxiliary.map(\.settings)).compactMap {
+      if case .string(let path)? = $0["path"] { path } else { nil }
+    }
   }
 
   /// The variants of all layers.
@@ -81,6 +83,9 @@ public enum TrainingExperiment: ExperimentKind {
       PeakNeed(threads: $0, instructionSet: InstructionSet.default.rawValue, precision: .float32)
     }
     means.text = try cells.first?.resolved(catalog: setting.catalog).task.text
+    for same in cells.flatMap(\.auxiliary).grouped(by: \.self) where means.text == nil {
+      means.text = try same.key.prepared().task.text
+    }
     return means
   }
 

@@ -2,6 +2,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Training
 import Presets
 import Tensors
 
@@ -45,6 +46,9 @@ public struct TrainingForecast: Foretold {
       }
       let start = clock.now
       _ = try trainer.evaluate(.validation, batches: 1)
+      for place in trainer.auxiliary.indices {
+        _ = try trainer.evaluate(.validation, batches: 1, ofAuxiliary: place)
+      }
       let batch = (clock.now - start).seconds
       let step = done > 0 ? spent / done : 3 * batch
       let every = configuration.evaluateEvery

@@ -4,6 +4,7 @@ import Foundation
 import ImageTasks
 import LongText
 import Models
+import Training
 import Presets
 import Settings
 import Tasks
@@ -19,6 +20,8 @@ public struct TrainingJob: ExperimentCell {
   public var taskSettings: [String: ParameterValue] = [:]
   /// The model's settings; what the task decides (vocabulary, classes, length) is filled in where it is not given.
   public var modelSettings: [String: ParameterValue] = [:]
+  /// Tasks that the model learns beside it.
+  public var auxiliary: [AuxiliaryEntry] = []
   /// The training's settings.
   public var trainingSettings: [String: ParameterValue] = [:]
   /// What the trained model is evaluated on besides its own test split.
@@ -54,7 +57,8 @@ public struct TrainingJob: ExperimentCell {
       spelling.text(trainingSettings), "\(seed)", compute.map { "\($0)" } ?? "",
       evaluations.map { $0.id(by: spelling) }.joined(separator: "|"),
     ]
-    return Fingerprint.of((parts + (isHeldOut ? ["held out"] : [])).joined(separator: "\u{1F}"))
+    let others = auxiliary.isEmpty ? [] : ["auxiliary " + AuxiliaryEntry.line(auxiliary)]
+    return Fingerprint.of((parts + others + (isHeldOut ? ["held out"] : [])).joined(separator: "\u{1F}"))
   }
 
   /// Its operations, where they are said, else its steps.
@@ -71,6 +75,7 @@ public struct TrainingJob: ExperimentCell {
     ] {
       for (name, value) in settings { all["\(section).\(name)"] = "\(value)" }
     }
+    if !auxiliary.isEmpty { all["auxiliary"] = AuxiliaryEntry.line(auxiliary) }
     if let compute { all["compute"] = Quantity.significant(compute, 3) }
     return all
   }
@@ -85,7 +90,10 @@ public struct TrainingJob: ExperimentCell {
   /// - Throws: `ConfigurationError`, `TextError`.
   func resolved(
     catalog: Catalog
-  ) throws -> (task: any SequenceTask, model: ModelConfiguration, training: TrainingConfiguration) {
+  ) throws -> (
+    task: any SequenceTask, auxiliary: [AuxiliaryTask], model: ModelConfiguration,
+    training: TrainingConfiguration
+  ) {
     let task = try TaskCatalog.standard.prepared(
       task, settings: taskSettings, key: TrainingJob.taskKey)
     // However they were spelt: what the task decides is filled in where it is not given.
@@ -112,7 +120,8 @@ public struct TrainingJob: ExperimentCell {
       for (name, value) in own where settings[name] == nil { settings[name] = value }
     }
     if settings["seed"] == nil { settings["seed"] = .int(seed) }
-    let model = try TrainingJob.fit(settings, to: task, catalog)
+    let others = try auxiliary.prepared()
+    let model = try TrainingJob.fit(settings, to: task, beside: others, catalog)
     try model.validate(in: catalog)
     var training = TrainingConfiguration.renamed(trainingSettings)
     if training["seed"] == nil { training["seed"] = .int(seed) }
@@ -121,7 +130,8 @@ public struct TrainingJob: ExperimentCell {
     if configuration.consecutive || model.keepsSegments {
       try Trainer.check(memory: model.memory, of: model, for: task, in: catalog)
     }
-    return (task, model, configuration)
+    try Trainer.check(model, for: others, beside: task, configuration)
+    return (task, others, model, configuration)
   }
 }
 
@@ -130,12 +140,17 @@ extension TrainingJob {
   /// vocabulary or position table than the task needs may be given, a smaller one not.
   /// - Throws: `ConfigurationError`.
   private static func fit(
-    _ settings: [String: ParameterValue], to task: any SequenceTask, _ catalog: Catalog
+    _ settings: [String: ParameterValue], to task: any SequenceTask, beside others: [AuxiliaryTask],
+    _ catalog: Catalog
   ) throws(ConfigurationError) -> ModelConfiguration {
     let given = try ModelConfiguration(settings: settings, in: catalog)
-    let needed = Trainer.fit(given, to: task)
+    let needed = Trainer.fit(Trainer.fit(given, to: task), to: others, beside: task)
     var model = needed
-    if settings["vocabulary"] != nil { model.vocabulary = given.vocabulary }
+    if settings["vocabulary"] != nil {
+      model.vocabulary = given.vocabulary
+      model.outputVocabulary = given.outputVocabulary
+    }
+    if settings["output_vocabulary"] != nil { model.outputVocabulary = given.outputVocabulary }
     if settings["classes"] != nil { model.classes = given.classes }
     if settings["maximum_length"] != nil {
       model.maximumLength = given.maximumLength

@@ -30,7 +30,10 @@ extension TrainingComparison {
       }
       let task = varying(Self.task, [:], ignoring: [])
       let model = varying(
-        Self.model, Self.modelDefaults, ignoring: ["seed", "vocabulary", "maximum_length", "classes", "kind"])
+        Self.model, Self.modelDefaults,
+        ignoring: [
+          "seed", "vocabulary", "maximum_length", "classes", "kind", "task_heads", "output_vocabulary",
+        ])
       // Rates are tuned to sizes and steps have a column: they name a training only when nothing else does.
       let tuned: Set = ["seed", "learning_rate", "warmup", "steps", "batch"]
       var training = varying(Self.training, [:], ignoring: tuned)
@@ -51,8 +54,7 @@ extension TrainingComparison {
       "experiment", "task_configuration", "attention", "model_configuration", "training_configuration",
       "seed",
       "evaluation", "evaluation_attention", "evaluation_task", "evaluation_memory", "evaluation_rotary",
-      "compute_budget",
-      "held_out", "test_count",
+      "compute_budget", "held_out", "test_count", "loss_task", "role",
     ]
     private static let others = TrainingRow.identity.filter {
       $0.role != .origin && !named.contains($0.name)
@@ -108,7 +110,9 @@ extension TrainingComparison {
     }
 
     func evaluation(_ row: TrainingRow) -> String {
-      guard !row.isTraining else { return "" }
+      // Of several tasks every row says whose losses it has.
+      if row.role == .auxiliary { return row.lossTask }
+      guard !row.isTraining else { return row.role == nil ? "" : row.lossTask }
       let own = TrainingRow.settings(row.taskConfiguration)
       let other = TrainingRow.settings(row.evaluationTask)
       let changed = other.filter { own[$0.key] != $0.value }.sorted { $0.key < $1.key }

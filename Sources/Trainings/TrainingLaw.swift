@@ -96,28 +96,40 @@ public struct TrainingLaw: Sendable {
   /// All laws that the rows allow.
   public static func all(in rows: [TrainingRow]) -> [TrainingLaw] {
     let usable = rows.filter { $0.isTraining && !$0.isHeldOut && $0.status == .ok }
-    let series = grouped(usable) {
-      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine].joined(separator: "\u{1F}")
-    }
-    let machines = Set(usable.map(\.machine)), experiments = Set(usable.map(\.experiment))
     let ofLengths = contexts(in: usable)
     let placed = Set(ofLengths.flatMap(\.rows).map(\.runID))
+    // A slice of a design over lengths has the floor of its one length: the law over both says it better.
+    // What is learned beside a task moves its loss: no law joins trainings with and without it.
+    let series = grouped(usable) {
+      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine, $0.auxiliary]
+        .joined(separator: "\u{1F}")
+    }
     return ofLengths
-      + series.flatMap { rows -> [TrainingLaw] in
-        // A slice of a design over lengths has the floor of its one length: the law over both says it better.
-        guard !placed.contains(rows[0].runID) else { return [] }
-        var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
-        var name = ""
-        if series.count > 1 {
-          let (experiment, attention, machine) = (rows[0].experiment, rows[0].attention, rows[0].machine)
-          filter += " && attention == '\(attention)'"
-          if experiments.count > 1 { filter += " && experiment == '\(experiment)'" }
-          if machines.count > 1 { filter += " && machine == '\(machine)'" }
-          name = [experiment, attention, machines.count > 1 ? machine : ""].filter { !$0.isEmpty }
-            .joined(separator: ": ")
-        }
-        return laws(of: rows, name, filter)
+      + series.filter { !placed.contains($0[0].runID) }.flatMap { own in
+        let (name, filter) = naming(own, among: usable, isAlone: series.count == 1)
+        return laws(of: own, name, filter)
       }
+  }
+
+  /// What trainings are called among others, and the rows as `attnlab fit --where` names them.
+  private static func naming(
+    _ own: [TrainingRow], among all: [TrainingRow], isAlone: Bool
+  ) -> (name: String, filter: String) {
+    var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
+    guard !isAlone else { return ("", filter) }
+    let (experiment, attention, machine) = (own[0].experiment, own[0].attention, own[0].machine)
+    let machines = Set(all.map(\.machine)).count, others = own[0].auxiliary
+    filter += " && attention == '\(attention)'"
+    if Set(all.map(\.experiment)).count > 1 { filter += " && experiment == '\(experiment)'" }
+    if machines > 1 { filter += " && machine == '\(machine)'" }
+    if Set(all.map(\.auxiliary)).count > 1 {
+      let ids = own.map { "run_id == '\($0.runID)'" }.joined(separator: " || ")
+      filter += others.contains("'") ? " && (\(ids))" : " && auxiliary == '\(others)'"
+    }
+    let words = [
+      experiment, attention, machines > 1 ? machine : "", others.isEmpty ? "" : "with \(others)",
+    ]
+    return (words.filter { !$0.isEmpty }.joined(separator: ": "), filter)
   }
 
   /// The length of the text that a model reads, where the task has one.
@@ -134,27 +146,24 @@ public struct TrainingLaw: Sendable {
   /// The laws over sizes and lengths: three of each at one number of tokens.
   private static func contexts(in rows: [TrainingRow]) -> [TrainingLaw] {
     let designs = grouped(rows) {
-      [$0.experiment, taskOfAnyLength($0), $0.attention, $0.machine, $0["tokens"]].joined(separator: "\u{1F}")
+      [
+        $0.experiment, taskOfAnyLength($0), $0.attention, $0.machine, $0.auxiliary, $0["tokens"],
+      ].joined(separator: "\u{1F}")
     }
-    return designs.compactMap { rows in
-      guard Set(rows.compactMap(length)).count >= 3, Set(rows.map(\.parameters)).count >= 3, rows.count >= 8
+    return designs.compactMap { own in
+      guard Set(own.compactMap(length)).count >= 3, Set(own.map(\.parameters)).count >= 3, own.count >= 8
       else { return nil }
-      var filter = "evaluation == 'test' && status == 'ok' && held_out != 'true'"
-      for (column, value) in [("experiment", rows[0].experiment), ("attention", rows[0].attention)]
-      where Set(designs.map { $0[0][column] }).count > 1 {
-        filter += " && \(column) == '\(value)'"
-      }
+      let (name, filter) = naming(own, among: rows, isAlone: designs.count == 1)
       return TrainingLaw(
-        .context,
-        series: designs.count > 1
-          ? [rows[0].experiment, rows[0].attention].filter { !$0.isEmpty }.joined(separator: ": ") : "",
-        condition: "D = \(count(rows[0]["tokens"])) tokens", rows: rows, filter: filter)
+        .context, series: name, condition: "D = \(count(own[0]["tokens"])) tokens", rows: own, filter: filter)
     }
   }
 
   /// Whether a training is one of those that the law is about, but for what varies.
   func speaks(of row: TrainingRow) -> Bool {
-    guard let own = rows.first, own.experiment == row.experiment, own.attention == row.attention else {
+    guard let own = rows.first, own.experiment == row.experiment, own.attention == row.attention,
+      own.auxiliary == row.auxiliary
+    else {
       return false
     }
     return kind == .context

@@ -1,5 +1,6 @@
 import Basics
 import Models
+import Training
 
 /// How fast a session trains, and how long it will take.
 ///

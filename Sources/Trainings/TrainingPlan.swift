@@ -3,6 +3,7 @@ import Basics
 import Foundation
 import ImageTasks
 import Models
+import Training
 import Records
 import Settings
 import Tasks
@@ -11,7 +12,8 @@ import Tasks
 ///
 /// `task`, `model` and `training` are mappings of settings; a list where a value could stand is a sweep, and
 /// `points` is a list of mappings with dotted paths (`model.width: 64`) that vary together. `held_out` is such a list
-/// of trainings that are kept out of fits, predicted from the others, and made last. `seed` may be a list.
+/// of trainings that are kept out of fits, predicted from the others, and made last. `seed` may be a list. `auxiliary` is a list of
+/// tasks that are learned beside the main one.
 public struct TrainingPlan: Sendable {
   /// All trainings, in order.
   public let jobs: [TrainingJob]
@@ -45,11 +47,15 @@ public struct TrainingPlan: Sendable {
     }
     let seeds = try reader.sweep("seed", .integer(0...Int.max), default: [1])
     let budgets = try reader.node("compute").map { node throws(UsageError) in try TrainingPlan.budgets(node) }
+    let auxiliary = try AuxiliaryEntry.alternatives(reader.node("auxiliary"))
     let evaluations = try TrainingPlan.evaluations(reader.node("evaluate"))
     let threads = try reader.value("threads", .threads, default: 0)
     try reader.finish()
     let count = (points?.count ?? 1) + (heldOut?.count ?? 0)
-    guard count * bases.count <= TrainingPlan.mostJobs / max(1, seeds.count * (budgets?.count ?? 1)) else {
+    guard
+      count * bases.count <= TrainingPlan.mostJobs
+        / max(1, seeds.count * auxiliary.count * (budgets?.count ?? 1))
+    else {
       throw UsageError("\(place): the lists make more than \(TrainingPlan.mostJobs) trainings")
     }
     var jobs: [TrainingJob] = []
@@ -58,12 +64,15 @@ public struct TrainingPlan: Sendable {
         for base in bases {
           let settings = base.merging(point) { $1 }
           for budget in settings["compute"].map({ [$0.number] }) ?? budgets ?? [nil] {
-            for seed in seeds {
-              var job = try TrainingPlan.job(
-                settings.filter { $0.key != "compute" }, place: place, field: "points: ")
-              (job.experiment, job.seed, job.compute, job.evaluations) = (name, seed, budget, evaluations)
-              (job.isHeldOut, job.threads) = (heldOut, threads == 0 ? nil : threads)
-              jobs.append(job)
+            for others in auxiliary {
+              for seed in seeds {
+                var job = try TrainingPlan.job(
+                  settings.filter { $0.key != "compute" }, place: place, field: "points: ")
+                (job.experiment, job.seed, job.compute, job.evaluations) = (name, seed, budget, evaluations)
+                (job.isHeldOut, job.threads) = (heldOut, threads == 0 ? nil : threads)
+                job.auxiliary = others
+                jobs.append(job)
+              }
             }
           }
         }

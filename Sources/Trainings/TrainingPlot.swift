@@ -124,24 +124,35 @@ public enum TrainingPlot {
     _ comparison: TrainingComparison, _ rows: [CurveRow], _ steps: [StepRow]
   ) -> ReportSection.Picture? {
     var points: [String: [Figure.Point]] = [:]
+    var others: [String: [String: [Figure.Point]]] = [:]
     for row in rows {
       guard let x = row.tokens, let y = row.validationLoss, x > 0 else { continue }
-      points[row.runID, default: []].append(Figure.Point(x: Double(x), y: y))
+      let point = Figure.Point(x: Double(x), y: y)
+      if row.isMain {
+        points[row.runID, default: []].append(point)
+      } else {
+        others[row.runID, default: [:]][row.lossTask, default: []].append(point)
+      }
     }
     let lines = comparison.lines.filter {
       $0.rows[0].isTraining && (points[$0.rows[0].runID]?.count ?? 0) > 2
     }
     guard !lines.isEmpty else { return nil }
     let unit = LossUnit.axis(lines.prefix(mostCurves).flatMap(\.rows))
-    let curves = lines.prefix(mostCurves).enumerated().map { style, line in
-      Figure.Curve(label: escaped(line.label), points: points[line.rows[0].runID] ?? [], style: style)
+    let named = lines.flatMap { line -> [(label: String, points: [Figure.Point])] in
+      let id = line.rows[0].runID, own = others[id] ?? [:]
+      return [(line.label, points[id] ?? [])]
+        + own.sorted { $0.key < $1.key }.map { ("\(line.label), loss of \($0.key)", $0.value) }
     }
-    if lines.count == 1,
+    let curves = named.prefix(mostCurves).enumerated().map { style, one in
+      Figure.Curve(label: escaped(one.label), points: one.points, style: style)
+    }
+    if lines.count == 1, others.isEmpty,
       let own = learning(steps.filter { $0.runID == lines[0].rows[0].runID }, curves[0], unit)
     {
       return own
     }
-    let rest = lines.count > mostCurves ? " (the first \(mostCurves) of \(lines.count))" : ""
+    let rest = named.count > mostCurves ? " (the first \(mostCurves) of \(named.count))" : ""
     return .init(
       Figure(
         title: "",

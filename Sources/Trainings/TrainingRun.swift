@@ -4,6 +4,7 @@ import Foundation
 import ImageTasks
 import LongText
 import Models
+import Training
 import Presets
 import Pretrained
 import Processes
@@ -21,11 +22,24 @@ public struct TrainingRun {
   public let trainer: Trainer
   /// Threads in use.
   public let threads: Int
-  private let operationsPerStep: Double
+  /// Operations of a step of every task, the main one first.
+  private let operationsOfTasks: [Double]
   let attentionBytes: Double
   private let peakGflops: Double?
   /// Seconds of earlier sessions of the same training.
   private var secondsBefore = 0.0
+
+  /// Operations of a step, of tasks that have shares of the steps on average.
+  private var operationsPerStep: Double {
+    zip(operationsOfTasks, trainer.expectedSteps).reduce(0) { $0 + $1.0 * $1.1 }
+  }
+
+  /// Operations of the steps so far.
+  var operationsDone: Double {
+    trainer.auxiliary.isEmpty
+      ? operationsOfTasks[0] * Double(trainer.step)
+      : zip(operationsOfTasks, trainer.progress).reduce(0) { $0 + $1.0 * Double($1.1.steps) }
+  }
 
   /// Operations of all steps.
   public var operations: Double { operationsPerStep * Double(trainer.configuration.steps) }
@@ -74,29 +88,45 @@ public struct TrainingRun {
     self.job = job
     self.threads = threads
     self.peakGflops = peakGflops
-    var (task, model, training) = try job.resolved(catalog: catalog)
-    try Self.checkMemory(model, task: task, batch: training.batch)
+    var (task, auxiliary, model, training) = try job.resolved(catalog: catalog)
+    for one in [task] + auxiliary.map(\.task) {
+      try Self.checkMemory(model, task: one, batch: training.batch)
+    }
     let network = try TransformerModel(model, catalog: catalog, context: .limited(threads: threads))
     if !training.start.isEmpty {
       let other = try PretrainedModel(contentsOf: training.start, catalog: catalog, context: network.context)
       try network.start(from: other.model, at: training.start)
     }
-    let probe = ModelInput(try task.batch(split: .train, index: 0, batchSize: training.batch))
-    operationsPerStep = try network.trainingOperations(probe) * Double(training.accumulation)
-    attentionBytes = try network.attentionBytes(probe, pass: .backward)
+    let probes = try Self.probes(task, auxiliary, batch: training.batch)
+    operationsOfTasks = try probes.map { try network.trainingOperations($0) * Double(training.accumulation) }
+    attentionBytes = try probes.map { try network.attentionBytes($0, pass: .backward) }.max() ?? 0
     if let compute = job.compute {
-      let steps = max(1, (compute / operationsPerStep).rounded())
+      let step = zip(operationsOfTasks, AuxiliaryTask.expectedSteps(auxiliary)).reduce(0) { $0 + $1.0 * $1.1 }
+      let steps = max(1, (compute / step).rounded())
       guard steps <= Self.mostSteps else {
         throw ConfigurationError(
           field: "compute", value: "\(compute)",
-          allowed: "at most \(Quantity.significant(Self.mostSteps * operationsPerStep, 3)) for this model, "
+          allowed: "at most \(Quantity.significant(Self.mostSteps * step, 3)) for this model, "
             + "\(Quantity.significant(Self.mostSteps, 3)) steps")
       }
       training.steps = Int(steps)
     }
     if communicator != nil, training.gradientSum == .passes { training.gradientSum = .rows }
     trainer = try Trainer(
-      model: network, task: task, configuration: training, communicator: communicator)
+      model: network, task: task, auxiliary: auxiliary, configuration: training, communicator: communicator)
+  }
+
+  /// The first batch of every task, the main one first.
+  private static func probes(
+    _ task: any SequenceTask, _ auxiliary: [AuxiliaryTask], batch: Int
+  ) throws -> [ModelInput] {
+    let main = ModelInput(try task.batch(split: .train, index: 0, batchSize: batch))
+    return try [main]
+      + auxiliary.map { other in
+        var input = ModelInput(try other.task.batch(split: .train, index: 0, batchSize: batch))
+        input.task = other.name
+        return input
+      }
   }
 
   /// Whether this rank writes what is kept: the first does, of one process it.
@@ -190,8 +220,8 @@ public struct TrainingRun {
           tokensPerSecond: pace.tokensPerSecond, fractionOfPeak: fractionOfPeak(pace),
           secondsLeft: pace.secondsLeft(after: trainer.step, of: trainer.configuration),
           evaluation: report.evaluation))
-      try recorder?.add(stepRow(report, seconds: secondsBefore + elapsed))
-      if let point = curvePoint(report, seconds: secondsBefore + elapsed) { try recorder?.add(point) }
+      for row in stepRows(report, seconds: secondsBefore + elapsed) { try recorder?.add(row) }
+      for point in curveRows(report, seconds: secondsBefore + elapsed) { try recorder?.add(point) }
       guard let checkpoint else { continue }
       let every = trainer.configuration.checkpointEvery
       let isDue = every > 0 && trainer.step % every == 0
@@ -202,27 +232,6 @@ public struct TrainingRun {
     }
     try recorder?.flush()
     return try row(pace, seconds: secondsBefore + (clock.now - start).seconds, started: started)
-  }
-
-  private func stepRow(_ report: Trainer.StepReport, seconds: Double) -> StepRow {
-    var row = StepRow()
-    (row.runID, row.experiment, row.step, row.tokens) = (job.id, job.experiment, report.step, trainer.tokens)
-    (row.loss, row.learningRate, row.gradientNorm) = (report.loss, report.learningRate, report.gradientNorm)
-    row.seconds = seconds
-    return row
-  }
-
-  private func curvePoint(_ report: Trainer.StepReport, seconds: Double) -> CurveRow? {
-    guard let evaluation = report.evaluation else { return nil }
-    var row = CurveRow()
-    (row.runID, row.experiment) = (job.id, job.experiment)
-    (row.step, row.tokens) = (evaluation.step, evaluation.tokens)
-    row.computeFlops = operationsPerStep * Double(evaluation.step)
-    (row.learningRate, row.gradientNorm) = (report.learningRate, report.gradientNorm)
-    (row.trainLoss, row.validationLoss) = (evaluation.trainLoss, evaluation.validationLoss)
-    (row.validationAccuracy, row.seconds) = (evaluation.validationAccuracy, seconds)
-    row.boundedMean = trainer.model.boundedMean
-    return row
   }
 
   private func fractionOfPeak(_ pace: TrainingPace) -> Double? {
@@ -238,10 +247,11 @@ public struct TrainingRun {
     let last = trainer.evaluations.last
     row.status = .ok
     (row.tokens, row.steps) = (trainer.tokens, trainer.step)
-    (row.computeFlops, row.computeBudget) = (operationsPerStep * Double(trainer.step), job.compute)
+    (row.computeFlops, row.computeBudget) = (operationsDone, job.compute)
     (row.trainLoss, row.validationLoss) = (last?.trainLoss, last?.validationLoss)
     row.validationAccuracy = last?.validationAccuracy
     row.note(test)
+    note(0, in: &row)
     row.note(trainer.task, since: way)
     row.boundedMean = trainer.model.boundedMean
     row.optimalLoss = try optimalLoss()
@@ -313,6 +323,7 @@ public struct TrainingRun {
       row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
       row.cacheBytes = try model.cacheBytes(after: task.length)
       (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
+      note(0, in: &row)
       row.evaluationAttention = model.configuration.attention
       row.evaluationMemory = evaluation.memory
       row.evaluationRotary = evaluation.rotary ?? ""
@@ -329,6 +340,7 @@ extension TrainingRow {
     (runID, experiment, task, seed) = (job.id, job.experiment, job.task, job.seed)
     (evaluation, isHeldOut, startedAt) = (.test, job.isHeldOut, started.formatted(.iso8601))
     (machine, host) = (Machine.current.kind, Machine.current.host)
+    auxiliary = AuxiliaryEntry.line(job.auxiliary)
   }
 
   fileprivate mutating func note(_ test: CrossEntropy) {

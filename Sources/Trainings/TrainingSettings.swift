@@ -2,6 +2,7 @@ import AttentionCore
 import Basics
 import Foundation
 import Models
+import Training
 import Presets
 import Records
 import Settings

@@ -12,8 +12,9 @@ struct TrainingSweep {
   let curves: [(label: String, points: [Figure.Point])]
 
   init(_ comparison: TrainingComparison) {
-    let changed = comparison.lines.filter { !$0.rows[0].isTraining }
-    let lines = changed.isEmpty ? comparison.lines : changed
+    // Losses of auxiliary tasks are of other tasks, and on no curve of the main one.
+    let changed = comparison.lines.filter { $0.rows[0].evaluation == .changed }
+    let lines = changed.isEmpty ? comparison.lines.filter { $0.rows[0].isTraining } : changed
     let settings = lines.map(Self.numbers)
     let keys = Set(settings.flatMap(\.keys)).filter { key in
       let found = Set(settings.compactMap { $0[key] })

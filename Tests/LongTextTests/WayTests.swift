@@ -3,6 +3,7 @@ import AttentionCore
 import Basics
 import LabTestSupport
 import Models
+import Training
 import Settings
 import Tasks
 import Tensors

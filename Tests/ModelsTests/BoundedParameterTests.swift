@@ -8,6 +8,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Learned numbers that have bounds and a penalty: those of adaptive spans.
 @Suite struct BoundedParameterTests {

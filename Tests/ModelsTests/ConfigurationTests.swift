@@ -6,6 +6,7 @@ import Tensors
 import Testing
 
 @testable import Models
+@testable import Training
 
 /// Wrong models are refused in one clear line before anything is allocated.
 @Suite struct ConfigurationTests {

@@ -10,6 +10,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Trainings that leave the range of numbers, and checkpoints with numbers that none has.
 @Suite struct DivergenceTests {

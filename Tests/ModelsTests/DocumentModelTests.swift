@@ -9,6 +9,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Models of documents and pairs: trained, saved, continued, and refused where settings do not fit.
 @Suite struct DocumentModelTests {

@@ -10,6 +10,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Models whose attention draws in training and learns by the loss.
 @Suite struct DrawnAttentionTests {

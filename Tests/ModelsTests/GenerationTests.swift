@@ -7,6 +7,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Generation with a key–value cache says what the whole sequence says, and holds no more than the variant needs.
 @Suite struct GenerationTests {

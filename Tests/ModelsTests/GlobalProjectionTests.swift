@@ -11,6 +11,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Longformer's separate global projections: global rows alone read them, and they start as the layer's own.
 @Suite struct GlobalProjectionTests {

@@ -8,6 +8,7 @@ import Testing
 import Vision
 
 @testable import Models
+@testable import Training
 
 /// A residual network as a model: its gradients, what it refuses, and that it learns.
 @Suite struct ImageNetworkTests {

@@ -9,6 +9,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Models with latent rows: what is expanded in training and absorbed in generation says the same, and a decoder holds the latents
 /// alone.

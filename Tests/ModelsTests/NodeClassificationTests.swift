@@ -8,6 +8,7 @@ import Tensors
 import Testing
 
 @testable import Models
+@testable import Training
 
 /// A model over the nodes of a graph: its gradients, and that it learns from the neighbours what features alone do not say.
 @Suite struct NodeClassificationTests {

@@ -7,6 +7,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 @testable import Tasks
 
 /// Padding is nothing to a model: not to logits, losses, gradients or running moments, whatever its attention and its norm.

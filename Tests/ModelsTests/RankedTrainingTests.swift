@@ -12,6 +12,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// A training over ranks has the bits of one process, whatever the number of ranks.
 @Suite struct RankedTrainingTests {

@@ -2,6 +2,7 @@ import LabTestSupport
 import Testing
 
 @testable import Models
+@testable import Training
 
 /// A training that ran to its end, and the same one saved on the way and continued from the file by a third trainer.
 struct ResumedTraining {

@@ -9,6 +9,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Reversible stacks compute what two plain streams compute, give the gradients of the stored stack, and hold no more for
 /// eight blocks than for two.

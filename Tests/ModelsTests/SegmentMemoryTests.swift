@@ -10,6 +10,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// A memory of segments gives what the whole text gives where it reaches so far, no more than it holds where it does not, and
 /// has no gradient.

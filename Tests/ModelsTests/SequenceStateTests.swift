@@ -7,6 +7,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// The cache of a decoder, what leaves it and the bytes of a measurement follow from one declaration of the variant.
 @Suite struct SequenceStateTests {

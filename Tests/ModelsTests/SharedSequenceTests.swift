@@ -12,6 +12,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Ranks that share sequences, and groups of such ranks that share the sequences of a step.
 @Suite struct SharedSequenceTests {

@@ -10,6 +10,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Stored keys of earlier segments (Memorizing Transformers): what is looked up, what is stored, and where no gradient goes.
 @Suite struct StoredKeysTests {

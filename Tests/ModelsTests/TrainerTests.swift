@@ -11,6 +11,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// Training learns, resumes to the same bits, stops early, and allocates nothing once it runs.
 @Suite struct TrainerTests {

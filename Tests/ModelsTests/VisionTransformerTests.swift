@@ -8,6 +8,7 @@ import Testing
 import Vision
 
 @testable import Models
+@testable import Training
 
 /// Transformers over patches: meaning, gradients, and what is refused.
 @Suite struct VisionTransformerTests {

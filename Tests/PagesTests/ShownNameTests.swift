@@ -5,6 +5,7 @@ import Foundation
 import ImageTasks
 import Measuring
 import Models
+import Training
 import Presets
 import Records
 import Settings

@@ -20,15 +20,16 @@ import Testing
       + "validation_accuracy,test_loss,test_accuracy,entropy_rate,seconds,tokens_per_second,fraction_of_peak,threads,"
       + "isa,evaluation,evaluation_attention,evaluation_task,started_at,compute_budget,attention_bytes,test_count,"
       + "optimal_loss,held_out,predicted_loss,predicted_low,predicted_high,predicted_by,evaluation_memory,"
-      + "memory_bytes,bounded_mean,ranks,cache_bytes,extended_from,way_tokens_read,way_tokens_kept,way_seconds,evaluation_rotary,machine,host,commit,program"
+      + "memory_bytes,bounded_mean,ranks,cache_bytes,extended_from,way_tokens_read,way_tokens_kept,way_seconds,evaluation_rotary,"
+      + "auxiliary,loss_task,role,task_weight,task_share,task_steps,task_tokens,machine,host,commit,program"
     #expect(TrainingRow.columns.joined(separator: ",") == trainings)
     #expect(
       CurveRow.columns.joined(separator: ",")
         == "run_id,experiment,step,tokens,compute_flops,learning_rate,train_loss,validation_loss,"
-        + "validation_accuracy,gradient_norm,seconds,bounded_mean")
+        + "validation_accuracy,gradient_norm,seconds,bounded_mean,loss_task,role")
     #expect(
       StepRow.columns.joined(separator: ",")
-        == "run_id,experiment,step,tokens,loss,learning_rate,gradient_norm,seconds")
+        == "run_id,experiment,step,tokens,loss,learning_rate,gradient_norm,seconds,loss_task,role")
     #expect(
       CellEntry.columns.joined(separator: ",") == "number,cells,shard,shards,experiment,cell_id,cell")
     #expect(

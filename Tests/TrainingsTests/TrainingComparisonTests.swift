@@ -72,6 +72,24 @@ import Testing
     #expect(TrainingLaw.predict(place, of: row(1600, 64), from: TrainingLaw.all(in: few)) == nil)
   }
 
+  @Test("no law joins trainings of one task with those that learned another beside it")
+  func lawsOfMixes() {
+    let sizes = [400, 900, 1600, 2500, 4900]
+    var mixed = sizes.map { Self.row($0) }
+    for place in mixed.indices where place % 2 == 0 { mixed[place].auxiliary = "echo(weight=0.5)" }
+    #expect(TrainingLaw.all(in: mixed).isEmpty)
+    let beside = sizes.map { size in
+      var row = Self.row(size)
+      (row.runID, row.auxiliary) = ("beside \(size)", "echo(weight=0.5)")
+      return row
+    }
+    let laws = TrainingLaw.all(in: sizes.map { Self.row($0) } + beside)
+    #expect(laws.count == 2)
+    #expect(laws[0].command(file: "runs.csv").contains("auxiliary == ''"))
+    #expect(laws[1].command(file: "runs.csv").contains("auxiliary == 'echo(weight=0.5)'"))
+    #expect(laws[1].series.hasSuffix("with echo(weight=0.5)"))
+  }
+
   @Test func linesAreNamedByWhatDiffersAndSeedsAreOneLine() {
     let rows =
       [400, 900].flatMap { [Self.row($0), Self.row($0, seed: 2)] } + [Self.row(40_000, heldOut: true)]

@@ -1,4 +1,5 @@
 import Models
+import Training
 import Testing
 
 @testable import Trainings

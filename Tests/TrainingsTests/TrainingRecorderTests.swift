@@ -3,6 +3,7 @@ import AttentionCore
 import Foundation
 import LabTestSupport
 import Models
+import Training
 import Settings
 import Tensors
 import Testing

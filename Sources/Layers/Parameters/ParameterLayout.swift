@@ -42,7 +42,7 @@ public struct ParameterSlot: Hashable, Sendable {
   public var range: Range<Int> { offset..<offset + count }
 
   /// Some rows of it, as a slot of their own.
-  func rows(_ range: Range<Int>) -> ParameterSlot {
+  package func rows(_ range: Range<Int>) -> ParameterSlot {
     let stride = shape.dropFirst().reduce(1, *)
     return ParameterSlot(
       name: name, shape: [range.count] + shape.dropFirst(), offset: offset + range.lowerBound * stride,

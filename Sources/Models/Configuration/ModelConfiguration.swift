@@ -63,6 +63,10 @@ public struct ModelConfiguration: ParameterSet {
   public var logitSoftcap = 0.0
   /// Classes of a classification head on the mean of the encoder's outputs; 0: a token at every position.
   public var classes = 0
+  /// Tokens that the output tells apart, where auxiliary tasks read more; 0: all of the vocabulary.
+  public var outputVocabulary = 0
+  /// The heads of auxiliary tasks.
+  public var taskHeadsLine = ""
   /// What a class is told from.
   public var pooling = PoolingKind.mean
   /// How two sequences are read by each other.
@@ -89,7 +93,8 @@ public struct ModelConfiguration: ParameterSet {
 
   /// All parameters, in the order in which they are shown.
   public static let parameters =
-    ownParameters + ConvolutionalConfiguration.parameters.map { $0.within(\.cnn, quietly: true) }
+    ownParameters + headParameters
+    + ConvolutionalConfiguration.parameters.map { $0.within(\.cnn, quietly: true) }
 
   private static let ownParameters: [Parameter<ModelConfiguration>] = [
     .choice("kind", \.kind, help: "which stacks there are"),
@@ -371,6 +376,7 @@ public struct ModelConfiguration: ParameterSet {
       layer.outputWidth == layer.width || classes > 0 || !tied, "reversible_output",
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
+    try checkTaskHeads()
     try checkImages()
     try checkHierarchy()
     try checkMemory(of: memory, in: catalog)

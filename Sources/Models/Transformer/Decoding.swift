@@ -81,7 +81,10 @@ final class Decoding {
   }
 
   /// Reads tokens and returns the logits after the last.
-  func advance(_ tokens: [Int32]) throws -> [Float] {
+  /// - Parameters:
+  ///   - tokens: at least one.
+  ///   - task: the auxiliary task whose head makes them; `nil`: the main task's does.
+  func advance(_ tokens: [Int32], for task: String? = nil) throws -> [Float] {
     var rest = tokens[...]
     while let room, rest.count > room {
       _ = try read(Array(rest.prefix(room)))
@@ -89,7 +92,7 @@ final class Decoding {
     }
     let h = try read(Array(rest))
     let last = h.narrowed(axis: 0, to: h.shape[0] - 1..<h.shape[0])
-    return try model.tokenLogits(last, model.evaluationRun).array()
+    return try model.tokenLogits(last, model.evaluationRun, of: task).array()
   }
 
   /// The last hidden states of tokens, which the layers keep.

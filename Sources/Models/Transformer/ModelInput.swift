@@ -23,6 +23,8 @@ public struct ModelInput: Hashable, Sendable {
   public var graph: EdgeList?
   /// The places of an image that every sequence's rows are.
   public var grid: Grid?
+  /// The auxiliary task whose head is to answer; `nil`: the main task's.
+  public var task: String?
 
   /// Tokens a sequence.
   public var length: Int { batch == 0 ? 0 : tokens.count / batch }
@@ -31,7 +33,7 @@ public struct ModelInput: Hashable, Sendable {
   package func isReal(_ place: Int) -> Bool { lengths.map { place % length < $0[place / length] } ?? true }
 
   /// The targets with those of padding left out: what stands there is nothing to the loss.
-  var scoredTargets: [Int32] {
+  package var scoredTargets: [Int32] {
     guard lengths != nil else { return targets }
     return targets.indices.map { isReal($0) ? targets[$0] : TaskBatch.ignored }
   }
@@ -52,11 +54,11 @@ public struct ModelInput: Hashable, Sendable {
 
   /// Some of the sequences, which lie side by side.
   /// - Throws: `MemoryLimitExceeded`.
-  func rows(_ range: Range<Int>) throws(MemoryLimitExceeded) -> ModelInput { try rows(Array(range)) }
+  package func rows(_ range: Range<Int>) throws(MemoryLimitExceeded) -> ModelInput { try rows(Array(range)) }
 
   /// Some of the sequences.
   /// - Throws: `MemoryLimitExceeded`.
-  func rows(_ rows: [Int]) throws(MemoryLimitExceeded) -> ModelInput {
+  package func rows(_ rows: [Int]) throws(MemoryLimitExceeded) -> ModelInput {
     if rows == Array(0..<batch) { return self }
     func part(_ values: [Int32]) -> [Int32] {
       let size = values.count / batch
@@ -67,7 +69,7 @@ public struct ModelInput: Hashable, Sendable {
       lengths: lengths.map { lengths in rows.map { lengths[$0] } },
       source: part(source), sourceLengths: sourceLengths.map { lengths in rows.map { lengths[$0] } })
     if let features { result.features = try features.runs(rows, of: length) }
-    (result.graph, result.grid) = (graph, grid)
+    (result.graph, result.grid, result.task) = (graph, grid, task)
     return result
   }
 
@@ -135,15 +137,16 @@ public struct ModelInput: Hashable, Sendable {
           "0 to \(model.vocabulary - 1) (the model's vocabulary)")
       }
     }
-    let classes = model.classes > 0 ? model.classes : model.vocabulary
-    if let place = targets.firstIndex(where: { $0 >= classes }) {
-      throw fail("targets", "\(targets[place]) at \(place)", "up to \(classes - 1), or below 0 for none")
+    let head = try model.head(of: task), isClass = head.classes > 0
+    let outputs = isClass ? head.classes : head.tokens
+    if let place = targets.firstIndex(where: { $0 >= outputs }) {
+      throw fail("targets", "\(targets[place]) at \(place)", "up to \(outputs - 1), or below 0 for none")
     }
-    let expected = model.classes > 0 ? batch : tokens.count
+    let expected = isClass ? batch : tokens.count
     guard targets.isEmpty || targets.count == expected else {
       throw fail(
         "targets", "\(targets.count) values",
-        "\(expected), one for every \(model.classes > 0 ? "row" : "token")")
+        "\(expected), one for every \(isClass ? "row" : "token")")
     }
     if model.position == .learned, !model.kind.readsImages,
       max(length, source.count / batch) > model.maximumLength

@@ -92,7 +92,7 @@ extension ModelConfiguration {
 
   /// The metadata of a checkpoint in today's names.
   /// - Throws: `ConfigurationError`.
-  static func current(_ metadata: [String: String], in catalog: Catalog) throws -> [String: String] {
+  package static func current(_ metadata: [String: String], in catalog: Catalog) throws -> [String: String] {
     let metadata = renamed(metadata: metadata)
     let former = catalog.formerModelSettings.filter { metadata["model.\($0)"] != nil }
     guard !former.isEmpty else { return metadata }

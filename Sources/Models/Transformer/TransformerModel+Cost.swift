@@ -8,9 +8,9 @@ extension TransformerModel {
   /// read. Norms, activations and the optimiser are not counted.
   /// - Throws: `ConfigurationError` when a layer cannot be planned at this shape.
   public func trainingOperations(_ input: ModelInput) throws -> Double {
+    let head = head(of: input.task)
     let labelled =
-      configuration.classes > 0
-      ? 0 : input.targets.count { $0 >= 0 } * configuration.vocabulary * configuration.width
+      head.classifier == nil ? input.targets.count { $0 >= 0 } * head.outputs * configuration.width : 0
     let linear = work(input).reduce(0) { $0 + $1.linearOperations }
     var forward = linear + 2 * Double(labelled), backward = 2 * forward
     for (layer, plan) in try attentionPlans(input) {

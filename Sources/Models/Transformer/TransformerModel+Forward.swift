@@ -72,11 +72,6 @@ extension TransformerModel {
     return run
   }
 
-  /// One row of every sequence, and the way back to all rows.
-  func pool(_ h: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
-    try pooling?.forward(h, run) ?? (h, Pullback { dy, _ in dy })
-  }
-
   /// The last hidden states in evaluation, `[batch, length, width]` (2·width where a reversible stack gives both streams;
   /// `[batch, 1, width]` of hierarchy han).
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
@@ -91,29 +86,38 @@ extension TransformerModel {
   public func logits(_ input: ModelInput) throws -> Tensor {
     try input.validate(for: configuration)
     let (h, run, _) = try hidden(input, evaluationRun)
-    let logits = try predictions(from: h, run)
-    return classifier == nil
-      ? logits.reshaped([input.batch, input.length, configuration.vocabulary]) : logits
+    let head = head(of: input.task), logits = try predictions(from: h, run, of: input.task)
+    return head.classifier == nil
+      ? logits.reshaped([input.batch, input.length, head.outputs]) : logits
   }
 
   /// Logits of last hidden states: `[batch·length, vocabulary]`, capped where the model says so, or `[batch, classes]`.
-  package func predictions(from h: Tensor, _ run: LayerRun) throws -> Tensor {
-    if let classifier { return try classifier.product(pool(h, run).output, run) }
-    return try tokenLogits(h, run)
+  /// - Parameters:
+  ///   - h: the states.
+  ///   - run: the walk that gave them.
+  ///   - task: the auxiliary task whose head makes them; `nil`: the main task's does.
+  package func predictions(from h: Tensor, _ run: LayerRun, of task: String? = nil) throws -> Tensor {
+    let head = head(of: task)
+    if let classifier = head.classifier { return try classifier.product(head.pool(h, run).output, run) }
+    return try tokenLogits(h, run, of: task)
   }
 
   /// Logits of tokens, `[rows, vocabulary]`, from last hidden states, capped where the model says so.
-  /// - Precondition: the model predicts tokens.
-  package func tokenLogits(_ h: Tensor, _ run: LayerRun) throws -> Tensor {
-    let logits = try plainLogits(h, run)
+  /// - Parameters:
+  ///   - h: the states.
+  ///   - run: the walk that gave them.
+  ///   - task: the auxiliary task whose head makes them; `nil`: the main task's does.
+  /// - Precondition: the head predicts tokens.
+  package func tokenLogits(_ h: Tensor, _ run: LayerRun, of task: String? = nil) throws -> Tensor {
+    let logits = try plainLogits(h, run, head(of: task))
     guard configuration.logitSoftcap > 0 else { return logits }
     return try context.softcapped(logits, at: configuration.logitSoftcap)
   }
 
   /// The same before they are capped.
-  func plainLogits(_ h: Tensor, _ run: LayerRun) throws -> Tensor {
-    guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
-    return try context.matmul(h, .plain, run.weight(outputWeight), .transposed)
+  func plainLogits(_ h: Tensor, _ run: LayerRun, _ head: TaskHead) throws -> Tensor {
+    guard let output = head.output else { preconditionFailure("a model has an output or a classifier") }
+    return try context.matmul(h, .plain, run.weight(output), .transposed)
   }
 
   /// The one stack whose layers hold all attention of the model, or what it has instead, in words.
@@ -173,7 +177,7 @@ extension TransformerModel {
   }
 
   /// As above, for some rows of a pass: the caller says what the sum of their losses is multiplied by.
-  func accumulateGradients(
+  package func accumulateGradients(
     ofRow input: ModelInput, smoothing: Double, scale: Double, key: RandomKey
   ) throws -> CrossEntropy {
     guard scale != 0, scoredCount(input) > 0 else { return CrossEntropy() }
@@ -182,7 +186,7 @@ extension TransformerModel {
   }
 
   /// How many targets count.
-  func scoredCount(_ input: ModelInput) -> Int { scoredTargets(input).count { $0 >= 0 } }
+  package func scoredCount(_ input: ModelInput) -> Int { scoredTargets(input).count { $0 >= 0 } }
 
   private func loss(
     _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun,
@@ -200,7 +204,7 @@ extension TransformerModel {
 
   /// The targets that count: none in padding. Those of a classifier are of whole sequences.
   func scoredTargets(_ input: ModelInput) -> [Int32] {
-    classifier == nil ? input.scoredTargets : input.targets
+    head(of: input.task).classifier == nil ? input.scoredTargets : input.targets
   }
 
   /// Sets all gradients to 0.
@@ -208,6 +212,14 @@ extension TransformerModel {
     state.gradients.fill(0)
   }
 
-  /// The root of the sum of squares of all gradients.
-  public func gradientNorm() throws -> Double { try context.sumOfSquares(state.gradients).squareRoot() }
+  /// The root of the sum of squares of all gradients. Those of auxiliary heads are summed apart: where they are 0, the norm has the
+  /// bits of a model without them.
+  public func gradientNorm() throws -> Double {
+    let gradients = state.gradients
+    guard let first = firstOfHeads else { return try context.sumOfSquares(gradients).squareRoot() }
+    let sums = try [0..<first, first..<gradients.count].map {
+      try context.sumOfSquares(gradients.narrowed(axis: 0, to: $0))
+    }
+    return sums.reduce(0, +).squareRoot()
+  }
 }

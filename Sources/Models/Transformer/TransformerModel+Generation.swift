@@ -60,13 +60,15 @@ extension TransformerModel {
   ///     from the rows that the layers keep.
   ///   - memory: earlier positions that every layer sees, which may be more than in training; the prompt is then read in
   ///     segments of `maximumLength`. `nil`: as many as the model says, all in a model without a memory.
+  ///   - task: the auxiliary task whose head chooses; `nil`: the main task's does.
   /// - Throws: `ConfigurationError` for tokens outside the vocabulary, or a memory that the model cannot have; what attention
   ///   throws.
   public func generate(
     prompt: [Int32], count: Int, source: [Int32] = [], sampling: Sampling = Sampling(), stop: Int32? = nil,
-    useCache: Bool = true, memory: Int? = nil
+    useCache: Bool = true, memory: Int? = nil, task: String? = nil
   ) throws -> Generation {
-    guard let decoder, configuration.classes == 0 else {
+    let head = try configuration.head(of: task)
+    guard let decoder, head.classes == 0 else {
       throw ConfigurationError(
         field: "kind", value: configuration.kind.rawValue,
         allowed: "a decoder or an encoder-decoder to generate")
@@ -83,8 +85,8 @@ extension TransformerModel {
       tokens: [], cacheBytes: 0, peakCacheBytes: 0, usedCache: state?.keepsKeysAndValues ?? false)
     for step in 0..<count {
       let logits =
-        try state?.advance(step == 0 ? prompt : Array(result.tokens.suffix(1)))
-        ?? lastLogits(prompt + result.tokens, source: source)
+        try state?.advance(step == 0 ? prompt : Array(result.tokens.suffix(1)), for: task)
+        ?? lastLogits(prompt + result.tokens, source: source, task)
       let next = Int32(sampling.choose(logits, step: step))
       result.cacheBytes = state?.stateBytes ?? 0
       result.peakCacheBytes = max(result.peakCacheBytes, result.cacheBytes)
@@ -115,8 +117,9 @@ extension TransformerModel {
     return try Decoding(self, decoder: decoder, source: source, positions: positions, useCache: !keepsRows)
   }
 
-  private func lastLogits(_ tokens: [Int32], source: [Int32]) throws -> [Float] {
-    let logits = try logits(ModelInput(batch: 1, tokens: tokens, source: source))
-    return Array(logits.array().suffix(configuration.vocabulary))
+  private func lastLogits(_ tokens: [Int32], source: [Int32], _ task: String?) throws -> [Float] {
+    var input = ModelInput(batch: 1, tokens: tokens, source: source)
+    input.task = task
+    return Array(try logits(input).array().suffix(head(of: task).outputs))
   }
 }

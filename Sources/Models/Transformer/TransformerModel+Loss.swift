@@ -5,9 +5,10 @@ import Tensors
 
 extension TransformerModel {
   /// The loss of one pass, and, unless `gradientScale` is 0, the gradients of its multiple.
-  func loss(
+  package func loss(
     _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
   ) throws -> CrossEntropy {
+    let head = head(of: input.task)
     if let pretext {
       return try loss(of: pretext, input, smoothing: smoothing, gradientScale: gradientScale, run)
     }
@@ -15,8 +16,8 @@ extension TransformerModel {
     var start = run
     start.losses = record
     let (h, run, pullback) = try hidden(input, start)
-    if let classifier {
-      let (pooled, poolingPullback) = try pool(h, run)
+    if let classifier = head.classifier {
+      let (pooled, poolingPullback) = try head.pool(h, run)
       if let spread = run.spread, !spread.isFirst {
         // The class of a shared sequence is one rank's, which hands back what it learns.
         if gradientScale != 0 { try pullback(poolingPullback(context.zeros(pooled.shape))) }
@@ -32,7 +33,7 @@ extension TransformerModel {
       try pullback(poolingPullback(scored.pullback(scored.output)))
       return loss
     }
-    guard let outputWeight else { preconditionFailure("a model has an output or a classifier") }
+    guard let outputWeight = head.output else { preconditionFailure("a model has an output or a classifier") }
     // Only labelled rows get logits: recall tasks label a few positions of many.
     let scored = scoredTargets(input)
     let rows = scored.indices.filter { scored[$0] >= 0 }.map { Int32($0) }
@@ -45,7 +46,7 @@ extension TransformerModel {
     let chosen = isDense ? h : try context.lookUp(rows, in: h)
     let targets = isDense ? scored : rows.map { scored[Int($0)] }
     let weight = run.weight(outputWeight)
-    let before = try plainLogits(chosen, run), cap = configuration.logitSoftcap
+    let before = try plainLogits(chosen, run, head), cap = configuration.logitSoftcap
     var logits = cap > 0 ? try context.softcapped(before, at: cap) : before
     let (loss, losses) = try context.crossEntropies(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)

@@ -10,11 +10,13 @@ extension TransformerModel {
   func loss(
     of pretext: PretextHead, _ input: ModelInput, smoothing: Double, gradientScale: Double, _ run: LayerRun
   ) throws -> CrossEntropy {
-    guard let classifier, let trunk = trunk as? VisionTransformer, let pixels = input.features?.values else {
+    guard let classifier = mainHead.classifier, let trunk = trunk as? VisionTransformer,
+      let pixels = input.features?.values
+    else {
       preconditionFailure("a model that learns from images has a classifier and reads them")
     }
     let (h, walk, _) = try hidden(input, run.withoutWayBack)
-    let features = try pool(h, walk).output
+    let features = try mainHead.pool(h, walk).output
     var scored = try classifier.product(features, walk)
     let probe = try context.crossEntropies(
       &scored, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale
@@ -23,7 +25,7 @@ extension TransformerModel {
     guard pretext.kind != .frozen else { return probe }
     let sum = try pretext.loss(
       pixels, through: trunk, gradientScale: gradientScale, run.over(batch: input.batch, lengths: nil)
-    ) { h, run in try self.pool(h, run) }
+    ) { h, run in try self.mainHead.pool(h, run) }
     return CrossEntropy(sum: sum, rows: input.batch, correct: probe.correct)
   }
 }

@@ -23,14 +23,14 @@ extension TransformerModel {
   }
 
   /// The attention layers of the main stack that look up what is stored of earlier segments.
-  var lookups: [AttentionLayer] {
+  package var lookups: [AttentionLayer] {
     (decoder?.sublayers ?? []).compactMap { sublayer in
       if case .attention(let layer) = sublayer.function, layer.stored != nil { layer } else { nil }
     }
   }
 
   /// The names of the main stack's attention layers, which a memory's rows go by.
-  var attentionLayers: [String] {
+  package var attentionLayers: [String] {
     (decoder?.sublayers ?? []).compactMap { sublayer in
       if case .attention(let layer) = sublayer.function, !layer.isCross { layer.name } else { nil }
     }
@@ -40,8 +40,8 @@ extension TransformerModel {
   /// - Throws: `ConfigurationError` for an input that does not fit; what attention throws.
   public func logits(_ input: ModelInput, after memory: SegmentMemory) throws -> Tensor {
     try input.validate(for: configuration)
-    let rowCount = input.length * configuration.vocabulary
-    var result = try context.empty([input.batch, input.length, configuration.vocabulary])
+    let rowCount = input.length * mainHead.outputs
+    var result = try context.empty([input.batch, input.length, mainHead.outputs])
     try forEachGroup(of: input, after: memory, evaluationRun) { group, part, run in
       let (h, run, _) = try hidden(part, run)
       let logits = try tokenLogits(h, run).reshaped([group.count, rowCount])
@@ -60,7 +60,7 @@ extension TransformerModel {
   /// - Throws: `ConfigurationError` for an input or a memory that does not fit; what attention throws.
   public func logits(_ input: ModelInput, inSegmentsOf length: Int, memory: Int? = nil) throws -> Tensor {
     let kept = try segmentMemory(streams: input.batch, positions: memory)
-    let width = configuration.vocabulary
+    let width = mainHead.outputs
     var result = try context.empty([input.batch, input.length, width])
     for (number, segment) in input.segments(of: length).enumerated() {
       let logits = try logits(segment, after: kept)

@@ -23,7 +23,7 @@ import Vision
 /// (`gate`, `up` instead of `inner` for gated units; with `experts` `router.{weight,bias}` `[experts, width]`, `router.correction`,
 /// `experts.e.{gate,up,outer}.{weight,bias}`, `shared.{gate,up,outer}.weight`, `shared.scale.weight`) and `….feedForward.norm.…`; `….outputNorm.weight` of residual sandwich; `{stack}.norm.…` (not in post-norm stacks);
 /// `output.weight` `[vocabulary, width]` when not tied (2·width for `reversibleOutput: concat`);
-/// `classifier.{weight,bias}`. Of kind vit `encoder.patches.{weight,bias}` `[width, patch·patch·channels]`, `encoder.class`
+/// `classifier.{weight,bias}`; of an auxiliary task `heads.NAME.weight` `[tokens, width]`, or `heads.NAME.{weight,bias}` `[classes, width]`. Of kind vit `encoder.patches.{weight,bias}` `[width, patch·patch·channels]`, `encoder.class`
 /// `[1, width]`, `encoder.positions.weight`, `encoder.times.weight`, and with video divided `….time.…` beside `….attention.…`.
 public final class TransformerModel {
   /// The shape.
@@ -38,8 +38,8 @@ public final class TransformerModel {
   public let catalog: Catalog
 
   /// Whether some layer learns from what the loss turns out to be: one that draws in training, or one with a loss of its own.
-  let draws: Bool
-  let state: ModelState
+  package let draws: Bool
+  package let state: ModelState
   let planner: AttentionPlanner
   /// `nil`: the trunk reads images itself.
   let embedding: Embedding?
@@ -48,12 +48,12 @@ public final class TransformerModel {
   package let trunk: (any Trunk)?
   package let encoder: Stack?
   package let decoder: Stack?
-  package let outputWeight: ParameterSlot?
-  /// What makes one row of a sequence for the classifier; `nil` where the trunk gives one.
-  let pooling: (any Layer)?
-  let classifier: Linear?
+  /// What the main task's predictions are made by.
+  let mainHead: TaskHead
+  /// The same of auxiliary tasks, in their order.
+  let taskHeads: [TaskHead]
   /// What is learned without labels; `nil`: labels are.
-  let pretext: PretextHead?
+  package let pretext: PretextHead?
 
   /// Builds a model with initial weights.
   /// - Throws: `ConfigurationError` before anything is allocated; `MemoryLimitExceeded`.
@@ -114,21 +114,26 @@ public final class TransformerModel {
         isCausal: !configuration.kind.isBidirectional, hasMemory: configuration.kind == .encoderDecoder,
         attention: attention, operands: operands, in: &layout, buffers: &buffers)
     let deviation = 1 / Double(configuration.outputWidth).squareRoot()
-    outputWeight =
+    let outputs = configuration.effectiveOutputVocabulary
+    let outputWeight =
       configuration.classes > 0
       ? nil
       : configuration.tied
-        ? embedding?.table
+        ? embedding?.table?.rows(0..<outputs)
         : layout.add(
-          "output.weight", [configuration.vocabulary, configuration.outputWidth], .normal(deviation),
-          decays: true)
-    pooling = TransformerModel.pooling(configuration, &layout)
-    classifier =
+          "output.weight", [outputs, configuration.outputWidth], .normal(deviation), decays: true)
+    let pooling = TransformerModel.pooling(configuration, &layout)
+    let classifier =
       configuration.classes > 0
       ? Linear(
         "classifier", from: configuration.outputWidth, to: configuration.classes, bias: true, in: &layout)
       : nil
+    mainHead = TaskHead(
+      name: nil, outputs: classifier == nil ? outputs : configuration.classes, output: outputWeight,
+      pooling: pooling, classifier: classifier)
     pretext = PretextHead("pretext", configuration.pretext, trunk as? VisionTransformer, in: &layout)
+    // Behind all else: what stands before has the same places, and so the same bits, whatever heads there are.
+    taskHeads = try configuration.taskHeads().map { TaskHead($0, of: configuration, in: &layout) }
     if configuration.pretext.kind == .frozen { layout.leaveUndecayed { !$0.hasPrefix("classifier.") } }
     // Weights as they are drawn, as they are kept, and their gradients: 12 bytes a parameter, before any is drawn.
     if let limit = context.ledger?.limitBytes, layout.count > limit / 12 {
@@ -216,7 +221,7 @@ public final class TransformerModel {
       .reduce(0) { $0 + $1.count }
   }
 
-  func layerRun(training: Bool, key: RandomKey = RandomKey(seed: 0)) -> LayerRun {
+  package func layerRun(training: Bool, key: RandomKey = RandomKey(seed: 0)) -> LayerRun {
     LayerRun(state: state, context: context, planner: planner, training: training, key: key)
   }
 

@@ -4,6 +4,7 @@ import Experts
 import ImageTasks
 import LongText
 import Models
+import Training
 import Presets
 import Settings
 import Tasks

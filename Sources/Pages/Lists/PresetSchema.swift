@@ -4,6 +4,7 @@ import ImageTasks
 import LongText
 import Measuring
 import Models
+import Training
 import Presets
 import Records
 import Settings
@@ -60,9 +61,9 @@ package struct PresetSchema {
       .init(key: "variants", value: described(variants, "variants with their settings")),
       .init(key: "targets", value: targets),
     ]
-    let trainings = ["task", "model", "training", "points", "held_out", "compute", "evaluate"]
+    let trainings = ["task", "model", "training", "points", "held_out", "compute", "evaluate", "auxiliary"]
     let cells = Cell.schema.compactMap(member)
-    let rest = zip(trainings, [task, model, training, points, points, swept(positive), evaluate])
+    let rest = zip(trainings, [task, model, training, points, points, swept(positive), evaluate, auxiliary])
     return own + cells + rest.map { JSONValue.Member(key: $0, value: $1) }
   }
 
@@ -172,6 +173,25 @@ package struct PresetSchema {
     ])
     return described(
       .object(["type": .string("array"), "items": question]), "what else is asked of every trained model")
+  }
+
+  private var auxiliary: JSONValue {
+    let ids = TaskCatalog.standard.ids.map(JSONValue.string)
+    let one = JSONValue.object([
+      "type": .string("object"),
+      "properties": .object([
+        "id": .object(["enum": .array(ids)]), "name": .object(["type": .string("string")]),
+        "weight": swept(.object(["type": .string("number"), "minimum": .int(0)])), "share": swept(positive),
+      ]),
+      "required": .array([.string("id")]),
+    ])
+    let list = JSONValue.object(["type": .string("array"), "items": one])
+    return described(
+      .object([
+        "type": .string("array"), "items": .object(["anyOf": .array([one, list])]),
+      ]),
+      "tasks that are learned beside the main one, with their settings and a weight or share; lists of them are a sweep"
+    )
   }
 
   private var positive: JSONValue {

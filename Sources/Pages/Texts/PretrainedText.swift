@@ -13,7 +13,9 @@ package struct PretrainedText: TextModel {
   /// - Throws: `UsageError` for one that reads other tokens, or two sequences.
   package init(_ pretrained: PretrainedModel, checkpoint: String) throws(UsageError) {
     let model = pretrained.model.configuration
-    guard model.vocabulary == 256, !model.kind.hasSource, model.features == 0 else {
+    guard (model.classes > 0 ? model.vocabulary : model.effectiveOutputVocabulary) == 256,
+      !model.kind.hasSource, model.features == 0
+    else {
       throw UsageError(
         "\(checkpoint): it reads no bytes; a text takes a model with a vocabulary of 256 and one sequence, "
           + "such as that of attnlab train text"

@@ -26,6 +26,13 @@ public struct CurveRow: Record, Hashable {
   public var seconds: Double?
   /// The column `bounded_mean`.
   public var boundedMean: Double?
+  /// The column `loss_task`.
+  public var lossTask = ""
+  /// The column `role`.
+  public var role: TaskRole?
+
+  /// Whether its losses are the main task's.
+  public var isMain: Bool { role != .auxiliary }
 
   /// Creates an empty row.
   public init() {}
@@ -50,6 +57,12 @@ public struct CurveRow: Record, Hashable {
     .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),
     .optional(
       "bounded_mean", \.boundedMean, .real, .quantity, "mean of the learned numbers that are held in bounds"),
+    .field(
+      "loss_task", \.lossTask, .text, .contender,
+      "the task whose losses the row has, where there are auxiliary ones; empty without any"),
+    .optional(
+      "role", \.role, .choice, .contender,
+      "whether that is the main task or an auxiliary one; empty without any"),
   ]
 
   /// Reads the rows of a file.

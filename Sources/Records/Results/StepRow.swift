@@ -18,6 +18,13 @@ public struct StepRow: Record, Hashable {
   public var gradientNorm: Double?
   /// The column `seconds`.
   public var seconds: Double?
+  /// The column `loss_task`.
+  public var lossTask = ""
+  /// The column `role`.
+  public var role: TaskRole?
+
+  /// Whether its losses are the main task's.
+  public var isMain: Bool { role != .auxiliary }
 
   /// Creates an empty row.
   public init() {}
@@ -34,6 +41,12 @@ public struct StepRow: Record, Hashable {
     .optional("learning_rate", \.learningRate, .amount, .quantity, "of this step"),
     .optional("gradient_norm", \.gradientNorm, .amount, .quantity, "before clipping"),
     .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),
+    .field(
+      "loss_task", \.lossTask, .text, .contender,
+      "the task whose losses the row has, where there are auxiliary ones; empty without any"),
+    .optional(
+      "role", \.role, .choice, .contender,
+      "whether that is the main task or an auxiliary one; empty without any"),
   ]
 
   /// Reads the rows of a file.

@@ -62,13 +62,14 @@ extension TrainingRow {
     ).requiredWhenDone,
     .optional(
       "evaluation", \.evaluation, .choice, .contender, phrase: "%",
-      "test: the training's own row; changed: the model under other conditions"
+      "test: the training's own row; changed: the model under other conditions; auxiliary: on an auxiliary task"
     ).required,
     .field(
       "evaluation_attention", \.evaluationAttention, .text, .contender, phrase: "%",
       "the attention of a changed evaluation"),
     .field(
-      "evaluation_task", \.evaluationTask, .text, .contender, "the task settings of a changed evaluation"),
+      "evaluation_task", \.evaluationTask, .text, .contender,
+      "the task settings of a changed evaluation, or those of the auxiliary task"),
     .field("started_at", \.startedAt, .text, .record, "when it began, ISO 8601, UTC"),
   ]
 
@@ -123,5 +124,25 @@ extension TrainingRow {
     .field(
       "evaluation_rotary", \.evaluationRotary, .text, .contender, phrase: "rotary %",
       "how far positions turn in a changed evaluation; empty: as in training"),
+    .field(
+      "auxiliary", \.auxiliary, .text, .contender, phrase: "with %",
+      "the auxiliary tasks with their settings and weights or shares; empty without any"),
+    .field(
+      "loss_task", \.lossTask, .text, .contender, phrase: "",
+      "the task whose losses the row has, where there are auxiliary ones; empty without any"),
+    .optional(
+      "role", \.role, .choice, .contender, phrase: "",
+      "whether that is the main task or an auxiliary one; empty without any"),
+    .optional(
+      "task_weight", \.taskWeight, .amount, .record, "the factor on that task's loss; empty with shares"),
+    .optional(
+      "task_share", \.taskShare, .fraction, .record,
+      "the share of steps that are that task's; empty with weights"),
+    .optional(
+      "task_steps", \.taskSteps, .count(), .quantity, unit: "steps",
+      "optimiser steps that learned from that task"),
+    .optional(
+      "task_tokens", \.taskTokens, .count(), .quantity, unit: "tokens",
+      "training tokens of that task; tokens has those of all"),
   ]
 }

@@ -10,6 +10,8 @@ public struct TrainingRow: Traceable, Hashable {
     case test
     /// The trained model under other conditions.
     case changed
+    /// The trained model on the test split of an auxiliary task.
+    case auxiliary
   }
 
   /// How a training ended.
@@ -121,6 +123,21 @@ public struct TrainingRow: Traceable, Hashable {
   public var wayKept: Int?
   /// The column `way_seconds`.
   public var waySeconds: Double?
+  // Of trainings on several tasks.
+  /// The column `auxiliary`.
+  public var auxiliary = ""
+  /// The column `loss_task`.
+  public var lossTask = ""
+  /// The column `role`.
+  public var role: TaskRole?
+  /// The column `task_weight`.
+  public var taskWeight: Double?
+  /// The column `task_share`.
+  public var taskShare: Double?
+  /// The column `task_steps`.
+  public var taskSteps: Int?
+  /// The column `task_tokens`.
+  public var taskTokens: Int?
   // Where it was made.
   /// The column `machine`.
   public var machine = ""

@@ -2,6 +2,7 @@ import ArrayFiles
 import AttentionCore
 import Foundation
 import Layers
+import Models
 import Settings
 import Tasks
 import Tensors
@@ -31,13 +32,9 @@ extension Trainer {
     if model.draws { metadata["state.averageLoss"] = optimizer.averageLoss.map(bits) ?? "none" }
     metadata["state.running"] = [bits(running.sum), "\(running.rows)", "\(running.correct)"].joined(
       separator: " ")
-    metadata["state.evaluations"] = evaluations.map {
-      [
-        "\($0.step)", "\($0.tokens)", bits($0.trainLoss), bits($0.validationLoss),
-        bits($0.validationAccuracy),
-      ]
-      .joined(separator: " ")
-    }.joined(separator: ";")
+    metadata["state.evaluations"] = evaluations.map(\.text).joined(separator: ";")
+    metadata.merge(taskMetadata) { own, _ in own }
+    metadata.merge(taskState) { own, _ in own }
     try Safetensors(tensors: tensors, metadata: metadata).write(to: path)
   }
 
@@ -58,6 +55,7 @@ extension Trainer {
     }
     expected["task"] = task.card.id
     expected["task.configuration"] = task.configurationSummary
+    expected.merge(taskMetadata) { own, _ in own }
     // A setting that an older file does not name had the meaning of today's default.
     var defaults: [String: String] = [:]
     for (name, value) in ModelConfiguration().settings { defaults["model.\(name)"] = "\(value)" }
@@ -107,14 +105,12 @@ extension Trainer {
       throw SafetensorsError(path: path, problem: "state.running is torn")
     }
     let evaluations = try counters.evaluations.map { line in
-      let parts = line.split(separator: " ").map(String.init)
-      guard parts.count == 5, let step = Int(parts[0]), let tokens = Int(parts[1]),
-        Trainer.counts.contains(step), Trainer.counts.contains(tokens)
-      else { throw SafetensorsError(path: path, problem: "state.evaluations is torn") }
-      return Evaluation(
-        step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
-        validationAccuracy: real(parts[4]))
+      guard let evaluation = Evaluation(String(line)) else {
+        throw SafetensorsError(path: path, problem: "state.evaluations is torn")
+      }
+      return evaluation
     }
+    let progress = try progress(from: metadata, path: path)
     var extensions = (metadata["state.extensions"] ?? "").split(separator: " ").compactMap { Int($0) }
     if hasEnd, metadata["training.steps"].map({ $0 != "\(configuration.steps)" }) ?? false {
       extensions.append(counters.step)
@@ -136,36 +132,36 @@ extension Trainer {
     (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
     bestLoss = counters.best
     running = CrossEntropy(sum: real(counters.running[0]), rows: rows, correct: correct)
-    (self.evaluations, self.extensions) = (evaluations, extensions)
+    (self.evaluations, self.extensions, self.progress) = (evaluations, extensions, progress)
   }
 
   /// What a counter of steps, tokens or rows can come to; sums of two such numbers are whole numbers still.
   static let counts = 0...(1 << 53)
 
-  /// A number as its bits: a decimal form could round.
-  private func bits(_ value: Double) -> String { String(value.bitPattern, radix: 16) }
-  private func real(_ text: String) -> Double {
-    UInt64(text, radix: 16).map { Double(bitPattern: $0) } ?? .nan
-  }
 }
 
-extension TransformerModel {
-  /// Writes the model alone, for other programs and `attnlab forward`.
-  /// - Throws: `SafetensorsError`; `TrainingDiverged` when a weight is not finite: an earlier file stays as it is.
-  public func save(to path: String) throws {
-    guard isFinite else { throw TrainingDiverged(step: nil, what: "weights") }
-    try Safetensors(tensors: namedWeights(), metadata: metadata).write(to: path)
+/// A number as its bits: a decimal form could round.
+func bits(_ value: Double) -> String { String(value.bitPattern, radix: 16) }
+/// The number that bits stand for; not a number for text that is none.
+func real(_ text: some StringProtocol) -> Double {
+  UInt64(text, radix: 16).map { Double(bitPattern: $0) } ?? .nan
+}
+
+extension Trainer.Evaluation {
+  /// As a checkpoint holds it.
+  var text: String {
+    ["\(step)", "\(tokens)", bits(trainLoss), bits(validationLoss), bits(validationAccuracy)]
+      .joined(separator: " ")
   }
 
-  /// Reads a model, or the model of a training checkpoint.
-  /// - Throws: `SafetensorsError`, `ConfigurationError`.
-  public convenience init(
-    contentsOf path: String, catalog: Catalog, context: ExecutionContext = .recycling()
-  ) throws {
-    let file = try Safetensors(contentsOf: path).renamed(path: path, CheckpointNames.withoutWrappers)
-    let configuration = try ModelConfiguration(metadata: file.metadata, path: path, in: catalog)
-    try self.init(configuration, catalog: catalog, context: context) { layout, buffers in
-      try layout.values(in: file, buffers, configuration, path: path)
-    }
+  /// Reads what `text` has written; `nil` for anything else.
+  init?(_ text: String) {
+    let parts = text.split(separator: " ")
+    guard parts.count == 5, let step = Int(parts[0]), let tokens = Int(parts[1]),
+      Trainer.counts.contains(step), Trainer.counts.contains(tokens)
+    else { return nil }
+    self.init(
+      step: step, tokens: tokens, trainLoss: real(parts[2]), validationLoss: real(parts[3]),
+      validationAccuracy: real(parts[4]))
   }
 }

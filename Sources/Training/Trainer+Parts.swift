@@ -1,8 +1,9 @@
+import Models
 import RealModule
 import Tasks
 import Tensors
 
-extension Trainer {
+extension TaskReader {
   /// The loss of a batch in evaluation. Where rows are parts of examples whose class is asked for, an example's loss is −ln of
   /// the mean of its parts' probabilities, and it is right when the class that they are joined to is.
   func evaluationLoss(_ split: Split, index: Int) throws -> CrossEntropy {

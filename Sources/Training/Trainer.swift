@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Layers
+import Models
 import Ranks
 import Settings
 import Tasks
@@ -15,6 +16,8 @@ public final class Trainer {
   public let model: TransformerModel
   /// Where examples come from.
   public let task: any SequenceTask
+  /// Further tasks that the model learns beside it, each by a head of its own.
+  public let auxiliary: [AuxiliaryTask]
   /// How it is trained.
   public let configuration: TrainingConfiguration
   /// The ranks that share rows and evaluations; `nil`: this process does all.
@@ -31,6 +34,8 @@ public final class Trainer {
   public internal(set) var evaluations: [Evaluation] = []
   /// Steps at which a schedule with an end was given a later one.
   public internal(set) var extensions: [Int] = []
+  /// What is known of every task, the main one first; empty without auxiliary tasks.
+  public internal(set) var progress: [TaskProgress] = []
   var optimizer: OptimizerState
   /// How the ranks share sequences; `nil`: sequences are whole.
   private let share: SequenceShare?
@@ -55,7 +60,7 @@ public final class Trainer {
   public struct StepReport: Hashable, Sendable {
     /// Its number, from 1.
     public var step: Int
-    /// The training loss, nats a labelled position.
+    /// The training loss, nats a labelled position; with auxiliary tasks that of the main one, or of the one that the step took.
     public var loss: Double
     /// The norm of the gradients before clipping.
     public var gradientNorm: Double
@@ -65,20 +70,31 @@ public final class Trainer {
     public var tokens: Int
     /// The evaluation after it, if there was one.
     public var evaluation: Evaluation?
+    /// The losses of all tasks of the step, whose first is `loss`; empty without auxiliary tasks.
+    public var losses: [TaskLoss] = []
+    /// The evaluations of auxiliary tasks after it, in their order.
+    public var auxiliary: [Evaluation] = []
   }
 
   /// Pairs a model with a task.
   /// - Parameters:
   ///   - model: the model.
   ///   - task: where examples come from.
+  ///   - auxiliary: further tasks that it learns beside it.
   ///   - configuration: how it is trained.
   ///   - communicator: the ranks that share the rows of a step, each with such a trainer; `nil`: this process has all.
   /// - Throws: `ConfigurationError` when they do not fit, before any time is spent.
   public init(
-    model: TransformerModel, task: any SequenceTask, configuration: TrainingConfiguration,
-    communicator: (any Communicator)? = nil
+    model: TransformerModel, task: any SequenceTask, auxiliary: [AuxiliaryTask] = [],
+    configuration: TrainingConfiguration, communicator: (any Communicator)? = nil
   ) throws {
     try Trainer.check(model.configuration, for: task)
+    try Trainer.check(model.configuration, for: auxiliary, beside: task, configuration)
+    guard auxiliary.isEmpty || !model.draws else {
+      throw ConfigurationError(
+        field: "auxiliary", value: auxiliary[0].name,
+        allowed: "none with attention that learns from the size of one task's loss")
+    }
     try Trainer.check(configuration, of: model, on: communicator)
     self.communicator = communicator
     share =
@@ -92,6 +108,8 @@ public final class Trainer {
     }
     self.model = model
     self.task = task
+    self.auxiliary = auxiliary
+    progress = auxiliary.isEmpty ? [] : Array(repeating: TaskProgress(), count: auxiliary.count + 1)
     self.configuration = configuration
     memories = try Trainer.memories(of: model, task, configuration)
     guard model.pretext == nil || configuration.gradientSum == .passes else {
@@ -159,6 +177,11 @@ public final class Trainer {
         field: "vocabulary", value: "\(model.vocabulary)",
         allowed: "at least \(needed.vocabulary) for the task \(task.card.id)")
     }
+    guard model.classes > 0 || model.effectiveOutputVocabulary >= needed.vocabulary else {
+      throw ConfigurationError(
+        field: "output_vocabulary", value: "\(model.outputVocabulary)",
+        allowed: "at least \(needed.vocabulary) for the task \(task.card.id)")
+    }
     guard model.classes == needed.classes else {
       throw ConfigurationError(
         field: "classes", value: "\(model.classes)", allowed: "\(needed.classes) for the task \(task.card.id)"
@@ -175,23 +198,32 @@ public final class Trainer {
   /// One optimiser step, with the evaluation that is due after it.
   /// - Throws: `TrainingDiverged`; what the task and attention throw.
   public func advance() throws -> StepReport {
-    let before = tokens
-    let (loss, norm) = try model.advance(
-      configuration, step: step + 1, &optimizer, over: communicator, sharing: share
-    ) { number in
-      let rows = try rows(ofPass: number)
-      tokens += rows.input.tokens.count
-      return rows
+    let before = tokens, losses: [TaskLoss], norm: Double
+    if auxiliary.isEmpty {
+      let advanced = try model.advance(
+        configuration, step: step + 1, &optimizer, over: communicator, sharing: share
+      ) { number in
+        let rows = try rows(ofPass: number)
+        tokens += rows.input.tokens.count
+        return rows
+      }
+      running = running + advanced.loss
+      (losses, norm) = ([TaskLoss(task: nil, loss: advanced.loss.mean)], advanced.gradientNorm)
+    } else {
+      (losses, norm) = try advanceTasks()
     }
     step += 1
-    running = running + loss
     var report = StepReport(
-      step: step, loss: loss.mean, gradientNorm: norm,
+      step: step, loss: losses[0].loss, gradientNorm: norm,
       learningRate: configuration.learningRate(at: step, width: model.configuration.width),
       tokens: tokens - before,
       evaluation: nil)
     let isDue = configuration.evaluateEvery > 0 && step % configuration.evaluateEvery == 0
-    if isDue || step == configuration.steps { report.evaluation = try evaluateNow() }
+    if isDue || step == configuration.steps {
+      report.evaluation = try evaluateNow()
+      report.auxiliary = try evaluateAuxiliary()
+    }
+    if !auxiliary.isEmpty { report.losses = losses }
     return report
   }
 
@@ -238,7 +270,7 @@ public final class Trainer {
         }
       }
       for index in stride(from: rank, to: count, by: ranks) {
-        losses[index] = try evaluationLoss(split, index: index)
+        losses[index] = try reader(0).evaluationLoss(split, index: index)
       }
     } catch is ScoreOverflow { throw TrainingDiverged(step: step, what: "attention scores") }
     return try CrossEntropy.sum(losses, of: count, owner: { $0 % ranks }, over: communicator)
@@ -256,15 +288,7 @@ public final class Trainer {
     seed < 4096 ? seed << 32 : 4096 << 32 + (seed & 0xF_FFFF) << 24
   }
 
-  func input(_ split: Split, index: Int) throws -> ModelInput {
-    // Seeds read different stretches of the training split; validation and test are the same for all.
-    let first = split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0
-    let batch = try task.batch(split: split, index: first + index, batchSize: configuration.batch)
-    let input = ModelInput(batch)
-    guard model.configuration.kind == .encoder, task.kind == .languageModel else { return input }
-    let key = RandomKey(seed: UInt64(configuration.seed))("mask")(split.rawValue)(index)
-    return input.masked(maskToken: Int32(model.configuration.vocabulary - 1), key: key)
-  }
+  func input(_ split: Split, index: Int) throws -> ModelInput { try reader(0).input(split, index: index) }
 }
 
 extension ModelInput {

@@ -1,6 +1,7 @@
 import AttentionCore
 import Basics
 import Layers
+import Models
 import Ranks
 import Settings
 import Tasks

@@ -3,14 +3,14 @@ import Tensors
 
 extension TransformerModel {
   /// Adds the gradients of what a training adds to its loss for learned numbers: `penalty · mean`, so `penalty / count` an element.
-  func addPenalties() {
+  package func addPenalties() {
     for slot in layout.slots where slot.meanPenalty != 0 {
       context.add(Float(slot.meanPenalty / Double(slot.count)), to: &state.gradients, in: slot.range)
     }
   }
 
   /// Clamps learned numbers that have bounds.
-  func holdInBounds() {
+  package func holdInBounds() {
     for slot in layout.slots {
       guard let bounds = slot.bounds else { continue }
       context.clamp(&state.weights, in: slot.range, to: bounds)

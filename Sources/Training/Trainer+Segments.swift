@@ -1,5 +1,6 @@
 import AttentionCore
 import Layers
+import Models
 import Settings
 import Tasks
 import Tensors

@@ -1,11 +1,12 @@
 import Layers
+import Models
 import Settings
 import Tensors
 
 extension TransformerModel {
   /// Takes the weights and running moments of another model: what a training goes on from, or what a linear probe reads.
   ///
-  /// What makes predictions (classifier, pooling, output, the head of a pretext) is taken where the other has it in the same shape, and
+  /// What makes predictions (classifier, pooling, output, the heads of a pretext and of auxiliary tasks) is taken where the other has it in the same shape, and
   /// stays as it was drawn elsewhere; the classifier of a model with pretext frozen stays so in any case. All else must be there.
   /// - Parameters:
   ///   - other: the model whose weights are taken.
@@ -19,7 +20,9 @@ extension TransformerModel {
     let isProbe = configuration.pretext.kind == .frozen
     var taken: [(slot: ParameterSlot, source: ParameterSlot)] = []
     for slot in layout.slots {
-      let isHead = ["classifier.", "pooling", "pretext.", "output."].contains { slot.name.hasPrefix($0) }
+      let isHead = ["classifier.", "pooling", "pretext.", "output.", "heads."].contains {
+        slot.name.hasPrefix($0)
+      }
       let source = known[slot.name]
       if let source, source.shape == slot.shape {
         if !(isProbe && slot.name.hasPrefix("classifier.")) { taken.append((slot, source)) }

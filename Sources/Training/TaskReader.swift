@@ -1,0 +1,35 @@
+import Basics
+import Models
+import Tasks
+import Tensors
+
+/// The batches of a task as a model reads them, and its losses in evaluation.
+struct TaskReader {
+  /// The model.
+  let model: TransformerModel
+  /// Where examples come from.
+  let task: any SequenceTask
+  /// The auxiliary task whose head answers; `nil`: the main one's.
+  let head: String?
+  /// How the model is trained.
+  let configuration: TrainingConfiguration
+
+  /// A batch, masked where an encoder is to restore tokens.
+  /// - Throws: what the task throws.
+  func input(_ split: Split, index: Int) throws -> ModelInput {
+    // Seeds read different stretches of the training split; validation and test are the same for all.
+    let first = split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0
+    let batch = try task.batch(split: split, index: first + index, batchSize: configuration.batch)
+    var input = ModelInput(batch)
+    input.task = head
+    guard model.configuration.kind == .encoder, task.kind == .languageModel else { return input }
+    let key = RandomKey(seed: UInt64(configuration.seed))("mask")(split.rawValue)(index)
+    return input.masked(maskToken: Int32(model.configuration.vocabulary - 1), key: key)
+  }
+
+  /// The loss of the first batches of a split, apart from each other.
+  /// - Throws: what the task and attention throw.
+  func evaluate(_ split: Split, batches: Int) throws -> CrossEntropy {
+    try (0..<batches).reduce(CrossEntropy()) { $0 + (try evaluationLoss(split, index: $1)) }
+  }
+}
