@@ -154,7 +154,11 @@ extension FitRecord {
       guard !lines.isEmpty else { return }
       let list = lines.prefix(5).map(String.init).joined(separator: ", ") + (lines.count > 5 ? ", …" : "")
       warnings.append(
-        FitWarning(code: code, text: "\(lines.count) row(s) with \(why) left out: line \(list)"))
+        FitWarning(
+          code: code,
+          text:
+            "\(counted(lines.count, "row")) with \(why) left out: line\(lines.count == 1 ? "" : "s") \(list)")
+      )
     }
     add("incomplete-rows", group.incompleteLines, "an empty cell")
     add("zero-weight", group.weightlessLines, "a weight of zero")

@@ -37,7 +37,7 @@ public enum Gnuplot {
   @discardableResult
   static func canvas(of file: String) throws(UsageError) -> Figure.Canvas {
     guard let canvas = Figure.Canvas(file: file) else {
-      throw UsageError("--plot \(file): the extension must be svg, png or pdf")
+      throw UsageError("\(file): the extension of a picture must be svg, png or pdf")
     }
     return canvas
   }

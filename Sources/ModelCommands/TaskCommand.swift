@@ -41,6 +41,9 @@ package struct TaskCommand: FileCommand {
   @Option(help: "Where they go: .npz or .jsonl.", completion: .file(extensions: ["npz", "jsonl"]))
   var out: String
 
+  @Flag(help: "Print JSON: what was written.")
+  var json = false
+
   /// Creates the command; the parser needs it.
   package init() {}
 
@@ -67,7 +70,11 @@ package struct TaskCommand: FileCommand {
       try AtomicFile.write(Array(drawn.lines().utf8), to: out)
     }
     show(
-      "\(out): \(counted(examples, "example")) of \(task.card.id), \(split.rawValue) split, \(task.configurationSummary)"
-    )
+      "\(out): \(counted(examples, "example")) of \(task.card.id), \(split.rawValue) split, \(task.configurationSummary)",
+      or: .object([
+        "path": .string(out), "task": .string(task.card.id),
+        "configuration": .string(task.configurationSummary),
+        "split": .string(split.rawValue), "examples": .int(examples),
+      ]), if: json)
   }
 }

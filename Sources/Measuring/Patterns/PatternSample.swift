@@ -16,7 +16,10 @@ package struct PatternSample {
   package static let visible = 0.4
   /// The first length that is tried, and the last one: of patterns that depend on data, whose definition goes pair by pair, an
   /// earlier one.
-  private static let (first, last, lastOfData) = (64, 4096, 256)
+  private static let (first, last, lastOfData) = (64, 4096, 1024)
+
+  /// Whether the pattern can be seen.
+  package var isVisible: Bool { share <= Self.visible }
 
   /// Doubles the length until the pattern can be seen; one that never can, as of full attention, is shown at the first.
   /// - Parameters:
@@ -36,7 +39,7 @@ package struct PatternSample {
       if let sample = try? Self(
         of: type, settings: settings, like: shape, length: length, most: most, key: key)
       {
-        if sample.share <= Self.visible {
+        if sample.isVisible {
           self = sample
           return
         }

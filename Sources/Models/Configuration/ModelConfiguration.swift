@@ -371,7 +371,7 @@ public struct ModelConfiguration: ParameterSet {
       layer.outputWidth == layer.width || classes > 0 || !tied, "reversible_output",
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
-    try checkImages()
+    try checkImages(in: catalog)
     try checkHierarchy()
     try checkMemory(of: memory, in: catalog)
     try checkStored(in: catalog)
