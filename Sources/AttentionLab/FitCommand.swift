@@ -59,7 +59,7 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
-    if let plot = ask.plot { try Gnuplot.checkExtension(of: plot) }
+    if let plot = ask.plot { try Gnuplot.checkExtension(of: plot, "--plot") }
     guard (0...1_000_000).contains(ask.calibrate) else {
       throw UsageError(
         "--calibrate \(ask.calibrate): it takes a number of replications up to 1000000, or 0 for none")

@@ -96,7 +96,9 @@ struct MaskCommand: FileCommand {
       )
     }
     guard head >= 0, head < shape.queryHeads else {
-      throw UsageError("--head \(head): it takes a head from 0 to \(shape.queryHeads - 1)")
+      let last = shape.queryHeads - 1
+      throw UsageError(
+        "--head \(head): it takes \(last == 0 ? "0, the only head" : "a head from 0 to \(last)")")
     }
     // What was counted to find the length is not counted again, where it is the whole pattern.
     let isWhole = heads == 1 && inputs == nil
@@ -191,7 +193,10 @@ struct MaskCommand: FileCommand {
     if kind == "npy" { return try counts.npy.write(to: path) }
     let settings = attention.configurationSummary.replacing(";", with: ", ")
     let ofHeads = attention.shape.queryHeads > 1 && !counts.isShared ? ", head \(head)" : ""
-    let title = "\(variant)\(causal ? ", causal" : "")\(ofHeads)\(settings.isEmpty ? "" : ": " + settings)"
+    let isRepeated = counts.counts.contains { $0 > 1 }
+    let title =
+      "\(variant)\(causal ? ", causal" : "")\(ofHeads)\(settings.isEmpty ? "" : ": " + settings)"
+      + (isRepeated ? " (orange: more than once)" : "")
     let drawn = picture.picture(title: title)
     try Blocking.wait { try await drawn.write(to: path) }
   }

@@ -106,6 +106,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
+    if let out { try Gnuplot.checkExtension(of: out, "--out") }
     let kind = try kind
     let pictures = try drawsColumns ? [columns(of: kind)] : pictures(of: kind)
     var written: [[String]] = []

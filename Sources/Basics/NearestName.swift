@@ -57,15 +57,16 @@ private func slipOfStart(_ text: String, among names: [String]) -> String? {
 
 private func editDistance(_ first: String, _ second: String) -> Int {
   let a = Array(first), b = Array(second)
-  var row = Array(0...b.count)
+  var before: [Int] = [], row = Array(0...b.count)
   for i in a.indices {
-    var diagonal = row[0]
+    let last = row
     row[0] = i + 1
     for j in b.indices {
-      let above = row[j + 1]
-      row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
-      diagonal = above
+      row[j + 1] = min(last[j + 1] + 1, row[j] + 1, last[j] + (a[i] == b[j] ? 0 : 1))
+      // Two letters in the wrong order are one slip.
+      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { row[j + 1] = min(row[j + 1], before[j - 1] + 1) }
     }
+    before = last
   }
   return row[b.count]
 }

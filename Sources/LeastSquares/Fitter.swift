@@ -75,7 +75,7 @@ public struct Fitter: Sendable {
     guard data.count >= free + 2 else {
       throw FitError(
         .tooFewRows,
-        "\(form.name) has \(counted(free, "free parameter")) and needs at least \(free + 2) rows; there are \(data.count)"
+        "\(form.name) has \(counted(free, "free parameter")) and needs at least \(free + 2) rows; there \(data.count == 1 ? "is" : "are") \(data.count)"
       )
     }
     if let problem = form.domainError(on: data) { throw FitError(.badData, problem) }

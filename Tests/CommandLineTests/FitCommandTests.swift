@@ -208,7 +208,7 @@ struct FitCommandTests {
     #expect(run.status == 0)
     #expect(try fits(run).count == 2)
     #expect(
-      run.errors.contains("group odd: power has 2 free parameters and needs at least 4 rows; there are 1"))
+      run.errors.contains("group odd: power has 2 free parameters and needs at least 4 rows; there is 1"))
   }
 
   @Test("Where the curves of two groups meet")

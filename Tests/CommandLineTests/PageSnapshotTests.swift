@@ -54,7 +54,8 @@ import Testing
       let lines = result.errorLines.filter { !$0.hasPrefix("warning: a debug build") }
       #expect(result.code == 1 || result.code == 2, "\(command): \(result.code)")
       #expect(lines.count == 1 && result.output.isEmpty, "\(command): \(result.output) \(result.errors)")
-      found += "$ \(command)\n[\(result.code)] \(lines.joined(separator: "\n"))\n\n"
+      let line = lines.joined(separator: "\n").replacing(ExampleFolder.package, with: "PACKAGE")
+      found += "$ \(command)\n[\(result.code)] \(line)\n\n"
     }
     found = String(found.dropLast())
     if Documents.writesPages { return try found.write(toFile: file, atomically: true, encoding: .utf8) }
@@ -71,11 +72,12 @@ import Testing
     _ = try scratch.write("one.csv", "n,t\n1,2\n")
     _ = try scratch.write("nan.csv", "n,t\n1,2\n2,nan\n3,4\n4,5\n5,6\n")
     _ = try scratch.write("semicolons.csv", "n;t\n1;2\n2;3,5\n")
-    try Data((0..<2000).map { UInt8(truncatingIfNeeded: $0 &* 167 ^ $0 >> 3) | 0x80 }).write(
+    try Data([0x80, 0] + (0..<2000).map { UInt8(truncatingIfNeeded: $0 &* 167 ^ $0 >> 3) | 0x80 }).write(
       to: URL(fileURLWithPath: scratch("binary")))
     let whole = try Data(contentsOf: URL(fileURLWithPath: scratch("q.npy")))
     try whole.prefix(3000).write(to: URL(fileURLWithPath: scratch("cut.npy")))
     _ = try scratch.write("bad.yaml", "variants: [full]\nn: 8\ncausel: true\n")
-    _ = try scratch.write("deep/one/x.txt", "text\n")
+    try FileManager.default.createDirectory(
+      atPath: scratch("deep/one"), withIntermediateDirectories: true)
   }
 }

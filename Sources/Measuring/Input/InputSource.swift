@@ -63,7 +63,7 @@ public enum InputSource: Hashable, Sendable, CustomStringConvertible {
 extension InputSource {
   /// What is to be said where the project's own sources are not: nothing of an input that does not read them.
   package var noteWithoutSources: String? {
-    guard self == .text(nil) else { return nil }
+    guard self == .text(path: nil) else { return nil }
     return
       "note: the project's own sources are not here; a short built-in text, read over and over, stands in for them "
       + "(input.text or --input text:PATH names another)"

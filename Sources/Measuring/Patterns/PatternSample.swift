@@ -21,7 +21,8 @@ package struct PatternSample {
   /// Whether the pattern can be seen.
   package var isVisible: Bool { share <= Self.visible }
 
-  /// Doubles the length until the pattern can be seen; one that never can, as of full attention, is shown at the first.
+  /// Doubles the length until the pattern can be seen; one that never can is shown where the smallest share of its
+  /// pairs counts; full attention at the first.
   /// - Parameters:
   ///   - settings: those that differ from their defaults.
   ///   - shape: whose heads, dims and causality are taken.
@@ -43,7 +44,8 @@ package struct PatternSample {
           self = sample
           return
         }
-        if found == nil { found = sample }
+        // A length that hides less is shown rather than the first, but for a little.
+        if found.map({ sample.share < 0.9 * $0.share }) ?? true { found = sample }
       }
       length *= 2
     }

@@ -39,7 +39,7 @@ struct PatternStrip {
         let sample = PatternSample(
           type, settings: settings, like: shape, key: RandomKey(seed: row.seed ?? 1)("variant")(row.variant))
       else { continue }
-      let isOne = shape.queryHeads > 1 && !sample.counts.isShared
+      let isOne = shape.queryHeads > 1 && !sample.counts.isShared && sample.share < 1
       entries.append(
         Entry(
           label: series.label + (shape.isCausal ? ", causal" : ""), sample: sample,
@@ -53,7 +53,7 @@ struct PatternStrip {
     let seen = "Each at the first length at which its pattern can be seen"
     return entries.allSatisfy(\.sample.isVisible)
       ? "\(seen)."
-      : "\(seen); those that count most of their pairs at every length that was tried, at the shortest."
+      : "\(seen); those that count most of their pairs at every length that was tried, where they count fewest."
   }
 
   /// The part of a page; empty when there is nothing to show.

@@ -140,12 +140,17 @@ package struct ListPage {
     isWhole = true
   }
 
+  /// A default as a user would type it: `1`, not `1.0`.
+  private static func text(_ value: ParameterValue) -> String {
+    if case .double(let number) = value { shortNumber(number) } else { value.description }
+  }
+
   private mutating func addSettings(_ parameters: [VariantDescription.ParameterDescription]) {
     guard !parameters.isEmpty else { return }
     var table = TextTable(["parameter", "default", "unit", "allowed", "meaning"])
     for parameter in parameters {
       table.add([
-        parameter.name, parameter.defaultValue.description, parameter.unit, parameter.allowed,
+        parameter.name, Self.text(parameter.defaultValue), parameter.unit, parameter.allowed,
         parameter.help,
       ])
     }
