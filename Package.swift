@@ -421,6 +421,7 @@ let package = Package(
         "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Records",
         "Tensors", "attnlab", "attnlab-fakes", "attnlab-custom",
       ],
+      exclude: ["Snapshots"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -113,7 +113,8 @@ public struct AttentionLab: ParsableCommand {
   private static func report(_ error: any Error, arguments: [String]) -> Int32 {
     if let code = error as? ExitCode { return code.rawValue }
     if let failure = error as? CheckFailure {
-      Terminal.complain(failure.description)
+      let line = failure.description
+      Terminal.complain(line.hasPrefix("attnlab") ? line : "\(name(of: arguments)): \(line)")
       return 1
     }
     if let diverged = error as? TrainingDiverged {
@@ -128,7 +129,12 @@ public struct AttentionLab: ParsableCommand {
     let code = exitCode(for: error)
     if code == .success {
       let width = Screen.columns()
-      print(HelpText.fitted(fullMessage(for: error, columns: width), width: width))
+      // What another program reads, such as a completion script, is no page.
+      let isPage = !arguments.contains {
+        $0.hasPrefix("--generate-completion-script") || $0 == "--experimental-dump-help"
+      }
+      let text = fullMessage(for: error, columns: width)
+      print(isPage ? HelpText.fitted(text, width: width) : text)
       return 0
     }
     let command = name(of: arguments)

@@ -91,6 +91,7 @@ struct CompareCommand: AsyncParsableCommand, FileCommand {
   }
 
   private func compare<Kind: ExperimentKind>(_ kind: Kind.Type, _ dialect: CSVDialect) async throws {
+    if let plot { try Gnuplot.checkExtension(of: plot, "--plot") }
     let question = try question(for: kind)
     let rows = try kind.rows(of: csv, dialect: dialect)
     guard let against else {

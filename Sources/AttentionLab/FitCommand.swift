@@ -59,7 +59,7 @@ struct FitCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
-    if let plot = ask.plot { try Gnuplot.checkExtension(of: plot) }
+    if let plot = ask.plot { try Gnuplot.checkExtension(of: plot, "--plot") }
     guard (0...1_000_000).contains(ask.calibrate) else {
       throw UsageError(
         "--calibrate \(ask.calibrate): it takes a number of replications up to 1000000, or 0 for none")
@@ -154,7 +154,11 @@ extension FitRecord {
       guard !lines.isEmpty else { return }
       let list = lines.prefix(5).map(String.init).joined(separator: ", ") + (lines.count > 5 ? ", …" : "")
       warnings.append(
-        FitWarning(code: code, text: "\(lines.count) row(s) with \(why) left out: line \(list)"))
+        FitWarning(
+          code: code,
+          text:
+            "\(counted(lines.count, "row")) with \(why) left out: line\(lines.count == 1 ? "" : "s") \(list)")
+      )
     }
     add("incomplete-rows", group.incompleteLines, "an empty cell")
     add("zero-weight", group.weightlessLines, "a weight of zero")

@@ -5,6 +5,7 @@ import ImageTasks
 import Pages
 import Presets
 import Records
+import ScalingLaws
 import Tasks
 
 /// `attnlab list`: variants and tasks with their parameters.
@@ -20,6 +21,8 @@ struct ListCommand: FileCommand {
         "attnlab list mqar",
         "attnlab list model",
         "attnlab list training",
+        "attnlab list power-offset",
+        "attnlab list quickstart",
         "attnlab list columns --json",
         "attnlab list lsh --markdown",
         "attnlab list schema > preset.schema.json",
@@ -27,7 +30,8 @@ struct ListCommand: FileCommand {
       ]))
 
   @Argument(
-    help: "A variant, a task, model, training, columns or schema; without one, everything is listed.",
+    help:
+      "A variant, a task, a form, a preset, model, training, columns or schema; without one, everything is listed.",
     completion: .listed)
   var variant: String?
 
@@ -77,6 +81,9 @@ struct ListCommand: FileCommand {
 extension CompletionKind {
   /// What `attnlab list` describes.
   static var listed: CompletionKind {
-    .custom { _, _, _ in Installed.catalog.ids + TaskCatalog.standard.ids + ListCommand.topics }
+    .custom { _, _, _ in
+      Installed.catalog.ids + TaskCatalog.standard.ids + ListCommand.topics + FormCatalog.all.map(\.name)
+        + PresetFinder.files().map(PresetFinder.name(of:))
+    }
   }
 }

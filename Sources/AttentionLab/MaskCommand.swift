@@ -84,7 +84,8 @@ struct MaskCommand: FileCommand {
     let settings = try VariantSettings.parse(sets, for: type)
     let kind = try out.map(fileKind)
     let named = try NamedFiles(in: self.inputs, of: type, settings)
-    let (shape, arrays) = try shapeAndArrays(type, settings, named)
+    let sample = try self.sample(type, settings)
+    let (shape, arrays) = try shapeAndArrays(type, named, sample)
     let attention = try type.make(
       settings: settings, shape: shape, key: VariantSettings.key(seed: seed))
     let inputs = try arrays?.inputs(of: attention, named.inputs) ?? graphs(of: attention, named)
@@ -95,9 +96,13 @@ struct MaskCommand: FileCommand {
       )
     }
     guard head >= 0, head < shape.queryHeads else {
-      throw UsageError("--head \(head): it takes a head from 0 to \(shape.queryHeads - 1)")
+      let last = shape.queryHeads - 1
+      throw UsageError(
+        "--head \(head): it takes \(last == 0 ? "0, the only head" : "a head from 0 to \(last)")")
     }
-    let counts = try PatternCounts(attention, inputs: inputs)
+    // What was counted to find the length is not counted again, where it is the whole pattern.
+    let isWhole = heads == 1 && inputs == nil
+    let counts = try sample.flatMap { isWhole ? $0.counts : nil } ?? PatternCounts(attention, inputs: inputs)
     let picture = PatternPicture(counts: counts, head: head)
     if let out, let kind { try write(counts, picture, kind, to: out, attention) }
     let figures = PatternFigures(attention, counts, inputs: inputs)
@@ -120,7 +125,7 @@ struct MaskCommand: FileCommand {
   }
 
   private func shapeAndArrays(
-    _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue], _ named: NamedFiles
+    _ type: any AttentionVariant.Type, _ named: NamedFiles, _ sample: PatternSample?
   ) throws -> (AttentionShape, ArrayInputs?) {
     guard let q else {
       let graphs = named.declared.filter { $0.source == .edges }.map(\.name)
@@ -131,7 +136,9 @@ struct MaskCommand: FileCommand {
       if type.card.dependsOnData {
         throw UsageError("--q: the pattern of \(variant) depends on the data; give q (and k) as .npy files")
       }
-      let n = try self.n ?? length(type, settings)
+      guard let n = self.n ?? keyLength ?? sample?.length else {
+        throw UsageError("--n: give the number of rows of q")
+      }
       let shape = try AttentionShape(
         queryHeads: heads, queryLength: n, keyLength: keyLength, headDim: 1, isCausal: causal)
       return (shape, nil)
@@ -149,15 +156,13 @@ struct MaskCommand: FileCommand {
     return (arrays.shape, arrays)
   }
 
-  /// A length at which the pattern can be seen; that of the keys where they are given.
-  private func length(
+  /// The pattern at a length at which it can be seen, where nothing says how long it is.
+  private func sample(
     _ type: any AttentionVariant.Type, _ settings: [String: ParameterValue]
-  ) throws -> Int {
-    if let keyLength { return keyLength }
+  ) throws -> PatternSample? {
+    guard n == nil, keyLength == nil, q == nil, !type.card.dependsOnData else { return nil }
     let shape = try AttentionShape(queryHeads: heads, queryLength: 1, headDim: 1, isCausal: causal)
-    let sample = PatternSample(type, settings: settings, like: shape, key: VariantSettings.key(seed: seed))
-    guard let sample else { throw UsageError("--n: give the number of rows of q") }
-    return sample.length
+    return PatternSample(type, settings: settings, like: shape, key: VariantSettings.key(seed: seed))
   }
 
   /// Where a given length hides the pattern: which one shows it.
@@ -168,7 +173,7 @@ struct MaskCommand: FileCommand {
     guard q == nil, n != nil, PatternSample.share(of: counts, shape) == 1 else { return nil }
     let shown = PatternSample(
       type, settings: settings, like: shape, key: VariantSettings.key(seed: seed))
-    guard let shown, shown.share <= PatternSample.visible else { return nil }
+    guard let shown, shown.isVisible else { return nil }
     return "every pair counts at this length; --n \(shown.length) shows the pattern"
   }
 
@@ -188,7 +193,10 @@ struct MaskCommand: FileCommand {
     if kind == "npy" { return try counts.npy.write(to: path) }
     let settings = attention.configurationSummary.replacing(";", with: ", ")
     let ofHeads = attention.shape.queryHeads > 1 && !counts.isShared ? ", head \(head)" : ""
-    let title = "\(variant)\(causal ? ", causal" : "")\(ofHeads)\(settings.isEmpty ? "" : ": " + settings)"
+    let isRepeated = counts.counts.contains { $0 > 1 }
+    let title =
+      "\(variant)\(causal ? ", causal" : "")\(ofHeads)\(settings.isEmpty ? "" : ": " + settings)"
+      + (isRepeated ? " (orange: more than once)" : "")
     let drawn = picture.picture(title: title)
     try Blocking.wait { try await drawn.write(to: path) }
   }

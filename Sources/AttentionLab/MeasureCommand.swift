@@ -9,6 +9,7 @@ import Presets
 import Processes
 import Records
 import Settings
+import Tasks
 import Tensors
 
 /// `attnlab measure`: one cell, in this process.
@@ -108,6 +109,7 @@ struct MeasureCommand: FileCommand {
     ParentWatch.begin()
     let catalog = Installed.catalog
     let cell = try cell(catalog)
+    if TextCorpus.projectFolder() == nil, let note = input.noteWithoutSources { Terminal.note(note) }
     var request = CellRequest(cell, memoryLimit: ProcessMemory.defaultLimit)
     if let memoryLimit {
       guard let bytes = Quantity.bytes(memoryLimit) else {

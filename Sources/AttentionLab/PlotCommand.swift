@@ -106,6 +106,7 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
   }
 
   func run() async throws {
+    if let out { try Gnuplot.checkExtension(of: out, "--out") }
     let kind = try kind
     let pictures = try drawsColumns ? [columns(of: kind)] : pictures(of: kind)
     var written: [[String]] = []
@@ -128,8 +129,17 @@ struct PlotCommand: AsyncParsableCommand, FileCommand {
     (request.filter, request.definitions, request.logarithmic) = (filter, define, log)
     let table = try CSVTable(contentsOf: kind.file(in: csv), dialect: reading.dialect())
     request.timeColumns = Installed.kinds.timeColumns(table.header)
+    request.trainings = trainings(beside: kind.file(in: csv))
     let figure = try ColumnPlot.figure(table, request) { Terminal.complain("warning: \($0)") }
     return (ColumnPlot.fileName(of: y), figure)
+  }
+
+  /// The `runs.csv` beside a table, such as `curves.csv`, whose rows name their training by `run_id` alone.
+  private func trainings(beside file: String) -> CSVTable? {
+    guard !InputFile.isPipe(file) else { return nil }
+    let runs = URL(fileURLWithPath: file).deletingLastPathComponent().appendingPathComponent("runs.csv").path
+    return runs == URL(fileURLWithPath: file).path
+      ? nil : try? CSVTable(contentsOf: runs, dialect: CSVDialect())
   }
 
   /// What results of a kind show of themselves.

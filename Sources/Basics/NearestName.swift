@@ -29,7 +29,9 @@ public func nearestName(to text: String, among names: [String]) -> String? {
   let best = names.filter { $0.utf8.count <= 400 }.map {
     ($0, editDistance(text.lowercased(), $0.lowercased()))
   }.min { $0.1 < $1.1 }
-  if let best, best.1 <= max(2, text.count / 2) { return best.0 }
+  if let best, best.1 <= 1 { return best.0 }
+  if let start = slipOfStart(text, among: names) { return start }
+  if let best, text.count > 4, best.1 <= max(2, text.count / 3) { return best.0 }
   // Words are joined by one sign or another, or by none.
   func joined(_ name: String) -> String { name.lowercased().filter { $0 != "_" && $0 != "-" } }
   let word = joined(text)
@@ -41,17 +43,30 @@ public func nearestName(to text: String, among names: [String]) -> String? {
   return nil
 }
 
+/// The only name whose beginning is the text but for one slip, as `slidng` is that of `sliding-window`.
+private func slipOfStart(_ text: String, among names: [String]) -> String? {
+  guard text.count >= 4 else { return nil }
+  let word = text.lowercased()
+  let meant = names.filter { name in
+    (word.count - 1...word.count + 1).contains { length in
+      name.count > length && editDistance(word, String(name.lowercased().prefix(length))) <= 1
+    }
+  }
+  return meant.count == 1 ? meant[0] : nil
+}
+
 private func editDistance(_ first: String, _ second: String) -> Int {
   let a = Array(first), b = Array(second)
-  var row = Array(0...b.count)
+  var before: [Int] = [], row = Array(0...b.count)
   for i in a.indices {
-    var diagonal = row[0]
+    let last = row
     row[0] = i + 1
     for j in b.indices {
-      let above = row[j + 1]
-      row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
-      diagonal = above
+      row[j + 1] = min(last[j + 1] + 1, row[j] + 1, last[j] + (a[i] == b[j] ? 0 : 1))
+      // Two letters in the wrong order are one slip.
+      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { row[j + 1] = min(row[j + 1], before[j - 1] + 1) }
     }
+    before = last
   }
   return row[b.count]
 }

@@ -93,3 +93,17 @@ public enum Quantity {
     return sign + padded.dropLast(decimals) + "." + padded.suffix(decimals)
   }
 }
+
+/// A bound or a default as a user would type it: `1`, `0.05`, `1e15`; not `1.0`.
+public func shortNumber(_ value: Double) -> String {
+  guard value.isFinite, value == value.rounded() else { return "\(value)" }
+  if abs(value) < 1e6 { return "\(Int(value))" }
+  let text = "\(value)"
+  // A whole power of ten.
+  var power = 0, rest = abs(value)
+  while rest >= 10, rest.truncatingRemainder(dividingBy: 10) == 0 {
+    rest /= 10
+    power += 1
+  }
+  return rest < 1000 && power > 0 ? "\(value < 0 ? "-" : "")\(Int(rest))e\(power)" : text
+}

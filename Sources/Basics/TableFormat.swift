@@ -35,7 +35,11 @@ extension TextTable {
     if cell.count > 4, cell.hasPrefix("**"), cell.hasSuffix("**") {
       return "\\textbf{\(latex(String(cell.dropFirst(2).dropLast(2))))}"
     }
-    return cell.replacingScalars(signs)
+    // `n^b` is a power, not a sign between two letters.
+    let powers = cell.replacing(/\b([A-Za-z])\^([A-Za-z0-9])\b/) {
+      "\u{1}\($0.output.1)\u{2}\($0.output.2)\u{3}"
+    }
+    return powers.replacingScalars(signs)
   }
 
   /// What LaTeX writes for signs that mean something to it, or that its fonts lack.
@@ -44,7 +48,8 @@ extension TextTable {
     "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "×": "$\\times$", "±": "$\\pm$",
     "≈": "$\\approx$", "∝": "$\\propto$", "–": "--", "∞": "$\\infty$", "<": "$<$", ">": "$>$",
     "·": "$\\cdot$",
-    "≥": "$\\geq$", "≤": "$\\leq$", "−": "$-$", "…": "\\ldots{}", "Δ": "$\\Delta$",
+    "\u{1}": "$", "\u{2}": "^{", "\u{3}": "}$", "≥": "$\\geq$", "≤": "$\\leq$", "−": "$-$", "…": "\\ldots{}",
+    "Δ": "$\\Delta$",
   ]
 
   private var csv: String {

@@ -130,7 +130,8 @@ extension Figure {
       let last = scale.ticks(in: range).last(where: { $0 <= range.upperBound })
     else { return least }
     // A digit is 0.64 of the size of the letters wide, which is 14 pixels at most.
-    let signs = scale.text(last).count { !"{}^".contains($0) }
+    let signs =
+      scale.texts(scale.ticks(in: range)).map { text in text.count { !"{}^".contains($0) } }.max() ?? 0
     let isLog = scale.base != nil
     let (low, high) = (range.lowerBound, range.upperBound)
     let beyond =
@@ -169,8 +170,9 @@ extension Figure {
       return "\(log)\nset \(name)range [*:*]\nset \(name)tics autofreq"
     }
     // gnuplot takes the text at a tick for a format.
-    let ticks = scale.ticks(in: range).map {
-      "\(quoted(scale.text($0).replacing("%", with: "%%"))) \($0 * scale.factor)"
+    let values = scale.ticks(in: range)
+    let ticks = zip(values, scale.texts(values)).map { value, text in
+      "\(quoted(text.replacing("%", with: "%%"))) \(value * scale.factor)"
     }
     return [
       log, "set \(name)tics (\(ticks.joined(separator: ", ")))",

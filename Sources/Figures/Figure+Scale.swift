@@ -85,6 +85,18 @@ extension Figure.Scale {
     return stride(from: first, through: last, by: 1).map { $0 * step }
   }
 
+  /// The numbers at the ticks of an axis, in gnuplot's mark-up: on a linear axis that needs a power of ten, all have the same.
+  func texts(_ values: [Double]) -> [String] {
+    guard self == .linear, let largest = values.map({ abs($0) }).max(), largest >= 1e6 else {
+      return values.map(text)
+    }
+    let exponent = (Foundation.log10(largest) + 1e-9).rounded(.down), power = pow(10, exponent)
+    return values.map { value in
+      let mantissa = String(format: "%.4g", value / power)
+      return value == 0 ? "0" : (mantissa == "1" ? "" : mantissa + "·") + "10^{\(Int(exponent))}"
+    }
+  }
+
   /// A number at a tick, in gnuplot's mark-up.
   func text(_ value: Double) -> String {
     switch self {

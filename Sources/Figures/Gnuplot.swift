@@ -25,7 +25,7 @@ public enum Gnuplot {
   /// - Throws: `UsageError` for another extension than svg, png or pdf, a missing gnuplot, or a file that cannot be
   ///   written.
   public static func draw(_ figure: Figure, to file: String) async throws -> [String] {
-    try checkExtension(of: file)
+    _ = try canvas(of: file)
     try checkContent(figure)
     return try await draw(to: file, data: figure.data) { output, data, canvas in
       figure.script(output: output, dataFile: data, canvas: canvas)
@@ -37,14 +37,17 @@ public enum Gnuplot {
   @discardableResult
   static func canvas(of file: String) throws(UsageError) -> Figure.Canvas {
     guard let canvas = Figure.Canvas(file: file) else {
-      throw UsageError("--plot \(file): the extension must be svg, png or pdf")
+      throw UsageError("\(file): the extension must be svg, png or pdf")
     }
     return canvas
   }
 
   /// Refuses a file name that no picture can have, before any work is done for it.
+  /// - Parameter flag: where the user named it.
   /// - Throws: `UsageError`.
-  public static func checkExtension(of file: String) throws(UsageError) { try canvas(of: file) }
+  public static func checkExtension(of file: String, _ flag: String) throws(UsageError) {
+    do { try canvas(of: file) } catch { throw UsageError("\(flag) \(error)") }
+  }
 
   /// Draws what a script says, and keeps script and data beside the picture; the kept script draws it again.
   static func draw(to file: String, data: String, script: Script) async throws -> [String] {

@@ -34,7 +34,7 @@ package enum HTML {
   /// A picture of one or several pieces with what it shows, and the command that draws it.
   package static func figure(_ pieces: [String], _ caption: String, command: String? = nil) -> String {
     let command = command.map { " <code>\(html($0))</code>" } ?? ""
-    let shape = pieces.count > 1 ? " class=\"pieces\"" : ""
+    let shape = " class=\"\(pieces.count > 1 ? "pieces" : "piece")\""
     return "<figure><div\(shape)>\(pieces.joined(separator: "\n"))</div>"
       + "<figcaption>\(html(caption))\(command)</figcaption></figure>"
   }
@@ -48,12 +48,13 @@ package enum HTML {
   }
 
   /// A list of the page's headings of the second order, and the page with names that the list leads to.
-  package static func contents(_ body: String) -> (list: String, body: String) {
+  /// - Parameter first: the number of the first heading, where the page has other parts before.
+  package static func contents(_ body: String, from first: Int = 0) -> (list: String, body: String) {
     var items: [String] = []
     var parts = body.components(between: "<h2>", and: "</h2>")
     for index in parts.indices where !index.isMultiple(of: 2) {
-      items.append("<li><a href=\"#part-\(items.count)\">\(parts[index])</a></li>")
-      parts[index] = "<h2 id=\"part-\(items.count - 1)\">\(parts[index])</h2>"
+      items.append("<li><a href=\"#part-\(first + items.count)\">\(parts[index])</a></li>")
+      parts[index] = "<h2 id=\"part-\(first + items.count - 1)\">\(parts[index])</h2>"
     }
     guard items.count > 2 else { return ("", body) }
     return ("<nav aria-label=\"Contents\"><ul>\(items.joined(separator: "\n"))</ul></nav>\n", parts.joined())

@@ -25,7 +25,8 @@ extension Fit {
     if let floor = form.floor, let value = parameters[floor]?.value, let least = data.response.min(),
       value >= least
     {
-      warn("floor-above-data", "\(floor) = \(value) is not below the smallest response, \(least)")
+      warn(
+        "floor-above-data", "\(floor) = \(short(value)) is not below the smallest response, \(short(least))")
     }
     if starts > 1, distinctMinima > 1 {
       warn(
@@ -34,7 +35,8 @@ extension Fit {
       )
     }
     if let conditionNumber, conditionNumber > 1e6 {
-      warn("ill-conditioned", "the parameters are nearly dependent: condition number \(conditionNumber)")
+      warn(
+        "ill-conditioned", "the parameters are nearly dependent: condition number \(short(conditionNumber))")
     }
     if let few = influence?.few.first(where: \.isDecisive) {
       let rows = few.rows.map(String.init).joined(separator: ", ")
@@ -43,22 +45,30 @@ extension Fit {
         ? "its standard error \((few.errorRatio * 10).rounded() / 10) times as large" : "not determined"
       warn(
         "few-rows-decide",
-        "without \(data.rowWord)(s) \(rows), \(few.parameter) is \(few.to) instead of \(few.from), and \(error)"
+        "without \(rowWord(few.rows.count)) \(rows), \(few.parameter) is \(short(few.to)) instead of \(short(few.from)), and "
+          + error
       )
     }
     if let rows = influence?.outlying, !rows.isEmpty {
       let list = rows.prefix(20).map(String.init).joined(separator: ", ")
       warn(
         "outlying-rows",
-        "\(data.rowWord)(s) \(list): farther from the law than noise explains; kept, huber or absolute weigh them less"
+        "\(rowWord(rows.count)) \(list): farther from the law than noise explains; kept, huber or absolute weigh them "
+          + "less"
       )
     }
     if !droppedRows.isEmpty {
       let list = droppedRows.prefix(20).map(String.init).joined(separator: ", ")
-      let text = "\(droppedRows.count) row(s) with the largest response dropped on request"
-      warn("rows-dropped", "\(text): \(data.rowWord) \(list)")
+      let text = "\(counted(droppedRows.count, "row")) with the largest response dropped on request"
+      warn("rows-dropped", "\(text): \(rowWord(droppedRows.count)) \(list)")
     }
   }
+
+  /// What rows are called in messages: lines of a file, say.
+  private func rowWord(_ count: Int) -> String { data.rowWord + (count == 1 ? "" : "s") }
+
+  /// A number in a sentence.
+  private func short(_ value: Double) -> String { Quantity.significant(value, 4) }
 
   mutating func warn(_ code: String, _ text: String) { warnings.append(FitWarning(code: code, text: text)) }
 }

@@ -68,14 +68,14 @@ public struct Fitter: Sendable {
     guard data.columns.count == form.variables.count else {
       throw FitError(
         .badOption,
-        "\(form.name) has \(form.variables.count) variable(s) (\(form.variables.joined(separator: ", "))), \(data.columns.count) column(s) given"
+        "\(form.name) has \(counted(form.variables.count, "variable")) (\(form.variables.joined(separator: ", "))), \(counted(data.columns.count, "column")) given"
       )
     }
     let free = form.parameters.count - options.fixed.count
     guard data.count >= free + 2 else {
       throw FitError(
         .tooFewRows,
-        "\(form.name) has \(free) free parameter(s) and needs at least \(free + 2) rows; there are \(data.count)"
+        "\(form.name) has \(counted(free, "free parameter")) and needs at least \(free + 2) rows; there \(data.count == 1 ? "is" : "are") \(data.count)"
       )
     }
     if let problem = form.domainError(on: data) { throw FitError(.badData, problem) }

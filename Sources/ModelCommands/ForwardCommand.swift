@@ -148,19 +148,37 @@ package struct ForwardCommand: FileCommand {
     if let attention {
       let maps = try AttentionMaps(pretrained.attention(input))
       try Blocking.wait { try await maps.write(to: attention) }
+      told(attention)
     }
-    if let logits { try NpyArray(pretrained.logits(input)).write(to: logits) }
+    if let logits { try write(pretrained.logits(input), to: logits) }
     guard targets != nil, loss || grads != nil || training != nil else { return }
     model.clearGradients()
     let found =
       pretrained.hasGradients
       ? try model.accumulateGradients(input, key: RandomKey(seed: 0), training: false)
       : try pretrained.loss(input)
-    if let grads { try Safetensors(tensors: model.namedGradients()).write(to: grads) }
+    if let grads {
+      try Safetensors(tensors: model.namedGradients()).write(to: grads)
+      told(grads)
+    }
     let losses = try training.map { try model.fit(input, $0) } ?? []
     if !json { for (step, loss) in losses.enumerated() { print("step \(step + 1)  loss \(loss)") } }
-    if let save { try model.save(to: save) }
+    if let save {
+      try model.save(to: save)
+      told(save)
+    }
     report(found, losses)
+  }
+
+  /// Says what was written, as `attnlab apply` does.
+  private func told(_ path: String, _ what: String = "written") {
+    if !json { print("\(path): \(what)") }
+  }
+
+  private func write(_ tensor: Tensor, to path: String) throws {
+    let array = NpyArray(tensor)
+    try array.write(to: path)
+    told(path, "\(array.type) \(array.shape)")
   }
 
   private func report(_ found: CrossEntropy, _ losses: [Double]) {
@@ -171,19 +189,23 @@ package struct ForwardCommand: FileCommand {
           "losses": .array(losses.map(JSONValue.number)),
         ]).pretty)
     } else if loss {
-      show("loss \(found.mean) over \(counted(found.rows, "target")), accuracy \(found.accuracy)")
+      let (loss, accuracy) = (Quantity.significant(found.mean, 6), Quantity.significant(found.accuracy, 4))
+      show("loss \(loss) over \(counted(found.rows, "target")), accuracy \(accuracy)")
     }
   }
 
   /// The same of rows that are read in segments.
   private func answer(_ model: TransformerModel, _ input: ModelInput, inSegmentsOf length: Int) throws {
     if let logits {
-      try NpyArray(model.logits(input, inSegmentsOf: length, memory: memory)).write(to: logits)
+      try write(model.logits(input, inSegmentsOf: length, memory: memory), to: logits)
     }
     guard targets != nil, loss || grads != nil else { return }
     model.clearGradients()
     let found = try model.accumulateGradients(input, inSegmentsOf: length, memory: memory)
-    if let grads { try Safetensors(tensors: model.namedGradients()).write(to: grads) }
+    if let grads {
+      try Safetensors(tensors: model.namedGradients()).write(to: grads)
+      told(grads)
+    }
     report(found, [])
   }
 

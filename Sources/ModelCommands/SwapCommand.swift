@@ -8,6 +8,7 @@ import Models
 import Pages
 import Presets
 import Pretrained
+import Processes
 import Settings
 import Tensors
 
@@ -116,6 +117,7 @@ package struct SwapCommand: FileCommand {
 
   private func swap(_ pretrained: PretrainedModel) throws {
     let attention = try attention(for: pretrained.model.configuration)
+    try noteUnread(attention)
     var input = try input(for: pretrained)
     input.task = task
     if logits != nil, !pretrained.predicts, pretrained.model.configuration.classes == 0 {
@@ -148,6 +150,22 @@ package struct SwapCommand: FileCommand {
     var all = try model.layerAttention()
     for layer in try chosenLayers(of: all.count) { all[layer] = replacement }
     return all.map(\.description).joined(separator: ", ")
+  }
+
+  /// Says where keys of the model are read no more, which changes more than which of them count.
+  private func noteUnread(_ line: String) throws {
+    for layer in try LayerAttention.parse(line) {
+      let type = try Installed.catalog.type(of: layer.id)
+      let operands = try type.operands(settings: layer.settings)
+      guard !operands.contains(where: { $0.name == .key }), operands.contains(where: { $0.name == .query })
+      else {
+        continue
+      }
+      Terminal.note(
+        "note: \(layer) takes queries for keys; the model's own keys are not read (shared_query_key=false reads them)"
+      )
+      return
+    }
   }
 
   private func chosenLayers(of count: Int) throws(UsageError) -> [Int] {

@@ -41,7 +41,7 @@ package struct TaskCommand: FileCommand {
   @Option(help: "Where they go: .npz or .jsonl.", completion: .file(extensions: ["npz", "jsonl"]))
   var out: String
 
-  @Flag(help: "Print what was written as JSON.")
+  @Flag(help: "Print JSON: what was written.")
   var json = false
 
   /// Creates the command; the parser needs it.
@@ -69,15 +69,12 @@ package struct TaskCommand: FileCommand {
     } else {
       try AtomicFile.write(Array(drawn.lines().utf8), to: out)
     }
-    if json {
-      return print(
-        JSONValue.object([
-          "file": .string(out), "task": .string(task.card.id), "split": .string(split.rawValue),
-          "examples": .int(examples), "settings": .string(task.configurationSummary),
-        ]).pretty)
-    }
     show(
-      "\(out): \(counted(examples, "example")) of \(task.card.id), \(split.rawValue) split, \(task.configurationSummary)"
-    )
+      "\(out): \(counted(examples, "example")) of \(task.card.id), \(split.rawValue) split, \(task.configurationSummary)",
+      or: .object([
+        "path": .string(out), "task": .string(task.card.id),
+        "configuration": .string(task.configurationSummary),
+        "split": .string(split.rawValue), "examples": .int(examples),
+      ]), if: json)
   }
 }

@@ -12,11 +12,11 @@ package struct ConformancePage {
     let ran = report.checks.count { $0.verdict != .skipped }
     let failed = report.passed ? "" : ", \(report.failures.count) failed"
     var lines = ["\(report.variant): \(verdict), \(counted(ran, "check"))\(failed)"]
-    var table = TextTable(["", "group", "worst", "error", "allowed", "verdict", "on"])
+    var table = TextTable(["group", "worst", "error", "allowed", "verdict", "on"])
     for check in verbose ? report.checks : report.worst(byQuantity: false) {
       let isSkipped = check.verdict == .skipped
       table.add([
-        "", check.group, check.quantity, isSkipped ? "" : Self.number(check.error),
+        check.group, check.quantity, isSkipped ? "" : Self.number(check.error),
         isSkipped ? "" : Self.number(check.bound), check.verdict.rawValue,
         check.verdict == .passed ? check.subject : "\(check.subject) \(check.detail)",
       ])

@@ -6,14 +6,49 @@ import ScalingLaws
 
 /// What `attnlab fit` prints for people.
 package enum FitText {
-  /// Six digits, as short as they go.
+  /// Three digits.
   package static func number(_ value: Double?) -> String {
     guard let value, value.isFinite else { return "–" }
-    return String(format: "%.6g", value)
+    return Quantity.significant(value, 3)
   }
 
-  private static func interval(_ low: Double?, _ high: Double?) -> String {
-    low == nil && high == nil ? "–" : "\(low.map { number($0) } ?? "−∞") … \(high.map { number($0) } ?? "∞")"
+  /// What the user gave, or a place of the data: six digits, as short as they go.
+  private static func given(_ value: Double) -> String { String(format: "%.6g", value) }
+
+  private static func interval(_ estimate: Estimate) -> String {
+    guard estimate.low != nil || estimate.high != nil else { return "–" }
+    return "\(estimate.low.map(estimate.text) ?? "−∞") … \(estimate.high.map(estimate.text) ?? "∞")"
+  }
+
+  /// A number with its uncertainty, which says how many digits of them are worth showing.
+  private struct Estimate {
+    var value: Double?, low: Double?, high: Double?, error: Double?
+
+    /// Half the interval's width, or its nearer end's distance.
+    private var spread: Double? {
+      if let error, error.isFinite, error > 0 { return error }
+      let sides = [low, high].compactMap { end in value.flatMap { v in end.map { abs($0 - v) / 2 } } }
+      return sides.filter { $0.isFinite && $0 > 0 }.min()
+    }
+
+    /// Two digits of the uncertainty, and as many of the number as stand before them: between two and eight.
+    func text(_ number: Double) -> String {
+      guard number.isFinite else { return "–" }
+      guard let spread, number != 0 else { return Quantity.significant(number, 4) }
+      let digits = floor(log10(abs(number))) - floor(log10(spread)) + 2
+      return Quantity.significant(number, Int(max(2, min(8, digits))))
+    }
+
+    var text: String { value.map(text) ?? "–" }
+  }
+
+  private static func estimate(_ p: ParameterEstimate) -> Estimate {
+    Estimate(value: p.value, low: p.low, high: p.high, error: p.standardError)
+  }
+
+  /// Of a criterion only differences count: a tenth is enough.
+  private static func tenths(_ value: Double?) -> String {
+    value.map { String(format: "%.1f", $0) } ?? "–"
   }
 
   /// One fit in full.
@@ -27,7 +62,8 @@ package enum FitText {
     var table = TextTable(["parameter", "value", "standard error", "interval", "by"])
     for p in fit.parameters {
       table.add([
-        p.name, number(p.value), number(p.standardError), interval(p.low, p.high), p.interval,
+        p.name, estimate(p).text, p.standardError.map { Quantity.significant($0, 2) } ?? "–",
+        interval(estimate(p)), p.interval,
       ])
     }
     lines.append(table.text)
@@ -43,7 +79,7 @@ package enum FitText {
   }
 
   private static func settings(_ fit: Fit) -> String {
-    let loss = fit.options.loss.delta.map { "huber, delta \(number($0))" } ?? fit.options.loss.name
+    let loss = fit.options.loss.delta.map { "huber, delta \(given($0))" } ?? fit.options.loss.name
     let dropped =
       fit.droppedRows.isEmpty
       ? "" : " (\(fit.data.rowWord) \(fit.droppedRows.map(String.init).joined(separator: ", ")))"
@@ -56,7 +92,7 @@ package enum FitText {
     let spread =
       fit.options.space == .log ? String(format: "%.2f %%", 100 * scatter) : number(scatter)
     return """
-      objective \(String(format: "%.10g", fit.objective)), scatter \(spread), AICc \(number(fit.aicc)), BIC \(number(fit.bic))
+      objective \(given(fit.objective)), scatter \(spread), AICc \(tenths(fit.aicc)), BIC \(tenths(fit.bic))
       \(fit.converged ? "converged" : "NOT converged"): \(fit.startsAtBest) of \(counted(fit.starts, "start")) at the best minimum, \
       \(fit.distinctMinima) distinct; condition number \(number(fit.conditionNumber))
       """
@@ -85,7 +121,7 @@ package enum FitText {
     return [
       "local slope d ln y/d ln \(name): "
         + found.map { x, s in
-          String(format: "%.3f (%.3f … %.3f) at ", s.value, s.low, s.high) + number(x)
+          String(format: "%.3f (%.3f … %.3f) at ", s.value, s.low, s.high) + Quantity.significant(x, 4)
         }.joined(separator: ", ")
     ]
   }
@@ -115,25 +151,32 @@ package enum FitText {
     guard !record.predictions.isEmpty else { return [] }
     var table = TextTable(["at", "value", "curve", "a new measurement"])
     for p in record.predictions {
-      let place = zip(record.fit.data.names, p.x).map { "\($0) = \(number($1))" }.joined(separator: ", ")
-      table.add([place, number(p.value), interval(p.curveLow, p.curveHigh), interval(p.low, p.high)])
+      let place = zip(record.fit.data.names, p.x).map { "\($0) = \(given($1))" }.joined(separator: ", ")
+      let curve = Estimate(value: p.value, low: p.curveLow, high: p.curveHigh)
+      table.add([
+        place, curve.text, interval(curve), interval(Estimate(value: p.value, low: p.low, high: p.high)),
+      ])
     }
     return ["", table.text]
   }
 
   private static func allocation(_ record: FitRecord) -> [String] {
     guard let best = record.allocation else { return [] }
-    var table = TextTable(["compute-optimal at \(number(best.budget))", "value", "interval"])
-    func add(_ name: String, _ i: Interval) { table.add([name, number(i.value), interval(i.low, i.high)]) }
+    var table = TextTable(["compute-optimal at \(given(best.budget))", "value", "interval"])
+    func add(_ name: String, _ value: Double?, _ low: Double?, _ high: Double?) {
+      let estimate = Estimate(value: value, low: low, high: high)
+      table.add([name, estimate.text, interval(estimate)])
+    }
+    func add(_ name: String, _ i: Interval) { add(name, i.value, i.low, i.high) }
     add("N (parameters)", best.parameters)
     add("D (tokens)", best.tokens)
     add("loss", best.loss)
     add("a in N ∝ C^a", best.exponent)
     if let method = record.isoFLOP {
       let n = method.parametersLaw.predict(at: [best.budget])
-      table.add(["IsoFLOP: N", number(n.value), interval(n.curveLow, n.curveHigh)])
+      add("IsoFLOP: N", n.value, n.curveLow, n.curveHigh)
       if let a = method.parametersLaw.parameters["b"] {
-        table.add(["IsoFLOP: a (\(method.curves.count) budgets)", number(a.value), interval(a.low, a.high)])
+        add("IsoFLOP: a (\(method.curves.count) budgets)", a.value, a.low, a.high)
       }
       if let bias = method.bias {
         table.add(["IsoFLOP: factor in N by its parabolas", number(bias.factor(at: best.budget)), "–"])
@@ -163,7 +206,7 @@ package enum FitText {
     for c in found {
       table.add([
         "\(shown(c.first)) / \(shown(c.second))", number(c.crossover.x),
-        interval(c.crossover.low, c.crossover.high),
+        interval(Estimate(value: c.crossover.x, low: c.crossover.low, high: c.crossover.high)),
         c.crossover.firstIsLowerAbove ? c.first : c.second, number(c.crossover.extrapolation),
       ])
     }
@@ -219,7 +262,7 @@ package enum FitText {
       for record in own {
         table.add(
           [shown(record.group ?? ""), "\(record.fit.data.count)"]
-            + record.fit.parameters.flatMap { [number($0.value), interval($0.low, $0.high)] }
+            + record.fit.parameters.flatMap { [estimate($0).text, interval(estimate($0))] }
             + [record.warnings.map(\.code).joined(separator: " ")])
       }
       blocks.append(
@@ -229,10 +272,10 @@ package enum FitText {
         var table = TextTable(["group", "at", "value", "a new measurement"])
         for record in predicted {
           for p in record.predictions {
-            let place = zip(record.fit.data.names, p.x).map { "\($0) = \(number($1))" }
+            let place = zip(record.fit.data.names, p.x).map { "\($0) = \(given($1))" }
+            let estimate = Estimate(value: p.value, low: p.low, high: p.high)
             table.add([
-              shown(record.group ?? ""), place.joined(separator: ", "), number(p.value),
-              interval(p.low, p.high),
+              shown(record.group ?? ""), place.joined(separator: ", "), estimate.text, interval(estimate),
             ])
           }
         }

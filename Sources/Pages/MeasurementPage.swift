@@ -13,7 +13,7 @@ package enum MeasurementPage {
     let lines: [(String, String)] = [
       (
         "variant",
-        "\(row.variant) \(row.configuration)\(row.precision == .float32 ? "" : " \(row.precision)")"
+        "\(row.variant) \(row.configuration.replacing(";", with: " "))\(row.precision == .float32 ? "" : " \(row.precision)")"
       ),
       (
         "time",
@@ -28,7 +28,8 @@ package enum MeasurementPage {
       ("density", number(row.density)),
       (
         "error",
-        "\(number(row.errorRel)) relative to full attention, \(number(row.errorOracleRel)) to its own definition"
+        "\(number(row.errorRel)) relative to full attention"
+          + (row.errorOracleRel.map { ", \(number($0)) to its own definition" } ?? "")
       ),
     ]
     let kept = row.keptMass.map {

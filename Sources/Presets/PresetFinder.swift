@@ -44,16 +44,19 @@ public enum PresetFinder {
   }
 
   /// The title in a preset's file; empty when it has none or cannot be read.
-  public static func title(of file: String) -> String {
+  public static func title(of file: String) -> String { words(of: file, "title") }
+
+  /// What a preset's file has below a name of one line, such as `question`; empty when it has none or cannot be read.
+  package static func words(of file: String, _ name: String) -> String {
     guard let text = try? text(of: file),
       let node = try? PresetNode.parse(text, place: { "\(file):\($0)" })
     else { return "" }
-    return node["title"]?.text ?? ""
+    return node[name]?.text ?? ""
   }
 
   /// The text of a preset's file, embedded ones among them.
   /// - Throws: `InputFile.Failure`.
-  static func text(of file: String) throws(InputFile.Failure) -> String {
+  package static func text(of file: String) throws(InputFile.Failure) -> String {
     if let text = EmbeddedPresets.text(of: file) { return text }
     return try InputFile.text(file)
   }

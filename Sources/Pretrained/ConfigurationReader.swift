@@ -81,7 +81,8 @@ final class ConfigurationReader {
     let value = self[name]
     if value == .null { return nil }
     guard let number = value.numberValue, range.contains(number) else {
-      throw fail(name, value, "a number from \(range.lowerBound) to \(range.upperBound)")
+      throw fail(
+        name, value, "a number from \(shortNumber(range.lowerBound)) to \(shortNumber(range.upperBound))")
     }
     return number
   }

@@ -1,3 +1,5 @@
+import Basics
+
 extension Parameter {
   /// The same parameter of a set that holds this one.
   /// - Parameters:
@@ -24,7 +26,7 @@ extension Parameter where Root: ParameterSet {
     }
     return Parameter(
       name, unit: unit, help: help,
-      allowed: "none or a number from \(range.lowerBound) to \(range.upperBound)",
+      allowed: "none or a number from \(shortNumber(range.lowerBound)) to \(shortNumber(range.upperBound))",
       defaultValue: value(Root()[keyPath: path]),
       get: { root in value(root[keyPath: path]) },
       set: { root, value in

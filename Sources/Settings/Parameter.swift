@@ -1,3 +1,5 @@
+import Basics
+
 /// The value of a parameter, as YAML, `--set` and the CSV carry it.
 public enum ParameterValue: Hashable, Sendable, CustomStringConvertible {
   /// A whole number.
@@ -142,7 +144,8 @@ extension Parameter where Root: ParameterSet {
     unit: String = "", help: String
   ) -> Parameter {
     Parameter(
-      name, unit: unit, help: help, allowed: "a number from \(range.lowerBound) to \(range.upperBound)",
+      name, unit: unit, help: help,
+      allowed: "a number from \(shortNumber(range.lowerBound)) to \(shortNumber(range.upperBound))",
       defaultValue: .double(Root()[keyPath: path]), get: { .double($0[keyPath: path]) },
       set: { root, value in
         let number: Double

@@ -30,7 +30,9 @@ public struct SlurmJob: Hashable, Sendable {
     do {
       result = try await ChildProcess.run(.name(program), arguments)
     } catch {
-      throw UsageError("\(program) could not be run: \(ChildProcess.reason(error))")
+      throw UsageError(
+        "\(program) could not be run: \(ChildProcess.reason(error)); it takes a machine with Slurm "
+          + "(attnlab slurm without --submit prints the script)")
     }
     guard result.status == .exited(0) else {
       let line = result.errors.split(whereSeparator: \.isNewline).first.map(String.init) ?? "\(result.status)"

@@ -78,7 +78,10 @@ public struct SweepStatus: Sendable {
       endings.merge(own) { old, new in new.state == .done || old.state == .missing ? new : old }
       let runs = folder.isRunning
       if runs { isRunning.formUnion(folder.entries.map(\.number)) }
-      if let task = Self.task(folder, own.values.map(\.state), runs) { tasks.append(task) }
+      let hasParts = folders.contains { $0.path.hasPrefix(folder.path + "/") }
+      if let task = Self.task(folder, own.values.map(\.state), runs, isMerged: hasParts) {
+        tasks.append(task)
+      }
     }
     let entries = folders.flatMap(\.entries)
     let names = Dictionary(entries.map { ($0.number, $0.cell) }) { first, _ in first }
@@ -103,10 +106,12 @@ public struct SweepStatus: Sendable {
     }
   }
 
-  private static func task(_ folder: SweepFolder, _ states: [State], _ isRunning: Bool) -> Task? {
+  private static func task(
+    _ folder: SweepFolder, _ states: [State], _ isRunning: Bool, isMerged: Bool
+  ) -> Task? {
     guard let first = folder.entries.first else { return nil }
     let hosts = folder.environment?["sessions"].arrayValue.compactMap { $0["host"].stringValue } ?? []
-    let isMerged = Set(folder.entries.map(\.shard)).count > 1
+    let isMerged = isMerged || Set(folder.entries.map(\.shard)).count > 1
     let numbers = Set(folder.entries.map(\.number))
     return Task(
       folder: folder.path, shard: isMerged ? "" : "\(first.shard)/\(first.shards)",

@@ -69,7 +69,7 @@ public struct TrainingRun {
       let share = fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of peak" } ?? ""
       return "step \(step)/\(steps), loss \(Quantity.significant(loss, 4)), "
         + "\(Quantity.significant(tokensPerSecond, 3)) tokens/s\(share), "
-        + "\(Quantity.describe(seconds: secondsLeft)) left"
+        + (step < steps ? "\(Quantity.describe(seconds: secondsLeft)) left" : "done")
     }
   }
 

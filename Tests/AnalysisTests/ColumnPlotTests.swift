@@ -33,6 +33,25 @@ import Testing
     #expect(try panel("step", "seconds", .x).y == .init("time (s)", .linear))
   }
 
+  @Test(
+    "the unit of a loss is that of the training that a row names, where another table says of which model it is"
+  )
+  func unitsOfTrainings() throws {
+    let curves = try CSVTable(
+      text: "run_id,step,validation_loss\na,1,3\na,2,2\nb,1,3\n", file: "curves.csv")
+    let runs = try CSVTable(
+      text: "run_id,model_configuration\na,kind=vit;pretext=masked\nb,kind=decoder\n", file: "runs.csv")
+    func label(_ filter: String, _ trainings: CSVTable?) throws -> String? {
+      var request = ColumnPlot.Request(x: "step", y: "validation_loss")
+      (request.filter, request.trainings) = (filter, trainings)
+      return try ColumnPlot.figure(curves, request).panels.first?.y.label
+    }
+    #expect(try label("run_id == 'a'", runs) == "validation loss (mean squared error)")
+    #expect(try label("run_id == 'b'", runs) == "validation loss (nats)")
+    #expect(try label("step > 0", runs) == "validation loss (nats, or mean squared error)")
+    #expect(try label("step > 0", nil) == "validation loss (nats)")
+  }
+
   @Test("a column of this program has the unit that it is declared with, in plots and in fits alike")
   func declaredUnits() throws {
     let lengths: [Double] = [256, 512, 1024, 2048, 4096]

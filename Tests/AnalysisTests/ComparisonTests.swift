@@ -184,7 +184,7 @@ import Testing
 
   @Test func anotherExtensionIsRefused() async throws {
     let comparison = try Comparison(Self.full)
-    await #expect(throws: UsageError("--plot x.jpg: the extension must be svg, png or pdf")) {
+    await #expect(throws: UsageError("x.jpg: the extension must be svg, png or pdf")) {
       try await Gnuplot.draw(MeasurementPlot.figure(comparison, .time), to: "x.jpg")
     }
   }

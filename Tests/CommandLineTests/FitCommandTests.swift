@@ -66,7 +66,7 @@ struct FitCommandTests {
     let codes = (fits[0]["warnings"] as? [[String: String]])?.compactMap { $0["code"] }
     #expect(codes == ["incomplete-rows", "extrapolation"])
     #expect(
-      run.errors.contains("warning: full: 1 row(s) with an empty cell left out: line 18 [incomplete-rows]"))
+      run.errors.contains("warning: full: 1 row with an empty cell left out: line 18 [incomplete-rows]"))
     #expect(!run.output.contains("NaN") && !run.output.contains("nan"))
   }
 
@@ -115,7 +115,7 @@ struct FitCommandTests {
     ("x,y\n1,2,3\n", ["--x", "x", "--y", "y"], "data.csv:2: 3 fields where the header has 2"),
     (
       "x,y\n1,2\n2,4\n", ["--x", "x", "--y", "y"],
-      "data.csv: power has 2 free parameter(s) and needs at least 4 rows; there are 2"
+      "data.csv: power has 2 free parameters and needs at least 4 rows; there are 2"
     ),
     ("x,y\n1,2\n", ["--x", "x"], "--y: name the column of the response"),
     (
@@ -208,7 +208,7 @@ struct FitCommandTests {
     #expect(run.status == 0)
     #expect(try fits(run).count == 2)
     #expect(
-      run.errors.contains("group odd: power has 2 free parameter(s) and needs at least 4 rows; there are 1"))
+      run.errors.contains("group odd: power has 2 free parameters and needs at least 4 rows; there is 1"))
   }
 
   @Test("Where the curves of two groups meet")

@@ -135,7 +135,7 @@ struct FitInputTests {
   func zeroWeights() throws {
     let run = try fit(Self.odd, ["--x", "step", "--y", "train/loss", "--weights", "w/2", "--json"])
     #expect(try first(run)["rows_used"] as? Int == 9)
-    #expect(run.errors.contains("1 row(s) with a weight of zero left out: line 4 [zero-weight]"))
+    #expect(run.errors.contains("1 row with a weight of zero left out: line 4 [zero-weight]"))
   }
 
   @Test("Other separators, decimal commas and encodings are named, then read by the option that was named")

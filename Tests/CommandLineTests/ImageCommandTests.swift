@@ -58,6 +58,22 @@ import Testing
     }
   }
 
+  @Test("a window over the patches of another grid is refused, in a training and in a swap")
+  func gridOfAnother() throws {
+    let scratch = try Scratch(), folder = scratch("vit"), images = scratch("x.npy")
+    #expect(try Self.train(folder, "model.kind=vit", "model.patch=2", "model.pooling=first").code == 0)
+    try Self.images([3, 8, 8, 1], to: images)
+    for line in ["window-2d", "window-2d(width=4)", "window-2d(width=5, leading=1)"] {
+      let swap = try BuiltProgram.attnlab.run(
+        "swap", "--checkpoint", folder, "--images", images, "--attention", line)
+      let trained = try Self.train(
+        scratch("other"), "model.kind=vit", "model.patch=2", "model.pooling=first", "model.attention=\(line)")
+      for run in [swap, trained] {
+        #expect(run.code == 2 && run.errors.contains("width=4 and leading=1 here"), "\(run.errors)")
+      }
+    }
+  }
+
   @Test("a swap in a ViT tells how far the rows of patches and the class of an image move")
   func swap() throws {
     let scratch = try Scratch(), folder = scratch("vit"), images = scratch("x.npy")

@@ -17,6 +17,11 @@ import Testing
     ] {
       #expect(try !String(contentsOfFile: "\(prefix)/share/\(file)", encoding: .utf8).isEmpty)
     }
+    // A script that lines were folded in is none: bash reads every line of it.
+    let read = try BuiltProgram.attnlab.shell(
+      "COLUMNS=60 bash -c 'source <(attnlab --generate-completion-script bash) && complete -p attnlab' "
+        + "&& bash -n '\(prefix)/share/bash-completion/completions/attnlab'", in: ".")
+    #expect(read.code == 0 && read.errors.isEmpty && read.output.contains("attnlab"), "\(read.errors)")
     let found = try BuiltProgram.attnlab.shell(
       "cd / && '\(prefix)/bin/attnlab' list --json && '\(prefix)/bin/attnlab' run quickstart --dry-run",
       in: ".")

@@ -87,7 +87,7 @@ import Testing
         "linear(beta_fast=3)",
         "beta_fast: a setting of other rotary positions is not allowed; it takes base, share, factor"
       ),
-      ("yarn(factor=0.5)", "factor: 0.5 is not allowed; it takes a number from 1.0"),
+      ("yarn(factor=0.5)", "factor: 0.5 is not allowed; it takes a number from 1 to"),
       (
         "none(base=3)",
         "base: a setting of other rotary positions is not allowed; it takes no setting with none"

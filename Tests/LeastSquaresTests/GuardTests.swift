@@ -36,7 +36,7 @@ struct GuardTests {
     } else {
       let error = #expect(throws: FitError.self) { try Fitter(Chinchilla()).fit(some) }
       #expect(
-        error?.description == "chinchilla has 5 free parameter(s) and needs at least 7 rows; there are 6")
+        error?.description == "chinchilla has 5 free parameters and needs at least 7 rows; there are 6")
     }
   }
 

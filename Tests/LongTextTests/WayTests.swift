@@ -236,7 +236,7 @@ import Testing
       ("passkey", "extract(question=0)", "1 or more"),
       ("passkey", "retrieve(method=embeddings)", "attnlab text has them"),
       ("passkey", "retrieve(path=nowhere)", "no such file or folder"),
-      ("passkey", "extract(share=2)", "from 0.0 to 1.0"),
+      ("passkey", "extract(share=2)", "from 0 to 1"),
     ])
   func refusals(task: String, way: String, words: String) {
     #expect {

@@ -35,6 +35,14 @@ struct PatternSampleTests {
     #expect(some.counts.pairs == Double(5 * 64 - 10))
   }
 
+  @Test(
+    "what depends on data is shown where it can be seen, too: the windows of a hash in 1024 rows or fewer")
+  func dataThatIsWide() throws {
+    let hashed = try #require(try sample("lsh", ["hashes": .int(1)]))
+    #expect(
+      hashed.isVisible && hashed.length > 256 && hashed.length <= 1024, "\(hashed.length): \(hashed.share)")
+  }
+
   @Test("what depends on data is shown on Gaussian rows, a recurrence not at all")
   func data() throws {
     let chosen = try #require(try sample("top-k", ["keys": .int(4)]))

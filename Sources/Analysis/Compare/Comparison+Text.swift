@@ -86,6 +86,9 @@ extension Comparison {
     if words.contains(where: { $0.contains("beyond the data") }) {
       notes.append("beyond the data: the curves meet outside the measured lengths")
     }
+    if words.contains(where: { $0.contains("not told apart") }) {
+      notes.append("not told apart: the data do not set where the curves meet")
+    }
     return notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 

@@ -143,6 +143,7 @@ extension Comparison.CrossoverVerdict {
     case .none: "–"
     case .always: "faster at every length"
     case .never: "slower at every length"
+    case .meets(let crossover) where crossover.low == nil && crossover.high == nil: "not told apart"
     case .meets(let crossover):
       "\(crossover.firstIsLowerAbove ? "faster" : "slower") from n ≈ \(Self.whole(crossover.x))"
         + " [\(crossover.low.map(Self.whole) ?? "?"), \(crossover.high.map(Self.whole) ?? "?")]"

@@ -22,6 +22,8 @@ public enum ColumnPlot {
     public var fits: Bool
     /// The columns of times, which belong to the machine that the row names.
     public var timeColumns: Set<String> = []
+    /// The table of trainings that the rows belong to by `run_id`, where their own table does not say of which model they are.
+    public var trainings: CSVTable?
     /// Which axes are logarithmic; `nil`: both, but for a loss over steps, tokens or time of a training.
     public var logarithmic: Logarithmic?
 
@@ -78,7 +80,7 @@ public enum ColumnPlot {
     if !leftOut.isEmpty {
       let list = leftOut.prefix(5).map(String.init).joined(separator: ", ") + (leftOut.count > 5 ? ", …" : "")
       note(
-        "\(leftOut.count) row(s) with an empty cell\(isLog.x || isLog.y ? " or a value that is not positive" : "") left out: line \(list)"
+        "\(counted(leftOut.count, "row")) with an empty cell\(isLog.x || isLog.y ? " or a value that is not positive" : "") left out: line\(leftOut.count == 1 ? "" : "s") \(list)"
       )
     }
     let curves = points.grouped(by: \.group).enumerated().map { style, points in
@@ -93,14 +95,24 @@ public enum ColumnPlot {
         label: MeasurementPlot.legend(group, growth, variable: x.label), points: drawn,
         law: MeasurementPlot.law(growth, over: drawn), style: style)
     }
-    let losses = (try? table.strings("model_configuration")).map { models in
-      LossUnit.axis(models: rows.map { models[$0] })
+    let losses = models(of: table, request.trainings).map { models in
+      LossUnit.axis(models: rows.compactMap { models[$0] })
     }
     let panel = Figure.Panel(
       x: .column(x.label, isLog: isLog.x, losses: losses),
       y: .column(y.label, isLog: isLog.y, losses: losses),
       curves: curves)
     return Figure(title: request.title, panels: [panel])
+  }
+
+  /// The settings of the model that each row is of, which say what a loss is measured in; `nil`: rows of no training.
+  private static func models(of table: CSVTable, _ trainings: CSVTable?) -> [String?]? {
+    if let own = try? table.strings("model_configuration") { return own }
+    guard let ids = try? table.strings("run_id"), let runs = try? trainings?.strings("run_id"),
+      let models = try? trainings?.strings("model_configuration")
+    else { return nil }
+    let byID = Dictionary(zip(runs, models)) { first, _ in first }
+    return ids.map { byID[$0] }
   }
 
   /// A loss over the course of a training falls fast, then slowly: on logarithmic axes the end, which counts, is a sliver.

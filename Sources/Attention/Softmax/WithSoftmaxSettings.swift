@@ -63,6 +63,9 @@ public struct WithSoftmaxSettings<Base: RowSoftmaxVariant>: RowSoftmaxVariant {
     public var goesByDistance: Bool { base.goesByDistance }
 
     /// As the variant has it.
+    public var gridRows: GridRows? { base.gridRows }
+
+    /// As the variant has it.
     public var wiring: LayerWiring { base.wiring }
 
     /// As the variant has it.

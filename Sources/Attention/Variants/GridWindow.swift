@@ -50,6 +50,9 @@ public struct GridWindow: PatternVariant {
       Configuration(width: 64, rows: 2, columns: 0), Configuration(width: 1, rows: 3, columns: 0),
     ]
 
+    /// The grid that the positions are places of.
+    public var gridRows: GridRows? { GridRows(width: width, leading: leading) }
+
     /// Keys of the grid that are above the window of the next query, and those of its first row to the left of it.
     public func evictableKeys(of count: Int) -> Range<Int>? {
       let place = max(0, count - leading), (row, column) = place.quotientAndRemainder(dividingBy: width)

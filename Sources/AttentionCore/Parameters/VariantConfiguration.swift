@@ -19,6 +19,8 @@ public protocol VariantConfiguration: ParameterSet {
   /// Whether what a causal query sees, and how, follows from distances alone: then keys may stand before a sequence, such as
   /// those of a memory of earlier segments, and their number changes no other pair.
   var goesByDistance: Bool { get }
+  /// The grid that it takes a sequence for; `nil`: none. Over the patches of an image it must be theirs.
+  var gridRows: GridRows? { get }
   /// How a layer is wired around it.
   var wiring: LayerWiring { get }
   /// For a shorter sequence, or fewer heads, than it was made for: without what that does not have, such as positions behind its
@@ -32,6 +34,9 @@ extension VariantConfiguration {
 
   /// Nothing to check.
   public func validate(for shape: AttentionShape) throws(ConfigurationError) {}
+
+  /// None.
+  public var gridRows: GridRows? { nil }
 
   /// As in a Transformer.
   public var wiring: LayerWiring { LayerWiring() }
@@ -47,4 +52,15 @@ extension VariantConfiguration {
 
   /// The same.
   public func fitted(to shape: AttentionShape) -> Self { self }
+}
+
+/// How a sequence is the rows of a grid, one behind the other.
+public struct GridRows: Hashable, Sendable {
+  /// Places of a row.
+  public let width: Int
+  /// Positions before the first row, such as a class token.
+  public let leading: Int
+
+  /// Takes both numbers.
+  public init(width: Int, leading: Int) { (self.width, self.leading) = (width, leading) }
 }

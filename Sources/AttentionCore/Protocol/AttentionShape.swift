@@ -1,3 +1,4 @@
+import Basics
 import Settings
 import Tensors
 
@@ -121,7 +122,7 @@ public struct AttentionShape: Hashable, Sendable {
       guard keyLengths.count == batch, keyLengths.allSatisfy({ $0 >= 0 && $0 <= keyLength }) else {
         throw ConfigurationError(
           field: "key lengths", value: "\(keyLengths)",
-          allowed: "\(batch) whole numbers from 0 to \(keyLength)")
+          allowed: "\(counted(batch, "whole number")) from 0 to \(keyLength)")
       }
     }
     // Scores are scaled in single precision.

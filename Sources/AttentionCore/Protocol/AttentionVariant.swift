@@ -186,6 +186,12 @@ extension AttentionVariant {
     operands(try Configuration(settings: settings))
   }
 
+  /// The grid that it takes a sequence for under settings; `nil`: none.
+  /// - Throws: `ConfigurationError`.
+  public static func gridRows(settings: [String: ParameterValue]) throws(ConfigurationError) -> GridRows? {
+    try Configuration(settings: settings).gridRows
+  }
+
   /// Settings for a shape that may be smaller than the one that they were made for.
   /// - Throws: `ConfigurationError`.
   public static func fitted(

@@ -33,7 +33,10 @@ public struct StageCount: Hashable, Sendable {
 
   /// The counts in words.
   public func text(_ unit: String) -> String {
-    "\(counted(keptUnits, unit)) of \(units), \(kept) of \(counted(read, "token")) in \(counted(files, "file")), "
+    // Windows overlap: what is read of a text is then more than the text.
+    let all = kept > read ? "\(kept) tokens read of" : "\(kept) of"
+    return
+      "\(counted(keptUnits, unit)) of \(units), \(all) \(counted(read, "token")) in \(counted(files, "file")), "
       + Quantity.describe(seconds: seconds)
   }
 }

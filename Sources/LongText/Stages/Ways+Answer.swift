@@ -20,6 +20,7 @@ extension Extract {
         ]))
     }
     var answer = TextAnswer(count: count, unit: "sentence")
+    if count.keptUnits == 0 { answer.lines = ["no sentence was kept: none has a word of the question"] }
     if configuration.share == 0 { answer.found = [.init(key: "sentences", value: .array(rows))] }
     return answer
   }
@@ -52,6 +53,7 @@ extension Retrieve {
     answer.lines = found.map {
       "\(question.text.files[$0.passage.file]), byte \($0.passage.offset): score \(Quantity.significant($0.score, 4))"
     }
+    if found.isEmpty { answer.lines = ["no passage was found: none has a word of the question"] }
     for found in found { try emit(found.passage.bytes) }
     try emit(asked)
     return answer

@@ -95,7 +95,8 @@ struct GivenArrays {
       guard own[0] >= shape.batch, own[1] >= heads, own[2] >= start + rows, own[3] == width else {
         throw ConfigurationError(
           field: "input", value: "\(array.name) with the shape \(own)",
-          allowed: "at least [\(shape.batch), \(heads), \(start + rows)] of width \(width) for this cell")
+          allowed: "at least [\(shape.batch), \(heads), \(start + rows)] of width \(width) for this cell "
+            + "(it has heads: \(own[1]), width: \(own[3]))")
       }
       return array.tensor.narrowed(axis: 0, to: 0..<shape.batch).narrowed(axis: 1, to: 0..<heads)
         .narrowed(axis: 2, to: start..<start + rows).contiguous()

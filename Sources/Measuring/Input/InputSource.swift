@@ -60,6 +60,16 @@ public enum InputSource: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+extension InputSource {
+  /// What is to be said where the project's own sources are not: nothing of an input that does not read them.
+  package var noteWithoutSources: String? {
+    guard self == .text(path: nil) else { return nil }
+    return
+      "note: the project's own sources are not here; a short built-in text, read over and over, stands in for them "
+      + "(input.text or --input text:PATH names another)"
+  }
+}
+
 /// A layer of a trained model, and what the model reads.
 public struct CheckpointSource: Hashable, Sendable, CustomStringConvertible {
   /// What the model reads.

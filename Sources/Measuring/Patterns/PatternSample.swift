@@ -16,9 +16,13 @@ package struct PatternSample {
   package static let visible = 0.4
   /// The first length that is tried, and the last one: of patterns that depend on data, whose definition goes pair by pair, an
   /// earlier one.
-  private static let (first, last, lastOfData) = (64, 4096, 256)
+  private static let (first, last, lastOfData) = (64, 4096, 1024)
 
-  /// Doubles the length until the pattern can be seen; one that never can, as of full attention, is shown at the first.
+  /// Whether the pattern can be seen.
+  package var isVisible: Bool { share <= Self.visible }
+
+  /// Doubles the length until the pattern can be seen; one that never can is shown where the smallest share of its
+  /// pairs counts; full attention at the first.
   /// - Parameters:
   ///   - settings: those that differ from their defaults.
   ///   - shape: whose heads, dims and causality are taken.
@@ -36,11 +40,12 @@ package struct PatternSample {
       if let sample = try? Self(
         of: type, settings: settings, like: shape, length: length, most: most, key: key)
       {
-        if sample.share <= Self.visible {
+        if sample.isVisible {
           self = sample
           return
         }
-        if found == nil { found = sample }
+        // A length that hides less is shown rather than the first, but for a little.
+        if found.map({ sample.share < 0.9 * $0.share }) ?? true { found = sample }
       }
       length *= 2
     }

@@ -34,7 +34,11 @@ struct MeasurementSection: Sendable {
         .init(
           MeasurementPlot.figure(comparison, item.metric).withoutLonePoints, caption: item.caption,
           options: item.metric == .time ? "" : "--metric \(item.metric.rawValue)")
-      }.filter { !$0.figure.panels.isEmpty }
+      }.filter { picture in
+        // Speed-ups of the baseline alone are ones.
+        !picture.figure.panels.isEmpty
+          && !(picture.options == "--metric \(Metric.speedup.rawValue)" && picture.figure.isAllOnes)
+      }
     section.body = PatternStrip(comparison, variants: variants).body + tables() + laws() + failures()
     section.add(table: MeasurementExperiment.table, in: folder)
     return section
@@ -162,5 +166,12 @@ struct MeasurementSection: Sendable {
     let names = CellNames(rows)
     let lines = failed.map { [names[$0], $0["status"], $0.reason] }
     return "<h2>Not measured</h2>\n" + HTML.table(["cell", "status", "reason"], lines)
+  }
+}
+
+extension Figure {
+  /// Whether every point is at 1.
+  fileprivate var isAllOnes: Bool {
+    panels.allSatisfy { $0.curves.allSatisfy { $0.points.allSatisfy { $0.y == 1 } } }
   }
 }

@@ -39,7 +39,7 @@ struct PatternStrip {
         let sample = PatternSample(
           type, settings: settings, like: shape, key: RandomKey(seed: row.seed ?? 1)("variant")(row.variant))
       else { continue }
-      let isOne = shape.queryHeads > 1 && !sample.counts.isShared
+      let isOne = shape.queryHeads > 1 && !sample.counts.isShared && sample.share < 1
       entries.append(
         Entry(
           label: series.label + (shape.isCausal ? ", causal" : ""), sample: sample,
@@ -48,11 +48,19 @@ struct PatternStrip {
     self.entries = entries
   }
 
+  /// At which lengths the patterns are shown.
+  private var lengths: String {
+    let seen = "Each at the first length at which its pattern can be seen"
+    return entries.allSatisfy(\.sample.isVisible)
+      ? "\(seen)."
+      : "\(seen); those that count most of their pairs at every length that was tried, where they count fewest."
+  }
+
   /// The part of a page; empty when there is nothing to show.
   var body: String {
     guard !entries.isEmpty else { return "" }
     return
       "<h2>What each sees</h2>\n<p>Queries go down, keys across. Blue: the pair counts; orange: more than once."
-      + " Each at a length at which its pattern can be seen; what depends on data, on Gaussian rows. A recurrence has none.</p>\n<div class=\"patterns\">\(entries.map(\.figure).joined(separator: "\n"))</div>\n"
+      + " \(lengths) What depends on data is shown on Gaussian rows; a recurrence has no pattern.</p>\n<div class=\"patterns\">\(entries.map(\.figure).joined(separator: "\n"))</div>\n"
   }
 }

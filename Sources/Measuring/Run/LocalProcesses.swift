@@ -33,6 +33,9 @@ private actor ProcessQueue {
     (left, self.session) = (cells[...], session)
     slow = TimedOutSeries(session.rows, cells: session.cells)
     sources = TextCorpus.projectFolder(anchors: [setting.preset.file])
+    if sources == nil, let note = cells.lazy.compactMap(\.input.noteWithoutSources).first {
+      Terminal.note(note)
+    }
     process = CellProcess(
       program: setting.program, memoryLimit: setting.memoryLimit, timeLimit: setting.timeLimit,
       interruption: setting.interruption)

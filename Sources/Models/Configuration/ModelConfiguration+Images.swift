@@ -1,3 +1,4 @@
+import AttentionCore
 import Layers
 import Settings
 import Vision
@@ -15,19 +16,15 @@ extension ModelConfiguration {
 
   /// Whether images can be cut into patches, and the layers can read them.
   /// - Throws: `ConfigurationError`.
-  func checkImages() throws(ConfigurationError) {
+  func checkImages(in catalog: Catalog) throws(ConfigurationError) {
     try checkConvolutions()
-    func require(_ holds: Bool, _ field: String, _ value: some Sendable, _ allowed: String)
-      throws(ConfigurationError)
-    {
-      if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
-    }
     guard kind == .vit else {
       return try require(
         pretext.kind == .none, "pretext", pretext.kind.rawValue, "none unless kind is vit")
     }
     try require(layer.features > 0, "kind", kind.rawValue, "another for a task whose rows are no pixels")
     try images.validate()
+    try images.check(layerAttention(), in: catalog, hasClassToken: hasClassToken)
     try require(
       layer.position != .sinusoidal || layer.width % 4 == 0, "width", layer.width,
       "a multiple of 4 with position sinusoidal of kind vit, which has two dimensions")
@@ -52,23 +49,23 @@ extension ModelConfiguration {
     guard kind == .cnn else {
       let standard = ConvolutionalConfiguration()
       for parameter in ConvolutionalConfiguration.parameters {
-        let value = parameter.get(cnn)
-        guard value != parameter.get(standard) else { continue }
-        throw ConfigurationError(
-          field: parameter.name, value: "\(value)", allowed: "\(parameter.get(standard)) unless kind is cnn")
+        let value = parameter.get(cnn), usual = parameter.get(standard)
+        try require(value == usual, parameter.name, "\(value)", "\(usual) unless kind is cnn")
       }
       return
     }
-    func refuse(_ field: String, _ value: some Sendable, _ allowed: String) -> ConfigurationError {
-      ConfigurationError(field: field, value: "\(value)", allowed: allowed)
-    }
-    guard layer.features > 0 else {
-      throw refuse("features", 0, "the channels of the images, at least 1, with kind cnn")
-    }
-    guard classes > 0 else { throw refuse("kind", "cnn", "another for a task that is no classification") }
-    guard attention == ModelConfiguration().attention else {
-      throw refuse("attention", attention, "full with kind cnn, whose attention is channel_attention")
-    }
+    try require(
+      layer.features > 0, "features", "0", "the channels of the images, at least 1, with kind cnn")
+    try require(classes > 0, "kind", "cnn", "another for a task that is no classification")
+    try require(
+      attention == ModelConfiguration().attention, "attention", attention,
+      "full with kind cnn, whose attention is channel_attention")
     try cnn.validate()
+  }
+
+  private func require(
+    _ holds: Bool, _ field: String, _ value: some Sendable, _ allowed: String
+  ) throws(ConfigurationError) {
+    if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
   }
 }

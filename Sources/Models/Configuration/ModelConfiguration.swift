@@ -377,7 +377,7 @@ public struct ModelConfiguration: ParameterSet {
       layer.reversibleOutput.rawValue,
       "mean, or concat with tied=false (concat is twice as wide as the embedding)")
     try checkTaskHeads()
-    try checkImages()
+    try checkImages(in: catalog)
     try checkHierarchy()
     try checkMemory(of: memory, in: catalog)
     try checkStored(in: catalog)

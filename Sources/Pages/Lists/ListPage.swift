@@ -2,10 +2,12 @@ import AttentionCore
 import Basics
 import Experts
 import ImageTasks
+import LeastSquares
 import LongText
 import Models
 import Training
 import Presets
+import ScalingLaws
 import Settings
 import Tasks
 import Vision
@@ -21,13 +23,17 @@ package struct ListPage {
   package var tables: [(table: TextTable, code: Set<Int>)] = []
   /// The same declarations for scripts.
   package var json: JSONValue
+  /// Whether the heading says everything.
+  private var isWhole = false
 
   /// The page for people.
   package var text: String {
-    (heading + [
-      "", tables.isEmpty ? "no parameters" : tables.map { $0.table.text }.joined(separator: "\n\n"),
-    ])
-    .joined(separator: "\n")
+    if isWhole { return heading.joined(separator: "\n") }
+    return
+      (heading + [
+        "", tables.isEmpty ? "no parameters" : tables.map { $0.table.text }.joined(separator: "\n\n"),
+      ])
+      .joined(separator: "\n")
   }
 
   /// The tables alone, for a document that has headings of its own.
@@ -107,12 +113,45 @@ package struct ListPage {
     addSettings(parameters)
   }
 
+  /// The page of a law.
+  package init(_ form: any ScalingForm) {
+    heading = [
+      "\(form.name): y = \(form.formula)", "",
+      "a law of \(form.variables.joined(separator: ", ")): attnlab fit FILE --form \(form.name)", "",
+      "fitted: " + form.parameters.map(\.name).joined(separator: ", "),
+    ]
+    json = .object([
+      "id": .string(form.name), "formula": .string(form.formula),
+      "variables": .array(form.variables.map { .string($0) }),
+      "parameters": .array(form.parameters.map { .string($0.name) }),
+    ])
+    isWhole = true
+  }
+
+  /// The page of a preset: what it asks, and its text.
+  /// - Throws: `UsageError` when it cannot be read.
+  package init(preset file: String) throws {
+    let name = PresetFinder.name(of: file), text = try PresetFinder.text(of: file)
+    let title = PresetFinder.title(of: file), question = PresetFinder.words(of: file, "question")
+    heading = ["\(name): \(title)", "", question, "attnlab run \(name)", file, "", text.trimmed]
+    json = .object([
+      "id": .string(name), "file": .string(file), "title": .string(title), "question": .string(question),
+      "text": .string(text),
+    ])
+    isWhole = true
+  }
+
+  /// A default as a user would type it: `1`, not `1.0`.
+  private static func text(_ value: ParameterValue) -> String {
+    if case .double(let number) = value { shortNumber(number) } else { value.description }
+  }
+
   private mutating func addSettings(_ parameters: [VariantDescription.ParameterDescription]) {
     guard !parameters.isEmpty else { return }
     var table = TextTable(["parameter", "default", "unit", "allowed", "meaning"])
     for parameter in parameters {
       table.add([
-        parameter.name, parameter.defaultValue.description, parameter.unit, parameter.allowed,
+        parameter.name, Self.text(parameter.defaultValue), parameter.unit, parameter.allowed,
         parameter.help,
       ])
     }
@@ -142,7 +181,14 @@ extension ListPage {
     let ways = WayCatalog.standard, cards = ModelConfiguration.cards
     if ways.ids.contains(name) { return ListPage(way: try ways.type(of: name)) }
     if let card = cards.first(where: { $0.id == name }) { return ListPage(card) }
-    let names = catalog.ids + cards.map(\.id) + tasks.ids + ways.ids + topics
+    if let form = FormCatalog.all.first(where: { $0.name == name }) { return ListPage(form) }
+    let presets = PresetFinder.files()
+    if let file = presets.first(where: { PresetFinder.name(of: $0) == name }) {
+      return try ListPage(preset: file)
+    }
+    let names =
+      catalog.ids + cards.map(\.id) + tasks.ids + ways.ids + topics + FormCatalog.all.map(\.name)
+      + presets.map(PresetFinder.name(of:))
     throw ConfigurationError(
       field: "variant or task", value: shown(name), allowed: "one of \(choices(names, near: name))")
   }

@@ -42,13 +42,7 @@ package struct Overview {
       "tasks": .array(tasks.map(\.json)),
       "ways": .array(WayCatalog.standard.types.map { ListPage(way: $0).json }),
       "forms": .array(
-        FormCatalog.all.map {
-          .object([
-            "id": .string($0.name), "formula": .string($0.formula),
-            "variables": .array($0.variables.map { .string($0) }),
-            "parameters": .array($0.parameters.map { .string($0.name) }),
-          ])
-        }),
+        FormCatalog.all.map { ListPage($0).json }),
       "presets": .array(
         presets.map {
           .object([

@@ -126,7 +126,7 @@ package struct Provenance {
   /// The commands that train with settings, each `path: value`: of a training that was extended one for every end that it
   /// had.
   private static func trainCommands(_ settings: [Substring]) -> [String] {
-    var task = "TASK", ends: [String] = []
+    var task = "TASK", ends: [String] = [], steps: String?
     var options: [String] = []
     for line in settings {
       guard let colon = line.firstRange(of: ": ") else { continue }
@@ -135,15 +135,15 @@ package struct Provenance {
       switch path {
       case "task.id": task = value
       case "seed": options.append("--seed " + shellQuoted(value))
+      case "training.steps": steps = value
       case formerEnds: ends = value.split(separator: ";").map(String.init)
       default: options.append("--set " + shellQuoted("\(path)=\(value)"))
       }
     }
     let command = (["attnlab train", shellQuoted(task)] + options).joined(separator: " ")
-    guard !ends.isEmpty else { return [command + " --checkpoint FOLDER"] }
-    return ends.enumerated().map { number, end in
+    return (ends + [steps].compactMap(\.self)).enumerated().map { number, end in
       "\(command) --steps \(end)\(number > 0 ? " --extend" : "") --checkpoint FOLDER"
-    } + [command + " --extend --checkpoint FOLDER"]
+    }
   }
 
   /// The line of a training's record that says at which steps its schedule was given another end, separated by `;`.
@@ -193,17 +193,30 @@ package struct Provenance {
   ///   - bodies: a body for each folder.
   ///   - title: the title of the window.
   ///   - source: the files that hold the numbers.
-  static func page(_ bodies: [String], title: String, source: String) -> String {
-    var (contents, body) = HTML.contents(bodies.joined(separator: "<hr>\n"))
-    // The list stands behind the head of a page with one.
-    if bodies.count == 1, let place = body.firstRange(of: "<h2 ") {
-      body.insert(contentsOf: contents, at: place.lowerBound)
-      contents = ""
+  static func page(_ bodies: [String], titles: [String], source: String) -> String {
+    // The list stands behind the head of each folder.
+    var parts: [String] = []
+    for (number, one) in bodies.enumerated() {
+      var (contents, body) = HTML.contents(one, from: 1000 * number)
+      if let place = body.firstRange(of: "<h2 ") { body.insert(contentsOf: contents, at: place.lowerBound) }
+      parts.append(body)
     }
+    let body =
+      titles.count > 1
+      ? directory(titles)
+        + parts.enumerated().map { number, part in
+          "<div id=\"folder-\(number)\">\(part)</div>"
+        }.joined(separator: "<hr>\n") : parts.joined()
     return HTML.page(
-      title: "\(title) · attnlab",
-      body: HTML.marks + contents + body
+      title: "\(titles.joined(separator: "; ")) · attnlab",
+      body: HTML.marks + body
         + "<footer>Written by attnlab \(LabVersion.current). The numbers are in \(html(source)) beside this page.</footer>"
     )
+  }
+
+  /// The folders of a page with several.
+  private static func directory(_ titles: [String]) -> String {
+    let items = titles.enumerated().map { "<li><a href=\"#folder-\($0)\">\(html($1))</a></li>" }
+    return "<nav aria-label=\"Results\"><ul>\(items.joined(separator: "\n"))</ul></nav>\n"
   }
 }

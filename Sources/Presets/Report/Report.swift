@@ -139,9 +139,8 @@ public struct Report: Sendable {
     let bodies = parts.enumerated().map { number, part in
       body(of: part, pictures.isEmpty ? [] : pictures[number], warning)
     }
-    let title = parts.map(\.provenance.title).joined(separator: "; ")
     let sources = Set(parts.flatMap { $0.sections.map(\.source) }).sorted().joined(separator: " and ")
-    return Provenance.page(bodies, title: title, source: sources)
+    return Provenance.page(bodies, titles: parts.map(\.provenance.title), source: sources)
   }
 
   private func body(of part: Part, _ figures: [String], _ warning: String?) -> String {

@@ -173,7 +173,7 @@ extension ColumnKind where Value == Double {
 
   /// A number in a range.
   package static func number(in range: ClosedRange<Double>) -> ColumnKind {
-    self.range("a number from \(range.lowerBound) to \(range.upperBound)", range)
+    self.range("a number from \(shortNumber(range.lowerBound)) to \(shortNumber(range.upperBound))", range)
   }
 
   private static func bounded(_ allowed: String, from least: Double) -> ColumnKind {

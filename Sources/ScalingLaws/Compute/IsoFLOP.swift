@@ -1,3 +1,4 @@
+import Basics
 import LeastSquares
 
 /// Hoffmann's second approach: at each budget a parabola of the loss over ln N, then power laws through the minima.
@@ -121,7 +122,7 @@ public struct IsoFLOP: Sendable {
     guard curves.count >= 4 else {
       throw FitError(
         .tooFewRows,
-        "IsoFLOP: \(curves.count) budget(s) have a minimum between their sizes; at least 4 are needed")
+        "IsoFLOP: a minimum between their sizes: \(counted(curves.count, "budget")); at least 4 are needed")
     }
     self.curves = curves
     self.refusals = refusals
@@ -169,7 +170,8 @@ public struct IsoFLOP: Sendable {
     let (logs, losses) = (runs.logParameters, runs.losses)
     let n = logs.count
     guard n >= 5, Set(logs).count >= 4 else {
-      return .failure(FitError(.tooFewRows, "\(n) run(s); a parabola with an error needs 5 at 4 sizes"))
+      return .failure(
+        FitError(.tooFewRows, "\(counted(n, "run")); a parabola with an error needs 5 at 4 sizes"))
     }
     let center = logs.sum() / Double(n)
     let differs = runs.logCompute.contains { abs($0) > 1e-3 } && n >= 7

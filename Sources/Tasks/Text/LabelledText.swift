@@ -56,7 +56,8 @@ public struct LabelledText: SequenceTask {
     self.key = key
     guard let folder = configuration.path.isEmpty ? TextCorpus.projectFolder() : configuration.path else {
       throw TextError(
-        "labelled-text: the project's own sources are not here; name a folder, as in --set path=FOLDER")
+        "labelled-text: the project's own sources are not here; name a folder: --set task.path=FOLDER, of attnlab task --set path=FOLDER"
+      )
     }
     var names: [String] = [], bytes: [UInt8] = []
     var seen: Set<UInt64> = []

@@ -12,7 +12,8 @@ extension TextCorpus {
   ) throws(TextError) -> TextCorpus {
     guard let folder = projectFolder(anchors: anchors) else {
       throw TextError(
-        "text: the project's own sources are not here; name a text file or a folder, as in --set path=FILE")
+        "text: the project's own sources are not here; name a text file or a folder: --set task.path=FILE, of attnlab task --set path=FILE"
+      )
     }
     return try TextCorpus(path: folder, limit: limit)
   }

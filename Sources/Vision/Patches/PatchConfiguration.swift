@@ -1,3 +1,4 @@
+import AttentionCore
 import Settings
 import Tensors
 
@@ -46,5 +47,26 @@ public struct PatchConfiguration: Hashable, Sendable {
       "a divisor of the sides of an image, \(frame) and \(width)")
     try require(
       video == .joint || frames > 1, "frames", frames, "at least 2 with video divided")
+  }
+
+  /// Whether attentions that take a sequence for a grid take it for that of the patches.
+  /// - Parameters:
+  ///   - attentions: those of the layers.
+  ///   - catalog: the variants.
+  ///   - hasClassToken: whether a row stands before the patches.
+  /// - Throws: `ConfigurationError`.
+  public func check(
+    _ attentions: [LayerAttention], in catalog: Catalog, hasClassToken: Bool
+  ) throws(ConfigurationError) {
+    let rows = GridRows(width: grid.width, leading: hasClassToken ? 1 : 0)
+    for attention in attentions {
+      let found = try catalog.type(of: attention.id).gridRows(settings: attention.settings)
+      guard let found, found != rows else { continue }
+      throw ConfigurationError(
+        field: "attention", value: "\(attention)",
+        allowed:
+          "width=\(rows.width) and leading=\(rows.leading) here: an image has \(rows.width) patches in a row, "
+          + (hasClassToken ? "behind the class token" : "and no class token before them"))
+    }
   }
 }
