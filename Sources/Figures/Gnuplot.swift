@@ -43,7 +43,9 @@ public enum Gnuplot {
   }
 
   /// Refuses a file name that no picture can have, before any work is done for it.
-  /// - Parameter flag: where the user named it.
+  /// - Parameters:
+  ///   - file: the picture.
+  ///   - flag: where the user named it.
   /// - Throws: `UsageError`.
   public static func checkExtension(of file: String, _ flag: String) throws(UsageError) {
     do { try canvas(of: file) } catch { throw UsageError("\(flag) \(error)") }

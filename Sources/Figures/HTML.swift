@@ -48,7 +48,9 @@ package enum HTML {
   }
 
   /// A list of the page's headings of the second order, and the page with names that the list leads to.
-  /// - Parameter first: the number of the first heading, where the page has other parts before.
+  /// - Parameters:
+  ///   - body: what stands on the page.
+  ///   - first: the number of the first heading, where the page has other parts before.
   package static func contents(_ body: String, from first: Int = 0) -> (list: String, body: String) {
     var items: [String] = []
     var parts = body.components(between: "<h2>", and: "</h2>")

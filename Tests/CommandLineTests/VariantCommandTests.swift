@@ -320,7 +320,7 @@ import Testing
       ["mask", "lsh", "--n", "9"],
       "attnlab mask: --q: the pattern of lsh depends on the data; give q (and k) as .npy files"
     ),
-    (["mask", "full", "--n", "9", "--head", "1"], "attnlab mask: --head 1: it takes a head from 0 to 0"),
+    (["mask", "full", "--n", "9", "--head", "1"], "attnlab mask: --head 1: it takes 0, the only head"),
     (
       ["mask", "full", "--n", "100000"],
       "attnlab mask: --n 100000: 10000000000 pairs are too many to list; it takes up to 2147483648"
