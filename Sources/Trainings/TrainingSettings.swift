@@ -120,6 +120,10 @@ public struct TrainingSettings: Sendable {
       + TrainingConfiguration.parameters.map { "training.\($0.name)" }
     // Each task has parameters of its own.
     if parts.count == 2 { known.append("task.\(parts[1])") }
-    return Basics.suggestion(near: known.first { $0.hasSuffix(".\(path)") } ?? path, among: known)
+    // Without a section the setting alone was meant.
+    let names = known.map { String($0.drop { $0 != "." }.dropFirst()) }
+    let meant = parts.count == 1 ? nearestName(to: path, among: names) : nil
+    let place = meant.flatMap { names.firstIndex(of: $0) }
+    return Basics.suggestion(near: place.map { known[$0] } ?? path, among: known)
   }
 }

@@ -72,7 +72,7 @@ import Testing
     "--steps",
     "--stop", "--temperature", "--threads", "--ranks", "--time", "--time-limit", "--title", "--top-k",
     "--value-dim",
-    "--question", "--way",
+    "--question", "--way", "--auxiliary", "--task",
     "--variant", "--warmup", "--weights", "--where", "--x", "--y", "--columns", "--format", "--sort",
     "--pareto",
   ]

@@ -61,7 +61,8 @@ import Testing
     #expect(count("bfloat16") == ["times_float32 0.9": 2 * threads])
     #expect(count("selected") == ["fraction_executed 0.85": 6])
     #expect(count("recurrences") == ["fraction_of_limit 0.6": 48 * threads])
-    #expect(found.count == 8)
+    #expect(count("states") == ["fraction_of_limit 0.85": 12 * threads])
+    #expect(found.count == 9)
     for (experiment, targets) in preset.targets where experiment != "bfloat16" {
       #expect(used[experiment]?.count == targets.count, "\(experiment)")
     }

@@ -167,6 +167,7 @@ package struct PresetSchema {
         "attention": swept(.object(["type": .string("string")])),
         "batches": .object(["type": .string("integer"), "minimum": .int(1)]),
         "memory": swept(.object(["type": .string("integer"), "minimum": .int(0)])),
+        "rotary": swept(.object(["type": .string("string")])),
         "task": .object(["type": .string("object")]),
       ]),
       "additionalProperties": .bool(false),
