@@ -9,7 +9,7 @@ import Testing
     .deletingLastPathComponent().deletingLastPathComponent().path
   private static let published = root + "/results/published/"
 
-  private static let pages = ["which-mechanism", "which-length"]
+  private static let pages = ["which-mechanism"]
 
   /// The cells of the rows of the table under a heading, marks of code taken off; the heads of the columns left out.
   private static func table(_ heading: String, of page: String = "which-mechanism") throws -> [[String]] {
