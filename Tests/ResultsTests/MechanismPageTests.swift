@@ -9,7 +9,7 @@ import Testing
     .deletingLastPathComponent().deletingLastPathComponent().path
   private static let published = root + "/results/published/"
 
-  private static let pages = ["which-mechanism"]
+  private static let pages = ["which-mechanism", "which-length"]
 
   /// The cells of the rows of the table under a heading, marks of code taken off; the heads of the columns left out.
   private static func table(_ heading: String, of page: String = "which-mechanism") throws -> [[String]] {
@@ -31,7 +31,7 @@ import Testing
     var facts = [
       "memory": "0", "latent": "0", "stored": "0", "stored_nearest": "32", "stored_layer": "0",
       "channel_attention": "none", "cbam_order": "mean-max", "pretext": "none", "video": "joint",
-      "patch": "4",
+      "patch": "4", "way": "none",
     ]
     for part in (row.modelConfiguration + ";" + row.taskConfiguration).split(separator: ";") {
       let pair = part.split(separator: "=", maxSplits: 1).map(String.init)
@@ -113,6 +113,39 @@ import Testing
     }
   }
 
+  @Test("what a decoder's token costs and keeps is that of the published measurements")
+  func decoding() throws {
+    let lines = try Self.table("The rows: decoding", of: "which-length")
+    let rows = try MeasurementRow.read("\(Self.published)decoding/measurements.csv")
+    #expect(Set(lines.map { $0[0] }) == Set(rows.map(\.variant)) && lines.count == 7)
+    let lengths = [1024, 65536, 1_048_576]
+    for line in lines {
+      let own = try lengths.map { n in try #require(rows.first { $0.variant == line[0] && $0.keyLength == n })
+      }
+      let times = try own.map { String(format: "%.1f", 1e6 * (try #require($0.secondsMedian))) }
+      let kept = try own.map { String(format: "%.3f", (try #require($0.stateBytes)) / 0x1p20) }
+      #expect(Array(line[1...]) == times + kept, "\(line[0])")
+    }
+  }
+
+  @Test(
+    "the law over sizes and lengths, and what it said of the length that was held out, are those of the published rows"
+  )
+  func contextLaw() throws {
+    let lines = try Self.table("The rows: a greater length, predicted", of: "which-length")
+    let rows = try TrainingRow.read("\(Self.published)context-length/runs.csv")
+    let held = rows.filter { $0.isHeldOut && $0.isTraining }
+    #expect(!held.isEmpty && lines.count == held.count)
+    func place(_ row: TrainingRow) -> [Int] { [row.parameters ?? 0, row.seed ?? 0] }
+    for (line, row) in zip(lines, held.sorted { place($0).lexicographicallyPrecedes(place($1)) }) {
+      let loss = try #require(row.testLoss), low = try #require(row.predictedLow)
+      let high = try #require(row.predictedHigh), said = try #require(row.predictedLoss)
+      let figures = [said, low, high, loss].map { String(format: "%.3f", $0) }
+      let verdict = loss >= low && loss <= high ? "inside" : "outside"
+      #expect(line == place(row).map { "\($0)" } + figures + [verdict], "\(line)")
+    }
+  }
+
   @Test(
     "what is said of a preset is a figure of its rows, and every row of advice names its rows and its limits",
     arguments: zip(pages, ["By what you have", "By task and length"]))
@@ -121,7 +154,8 @@ import Testing
     for line in try Self.table(heading, of: page) {
       #expect(line.count == 4 && line.allSatisfy { !$0.isEmpty }, "\(line)")
       let presets = Set(rows.map { $0[0] }).filter { line[2].contains($0) }
-      #expect(!presets.isEmpty || line[2].contains("quickstart"), "\(line[2])")
+      let others = ["quickstart", "decoding", "context-length", "scaling-time-memory"]
+      #expect(!presets.isEmpty || others.contains { line[2].contains($0) }, "\(line[2])")
       let known = Set(rows.filter { presets.contains($0[0]) }.flatMap { $0[3...] })
       for figure in (line[2] + " " + line[3]).matches(of: /[01]\.[0-9]{3}/).map({ String($0.output) }) {
         #expect(known.contains(figure), "\(figure) is no figure of \(presets.sorted())")
