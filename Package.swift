@@ -387,8 +387,8 @@ let package = Package(
     .testTarget(
       name: "ResultsTests",
       dependencies: [
-        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "Measuring", "Presets", "Records",
-        "Tensors", "Trainings",
+        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "LeastSquares", "Measuring", "Presets",
+        "Records", "ScalingLaws", "Tensors", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -26,6 +26,7 @@ package enum EmbeddedPresets {
     "auxiliary": PackageResources.auxiliary_yaml,
     "channel-attention": PackageResources.channel_attention_yaml,
     "context-length": PackageResources.context_length_yaml,
+    "context-read": PackageResources.context_read_yaml,
     "decoding": PackageResources.decoding_yaml,
     "distances": PackageResources.distances_yaml,
     "documents": PackageResources.documents_yaml,

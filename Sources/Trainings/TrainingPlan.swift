@@ -21,6 +21,8 @@ public struct TrainingPlan: Sendable {
   init(_ reader: inout FieldReader, catalog: Catalog, name: String) throws(UsageError) {
     let place = reader.place
     var bases: [[String: ParameterValue]] = [[:]]
+    // Where settings were written: a file's line, or a flag of the command.
+    var places: [String: String] = [:]
     for section in ["task", "model", "training"] {
       guard let node = reader.node(section) else { continue }
       guard let entries = node.entries else {
@@ -33,6 +35,7 @@ public struct TrainingPlan: Sendable {
       for entry in entries {
         let path = "\(section).\(entry.key)"
         let values = try TrainingPlan.values(entry.value, path)
+        places[path] = entry.value.place
         guard bases.count * values.count <= TrainingPlan.mostJobs else {
           throw entry.value.error(
             "\(shown(path)): the lists make more than \(TrainingPlan.mostJobs) trainings")
@@ -86,7 +89,13 @@ public struct TrainingPlan: Sendable {
     }
     for job in jobs {
       let model: ModelConfiguration
-      do { model = try job.resolved(catalog: catalog).model } catch { throw UsageError("\(place): \(error)") }
+      do {
+        model = try job.resolved(catalog: catalog).model
+      } catch {
+        let field = (error as? ConfigurationError)?.field ?? ""
+        let written = ["task", "model", "training"].compactMap { places["\($0).\(field)"] }.first
+        throw UsageError("\(written ?? place): \(error)")
+      }
       for evaluation in job.evaluations {
         var changed = job
         changed.taskSettings.merge(evaluation.taskSettings) { $1 }

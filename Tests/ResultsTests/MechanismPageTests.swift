@@ -1,4 +1,6 @@
 import Foundation
+import LeastSquares
+import ScalingLaws
 import Testing
 
 @testable import Records
@@ -128,21 +130,46 @@ import Testing
     }
   }
 
-  @Test(
-    "the law over sizes and lengths, and what it said of the length that was held out, are those of the published rows"
-  )
-  func contextLaw() throws {
-    let lines = try Self.table("The rows: a greater length, predicted", of: "which-length")
-    let rows = try TrainingRow.read("\(Self.published)context-length/runs.csv")
-    let held = rows.filter { $0.isHeldOut && $0.isTraining }
-    #expect(!held.isEmpty && lines.count == held.count)
-    func place(_ row: TrainingRow) -> [Int] { [row.parameters ?? 0, row.seed ?? 0] }
-    for (line, row) in zip(lines, held.sorted { place($0).lexicographicallyPrecedes(place($1)) }) {
-      let loss = try #require(row.testLoss), low = try #require(row.predictedLow)
-      let high = try #require(row.predictedHigh), said = try #require(row.predictedLoss)
-      let figures = [said, low, high, loss].map { String(format: "%.3f", $0) }
-      let verdict = loss >= low && loss <= high ? "inside" : "outside"
-      #expect(line == place(row).map { "\($0)" } + figures + [verdict], "\(line)")
+  @Test("losses of models that were trained on longer and longer texts are those of the published rows")
+  func contexts() throws {
+    let lines = try Self.table("The rows: trained on longer texts", of: "which-length")
+    let rows = try TrainingRow.read("\(Self.published)context-length/runs.csv").filter(\.isTraining)
+    #expect(lines.count == Set(rows.map(\.taskConfiguration)).count)
+    for line in lines {
+      let own = rows.filter { Self.facts(of: $0)["length"] == line[0] }
+      let found = Set(rows.compactMap(\.parameters)).sorted().map { size in
+        let losses = own.filter { $0.parameters == size }.compactMap(\.testLoss)
+        return losses.isEmpty ? "" : String(format: "%.3f", losses.reduce(0, +) / Double(losses.count))
+      }
+      #expect(Array(line[1...]) == found, "\(line)")
+    }
+  }
+
+  @Test("what a longer past is worth was predicted from shorter ones as the page says")
+  func pasts() throws {
+    let lines = try Self.table("The rows: a longer past, predicted", of: "which-length")
+    let rows = try TrainingRow.read("\(Self.published)context-read/runs.csv").filter {
+      $0.evaluation == .changed
+    }
+    func length(_ row: TrainingRow) -> Double {
+      let pairs = row.evaluationTask.split(separator: ";").map { $0.split(separator: "=") }
+      return pairs.first { $0.count == 2 && $0[0] == "length" }.flatMap { Double($0[1]) } ?? .nan
+    }
+    let longest = try #require(rows.map(length).max()), known = rows.filter { length($0) < longest }
+    let fit = try Fitter(Chinchilla()).fit(
+      FitData(
+        columns: [
+          ("parameters", known.map { Double($0.parameters ?? 0) }), ("evaluation.length", known.map(length)),
+        ], response: known.map { $0.testLoss ?? .nan }))
+    let sizes = Set(rows.compactMap(\.parameters)).sorted()
+    #expect(lines.count == sizes.count)
+    for (line, size) in zip(lines, sizes) {
+      let losses = rows.filter { $0.parameters == size && length($0) == longest }.compactMap(\.testLoss)
+      let found = losses.reduce(0, +) / Double(losses.count), said = fit.predict(at: [Double(size), longest])
+      let low = try #require(said.low), high = try #require(said.high)
+      let verdict = low <= found && found <= high ? "inside" : "outside"
+      let figures = [said.value, low, high, found].map { String(format: "%.3f", $0) }
+      #expect(line == ["\(size)"] + figures + [verdict], "\(line)")
     }
   }
 

@@ -3,7 +3,8 @@ import Settings
 
 extension CSVTable {
   /// The table with a column for every setting that its columns of settings name, behind the others: `left` of a variant
-  /// (`configuration`, `left=64;right=0`), `task.length`, `model.width` and `training.batch` of trainings.
+  /// (`configuration`, `left=64;right=0`), `task.length`, `model.width` and `training.batch` of trainings,
+  /// `evaluation.length` of a changed evaluation.
   /// A row that does not have the setting has an empty cell there, and a column of the file itself stays what it is.
   /// - Complexity: O(bytes of these columns).
   package var withSettings: CSVTable {
@@ -32,7 +33,7 @@ extension CSVTable {
   /// Columns whose cells are settings, and what their names begin with.
   private static let columnsOfSettings = [
     ("configuration", ""), ("task_configuration", "task."), ("model_configuration", "model."),
-    ("training_configuration", "training."),
+    ("training_configuration", "training."), ("evaluation_task", "evaluation."),
   ]
 
   private init(file: String, header: [String], rows: [[String]], lines: [Int], isWhole: Bool) {
