@@ -195,7 +195,7 @@ def main():
             for row in pair:
                 row.update(preset="peers", experiment=experiment)
             report(experiment, *pair)
-            same = ("experiment", "variant", "pass", "head_dim", "causal")
+            same = ("experiment", "variant", "pass", "query_length", "key_length", "head_dim", "causal")
             measured = {tuple(str(row[column]) for column in same) for row in pair}
             rows = [row for row in rows if tuple(str(row[column]) for column in same) not in measured] + list(pair)
             write(options, rows, environment(options, doctor))

@@ -9,8 +9,9 @@ extension TrainingComparison {
     private let settings: [(column: Column, keys: [String])]
     /// Other fields of the identity that differ.
     private let others: [Field<TrainingRow>]
-    private let isSweptByExperiment: Bool
     private let hasBudgets: Bool
+    /// Where there are several experiments: the names within each of them.
+    private let within: [String: Self]
 
     private typealias Column = @Sendable (TrainingRow) -> String
     private static let task: Column = { $0.taskConfiguration }
@@ -44,7 +45,8 @@ extension TrainingComparison {
       }
       settings = [(Self.task, task), (Self.model, model), (Self.training, training)]
       hasBudgets = Set(trainings.map(\.computeBudget)).count > 1
-      isSweptByExperiment = Set(trainings.map(\.experiment)).count > 1
+      let isSwept = Set(trainings.map(\.experiment)).count > 1
+      within = isSwept ? Dictionary(grouping: rows, by: \.experiment).mapValues { Self($0) } : [:]
       others = Self.others.filter { field in Set(trainings.map(field.text)).count > 1 }
     }
 
@@ -95,7 +97,15 @@ extension TrainingComparison {
     }
 
     func label(_ row: TrainingRow, origin: String = "") -> String {
-      var parts = isSweptByExperiment ? [row.experiment] : []
+      let label = parts(row).filter { !$0.isEmpty }.joined(separator: ", ")
+      let named = [label.isEmpty ? row.attention : label, origin].filter { !$0.isEmpty }
+      return named.joined(separator: ", ") + (row.isHeldOut ? " (held out)" : "")
+    }
+
+    /// The experiment with what differs within it; of one experiment what differs.
+    private func parts(_ row: TrainingRow) -> [String] {
+      if let own = within[row.experiment] { return [row.experiment] + own.parts(row) }
+      var parts: [String] = []
       for (column, keys) in settings {
         let own = TrainingRow.settings(column(row))
         parts += keys.compactMap { key in
@@ -103,10 +113,7 @@ extension TrainingComparison {
         }
       }
       if hasBudgets, let budget = row.computeBudget { parts.append("C \(Quantity.significant(budget, 3))") }
-      parts += others.map { $0.words(row) }
-      let label = parts.filter { !$0.isEmpty }.joined(separator: ", ")
-      let named = [label.isEmpty ? row.attention : label, origin].filter { !$0.isEmpty }
-      return named.joined(separator: ", ") + (row.isHeldOut ? " (held out)" : "")
+      return parts + others.map { $0.words(row) }
     }
 
     func evaluation(_ row: TrainingRow) -> String {

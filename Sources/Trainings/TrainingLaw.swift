@@ -101,7 +101,7 @@ public struct TrainingLaw: Sendable {
     // A slice of a design over lengths has the floor of its one length: the law over both says it better.
     // What is learned beside a task moves its loss: no law joins trainings with and without it.
     let series = grouped(usable) {
-      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine, $0.auxiliary]
+      [$0.experiment, $0.taskConfiguration, $0.attention, $0.machine, $0.auxiliary, family($0)]
         .joined(separator: "\u{1F}")
     }
     return ofLengths
@@ -126,6 +126,14 @@ public struct TrainingLaw: Sendable {
       let ids = own.map { "run_id == '\($0.runID)'" }.joined(separator: " || ")
       filter += others.contains("'") ? " && (\(ids))" : " && auxiliary == '\(others)'"
     }
+    // What else tells them apart has no column of its own.
+    let ids = Set(own.map(\.runID))
+    let alike = all.filter {
+      ($0.experiment, $0.attention, $0.machine, $0.auxiliary) == (experiment, attention, machine, others)
+    }
+    if !alike.allSatisfy({ ids.contains($0.runID) }), !filter.contains("run_id") {
+      filter += " && (" + own.map { "run_id == '\($0.runID)'" }.joined(separator: " || ") + ")"
+    }
     let words = [
       experiment, attention, machines > 1 ? machine : "", others.isEmpty ? "" : "with \(others)",
     ]
@@ -135,6 +143,22 @@ public struct TrainingLaw: Sendable {
   /// The length of the text that a model reads, where the task has one.
   static func length(of row: TrainingRow) -> Int? {
     TrainingRow.settings(row.taskConfiguration)["length"].flatMap { Int($0) }
+  }
+
+  /// Settings of a model that make it larger or smaller, and no other model.
+  private static let sizes: Set = [
+    "width", "layers", "encoder_layers", "segment_layers", "heads", "key_heads", "head_width", "hidden",
+    "channels",
+    "blocks", "stages", "seed", "vocabulary", "maximum_length", "classes", "output_vocabulary",
+    "image_height",
+    "image_width",
+  ]
+
+  /// What models of one law have in common: all settings but their sizes.
+  private static func family(_ row: TrainingRow) -> String {
+    TrainingRow.settings(row.modelConfiguration).filter { !sizes.contains($0.key) }.map { "\($0)=\($1)" }
+      .sorted()
+      .joined(separator: ";")
   }
 
   /// A task without its length.
@@ -147,7 +171,7 @@ public struct TrainingLaw: Sendable {
   private static func contexts(in rows: [TrainingRow]) -> [TrainingLaw] {
     let designs = grouped(rows) {
       [
-        $0.experiment, taskOfAnyLength($0), $0.attention, $0.machine, $0.auxiliary, $0["tokens"],
+        $0.experiment, taskOfAnyLength($0), $0.attention, $0.machine, $0.auxiliary, family($0), $0["tokens"],
       ].joined(separator: "\u{1F}")
     }
     return designs.compactMap { own in
@@ -162,7 +186,7 @@ public struct TrainingLaw: Sendable {
   /// Whether a training is one of those that the law is about, but for what varies.
   func speaks(of row: TrainingRow) -> Bool {
     guard let own = rows.first, own.experiment == row.experiment, own.attention == row.attention,
-      own.auxiliary == row.auxiliary
+      own.auxiliary == row.auxiliary, Self.family(own) == Self.family(row)
     else {
       return false
     }

@@ -72,6 +72,23 @@ import Testing
     #expect(TrainingLaw.predict(place, of: row(1600, 64), from: TrainingLaw.all(in: few)) == nil)
   }
 
+  @Test("no law joins models that differ in more than their sizes, and its command names its own rows")
+  func lawsOfFamilies() {
+    let sizes = [400, 900, 1600, 2500, 4900]
+    var mixed = sizes.map { Self.row($0) }
+    for place in mixed.indices where place % 2 == 0 { mixed[place].modelConfiguration += ";hierarchy=han" }
+    #expect(TrainingLaw.all(in: mixed).isEmpty)
+    let others = sizes.map { size in
+      var row = Self.row(size)
+      (row.runID, row.modelConfiguration) = ("han \(size)", row.modelConfiguration + ";hierarchy=han")
+      return row
+    }
+    let laws = TrainingLaw.all(in: sizes.map { Self.row($0) } + others)
+    #expect(laws.count == 2)
+    #expect(laws[1].command(file: "runs.csv").contains("run_id == 'han 400' || run_id == 'han 900'"))
+    #expect(TrainingLaw.predict(["parameters": 900], of: others[0], from: [laws[0]]) == nil)
+  }
+
   @Test("no law joins trainings of one task with those that learned another beside it")
   func lawsOfMixes() {
     let sizes = [400, 900, 1600, 2500, 4900]
