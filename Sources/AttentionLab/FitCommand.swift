@@ -152,13 +152,7 @@ extension FitRecord {
   fileprivate mutating func addLeftOut(_ group: FitTable.Group) {
     func add(_ code: String, _ lines: [Int], _ why: String) {
       guard !lines.isEmpty else { return }
-      let list = lines.prefix(5).map(String.init).joined(separator: ", ") + (lines.count > 5 ? ", …" : "")
-      warnings.append(
-        FitWarning(
-          code: code,
-          text:
-            "\(counted(lines.count, "row")) with \(why) left out: line\(lines.count == 1 ? "" : "s") \(list)")
-      )
+      warnings.append(FitWarning(code: code, text: FitTable.leftOut(lines, why)))
     }
     add("incomplete-rows", group.incompleteLines, "an empty cell")
     add("zero-weight", group.weightlessLines, "a weight of zero")

@@ -11,8 +11,12 @@ public struct AuxiliaryTask: Sendable {
     /// It has this share of the steps, each of which takes the batches of one task.
     case share(Double)
 
+    /// The factor, where it has one.
+    public var weight: Double? { if case .weight(let weight) = self { weight } else { nil } }
+    /// The share, where it has one.
+    public var share: Double? { if case .share(let share) = self { share } else { nil } }
     /// The factor on its loss in a step that takes a batch of it.
-    var factor: Double { if case .weight(let weight) = self { weight } else { 1 } }
+    var factor: Double { weight ?? 1 }
   }
 
   /// What its head is called.
@@ -33,10 +37,10 @@ public struct AuxiliaryTask: Sendable {
 
   /// How often a step takes batches of the main task and of auxiliary ones, on average; a task of weight 0 is never learned from.
   public static func expectedSteps(_ auxiliary: [AuxiliaryTask]) -> [Double] {
-    guard case .share? = auxiliary.first?.part else {
+    guard auxiliary.first?.part.share != nil else {
       return [1] + auxiliary.map { $0.part == .weight(0) ? 0 : 1 }
     }
-    let shares = auxiliary.map { if case .share(let share) = $0.part { share } else { 0.0 } }
+    let shares = auxiliary.map { $0.part.share ?? 0 }
     return [1 - shares.reduce(0, +)] + shares
   }
 

@@ -33,13 +33,12 @@ extension Trainer {
   /// - Parameter step: its number, from 1.
   func tasks(ofStep step: Int) -> [Int] {
     let parts = auxiliary.map(\.part)
-    guard case .share? = parts.first else {
+    guard parts.first?.share != nil else {
       return [0] + parts.indices.filter { parts[$0] != .weight(0) }.map { $0 + 1 }
     }
     var random = RandomKey(seed: UInt64(configuration.seed))("tasks")(step).generator()
     var rest = random.uniform()
-    for (place, part) in parts.enumerated() {
-      guard case .share(let share) = part else { continue }
+    for (place, share) in parts.map({ $0.share ?? 0 }).enumerated() {
       if rest < share { return [place + 1] }
       rest -= share
     }

@@ -14,13 +14,17 @@ struct TaskReader {
   /// How the model is trained.
   let configuration: TrainingConfiguration
 
+  /// The number of a batch among all of a split: seeds read different stretches of the training split; validation and test are the
+  /// same for all.
+  func place(_ split: Split, index: Int) -> Int {
+    index + (split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0)
+  }
+
   /// A batch, masked where an encoder is to restore tokens.
   /// - Throws: what the task throws.
   func input(_ split: Split, index: Int) throws -> ModelInput {
-    // Seeds read different stretches of the training split; validation and test are the same for all.
-    let first = split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0
-    let batch = try task.batch(split: split, index: first + index, batchSize: configuration.batch)
-    var input = ModelInput(batch)
+    var input = ModelInput(
+      try task.batch(split: split, index: place(split, index: index), batchSize: configuration.batch))
     input.task = head
     guard model.configuration.kind == .encoder, task.kind == .languageModel else { return input }
     let key = RandomKey(seed: UInt64(configuration.seed))("mask")(split.rawValue)(index)

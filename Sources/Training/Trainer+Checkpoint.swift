@@ -30,8 +30,7 @@ extension Trainer {
     metadata["state.bestLoss"] = bits(bestLoss)
     metadata["state.evaluationsWithoutBetter"] = "\(evaluationsWithoutBetter)"
     if model.draws { metadata["state.averageLoss"] = optimizer.averageLoss.map(bits) ?? "none" }
-    metadata["state.running"] = [bits(running.sum), "\(running.rows)", "\(running.correct)"].joined(
-      separator: " ")
+    metadata["state.running"] = running.text
     metadata["state.evaluations"] = evaluations.map(\.text).joined(separator: ";")
     metadata.merge(taskMetadata) { own, _ in own }
     metadata.merge(taskState) { own, _ in own }
@@ -96,12 +95,10 @@ extension Trainer {
       optimizer.second == nil ? nil : try file.finiteTensor("optimizer.second", shape: moments, path: path)
     let counters = (
       step: try number("step"), tokens: try number("tokens"), without: try number("evaluationsWithoutBetter"),
-      best: real(try state("bestLoss")), running: try state("running").split(separator: " ").map(String.init),
+      best: real(try state("bestLoss")), running: CrossEntropy(text: try state("running")),
       evaluations: try state("evaluations").split(separator: ";")
     )
-    guard counters.running.count == 3, let rows = Int(counters.running[1]), Trainer.counts.contains(rows),
-      let correct = Int(counters.running[2]), (0...rows).contains(correct)
-    else {
+    guard let running = counters.running else {
       throw SafetensorsError(path: path, problem: "state.running is torn")
     }
     let evaluations = try counters.evaluations.map { line in
@@ -131,13 +128,12 @@ extension Trainer {
     optimizer.averageLoss = average == "none" ? nil : real(average)
     (step, tokens, evaluationsWithoutBetter) = (counters.step, counters.tokens, counters.without)
     bestLoss = counters.best
-    running = CrossEntropy(sum: real(counters.running[0]), rows: rows, correct: correct)
-    (self.evaluations, self.extensions, self.progress) = (evaluations, extensions, progress)
+    (self.running, self.evaluations, self.extensions) = (running, evaluations, extensions)
+    self.progress = progress
   }
 
   /// What a counter of steps, tokens or rows can come to; sums of two such numbers are whole numbers still.
   static let counts = 0...(1 << 53)
-
 }
 
 /// A number as its bits: a decimal form could round.
@@ -145,6 +141,20 @@ func bits(_ value: Double) -> String { String(value.bitPattern, radix: 16) }
 /// The number that bits stand for; not a number for text that is none.
 func real(_ text: some StringProtocol) -> Double {
   UInt64(text, radix: 16).map { Double(bitPattern: $0) } ?? .nan
+}
+
+extension CrossEntropy {
+  /// As a checkpoint holds it.
+  var text: String { "\(bits(sum)) \(rows) \(correct)" }
+
+  /// Reads what `text` has written; `nil` for anything else.
+  init?(text: some StringProtocol) {
+    let parts = text.split(separator: " ")
+    guard parts.count == 3, let rows = Int(parts[1]), let correct = Int(parts[2]),
+      Trainer.counts.contains(rows), (0...rows).contains(correct)
+    else { return nil }
+    self.init(sum: real(parts[0]), rows: rows, correct: correct)
+  }
 }
 
 extension Trainer.Evaluation {

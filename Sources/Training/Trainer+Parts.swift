@@ -10,9 +10,8 @@ extension TaskReader {
     guard let parted = task as? any PartedTask, let join = parted.join else {
       return try model.loss(input(split, index: index))
     }
-    let first = split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0
     let (batch, examples) = try parted.parts(
-      split: split, index: first + index, batchSize: configuration.batch)
+      split: split, index: place(split, index: index), batchSize: configuration.batch)
     let logits = try model.logits(ModelInput(batch))
     let values = logits.array(), classes = logits.shape[1]
     var loss = CrossEntropy(), row = 0

@@ -19,10 +19,7 @@ extension Trainer {
     var result: [String: String] = [:]
     for (number, one) in progress.enumerated() {
       let name = number == 0 ? "main" : "auxiliary.\(auxiliary[number - 1].name)"
-      result["state.\(name)"] = [
-        "\(one.steps)", "\(one.tokens)", bits(one.running.sum), "\(one.running.rows)",
-        "\(one.running.correct)",
-      ].joined(separator: " ")
+      result["state.\(name)"] = "\(one.steps) \(one.tokens) \(one.running.text)"
       if number > 0 {
         result["state.\(name).evaluations"] = one.evaluations.map(\.text).joined(separator: ";")
       }
@@ -36,13 +33,14 @@ extension Trainer {
     var result = progress
     for number in result.indices {
       let name = number == 0 ? "state.main" : "state.auxiliary.\(auxiliary[number - 1].name)"
-      let parts = (metadata[name] ?? "").split(separator: " ")
-      let counts = [0, 1, 3, 4].map { place in parts.count == 5 ? Int(parts[place]) ?? -1 : -1 }
-      guard counts.allSatisfy(Trainer.counts.contains), counts[3] <= counts[2] else {
+      let parts = (metadata[name] ?? "").split(separator: " ", maxSplits: 2)
+      guard parts.count == 3, let steps = Int(parts[0]), let tokens = Int(parts[1]),
+        Trainer.counts.contains(steps), Trainer.counts.contains(tokens),
+        let running = CrossEntropy(text: parts[2])
+      else {
         throw SafetensorsError(path: path, problem: "\(name) is torn")
       }
-      (result[number].steps, result[number].tokens) = (counts[0], counts[1])
-      result[number].running = CrossEntropy(sum: real(parts[2]), rows: counts[2], correct: counts[3])
+      (result[number].steps, result[number].tokens, result[number].running) = (steps, tokens, running)
       let lines = (metadata[name + ".evaluations"] ?? "").split(separator: ";")
       result[number].evaluations = lines.compactMap { Evaluation(String($0)) }
       guard result[number].evaluations.count == lines.count else {

@@ -121,11 +121,7 @@ public struct AuxiliaryEntry: Hashable, Sendable {
     }
     var variants: [[String: ParameterValue]] = [[:]]
     for entry in entries where entry.key != "id" {
-      let values = try TrainingPlan.values(entry.value, entry.key)
-      guard variants.count * values.count <= TrainingPlan.mostJobs else {
-        throw entry.value.error("auxiliary: the lists make more than \(TrainingPlan.mostJobs) trainings")
-      }
-      variants = variants.flatMap { base in values.map { base.merging([entry.key: $0]) { $1 } } }
+      variants = try TrainingPlan.sweep(variants, over: entry.value, as: entry.key, of: "auxiliary")
     }
     return try variants.map { settings throws(UsageError) in
       do throws(ConfigurationError) { return try AuxiliaryEntry(id, settings: settings) } catch {

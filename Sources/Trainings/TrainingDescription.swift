@@ -38,15 +38,11 @@ public struct TrainingDescription {
   }
 
   private static func auxiliary(_ other: AuxiliaryTask) -> JSONValue {
-    var (weight, share): (Double?, Double?) = (nil, nil)
-    switch other.part {
-    case .weight(let value): weight = value
-    case .share(let value): share = value
-    }
-    return .object([
+    .object([
       "name": .string(other.name), "id": .string(other.task.card.id),
       "kind": .string(other.task.kind.rawValue),
-      "settings": settings(of: other.task), "weight": .number(weight), "share": .number(share),
+      "settings": settings(of: other.task), "weight": .number(other.part.weight),
+      "share": .number(other.part.share),
     ])
   }
 

@@ -122,16 +122,16 @@ public struct TrainingLaw: Sendable {
     filter += " && attention == '\(attention)'"
     if Set(all.map(\.experiment)).count > 1 { filter += " && experiment == '\(experiment)'" }
     if machines > 1 { filter += " && machine == '\(machine)'" }
-    if Set(all.map(\.auxiliary)).count > 1 {
-      let ids = own.map { "run_id == '\($0.runID)'" }.joined(separator: " || ")
-      filter += others.contains("'") ? " && (\(ids))" : " && auxiliary == '\(others)'"
-    }
+    // A text with a quotation mark cannot stand in a condition.
+    let isNamed = !others.contains("'")
+    if isNamed, Set(all.map(\.auxiliary)).count > 1 { filter += " && auxiliary == '\(others)'" }
     // What else tells them apart has no column of its own.
     let ids = Set(own.map(\.runID))
     let alike = all.filter {
-      ($0.experiment, $0.attention, $0.machine, $0.auxiliary) == (experiment, attention, machine, others)
+      ($0.experiment, $0.attention, $0.machine) == (experiment, attention, machine)
+        && (!isNamed || $0.auxiliary == others)
     }
-    if !alike.allSatisfy({ ids.contains($0.runID) }), !filter.contains("run_id") {
+    if !alike.allSatisfy({ ids.contains($0.runID) }) {
       filter += " && (" + own.map { "run_id == '\($0.runID)'" }.joined(separator: " || ") + ")"
     }
     let words = [

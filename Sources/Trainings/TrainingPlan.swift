@@ -34,13 +34,8 @@ public struct TrainingPlan: Sendable {
       }
       for entry in entries {
         let path = "\(section).\(entry.key)"
-        let values = try TrainingPlan.values(entry.value, path)
         places[path] = entry.value.place
-        guard bases.count * values.count <= TrainingPlan.mostJobs else {
-          throw entry.value.error(
-            "\(shown(path)): the lists make more than \(TrainingPlan.mostJobs) trainings")
-        }
-        bases = bases.flatMap { base in values.map { base.merging([path: $0]) { $1 } } }
+        bases = try TrainingPlan.sweep(bases, over: entry.value, as: path, of: shown(path))
       }
     }
     let points = try TrainingPlan.points("points", &reader)
@@ -134,14 +129,10 @@ public struct TrainingPlan: Sendable {
       guard let entries = element.entries else { throw element.error("\(field): a mapping is expected") }
       var variants: [[String: ParameterValue]] = [[:]]
       for entry in entries {
-        let values = try TrainingPlan.values(entry.value, entry.key)
-        guard variants.count * values.count <= mostJobs else {
-          throw entry.value.error("\(field): the lists make more than \(mostJobs) trainings")
-        }
-        if entry.key == "compute", values.contains(where: { $0.number == nil }) {
+        variants = try sweep(variants, over: entry.value, as: entry.key, of: field)
+        if entry.key == "compute", variants.contains(where: { $0["compute"]?.number == nil }) {
           _ = try budgets(entry.value)
         }
-        variants = variants.flatMap { base in values.map { base.merging([entry.key: $0]) { $1 } } }
       }
       points += variants
     }
@@ -181,6 +172,23 @@ public struct TrainingPlan: Sendable {
       }
     }
     return job
+  }
+
+  /// Every one of some mappings with every value of a setting.
+  /// - Parameters:
+  ///   - mappings: what stands so far.
+  ///   - node: a value, or a list of them.
+  ///   - path: the setting.
+  ///   - field: what an error about too many begins with.
+  /// - Throws: `UsageError` with its place.
+  static func sweep(
+    _ mappings: [[String: ParameterValue]], over node: PresetNode, as path: String, of field: String
+  ) throws(UsageError) -> [[String: ParameterValue]] {
+    let values = try values(node, path)
+    guard mappings.count * values.count <= mostJobs else {
+      throw node.error("\(field): the lists make more than \(mostJobs) trainings")
+    }
+    return mappings.flatMap { base in values.map { base.merging([path: $0]) { $1 } } }
   }
 
   static func values(_ node: PresetNode, _ path: String) throws(UsageError) -> [ParameterValue] {

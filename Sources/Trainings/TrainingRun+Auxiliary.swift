@@ -38,10 +38,9 @@ extension TrainingRun {
     let progress = trainer.progress[number]
     (row.lossTask, row.role) = (name(of: number), number == 0 ? .main : .auxiliary)
     (row.taskSteps, row.taskTokens) = (progress.steps, progress.tokens)
-    switch trainer.auxiliary[max(0, number - 1)].part {
-    case .weight(let weight): row.taskWeight = number == 0 ? 1 : weight
-    case .share: row.taskShare = trainer.expectedSteps[number]
-    }
+    let part = trainer.auxiliary[max(0, number - 1)].part
+    row.taskWeight = part.weight.map { number == 0 ? 1 : $0 }
+    row.taskShare = part.share.map { _ in trainer.expectedSteps[number] }
   }
 
   /// What a task is called in tables.
@@ -67,6 +66,7 @@ extension TrainingRun {
   /// The rows of `curves.csv` of one step: none without an evaluation, else one of every task.
   func curveRows(_ report: Trainer.StepReport, seconds: Double) -> [CurveRow] {
     guard let evaluation = report.evaluation else { return [] }
+    let boundedMean = trainer.model.boundedMean
     return ([evaluation] + report.auxiliary).enumerated().map { number, evaluation in
       var row = CurveRow()
       (row.runID, row.experiment) = (job.id, job.experiment)
@@ -75,7 +75,7 @@ extension TrainingRun {
       (row.learningRate, row.gradientNorm) = (report.learningRate, report.gradientNorm)
       (row.trainLoss, row.validationLoss) = (evaluation.trainLoss, evaluation.validationLoss)
       (row.validationAccuracy, row.seconds) = (evaluation.validationAccuracy, seconds)
-      row.boundedMean = trainer.model.boundedMean
+      row.boundedMean = boundedMean
       if !report.auxiliary.isEmpty {
         (row.lossTask, row.role) = (name(of: number), number == 0 ? .main : .auxiliary)
       }

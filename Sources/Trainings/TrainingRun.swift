@@ -30,15 +30,18 @@ public struct TrainingRun {
   private var secondsBefore = 0.0
 
   /// Operations of a step, of tasks that have shares of the steps on average.
-  private var operationsPerStep: Double {
-    zip(operationsOfTasks, trainer.expectedSteps).reduce(0) { $0 + $1.0 * $1.1 }
+  private var operationsPerStep: Double { Self.operations(operationsOfTasks, trainer.expectedSteps) }
+
+  /// Operations of so many steps of every task.
+  private static func operations(_ ofTasks: [Double], _ steps: [Double]) -> Double {
+    zip(ofTasks, steps).reduce(0) { $0 + $1.0 * $1.1 }
   }
 
   /// Operations of the steps so far.
   var operationsDone: Double {
     trainer.auxiliary.isEmpty
       ? operationsOfTasks[0] * Double(trainer.step)
-      : zip(operationsOfTasks, trainer.progress).reduce(0) { $0 + $1.0 * Double($1.1.steps) }
+      : Self.operations(operationsOfTasks, trainer.progress.map { Double($0.steps) })
   }
 
   /// Operations of all steps.
@@ -101,7 +104,7 @@ public struct TrainingRun {
     operationsOfTasks = try probes.map { try network.trainingOperations($0) * Double(training.accumulation) }
     attentionBytes = try probes.map { try network.attentionBytes($0, pass: .backward) }.max() ?? 0
     if let compute = job.compute {
-      let step = zip(operationsOfTasks, AuxiliaryTask.expectedSteps(auxiliary)).reduce(0) { $0 + $1.0 * $1.1 }
+      let step = Self.operations(operationsOfTasks, AuxiliaryTask.expectedSteps(auxiliary))
       let steps = max(1, (compute / step).rounded())
       guard steps <= Self.mostSteps else {
         throw ConfigurationError(

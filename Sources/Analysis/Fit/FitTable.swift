@@ -76,6 +76,12 @@ public struct FitTable: Sendable {
     return String(name.dropFirst().dropLast()).trimmed
   }
 
+  /// What is said of lines that were left out, the first five by their numbers.
+  package static func leftOut(_ lines: [Int], _ why: String) -> String {
+    let list = lines.prefix(5).map(String.init).joined(separator: ", ") + (lines.count > 5 ? ", …" : "")
+    return "\(counted(lines.count, "row")) with \(why) left out: line\(lines.count == 1 ? "" : "s") \(list)"
+  }
+
   /// The number of rows in the file.
   public var count: Int { table.rows.count }
 

@@ -78,10 +78,8 @@ public enum ColumnPlot {
       )
     }
     if !leftOut.isEmpty {
-      let list = leftOut.prefix(5).map(String.init).joined(separator: ", ") + (leftOut.count > 5 ? ", …" : "")
-      note(
-        "\(counted(leftOut.count, "row")) with an empty cell\(isLog.x || isLog.y ? " or a value that is not positive" : "") left out: line\(leftOut.count == 1 ? "" : "s") \(list)"
-      )
+      let isPositive = isLog.x || isLog.y ? " or a value that is not positive" : ""
+      note(FitTable.leftOut(leftOut, "an empty cell\(isPositive)"))
     }
     let curves = points.grouped(by: \.group).enumerated().map { style, points in
       let group = points.key

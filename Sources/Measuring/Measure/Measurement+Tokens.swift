@@ -19,6 +19,11 @@ extension Measurement {
     }
   }
 
+  /// Whether a pass takes one token along, and not all that came before.
+  func takesToken(_ variant: any AttentionVariant) -> Bool {
+    cell.pass == .decode && variant is any RecurrentVariant
+  }
+
   /// Makes the state of all tokens but the last.
   /// - Parameters:
   ///   - inputs: of all tokens, outside the ledger: a decoder does not hold them.
@@ -36,9 +41,9 @@ extension Measurement {
     for first in stride(from: 0, to: last, by: Self.tokensOfPiece) {
       let rows = first..<min(last, first + Self.tokensOfPiece)
       let (before, earlier) = try part(rows, of: inputs, shape, ledger: nil)
-      let made = try before.forward(earlier, from: state, in: unbounded).state.values
-      state.values = try Tensor(made.array(), shape: made.shape, ledger: context.ledger)
+      state = try before.forward(earlier, from: state, in: unbounded).state
     }
+    state.values = try Tensor(state.values.array(), shape: state.values.shape, ledger: context.ledger)
     return TokenStep(variant: variant, inputs: token, state: state)
   }
 

@@ -86,9 +86,9 @@ public struct Measurement: Sendable {
       cell.input, seed: cell.seed, anchors: anchors,
       limit: shape.batch * max(shape.queryLength, shape.keyLength), catalog: catalog)
     // A decoder holds the state of a recurrence, and none of the rows that made it.
-    let isToken = cell.pass == .decode && variant is any RecurrentVariant
-    let inputs = try maker.make(shape, variant.operandsRead, ledger: isToken ? nil : ledger)
-      .converted(to: cell.precision, declared: Operand.all(operands), ledger: isToken ? nil : ledger)
+    let holder = takesToken(variant) ? nil : ledger
+    let inputs = try maker.make(shape, variant.operandsRead, ledger: holder)
+      .converted(to: cell.precision, declared: Operand.all(operands), ledger: holder)
     ProcessMemory.resetPeak()
     let result = try time(variant, inputs, shape, maker, context, row: &row)
     row.peakRSSBytes = ProcessMemory.peakBytes()
@@ -164,7 +164,7 @@ public struct Measurement: Sendable {
       let timed = try stopwatch.time { try forward.backward(gradient, in: context) }
       result = Result(tensor: timed.last.query, outputGradient: gradient)
       samples = timed.samples
-    } else if cell.pass == .decode, variant is any RecurrentVariant {
+    } else if takesToken(variant) {
       var step = try tokenStep(inputs, shape, in: context)
       // Of the first token the result is checked: the state moves on with every further one.
       result = Result(tensor: try step.advance(in: context), outputGradient: nil)

@@ -6,11 +6,6 @@ extension ModelConfiguration {
   /// Whether heads are as the layers can have them: turned in pairs, of a width and with norms that what attends to them allows.
   /// - Throws: `ConfigurationError`.
   func checkHeads(in catalog: Catalog) throws(ConfigurationError) {
-    func require(_ holds: Bool, _ field: String, _ value: String, _ allowed: String)
-      throws(ConfigurationError)
-    {
-      if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
-    }
     let standard = LayerConfiguration()
     try require(
       layer.isRotary || layer.rotary == standard.rotary, "rotary", layer.rotaryLine,

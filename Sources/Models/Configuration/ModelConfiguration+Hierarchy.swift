@@ -9,11 +9,6 @@ extension ModelConfiguration {
   /// Whether the settings of a hierarchy and of what a class is told from fit each other.
   /// - Throws: `ConfigurationError`.
   func checkHierarchy() throws(ConfigurationError) {
-    func require(_ holds: Bool, _ field: String, _ value: String, _ allowed: String)
-      throws(ConfigurationError)
-    {
-      if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
-    }
     let name = hierarchy.kind.rawValue
     try require(
       kind != .pair || pooling == .mean, "pooling", pooling.rawValue,

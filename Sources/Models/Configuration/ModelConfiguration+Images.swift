@@ -62,10 +62,4 @@ extension ModelConfiguration {
       "full with kind cnn, whose attention is channel_attention")
     try cnn.validate()
   }
-
-  private func require(
-    _ holds: Bool, _ field: String, _ value: some Sendable, _ allowed: String
-  ) throws(ConfigurationError) {
-    if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
-  }
 }

@@ -7,11 +7,6 @@ extension ModelConfiguration {
   /// the latents in place of keys.
   /// - Throws: `ConfigurationError`.
   func checkLatent(in catalog: Catalog) throws(ConfigurationError) {
-    func require(_ holds: Bool, _ field: String, _ value: String, _ allowed: String)
-      throws(ConfigurationError)
-    {
-      if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
-    }
     guard layer.latent > 0 else {
       try require(layer.valueWidth == 0, "value_width", "\(layer.valueWidth)", "0 unless latent is above 0")
       try require(

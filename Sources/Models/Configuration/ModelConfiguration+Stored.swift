@@ -9,11 +9,6 @@ extension ModelConfiguration {
   /// Whether a layer can look up what earlier segments left: one that makes q, k and v apart, of a decoder.
   /// - Throws: `ConfigurationError`.
   func checkStored(in catalog: Catalog) throws(ConfigurationError) {
-    func require(_ holds: Bool, _ field: String, _ value: String, _ allowed: String)
-      throws(ConfigurationError)
-    {
-      if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
-    }
     let standard = ModelConfiguration()
     guard layer.stored > 0 else {
       try require(

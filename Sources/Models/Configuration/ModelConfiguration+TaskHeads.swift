@@ -19,9 +19,14 @@ public struct TaskHeadConfiguration: Hashable, Sendable {
     (self.name, self.tokens, self.classes) = (name, tokens, classes)
   }
 
+  /// Whether it tells classes.
+  public var isClassification: Bool { classes > 0 }
+  /// Tokens or classes, whichever it tells apart.
+  public var outputs: Int { isClassification ? classes : tokens }
+
   /// As `parse` reads it.
   var layer: LayerAttention {
-    LayerAttention(name, settings: classes > 0 ? ["classes": .int(classes)] : ["tokens": .int(tokens)])
+    LayerAttention(name, settings: isClassification ? ["classes": .int(classes)] : ["tokens": .int(tokens)])
   }
 
   /// Reads a line such as `labelled-text(classes=4), text(tokens=256)`.
@@ -108,11 +113,6 @@ extension ModelConfiguration {
   /// Whether the model can have the heads that it names.
   /// - Throws: `ConfigurationError`.
   func checkTaskHeads() throws(ConfigurationError) {
-    func require(_ holds: Bool, _ field: String, _ value: String, _ allowed: String)
-      throws(ConfigurationError)
-    {
-      if !holds { throw ConfigurationError(field: field, value: value, allowed: allowed) }
-    }
     try require(
       outputVocabulary == 0 || outputVocabulary <= layer.vocabulary && classes == 0, "output_vocabulary",
       "\(outputVocabulary)",

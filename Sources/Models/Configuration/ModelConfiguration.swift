@@ -343,11 +343,6 @@ public struct ModelConfiguration: ParameterSet {
   /// Checks what depends on several parameters; nothing is allocated before this passed.
   /// - Throws: `ConfigurationError`.
   public func validate(in catalog: Catalog) throws(ConfigurationError) {
-    func require(_ holds: Bool, _ field: String, _ value: some Sendable, _ allowed: String)
-      throws(ConfigurationError)
-    {
-      if !holds { throw ConfigurationError(field: field, value: "\(value)", allowed: allowed) }
-    }
     // A configuration may come from elsewhere than settings: nothing is multiplied before its numbers are in range.
     for parameter in Self.parameters {
       var copy = self

@@ -137,10 +137,9 @@ public struct ModelInput: Hashable, Sendable {
           "0 to \(model.vocabulary - 1) (the model's vocabulary)")
       }
     }
-    let head = try model.head(of: task), isClass = head.classes > 0
-    let outputs = isClass ? head.classes : head.tokens
-    if let place = targets.firstIndex(where: { $0 >= outputs }) {
-      throw fail("targets", "\(targets[place]) at \(place)", "up to \(outputs - 1), or below 0 for none")
+    let head = try model.head(of: task), isClass = head.isClassification
+    if let place = targets.firstIndex(where: { $0 >= head.outputs }) {
+      throw fail("targets", "\(targets[place]) at \(place)", "up to \(head.outputs - 1), or below 0 for none")
     }
     let expected = isClass ? batch : tokens.count
     guard targets.isEmpty || targets.count == expected else {

@@ -29,8 +29,8 @@ extension TaskHead {
     _ head: TaskHeadConfiguration, of model: ModelConfiguration, in layout: inout ParameterLayout
   ) {
     let name = "heads.\(head.name)", width = model.outputWidth
-    (self.name, outputs) = (head.name, head.classes > 0 ? head.classes : head.tokens)
-    guard head.classes > 0 else {
+    (self.name, outputs) = (head.name, head.outputs)
+    guard head.isClassification else {
       output = layout.add(
         name + ".weight", [head.tokens, width], .normal(1 / Double(width).squareRoot()), decays: true)
       (pooling, classifier) = (nil, nil)

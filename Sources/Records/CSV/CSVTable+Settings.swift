@@ -14,11 +14,8 @@ extension CSVTable {
     guard !columns.isEmpty else { return self }
     let settings = rows.map { row in
       columns.reduce(into: [String: String]()) { settings, column in
-        for pair in row[column.place].split(separator: ";") {
-          let sides = pair.split(separator: "=", maxSplits: 1)
-          guard sides.count == 2 else { continue }
-          let name = sides[0].trimmed
-          settings[column.prefix.isEmpty ? name : column.prefix + Spelling.today(name)] = sides[1].trimmed
+        for (name, value) in Self.settings(in: row[column.place]) {
+          settings[column.prefix.isEmpty ? name : column.prefix + Spelling.today(name)] = value
         }
       }
     }
@@ -28,6 +25,14 @@ extension CSVTable {
       file: file, header: header + names,
       rows: zip(rows, settings).map { row, settings in row + names.map { settings[$0] ?? "" } }, lines: lines,
       isWhole: isWhole)
+  }
+
+  /// The pairs of a cell of settings, `name=value;…`; what is no pair is left out.
+  package static func settings(in cell: String) -> [(name: String, value: String)] {
+    cell.split(separator: ";").compactMap { pair in
+      let sides = pair.split(separator: "=", maxSplits: 1)
+      return sides.count == 2 ? (sides[0].trimmed, sides[1].trimmed) : nil
+    }
   }
 
   /// Columns whose cells are settings, and what their names begin with.

@@ -1,7 +1,7 @@
 import Basics
 
 /// A row of `curves.csv`: one evaluation during a training.
-public struct CurveRow: Record, Hashable {
+public struct CurveRow: TaskRecord, Hashable {
   /// The column `run_id`.
   public var runID = ""
   /// The column `experiment`.
@@ -31,39 +31,33 @@ public struct CurveRow: Record, Hashable {
   /// The column `role`.
   public var role: TaskRole?
 
-  /// Whether its losses are the main task's.
-  public var isMain: Bool { role != .auxiliary }
-
   /// Creates an empty row.
   public init() {}
 
   /// The columns, in order.
-  public static let schema: [Field<CurveRow>] = [
-    .field("run_id", \.runID, .text, .contender, "the training, as in runs.csv").required,
-    .field("experiment", \.experiment, .text, .contender, "the experiment of the preset"),
-    .optional("step", \.step, .count(), .length, unit: "steps", "optimiser steps so far").required,
-    .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens so far").required,
-    .optional(
-      "compute_flops", \.computeFlops, .amount, .quantity, unit: "operations",
-      "counted training operations so far"),
-    .optional("learning_rate", \.learningRate, .amount, .quantity, "of this step"),
-    .optional(
-      "train_loss", \.trainLoss, .real, .quantity, unit: "nats",
-      "mean since the evaluation before; of pretext masked a mean squared error, also below"),
-    .optional("validation_loss", \.validationLoss, .real, .quantity, unit: "nats", "on the validation split"),
-    .optional(
-      "validation_accuracy", \.validationAccuracy, .fraction, .quantity, "of the scored positions"),
-    .optional("gradient_norm", \.gradientNorm, .amount, .quantity, "before clipping"),
-    .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),
-    .optional(
-      "bounded_mean", \.boundedMean, .real, .quantity, "mean of the learned numbers that are held in bounds"),
-    .field(
-      "loss_task", \.lossTask, .text, .contender,
-      "the task whose losses the row has, where there are auxiliary ones; empty without any"),
-    .optional(
-      "role", \.role, .choice, .contender,
-      "whether that is the main task or an auxiliary one; empty without any"),
-  ]
+  public static let schema: [Field<CurveRow>] =
+    [
+      .field("run_id", \.runID, .text, .contender, "the training, as in runs.csv").required,
+      .field("experiment", \.experiment, .text, .contender, "the experiment of the preset"),
+      .optional("step", \.step, .count(), .length, unit: "steps", "optimiser steps so far").required,
+      .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens so far").required,
+      .optional(
+        "compute_flops", \.computeFlops, .amount, .quantity, unit: "operations",
+        "counted training operations so far"),
+      .optional("learning_rate", \.learningRate, .amount, .quantity, "of this step"),
+      .optional(
+        "train_loss", \.trainLoss, .real, .quantity, unit: "nats",
+        "mean since the evaluation before; of pretext masked a mean squared error, also below"),
+      .optional(
+        "validation_loss", \.validationLoss, .real, .quantity, unit: "nats", "on the validation split"),
+      .optional(
+        "validation_accuracy", \.validationAccuracy, .fraction, .quantity, "of the scored positions"),
+      .optional("gradient_norm", \.gradientNorm, .amount, .quantity, "before clipping"),
+      .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),
+      .optional(
+        "bounded_mean", \.boundedMean, .real, .quantity, "mean of the learned numbers that are held in bounds"
+      ),
+    ] + taskFields()
 
   /// Reads the rows of a file.
   /// - Throws: `UsageError` when it has no `run_id`, or a field has the wrong type.

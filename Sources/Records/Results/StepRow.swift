@@ -1,7 +1,7 @@
 import Basics
 
 /// A row of `steps.csv`: one optimiser step of a training.
-public struct StepRow: Record, Hashable {
+public struct StepRow: TaskRecord, Hashable {
   /// The column `run_id`.
   public var runID = ""
   /// The column `experiment`.
@@ -23,31 +23,23 @@ public struct StepRow: Record, Hashable {
   /// The column `role`.
   public var role: TaskRole?
 
-  /// Whether its losses are the main task's.
-  public var isMain: Bool { role != .auxiliary }
-
   /// Creates an empty row.
   public init() {}
 
   /// The columns, in order.
-  public static let schema: [Field<StepRow>] = [
-    .field("run_id", \.runID, .text, .contender, "the training, as in runs.csv").required,
-    .field("experiment", \.experiment, .text, .contender, "the experiment of the preset"),
-    .optional("step", \.step, .count(), .length, unit: "steps", "the optimiser step, from 1").required,
-    .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens so far").required,
-    .optional(
-      "loss", \.loss, .real, .quantity, unit: "nats",
-      "training loss of the step's sequences; of pretext masked a mean squared error"),
-    .optional("learning_rate", \.learningRate, .amount, .quantity, "of this step"),
-    .optional("gradient_norm", \.gradientNorm, .amount, .quantity, "before clipping"),
-    .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),
-    .field(
-      "loss_task", \.lossTask, .text, .contender,
-      "the task whose losses the row has, where there are auxiliary ones; empty without any"),
-    .optional(
-      "role", \.role, .choice, .contender,
-      "whether that is the main task or an auxiliary one; empty without any"),
-  ]
+  public static let schema: [Field<StepRow>] =
+    [
+      .field("run_id", \.runID, .text, .contender, "the training, as in runs.csv").required,
+      .field("experiment", \.experiment, .text, .contender, "the experiment of the preset"),
+      .optional("step", \.step, .count(), .length, unit: "steps", "the optimiser step, from 1").required,
+      .optional("tokens", \.tokens, .count(), .quantity, unit: "tokens", "training tokens so far").required,
+      .optional(
+        "loss", \.loss, .real, .quantity, unit: "nats",
+        "training loss of the step's sequences; of pretext masked a mean squared error"),
+      .optional("learning_rate", \.learningRate, .amount, .quantity, "of this step"),
+      .optional("gradient_norm", \.gradientNorm, .amount, .quantity, "before clipping"),
+      .optional("seconds", \.seconds, .duration, .quantity, unit: "s", "since the training began"),
+    ] + taskFields()
 
   /// Reads the rows of a file.
   /// - Throws: `UsageError` when it has no `run_id`, or a field has the wrong type.

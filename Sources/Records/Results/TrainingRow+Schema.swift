@@ -73,76 +73,74 @@ extension TrainingRow {
     .field("started_at", \.startedAt, .text, .record, "when it began, ISO 8601, UTC"),
   ]
 
-  private static let later: [Field<TrainingRow>] = [
-    .optional(
-      "compute_budget", \.computeBudget, .amount, .contender, unit: "operations", phrase: "C %",
-      "training operations that were allowed"),
-    .optional(
-      "attention_bytes", \.attentionBytes, .amount, .quantity, unit: "bytes",
-      "closed form of the most demanding layer's attention pass"),
-    .optional(
-      "test_count", \.testCount, .count(), .contender, unit: "positions", phrase: "% positions",
-      "scored test positions"),
-    .optional(
-      "optimal_loss", \.optimalLoss, .real, .quantity, unit: "nats",
-      "what the source's own law scores on the same test examples"),
-    .field(
-      "held_out", \.isHeldOut, .flag, .contender, phrase: "held out", "whether it is kept out of fits"),
-    .optional(
-      "predicted_loss", \.predictedLoss, .real, .quantity, unit: "nats",
-      "what the others' law said before it was trained"),
-    .optional("predicted_low", \.predictedLow, .real, .quantity, unit: "nats", "lower end of its interval"),
-    .optional("predicted_high", \.predictedHigh, .real, .quantity, unit: "nats", "upper end of its interval"),
-    .field("predicted_by", \.predictedBy, .text, .record, "the law that said so"),
-    .optional(
-      "evaluation_memory", \.evaluationMemory, .count(), .contender, unit: "tokens", phrase: "memory %",
-      "positions of earlier segments that the layers keep in a changed evaluation"),
-    .optional(
-      "memory_bytes", \.memoryBytes, .count(), .quantity, unit: "bytes",
-      "what the layers keep of earlier segments, once it is full, of all rows of a batch"),
-    .optional(
-      "bounded_mean", \.boundedMean, .real, .quantity,
-      "mean of the learned numbers that are held in bounds, such as spans as shares of the longest; empty without any"
-    ),
-    .field(
-      "ranks", \.ranks, .integer(1...4096), .contender, unit: "processes", phrase: "% ranks",
-      "processes that shared the rows of every step; 1 where a file does not say"),
-    .optional(
-      "cache_bytes", \.cacheBytes, .amount, .quantity, unit: "bytes",
-      "closed form of what generation holds of one sequence of the task's length; empty where layers can keep nothing"
-    ),
-    .field(
-      "extended_from", \.extendedFrom, .text, .contender, phrase: "extended from %",
-      "steps, separated by ;, from which a cosine went on to a later end (train --extend); empty without any"),
-    .optional(
-      "way_tokens_read", \.wayRead, .count(), .quantity, unit: "tokens",
-      "tokens of the test rows before a way around attention (task.way); empty without one"),
-    .optional(
-      "way_tokens_kept", \.wayKept, .count(), .quantity, unit: "tokens",
-      "tokens of what the model reads in their place, those of two windows twice"),
-    .optional("way_seconds", \.waySeconds, .duration, .time, unit: "s", "time that the way took for them"),
-    .field(
-      "evaluation_rotary", \.evaluationRotary, .text, .contender, phrase: "rotary %",
-      "how far positions turn in a changed evaluation; empty: as in training"),
-    .field(
-      "auxiliary", \.auxiliary, .text, .contender, phrase: "with %",
-      "the auxiliary tasks with their settings and weights or shares; empty without any"),
-    .field(
-      "loss_task", \.lossTask, .text, .contender, phrase: "",
-      "the task whose losses the row has, where there are auxiliary ones; empty without any"),
-    .optional(
-      "role", \.role, .choice, .contender, phrase: "",
-      "whether that is the main task or an auxiliary one; empty without any"),
-    .optional(
-      "task_weight", \.taskWeight, .amount, .record, "the factor on that task's loss; empty with shares"),
-    .optional(
-      "task_share", \.taskShare, .fraction, .record,
-      "the share of steps that are that task's; empty with weights"),
-    .optional(
-      "task_steps", \.taskSteps, .count(), .quantity, unit: "steps",
-      "optimiser steps that learned from that task"),
-    .optional(
-      "task_tokens", \.taskTokens, .count(), .quantity, unit: "tokens",
-      "training tokens of that task; tokens has those of all"),
-  ]
+  private static let later: [Field<TrainingRow>] =
+    [
+      .optional(
+        "compute_budget", \.computeBudget, .amount, .contender, unit: "operations", phrase: "C %",
+        "training operations that were allowed"),
+      .optional(
+        "attention_bytes", \.attentionBytes, .amount, .quantity, unit: "bytes",
+        "closed form of the most demanding layer's attention pass"),
+      .optional(
+        "test_count", \.testCount, .count(), .contender, unit: "positions", phrase: "% positions",
+        "scored test positions"),
+      .optional(
+        "optimal_loss", \.optimalLoss, .real, .quantity, unit: "nats",
+        "what the source's own law scores on the same test examples"),
+      .field(
+        "held_out", \.isHeldOut, .flag, .contender, phrase: "held out", "whether it is kept out of fits"),
+      .optional(
+        "predicted_loss", \.predictedLoss, .real, .quantity, unit: "nats",
+        "what the others' law said before it was trained"),
+      .optional("predicted_low", \.predictedLow, .real, .quantity, unit: "nats", "lower end of its interval"),
+      .optional(
+        "predicted_high", \.predictedHigh, .real, .quantity, unit: "nats", "upper end of its interval"),
+      .field("predicted_by", \.predictedBy, .text, .record, "the law that said so"),
+      .optional(
+        "evaluation_memory", \.evaluationMemory, .count(), .contender, unit: "tokens", phrase: "memory %",
+        "positions of earlier segments that the layers keep in a changed evaluation"),
+      .optional(
+        "memory_bytes", \.memoryBytes, .count(), .quantity, unit: "bytes",
+        "what the layers keep of earlier segments, once it is full, of all rows of a batch"),
+      .optional(
+        "bounded_mean", \.boundedMean, .real, .quantity,
+        "mean of the learned numbers that are held in bounds, such as spans as shares of the longest; empty without any"
+      ),
+      .field(
+        "ranks", \.ranks, .integer(1...4096), .contender, unit: "processes", phrase: "% ranks",
+        "processes that shared the rows of every step; 1 where a file does not say"),
+      .optional(
+        "cache_bytes", \.cacheBytes, .amount, .quantity, unit: "bytes",
+        "closed form of what generation holds of one sequence of the task's length; empty where layers can keep nothing"
+      ),
+      .field(
+        "extended_from", \.extendedFrom, .text, .contender, phrase: "extended from %",
+        "steps, separated by ;, from which a cosine went on to a later end (train --extend); empty without any"
+      ),
+      .optional(
+        "way_tokens_read", \.wayRead, .count(), .quantity, unit: "tokens",
+        "tokens of the test rows before a way around attention (task.way); empty without one"),
+      .optional(
+        "way_tokens_kept", \.wayKept, .count(), .quantity, unit: "tokens",
+        "tokens of what the model reads in their place, those of two windows twice"),
+      .optional("way_seconds", \.waySeconds, .duration, .time, unit: "s", "time that the way took for them"),
+      .field(
+        "evaluation_rotary", \.evaluationRotary, .text, .contender, phrase: "rotary %",
+        "how far positions turn in a changed evaluation; empty: as in training"),
+      .field(
+        "auxiliary", \.auxiliary, .text, .contender, phrase: "with %",
+        "the auxiliary tasks with their settings and weights or shares; empty without any"),
+    ] + taskFields(phrase: "") + [
+      .optional(
+        "task_weight", \.taskWeight, .amount, .record, "the factor on that task's loss; empty with shares"),
+      .optional(
+        "task_share", \.taskShare, .fraction, .record,
+        "the share of steps that are that task's; empty with weights"),
+      .optional(
+        "task_steps", \.taskSteps, .count(), .quantity, unit: "steps",
+        "optimiser steps that learned from that task"),
+      .optional(
+        "task_tokens", \.taskTokens, .count(), .quantity, unit: "tokens",
+        "training tokens of that task; tokens has those of all"),
+    ]
 }

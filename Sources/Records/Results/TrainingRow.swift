@@ -3,7 +3,7 @@ import Foundation
 
 /// A row of `runs.csv`: one training, or one further evaluation of it. `TrainingRow+Schema.swift` says what each field
 /// means.
-public struct TrainingRow: Traceable, Hashable {
+public struct TrainingRow: Traceable, TaskRecord, Hashable {
   /// What is evaluated.
   public enum Evaluation: String, CaseIterable, Hashable, Sendable {
     /// The trained model on the test split of its own task.
