@@ -116,16 +116,7 @@ extension Trainer {
         throw refuse(
           other.name, "a task whose head the model has: " + heads.map(\.name).joined(separator: ", "))
       }
-      guard model.vocabulary >= needed.vocabulary else {
-        throw ConfigurationError(
-          field: "vocabulary", value: "\(model.vocabulary)",
-          allowed: "at least \(needed.vocabulary) for the auxiliary task \(other.name)")
-      }
-      guard model.position != .learned || model.maximumLength >= needed.maximumLength else {
-        throw ConfigurationError(
-          field: "maximum_length", value: "\(model.maximumLength)",
-          allowed: "at least \(needed.maximumLength) for the auxiliary task \(other.name)")
-      }
+      try checkSizes(model, needed, of: "the auxiliary task \(other.name)")
     }
   }
 

@@ -178,11 +178,7 @@ public final class Trainer {
         field: "features", value: "\(model.features)",
         allowed: "\(needed.features) for the task \(task.card.id)")
     }
-    guard model.vocabulary >= needed.vocabulary else {
-      throw ConfigurationError(
-        field: "vocabulary", value: "\(model.vocabulary)",
-        allowed: "at least \(needed.vocabulary) for the task \(task.card.id)")
-    }
+    try checkSizes(model, needed, of: "the task \(task.card.id)")
     guard model.classes > 0 || model.effectiveOutputVocabulary >= needed.vocabulary else {
       throw ConfigurationError(
         field: "output_vocabulary", value: "\(model.outputVocabulary)",
@@ -193,11 +189,25 @@ public final class Trainer {
         field: "classes", value: "\(model.classes)", allowed: "\(needed.classes) for the task \(task.card.id)"
       )
     }
+  }
+
+  /// Makes sure that a model has the tokens and the positions that a task needs.
+  /// - Parameters:
+  ///   - needed: the sizes that the task asks for.
+  ///   - name: what it is called in a refusal.
+  static func checkSizes(
+    _ model: ModelConfiguration, _ needed: ModelConfiguration, of name: String
+  ) throws(ConfigurationError) {
+    guard model.vocabulary >= needed.vocabulary else {
+      throw ConfigurationError(
+        field: "vocabulary", value: "\(model.vocabulary)",
+        allowed: "at least \(needed.vocabulary) for \(name)")
+    }
     // Other positions reach as far as they are asked to: a trained model may be evaluated at greater lengths.
     guard model.position != .learned || model.maximumLength >= needed.maximumLength else {
       throw ConfigurationError(
         field: "maximum_length", value: "\(model.maximumLength)",
-        allowed: "at least \(needed.maximumLength) for the task \(task.card.id)")
+        allowed: "at least \(needed.maximumLength) for \(name)")
     }
   }
 

@@ -108,13 +108,15 @@ public enum TrainingPlot {
   private static func swept(_ comparison: TrainingComparison) -> ReportSection.Picture? {
     let sweep = TrainingSweep(comparison)
     guard let name = sweep.name, !sweep.curves.isEmpty else { return nil }
-    let curves = sweep.curves.prefix(mostCurves).enumerated().map { style, curve in
-      Figure.Curve(label: escaped(curve.label), points: curve.points, style: style)
+    let panels = sweep.panels.prefix(mostCurves).map { panel in
+      Figure.Panel(
+        title: escaped(panel.title), x: .init(name, .length), y: .init("test accuracy", .share),
+        curves: panel.curves.prefix(mostCurves).enumerated().map { style, curve in
+          Figure.Curve(label: escaped(curve.label), points: curve.points, style: style)
+        })
     }
     return .init(
-      Figure(
-        title: "",
-        panels: [Figure.Panel(x: .init(name, .length), y: .init("test accuracy", .share), curves: curves)]),
+      Figure(title: "", panels: panels),
       caption: "Accuracy on the test split over \(name); bars: 95 % interval, or the range of the seeds.",
       name: "accuracy")
   }

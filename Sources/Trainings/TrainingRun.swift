@@ -344,41 +344,6 @@ public struct TrainingRun {
     row.extendedFrom = trainer.extensions.map { "\($0)" }.joined(separator: ";")
     return row
   }
-
-  /// The trained model under other conditions: a row each, with the test loss and accuracy.
-  /// - Throws: `ConfigurationError`; what tasks and attention throw.
-  public func evaluate(catalog: Catalog) throws -> [TrainingRow] {
-    try job.evaluations.map { evaluation in
-      let started = Date()
-      let isChanged = evaluation.attention != nil || evaluation.rotary != nil
-      let model =
-        isChanged
-        ? try trainer.model.replacingAttention(evaluation.attention, rotary: evaluation.rotary)
-        : trainer.model
-      var other = job
-      other.taskSettings.merge(evaluation.taskSettings) { $1 }
-      let task = try TaskCatalog.standard.prepared(
-        other.task, settings: other.taskSettings, key: TrainingJob.taskKey)
-      var configuration = trainer.configuration
-      configuration.curriculum = ""
-      let judge = try Trainer(model: model, task: task, configuration: configuration)
-      let probe = ModelInput(
-        try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
-      var row = identity(started: started)
-      let before = (task as? any WayCounting)?.count
-      row.note(try judge.evaluate(.test, batches: evaluation.batches, memory: evaluation.memory))
-      row.note(task, since: before)
-      row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
-      row.cacheBytes = try model.cacheBytes(after: task.length)
-      (row.status, row.steps, row.evaluation) = (.ok, trainer.step, .changed)
-      note(0, in: &row)
-      row.evaluationAttention = model.configuration.attention
-      row.evaluationMemory = evaluation.memory
-      row.evaluationRotary = evaluation.rotary ?? ""
-      row.evaluationTask = task.configurationSummary
-      return row
-    }
-  }
 }
 
 extension TrainingRow {
@@ -391,12 +356,12 @@ extension TrainingRow {
     auxiliary = AuxiliaryEntry.line(job.auxiliary)
   }
 
-  fileprivate mutating func note(_ test: CrossEntropy) {
+  mutating func note(_ test: CrossEntropy) {
     (testLoss, testAccuracy, testCount) = (test.mean, test.accuracy, test.rows)
   }
 
   /// What a way before the task has done since an earlier count; nothing without a way.
-  fileprivate mutating func note(_ task: any SequenceTask, since earlier: WayCount?) {
+  mutating func note(_ task: any SequenceTask, since earlier: WayCount?) {
     guard let earlier, let later = (task as? any WayCounting)?.count else { return }
     let count = later - earlier
     (wayRead, wayKept, waySeconds) = (count.read, count.kept, count.seconds)

@@ -5,11 +5,17 @@ import Records
 import Settings
 
 /// The one number in which lines of a comparison differ, with accuracy over it: hashes, a window, a length; whole numbers, which have an axis.
+/// Where a second number varies under every model, such as the depth of a needle, every model has a panel of its own.
 struct TrainingSweep {
+  /// A point of a line: where it stands, and on which curve of which panel.
+  private typealias Place = (panel: String, curve: String, point: Figure.Point)
+
   /// The number's name; `nil` when there is none, or more than one.
   let name: String?
-  /// A curve for each combination of everything else.
-  let curves: [(label: String, points: [Figure.Point])]
+  /// The panels, of which one without a title has a curve for each combination of everything else.
+  let panels: [(title: String, curves: [(label: String, points: [Figure.Point])])]
+  /// All curves.
+  var curves: [(label: String, points: [Figure.Point])] { panels.flatMap(\.curves) }
 
   init(_ comparison: TrainingComparison) {
     // Losses of auxiliary tasks are of other tasks, and on no curve of the main one.
@@ -23,17 +29,32 @@ struct TrainingSweep {
     // Where several numbers vary, the one with the most values is drawn over.
     let values = { (key: String) in Set(settings.compactMap { $0[key] }).count }
     guard let name = keys.sorted().max(by: { values($0) < values($1) }) else {
-      (self.name, curves) = (nil, [])
+      (self.name, panels) = (nil, [])
       return
     }
-    let found = zip(lines, settings).compactMap { line, own -> (label: String, point: Figure.Point)? in
-      guard let x = own[name], x > 0, let point = Self.point(line, x) else { return nil }
-      return (Self.label(line, without: name), point)
+    func places(besides second: String?) -> [Place] {
+      zip(lines, settings).compactMap { line, own in
+        guard let x = own[name], x > 0, let point = Self.point(line, x) else { return nil }
+        guard let second else { return ("", Self.label(line, without: [name]), point) }
+        let value = own[second].map { "\(second) \($0 == $0.rounded() ? Quantity.whole($0) : "\($0)")" } ?? "as trained"
+        return (Self.label(line, without: [name, second]), value, point)
+      }
+    }
+    func grouped(_ places: [Place]) -> [(title: String, curves: [(label: String, points: [Figure.Point])])] {
+      places.grouped(by: \.panel).map { title, own in
+        let curves = own.grouped(by: \.curve).filter { $0.elements.count >= 3 }
+        return (title, curves.map { ($0.key, $0.elements.map(\.point).sorted { $0.x < $1.x }) })
+      }.filter { !$0.curves.isEmpty }
     }
     self.name = name
-    curves = found.grouped(by: \.label).filter { $0.elements.count >= 3 }.map { label, points in
-      (label, points.map(\.point).sorted { $0.x < $1.x })
-    }
+    let others = Set(settings.flatMap(\.keys)).subtracting([name]).filter { values($0) >= 2 }
+    let split = others.sorted().max { values($0) < values($1) }.map { grouped(places(besides: $0)) } ?? []
+    let whole = grouped(places(besides: nil))
+    // Panels must tell every curve apart, and be fewer than what they hold.
+    let isSplit =
+      split.count > 1 && split.allSatisfy { $0.curves.count > 1 }
+      && split.reduce(0) { $0 + $1.curves.count } == whole.reduce(0) { $0 + $1.curves.count }
+    self.panels = isSplit ? split : whole
   }
 
   /// Numeric settings of the task and of the only kind of attention in the layers.
@@ -50,10 +71,13 @@ struct TrainingSweep {
   }
 
   /// What tells a curve apart: all words of a line's name but those about the number.
-  private static func label(_ line: TrainingComparison.Line, without name: String) -> String {
-    let words = "\(line.label), \(line.evaluation)"
-      .replacing(" \(name) ", with: " \(name)=").replacing("(\(name)=", with: "( \(name)=")
-    let parts = words.split(whereSeparator: { ", ()".contains($0) }).filter { !$0.hasPrefix("\(name)=") }
+  private static func label(_ line: TrainingComparison.Line, without names: [String]) -> String {
+    let words = names.reduce("\(line.label), \(line.evaluation)") {
+      $0.replacing(" \($1) ", with: " \($1)=").replacing("(\($1)=", with: "( \($1)=")
+    }
+    let parts = words.split(whereSeparator: { ", ()".contains($0) }).filter { part in
+      !names.contains { part.hasPrefix("\($0)=") }
+    }
     return parts.joined(separator: " ")
   }
 

@@ -52,7 +52,7 @@ import Testing
   func resumes(_ steps: Int) throws {
     let run = try ResumedTraining(after: steps) {
       try Self.trainer(
-        "stage(steps=3, length=4, batch=6), stage(steps=4, attention=\"dsa(keys=64)\")",
+        "stage(steps=3, length=4, batch=6), stage(steps=4, attention=\"dsa(keys=2, stage=dense)\")",
         attention: "dsa(keys=2)")
     }
     try run.finish()

@@ -141,6 +141,33 @@ import Testing
   }
 
   /// Brown, Cai and DasGupta (2001), Interval estimation for a binomial proportion: 0 of 10, and symmetry.
+  @Test(
+    "lengths and depths are a panel a model, over the length, with a curve a depth; one number alone is one panel"
+  )
+  func panels() {
+    let rows = ["full", "chunked"].flatMap { attention in
+      [64, 128, 256].flatMap { length in
+        [0.1, 0.9].map { depth in
+          var row = Self.row(400)
+          (row.runID, row.attention, row.evaluation) = (attention, attention, .changed)
+          row.evaluationTask = "length=\(length);depth=\(depth)"
+          row.testAccuracy = depth
+          return row
+        }
+      }
+    }
+    let sweep = TrainingSweep(TrainingComparison(rows))
+    #expect(sweep.name == "length" && sweep.panels.map(\.title) == ["full", "chunked"])
+    #expect(
+      sweep.panels.map { $0.curves.map(\.label) } == [
+        ["depth 0.1", "depth 0.9"], ["depth 0.1", "depth 0.9"],
+      ])
+    #expect(sweep.curves.allSatisfy { $0.points.map(\.x) == [64, 128, 256] })
+    #expect(sweep.panels[1].curves[1].points.allSatisfy { $0.y == 0.9 && $0.low! < 0.9 && $0.high! > 0.9 })
+    let one = TrainingSweep(TrainingComparison(rows.filter { $0.evaluationTask.hasSuffix("0.1") }))
+    #expect(one.panels.map(\.title) == [""] && one.curves.count == 2)
+  }
+
   @Test func wilsonsInterval() {
     let none = Wilson.interval(share: 0, count: 10)
     #expect(none.low == 0 && abs(none.high - 0.2775) < 1e-3)
