@@ -36,7 +36,9 @@ struct TrainingSweep {
       zip(lines, settings).compactMap { line, own in
         guard let x = own[name], x > 0, let point = Self.point(line, x) else { return nil }
         guard let second else { return ("", Self.label(line, without: [name]), point) }
-        let value = own[second].map { "\(second) \($0 == $0.rounded() ? Quantity.whole($0) : "\($0)")" } ?? "as trained"
+        let value =
+          own[second].map { "\(second) " + ($0 == $0.rounded() ? Quantity.whole($0) : "\($0)") }
+          ?? "as trained"
         return (Self.label(line, without: [name, second]), value, point)
       }
     }
