@@ -161,7 +161,7 @@ package struct BenchTable {
     switch target.figure {
     case .timesFloat32:
       let found = figures.timesFloat32.map { String(format: ": %.2f×", $0) } ?? ""
-      return String(format: "%.1f× float32", target.atLeast) + found + verdict
+      return String(format: "%.2f× float32", target.atLeast) + found + verdict
     case .fractionExecuted: return "executed " + percent(target.atLeast) + verdict
     case .fractionOfLimit: return percent(target.atLeast) + verdict
     }
