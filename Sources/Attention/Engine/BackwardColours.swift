@@ -1,0 +1,219 @@
+import AttentionCore
+import CKernels
+
+/// How a backward pass is divided where keys come from everywhere (LSH, random blocks): so that any number of threads can share a
+/// head, and no gradient has an accumulator for each of them.
+///
+/// Two tiles that see a key in common add to the same gradient. The tiles of a conflict-free phase are therefore *coloured*: no two of a
+/// colour have a key in common (a block of 64 keys, where keys are not gathered). A colour's tiles may run at once, in any order;
+/// colours follow one another. The gradient of a key is the sum over colours in order, whatever the number of threads.
+///
+/// A block that many tiles see (global keys) would need as many colours. It is a *hot* block and has copies, of which a tile uses the one of
+/// its number modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.
+struct BackwardColours: Sendable {
+  typealias Element = BackwardPlan.Element
+
+  /// Elements that may run at once.
+  struct Colour: Sendable {
+    /// The conflict-free phase of their rows.
+    var phase: Int
+    var elements: [Element]
+    var cost = 0.0
+  }
+  /// A block of 64 keys with copies: the first is the result itself.
+  struct HotBlock: Sendable {
+    var block: Int, copies: Int
+    /// The accumulator of the second copy; the others follow.
+    var firstAccumulator: Int
+  }
+  /// The work of a (batch, key head).
+  struct Group: Sendable {
+    var batch: Int, keyHead: Int
+    var colours: [Colour] = []
+    var hot: [HotBlock] = []
+  }
+
+  let groups: [Group]
+  let accumulatorCount: Int
+  let partials: [(batch: Int, element: Element)]
+  /// Whether keys are gathered: then tiles of a colour may share a block of keys, though no key.
+  let isGathered: Bool
+
+  /// Tiles that use one copy of a hot block, at most.
+  static let tilesPerCopy = 8
+  /// A block that more tiles than this see is hot.
+  static let hotTiles = 24
+  /// Copies take at most a quarter of the gradients of keys and values.
+  static let copyShare = 4
+  /// Fewer blocks of keys than this are left to units.
+  static let leastBlocks = 16
+  /// From so many (batch, key head) on threads have enough with whole ones.
+  static let mostHeads = 64
+
+  /// - Returns: `nil` where units serve better: few keys or many heads, or more colours or copies than there is room for.
+  init?(_ sources: BackwardPlan.Sources) {
+    let (pattern, shape, costs, phases, splitKeys) = sources
+    let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), heads = shape.batch * shape.keyHeads
+    guard blocks >= Self.leastBlocks, heads < Self.mostHeads else { return nil }
+    isGathered = pattern.gathersKeys
+    let passTotal = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
+    var partials: [(batch: Int, element: Element)] = []
+    var groups: [Group] = [], accumulators = 0
+    for batch in 0..<shape.batch {
+      for keyHead in 0..<shape.keyHeads {
+        let elements = BackwardPlan.elements(
+          batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, phases: phases,
+          passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
+        var group = Group(batch: batch, keyHead: keyHead)
+        var colouring = Colouring(
+          pattern: pattern, batch: batch, cells: isGathered ? shape.keyLength : blocks,
+          size: isGathered ? 1 : BackwardPlan.blockKeys)
+        if !isGathered {
+          guard let hot = colouring.hotBlocks(elements, from: &accumulators) else { return nil }
+          group.hot = hot
+        }
+        for phase in 0...(elements.map(\.phase).max() ?? 0) {
+          guard let colours = colouring.colours(elements.filter { $0.phase == phase }, phase: phase) else {
+            return nil
+          }
+          group.colours += colours
+        }
+        groups.append(group)
+      }
+    }
+    (self.groups, self.partials, accumulatorCount) = (groups, partials, accumulators)
+  }
+
+  /// Elements of a group that a worker takes at once.
+  struct Step: Sendable {
+    var group: Int, colour: Int
+    var elements: Range<Int>
+  }
+
+  /// The steps of some groups, `abreast` of them at a time, of at most `size` elements each.
+  func steps(_ range: Range<Int>, abreast: Int, size: Int) -> [Step] {
+    var steps: [Step] = []
+    for first in stride(from: range.lowerBound, to: range.upperBound, by: abreast) {
+      let some = first..<min(range.upperBound, first + abreast)
+      for colour in 0..<(some.map { groups[$0].colours.count }.max() ?? 0) {
+        for group in some where colour < groups[group].colours.count {
+          let count = groups[group].colours[colour].elements.count
+          for element in stride(from: 0, to: count, by: size) {
+            steps.append(Step(group: group, colour: colour, elements: element..<min(count, element + size)))
+          }
+        }
+      }
+    }
+    return steps
+  }
+
+  /// How many groups workers take whole, before they share the others.
+  func wholeGroups(threads: Int) -> Int {
+    threads == 1 ? groups.count : max(0, groups.count / threads - 1) * threads
+  }
+
+  /// The most colours of a group.
+  var colourCount: Int { groups.reduce(0) { max($0, $1.colours.count) } }
+
+  /// Bytes that it holds, besides the partial results' list.
+  var byteCount: Int {
+    groups.reduce(0) { sum, group in
+      group.colours.reduce(sum + group.hot.count * MemoryLayout<HotBlock>.stride) {
+        $0 + $1.elements.count * MemoryLayout<Element>.stride
+      }
+    }
+  }
+}
+
+/// The colours of the elements of one (batch, key head).
+private struct Colouring {
+  typealias Placed = BackwardPlan.PlacedElement
+
+  let pattern: TilePattern
+  let batch: Int
+  /// Keys or blocks of keys, and how many keys each has.
+  let cells: Int, size: Int
+  /// Of hot blocks: their copies' place among the masks, and how many.
+  var copies: [Int: (first: Int, count: Int)] = [:]
+  private var extra = 0
+
+  init(pattern: TilePattern, batch: Int, cells: Int, size: Int) {
+    (self.pattern, self.batch, self.cells, self.size) = (pattern, batch, cells, size)
+  }
+
+  /// Calls `body` for every cell that an element sees, some of them perhaps twice.
+  private func forEachCell(_ element: BackwardPlan.Element, _ body: (Int) -> Void) {
+    let list = pattern.list(batch: batch, head: Int(element.head))
+    let tile = list.tiles[Int(element.tile)]
+    for number in Int(tile.firstSegment)..<Int(tile.firstSegment + tile.segmentCount) {
+      let segment = list.segments[number]
+      if segment.stride == 0 {
+        for t in 0..<Int(segment.count) {
+          let cell = Int(list.keyIndices[Int(segment.start) + t]) / size
+          if cell < cells { body(cell) }
+        }
+      } else if size == 1 || Int(segment.stride) > size {
+        for t in 0..<Int(segment.count) {
+          let cell = (Int(segment.start) + t * Int(segment.stride)) / size
+          if cell < cells { body(cell) }
+        }
+      } else {
+        let last = Int(segment.start) + (Int(segment.count) - 1) * Int(segment.stride)
+        for cell in Int(segment.start) / size..<min(cells, last / size + 1) { body(cell) }
+      }
+    }
+  }
+
+  /// Finds the blocks that many elements see, and gives them copies; `nil`: these would take too much.
+  mutating func hotBlocks(_ elements: [Placed], from accumulators: inout Int) -> [BackwardColours.HotBlock]? {
+    var seen = [Int](repeating: 0, count: cells), last = [Int](repeating: -1, count: cells)
+    for (number, placed) in elements.enumerated() {
+      forEachCell(placed.element) {
+        if last[$0] != number { seen[$0] += 1 }
+        last[$0] = number
+      }
+    }
+    var hot: [BackwardColours.HotBlock] = []
+    for block in 0..<cells where seen[block] > BackwardColours.hotTiles {
+      let count = (seen[block] + BackwardColours.tilesPerCopy - 1) / BackwardColours.tilesPerCopy
+      hot.append(.init(block: block, copies: count, firstAccumulator: accumulators))
+      accumulators += count - 1
+      copies[block] = (cells + extra, count)
+      extra += count
+    }
+    return hot.reduce(0) { $0 + $1.copies - 1 } * BackwardColours.copyShare <= cells ? hot : nil
+  }
+
+  /// Colours elements: each gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`: more than
+  /// 64.
+  func colours(_ elements: [Placed], phase: Int) -> [BackwardColours.Colour]? {
+    var masks = [UInt64](repeating: 0, count: cells + extra)
+    var colours: [BackwardColours.Colour] = []
+    for placed in elements {
+      let slot = Int(placed.element.slot)
+      func place(_ cell: Int) -> Int {
+        copies.isEmpty ? cell : copies[cell].map { $0.first + slot % $0.count } ?? cell
+      }
+      var taken: UInt64 = 0
+      forEachCell(placed.element) { taken |= masks[place($0)] }
+      var best: Int?
+      for index in colours.indices where taken >> UInt64(index) & 1 == 0 {
+        if best.map({ colours[index].cost < colours[$0].cost }) ?? true { best = index }
+      }
+      let colour = best ?? colours.count
+      if colour == colours.count {
+        guard colour < 64 else { return nil }
+        colours.append(.init(phase: phase, elements: []))
+      }
+      forEachCell(placed.element) { masks[place($0)] |= 1 << UInt64(colour) }
+      colours[colour].elements.append(placed.element)
+      colours[colour].cost += placed.cost
+    }
+    // KV splits take longer than whole tiles: the longest come first.
+    for index in colours.indices {
+      let all = colours[index].elements
+      colours[index].elements = all.filter { $0.partial >= 0 } + all.filter { $0.partial < 0 }
+    }
+    return colours
+  }
+}
