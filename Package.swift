@@ -44,7 +44,9 @@ let package = Package(
     .target(name: "Processor", dependencies: ["Basics", "CKernels"], swiftSettings: strict),
     .target(
       name: "Tensors",
-      dependencies: ["Basics", "CKernels", "Processor", .product(name: "RealModule", package: "swift-numerics")],
+      dependencies: [
+        "Basics", "CKernels", "Processor", .product(name: "RealModule", package: "swift-numerics"),
+      ],
       swiftSettings: strict),
     .target(name: "ArrayFiles", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
     .target(
@@ -419,8 +421,8 @@ let package = Package(
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Records",
-        "Tensors", "attnlab", "attnlab-fakes", "attnlab-custom",
+        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Processor",
+        "Records", "Tensors", "attnlab", "attnlab-fakes", "attnlab-custom",
       ],
       exclude: ["Snapshots"],
       swiftSettings: strict),

@@ -145,21 +145,27 @@ private struct Colouring {
   private func forEachCell(_ element: BackwardPlan.Element, _ body: (Int) -> Void) {
     let list = pattern.list(batch: batch, head: Int(element.head))
     let tile = list.tiles[Int(element.tile)]
-    for number in Int(tile.firstSegment)..<Int(tile.firstSegment + tile.segmentCount) {
-      let segment = list.segments[number]
-      if segment.stride == 0 {
-        for t in 0..<Int(segment.count) {
-          let cell = Int(list.keyIndices[Int(segment.start) + t]) / size
+    // A KV split has a part of the tile's keys.
+    let keys = element.splits > 1 ? list.keyCount(of: tile) : 0
+    let from = keys * Int(element.split) / Int(element.splits)
+    let to = element.splits > 1 ? keys * (Int(element.split) + 1) / Int(element.splits) : .max
+    var before = 0
+    for segment in list.segments(of: tile) {
+      let count = Int(segment.count), first = max(0, from - before), end = min(count, to - before)
+      before += count
+      if first >= end { continue }
+      let start = Int(segment.start), step = Int(segment.stride)
+      if step == 0 {
+        for t in first..<end {
+          let cell = Int(list.keyIndices[start + t]) / size
           if cell < cells { body(cell) }
         }
-      } else if size == 1 || Int(segment.stride) > size {
-        for t in 0..<Int(segment.count) {
-          let cell = (Int(segment.start) + t * Int(segment.stride)) / size
-          if cell < cells { body(cell) }
-        }
+      } else if step >= size {
+        for t in first..<end where (start + t * step) / size < cells { body((start + t * step) / size) }
       } else {
-        let last = Int(segment.start) + (Int(segment.count) - 1) * Int(segment.stride)
-        for cell in Int(segment.start) / size..<min(cells, last / size + 1) { body(cell) }
+        for cell in (start + first * step) / size..<min(cells, (start + (end - 1) * step) / size + 1) {
+          body(cell)
+        }
       }
     }
   }
