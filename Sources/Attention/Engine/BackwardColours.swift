@@ -1,5 +1,5 @@
 import AttentionCore
-import CKernels
+import Basics
 
 /// How a backward pass is divided where keys come from everywhere (LSH, random blocks): so that any number of threads can share a
 /// head, and no gradient has an accumulator for each of them.
@@ -51,37 +51,34 @@ struct BackwardColours: Sendable {
   static let mostHeads = 64
 
   /// - Returns: `nil` where units serve better: few keys or many heads, or more colours or copies than there is room for.
-  init?(_ sources: BackwardPlan.Sources) {
+  init?(_ sources: BackwardPlan.Sources, threads: Int) {
     let (pattern, shape, costs, phases, splitKeys) = sources
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), heads = shape.batch * shape.keyHeads
     guard blocks >= Self.leastBlocks, heads < Self.mostHeads else { return nil }
-    isGathered = pattern.gathersKeys
+    let gathered = pattern.gathersKeys
     let passTotal = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
     var partials: [(batch: Int, element: Element)] = []
-    var groups: [Group] = [], accumulators = 0
-    for batch in 0..<shape.batch {
-      for keyHead in 0..<shape.keyHeads {
-        let elements = BackwardPlan.elements(
-          batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, phases: phases,
-          passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
-        var group = Group(batch: batch, keyHead: keyHead)
-        var colouring = Colouring(
-          pattern: pattern, batch: batch, cells: isGathered ? shape.keyLength : blocks,
-          size: isGathered ? 1 : BackwardPlan.blockKeys)
-        if !isGathered {
-          guard let hot = colouring.hotBlocks(elements, from: &accumulators) else { return nil }
-          group.hot = hot
-        }
-        for phase in 0...(elements.map(\.phase).max() ?? 0) {
-          guard let colours = colouring.colours(elements.filter { $0.phase == phase }, phase: phase) else {
-            return nil
-          }
-          group.colours += colours
-        }
-        groups.append(group)
+    let all = (0..<heads).map { head in
+      BackwardPlan.elements(
+        batch: head / shape.keyHeads, keyHead: head % shape.keyHeads, pattern: pattern, shape: shape,
+        costs: costs, phases: phases, passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
+    }
+    let cells = gathered ? shape.keyLength : blocks, size = gathered ? 1 : BackwardPlan.blockKeys
+    let made = Parallel.map(count: heads, threads: threads) { head -> Group? in
+      let colouring = Colouring(pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size)
+      return colouring.group(all[head], keyHead: head % shape.keyHeads)
+    }
+    var groups = made.compactMap(\.self)
+    guard groups.count == heads else { return nil }
+    var accumulators = 0
+    for group in groups.indices {
+      for hot in groups[group].hot.indices {
+        groups[group].hot[hot].firstAccumulator = accumulators
+        accumulators += groups[group].hot[hot].copies - 1
       }
     }
     (self.groups, self.partials, accumulatorCount) = (groups, partials, accumulators)
+    isGathered = gathered
   }
 
   /// Elements of a group that a worker takes at once.
@@ -133,15 +130,31 @@ private struct Colouring {
   let batch: Int
   /// Keys or blocks of keys, and how many keys each has.
   let cells: Int, size: Int
-  /// Of hot blocks: their copies' place among the masks, and how many.
-  var copies: [Int: (first: Int, count: Int)] = [:]
-  private var extra = 0
 
-  init(pattern: TilePattern, batch: Int, cells: Int, size: Int) {
-    (self.pattern, self.batch, self.cells, self.size) = (pattern, batch, cells, size)
+  /// The colours of elements, phase by phase; `nil`: copies or colours are more than there is room for.
+  func group(_ elements: [Placed], keyHead: Int) -> BackwardColours.Group? {
+    var group = BackwardColours.Group(batch: batch, keyHead: keyHead)
+    var copies: [Int: (first: Int, count: Int)] = [:], places = cells
+    if size > 1 {
+      group.hot = hotBlocks(elements)
+      for hot in group.hot {
+        copies[hot.block] = (places, hot.copies)
+        places += hot.copies
+      }
+      guard (places - cells - group.hot.count) * BackwardColours.copyShare <= cells else { return nil }
+    }
+    let phaseCount = 1 + (elements.map(\.phase).max() ?? 0)
+    var byPhase = [[Placed]](repeating: [], count: phaseCount)
+    for placed in elements { byPhase[placed.phase].append(placed) }
+    for phase in byPhase.indices {
+      guard let colours = colours(byPhase[phase], phase: phase, copies, places) else { return nil }
+      group.colours += colours
+    }
+    return group
   }
 
   /// Calls `body` for every cell that an element sees, some of them perhaps twice.
+  @inline(__always)
   private func forEachCell(_ element: BackwardPlan.Element, _ body: (Int) -> Void) {
     let list = pattern.list(batch: batch, head: Int(element.head))
     let tile = list.tiles[Int(element.tile)]
@@ -149,29 +162,30 @@ private struct Colouring {
     let keys = element.splits > 1 ? list.keyCount(of: tile) : 0
     let from = keys * Int(element.split) / Int(element.splits)
     let to = element.splits > 1 ? keys * (Int(element.split) + 1) / Int(element.splits) : .max
-    var before = 0
-    for segment in list.segments(of: tile) {
-      let count = Int(segment.count), first = max(0, from - before), end = min(count, to - before)
-      before += count
-      if first >= end { continue }
-      let start = Int(segment.start), step = Int(segment.stride)
-      if step == 0 {
-        for t in first..<end {
-          let cell = Int(list.keyIndices[start + t]) / size
-          if cell < cells { body(cell) }
-        }
-      } else if step >= size {
-        for t in first..<end where (start + t * step) / size < cells { body((start + t * step) / size) }
-      } else {
-        for cell in (start + first * step) / size..<min(cells, (start + (end - 1) * step) / size + 1) {
-          body(cell)
+    list.withTables { tables in
+      var before = 0
+      for segment in list.segments(of: tile) {
+        let count = Int(segment.count), first = max(0, from - before), end = min(count, to - before)
+        before += count
+        if first >= end { continue }
+        let start = Int(segment.start), step = Int(segment.stride)
+        if step == 0, let index = tables.keys {
+          for t in first..<end {
+            let cell = Int(index[start + t]) / size
+            if cell < cells { body(cell) }
+          }
+        } else if step >= size {
+          for t in first..<end where (start + t * step) / size < cells { body((start + t * step) / size) }
+        } else {
+          let last = (start + (end - 1) * step) / size
+          for cell in (start + first * step) / size..<min(cells, last + 1) { body(cell) }
         }
       }
     }
   }
 
-  /// Finds the blocks that many elements see, and gives them copies; `nil`: these would take too much.
-  mutating func hotBlocks(_ elements: [Placed], from accumulators: inout Int) -> [BackwardColours.HotBlock]? {
+  /// The blocks that many elements see, with copies.
+  private func hotBlocks(_ elements: [Placed]) -> [BackwardColours.HotBlock] {
     var seen = [Int](repeating: 0, count: cells), last = [Int](repeating: -1, count: cells)
     for (number, placed) in elements.enumerated() {
       forEachCell(placed.element) {
@@ -179,44 +193,55 @@ private struct Colouring {
         last[$0] = number
       }
     }
-    var hot: [BackwardColours.HotBlock] = []
-    for block in 0..<cells where seen[block] > BackwardColours.hotTiles {
-      let count = (seen[block] + BackwardColours.tilesPerCopy - 1) / BackwardColours.tilesPerCopy
-      hot.append(.init(block: block, copies: count, firstAccumulator: accumulators))
-      accumulators += count - 1
-      copies[block] = (cells + extra, count)
-      extra += count
+    return (0..<cells).filter { seen[$0] > BackwardColours.hotTiles }.map {
+      let copies = (seen[$0] + BackwardColours.tilesPerCopy - 1) / BackwardColours.tilesPerCopy
+      return .init(block: $0, copies: copies, firstAccumulator: 0)
     }
-    return hot.reduce(0) { $0 + $1.copies - 1 } * BackwardColours.copyShare <= cells ? hot : nil
   }
 
-  /// Colours elements: each gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`: more than
-  /// 64.
-  func colours(_ elements: [Placed], phase: Int) -> [BackwardColours.Colour]? {
-    var masks = [UInt64](repeating: 0, count: cells + extra)
+  /// Colours elements: each gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`:
+  /// more than 64.
+  private func colours(
+    _ elements: [Placed], phase: Int, _ copies: [Int: (first: Int, count: Int)], _ places: Int
+  ) -> [BackwardColours.Colour]? {
     var colours: [BackwardColours.Colour] = []
-    for placed in elements {
-      let slot = Int(placed.element.slot)
-      func place(_ cell: Int) -> Int {
-        copies.isEmpty ? cell : copies[cell].map { $0.first + slot % $0.count } ?? cell
+    let fits = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: places) { masks in
+      masks.initialize(repeating: 0)
+      for placed in elements {
+        let slot = Int(placed.element.slot)
+        var taken: UInt64 = 0
+        if copies.isEmpty {
+          forEachCell(placed.element) { taken |= masks[$0] }
+        } else {
+          forEachCell(placed.element) { cell in
+            taken |= masks[copies[cell].map { $0.first + slot % $0.count } ?? cell]
+          }
+        }
+        var best: Int?
+        for index in colours.indices where taken >> UInt64(index) & 1 == 0 {
+          if best.map({ colours[index].cost < colours[$0].cost }) ?? true { best = index }
+        }
+        let colour = best ?? colours.count
+        if colour == colours.count {
+          guard colour < 64 else { return false }
+          colours.append(.init(phase: phase, elements: []))
+        }
+        let bit: UInt64 = 1 << UInt64(colour)
+        if copies.isEmpty {
+          forEachCell(placed.element) { masks[$0] |= bit }
+        } else {
+          forEachCell(placed.element) { cell in
+            masks[copies[cell].map { $0.first + slot % $0.count } ?? cell] |= bit
+          }
+        }
+        colours[colour].elements.append(placed.element)
+        colours[colour].cost += placed.cost
       }
-      var taken: UInt64 = 0
-      forEachCell(placed.element) { taken |= masks[place($0)] }
-      var best: Int?
-      for index in colours.indices where taken >> UInt64(index) & 1 == 0 {
-        if best.map({ colours[index].cost < colours[$0].cost }) ?? true { best = index }
-      }
-      let colour = best ?? colours.count
-      if colour == colours.count {
-        guard colour < 64 else { return nil }
-        colours.append(.init(phase: phase, elements: []))
-      }
-      forEachCell(placed.element) { masks[place($0)] |= 1 << UInt64(colour) }
-      colours[colour].elements.append(placed.element)
-      colours[colour].cost += placed.cost
+      return true
     }
+    guard fits else { return nil }
     // KV splits take longer than whole tiles: the longest come first.
-    for index in colours.indices {
+    for index in colours.indices where colours[index].elements.contains(where: { $0.partial >= 0 }) {
       let all = colours[index].elements
       colours[index].elements = all.filter { $0.partial >= 0 } + all.filter { $0.partial < 0 }
     }

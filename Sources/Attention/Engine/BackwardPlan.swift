@@ -56,7 +56,7 @@ struct BackwardPlan: Sendable {
   /// Whether every row of q is in a tile of the first phase, which writes what later ones add to.
   let firstCoversAllRows: Bool
 
-  init(pattern: TilePattern, shape: AttentionShape, choices: ProcessorChoices) {
+  init(pattern: TilePattern, shape: AttentionShape, choices: ProcessorChoices, threads: Int = 1) {
     let costs = pattern.lists.map(TileCosts.init)
     let phases = pattern.lists.map { TilePhases($0, queryLength: shape.queryLength) }
     firstCoversAllRows = phases.allSatisfy(\.firstCoversAllRows)
@@ -74,7 +74,7 @@ struct BackwardPlan: Sendable {
     let fewest = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
     let sources = (pattern: pattern, shape: shape, costs: costs, phases: phases, splitKeys: choices.splitKeys)
     let wide = Builder.widest(sources, fewest: fewest)
-    if wide == nil, let colours = BackwardColours(sources) {
+    if wide == nil, let colours = BackwardColours(sources, threads: threads) {
       self.colours = colours
       (units, unitsPerHead, phaseCount) = ([], 0, phases.map(\.count).max() ?? 1)
       (accumulatorCount, partials) = (colours.accumulatorCount, colours.partials)

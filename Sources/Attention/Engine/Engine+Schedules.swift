@@ -79,7 +79,8 @@ extension Engine {
     of pattern: TilePattern, for shape: AttentionShape, in context: ExecutionContext
   ) -> BackwardPlan {
     pattern.schedules.schedule(for: shape, choices: context.choices) {
-      BackwardPlan(pattern: pattern.withoutSchedules, shape: $0, choices: context.choices)
+      BackwardPlan(
+        pattern: pattern.withoutSchedules, shape: $0, choices: context.choices, threads: context.threads)
     }
   }
 

@@ -80,7 +80,8 @@ public enum Engine {
     precondition(output.shape == shape.outputShape, "output \(output.shape); \(shape.outputShape) expected")
     precondition(lse.shape == shape.lseShape, "LSE \(lse.shape); \(shape.lseShape) expected")
     try run(
-      forwardSchedule(of: pattern, for: shape, in: context), of: pattern, query: query, key: key, value: value,
+      forwardSchedule(of: pattern, for: shape, in: context), of: pattern, query: query, key: key,
+      value: value,
       output: &output, lse: &lse, shape: shape, scale: scale, stages: PinnedStages(), context: context)
   }
 
