@@ -1,5 +1,6 @@
 import Basics
 import Foundation
+import LabTestSupport
 import Processor
 import Testing
 
