@@ -11,7 +11,7 @@ let package = Package(
     .library(name: "AttentionLab", targets: ["AttentionLab"]),
     .library(
       name: "Attention",
-      targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Settings", "Basics"]),
+      targets: ["Attention", "AttentionCore", "ArrayFiles", "Tensors", "Processor", "Settings", "Basics"]),
     .library(
       name: "Models",
       targets: ["Pretrained", "Training", "Models", "Layers", "ImageTasks", "Tasks", "Vision", "Images"]),
@@ -41,9 +41,12 @@ let package = Package(
       name: "Basics", dependencies: ["CKernels", .product(name: "RealModule", package: "swift-numerics")],
       swiftSettings: strict),
     .target(name: "Settings", dependencies: ["Basics"], swiftSettings: strict),
+    .target(name: "Processor", dependencies: ["Basics", "CKernels"], swiftSettings: strict),
     .target(
       name: "Tensors",
-      dependencies: ["Basics", "CKernels", .product(name: "RealModule", package: "swift-numerics")],
+      dependencies: [
+        "Basics", "CKernels", "Processor", .product(name: "RealModule", package: "swift-numerics"),
+      ],
       swiftSettings: strict),
     .target(name: "ArrayFiles", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
     .target(
@@ -253,7 +256,7 @@ let package = Package(
     .testTarget(
       name: "SettingsTests", dependencies: ["LabTestSupport", "Mutation", "Settings"], swiftSettings: strict),
     .testTarget(
-      name: "TensorsTests", dependencies: ["Basics", "Tensors"], swiftSettings: strict),
+      name: "TensorsTests", dependencies: ["Basics", "Processor", "Tensors"], swiftSettings: strict),
     .testTarget(
       name: "ArrayFilesTests",
       dependencies: ["ArrayFiles", "Basics", "LabTestSupport", "Mutation", "Tensors"],
@@ -418,8 +421,8 @@ let package = Package(
     .testTarget(
       name: "CommandLineTests",
       dependencies: [
-        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Records",
-        "Tensors", "attnlab", "attnlab-fakes", "attnlab-custom",
+        "ArrayFiles", "Attention", "AttentionCore", "AttentionLab", "Basics", "LabTestSupport", "Processor",
+        "Records", "Tensors", "attnlab", "attnlab-fakes", "attnlab-custom",
       ],
       exclude: ["Snapshots"],
       swiftSettings: strict),

@@ -60,8 +60,11 @@ public struct AttentionLab: ParsableCommand {
 
   private static func code(of arguments: [String], catalog: Catalog) -> Int32 {
     do {
-      let problem = InstructionSet.environmentProblem ?? BFloat16Choice.environmentProblem
+      let problem =
+        InstructionSet.environmentProblem ?? BFloat16Choice.environmentProblem
+        ?? ProcessorChoices.environmentProblem
       if let problem { throw UsageError(problem) }
+      if let warning = ProcessorChoices.resolved().warning { Terminal.complain("warning: \(warning)") }
       try checkSubcommand(arguments.first)
       try Installed.$catalog.withValue(catalog) { try execute(arguments) }
       return 0

@@ -17,11 +17,16 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
       """
       A target that is missed is said, and is no error: what a machine reaches is a finding. Decoding is set beside the rate
       of reading as many bytes as it reads: on a machine with a large cache both may come from there, which the table says.
+
+      --tune measures what is chosen by the processor instead (attnlab doctor lists it): sizes of blocks, heights of tiles, when
+      threads share work, bfloat16's road. A choice changes only when another value is faster by more than the spread; what is
+      taken is kept in ~/.config/attnlab/processor.json, or under XDG_CONFIG_HOME, and used from then on. Close other programs.
       """,
       examples: [
         "attnlab bench",
         "attnlab bench --fresh --only full",
         "attnlab bench --json",
+        "attnlab bench --tune --dry-run",
       ]))
 
   @Option(help: "The folder of the results. Default: results/performance.")
@@ -36,11 +41,15 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
   @Flag(name: .customLong("dry-run"), help: "Show what would be measured, and how long it may take.")
   var dryRun = false
 
+  @Flag(help: "Measure what is chosen by the processor, and keep what is faster; about half a minute.")
+  var tune = false
+
   @Flag(help: "Print JSON.")
   var json = false
 
   func files() -> CommandFiles {
     var files = CommandFiles()
+    if tune { return files }
     files.write(Installed.kinds.resultFiles + ["report.html"], in: folder)
     return files
   }
@@ -48,6 +57,7 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
   private var folder: String { out ?? "results/performance" }
 
   func run() async throws {
+    if tune { return try runTuning() }
     var arguments = ["performance", "--out", folder, "--shard", "1/1"]
     if let only { arguments += ["--only", only] }
     if fresh { arguments.append("--fresh") }

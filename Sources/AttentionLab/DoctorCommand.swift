@@ -18,6 +18,10 @@ struct DoctorCommand: AsyncParsableCommand, FileCommand {
       """
       bfloat16 rows are multiplied in pairs where the processor does that faster than float32, else they are up-converted;
       ATTNLAB_BF16=products or ATTNLAB_BF16=upconvert forces a road, and ATTNLAB_ISA an instruction set.
+
+      Sizes of blocks, heights of tiles and the like are derived from the caches and the instruction set; attnlab bench --tune
+      measures them and keeps what is faster. ATTNLAB_CHOICES=derived ignores what is kept, ATTNLAB_CHOICES=assumed the processor
+      too, and ATTNLAB_CHOICES=split_keys=4096,warms_keys=0 sets values.
       """,
       examples: [
         "attnlab doctor",
@@ -56,7 +60,7 @@ struct DoctorCommand: AsyncParsableCommand, FileCommand {
           "peak_gflops": .number(limits.map { $0.peakFlopsAllThreads / 1e9 }),
           "peak_gflops_one_thread": .number(limits.map { $0.peakFlopsOneThread / 1e9 }),
           "peak_gflops_bfloat16": .number(pairs), "bfloat16": choice.json,
-          "last_level_cache_bytes": .int(LastLevelCache.bytes),
+          "last_level_cache_bytes": .int(LastLevelCache.bytes), "choices": ChoiceTable().json,
           "bandwidth_gb_per_s": .number(limits.map { $0.bandwidthAllThreads / 1e9 }),
           "gsl": .string(SolverVersion.gsl), "gnuplot": .text(gnuplot),
           "attnlab": .string(LabVersion.current), "missing": .array(missing.map { .string($0) }),
@@ -85,6 +89,7 @@ struct DoctorCommand: AsyncParsableCommand, FileCommand {
       ("GSL", SolverVersion.gsl), ("gnuplot", gnuplot ?? "missing"), ("attnlab", LabVersion.current),
     ]
     print(namedLines(lines))
+    show("\n" + ChoiceTable().text + "\n")
     for line in missing { show("missing: \(line)") }
     if missing.isEmpty { show("nothing is missing") }
   }

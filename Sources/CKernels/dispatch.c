@@ -5,6 +5,7 @@
 #define KERNELS(X)                                                                                                    \
   X(size_t, forward_bytes, (int32_t head_dim, int32_t value_dim))                                                     \
   X(size_t, backward_bytes, (int32_t head_dim, int32_t value_dim))                                                    \
+  X(int32_t, strip_rows, (void))                                                                                      \
   X(void, forward_begin, (void *scratch, const attn_head *head, attn_list rows))                                      \
   X(void, forward_run, (void *scratch, const attn_run *run))                                                          \
   X(void, forward_end,                                                                                                \
@@ -160,6 +161,8 @@ void attn_cap(int32_t isa, const float *x, float *y, int64_t count, float by, fl
 }
 
 void attn_uncap(int32_t isa, const float *x, float *y, int64_t count, float by) { table(isa)->uncap_row(x, y, count, by); }
+
+int32_t attn_strip_rows(int32_t isa) { return table(isa)->strip_rows(); }
 
 void attn_forward_begin(int32_t isa, void *scratch, const attn_head *head, attn_list rows) {
   table(isa)->forward_begin(scratch, head, rows);

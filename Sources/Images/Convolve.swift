@@ -34,8 +34,9 @@ extension ExecutionContext {
     }
     let windows = x.shape[0] / grid.count * patches.result.count
     let operations = 2 * windows * shape.terms * shape.output
-    let workers = operations < ExecutionContext.parallelThreshold * 16 ? 1 : threads
-    let plan = GemmPlan(m: windows, n: shape.groupOutput, k: shape.terms, isa: isa, workers: workers)
+    let workers = operations < choices.parallelOperations ? 1 : threads
+    let plan = GemmPlan(
+      m: windows, n: shape.groupOutput, k: shape.terms, isa: isa, workers: workers, choices: choices)
     var y = try empty([windows, shape.output])
     let packed = shape.groups * plan.packedCount
     var scratch = try empty([packed + 2 * workers * plan.scratchCount])

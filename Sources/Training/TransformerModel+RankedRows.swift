@@ -110,12 +110,14 @@ extension Trainer {
       allowed: "at most \(rows) here: batch × accumulation rows are shared, and every rank needs one")
   }
 
-  /// Makes sure that all ranks are at the same step of the same training, with the same instruction set.
+  /// Makes sure that all ranks are at the same step of the same training, with the same instruction set and choices.
   /// - Throws: `ConfigurationError` that names the rank which differs; `RankFailure`.
   public func checkAgreement() throws {
     guard let communicator, communicator.count > 1 else { return }
     let sets = InstructionSet.allCases, own = sets.firstIndex(of: model.context.instructionSet) ?? 0
-    let all = try communicator.gathered([Double(step), Double(tokens), Double(own)])
+    let all = try communicator.gathered([
+      Double(step), Double(tokens), Double(own), Double(model.context.choices.bitsHash),
+    ])
     for (rank, other) in all.enumerated() {
       guard other[0] == all[0][0], other[1] == all[0][1] else {
         throw ConfigurationError(
@@ -127,6 +129,12 @@ extension Trainer {
         throw ConfigurationError(
           field: "ranks", value: "\(names[0]) on rank \(rank), \(names[1]) on rank 0",
           allowed: "one instruction set, or the ranks' weights would part; ATTNLAB_ISA chooses it")
+      }
+      guard other[3] == all[0][3] else {
+        throw ConfigurationError(
+          field: "ranks", value: "other choices by the processor on rank \(rank) than on rank 0",
+          allowed: "the same (attnlab doctor shows them), or the ranks' weights would part; "
+            + "ATTNLAB_CHOICES=assumed gives all the same")
       }
     }
   }

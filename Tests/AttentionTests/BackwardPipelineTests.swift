@@ -74,7 +74,7 @@ import Testing
   @Test("the definition, and the same bits for any number of threads", arguments: try cases())
   func bits(test: Case) throws {
     let engine = EngineCase(shape: test.shape, list: test.list())
-    let plan = BackwardPlan(pattern: engine.pattern, shape: test.shape)
+    let plan = BackwardPlan(pattern: engine.pattern, shape: test.shape, choices: .assumed)
     #expect(plan.pipeline != nil && plan.accumulatorCount == 0)
     let inputs = try EngineInputs(test.shape, seed: 5)
     let expected = NaiveResult(engine, inputs, scale: 0.3)
@@ -116,9 +116,9 @@ import Testing
     var test = Case(testDescription: "", shape: shape)
     test.ahead = .max
     let pattern = TilePattern(shared: test.list())
-    let plan = BackwardPlan(pattern: pattern, shape: shape)
+    let plan = BackwardPlan(pattern: pattern, shape: shape, choices: .assumed)
     let pipeline = try #require(plan.pipeline)
-    #expect(plan.group == BackwardPlan.groupLimit)
+    #expect(plan.group == ProcessorChoices.assumed.backwardTiles)
     for threads in [1, 2, 3, 4, 7, 16, 64, 500] {
       let size = pipeline.stripeTiles(limit: plan.group, heads: 3, threads: threads)
       let stripes = pipeline.stripes(pattern: pattern, shape: shape, tiles: size, threads: threads)

@@ -51,7 +51,7 @@ import Testing
     let shape = try AttentionShape(queryLength: rows, keyLength: 5000, headDim: 8)
     var list = TileList()
     list.addTile(start: 0, count: rows, segments: [.init(start: 0, count: 5000)])
-    let plan = ForwardPlan(pattern: TilePattern(shared: list), shape: shape)
+    let plan = ForwardPlan(pattern: TilePattern(shared: list), shape: shape, choices: .assumed)
     #expect(plan.lists[0].phases[0].splitTiles.map(\.kvSplits) == [3])
     try EngineTests.check(EngineCase(shape: shape, list: list), in: ExecutionContext(threads: 2))
   }

@@ -65,10 +65,10 @@ import Testing
       ledger.peakBytes - forward - backward
         == Engine.workspaceBytes(of: .backward, shape: shape, pattern: pattern, in: context))
     // The case is the one that it says it is.
-    let plan = Engine.backwardPlan(of: pattern, for: shape)
+    let plan = Engine.backwardPlan(of: pattern, for: shape, in: context)
     #expect((plan.pipeline != nil) == test.counts.backward)
-    let schedule = Engine.forwardSchedule(of: pattern, for: shape)
-    let order = Engine.phaseOrder(of: pattern, schedule, for: shape, threads: threads)
+    let schedule = Engine.forwardSchedule(of: pattern, for: shape, in: context)
+    let order = Engine.phaseOrder(of: pattern, schedule, for: shape, in: context)
     #expect(
       (order.map { PhaseQueue.counterCount($0, schedule.works) } ?? 0 > 0)
         == (test.counts.forward && threads > 1))

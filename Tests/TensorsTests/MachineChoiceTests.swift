@@ -1,14 +1,14 @@
 import Foundation
 import Testing
 
-@testable import Tensors
+@testable import Processor
 
 /// What is decided by the machine: the road of bfloat16, and the size of the last-level cache.
 @Suite struct MachineChoiceTests {
   @Test(
     "products are taken where they are faster: Zen 5 and Zen 4, not Emerald Rapids without AMX",
     arguments: [
-      (458.0, 254.0, BFloat16Road.products), (172, 350, .upconvert), (2, 1, .products), (0.9, 1, .upconvert),
+      (458.0, 254.0, BFloat16Road.products), (172, 350, .upconvert), (2, 1, .products), (1.1, 1, .upconvert), (0.9, 1, .upconvert),
     ])
   func road(_ products: Double, _ float32: Double, _ expected: BFloat16Road) {
     let choice = BFloat16Choice(hasProducts: true) { .init(products: products * 1e9, float32: float32 * 1e9) }
@@ -35,22 +35,26 @@ import Testing
     #expect(BFloat16Choice.of(.portable).road == .upconvert)
   }
 
-  @Test("the size of the last-level cache is that of the highest level, in the system's units")
+  @Test("the sizes of caches are those of data, in the system's units")
   func cache() throws {
     let folder = NSTemporaryDirectory() + "attnlab-cache-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: folder) }
-    #expect(LastLevelCache.bytes(in: folder) == nil)
-    for (index, level, size) in [(0, 1, "48K"), (1, 1, "32K"), (2, 2, "2048K"), (3, 3, "266240K")] {
+    #expect(CacheSizes(folder: folder) == CacheSizes())
+    for (index, level, size, type) in [
+      (0, 1, "48K", "Data"), (1, 1, "64K", "Instruction"), (2, 2, "2048K", "Unified"),
+      (3, 3, "266240K", "Unified"),
+    ] {
       let path = "\(folder)/index\(index)"
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
       try Data("\(level)\n".utf8).write(to: URL(fileURLWithPath: path + "/level"))
       try Data("\(size)\n".utf8).write(to: URL(fileURLWithPath: path + "/size"))
+      try Data("\(type)\n".utf8).write(to: URL(fileURLWithPath: path + "/type"))
     }
-    #expect(LastLevelCache.bytes(in: folder) == 260 << 20)
-    #expect(LastLevelCache.bytes(parsing: "1G") == 1 << 30)
-    #expect(LastLevelCache.bytes(parsing: "4096") == 4096)
-    #expect(LastLevelCache.bytes(parsing: "-1K") == nil)
-    #expect(LastLevelCache.bytes(parsing: "nonsense") == nil)
+    #expect(CacheSizes(folder: folder) == CacheSizes(first: 48 << 10, second: 2 << 20, last: 260 << 20))
+    #expect(CacheSizes.bytes(parsing: "1G") == 1 << 30)
+    #expect(CacheSizes.bytes(parsing: "4096") == 4096)
+    #expect(CacheSizes.bytes(parsing: "-1K") == nil)
+    #expect(CacheSizes.bytes(parsing: "nonsense") == nil)
     #expect(LastLevelCache.bytes > 0)
   }
 }

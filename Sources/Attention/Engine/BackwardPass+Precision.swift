@@ -21,7 +21,8 @@ extension BackwardPass {
 
   func head(_ batch: Int, _ head: Int) -> KernelHead {
     KernelHead(
-      shape, scale: scale, stages: stages, query: query, key: key, value: value, batch: batch, head: head)
+      shape, scale: scale, stages: stages, query: query, key: key, value: value, batch: batch, head: head,
+      choices: context.choices)
   }
 
   /// Starts a tile.

@@ -18,7 +18,8 @@ extension BackwardPass {
       let marks = pending.marks(from: index * blocks)
       if phase == 0 { mark(unit, in: marks) }
       let target = target(of: unit, table: tables.advanced(by: worker * 2 * blocks))
-      try self.run(unit.phases[phase], adds: phase > 0, to: target, marks) {
+      try self.run(unit.phases[phase], adds: phase > 0, batch: unit.batch, target: { _, _ in target }, marks)
+      {
         region.scratch(own + $0 * scratch)
       }
       guard phase == plan.phaseCount - 1 else { return }
@@ -65,9 +66,12 @@ extension BackwardPass {
   /// Computes elements in order, those of one query head in groups that share KV blocks.
   /// - Parameters:
   ///   - adds: whether query gradients are added to what is there.
+  ///   - batch: that of all elements.
+  ///   - target: where an element that has a place in the scratch adds the gradients of keys and values.
   /// - Throws: `CancellationRequested`.
-  private func run(
-    _ elements: [BackwardPlan.Element], adds: Bool, to target: KeyGradients,
+  func run(
+    _ elements: [BackwardPlan.Element], adds: Bool, batch: Int,
+    target: (BackwardPlan.Element, Int) -> KeyGradients,
     _ pending: UnsafeMutablePointer<UInt8>, scratch: (Int) -> UnsafeMutableRawPointer
   ) throws {
     var first = 0
@@ -78,9 +82,9 @@ extension BackwardPass {
         last += 1
       }
       for following in elements[last..<min(elements.count, 2 * last - first)] {
-        prefetch(following, batch: target.batch)
+        prefetch(following, batch: batch)
       }
-      group(elements[first..<last], adds: adds, to: target, pending, scratch: scratch)
+      group(elements[first..<last], adds: adds, batch: batch, target: target, pending, scratch: scratch)
       first = last
     }
   }
@@ -98,21 +102,23 @@ extension BackwardPass {
 
   /// Computes a few elements of one query head together, KV block by KV block.
   private func group(
-    _ elements: ArraySlice<BackwardPlan.Element>, adds: Bool, to target: KeyGradients,
-    _ pending: UnsafeMutablePointer<UInt8>, scratch: (Int) -> UnsafeMutableRawPointer
+    _ elements: ArraySlice<BackwardPlan.Element>, adds: Bool, batch: Int,
+    target: (BackwardPlan.Element, Int) -> KeyGradients, _ pending: UnsafeMutablePointer<UInt8>,
+    scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     guard let first = elements.first else { return }
     let headNumber = Int(first.head)
-    let list = pattern.list(batch: target.batch, head: headNumber)
-    let head = head(target.batch, headNumber)
-    var gradient = gradient(headNumber, target)
-    let size = BackwardPlan.keyBlockSize(shape)
+    let list = pattern.list(batch: batch, head: headNumber)
+    let head = head(batch, headNumber)
+    let targets = elements.enumerated().map { target($0.element, $0.offset) }
+    var gradients = targets.map { gradient(headNumber, $0) }
+    let size = BackwardPlan.keyBlockSize(shape, context.choices)
     list.withTables { tables in
       var feeds: [KeyBlockIterator] = []
       for (position, element) in elements.enumerated() {
         let tile = list.tiles[Int(element.tile)]
         feeds.append(feed(element, tile, in: list))
-        begin(scratch(position), head, &gradient, tables.rows(tile))
+        begin(scratch(position), head, &gradients[position], tables.rows(tile))
       }
       var open = elements.count
       while open > 0 {
@@ -120,11 +126,11 @@ extension BackwardPass {
         let first = feeds.firstIndex { !$0.isDone }
         for position in feeds.indices where !feeds[position].isDone {
           feeds[position].next(
-            size, in: list, tables, ahead: { prefetch(head, &gradient, $0) }
+            size, in: list, tables, ahead: { prefetch(head, &gradients[position], $0) }
           ) { run in
-            prepare(run.pointee.keys, in: target, pending)
+            prepare(run.pointee.keys, in: targets[position], pending)
             if run.pointee.keys.index != nil || (plan.sharesKeyBlocks && position == first) {
-              warm(head, &gradient, run.pointee.keys)
+              warm(head, &gradients[position], run.pointee.keys)
             }
             add(run, to: scratch(position))
           }
@@ -132,6 +138,7 @@ extension BackwardPass {
         }
       }
       for (position, element) in elements.enumerated() {
+        let gradient = gradients[position]
         if element.partial < 0 {
           end(
             scratch(position), gradient.query_gradient, stride: queryGradient.rowStride, inPlace: true,
@@ -211,7 +218,7 @@ extension BackwardPass {
   }
 
   /// Adds the partial query gradients of split tiles, in order.
-  private func reducePartials() {
+  func reducePartials() {
     for (batch, element) in plan.partials {
       let list = pattern.list(batch: batch, head: Int(element.head))
       let tile = list.tiles[Int(element.tile)]

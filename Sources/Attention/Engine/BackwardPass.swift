@@ -31,7 +31,13 @@ struct BackwardPass: Sendable {
 
   func run() throws {
     if !plan.firstCoversAllRows { clearQueryGradient() }
-    if let pipeline = plan.pipeline, let stripes { try run(stripes, of: pipeline) } else { try runUnits() }
+    if let pipeline = plan.pipeline, let stripes {
+      try run(stripes, of: pipeline)
+    } else if let colours = plan.colours {
+      try run(colours)
+    } else {
+      try runUnits()
+    }
   }
 
   private func clearQueryGradient() {

@@ -1,5 +1,6 @@
 import AttentionCore
 import CKernels
+import Tensors
 
 /// How the work of a dense backward pass is divided, so that every gradient is added to in place.
 ///
@@ -33,9 +34,13 @@ struct BackwardPipeline: Sendable {
 
   /// The pipeline of a pattern whose rows see many of the keys; `nil` where privatised accumulators of a few blocks, or KV
   /// splits of few tiles, serve better.
-  init?(pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases]) {
+  init?(
+    pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases],
+    choices: ProcessorChoices
+  ) {
     // Short ones where there are few: threads begin a KV block apart.
-    keyBlockSize = min(BackwardPlan.keyBlockSize(shape), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
+    keyBlockSize = min(
+      BackwardPlan.keyBlockSize(shape, choices), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
     keyBlockCount = (shape.keyLength + keyBlockSize - 1) / keyBlockSize
     tileCount = (pattern.lists.map(\.tiles.count).max() ?? 0) * shape.groupSize
     // Threads share a head by its tiles and KV blocks: not where there are few of one beside many of the other.
@@ -44,14 +49,16 @@ struct BackwardPipeline: Sendable {
     let enoughKeyBlocks = keyBlockCount * groups >= 8 || rows <= 2 * shape.keyLength
     guard tileCount > 0, enoughTiles, enoughKeyBlocks, !pattern.gathersKeys,
       phases.allSatisfy({ $0.count <= 1 }),
-      isDense(pattern, costs, shape)
+      isDense(pattern, costs, shape, localKeys: choices.localKeys)
     else { return nil }
   }
 
   /// Whether rows see about half of the keys, as causal ones do, or more of them than a cache holds from tile to tile; and at
   /// least half of a KV block's where any, in a few runs.
-  private func isDense(_ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape) -> Bool {
-    let enough = min(Double(ForwardPlan.localKeys), 0.45 * Double(shape.keyLength))
+  private func isDense(_ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape, localKeys: Int)
+    -> Bool
+  {
+    let enough = min(Double(localKeys), 0.45 * Double(shape.keyLength))
     return zip(pattern.lists, costs).allSatisfy { list, cost in
       guard list.segments.count <= 16 * list.tiles.count else { return false }
       var lanes = 0.0

@@ -18,7 +18,15 @@ struct BackwardPlan: Sendable {
     var split: Int32 = 0, splits: Int32 = 1
     /// The number of the KV split's partial query gradient; −1 for whole tiles.
     var partial: Int32 = -1
+    /// Its number among those of its (batch, key head).
+    var slot: Int32 = 0
   }
+  /// What a plan is made of.
+  typealias Sources = (
+    pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases], splitKeys: Int
+  )
+  /// An element on its way into a plan.
+  typealias PlacedElement = (element: Element, cost: Double, phase: Int, place: Double)
   /// A share of the work of a (batch, key head), done by one worker at a time.
   struct Unit: Sendable {
     var batch: Int, keyHead: Int
@@ -32,6 +40,8 @@ struct BackwardPlan: Sendable {
 
   /// How a dense pass goes, which has no units.
   let pipeline: BackwardPipeline?
+  /// How a pass goes whose keys come from everywhere, which has no units either.
+  let colours: BackwardColours?
   let units: [Unit]
   let phaseCount: Int
   /// Privatised accumulators of key blocks, over all units.
@@ -46,21 +56,33 @@ struct BackwardPlan: Sendable {
   /// Whether every row of q is in a tile of the first phase, which writes what later ones add to.
   let firstCoversAllRows: Bool
 
-  init(pattern: TilePattern, shape: AttentionShape) {
+  init(pattern: TilePattern, shape: AttentionShape, choices: ProcessorChoices, threads: Int = 1) {
     let costs = pattern.lists.map(TileCosts.init)
     let phases = pattern.lists.map { TilePhases($0, queryLength: shape.queryLength) }
     firstCoversAllRows = phases.allSatisfy(\.firstCoversAllRows)
-    sharesKeyBlocks = ForwardPlan.hasLongRows(pattern, costs)
-    let limit = sharesKeyBlocks ? BackwardPlan.groupLimit : BackwardPlan.localGroup
-    if let pipeline = BackwardPipeline(pattern: pattern, shape: shape, costs: costs, phases: phases) {
+    sharesKeyBlocks = ForwardPlan.hasLongRows(pattern, costs, localKeys: choices.localKeys)
+    let limit = sharesKeyBlocks ? choices.backwardTiles : choices.localBackwardTiles
+    if let pipeline = BackwardPipeline(
+      pattern: pattern, shape: shape, costs: costs, phases: phases, choices: choices)
+    {
       self.pipeline = pipeline
       group = pipeline.stripeTiles(limit: limit, heads: shape.batch * shape.keyHeads, threads: 1)
-      (units, unitsPerHead, phaseCount, accumulatorCount, partials) = ([], 0, 1, 0, [])
+      (units, unitsPerHead, phaseCount, accumulatorCount, partials, colours) = ([], 0, 1, 0, [], nil)
       return
     }
     pipeline = nil
     let fewest = BackwardPlan.unitsPerHead(heads: shape.batch * shape.keyHeads, keyLength: shape.keyLength)
-    let builder = Builder.widest(pattern: pattern, shape: shape, costs: costs, phases: phases, fewest: fewest)
+    let sources = (pattern: pattern, shape: shape, costs: costs, phases: phases, splitKeys: choices.splitKeys)
+    let wide = Builder.widest(sources, fewest: fewest)
+    if wide == nil, let colours = BackwardColours(sources, threads: threads) {
+      self.colours = colours
+      (units, unitsPerHead, phaseCount) = ([], 0, phases.map(\.count).max() ?? 1)
+      (accumulatorCount, partials) = (colours.accumulatorCount, colours.partials)
+      group = limit
+      return
+    }
+    let builder = wide ?? Builder.few(sources, fewest)
+    colours = nil
     unitsPerHead = builder.unitsPerHead
     units = builder.units
     phaseCount = builder.phaseCount
@@ -76,18 +98,12 @@ struct BackwardPlan: Sendable {
     return max(1, (wanted + heads - 1) / heads)
   }
 
-  /// Keys of a KV block, whole blocks of the kernel: K, V and their gradients take half of a second-level cache of 1 MiB, with
-  /// the tiles.
-  static func keyBlockSize(_ shape: AttentionShape) -> Int {
-    let fitting = (256 << 10) / (2 * MemoryLayout<Float>.stride * (shape.headDim + shape.valueDim))
+  /// Keys of a KV block, whole blocks of the kernel: K, V and their gradients take what is chosen of the second-level cache.
+  static func keyBlockSize(_ shape: AttentionShape, _ choices: ProcessorChoices) -> Int {
+    let fitting = choices.kvBlockBytes / (2 * MemoryLayout<Float>.stride * (shape.headDim + shape.valueDim))
     return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
   }
 
-  /// The most tiles that share KV blocks: every KV block's keys, values and their gradients come from far away once for all
-  /// of them.
-  static let groupLimit = 8
-  /// The same where rows see few keys: these stay in the cache from tile to tile, and more scratch would push them out.
-  static let localGroup = 2
   /// Keys of a block of the gradients of keys and values.
   static let blockKeys = 64
 
@@ -100,6 +116,55 @@ extension TilePattern {
 }
 
 extension BackwardPlan {
+  /// The cost of a whole pass: lanes times keys.
+  static func passTotal(pattern: TilePattern, shape: AttentionShape, costs: [TileCosts]) -> Double {
+    var total = 0.0
+    for batch in 0..<shape.batch {
+      for head in 0..<shape.queryHeads { total += costs[pattern.index(batch: batch, head: head)].total }
+    }
+    return total
+  }
+
+  /// The tiles and KV splits of a (batch, key head) in order.
+  static func elements(
+    batch: Int, keyHead: Int, pattern: TilePattern, shape: AttentionShape, costs: [TileCosts],
+    phases: [TilePhases], passTotal: Double, splitKeys: Int, partials: inout [(batch: Int, element: Element)]
+  ) -> [PlacedElement] {
+    var elements: [PlacedElement] = []
+    for member in 0..<shape.groupSize {
+      let head = keyHead * shape.groupSize + member
+      let index = pattern.index(batch: batch, head: head)
+      let list = pattern.lists[index]
+      let tiles = Double(max(1, list.tiles.count))
+      for tile in list.tiles.indices {
+        let cost = costs[index].cost(tile)
+        let count = ForwardPlan.kvSplits(
+          keys: costs[index].keys[tile], cost: cost, passTotal: passTotal, splitKeys: splitKeys)
+        let phase = phases[index].phase(tile)
+        if count == 1 {
+          let element = Element(head: Int32(head), tile: Int32(tile))
+          elements.append((element, cost, phase, Double(member) + Double(tile) / tiles))
+          continue
+        }
+        // A KV split sits among the tiles near its keys, so that its unit's blocks are those that it touches anyway.
+        for split in 0..<count {
+          let element = Element(
+            head: Int32(head), tile: Int32(tile), split: Int32(split), splits: Int32(count),
+            partial: Int32(partials.count))
+          partials.append((batch, element))
+          let place = Double(member) + (Double(split) + 0.5) / Double(count)
+          elements.append((element, cost / Double(count), phase, place))
+        }
+      }
+    }
+    let inOrder = zip(elements, elements.dropFirst()).allSatisfy { $0.place <= $1.place }
+    if !inOrder { elements.sort { ($0.place, $0.element.partial) < ($1.place, $1.element.partial) } }
+    for index in elements.indices { elements[index].element.slot = Int32(index) }
+    return elements
+  }
+}
+
+extension BackwardPlan {
   private struct Builder {
     let phaseCount: Int
     let unitsPerHead: Int
@@ -108,45 +173,42 @@ extension BackwardPlan {
     var partials: [(batch: Int, element: Element)] = []
 
     /// As many units as 64 threads want, or half of that, and so on, as long as their accumulators hold no more than an eighth of
-    /// the gradients; else `fewest`, whatever their accumulators.
-    static func widest(
-      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases], fewest: Int
-    ) -> Builder {
-      let heads = shape.batch * shape.keyHeads
-      let blocks = blockCount(keyLength: shape.keyLength)
+    /// the gradients; `nil`: even `fewest` need more, where that is not as many.
+    static func widest(_ sources: Sources, fewest: Int) -> Builder? {
+      let heads = sources.shape.batch * sources.shape.keyHeads
+      let blocks = blockCount(keyLength: sources.shape.keyLength)
+      let most = max(fewest, min((64 + heads - 1) / heads, blocks))
+      if most == fewest { return few(sources, fewest) }
       // Gathered keys come from everywhere.
-      var count = pattern.gathersKeys ? fewest : max(fewest, min((64 + heads - 1) / heads, blocks))
+      var count = sources.pattern.gathersKeys ? fewest : most
       while count > fewest {
-        let builder = Builder(
-          pattern: pattern, shape: shape, costs: costs, phases: phases, unitsPerHead: count,
-          accumulatorLimit: heads * blocks / 8)
-        if let builder { return builder }
+        if let builder = Builder(sources, unitsPerHead: count, accumulatorLimit: heads * blocks / 8) {
+          return builder
+        }
         count /= 2
       }
-      let builder = Builder(
-        pattern: pattern, shape: shape, costs: costs, phases: phases, unitsPerHead: fewest,
-        accumulatorLimit: .max)
-      guard let builder else { preconditionFailure("a plan without a limit of accumulators is always made") }
+      return nil
+    }
+
+    /// Units whatever their accumulators.
+    static func few(_ sources: Sources, _ count: Int) -> Builder {
+      guard let builder = Builder(sources, unitsPerHead: count, accumulatorLimit: .max) else {
+        preconditionFailure("a plan without a limit of accumulators is always made")
+      }
       return builder
     }
 
     /// Makes the units of all heads; `nil` when they need more than `accumulatorLimit` privatised accumulators.
-    private init?(
-      pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases],
-      unitsPerHead: Int,
-      accumulatorLimit: Int
-    ) {
+    private init?(_ sources: Sources, unitsPerHead: Int, accumulatorLimit: Int) {
+      let (pattern, shape, costs, phases, splitKeys) = sources
       self.unitsPerHead = unitsPerHead
       phaseCount = max(1, phases.map(\.count).max() ?? 1)
-      var total = 0.0
-      for batch in 0..<shape.batch {
-        for head in 0..<shape.queryHeads { total += costs[pattern.index(batch: batch, head: head)].total }
-      }
+      let total = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
       for batch in 0..<shape.batch {
         for keyHead in 0..<shape.keyHeads {
           addHead(
             batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, phases: phases,
-            passTotal: total)
+            passTotal: total, splitKeys: splitKeys)
           if accumulatorCount > accumulatorLimit { return nil }
         }
       }
@@ -154,37 +216,12 @@ extension BackwardPlan {
 
     private mutating func addHead(
       batch: Int, keyHead: Int, pattern: TilePattern, shape: AttentionShape, costs: [TileCosts],
-      phases: [TilePhases], passTotal: Double
+      phases: [TilePhases], passTotal: Double, splitKeys: Int
     ) {
       let unitCount = unitsPerHead
-      var elements: [(element: Element, cost: Double, phase: Int, place: Double)] = []
-      for member in 0..<shape.groupSize {
-        let head = keyHead * shape.groupSize + member
-        let index = pattern.index(batch: batch, head: head)
-        let list = pattern.lists[index]
-        let tiles = Double(max(1, list.tiles.count))
-        for tile in list.tiles.indices {
-          let cost = costs[index].cost(tile)
-          let count = ForwardPlan.kvSplits(keys: costs[index].keys[tile], cost: cost, passTotal: passTotal)
-          let phase = phases[index].phase(tile)
-          if count == 1 {
-            let element = Element(head: Int32(head), tile: Int32(tile))
-            elements.append((element, cost, phase, Double(member) + Double(tile) / tiles))
-            continue
-          }
-          // A KV split sits among the tiles near its keys, so that its unit's blocks are those that it touches anyway.
-          for split in 0..<count {
-            let element = Element(
-              head: Int32(head), tile: Int32(tile), split: Int32(split), splits: Int32(count),
-              partial: Int32(partials.count))
-            partials.append((batch, element))
-            let place = Double(member) + (Double(split) + 0.5) / Double(count)
-            elements.append((element, cost / Double(count), phase, place))
-          }
-        }
-      }
-      let inOrder = zip(elements, elements.dropFirst()).allSatisfy { $0.place <= $1.place }
-      if !inOrder { elements.sort { ($0.place, $0.element.partial) < ($1.place, $1.element.partial) } }
+      let elements = BackwardPlan.elements(
+        batch: batch, keyHead: keyHead, pattern: pattern, shape: shape, costs: costs, phases: phases,
+        passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
       let total = elements.reduce(0) { $0 + $1.cost }
       let first = units.count
       let blocks = blockCount(keyLength: shape.keyLength)

@@ -190,7 +190,7 @@ struct DenseAttention: Sendable {
   }
 
   private func plan(rows: Int, columns: Int, depth: Int) -> GemmPlan {
-    GemmPlan(m: rows, n: columns, k: depth, isa: isa, workers: 1)
+    GemmPlan(m: rows, n: columns, k: depth, isa: isa, workers: 1, choices: context.choices)
   }
 
   private func rows(of block: Int, _ plan: GemmPlan) -> Range<Int> {

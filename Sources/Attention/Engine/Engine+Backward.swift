@@ -49,7 +49,7 @@ extension Engine {
       [outputGradient, output, allLSE].allSatisfy { $0.precision == .float32 },
       "output, LSE or gradient not float32")
     let (lse, vastRows) = try BackwardPass.withoutVastRows(allLSE, shape, ledger: context.ledger)
-    let plan = backwardPlan(of: pattern, for: shape)
+    let plan = backwardPlan(of: pattern, for: shape, in: context)
     let queryWidth = shape.headDim + stages.sumCount(shape)
     var queryGradient = try Tensor(
       uninitialized: shape.queryShape.dropLast() + [queryWidth], ledger: context.ledger)
@@ -60,7 +60,7 @@ extension Engine {
     let partials = try Region([plan.partials.count, Int(ATTN_LANES) * queryWidth], in: context.ledger)
     try PinnedStages.reading(stages) { stages throws in
       let pass = BackwardPass(
-        plan: plan, stripes: rowStripes(of: pattern, plan, for: shape, threads: context.threads),
+        plan: plan, stripes: rowStripes(of: pattern, plan, for: shape, in: context),
         pattern: pattern, shape: shape, scale: scale, stages: stages, context: context,
         query: InputRows(query), key: InputRows(key), value: InputRows(value),
         outputGradient: outputGradient.rows(), output: output.rows(), lse: lse.rows(),

@@ -37,7 +37,7 @@ extension Engine {
   static func scratchBytes(_ shape: AttentionShape, backward: Bool) -> Int {
     let context = ExecutionContext(threads: 1)
     return backward
-      ? backwardScratchBytes(shape, in: context) * BackwardPlan.localGroup
+      ? backwardScratchBytes(shape, in: context) * context.choices.localBackwardTiles
       : forwardScratchBytes(shape, in: context)
   }
 
@@ -62,9 +62,9 @@ extension Engine {
   private static func forwardWorkspace(
     _ shape: AttentionShape, _ pattern: TilePattern, _ context: ExecutionContext
   ) -> Int {
-    let schedule = forwardSchedule(of: pattern, for: shape)
+    let schedule = forwardSchedule(of: pattern, for: shape, in: context)
     let worker = lines(forwardScratchBytes(shape, in: context)) * schedule.plan.tilesAtOnce
-    if let order = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads) {
+    if let order = phaseOrder(of: pattern, schedule, for: shape, in: context) {
       return context.threads * worker
         + PhaseQueue.counterCount(order, schedule.works) * ProgressCounters.bytesEach
     }
@@ -77,8 +77,8 @@ extension Engine {
   private static func backwardWorkspace(
     _ shape: AttentionShape, _ pattern: TilePattern, _ context: ExecutionContext
   ) -> Int {
-    let plan = backwardPlan(of: pattern, for: shape)
-    let stripes = rowStripes(of: pattern, plan, for: shape, threads: context.threads)
+    let plan = backwardPlan(of: pattern, for: shape, in: context)
+    let stripes = rowStripes(of: pattern, plan, for: shape, in: context)
     let tile = lines(backwardScratchBytes(shape, in: context))
     let sums = BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) * plan.accumulatorCount
     let partials = plan.partials.count * Int(ATTN_LANES) * shape.headDim
@@ -89,6 +89,15 @@ extension Engine {
       let tables = 2 * groups * BackwardPlan.blockCount(keyLength: shape.keyLength) * pointer
       return floats + min(context.threads, max(1, stripes.stripes.count)) * stripes.tiles * tile + tables
         + groups * pipeline.keyBlockCount + stripes.stripes.count * ProgressCounters.bytesEach
+    }
+    let keyBlocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
+    if let colours = plan.colours {
+      let whole = colours.wholeGroups(threads: context.threads), shared = whole..<colours.groups.count
+      let steps = colours.steps(shared, abreast: max(2, context.threads), size: plan.group).count
+      let workers = BackwardPass.workers(colours, steps: steps, threads: context.threads)
+      let own = plan.group * (tile + 2 * keyBlocks * pointer + MemoryLayout<Int>.stride)
+      return floats + workers * own + colours.groups.count * keyBlocks
+        + shared.count * colours.colourCount * ProgressCounters.bytesEach
     }
     let workers = min(context.threads, max(1, plan.units.count))
     let blocks = plan.units.first?.accumulators.count ?? 0

@@ -18,7 +18,7 @@ extension Engine {
       query: InputRows(query), key: InputRows(key), value: InputRows(value),
       output: output.rowsForWriting(), lse: lse.rowsForWriting())
     if schedule.plan.phaseCount > 1, stages.logits == nil { pass.clearRowsOfSeveralTiles() }
-    if let order = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads) {
+    if let order = phaseOrder(of: pattern, schedule, for: shape, in: context) {
       try pass.run(order)
     } else {
       for phase in schedule.works.indices { try pass.run(phase: phase) }
@@ -58,7 +58,8 @@ struct ForwardPass: Sendable {
   /// Keys of a KV block, which the tiles of a group compute before they move on: what K and V may fill of the second-level
   /// cache.
   private var kvBlockKeys: Int {
-    let fitting = (256 << 10) / (shape.precision.byteCount * (shape.headDim + shape.valueDim))
+    let fitting =
+      context.choices.kvBlockBytes / (shape.precision.byteCount * (shape.headDim + shape.valueDim))
     return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
   }
 
@@ -102,7 +103,9 @@ struct ForwardPass: Sendable {
     for position in 0..<group.count {
       var single = group
       (single.first, single.count) = (group.first + position, 1)
-      prefetch(single, next: position + 1 < group.count ? group.tile(position + 1) : nil)
+      if context.choices.prefetchesRows != 0 {
+        prefetch(single, next: position + 1 < group.count ? group.tile(position + 1) : nil)
+      }
       together(single, merge: merge) { _ in scratch(0) }
     }
   }
@@ -132,7 +135,9 @@ struct ForwardPass: Sendable {
 
   /// Whether a tile that shares its keys with no other had better warm the cache with a KV block of them before it computes:
   /// not when its rows are computed one by one, which reads memory in order anyway.
-  private func warms(_ tile: TileList.QueryTile) -> Bool { tile.count > ATTN_GEMV_ROWS || tile.stride == 0 }
+  private func warms(_ tile: TileList.QueryTile) -> Bool {
+    context.choices.warmsKeys != 0 && (tile.count > ATTN_GEMV_ROWS || tile.stride == 0)
+  }
 
   /// Reads keys and values in the order of memory.
   private func warm(_ keys: attn_list, _ batch: Int, _ head: Int) {

@@ -11,9 +11,9 @@ struct ForwardSchedule: Schedule {
   /// tiles are runs of rows, nor where tiles are split along their keys.
   let isQueued: Bool
 
-  init(pattern: TilePattern, shape: AttentionShape) {
+  init(pattern: TilePattern, shape: AttentionShape, choices: ProcessorChoices) {
     decode = SharedDecode(shape: shape, pattern: pattern)
-    let plan = ForwardPlan(pattern: pattern, shape: shape)
+    let plan = ForwardPlan(pattern: pattern, shape: shape, choices: choices)
     self.plan = plan
     works = (0..<plan.phaseCount).map { PhaseWork(plan: plan, shape: shape, phase: $0) }
     isQueued = (plan.phaseCount > 1 || plan.scattersRows) && works.allSatisfy(\.kvSplits.isEmpty)
@@ -43,48 +43,54 @@ extension Engine {
     try pattern.count(in: context.ledger)
     let shape = staged ? shape.with(precision: .float32) : shape
     if pass == .backward {
-      let plan = backwardPlan(of: pattern, for: shape)
-      _ = rowStripes(of: pattern, plan, for: shape, threads: context.threads)
+      let plan = backwardPlan(of: pattern, for: shape, in: context)
+      _ = rowStripes(of: pattern, plan, for: shape, in: context)
       return
     }
-    let schedule = forwardSchedule(of: pattern, for: shape)
+    let schedule = forwardSchedule(of: pattern, for: shape, in: context)
     if !staged, let decode = schedule.decode {
       return try prepare(decode.pattern, for: pass, shape: decode.shape, in: context)
     }
-    _ = phaseOrder(of: pattern, schedule, for: shape, threads: context.threads)
+    _ = phaseOrder(of: pattern, schedule, for: shape, in: context)
   }
 
   /// The forward schedule of a pattern, made once.
-  static func forwardSchedule(of pattern: TilePattern, for shape: AttentionShape) -> ForwardSchedule {
-    pattern.schedules.schedule(for: shape) {
-      ForwardSchedule(pattern: pattern.withoutSchedules, shape: $0)
+  static func forwardSchedule(
+    of pattern: TilePattern, for shape: AttentionShape, in context: ExecutionContext
+  ) -> ForwardSchedule {
+    pattern.schedules.schedule(for: shape, choices: context.choices) {
+      ForwardSchedule(pattern: pattern.withoutSchedules, shape: $0, choices: context.choices)
     }
   }
 
   /// The order of the steps of a forward pass for a number of threads, made once; `nil` where there is no queue.
   static func phaseOrder(
-    of pattern: TilePattern, _ schedule: ForwardSchedule, for shape: AttentionShape, threads: Int
+    of pattern: TilePattern, _ schedule: ForwardSchedule, for shape: AttentionShape,
+    in context: ExecutionContext
   ) -> PhaseOrder? {
     guard schedule.isQueued else { return nil }
-    return pattern.schedules.schedule(for: shape, threads: threads) {
-      PhaseOrder(schedule.works, heads: $0.batch * $0.queryHeads, threads: threads)
+    return pattern.schedules.schedule(for: shape, threads: context.threads, choices: context.choices) {
+      PhaseOrder(schedule.works, heads: $0.batch * $0.queryHeads, threads: context.threads)
     }
   }
 
   /// The backward plan of a pattern, made once.
-  static func backwardPlan(of pattern: TilePattern, for shape: AttentionShape) -> BackwardPlan {
-    pattern.schedules.schedule(for: shape) {
-      BackwardPlan(pattern: pattern.withoutSchedules, shape: $0)
+  static func backwardPlan(
+    of pattern: TilePattern, for shape: AttentionShape, in context: ExecutionContext
+  ) -> BackwardPlan {
+    pattern.schedules.schedule(for: shape, choices: context.choices) {
+      BackwardPlan(
+        pattern: pattern.withoutSchedules, shape: $0, choices: context.choices, threads: context.threads)
     }
   }
 
   /// The row stripes of a dense backward pass for a number of threads, made once; `nil` where there is no pipeline.
   static func rowStripes(
-    of pattern: TilePattern, _ plan: BackwardPlan, for shape: AttentionShape, threads: Int
+    of pattern: TilePattern, _ plan: BackwardPlan, for shape: AttentionShape, in context: ExecutionContext
   ) -> RowStripes? {
     guard let pipeline = plan.pipeline else { return nil }
-    return pattern.schedules.schedule(for: shape, threads: threads) {
-      RowStripes(pipeline, limit: plan.group, pattern: pattern, shape: $0, threads: threads)
+    return pattern.schedules.schedule(for: shape, threads: context.threads, choices: context.choices) {
+      RowStripes(pipeline, limit: plan.group, pattern: pattern, shape: $0, threads: context.threads)
     }
   }
 }
@@ -107,6 +113,6 @@ extension BackwardPlan: Schedule {
       sum + (unit.accumulators.count + unit.owned.count) * index
         + unit.phases.reduce(0) { $0 + $1.count * element }
     }
-    return inUnits + partials.count * (element + MemoryLayout<Int>.stride)
+    return inUnits + (colours?.byteCount ?? 0) + partials.count * (element + MemoryLayout<Int>.stride)
   }
 }

@@ -43,7 +43,7 @@ public enum Engine {
     query: Tensor, key: Tensor, value: Tensor, shape: AttentionShape, scale: Double, stages: ScoreStages,
     pattern: TilePattern, in context: ExecutionContext
   ) throws -> (output: Tensor, lse: Tensor) {
-    let schedule = forwardSchedule(of: pattern, for: shape)
+    let schedule = forwardSchedule(of: pattern, for: shape, in: context)
     // The heads of a group, as rows of one tile, would need weights and places of their own.
     if stages.isPlain, let decode = schedule.decode {
       var merged = decode.shape
@@ -80,7 +80,8 @@ public enum Engine {
     precondition(output.shape == shape.outputShape, "output \(output.shape); \(shape.outputShape) expected")
     precondition(lse.shape == shape.lseShape, "LSE \(lse.shape); \(shape.lseShape) expected")
     try run(
-      forwardSchedule(of: pattern, for: shape), of: pattern, query: query, key: key, value: value,
+      forwardSchedule(of: pattern, for: shape, in: context), of: pattern, query: query, key: key,
+      value: value,
       output: &output, lse: &lse, shape: shape, scale: scale, stages: PinnedStages(), context: context)
   }
 

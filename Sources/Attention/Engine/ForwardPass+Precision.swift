@@ -46,7 +46,8 @@ extension ForwardPass {
   /// Starts a tile of a (batch, query head).
   func begin(_ scratch: UnsafeMutableRawPointer, _ batch: Int, _ head: Int, _ rows: attn_list) {
     switch KernelHead(
-      shape, scale: scale, stages: stages, query: query, key: key, value: value, batch: batch, head: head)
+      shape, scale: scale, stages: stages, query: query, key: key, value: value, batch: batch, head: head,
+      choices: context.choices)
     {
     case .float32(var head): attn_forward_begin(context.instructionSet.code, scratch, &head, rows)
     case .bfloat16(var head): attn_forward16_begin(context.codeForBFloat16, scratch, &head, rows)

@@ -46,14 +46,8 @@ struct ForwardPlan: Sendable {
 
   /// The work of a whole pass is dealt in pieces of at most about 1/64.
   static let grain = 64.0
-  /// Keys of a KV split, at least.
-  static let splitKeys = 2048
-  /// Up to so many keys a row, tiles run one after the other: their keys stay in the cache anyway.
-  static let localKeys = 1024
-  /// The most tiles that share KV blocks.
-  static let groupLimit = 4
 
-  init(pattern: TilePattern, shape: AttentionShape) {
+  init(pattern: TilePattern, shape: AttentionShape, choices: ProcessorChoices) {
     self.pattern = pattern
     let heads = shape.batch * shape.queryHeads
     let used = Set(
@@ -62,15 +56,17 @@ struct ForwardPlan: Sendable {
     let costs = pattern.lists.map(TileCosts.init)
     let total = used.reduce(0) { $0 + costs[$1].total } * weight
     lists = zip(pattern.lists, costs).map { list, cost in
-      ListPlan(list: list, costs: cost, passTotal: total, queryLength: shape.queryLength)
+      ListPlan(
+        list: list, costs: cost, passTotal: total, queryLength: shape.queryLength,
+        splitKeys: choices.splitKeys)
     }
     let tiles = used.reduce(0.0) { $0 + Double(pattern.lists[$1].tiles.count) } * weight
-    group = max(1, min(ForwardPlan.groupLimit, Int(tiles / 32)))
-    sharesKeyBlocks = ForwardPlan.hasLongRows(pattern, costs)
+    group = max(1, min(choices.forwardTiles, Int(tiles / 32)))
+    sharesKeyBlocks = ForwardPlan.hasLongRows(pattern, costs, localKeys: choices.localKeys)
   }
 
   /// Whether the rows of some list see more keys, on the mean, than a cache holds from tile to tile.
-  static func hasLongRows(_ pattern: TilePattern, _ costs: [TileCosts]) -> Bool {
+  static func hasLongRows(_ pattern: TilePattern, _ costs: [TileCosts], localKeys: Int) -> Bool {
     zip(pattern.lists, costs).contains { $1.total > Double(localKeys * $0.rowCount) }
   }
 }
@@ -108,7 +104,7 @@ struct TileCosts: Sendable {
 }
 
 extension ForwardPlan.ListPlan {
-  init(list: TileList, costs: TileCosts, passTotal: Double, queryLength: Int) {
+  init(list: TileList, costs: TileCosts, passTotal: Double, queryLength: Int, splitKeys: Int) {
     let phaseOf = TilePhases(list, queryLength: queryLength)
     coversAllRows = phaseOf.coversAllRows
     let mean = costs.total / Double(max(1, list.tiles.count))
@@ -117,13 +113,14 @@ extension ForwardPlan.ListPlan {
       phases = list.tiles.isEmpty ? [] : [.init(tiles: nil, tileCount: list.tiles.count)]
       // Few, equal tiles may still be too long for one thread each.
       let splits = ForwardPlan.kvSplits(
-        keys: costs.keys.first ?? 0, cost: costs.highest, passTotal: passTotal)
+        keys: costs.keys.first ?? 0, cost: costs.highest, passTotal: passTotal, splitKeys: splitKeys)
       guard splits > 1 else { return }
     }
     var phases = (0..<max(1, phaseOf.count)).map { _ in ForwardPlan.Phase(tiles: [], tileCount: 0) }
     for tile in list.tiles.indices {
       let phase = phaseOf.phase(tile)
-      let splits = ForwardPlan.kvSplits(keys: costs.keys[tile], cost: costs.cost(tile), passTotal: passTotal)
+      let splits = ForwardPlan.kvSplits(
+        keys: costs.keys[tile], cost: costs.cost(tile), passTotal: passTotal, splitKeys: splitKeys)
       if splits > 1 {
         phases[phase].splitTiles.append(.init(tile: Int32(tile), kvSplits: Int32(splits)))
       } else {
@@ -140,7 +137,7 @@ extension ForwardPlan.ListPlan {
 
 extension ForwardPlan {
   /// How many KV splits a tile is cut into: enough that none is more than a grain of the pass, each long enough to pay.
-  static func kvSplits(keys: Int32, cost: Double, passTotal: Double) -> Int {
+  static func kvSplits(keys: Int32, cost: Double, passTotal: Double, splitKeys: Int) -> Int {
     guard passTotal > 0 else { return 1 }
     let byLength = (Int(keys) + splitKeys - 1) / splitKeys
     return max(1, min(64, byLength, Int((cost * grain / passTotal).rounded(.up))))

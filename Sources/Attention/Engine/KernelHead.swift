@@ -1,5 +1,6 @@
 import AttentionCore
 import CKernels
+import Tensors
 
 /// One (batch, query head) as the kernels see it, by the precision of q, k and v.
 enum KernelHead {
@@ -8,13 +9,14 @@ enum KernelHead {
 
   init(
     _ shape: AttentionShape, scale: Double, stages: PinnedStages, query: InputRows, key: InputRows,
-    value: InputRows, batch: Int, head: Int
+    value: InputRows, batch: Int, head: Int, choices: ProcessorChoices
   ) {
     let keyHead = shape.keyHead(of: head)
     let q = query.head(batch, head), k = key.head(batch, keyHead), v = value.head(batch, keyHead)
     let strides = (Int64(query.rowStride), Int64(key.rowStride), Int64(value.rowStride))
     let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
     let (limit, offset) = (Int32(shape.validKeys(batch: batch)), Int32(shape.queryOffset))
+    let near = Int32(choices.nearBlockBytes / MemoryLayout<Float>.stride)
     switch shape.precision {
     case .float32:
       var own = attn_head(
@@ -22,7 +24,7 @@ enum KernelHead {
         value: v.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
         value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
         query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0), energy: nil,
-        bias: nil, bucket: nil, sums: 0)
+        bias: nil, bucket: nil, sums: 0, near_floats: near)
       stages.describe(&own, number: head)
       self = .float32(own)
     case .bfloat16:
@@ -31,7 +33,8 @@ enum KernelHead {
           query: q.assumingMemoryBound(to: UInt16.self), key: k.assumingMemoryBound(to: UInt16.self),
           value: v.assumingMemoryBound(to: UInt16.self), query_stride: strides.0, key_stride: strides.1,
           value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
-          query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0)))
+          query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0),
+          near_floats: near))
     }
   }
 }

@@ -40,7 +40,8 @@ struct ScoreStages: Sendable {
     let more = sumCount(shape, isAdditive: isAdditive, buckets: buckets)
     let rows = Double(shape.batch * shape.queryHeads * shape.queryLength)
     let scratch = PinnedStages.scratchBytes(shape, isAdditive: isAdditive, buckets: buckets)
-    return wide + 4 * rows * Double(shape.headDim + more) + Double(scratch * BackwardPlan.localGroup)
+    return wide + 4 * rows * Double(shape.headDim + more)
+      + Double(scratch * ProcessorChoices.current.localBackwardTiles)
   }
 }
 

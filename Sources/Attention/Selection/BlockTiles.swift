@@ -18,8 +18,8 @@ struct BlockTiles: Sendable {
   /// Up to so many rows are computed one by one.
   static let fewRows = 16
   /// No tile has more keys, so that none is split along them: where it would be depends on what all rows choose, and what a row
-  /// gets must not depend on later rows.
-  static let tileKeys = ForwardPlan.splitKeys
+  /// gets must not depend on later rows. `split_keys` is never lower.
+  static let tileKeys = 2048
 
   /// The lists of all heads, counted in the context's ledger: they are made anew for all inputs, so they are workspace.
   /// - Parameter heads: heads that have chosen, each for as many neighbouring heads of q.

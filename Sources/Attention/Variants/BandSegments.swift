@@ -1,4 +1,5 @@
 import AttentionCore
+import Tensors
 
 /// Splits "keys within a band of a tile's rows" into segments: a band on the left, all pairs, a band on the right.
 ///
@@ -23,12 +24,13 @@ struct BandSegments {
   }
 
   /// Rows of a tile of a pass: the corners of a tile, where only some rows see a key, are as high as the tile. Forward
-  /// tiles over narrow bands are half as high; backward products are as deep as the tile is high, and lose more by that.
+  /// tiles over narrow bands may be half as high (`band_rows`); backward products are as deep as the tile is high, and lose more
+  /// by that.
   func tileRows(_ pass: PassKind) -> Int {
-    pass != .backward && (high - low) / stride < BandSegments.narrow ? TileList.lanes / 2 : TileList.lanes
+    let choices = ProcessorChoices.current
+    return pass != .backward && (high - low) / stride < choices.bandKeys
+      ? min(choices.bandRows, TileList.lanes) : TileList.lanes
   }
-  /// Keys a row from which on the corners are too small a part.
-  private static let narrow = 600
 
   /// Keys up to the row's own position.
   static let causal = BandSegments(low: 0, high: unbounded)

@@ -18,6 +18,7 @@ public final class ScheduleStore: Sendable {
     let kind: ObjectIdentifier
     let shape: AttentionShape
     let threads: Int?
+    let choices: ProcessorChoices?
   }
   private struct Entry {
     let schedule: any Schedule
@@ -66,14 +67,15 @@ public final class ScheduleStore: Sendable {
   /// - Parameters:
   ///   - shape: the sizes.
   ///   - threads: for how many, where that matters.
+  ///   - choices: what was chosen by the processor, where that matters.
   ///   - make: makes it, of the shape without what schedules do not depend on.
   /// - Complexity: O(1) when found, else that of `make`.
   public func schedule<S: Schedule>(
-    for shape: AttentionShape, threads: Int? = nil, _ make: (AttentionShape) -> S
+    for shape: AttentionShape, threads: Int? = nil, choices: ProcessorChoices? = nil, _ make: (AttentionShape) -> S
   ) -> S {
     var plain = shape
     (plain.keyLengths, plain.scale, plain.softcap) = (nil, nil, nil)
-    let key = Key(kind: ObjectIdentifier(S.self), shape: plain, threads: threads)
+    let key = Key(kind: ObjectIdentifier(S.self), shape: plain, threads: threads, choices: choices)
     if let found = state.withLock({ $0.entries[key]?.schedule as? S }) { return found }
     let made = make(plain)
     let size = made.byteCount

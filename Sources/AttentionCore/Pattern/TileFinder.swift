@@ -1,6 +1,8 @@
+import Tensors
+
 /// Finds the tiles of a pattern that is given by what it says of each pair.
 ///
-/// A tile is 64 rows of q (or 32, where that leaves out more), at a step that is worked out from a few of them: the rows
+/// A tile is 64 rows of q (or 32, where that leaves out more and suits the processor), at a step that is worked out from a few of them: the rows
 /// of one residue see the same keys where a pattern is dilated. What its rows see together becomes segments
 /// (`TileFinder+Segments.swift`).
 /// - Complexity: it asks for at most every pair of the shape once, and for O(keys) of them again to find the step. Blocks that
@@ -78,7 +80,11 @@ struct TileFinder<Counts: PairCounting> {
         if found.whole < Self.gain * least.whole { (best.step, least) = (step, found) }
       }
     }
-    if pass != .backward, least.halves < Self.gain * least.whole { best.height = TileList.lanes / 2 }
+    if pass != .backward, ProcessorChoices.current.bandRows < TileList.lanes,
+      least.halves < Self.gain * least.whole
+    {
+      best.height = TileList.lanes / 2
+    }
     return best
   }
 

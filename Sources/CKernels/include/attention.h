@@ -47,6 +47,8 @@ typedef struct {
   const int32_t *_Nullable bucket;
   /// Numbers that every row sums going back; they stand behind its row of dQ, and behind what it adds to dw.
   int32_t sums;
+  /// Floats of the first-level cache for the keys of a block that several strips read.
+  int32_t near_floats;
 } attn_head;
 
 /// What backward needs beyond the head: rows of output, its gradient and LSE, and where gradients go.
@@ -72,6 +74,9 @@ size_t attn_scratch_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int3
 
 /// What the end of a tile finds in its rows: nothing; output and LSE; an LSE whose output is 0, whatever is stored there.
 enum { ATTN_MERGE_NOTHING = 0, ATTN_MERGE_ROWS = 1, ATTN_MERGE_LSE = 2 };
+
+/// Query rows of a strip of a tile, which are computed side by side.
+int32_t attn_strip_rows(int32_t isa);
 
 /// Starts a tile of 1 … ATTN_LANES rows: packs scale·log2(e)·Qᵀ, clears the running maximum, sum and Oᵀ.
 void attn_forward_begin(int32_t isa, void *scratch, const attn_head *head, attn_list rows);

@@ -64,7 +64,8 @@ INLINE attn_head KERNEL(wide_head)(const attn_head16 *head, const float *wide) {
   return (attn_head){
       .query = wide, .key = wide, .value = wide, .query_stride = ROUND_UP(head->head_dim, VL),
       .head_dim = head->head_dim, .value_dim = head->value_dim, .key_limit = head->key_limit,
-      .query_offset = head->query_offset, .scale = head->scale, .softcap = head->softcap};
+      .query_offset = head->query_offset, .scale = head->scale, .softcap = head->softcap,
+      .near_floats = head->near_floats};
 }
 
 /// Up-converts the queries of a tile, for `wide_head`.

@@ -2,9 +2,8 @@
 // masks are vertical and nothing of K or V is packed. A tile is `strips` column strips of nv vectors.
 
 #define MAX_STRIPS (ATTN_LANES / STRIP)
-/// The keys of a shorter block, which stays in half of a first-level cache (32 KiB) from strip to strip.
+/// The keys of a shorter block, which stays in the part of the first-level cache that the head says from strip to strip.
 #define SHORT_BLOCK 64
-#define HALF_CACHE_FLOATS 4096
 
 typedef struct {
   attn_head head;
@@ -29,6 +28,8 @@ size_t KERNEL(forward_bytes)(int32_t head_dim, int32_t value_dim) {
   return ALIGNED(sizeof(forward_tile)) + sizeof(float) * ATTN_LANES * rows;
 }
 
+int32_t KERNEL(strip_rows)(void) { return STRIP; }
+
 /// The lanes, vectors a strip and strips for a number of rows.
 INLINE void KERNEL(geometry)(int32_t rows, int32_t *lanes, int32_t *nv, int32_t *strips) {
   if (rows >= STRIP) {
@@ -41,11 +42,12 @@ INLINE void KERNEL(geometry)(int32_t rows, int32_t *lanes, int32_t *nv, int32_t 
   *lanes = *strips * *nv * VL;
 }
 
-/// The keys of a block. Several strips would each read 96 keys of 43 to 64 dims from the second-level cache, so they get
-/// fewer. Gathered rows always do, however few: how many share a tile depends on the data, and what a row gets must not.
-INLINE int32_t KERNEL(block_keys)(attn_list rows, int strips, int head_dim) {
+/// The keys of a block. Several strips would each read 96 keys of 43 to 64 dims (near_floats 4096) from the second-level cache,
+/// so they get fewer. Gathered rows always do, however few: how many share a tile depends on the data, and what a row gets must not.
+INLINE int32_t KERNEL(block_keys)(attn_list rows, int strips, const attn_head *head) {
   const int often = MAX_STRIPS > 2 && (strips > 2 || rows.index);
-  const int gains = ATTN_BLOCK * head_dim > HALF_CACHE_FLOATS && SHORT_BLOCK * head_dim <= HALF_CACHE_FLOATS;
+  const int gains =
+      ATTN_BLOCK * head->head_dim > head->near_floats && SHORT_BLOCK * head->head_dim <= head->near_floats;
   return often && gains ? SHORT_BLOCK : ATTN_BLOCK;
 }
 
@@ -105,7 +107,7 @@ void KERNEL(forward_begin)(void *scratch, const attn_head *head, attn_list rows)
   tile->gemv = rows.count <= ATTN_GEMV_ROWS && !rows.index && !head->energy && !head->bias;
   tile->block.count = tile->block.pieces = 0;
   KERNEL(geometry)(rows.count, &tile->lanes, &tile->nv, &tile->strips);
-  tile->block.capacity = KERNEL(block_keys)(rows, tile->strips, head->head_dim);
+  tile->block.capacity = KERNEL(block_keys)(rows, tile->strips, head);
   KERNEL(take_rows)(rows, head->query_offset, tile->lanes, tile->row, tile->position);
   KERNEL(strip_reach)(tile->position, tile->rows, tile->strips, tile->nv * VL, tile->low, tile->high);
   KERNEL(prefetch_rows)(head->query, head->query_stride, tile->row, tile->rows, head->head_dim);

@@ -5,6 +5,7 @@ import Processes
 import Records
 import Subprocess
 import SystemPackage
+import Tensors
 
 /// Runs one cell in a process of its own, and watches its memory and its time.
 struct CellProcess {
@@ -40,6 +41,10 @@ struct CellProcess {
     ]
     // All cells of a run take the same road, whatever a rate that is measured anew would say.
     if let choice = cell.bfloat16 { variables["ATTNLAB_BF16"] = choice.road.rawValue }
+    // And all choose alike by the processor, should the file be tuned meanwhile.
+    if cell.instructionSet == InstructionSet.default.rawValue {
+      variables["ATTNLAB_CHOICES"] = "derived," + ProcessorChoices.resolved().choices.text
+    }
     var row: MeasurementRow
     do {
       let result = try await ChildProcess.run(

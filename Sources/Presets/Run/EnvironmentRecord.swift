@@ -47,6 +47,8 @@ public struct EnvironmentRecord: Sendable {
     public let peaks: [Peak]
     /// How bfloat16 rows were multiplied; `nil`: there were none.
     public let bfloat16: BFloat16Choice?
+    /// What was chosen by the processor, and from what it follows.
+    public var choices = ProcessorChoices.resolved()
     /// Bytes that a cell might use.
     public let memoryLimit: Int
     /// Seconds that a cell might use.
@@ -168,7 +170,7 @@ extension EnvironmentRecord.Session {
             "bandwidth_gb_per_s": .number($0.bandwidth),
           ])
         }),
-      "bfloat16": bfloat16?.json ?? .null,
+      "bfloat16": bfloat16?.json ?? .null, "choices": choices.json,
       "memory_limit_bytes": .int(memoryLimit),
       "time_limit_seconds": .number(timeLimit),
     ])

@@ -10,6 +10,8 @@ public struct ExecutionContext: Sendable {
   public var threads: Int
   /// The instruction set of the kernels.
   public var instructionSet: InstructionSet
+  /// What is chosen by the processor: sizes of blocks, heights of tiles, when threads share work.
+  public var choices: ProcessorChoices
   /// How bfloat16 inputs are multiplied where the instruction set has products of them (elsewhere they are up-converted);
   /// `nil`: as `BFloat16Choice.here` says.
   public var bfloat16Road: BFloat16Road?
@@ -27,6 +29,7 @@ public struct ExecutionContext: Sendable {
     precondition(threads >= 1, "threads: \(threads); at least 1")
     self.threads = threads
     self.instructionSet = instructionSet
+    choices = .of(instructionSet)
     self.ledger = ledger
     self.cancellation = cancellation
   }

@@ -69,8 +69,8 @@ extension ExecutionContext {
     let aStrides = aSide == .plain ? (a.strides[0], 1) : (1, a.strides[0])
     let bStrides = bSide == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
     let isFew = m <= ExecutionContext.fewRows && aSide == .plain && bSide == .transposed
-    let workers = 2 * m * n * k < ExecutionContext.parallelThreshold * 16 ? 1 : threads
-    let plan = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers)
+    let workers = 2 * m * n * k < choices.parallelOperations ? 1 : threads
+    let plan = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers, choices: choices)
     var packed = try empty([isFew ? 0 : plan.packedCount + workers * plan.scratchCount])
     let a = a.pinned()
     let b = b.pinned()
@@ -100,8 +100,8 @@ extension ExecutionContext {
   /// x·Wᵀ of few rows, bound by the reading of W: columns are shared out.
   private func few(_ job: GemmJob, _ b: PinnedView<Float>, stride: Int) {
     let plan = job.plan, grain = 64
-    // Waking a thread takes about as long as reading 2¹⁸ weights from the caches.
-    let workers = plan.n * plan.k <= 1 << 18 ? 1 : threads
+    // Waking a thread takes about as long as reading so many weights from the caches.
+    let workers = plan.n * plan.k <= choices.parallelWeights ? 1 : threads
     Parallel.forEach(count: (plan.n + grain - 1) / grain, threads: workers) { index, _ in
       job.runFew(columns: index * grain..<min(plan.n, (index + 1) * grain), b: b.pointer, stride: stride)
     }

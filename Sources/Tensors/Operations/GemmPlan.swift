@@ -10,18 +10,22 @@ package struct GemmPlan: Sendable {
   /// Rows of C in a block: those of block i start at i times this.
   package let blockRows: Int
   let blockColumns: Int
+  /// Columns of C computed before they are finished: with the rows of a block, a part of C for the second-level cache.
+  let finishedColumns: Int
 
   /// Cuts a product for a number of workers; with one, a block of C has all columns.
-  package init(m: Int, n: Int, k: Int, isa: Int32, workers: Int) {
+  package init(m: Int, n: Int, k: Int, isa: Int32, workers: Int, choices: ProcessorChoices = .current) {
     (self.m, self.n, self.k, self.isa) = (m, n, k, isa)
     tileRows = Int(attn_gemm_tile_rows(isa))
     tileColumns = Int(attn_gemm_tile_columns(isa))
     func roundedUp(_ size: Int, to tile: Int) -> Int { (size + tile - 1) / tile * tile }
-    let slices = (k + 511) / 512
+    finishedColumns = choices.productColumns
+    let slices = (k + choices.productDepth - 1) / choices.productDepth
     depth = (k + slices - 1) / slices
     // A worker should find about four blocks: first of fewer rows, then, as A is packed again for each, of fewer columns.
     let share = workers == 1 ? m : (m + 4 * workers - 1) / (4 * workers)
-    blockRows = roundedUp(min(96, max(48, share), m), to: tileRows)
+    blockRows = roundedUp(
+      min(choices.productRows, max(choices.productRows / 2, share), m), to: tileRows)
     let rows = (m + blockRows - 1) / blockRows
     let wanted = workers == 1 ? 1 : (4 * workers + rows - 1) / rows
     blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
@@ -62,10 +66,8 @@ enum GemmFinish: Sendable {
   /// C∘f′(z), z of C's shape.
   case slope(Int32, at: PinnedView<Float>)
 
-  /// Columns of C computed before they are finished: with 96 rows, a block for the second-level cache.
-  var columns: Int {
-    if case .none = self { .max } else { 256 }
-  }
+  /// Whether there is nothing to do.
+  var isNone: Bool { if case .none = self { true } else { false } }
 }
 
 /// One product with its pointers: `C = scale·op(A)·op(B) + bias + addend`; blocks of C are independent.
@@ -115,7 +117,7 @@ package struct GemmJob: @unchecked Sendable {
       if let rowSums, column == 0 {
         attn_column_sums(plan.isa, source, rowSums + row, depth, rows, aStrides.1)
       }
-      let isLast = slice == plan.depthSlices - 1, step = isLast ? min(columns, finish.columns) : columns
+      let isLast = slice == plan.depthSlices - 1, step = isLast && !finish.isNone ? min(columns, plan.finishedColumns) : columns
       for part in stride(from: column, to: column + columns, by: step) {
         let width = min(step, column + columns - part), at = row * plan.n + part
         attn_gemm_block(

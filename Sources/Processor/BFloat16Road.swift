@@ -46,22 +46,31 @@ public struct BFloat16Choice: Hashable, Sendable {
   /// What decided; `nil` when nothing had to be measured.
   public let rates: Rates?
 
-  /// From how many times the float32 rate on products are taken. Processors have 0.5 or 1.8 and more, so a busy machine does not
-  /// change the choice.
-  public static let leastRatio = 1.0
+  /// From how many times the float32 rate on products are taken: up-converted weights are more exact and cost 3 to 7 % of a pass.
+  /// Processors have 0.5 or 1.8 and more, so a busy machine does not change the choice.
+  public static let leastRatio = 1.2
 
   /// Chooses.
   /// - Parameters:
   ///   - hasProducts: whether there are instructions for pairs.
   ///   - forced: the user's choice; without instructions for pairs there is none.
+  ///   - tuned: what `attnlab bench --tune` found to be faster here; `nil`: it was not asked.
   ///   - rates: asked when nothing else decides.
-  public init(hasProducts: Bool, forced: BFloat16Road? = nil, rates: () -> Rates) {
+  public init(
+    hasProducts: Bool, forced: BFloat16Road? = nil, tuned: BFloat16Road? = nil, rates: () -> Rates
+  ) {
     guard hasProducts else {
       (road, reason, self.rates) = (.upconvert, "there is no instruction for products of bfloat16 pairs", nil)
       return
     }
     if let forced {
       (road, reason, self.rates) = (forced, "ATTNLAB_BF16 says so", nil)
+      return
+    }
+    if let tuned {
+      (road, reason, self.rates) = (
+        tuned, "whole passes were faster on it when this processor was tuned", nil
+      )
       return
     }
     let found = rates()
@@ -72,10 +81,11 @@ public struct BFloat16Choice: Hashable, Sendable {
     self.rates = found
   }
 
-  /// The choice for this process on AVX-512: forced by the environment variable `ATTNLAB_BF16`, or measured once, when it is
-  /// first asked for, in some milliseconds.
+  /// The choice for this process on AVX-512: that of the environment variable `ATTNLAB_BF16`, else of
+  /// `attnlab bench --tune`, else by two rates that are measured once, when it is first asked for, in some milliseconds.
   public static let here = BFloat16Choice(
-    hasProducts: InstructionSet.avx512.hasBFloat16Products, forced: forced, rates: measure)
+    hasProducts: InstructionSet.avx512.hasBFloat16Products, forced: forced,
+    tuned: ProcessorChoices.resolved(.avx512).choices.bfloat16Road, rates: measure)
 
   /// The road of results that must come out with the same bits whenever they are asked for: that of `ATTNLAB_BF16`, else up-conversion.
   /// No measurement decides, which another process may have answered otherwise.

@@ -1,0 +1,250 @@
+import AttentionCore
+import Basics
+
+/// How a backward pass is divided where keys come from everywhere (LSH, random blocks): so that any number of threads can share a
+/// head, and no gradient has an accumulator for each of them.
+///
+/// Two tiles that see a key in common add to the same gradient. The tiles of a conflict-free phase are therefore *coloured*: no two of a
+/// colour have a key in common (a block of 64 keys, where keys are not gathered). A colour's tiles may run at once, in any order;
+/// colours follow one another. The gradient of a key is the sum over colours in order, whatever the number of threads.
+///
+/// A block that many tiles see (global keys) would need as many colours. It is a *hot* block and has copies, of which a tile uses the one of
+/// its number modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.
+struct BackwardColours: Sendable {
+  typealias Element = BackwardPlan.Element
+
+  /// Elements that may run at once.
+  struct Colour: Sendable {
+    /// The conflict-free phase of their rows.
+    var phase: Int
+    var elements: [Element]
+    var cost = 0.0
+  }
+  /// A block of 64 keys with copies: the first is the result itself.
+  struct HotBlock: Sendable {
+    var block: Int, copies: Int
+    /// The accumulator of the second copy; the others follow.
+    var firstAccumulator: Int
+  }
+  /// The work of a (batch, key head).
+  struct Group: Sendable {
+    var batch: Int, keyHead: Int
+    var colours: [Colour] = []
+    var hot: [HotBlock] = []
+  }
+
+  let groups: [Group]
+  let accumulatorCount: Int
+  let partials: [(batch: Int, element: Element)]
+  /// Whether keys are gathered: then tiles of a colour may share a block of keys, though no key.
+  let isGathered: Bool
+
+  /// Tiles that use one copy of a hot block, at most.
+  static let tilesPerCopy = 8
+  /// A block that more tiles than this see is hot.
+  static let hotTiles = 24
+  /// Copies take at most a quarter of the gradients of keys and values.
+  static let copyShare = 4
+  /// Fewer blocks of keys than this are left to units.
+  static let leastBlocks = 16
+  /// From so many (batch, key head) on threads have enough with whole ones.
+  static let mostHeads = 64
+
+  /// - Returns: `nil` where units serve better: few keys or many heads, or more colours or copies than there is room for.
+  init?(_ sources: BackwardPlan.Sources, threads: Int) {
+    let (pattern, shape, costs, phases, splitKeys) = sources
+    let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), heads = shape.batch * shape.keyHeads
+    guard blocks >= Self.leastBlocks, heads < Self.mostHeads else { return nil }
+    let gathered = pattern.gathersKeys
+    let passTotal = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
+    var partials: [(batch: Int, element: Element)] = []
+    let all = (0..<heads).map { head in
+      BackwardPlan.elements(
+        batch: head / shape.keyHeads, keyHead: head % shape.keyHeads, pattern: pattern, shape: shape,
+        costs: costs, phases: phases, passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
+    }
+    let cells = gathered ? shape.keyLength : blocks, size = gathered ? 1 : BackwardPlan.blockKeys
+    let made = Parallel.map(count: heads, threads: threads) { head -> Group? in
+      let colouring = Colouring(pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size)
+      return colouring.group(all[head], keyHead: head % shape.keyHeads)
+    }
+    var groups = made.compactMap(\.self)
+    guard groups.count == heads else { return nil }
+    var accumulators = 0
+    for group in groups.indices {
+      for hot in groups[group].hot.indices {
+        groups[group].hot[hot].firstAccumulator = accumulators
+        accumulators += groups[group].hot[hot].copies - 1
+      }
+    }
+    (self.groups, self.partials, accumulatorCount) = (groups, partials, accumulators)
+    isGathered = gathered
+  }
+
+  /// Elements of a group that a worker takes at once.
+  struct Step: Sendable {
+    var group: Int, colour: Int
+    var elements: Range<Int>
+  }
+
+  /// The steps of some groups, `abreast` of them at a time, of at most `size` elements each.
+  func steps(_ range: Range<Int>, abreast: Int, size: Int) -> [Step] {
+    var steps: [Step] = []
+    for first in stride(from: range.lowerBound, to: range.upperBound, by: abreast) {
+      let some = first..<min(range.upperBound, first + abreast)
+      for colour in 0..<(some.map { groups[$0].colours.count }.max() ?? 0) {
+        for group in some where colour < groups[group].colours.count {
+          let count = groups[group].colours[colour].elements.count
+          for element in stride(from: 0, to: count, by: size) {
+            steps.append(Step(group: group, colour: colour, elements: element..<min(count, element + size)))
+          }
+        }
+      }
+    }
+    return steps
+  }
+
+  /// How many groups workers take whole, before they share the others.
+  func wholeGroups(threads: Int) -> Int {
+    threads == 1 ? groups.count : max(0, groups.count / threads - 1) * threads
+  }
+
+  /// The most colours of a group.
+  var colourCount: Int { groups.reduce(0) { max($0, $1.colours.count) } }
+
+  /// Bytes that it holds, besides the partial results' list.
+  var byteCount: Int {
+    groups.reduce(0) { sum, group in
+      group.colours.reduce(sum + group.hot.count * MemoryLayout<HotBlock>.stride) {
+        $0 + $1.elements.count * MemoryLayout<Element>.stride
+      }
+    }
+  }
+}
+
+/// The colours of the elements of one (batch, key head).
+private struct Colouring {
+  typealias Placed = BackwardPlan.PlacedElement
+
+  let pattern: TilePattern
+  let batch: Int
+  /// Keys or blocks of keys, and how many keys each has.
+  let cells: Int, size: Int
+
+  /// The colours of elements, phase by phase; `nil`: copies or colours are more than there is room for.
+  func group(_ elements: [Placed], keyHead: Int) -> BackwardColours.Group? {
+    var group = BackwardColours.Group(batch: batch, keyHead: keyHead)
+    var copies: [Int: (first: Int, count: Int)] = [:], places = cells
+    if size > 1 {
+      group.hot = hotBlocks(elements)
+      for hot in group.hot {
+        copies[hot.block] = (places, hot.copies)
+        places += hot.copies
+      }
+      guard (places - cells - group.hot.count) * BackwardColours.copyShare <= cells else { return nil }
+    }
+    let phaseCount = 1 + (elements.map(\.phase).max() ?? 0)
+    var byPhase = [[Placed]](repeating: [], count: phaseCount)
+    for placed in elements { byPhase[placed.phase].append(placed) }
+    for phase in byPhase.indices {
+      guard let colours = colours(byPhase[phase], phase: phase, copies, places) else { return nil }
+      group.colours += colours
+    }
+    return group
+  }
+
+  /// Calls `body` for every cell that an element sees, some of them perhaps twice.
+  @inline(__always)
+  private func forEachCell(_ element: BackwardPlan.Element, _ body: (Int) -> Void) {
+    let list = pattern.list(batch: batch, head: Int(element.head))
+    let tile = list.tiles[Int(element.tile)]
+    // A KV split has a part of the tile's keys.
+    let keys = element.splits > 1 ? list.keyCount(of: tile) : 0
+    let from = keys * Int(element.split) / Int(element.splits)
+    let to = element.splits > 1 ? keys * (Int(element.split) + 1) / Int(element.splits) : .max
+    list.withTables { tables in
+      var before = 0
+      for segment in list.segments(of: tile) {
+        let count = Int(segment.count), first = max(0, from - before), end = min(count, to - before)
+        before += count
+        if first >= end { continue }
+        let start = Int(segment.start), step = Int(segment.stride)
+        if step == 0, let index = tables.keys {
+          for t in first..<end {
+            let cell = Int(index[start + t]) / size
+            if cell < cells { body(cell) }
+          }
+        } else if step >= size {
+          for t in first..<end where (start + t * step) / size < cells { body((start + t * step) / size) }
+        } else {
+          let last = (start + (end - 1) * step) / size
+          for cell in (start + first * step) / size..<min(cells, last + 1) { body(cell) }
+        }
+      }
+    }
+  }
+
+  /// The blocks that many elements see, with copies.
+  private func hotBlocks(_ elements: [Placed]) -> [BackwardColours.HotBlock] {
+    var seen = [Int](repeating: 0, count: cells), last = [Int](repeating: -1, count: cells)
+    for (number, placed) in elements.enumerated() {
+      forEachCell(placed.element) {
+        if last[$0] != number { seen[$0] += 1 }
+        last[$0] = number
+      }
+    }
+    return (0..<cells).filter { seen[$0] > BackwardColours.hotTiles }.map {
+      let copies = (seen[$0] + BackwardColours.tilesPerCopy - 1) / BackwardColours.tilesPerCopy
+      return .init(block: $0, copies: copies, firstAccumulator: 0)
+    }
+  }
+
+  /// Colours elements: each gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`:
+  /// more than 64.
+  private func colours(
+    _ elements: [Placed], phase: Int, _ copies: [Int: (first: Int, count: Int)], _ places: Int
+  ) -> [BackwardColours.Colour]? {
+    var colours: [BackwardColours.Colour] = []
+    let fits = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: places) { masks in
+      masks.initialize(repeating: 0)
+      for placed in elements {
+        let slot = Int(placed.element.slot)
+        var taken: UInt64 = 0
+        if copies.isEmpty {
+          forEachCell(placed.element) { taken |= masks[$0] }
+        } else {
+          forEachCell(placed.element) { cell in
+            taken |= masks[copies[cell].map { $0.first + slot % $0.count } ?? cell]
+          }
+        }
+        var best: Int?
+        for index in colours.indices where taken >> UInt64(index) & 1 == 0 {
+          if best.map({ colours[index].cost < colours[$0].cost }) ?? true { best = index }
+        }
+        let colour = best ?? colours.count
+        if colour == colours.count {
+          guard colour < 64 else { return false }
+          colours.append(.init(phase: phase, elements: []))
+        }
+        let bit: UInt64 = 1 << UInt64(colour)
+        if copies.isEmpty {
+          forEachCell(placed.element) { masks[$0] |= bit }
+        } else {
+          forEachCell(placed.element) { cell in
+            masks[copies[cell].map { $0.first + slot % $0.count } ?? cell] |= bit
+          }
+        }
+        colours[colour].elements.append(placed.element)
+        colours[colour].cost += placed.cost
+      }
+      return true
+    }
+    guard fits else { return nil }
+    // KV splits take longer than whole tiles: the longest come first.
+    for index in colours.indices where colours[index].elements.contains(where: { $0.partial >= 0 }) {
+      let all = colours[index].elements
+      colours[index].elements = all.filter { $0.partial >= 0 } + all.filter { $0.partial < 0 }
+    }
+    return colours
+  }
+}

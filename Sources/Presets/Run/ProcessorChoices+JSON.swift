@@ -1,0 +1,18 @@
+import Basics
+import Tensors
+
+extension ProcessorChoices {
+  /// The values as JSON, by name.
+  public var json: JSONValue {
+    .object(
+      ProcessorChoice.all.map { .init(key: $0.name, value: .int(self[$0])) }
+        + [.init(key: ProcessorChoices.roadName, value: .text(bfloat16Road?.rawValue))])
+  }
+}
+
+extension ProcessorChoices.Resolved {
+  /// The values and where they come from, as JSON.
+  public var json: JSONValue {
+    .object(["source": .string("\(source)"), "values": choices.json])
+  }
+}
