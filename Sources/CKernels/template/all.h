@@ -19,11 +19,11 @@
 
 #include "calibrate.h"
 
-#include "gemm.h"
-
 #include "rows.h"
 
 #include "elementwise.h"
+
+#include "gemm.h"
 
 #include "recurrent.h"
 

@@ -359,19 +359,26 @@ void KERNEL(row_xent)(
     // Without smoothing the sum of logits is not needed, but that of zeros tells whether one is not finite.
     const vf use = splat(epsilon != 0 ? 1.0f : 0.0f);
     vf acc = splat(0), plain = splat(0);
-    { EACH(vocab, vf x = load(z + i); acc += vexp1(x - splat(m)); plain = vfma(x, use, plain);
-           , vf x = vpartial(z + i, rest, none); acc += vexp1(x - splat(m));
-           plain = vfma(vpartial(z + i, rest, 0), use, plain);) }
+    const float target = z[t];
+    // Where gradients are wanted the exponentials take the place of the logits.
+#define SUMMED(x, put) \
+  const vf power = vexp1((x) - splat(m)); \
+  acc += power; \
+  if (scale != 0) put
+    { EACH(vocab, vf x = load(z + i); plain = vfma(x, use, plain); SUMMED(x, store(z + i, power));
+           , plain = vfma(vpartial(z + i, rest, 0), use, plain); vf x = vpartial(z + i, rest, none);
+           SUMMED(x, store_part(z + i, power, (int)rest));) }
+#undef SUMMED
     float sum = vsum(acc);
     float lse = m + __builtin_logf(sum);
-    losses[r] = (double)lse - (1 - (double)epsilon) * (double)z[t] -
+    losses[r] = (double)lse - (1 - (double)epsilon) * (double)target -
                 (double)epsilon * (double)vsum(plain) / (double)vocab;
-    hits[r] = z[t] >= m;
+    hits[r] = target >= m;
     if (scale == 0) continue;
     float onehot = scale * (1 - epsilon);
     vf f = splat(scale / sum), base = splat(scale * epsilon / (float)vocab);
-    { EACH(vocab, store(z + i, vexp1(load(z + i) - splat(m)) * f - base);
-           , store_part(z + i, vexp1(vpartial(z + i, rest, 0) - splat(m)) * f - base, (int)rest);) }
+    { EACH(vocab, store(z + i, load(z + i) * f - base);
+           , store_part(z + i, vpartial(z + i, rest, 0) * f - base, (int)rest);) }
     z[t] -= onehot;
   }
 }
@@ -420,16 +427,24 @@ void KERNEL(row_head)(
   for (ptrdiff_t t = 0; t < length; t++, rows += ld, head += dim) {
     const float *x = gather ? rows : head;
     float *y = gather ? head : rows;
-    for (ptrdiff_t i = cosine ? turned : 0; i < dim; i++) y[i] = x[i];
+    ptrdiff_t j = cosine ? turned : 0;
+    for (; j + VL <= dim; j += VL) store(y + j, load(x + j));
+    if (j < dim) store_part(y + j, load_part(x + j, (int)(dim - j)), (int)(dim - j));
     if (!cosine) continue;
     const float *c = cosine + t * pairs, *s = sine + t * pairs;
-    if (half)
-      for (ptrdiff_t i = 0; i < pairs; i++) {
+    if (half) {
+      ptrdiff_t i = 0;
+      for (; i + VL <= pairs; i += VL) {
+        const vf a = load(x + i), b = load(x + i + pairs), cos = load(c + i), sin = load(s + i);
+        store(y + i, a * cos - splat(sign) * b * sin);
+        store(y + i + pairs, b * cos + splat(sign) * a * sin);
+      }
+      for (; i < pairs; i++) {
         float a = x[i], b = x[i + pairs];
         y[i] = a * c[i] - sign * b * s[i];
         y[i + pairs] = b * c[i] + sign * a * s[i];
       }
-    else
+    } else
       for (ptrdiff_t i = 0; i < pairs; i++) {
         float a = x[2 * i], b = x[2 * i + 1];
         y[2 * i] = a * c[i] - sign * b * s[i];

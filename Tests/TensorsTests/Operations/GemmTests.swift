@@ -102,11 +102,17 @@ import Testing
         let context = ExecutionContext.recycling(threads: threads, instructionSet: set)
         let fused = try context.matmul(x, .plain, w, .transposed, bias: bias, activating: kind)
         let before = try context.matmul(x, .plain, w, .transposed, bias: bias)
-        #expect(fused.before.array() == before.array(), "\(kind)")
+        let ones = try Tensor([Float](repeating: 1, count: m * n), shape: [m, n])
+        let slope = try context.activateBackward(ones, x: before, kind)
+        #expect(fused.slope?.array() == slope.array(), "\(kind)")
         #expect(try fused.after.array() == context.activate(before, kind).array(), "\(kind)")
-        let slopes = try context.matmul(x, .plain, v, .plain, timesSlopeOf: kind, at: z)
+        let without = try context.matmul(
+          x, .plain, w, .transposed, bias: bias, activating: kind, withSlope: false)
+        #expect(without.slope == nil && without.after.array() == fused.after.array(), "\(kind)")
+        let ofZ = try context.activateBackward(ones, x: z, kind)
+        let sloped = try context.matmul(x, .plain, v, .plain, times: ofZ)
         let gradient = try context.matmul(x, .plain, v, .plain)
-        #expect(try slopes.array() == context.activateBackward(gradient, x: z, kind).array(), "\(kind)")
+        #expect(try sloped.array() == context.activateBackward(gradient, x: z, kind).array(), "\(kind)")
       }
     }
   }
