@@ -146,7 +146,8 @@ extension ExecutionContext {
   ) throws(MemoryLimitExceeded) -> Tensor {
     var result = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
     precondition(
-      slope.shape == result.shape && slope.isContiguous, "slope: \(result.shape) expected, not \(slope.shape)")
+      slope.shape == result.shape && slope.isContiguous, "slope: \(result.shape) expected, not \(slope.shape)"
+    )
     try product(a, aSide, b, bSide, into: &result, bias: nil, finish: .times(slope.pinned()))
     return result
   }

@@ -161,7 +161,9 @@ package struct GemmJob: @unchecked Sendable {
       var part = attn_gemm()
       part.side = Int32(
         !plan.readsA ? ATTN_GEMM_PACKED : isPlain ? ATTN_GEMM_ROWS : ATTN_GEMM_COLUMNS)
-      (part.a, part.a_step) = (plan.readsA ? source : UnsafePointer(scratch), isPlain ? aStrides.0 : aStrides.1)
+      (part.a, part.a_step) = (
+        plan.readsA ? source : UnsafePointer(scratch), isPlain ? aStrides.0 : aStrides.1
+      )
       if plan.readsB {
         (part.b, part.b_step, part.b_panel) = (b + first * stride + column, stride, plan.tileColumns)
       } else {
