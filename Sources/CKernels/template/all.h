@@ -23,6 +23,8 @@
 
 #include "elementwise.h"
 
+#include "normalize.h"
+
 #include "gemm.h"
 
 #include "recurrent.h"
