@@ -50,7 +50,7 @@ public enum Parallel {
   ) rethrows {
     let next = Atomic<Int>(0)
     let failure = Mutex<(index: Int, error: any Error)?>(nil)
-    DispatchQueue.concurrentPerform(iterations: workers) { worker in
+    onWorkers(workers) { worker in
       while true {
         let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
         if index >= count { return }
@@ -62,5 +62,20 @@ public enum Parallel {
       }
     }
     if let error = failure.withLock({ $0?.error }) { try rethrow(error) }
+  }
+
+  /// Runs a body once for every worker that begins before the first is done: on the helpers that wait for work, or, where
+  /// they have work or are too few, on those of the system.
+  private static func onWorkers(_ workers: Int, _ body: @Sendable (Int) -> Void) {
+    let ran = withoutActuallyEscaping(body) { body in
+      withUnsafePointer(to: body) { body in
+        attn_pool_run(
+          Int32(workers),
+          { context, worker in
+            context?.assumingMemoryBound(to: (@Sendable (Int) -> Void).self).pointee(Int(worker))
+          }, UnsafeMutableRawPointer(mutating: body))
+      }
+    }
+    if ran == 0 { DispatchQueue.concurrentPerform(iterations: workers, execute: body) }
   }
 }

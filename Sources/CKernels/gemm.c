@@ -6,9 +6,7 @@
   X(int32_t, gemm_tile_columns, (void))                                                                                \
   X(void, gemm_pack_a, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
   X(void, gemm_pack_b, (const float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float *))                           \
-  X(void, gemm_block,                                                                                                  \
-    (const float *, const float *, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, float, const float *,        \
-     const float *))                                                                                                   \
+  X(void, gemm_product, (const attn_gemm *))                                                                           \
   X(void, gemm_few,                                                                                                    \
     (const float *, ptrdiff_t, const float *, ptrdiff_t, float *, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t,          \
      const float *, const float *))
@@ -54,10 +52,16 @@ void attn_gemm_pack_b(
   table(isa)->gemm_pack_b(source, column_stride, depth_stride, columns, depth, target);
 }
 
+void attn_gemm_product(int32_t isa, const attn_gemm *part) { table(isa)->gemm_product(part); }
+
 void attn_gemm_block(
     int32_t isa, const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t rows, ptrdiff_t columns,
     ptrdiff_t depth, float scale, const float *add, const float *bias) {
-  table(isa)->gemm_block(a, b, c, ldc, rows, columns, depth, scale, add, bias);
+  const int32_t width = attn_gemm_tile_columns(isa);
+  const attn_gemm part = {
+      .side = ATTN_GEMM_PACKED, .scale = scale, .rows = rows, .columns = columns, .depth = depth, .a = a, .b = b,
+      .b_step = width, .b_panel = width * depth, .c = c, .c_stride = ldc, .add = add, .bias = bias};
+  attn_gemm_product(isa, &part);
 }
 
 void attn_gemm_few(

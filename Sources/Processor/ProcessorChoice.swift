@@ -123,9 +123,6 @@ public struct ProcessorChoice: Sendable {
       }
     },
     ProcessorChoice(
-      "product_columns", \.productColumns, in: 32...4096, by: 32, unit: "columns", changesBits: false,
-      help: "columns of a product that are finished together by an activation", equation: "256"),
-    ProcessorChoice(
       "parallel_operations", \.parallelOperations, in: 1 << 12...1 << 30, unit: "operations",
       changesBits: false,
       help: "of a product from which on threads share it", equation: "524288"),

@@ -31,8 +31,6 @@ public struct ProcessorChoices: Hashable, Sendable {
   public var productRows = 96
   /// The most k that a packed product takes at once.
   public var productDepth = 512
-  /// Columns of a product that are finished together, by an activation or a slope.
-  public var productColumns = 256
   /// Operations of a product from which on threads share it.
   public var parallelOperations = 1 << 19
   /// Weights above which threads share a product of few rows, bound by the reading of them.

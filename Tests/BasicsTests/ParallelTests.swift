@@ -74,6 +74,28 @@ import Testing
     #expect(sums == (0..<9).map { $0 * 1225 })
   }
 
+  @Test("loops that follow one another closely, from several threads at once, each have all of their indices")
+  func closeLoops() {
+    let sums = Parallel.map(count: 4, threads: 4) { caller in
+      (0..<300).map { round in
+        let sum = Atomic<Int>(0)
+        Parallel.forEach(count: 5, threads: 2) { index, worker in
+          precondition(worker < 2)
+          _ = sum.wrappingAdd(index * (caller + round), ordering: .relaxed)
+        }
+        return sum.load(ordering: .relaxed)
+      }
+    }
+    for caller in 0..<4 { #expect(sums[caller] == (0..<300).map { 10 * (caller + $0) }) }
+    for round in 0..<2000 {
+      let sum = Atomic<Int>(0)
+      Parallel.forEach(count: 3, threads: 2) { index, _ in
+        _ = sum.wrappingAdd(index + round, ordering: .relaxed)
+      }
+      #expect(sum.load(ordering: .relaxed) == 3 + 3 * round)
+    }
+  }
+
   @Test("map keeps the order of the indices, and what is nil stays nil", arguments: [1, 2, 7])
   func map(threads: Int) {
     let values = Parallel.map(count: 100, threads: threads) { $0 % 3 == 0 ? nil : $0 }

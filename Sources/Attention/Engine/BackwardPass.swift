@@ -3,8 +3,8 @@ import Basics
 import CKernels
 import Tensors
 
-/// One backward pass: the plan and where everything lies.
-struct BackwardPass: Sendable {
+/// One backward pass: the plan and where everything lies. A class for the same reason as `ForwardPass`.
+final class BackwardPass: Sendable {
   let plan: BackwardPlan
   /// Those of a plan that has a pipeline.
   let stripes: RowStripes?
@@ -18,6 +18,20 @@ struct BackwardPass: Sendable {
   let outputGradient: Rows, output: Rows, lse: Rows
   let queryGradient: Rows, keyGradient: Rows, valueGradient: Rows
   let accumulators: Region, partials: Region
+
+  init(
+    plan: BackwardPlan, stripes: RowStripes?, pattern: TilePattern, shape: AttentionShape, scale: Double,
+    stages: PinnedStages, context: ExecutionContext, query: InputRows, key: InputRows, value: InputRows,
+    outputGradient: Rows, output: Rows, lse: Rows, queryGradient: Rows, keyGradient: Rows,
+    valueGradient: Rows, accumulators: Region, partials: Region
+  ) {
+    (self.plan, self.stripes, self.pattern) = (plan, stripes, pattern)
+    (self.shape, self.scale, self.stages, self.context) = (shape, scale, stages, context)
+    (self.query, self.key, self.value) = (query, key, value)
+    (self.outputGradient, self.output, self.lse) = (outputGradient, output, lse)
+    (self.queryGradient, self.keyGradient, self.valueGradient) = (queryGradient, keyGradient, valueGradient)
+    (self.accumulators, self.partials) = (accumulators, partials)
+  }
 
   var accumulatorFloats: Int { BackwardPlan.blockKeys * (shape.headDim + shape.valueDim) }
   /// Floats of a row of dQ: what the row adds to dw and to the sums of other stages stands behind it.

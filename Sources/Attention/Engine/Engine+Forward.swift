@@ -27,8 +27,9 @@ extension Engine {
   }
 }
 
-/// One forward pass: the plan and where everything lies.
-struct ForwardPass: Sendable {
+/// One forward pass: the plan and where everything lies. A class, since tiles hand it on by the thousand, and a copy of it would
+/// count a reference to each of its parts.
+final class ForwardPass: Sendable {
   let plan: ForwardPlan
   /// The work of every phase.
   let works: [PhaseWork]
@@ -39,6 +40,15 @@ struct ForwardPass: Sendable {
   let context: ExecutionContext
   let query: InputRows, key: InputRows, value: InputRows
   let output: Rows, lse: Rows
+
+  init(
+    plan: ForwardPlan, works: [PhaseWork], shape: AttentionShape, scale: Double, stages: PinnedStages,
+    context: ExecutionContext, query: InputRows, key: InputRows, value: InputRows, output: Rows, lse: Rows
+  ) {
+    (self.plan, self.works, self.shape, self.scale) = (plan, works, shape, scale)
+    (self.stages, self.context) = (stages, context)
+    (self.query, self.key, self.value, self.output, self.lse) = (query, key, value, output, lse)
+  }
 
   private var isa: Int32 { context.instructionSet.code }
 

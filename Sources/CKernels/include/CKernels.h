@@ -10,6 +10,7 @@
 #include "dense.h"
 #include "depthwise.h"
 #include "edges.h"
+#include "pool.h"
 #include "reference.h"
 #include "scan.h"
 #include "select.h"

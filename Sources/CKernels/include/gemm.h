@@ -18,8 +18,46 @@ void attn_gemm_pack_b(
     int32_t isa, const float *source, ptrdiff_t column_stride, ptrdiff_t depth_stride, ptrdiff_t columns,
     ptrdiff_t depth, float *target);
 
+/// Where the elements of A stand.
+enum {
+  /// As `attn_gemm_pack_a` leaves them.
+  ATTN_GEMM_PACKED = 0,
+  /// A(i, k) = a[i·a_step + k].
+  ATTN_GEMM_ROWS = 1,
+  /// A(i, k) = a[i + k·a_step].
+  ATTN_GEMM_COLUMNS = 2,
+};
+
+/// What is done to C = scale·A·B (+ bias) (+ add) while it is in registers.
+enum {
+  ATTN_GEMM_PLAIN = 0,
+  /// C becomes f(C), and `slope`, unless it is null, f′(C).
+  ATTN_GEMM_ACTIVATE = 1,
+  /// C becomes C∘slope.
+  ATTN_GEMM_TIMES = 2,
+};
+
+/// A part of a product; `add` and `slope` have the stride of c, and `add` may be c.
+typedef struct {
+  int32_t side, finish, activation;
+  float scale;
+  ptrdiff_t rows, columns, depth;
+  /// In place, the tile rows that end with the last of A are read: rows of A before these where these are fewer.
+  const float *a;
+  ptrdiff_t a_step;
+  /// B(k, j) = b[j / w·b_panel + k·b_step + j % w], w the tile columns; whole panels are read.
+  const float *b;
+  ptrdiff_t b_step, b_panel;
+  float *c;
+  ptrdiff_t c_stride;
+  const float *add, *bias;
+  float *slope;
+} attn_gemm;
+
+/// Every element is one sum over k in rising order, however A and B lie. 2·rows·columns·depth operations.
+void attn_gemm_product(int32_t isa, const attn_gemm *part);
+
 /// C[rows][columns] = scale·A·B (+ bias over columns) (+ add, with the stride of C; it may be C), A and B packed.
-/// 2·rows·columns·depth operations.
 void attn_gemm_block(
     int32_t isa, const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t rows, ptrdiff_t columns,
     ptrdiff_t depth, float scale, const float *add, const float *bias);

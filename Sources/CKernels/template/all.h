@@ -19,11 +19,13 @@
 
 #include "calibrate.h"
 
-#include "gemm.h"
-
 #include "rows.h"
 
 #include "elementwise.h"
+
+#include "normalize.h"
+
+#include "gemm.h"
 
 #include "recurrent.h"
 

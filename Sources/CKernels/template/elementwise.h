@@ -241,55 +241,6 @@ INLINE float KERNEL(inverse_deviation)(const float *x, ptrdiff_t n, float m, flo
   return (float)(1 / sqrt(KERNEL(scaled_spread)(x, n, m) / (double)n + (double)epsilon));
 }
 
-/// y = (x − mean)·rstd·gain + shift; centred = 0 keeps mean at 0 (RMSNorm). shift may be null.
-void KERNEL(row_norm)(
-    const float *x, const float *gain, const float *shift, float *y, float *mean, float *rstd, ptrdiff_t rows,
-    ptrdiff_t dim, float epsilon, int centred) {
-  for (ptrdiff_t r = 0; r < rows; r++, x += dim, y += dim) {
-    float m = centred ? KERNEL(rowmean)(x, dim) : 0;
-    float s = KERNEL(inverse_deviation)(x, dim, m, epsilon);
-    mean[r] = m;
-    rstd[r] = s;
-    if (shift) {
-      EACH(dim, store(y + i, (load(x + i) - splat(m)) * splat(s) * load(gain + i) + load(shift + i));
-           , store_part(y + i, (vpartial(x + i, rest, 0) - splat(m)) * splat(s) * vpartial(gain + i, rest, 0) +
-                                      vpartial(shift + i, rest, 0), (int)rest);)
-    } else {
-      EACH(dim, store(y + i, (load(x + i) - splat(m)) * splat(s) * load(gain + i));
-           , store_part(y + i, (vpartial(x + i, rest, 0) - splat(m)) * splat(s) * vpartial(gain + i, rest, 0), (int)rest);)
-    }
-  }
-}
-
-/// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) (+ add), g = dy·gain; adds Σ dy·x̂ to dgain and Σ dy to dshift.
-void KERNEL(row_norm_back)(
-    const float *x, const float *gain, const float *mean, const float *rstd, const float *dy, const float *add,
-    float *dx, float *dgain, float *dshift, ptrdiff_t rows, ptrdiff_t dim, int centred) {
-  for (ptrdiff_t r = 0; r < rows; r++, x += dim, dy += dim, dx += dim, add = add ? add + dim : NULL) {
-    vf m = splat(mean[r]), s = splat(rstd[r]), sum = splat(0), dot = splat(0);
-    {
-      EACH(dim,
-           vf d = load(dy + i); vf h = (load(x + i) - m) * s; vf g = d * load(gain + i);
-           store(dgain + i, load(dgain + i) + d * h); if (dshift) store(dshift + i, load(dshift + i) + d);
-           sum += g; dot += g * h;
-           , vf d = vpartial(dy + i, rest, 0); vf h = (vpartial(x + i, rest, 0) - m) * s;
-           vf g = d * vpartial(gain + i, rest, 0);
-           store_part(dgain + i, vpartial(dgain + i, rest, 0) + d * h, (int)rest);
-           if (dshift) store_part(dshift + i, vpartial(dshift + i, rest, 0) + d, (int)rest);
-           sum += g; dot += g * h;)
-    }
-    vf a = centred ? splat(vsum(sum) / (float)dim) : splat(0), b = splat(vsum(dot) / (float)dim);
-    {
-      EACH(dim,
-           vf h = (load(x + i) - m) * s; vf d = s * (load(dy + i) * load(gain + i) - a - h * b);
-           store(dx + i, add ? load(add + i) + d : d);
-           , vf h = (vpartial(x + i, rest, 0) - m) * s;
-           vf d = s * (vpartial(dy + i, rest, 0) * vpartial(gain + i, rest, 0) - a - h * b);
-           store_part(dx + i, add ? vpartial(add + i, rest, 0) + d : d, (int)rest);)
-    }
-  }
-}
-
 /// out[dim] += Σ over rows of x.
 void KERNEL(row_colsum)(const float *x, float *out, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t ld) {
   for (ptrdiff_t r = 0; r < rows; r++, x += ld) {
@@ -359,19 +310,26 @@ void KERNEL(row_xent)(
     // Without smoothing the sum of logits is not needed, but that of zeros tells whether one is not finite.
     const vf use = splat(epsilon != 0 ? 1.0f : 0.0f);
     vf acc = splat(0), plain = splat(0);
-    { EACH(vocab, vf x = load(z + i); acc += vexp1(x - splat(m)); plain = vfma(x, use, plain);
-           , vf x = vpartial(z + i, rest, none); acc += vexp1(x - splat(m));
-           plain = vfma(vpartial(z + i, rest, 0), use, plain);) }
+    const float target = z[t];
+    // Where gradients are wanted the exponentials take the place of the logits.
+#define SUMMED(x, put) \
+  const vf power = vexp1((x) - splat(m)); \
+  acc += power; \
+  if (scale != 0) put
+    { EACH(vocab, vf x = load(z + i); plain = vfma(x, use, plain); SUMMED(x, store(z + i, power));
+           , plain = vfma(vpartial(z + i, rest, 0), use, plain); vf x = vpartial(z + i, rest, none);
+           SUMMED(x, store_part(z + i, power, (int)rest));) }
+#undef SUMMED
     float sum = vsum(acc);
     float lse = m + __builtin_logf(sum);
-    losses[r] = (double)lse - (1 - (double)epsilon) * (double)z[t] -
+    losses[r] = (double)lse - (1 - (double)epsilon) * (double)target -
                 (double)epsilon * (double)vsum(plain) / (double)vocab;
-    hits[r] = z[t] >= m;
+    hits[r] = target >= m;
     if (scale == 0) continue;
     float onehot = scale * (1 - epsilon);
     vf f = splat(scale / sum), base = splat(scale * epsilon / (float)vocab);
-    { EACH(vocab, store(z + i, vexp1(load(z + i) - splat(m)) * f - base);
-           , store_part(z + i, vexp1(vpartial(z + i, rest, 0) - splat(m)) * f - base, (int)rest);) }
+    { EACH(vocab, store(z + i, load(z + i) * f - base);
+           , store_part(z + i, vpartial(z + i, rest, 0) * f - base, (int)rest);) }
     z[t] -= onehot;
   }
 }
@@ -420,16 +378,24 @@ void KERNEL(row_head)(
   for (ptrdiff_t t = 0; t < length; t++, rows += ld, head += dim) {
     const float *x = gather ? rows : head;
     float *y = gather ? head : rows;
-    for (ptrdiff_t i = cosine ? turned : 0; i < dim; i++) y[i] = x[i];
+    ptrdiff_t j = cosine ? turned : 0;
+    for (; j + VL <= dim; j += VL) store(y + j, load(x + j));
+    if (j < dim) store_part(y + j, load_part(x + j, (int)(dim - j)), (int)(dim - j));
     if (!cosine) continue;
     const float *c = cosine + t * pairs, *s = sine + t * pairs;
-    if (half)
-      for (ptrdiff_t i = 0; i < pairs; i++) {
+    if (half) {
+      ptrdiff_t i = 0;
+      for (; i + VL <= pairs; i += VL) {
+        const vf a = load(x + i), b = load(x + i + pairs), cos = load(c + i), sin = load(s + i);
+        store(y + i, a * cos - splat(sign) * b * sin);
+        store(y + i + pairs, b * cos + splat(sign) * a * sin);
+      }
+      for (; i < pairs; i++) {
         float a = x[i], b = x[i + pairs];
         y[i] = a * c[i] - sign * b * s[i];
         y[i + pairs] = b * c[i] + sign * a * s[i];
       }
-    else
+    } else
       for (ptrdiff_t i = 0; i < pairs; i++) {
         float a = x[2 * i], b = x[2 * i + 1];
         y[2 * i] = a * c[i] - sign * b * s[i];

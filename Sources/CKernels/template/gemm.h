@@ -1,4 +1,4 @@
-// Packed matrix product: register tiles of GEMM_ROWS × 2 vectors over panels of B.
+// Matrix product: register tiles of GEMM_ROWS × 2 vectors. A and B are packed, or read where they lie.
 #if ISA_REGISTERS >= 32
 #define GEMM_ROWS 12
 #else
@@ -8,70 +8,174 @@
 /// Rows of a transposed A that are packed together.
 #define GEMM_RUN 8
 
-/// acc[GEMM_ROWS][GEMM_COLUMNS] = Σ_k a[k][GEMM_ROWS] · b[k][GEMM_COLUMNS].
-INLINE void KERNEL(gemm_tile)(const float *a, const float *b, ptrdiff_t depth, vf acc[GEMM_ROWS][2]) {
-  for (int i = 0; i < GEMM_ROWS; i++) acc[i][0] = acc[i][1] = splat(0);
-  for (ptrdiff_t k = 0; k < depth; k++) {
-    vf b0 = load(b), b1 = load(b + VL);
-    UNROLL for (int i = 0; i < GEMM_ROWS; i++) {
-      vf x = splat(a[i]);
-      acc[i][0] = vfma(x, b0, acc[i][0]);
-      acc[i][1] = vfma(x, b1, acc[i][1]);
+/// sums[r] = Σ_k A(r, k) · b[k·b_step …]: mr rows of two vectors, one sum over k in rising order each. A(r, k) = a[r + k·step], or with
+/// `across` a[r·step + k].
+INLINE void KERNEL(gemm_sums)(
+    const int mr, const int across, const float *a, ptrdiff_t step, const float *b, ptrdiff_t b_step, ptrdiff_t depth,
+    vf sums[GEMM_ROWS][2]) {
+  UNROLL for (int r = 0; r < mr; r++) sums[r][0] = sums[r][1] = splat(0);
+  // Three rows a pointer: twelve pointers would not stay in registers.
+  const float *rows[(GEMM_ROWS + 2) / 3];
+  UNROLL for (int r = 0; r < mr; r += 3) rows[r / 3] = a + r * step;
+#pragma clang loop unroll_count(2)
+  for (ptrdiff_t k = 0; k < depth; k++, b += b_step) {
+    const vf b0 = load(b), b1 = load(b + VL);
+    UNROLL for (int r = 0; r < mr; r++) {
+      const vf x = splat(across ? rows[r / 3][r % 3 * step] : a[r]);
+      sums[r][0] = vfma(x, b0, sums[r][0]);
+      sums[r][1] = vfma(x, b1, sums[r][1]);
     }
-    a += GEMM_ROWS;
-    b += GEMM_COLUMNS;
+    if (across) {
+      UNROLL for (int r = 0; r < mr; r += 3) {
+        rows[r / 3]++;
+        // Without this they become twelve again.
+        __asm__("" : "+r"(rows[r / 3]));
+      }
+    } else
+      a += step;
   }
 }
 
-/// c[m][n] = scale · a · b (+ bias) (+ add): all tiles of a block. `b` is packed in panels of GEMM_COLUMNS columns, `a` in
-/// groups of GEMM_ROWS rows; `add` has the stride of c, and may be c.
-void KERNEL(gemm_block)(
-    const float *a, const float *b, float *c, ptrdiff_t ldc, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, float scale,
-    const float *add, const float *bias) {
-  for (ptrdiff_t j = 0; j < n; j += GEMM_COLUMNS, b += GEMM_COLUMNS * depth) {
-    ptrdiff_t columns = n - j < GEMM_COLUMNS ? n - j : GEMM_COLUMNS;
-    for (ptrdiff_t i = 0; i < m; i += GEMM_ROWS) {
-      ptrdiff_t rows = m - i < GEMM_ROWS ? m - i : GEMM_ROWS;
-      vf acc[GEMM_ROWS][2];
-      KERNEL(gemm_tile)(a + i * depth, b, depth, acc);
-      if (scale != 1)
-        UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
-          acc[r][0] *= splat(scale);
-          acc[r][1] *= splat(scale);
-        }
-      const ptrdiff_t at = i * ldc + j;
-      float *target = c + at;
-      if (rows == GEMM_ROWS && columns == GEMM_COLUMNS) {
-        if (bias) {
-          vf b0 = load(bias + j), b1 = load(bias + j + VL);
-          UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
-            acc[r][0] += b0;
-            acc[r][1] += b1;
-          }
-        }
-        if (add)
-          UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
-            acc[r][0] += load(add + at + r * ldc);
-            acc[r][1] += load(add + at + r * ldc + VL);
-          }
-        UNROLL for (int r = 0; r < GEMM_ROWS; r++) {
-          store(target + r * ldc, acc[r][0]);
-          store(target + r * ldc + VL, acc[r][1]);
-        }
-      } else {
-        float edge[GEMM_ROWS * GEMM_COLUMNS];
-        for (int r = 0; r < GEMM_ROWS; r++) {
-          store(edge + r * GEMM_COLUMNS, acc[r][0]);
-          store(edge + r * GEMM_COLUMNS + VL, acc[r][1]);
-        }
-        for (ptrdiff_t r = 0; r < rows; r++)
-          for (ptrdiff_t s = 0; s < columns; s++) {
-            float value = edge[r * GEMM_COLUMNS + s] + (bias ? bias[j + s] : 0);
-            target[r * ldc + s] = add ? add[at + r * ldc + s] + value : value;
-          }
+/// f(x) and f′(x) of one vector.
+#define GEMM_ACTIVATE(kind)                                             \
+  {                                                                     \
+    y = KERNEL(act)(x, kind);                                           \
+    if (slope) slope_of_x = KERNEL(slope)(x, kind);                     \
+    break;                                                              \
+  }
+/// Some rows of a tile, `columns` of each: activated where the part says so, and stored.
+static __attribute__((noinline)) void KERNEL(gemm_put)(
+    const attn_gemm *p, const float *tile, ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+  const float *bias = p->bias ? p->bias + column : 0;
+  for (ptrdiff_t r = 0; r < rows; r++, tile += GEMM_COLUMNS) {
+    const ptrdiff_t at = (row + r) * p->c_stride + column;
+    const float *add = p->add ? p->add + at : 0;
+    float *c = p->c + at, *slope = p->slope ? p->slope + at : 0;
+    for (ptrdiff_t j = 0; j < columns; j += VL) {
+      const int lanes = columns - j < VL ? (int)(columns - j) : VL;
+#define PART_OF(from) (lanes == VL ? load((from) + j) : load_part((from) + j, lanes))
+#define PART_TO(to, value) \
+  if (lanes == VL) store((to) + j, value); \
+  else store_part((to) + j, value, lanes);
+      vf x = p->scale * load(tile + j);
+      if (bias) x += PART_OF(bias);
+      if (add) x += PART_OF(add);
+      if (p->finish == ATTN_GEMM_TIMES) x *= PART_OF(slope);
+      if (p->finish != ATTN_GEMM_ACTIVATE) {
+        PART_TO(c, x)
+        continue;
       }
+      vf y, slope_of_x = splat(0);
+      switch (p->activation) {
+        case 0: GEMM_ACTIVATE(0)
+        case 1: GEMM_ACTIVATE(1)
+        case 2: GEMM_ACTIVATE(2)
+        case 4: GEMM_ACTIVATE(4)
+        case 5: GEMM_ACTIVATE(5)
+        default: GEMM_ACTIVATE(3)
+      }
+      PART_TO(c, y)
+      if (slope) { PART_TO(slope, slope_of_x) }
+#undef PART_OF
+#undef PART_TO
     }
   }
+}
+#undef GEMM_ACTIVATE
+
+/// mr rows of a tile from row `row` of the part; the first `known` of them were stored before.
+INLINE void KERNEL(gemm_tile)(
+    const int mr, const int across, const attn_gemm *p, const float *a, ptrdiff_t step, const float *b, ptrdiff_t b_step,
+    ptrdiff_t row, ptrdiff_t column, ptrdiff_t known) {
+  const ptrdiff_t ldc = p->c_stride, at = row * ldc + column;
+  const ptrdiff_t columns = p->columns - column < GEMM_COLUMNS ? p->columns - column : GEMM_COLUMNS;
+  if (p->finish == ATTN_GEMM_TIMES)
+    UNROLL for (int r = 0; r < mr; r++) {
+      __builtin_prefetch(p->slope + at + r * ldc + GEMM_COLUMNS, 0, 2);
+      __builtin_prefetch(p->slope + at + r * ldc + GEMM_COLUMNS + VL, 0, 2);
+    }
+  vf sums[GEMM_ROWS][2];
+  KERNEL(gemm_sums)(mr, across, a, step, b, b_step, p->depth, sums);
+  if (known > 0 || columns < GEMM_COLUMNS || p->finish == ATTN_GEMM_ACTIVATE) {
+    float tile[GEMM_ROWS * GEMM_COLUMNS];
+    UNROLL for (int r = 0; r < mr; r++) {
+      store(tile + r * GEMM_COLUMNS, sums[r][0]);
+      store(tile + r * GEMM_COLUMNS + VL, sums[r][1]);
+    }
+    KERNEL(gemm_put)(p, tile + known * GEMM_COLUMNS, row + known, column, mr - known, columns);
+    return;
+  }
+  if (p->scale != 1)
+    UNROLL for (int r = 0; r < mr; r++) {
+      sums[r][0] *= splat(p->scale);
+      sums[r][1] *= splat(p->scale);
+    }
+  if (p->bias) {
+    const vf b0 = load(p->bias + column), b1 = load(p->bias + column + VL);
+    UNROLL for (int r = 0; r < mr; r++) {
+      sums[r][0] += b0;
+      sums[r][1] += b1;
+    }
+  }
+  if (p->add) {
+    const float *add = p->add + at;
+    UNROLL for (int r = 0; r < mr; r++) {
+      sums[r][0] += load(add + r * ldc);
+      sums[r][1] += load(add + r * ldc + VL);
+    }
+  }
+  if (p->finish == ATTN_GEMM_TIMES) {
+    const float *slope = p->slope + at;
+    UNROLL for (int r = 0; r < mr; r++) {
+      sums[r][0] *= load(slope + r * ldc);
+      sums[r][1] *= load(slope + r * ldc + VL);
+    }
+  }
+  float *c = p->c + at;
+  UNROLL for (int r = 0; r < mr; r++) {
+    store(c + r * ldc, sums[r][0]);
+    store(c + r * ldc + VL, sums[r][1]);
+  }
+}
+
+/// All tiles. The rows that are left of whole tiles are the last of a lower tile, whose other rows are there already.
+INLINE void KERNEL(gemm_tiles)(const int across, const int packed, const attn_gemm *p) {
+  const ptrdiff_t row_step = packed ? p->depth : across ? p->a_step : 1, step = packed ? GEMM_ROWS : p->a_step;
+  const ptrdiff_t whole = p->rows / GEMM_ROWS * GEMM_ROWS, rest = p->rows - whole;
+  const float *b = p->b;
+  for (ptrdiff_t j = 0; j < p->columns; j += GEMM_COLUMNS, b += p->b_panel) {
+    for (ptrdiff_t i = 0; i < whole; i += GEMM_ROWS)
+      KERNEL(gemm_tile)(GEMM_ROWS, across, p, p->a + i * row_step, step, b, p->b_step, i, j, 0);
+    if (rest == 0) continue;
+    // A packed group has zeros behind its rows, which are not stored; in place, the rows before are read again.
+#define LOWER(mr)                                                                                                     \
+  if (rest <= (mr)) {                                                                                                 \
+    const ptrdiff_t known = packed ? 0 : (mr) - rest;                                                                 \
+    if (packed && rest < (mr)) {                                                                                      \
+      vf sums[GEMM_ROWS][2];                                                                                          \
+      float tile[GEMM_ROWS * GEMM_COLUMNS];                                                                           \
+      KERNEL(gemm_sums)(mr, 0, p->a + whole * row_step, step, b, p->b_step, p->depth, sums);                          \
+      UNROLL for (int r = 0; r < (mr); r++) {                                                                         \
+        store(tile + r * GEMM_COLUMNS, sums[r][0]);                                                                   \
+        store(tile + r * GEMM_COLUMNS + VL, sums[r][1]);                                                              \
+      }                                                                                                               \
+      const ptrdiff_t columns = p->columns - j < GEMM_COLUMNS ? p->columns - j : GEMM_COLUMNS;                        \
+      KERNEL(gemm_put)(p, tile, whole, j, rest, columns);                                                             \
+    } else                                                                                                            \
+      KERNEL(gemm_tile)(mr, across, p, p->a + (whole - known) * row_step, step, b, p->b_step, whole - known, j, known); \
+    continue;                                                                                                         \
+  }
+    LOWER(GEMM_ROWS / 3)
+    LOWER(GEMM_ROWS / 3 * 2)
+    LOWER(GEMM_ROWS)
+#undef LOWER
+  }
+}
+
+void KERNEL(gemm_product)(const attn_gemm *p) {
+  if (p->side == ATTN_GEMM_PACKED) KERNEL(gemm_tiles)(0, 1, p);
+  else if (p->side == ATTN_GEMM_ROWS) KERNEL(gemm_tiles)(1, 0, p);
+  else KERNEL(gemm_tiles)(0, 0, p);
 }
 
 /// dst[p][k][width] = src(p·width + x, k) with element (x, k) at src[x·xs + k·ks]; zeros beyond `count`.

@@ -19,11 +19,12 @@ package struct AttentionPooling: Layer {
 
   package func forward(_ x: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: Pullback) {
     let context = run.context
-    let (before, u) = try hidden.forward(x, activating: .tanh, run)
+    let (u, slope) = try hidden.forward(x, activating: .tanh, run)
     let weighed = try query.forward(keys: u, values: x, run)
     let pullback = Pullback { dy, residual in
       let (du, dx) = try weighed.pullback(dy)
-      let dBefore = try context.activateBackward(du, x: before, .tanh)
+      guard let slope else { preconditionFailure("this pass has no way back") }
+      let dBefore = try context.product(du, slope)
       let sum = try context.add(dx, hidden.backward(dBefore, x: x, run))
       return try context.sum(residual, sum)
     }

@@ -37,9 +37,9 @@ package struct FeedForward: BranchLayer {
   ) {
     if let unit { return try gated(x, by: unit, adding: residual, run) }
     guard let activation else { preconditionFailure("a feed-forward layer has one or the other") }
-    let (before, after) = try inner.forward(x, activating: activation, run)
+    let (after, slope) = try inner.forward(x, activating: activation, run)
     let pullback = Pullback { dy, residual in
-      let dBefore = try outer.backward(dy, x: after, timesSlopeOf: activation, at: before, run)
+      let dBefore = try outer.backward(dy, x: after, times: slope, run)
       return try run.context.sum(residual, inner.backward(dBefore, x: x, run))
     }
     return (try outer.product(after, adding: residual, run), pullback)

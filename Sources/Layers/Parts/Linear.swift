@@ -22,12 +22,13 @@ package struct Linear: BranchLayer {
       x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, adding: residual)
   }
 
-  /// `z = x·Wᵀ + b` and `f(z)`.
+  /// `f(z)` and, where the way back is to be walked, `f′(z)`, of `z = x·Wᵀ + b`.
   package func forward(
     _ x: Tensor, activating kind: Activation, _ run: LayerRun
-  ) throws -> (before: Tensor, after: Tensor) {
+  ) throws -> (after: Tensor, slope: Tensor?) {
     try run.context.matmul(
-      x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, activating: kind)
+      x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, activating: kind,
+      withSlope: run.isDifferentiated)
   }
 
   /// The gradient of x; adds those of W and b.
@@ -37,11 +38,10 @@ package struct Linear: BranchLayer {
   }
 
   /// The gradient of z where `x = f(z)`: `(dy·W)∘f′(z)`.
-  package func backward(
-    _ dy: Tensor, x: Tensor, timesSlopeOf kind: Activation, at z: Tensor, _ run: LayerRun
-  ) throws -> Tensor {
+  package func backward(_ dy: Tensor, x: Tensor, times slope: Tensor?, _ run: LayerRun) throws -> Tensor {
+    guard let slope else { preconditionFailure("this pass has no way back") }
     try accumulateGradients(dy, x: x, run)
-    return try run.context.matmul(dy, .plain, run.weight(weight), .plain, timesSlopeOf: kind, at: z)
+    return try run.context.matmul(dy, .plain, run.weight(weight), .plain, times: slope)
   }
 
   /// Adds the gradients of W and b.

@@ -76,9 +76,6 @@ extension Tuning {
     add("product_rows", "a product of 1024 · 1024 · 1024, one thread", { _ in [48, 96, 192] }) {
       try ProbePasses.product(1024, 1024, 1024, choices: $0)
     }
-    add("product_columns", "a product of 1024 · 256 · 1024 and its activation, one thread", halfAndTwice) {
-      try ProbePasses.product(1024, 256, 1024, isActivated: true, choices: $0)
-    }
     add(
       "parallel_operations", "products of 2¹⁸ to 2²¹ operations, all threads", if: threads > 1,
       { _ in [1 << 17, 1 << 19, 1 << 21] }
@@ -151,7 +148,6 @@ struct ProbePasses: Sendable {
   /// One product `[rows, depth] · [depth, columns]`.
   static func product(
     _ rows: Int, _ depth: Int, _ columns: Int, threads: Int = 1, isTransposed: Bool = false,
-    isActivated: Bool = false,
     choices: ProcessorChoices
   ) throws -> () throws -> Void {
     var context = ExecutionContext(threads: threads, ledger: MemoryLedger(recycles: true))
@@ -160,12 +156,6 @@ struct ProbePasses: Sendable {
     let a = try Tensor.normal([rows, depth], key: key("a"))
     let b = try Tensor.normal(isTransposed ? [columns, depth] : [depth, columns], key: key("b"))
     let side: ExecutionContext.Orientation = isTransposed ? .transposed : .plain
-    return {
-      if isActivated {
-        _ = try own.matmul(a, .plain, b, side, bias: nil, activating: .relu)
-      } else {
-        _ = try own.matmul(a, .plain, b, side)
-      }
-    }
+    return { _ = try own.matmul(a, .plain, b, side) }
   }
 }

@@ -49,9 +49,10 @@ package struct CoAttention: Layer {
     guard let memory = run.memory else { preconditionFailure("co-attention reads a memory") }
     let context = run.context
     let (sum, summed) = try read(x, memory, run)
-    let (before, y) = try join.forward(sum, activating: .tanh, run)
+    let (y, slope) = try join.forward(sum, activating: .tanh, run)
     let pullback = Pullback { dy, residual in
-      let dBefore = try context.activateBackward(dy, x: before, .tanh)
+      guard let slope else { preconditionFailure("this pass has no way back") }
+      let dBefore = try context.product(dy, slope)
       let (dx, dMemory) = try summed(join.backward(dBefore, x: sum, run))
       try memory.add(dMemory, context)
       return try context.sum(residual, dx)

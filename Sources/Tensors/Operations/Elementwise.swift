@@ -63,6 +63,17 @@ extension ExecutionContext {
   /// `x + y`. - Complexity: O(count).
   public func add(_ x: Tensor, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor { try blend(1, x, 1, y) }
 
+  /// `x∘y`. - Complexity: O(count).
+  public func product(_ x: Tensor, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor {
+    precondition(x.count == y.count && y.isContiguous, "\(x.shape) against \(y.shape)")
+    let y = y.pinned()
+    return try map(
+      x, cost: 1,
+      withStart: { start, x, out, count in
+        for place in 0..<count { out[place] = x[place] * y[start + place] }
+      })
+  }
+
   /// `target[offset…] += factor·x`. - Complexity: O(count).
   public func accumulate(_ x: Tensor, factor: Float = 1, into target: inout Tensor, at offset: Int = 0) {
     precondition(

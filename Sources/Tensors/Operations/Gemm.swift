@@ -16,7 +16,8 @@ extension ExecutionContext {
   /// `target`.
   ///
   /// B is packed once into panels of one register tile's width, every block of rows of A by the worker that computes
-  /// it: rows read in place, a power of two apart, would fall on few cache sets. The work is cut into blocks of C; k is
+  /// it, unless they are narrow enough to be read in place: rows that lie far, and a power of two, apart fall on few cache
+  /// sets. The work is cut into blocks of C; k is
   /// never split between threads, so the bits do not depend on `threads`. A product of up to 16 plain rows with a
   /// transposed B, as in generation, reads B in place instead, once.
   /// - Parameters:
@@ -70,7 +71,9 @@ extension ExecutionContext {
     let bStrides = bSide == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
     let isFew = m <= ExecutionContext.fewRows && aSide == .plain && bSide == .transposed
     let workers = 2 * m * n * k < choices.parallelOperations ? 1 : threads
-    let plan = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers, choices: choices)
+    var chosen = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers, choices: choices)
+    chosen.readInPlace(aStrides: aStrides, bStrides: bStrides)
+    let plan = chosen
     var packed = try empty([isFew ? 0 : plan.packedCount + workers * plan.scratchCount])
     let a = a.pinned()
     let b = b.pinned()
@@ -87,9 +90,10 @@ extension ExecutionContext {
     Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
       plan.pack(index, from: b.pointer, strides: bStrides, to: packedView.pointer)
     }
+    let source = plan.readsB ? b : packedView
     Parallel.forEach(count: plan.jobs, threads: workers) { index, worker in
-      job.run(
-        index, packedB: packedView.pointer,
+      job.runBlock(
+        index, b: source.pointer, stride: bStrides.1,
         scratch: packedView.pointer + plan.packedCount + worker * plan.scratchCount)
     }
   }
@@ -118,34 +122,33 @@ extension ExecutionContext {
     return result
   }
 
-  /// `z = op(A)·op(B) + bias` and `f(z)`, which is computed while a block of z is in the cache.
+  /// `f(z)` and, unless nobody wants it, `f′(z)`, of `z = op(A)·op(B) + bias`, which are computed while z is in registers.
   ///
   /// The same bits as `matmul` and then `activate`. - Complexity: 2·m·n·k operations and m·n activations.
   /// - Throws: `MemoryLimitExceeded`.
   public func matmul(
     _ a: Tensor, _ aSide: Orientation, _ b: Tensor, _ bSide: Orientation, bias: Tensor?,
-    activating kind: Activation
-  ) throws(MemoryLimitExceeded) -> (before: Tensor, after: Tensor) {
-    var before = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
-    var after = try empty(before.shape)
-    let afterView = after.pinnedForWriting()
-    try product(
-      a, aSide, b, bSide, into: &before, bias: bias, finish: .activate(kind.code, into: afterView))
-    return (before, after)
+    activating kind: Activation, withSlope: Bool = true
+  ) throws(MemoryLimitExceeded) -> (after: Tensor, slope: Tensor?) {
+    var after = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
+    var slope = withSlope ? try empty(after.shape) : nil
+    let view = slope?.pinnedForWriting()
+    try product(a, aSide, b, bSide, into: &after, bias: bias, finish: .activate(kind.code, slope: view))
+    return (after, slope)
   }
 
-  /// `(op(A)·op(B))∘f′(z)`: a gradient through a product and the activation before it, z `[m, n]`.
+  /// `(op(A)·op(B))∘slope`, slope `[m, n]`: a gradient through a product and the activation before it.
   ///
-  /// The same bits as `matmul` and then `activateBackward`. - Complexity: 2·m·n·k operations and m·n slopes.
+  /// The same bits as `matmul` and then `activateBackward`. - Complexity: 2·m·n·k operations.
   /// - Throws: `MemoryLimitExceeded`.
   public func matmul(
-    _ a: Tensor, _ aSide: Orientation, _ b: Tensor, _ bSide: Orientation, timesSlopeOf kind: Activation,
-    at z: Tensor
+    _ a: Tensor, _ aSide: Orientation, _ b: Tensor, _ bSide: Orientation, times slope: Tensor
   ) throws(MemoryLimitExceeded) -> Tensor {
     var result = try empty([a.shape[aSide == .plain ? 0 : 1], b.shape[bSide == .plain ? 1 : 0]])
-    precondition(z.shape == result.shape && z.isContiguous, "z: \(result.shape) expected, not \(z.shape)")
-    let z = z.pinned()
-    try product(a, aSide, b, bSide, into: &result, bias: nil, finish: .slope(kind.code, at: z))
+    precondition(
+      slope.shape == result.shape && slope.isContiguous, "slope: \(result.shape) expected, not \(slope.shape)"
+    )
+    try product(a, aSide, b, bSide, into: &result, bias: nil, finish: .times(slope.pinned()))
     return result
   }
 }

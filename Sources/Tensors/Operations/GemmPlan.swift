@@ -10,8 +10,8 @@ package struct GemmPlan: Sendable {
   /// Rows of C in a block: those of block i start at i times this.
   package let blockRows: Int
   let blockColumns: Int
-  /// Columns of C computed before they are finished: with the rows of a block, a part of C for the second-level cache.
-  let finishedColumns: Int
+  /// Whether A and B are read where they lie.
+  private(set) var readsA = false, readsB = false
 
   /// Cuts a product for a number of workers; with one, a block of C has all columns.
   package init(m: Int, n: Int, k: Int, isa: Int32, workers: Int, choices: ProcessorChoices = .current) {
@@ -19,7 +19,6 @@ package struct GemmPlan: Sendable {
     tileRows = Int(attn_gemm_tile_rows(isa))
     tileColumns = Int(attn_gemm_tile_columns(isa))
     func roundedUp(_ size: Int, to tile: Int) -> Int { (size + tile - 1) / tile * tile }
-    finishedColumns = choices.productColumns
     let slices = (k + choices.productDepth - 1) / choices.productDepth
     depth = (k + slices - 1) / slices
     // A worker should find about four blocks: first of fewer rows, then, as A is packed again for each, of fewer columns.
@@ -31,6 +30,20 @@ package struct GemmPlan: Sendable {
     blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
   }
 
+  /// Reads A and B in place where that is faster than packing them, as it is where few lines fall on one set of the first cache.
+  ///
+  /// Every element is the same sum either way. The limits are measured (`Experiments/training-speed.md`).
+  mutating func readInPlace(aStrides: (Int, Int), bStrides: (Int, Int)) {
+    guard m >= tileRows else { return }
+    if aStrides.1 == 1 {
+      readsA = aStrides.0 <= 1024 && n <= 1024
+      readsB = bStrides.0 == 1 && bStrides.1 <= 256 && n % tileColumns == 0
+    } else if bStrides.0 == 1, n % tileColumns == 0 {
+      readsA = aStrides.1 * bStrides.1 <= (tileColumns >= 32 ? 1 << 18 : 1 << 15)
+      readsB = readsA
+    }
+  }
+
   package var paddedColumns: Int { (n + tileColumns - 1) / tileColumns * tileColumns }
   var depthSlices: Int { (k + depth - 1) / depth }
   package var rowBlocks: Int { (m + blockRows - 1) / blockRows }
@@ -38,11 +51,11 @@ package struct GemmPlan: Sendable {
   var jobs: Int { rowBlocks * columnBlocks }
   /// Columns packed by one job: a multiple of the tile's.
   var packColumns: Int { tileColumns * 4 }
-  package var packJobs: Int { depthSlices * ((n + packColumns - 1) / packColumns) }
+  package var packJobs: Int { readsB ? 0 : depthSlices * ((n + packColumns - 1) / packColumns) }
   /// Floats of the packed B.
-  package var packedCount: Int { paddedColumns * k }
+  package var packedCount: Int { readsB ? 0 : paddedColumns * k }
   /// Floats of the scratch that a worker needs.
-  package var scratchCount: Int { blockRows * depth }
+  package var scratchCount: Int { readsA ? 0 : blockRows * depth }
 
   /// Packs a part of op(B); element (k, j) stands at `j·strides.0 + k·strides.1`.
   package func pack(
@@ -58,16 +71,34 @@ package struct GemmPlan: Sendable {
   }
 }
 
-/// What is done to a block of C while it is in the cache of the thread that made it.
+/// What is done to C while it is in registers.
 enum GemmFinish: Sendable {
   case none
-  /// Writes f(C) into a matrix of C's shape.
-  case activate(Int32, into: PinnedView<Float>)
-  /// C∘f′(z), z of C's shape.
-  case slope(Int32, at: PinnedView<Float>)
+  /// C becomes f(C); f′(C), unless nobody wants it, goes to a matrix of C's shape.
+  case activate(Int32, slope: PinnedView<Float>?)
+  /// C becomes C∘slope, of C's shape.
+  case times(PinnedView<Float>)
 
-  /// Whether there is nothing to do.
-  var isNone: Bool { if case .none = self { true } else { false } }
+  /// Its number in the kernel.
+  var code: Int {
+    switch self {
+    case .none: ATTN_GEMM_PLAIN
+    case .activate: ATTN_GEMM_ACTIVATE
+    case .times: ATTN_GEMM_TIMES
+    }
+  }
+
+  var activation: Int32 {
+    if case .activate(let kind, _) = self { kind } else { 0 }
+  }
+
+  var slope: UnsafeMutablePointer<Float>? {
+    switch self {
+    case .none: nil
+    case .activate(_, let slope): slope?.pointer
+    case .times(let slope): slope.pointer
+    }
+  }
 }
 
 /// One product with its pointers: `C = scale·op(A)·op(B) + bias + addend`; blocks of C are independent.
@@ -104,42 +135,51 @@ package struct GemmJob: @unchecked Sendable {
     (addend, bias, rowSums, finish) = (accumulates ? UnsafePointer(c) : nil, nil, nil, .none)
   }
 
-  /// Computes a block of C from the packed B.
+  /// Computes a block of C from B, packed or, where the plan reads it in place, as it is.
   package func run(
     _ index: Int, packedB: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>
   ) {
+    runBlock(index, b: packedB, stride: 0, scratch: scratch)
+  }
+
+  /// - Parameters:
+  ///   - b: the packed B, or B.
+  ///   - stride: the distance of its rows where it is read in place.
+  func runBlock(
+    _ index: Int, b: UnsafePointer<Float>, stride: Int, scratch: UnsafeMutablePointer<Float>
+  ) {
     let row = index % plan.rowBlocks * plan.blockRows, rows = min(plan.blockRows, plan.m - row)
     let column = index / plan.rowBlocks * plan.blockColumns, columns = min(plan.blockColumns, plan.n - column)
+    let at = row * plan.n + column
     for slice in 0..<plan.depthSlices {
       let first = slice * plan.depth, depth = min(plan.depth, plan.k - first)
       let source = a + row * aStrides.0 + first * aStrides.1
-      attn_gemm_pack_a(plan.isa, source, aStrides.0, aStrides.1, rows, depth, scratch)
+      if !plan.readsA { attn_gemm_pack_a(plan.isa, source, aStrides.0, aStrides.1, rows, depth, scratch) }
       if let rowSums, column == 0 {
         attn_column_sums(plan.isa, source, rowSums + row, depth, rows, aStrides.1)
       }
-      let isLast = slice == plan.depthSlices - 1, step = isLast && !finish.isNone ? min(columns, plan.finishedColumns) : columns
-      for part in stride(from: column, to: column + columns, by: step) {
-        let width = min(step, column + columns - part), at = row * plan.n + part
-        attn_gemm_block(
-          plan.isa, scratch, packedB + first * plan.paddedColumns + part * depth, c + at, plan.n, rows, width,
-          depth, scale, (slice > 0 ? UnsafePointer(c) : addend).map { $0 + at },
-          slice == 0 ? bias.map { $0 + part } : nil)
-        if isLast { finish(rows: row..<row + rows, column: part, columns: width) }
+      let isLast = slice == plan.depthSlices - 1, isPlain = !plan.readsA || aStrides.1 == 1
+      var part = attn_gemm()
+      part.side = Int32(
+        !plan.readsA ? ATTN_GEMM_PACKED : isPlain ? ATTN_GEMM_ROWS : ATTN_GEMM_COLUMNS)
+      (part.a, part.a_step) = (
+        plan.readsA ? source : UnsafePointer(scratch), isPlain ? aStrides.0 : aStrides.1
+      )
+      if plan.readsB {
+        (part.b, part.b_step, part.b_panel) = (b + first * stride + column, stride, plan.tileColumns)
+      } else {
+        part.b = b + first * plan.paddedColumns + column * depth
+        (part.b_step, part.b_panel) = (plan.tileColumns, plan.tileColumns * depth)
       }
-    }
-  }
-
-  private func finish(rows: Range<Int>, column: Int, columns: Int) {
-    switch finish {
-    case .none: return
-    case .activate(let kind, let target):
-      for at in rows.lazy.map({ $0 * plan.n + column }) {
-        attn_activate(plan.isa, kind, c + at, target.pointer + at, columns)
+      (part.rows, part.columns, part.depth, part.scale) = (rows, columns, depth, scale)
+      (part.c, part.c_stride) = (c + at, plan.n)
+      part.add = (slice > 0 ? UnsafePointer(c) : addend).map { $0 + at }
+      part.bias = slice == 0 ? bias.map { $0 + column } : nil
+      if isLast {
+        (part.finish, part.activation) = (Int32(finish.code), finish.activation)
+        part.slope = finish.slope.map { $0 + at }
       }
-    case .slope(let kind, let z):
-      for at in rows.lazy.map({ $0 * plan.n + column }) {
-        attn_activate_backward(plan.isa, kind, z.pointer + at, c + at, c + at, columns)
-      }
+      attn_gemm_product(plan.isa, &part)
     }
   }
 
@@ -149,6 +189,21 @@ package struct GemmJob: @unchecked Sendable {
     attn_gemm_few(
       plan.isa, a, aStrides.0, b + column * stride, stride, c + column, plan.n, plan.m, columns.count, plan.k,
       addend.map { $0 + column }, bias.map { $0 + column })
-    finish(rows: 0..<plan.m, column: column, columns: columns.count)
+    for row in 0..<plan.m { finishFew(row * plan.n + column, columns.count) }
+  }
+
+  /// What the tiles do, to a part of one row of C.
+  private func finishFew(_ at: Int, _ count: Int) {
+    switch finish {
+    case .none: return
+    case .activate(let kind, let slope):
+      if let slope = slope.map({ $0 + at }) {
+        slope.update(repeating: 1, count: count)
+        attn_activate_backward(plan.isa, kind, c + at, slope, slope, count)
+      }
+      attn_activate(plan.isa, kind, c + at, c + at, count)
+    case .times(let slope):
+      for place in at..<at + count { c[place] *= slope.pointer[place] }
+    }
   }
 }

@@ -14,10 +14,10 @@ package struct GateNetwork: Sendable {
   }
 
   func forward(_ z: Tensor, _ run: LayerRun) throws -> (output: Tensor, pullback: (Tensor) throws -> Tensor) {
-    let (before, hidden) = try inner.forward(z, activating: .relu, run)
+    let (hidden, slope) = try inner.forward(z, activating: .relu, run)
     let pullback = { (d: Tensor) in
       try inner.backward(
-        outer.backward(d, x: hidden, timesSlopeOf: .relu, at: before, run), x: z, run)
+        outer.backward(d, x: hidden, times: slope, run), x: z, run)
     }
     return (try outer.product(hidden, run), pullback)
   }

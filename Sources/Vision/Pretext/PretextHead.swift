@@ -95,13 +95,13 @@ package struct PretextHead: Sendable {
     let both = run.over(batch: 2 * batch, lengths: nil)
     let (h, pullback) = try trunk.forward(views, both)
     let (pooled, poolPullback) = try pool(h, both)
-    let (before, after) = try inner.forward(pooled, activating: .relu, both)
+    let (after, slope) = try inner.forward(pooled, activating: .relu, both)
     let made = try outer.product(after, both)
     let (sum, gradient) = ContrastiveLoss.value(
       of: made.array().map { Double($0) }, width: made.shape[1], temperature: configuration.temperature)
     guard gradientScale != 0 else { return sum / 2 }
     let d = try Tensor(gradient.map { Float($0 * gradientScale / 2) }, shape: made.shape)
-    let dBefore = try outer.backward(d, x: after, timesSlopeOf: .relu, at: before, both)
+    let dBefore = try outer.backward(d, x: after, times: slope, both)
     _ = try pullback(poolPullback(inner.backward(dBefore, x: pooled, both)))
     return sum / 2
   }
