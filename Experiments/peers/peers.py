@@ -4,13 +4,20 @@
 recorded once). Shapes are [1, heads, n, d].
 """
 
+import contextlib
+from importlib import metadata
+
 import torch
 import torch.nn.functional as F
 
 
 def versions():
-    import transformers
-    return {"torch": torch.__version__, "transformers": transformers.__version__}
+    """Of the peers' packages; none of one that is not installed."""
+    found = {"torch": torch.__version__}
+    for name in ("transformers", "fla-core", "attn-gym"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def prepare(threads):
@@ -45,36 +52,6 @@ def flex(heads, n, d, causal, direction, window=256):
     mask = create_block_mask(lambda b, h, i, j: (i - j).abs() <= window, None, None, n, n, device="cpu")
     compiled = torch.compile(flex_attention)
     return body_of(lambda: compiled(*inputs, block_mask=mask), inputs, direction)
-
-
-def gated_delta(heads, n, d, causal, direction):
-    """transformers' chunked code of Qwen3-Next, with its maps of the gates."""
-    from transformers.models.qwen3_next.modeling_qwen3_next import torch_chunk_gated_delta_rule as rule
-    inputs = draws((1, n, heads, d), 3, direction) + draws((1, n, heads), 2, direction)
-    q, k, v, a, b = inputs
-    return body_of(
-        lambda: rule(q, k, v, g=-F.softplus(a - 4.6), beta=b.sigmoid(), use_qk_l2norm_in_kernel=True)[0], inputs, direction)
-
-
-def gated_delta_token(heads, n, d, causal, direction):
-    """transformers' code for one token of Qwen3-Next behind a state."""
-    from transformers.models.qwen3_next.modeling_qwen3_next import torch_recurrent_gated_delta_rule as rule
-    q, k, v = draws((1, 1, heads, d), 3, "forward")
-    a, b = draws((1, 1, heads), 2, "forward")
-    state, = draws((1, heads, d, d), 1, "forward")
-    return body_of(
-        lambda: rule(q, k, v, g=-F.softplus(a - 4.6), beta=b.sigmoid(), initial_state=state, output_final_state=True,
-                     use_qk_l2norm_in_kernel=True)[0], (q, k, v, a, b), "forward")
-
-
-def kda(heads, n, d, causal, direction):
-    """transformers' chunked code of Kimi Linear, with its maps of the gates."""
-    from transformers.models.kimi_linear.modeling_kimi_linear import chunk_kimi_delta_attention as rule
-    inputs = draws((1, n, heads, d), 4, direction) + draws((1, n, heads), 1, direction)
-    q, k, v, a, b = inputs
-    return body_of(
-        lambda: rule(q, k, v, g=-F.softplus(a - 4.6), beta=b.sigmoid(), initial_state=None, output_final_state=False,
-                     use_qk_l2norm_in_kernel=True)[0], inputs, direction)
 
 
 class Given(torch.nn.Module):
