@@ -55,7 +55,7 @@ public struct ProcessorChoice: Sendable {
     cache.map {
       (
         min(max($0 / divisor / 4096 * 4096, range.lowerBound), range.upperBound),
-        "a \(divisor == 2 ? "half" : "quarter") of the \(level)-level cache of \(describe($0))"
+        "\(divisor == 2 ? "half" : "a quarter") of the \(level)-level cache of \(describe($0))"
       )
     }
   }
