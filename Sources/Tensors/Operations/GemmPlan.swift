@@ -117,7 +117,8 @@ package struct GemmJob: @unchecked Sendable {
       if let rowSums, column == 0 {
         attn_column_sums(plan.isa, source, rowSums + row, depth, rows, aStrides.1)
       }
-      let isLast = slice == plan.depthSlices - 1, step = isLast && !finish.isNone ? min(columns, plan.finishedColumns) : columns
+      let isLast = slice == plan.depthSlices - 1,
+        step = isLast && !finish.isNone ? min(columns, plan.finishedColumns) : columns
       for part in stride(from: column, to: column + columns, by: step) {
         let width = min(step, column + columns - part), at = row * plan.n + part
         attn_gemm_block(
