@@ -53,9 +53,12 @@ public struct ProcessorChoice: Sendable {
     of cache: Int?, _ divisor: Int, in range: ClosedRange<Int>, named level: String
   ) -> Derived? {
     cache.map {
-      (
-        min(max($0 / divisor / 4096 * 4096, range.lowerBound), range.upperBound),
-        "a \(divisor == 2 ? "half" : "quarter") of the \(level)-level cache of \(describe($0))"
+      let part = $0 / divisor / 4096 * 4096, value = min(max(part, range.lowerBound), range.upperBound)
+      let limit = part > value ? ", at most " : part < value ? ", at least " : ""
+      return (
+        value,
+        "\(divisor == 2 ? "half" : "a quarter") of the \(level)-level cache of \(describe($0))"
+          + (limit.isEmpty ? "" : limit + describe(value))
       )
     }
   }
@@ -101,8 +104,8 @@ public struct ProcessorChoice: Sendable {
       "near_block_bytes", \.nearBlockBytes, in: 4 << 10...256 << 10, by: 1024, unit: "bytes",
       changesBits: true,
       help: "of the first-level cache for a block of keys that several strips read",
-      equation: "L1 / 2, 8 … 64 KiB"
-    ) { share(of: $0.caches.first, 2, in: 8 << 10...64 << 10, named: "first") },
+      equation: "L1 / 2, 8 … 16 KiB: more was not measured to be better"
+    ) { share(of: $0.caches.first, 2, in: 8 << 10...16 << 10, named: "first") },
     ProcessorChoice(
       "split_keys", \.splitKeys, in: 2048...1 << 20, by: 1024, unit: "keys", changesBits: true,
       help: "the fewest keys of a part of a row's keys, which threads share when decoding", equation: "2048"),

@@ -126,7 +126,9 @@ import Testing
       var seenTiles: [Int32: Int] = [:]
       for colour in group.colours {
         var owners: [Int: Int] = [:]
-        for (number, element) in colour.elements.enumerated() {
+        for (place, element) in colour.elements.enumerated() {
+          // What may share a key is one run, which one worker takes.
+          let number = colour.runs.lastIndex { $0 <= place } ?? 0
           seenTiles[element.tile, default: 0] += 1
           let tile = list.tiles[Int(element.tile)]
           let all: [Int] = keys(of: tile, in: list)

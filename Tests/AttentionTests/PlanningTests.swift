@@ -32,7 +32,8 @@ import Testing
   static func plannings(_ variant: any PatternVariant) -> Int {
     let patterns = [variant.pattern, variant.backwardPattern]
     let decode = Engine.forwardSchedule(
-      of: variant.pattern, for: variant.shape, in: ExecutionContext(threads: 1)).decode
+      of: variant.pattern, for: variant.shape, in: ExecutionContext(threads: 1)
+    ).decode
     return (patterns + (decode.map { [$0.pattern] } ?? [])).reduce(0) { $0 + $1.schedules.madeCount }
   }
 

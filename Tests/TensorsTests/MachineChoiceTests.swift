@@ -8,7 +8,8 @@ import Testing
   @Test(
     "products are taken where they are faster: Zen 5 and Zen 4, not Emerald Rapids without AMX",
     arguments: [
-      (458.0, 254.0, BFloat16Road.products), (172, 350, .upconvert), (2, 1, .products), (1.1, 1, .upconvert), (0.9, 1, .upconvert),
+      (458.0, 254.0, BFloat16Road.products), (172, 350, .upconvert), (2, 1, .products), (1.1, 1, .upconvert),
+      (0.9, 1, .upconvert),
     ])
   func road(_ products: Double, _ float32: Double, _ expected: BFloat16Road) {
     let choice = BFloat16Choice(hasProducts: true) { .init(products: products * 1e9, float32: float32 * 1e9) }

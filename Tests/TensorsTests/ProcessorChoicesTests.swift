@@ -31,11 +31,11 @@ import Testing
         processor: zen4, kvBlockBytes: 256 << 10, localKeys: 1024, bandRows: 64, nearBlockBytes: 16 << 10,
         productDepth: 512),
       Expected(
-        processor: zen5, kvBlockBytes: 256 << 10, localKeys: 1024, bandRows: 32, nearBlockBytes: 24 << 10,
+        processor: zen5, kvBlockBytes: 256 << 10, localKeys: 1024, bandRows: 32, nearBlockBytes: 16 << 10,
         productDepth: 512),
       Expected(
         processor: emeraldRapids, kvBlockBytes: 512 << 10, localKeys: 2048, bandRows: 32,
-        nearBlockBytes: 24 << 10, productDepth: 512),
+        nearBlockBytes: 16 << 10, productDepth: 512),
       Expected(
         processor: small, kvBlockBytes: 64 << 10, localKeys: 512, bandRows: 64, nearBlockBytes: 8 << 10,
         productDepth: 128),

@@ -6,7 +6,7 @@ import Basics
 ///
 /// Two tiles that see a key in common add to the same gradient. The tiles of a conflict-free phase are therefore *coloured*: no two of a
 /// colour have a key in common (a block of 64 keys, where keys are not gathered). A colour's tiles may run at once, in any order;
-/// colours follow one another. The gradient of a key is the sum over colours in order, whatever the number of threads.
+/// colours follow one another. Where neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever the number of threads.
 ///
 /// A block that many tiles see (global keys) would need as many colours. It is a *hot* block and has copies, of which a tile uses the one of
 /// its number modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.
@@ -18,7 +18,14 @@ struct BackwardColours: Sendable {
     /// The conflict-free phase of their rows.
     var phase: Int
     var elements: [Element]
+    /// The first element of every run.
+    var runs: [Int] = []
     var cost = 0.0
+
+    /// The elements of a run.
+    func elements(ofRun run: Int) -> Range<Int> {
+      runs[run]..<(run + 1 < runs.count ? runs[run + 1] : elements.count)
+    }
   }
   /// A block of 64 keys with copies: the first is the result itself.
   struct HotBlock: Sendable {
@@ -36,6 +43,9 @@ struct BackwardColours: Sendable {
   let groups: [Group]
   let accumulatorCount: Int
   let partials: [(batch: Int, element: Element)]
+  /// Neighbouring tiles that are coloured as one, at most, so that keys which they share stay near: their number changes the order of
+  /// sums, so it follows from the shape alone.
+  let runLength: Int
   /// Whether keys are gathered: then tiles of a colour may share a block of keys, though no key.
   let isGathered: Bool
 
@@ -43,6 +53,10 @@ struct BackwardColours: Sendable {
   static let tilesPerCopy = 8
   /// A block that more tiles than this see is hot.
   static let hotTiles = 24
+  /// Tiles of a run, at most, where there are many.
+  static let longestRun = 8
+  /// Pieces of a phase below which runs are shorter.
+  static let piecesOfPhase = 64
   /// Copies take at most a quarter of the gradients of keys and values.
   static let copyShare = 4
   /// Fewer blocks of keys than this are left to units.
@@ -64,8 +78,12 @@ struct BackwardColours: Sendable {
         costs: costs, phases: phases, passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
     }
     let cells = gathered ? shape.keyLength : blocks, size = gathered ? 1 : BackwardPlan.blockKeys
+    // Random blocks share next to nothing with their neighbours', and longer runs would need more colours.
+    let tiles = all.reduce(0) { $0 + $1.count } / max(1, phases.map(\.count).max() ?? 1)
+    let run = gathered ? max(1, min(Self.longestRun, tiles / Self.piecesOfPhase)) : 1
     let made = Parallel.map(count: heads, threads: threads) { head -> Group? in
-      let colouring = Colouring(pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size)
+      let colouring = Colouring(
+        pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size, runLength: run)
       return colouring.group(all[head], keyHead: head % shape.keyHeads)
     }
     var groups = made.compactMap(\.self)
@@ -78,7 +96,7 @@ struct BackwardColours: Sendable {
       }
     }
     (self.groups, self.partials, accumulatorCount) = (groups, partials, accumulators)
-    isGathered = gathered
+    (isGathered, runLength) = (gathered, run)
   }
 
   /// Elements of a group that a worker takes at once.
@@ -94,14 +112,21 @@ struct BackwardColours: Sendable {
       let some = first..<min(range.upperBound, first + abreast)
       for colour in 0..<(some.map { groups[$0].colours.count }.max() ?? 0) {
         for group in some where colour < groups[group].colours.count {
-          let count = groups[group].colours[colour].elements.count
-          for element in stride(from: 0, to: count, by: size) {
-            steps.append(Step(group: group, colour: colour, elements: element..<min(count, element + size)))
-          }
+          steps += self.steps(group, colour, size: size)
         }
       }
     }
     return steps
+  }
+
+  /// The steps of a colour: runs, or a few single elements each, which may be taken together as one likes.
+  func steps(_ group: Int, _ colour: Int, size: Int) -> [Step] {
+    let own = groups[group].colours[colour], count = own.elements.count
+    let parts =
+      runLength > 1
+      ? own.runs.indices.map { own.elements(ofRun: $0) }
+      : stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
+    return parts.map { Step(group: group, colour: colour, elements: $0) }
   }
 
   /// How many groups workers take whole, before they share the others.
@@ -130,6 +155,7 @@ private struct Colouring {
   let batch: Int
   /// Keys or blocks of keys, and how many keys each has.
   let cells: Int, size: Int
+  let runLength: Int
 
   /// The colours of elements, phase by phase; `nil`: copies or colours are more than there is room for.
   func group(_ elements: [Placed], keyHead: Int) -> BackwardColours.Group? {
@@ -184,6 +210,16 @@ private struct Colouring {
     }
   }
 
+  /// The same with the copy of a hot block that the element uses in its place.
+  @inline(__always)
+  private func forEachPlace(
+    _ element: BackwardPlan.Element, _ copies: [Int: (first: Int, count: Int)], _ body: (Int) -> Void
+  ) {
+    if copies.isEmpty { return forEachCell(element, body) }
+    let slot = Int(element.slot)
+    forEachCell(element) { cell in body(copies[cell].map { $0.first + slot % $0.count } ?? cell) }
+  }
+
   /// The blocks that many elements see, with copies.
   private func hotBlocks(_ elements: [Placed]) -> [BackwardColours.HotBlock] {
     var seen = [Int](repeating: 0, count: cells), last = [Int](repeating: -1, count: cells)
@@ -199,7 +235,7 @@ private struct Colouring {
     }
   }
 
-  /// Colours elements: each gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`:
+  /// Colours elements: each run gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`:
   /// more than 64.
   private func colours(
     _ elements: [Placed], phase: Int, _ copies: [Int: (first: Int, count: Int)], _ places: Int
@@ -207,16 +243,14 @@ private struct Colouring {
     var colours: [BackwardColours.Colour] = []
     let fits = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: places) { masks in
       masks.initialize(repeating: 0)
-      for placed in elements {
-        let slot = Int(placed.element.slot)
+      var next = 0
+      while next < elements.count {
+        let head = elements[next].element.head
+        var end = next + 1
+        while end < min(elements.count, next + runLength), elements[end].element.head == head { end += 1 }
+        let run = elements[next..<end]
         var taken: UInt64 = 0
-        if copies.isEmpty {
-          forEachCell(placed.element) { taken |= masks[$0] }
-        } else {
-          forEachCell(placed.element) { cell in
-            taken |= masks[copies[cell].map { $0.first + slot % $0.count } ?? cell]
-          }
-        }
+        for placed in run { forEachPlace(placed.element, copies) { taken |= masks[$0] } }
         var best: Int?
         for index in colours.indices where taken >> UInt64(index) & 1 == 0 {
           if best.map({ colours[index].cost < colours[$0].cost }) ?? true { best = index }
@@ -227,21 +261,20 @@ private struct Colouring {
           colours.append(.init(phase: phase, elements: []))
         }
         let bit: UInt64 = 1 << UInt64(colour)
-        if copies.isEmpty {
-          forEachCell(placed.element) { masks[$0] |= bit }
-        } else {
-          forEachCell(placed.element) { cell in
-            masks[copies[cell].map { $0.first + slot % $0.count } ?? cell] |= bit
-          }
+        for placed in run { forEachPlace(placed.element, copies) { masks[$0] |= bit } }
+        colours[colour].runs.append(colours[colour].elements.count)
+        for placed in run {
+          colours[colour].elements.append(placed.element)
+          colours[colour].cost += placed.cost
         }
-        colours[colour].elements.append(placed.element)
-        colours[colour].cost += placed.cost
+        next = end
       }
       return true
     }
     guard fits else { return nil }
     // KV splits take longer than whole tiles: the longest come first.
-    for index in colours.indices where colours[index].elements.contains(where: { $0.partial >= 0 }) {
+    for index in colours.indices
+    where runLength == 1 && colours[index].elements.contains(where: { $0.partial >= 0 }) {
       let all = colours[index].elements
       colours[index].elements = all.filter { $0.partial >= 0 } + all.filter { $0.partial < 0 }
     }

@@ -32,7 +32,7 @@ extension BackwardPass {
     try Parallel.forEach(count: whole + steps.count, threads: threads) { index, worker in
       if index < whole {
         for (number, colour) in work.groups[index].colours.enumerated() {
-          try run(.init(group: index, colour: number, elements: colour.elements.indices), worker)
+          for step in work.steps(index, number, size: colour.elements.count) { try run(step, worker) }
         }
         return
       }

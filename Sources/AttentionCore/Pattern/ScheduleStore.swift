@@ -71,7 +71,8 @@ public final class ScheduleStore: Sendable {
   ///   - make: makes it, of the shape without what schedules do not depend on.
   /// - Complexity: O(1) when found, else that of `make`.
   public func schedule<S: Schedule>(
-    for shape: AttentionShape, threads: Int? = nil, choices: ProcessorChoices? = nil, _ make: (AttentionShape) -> S
+    for shape: AttentionShape, threads: Int? = nil, choices: ProcessorChoices? = nil,
+    _ make: (AttentionShape) -> S
   ) -> S {
     var plain = shape
     (plain.keyLengths, plain.scale, plain.softcap) = (nil, nil, nil)
