@@ -241,12 +241,29 @@ INLINE float KERNEL(inverse_deviation)(const float *x, ptrdiff_t n, float m, flo
   return (float)(1 / sqrt(KERNEL(scaled_spread)(x, n, m) / (double)n + (double)epsilon));
 }
 
-/// out[dim] += Σ over rows of x.
+/// The sums of nv vectors of columns, in registers.
+INLINE void KERNEL(colsum_nv)(const int nv, const float *x, float *out, ptrdiff_t rows, ptrdiff_t ld) {
+  vf sum[8];
+  UNROLL for (int v = 0; v < nv; v++) sum[v] = load(out + v * VL);
+  for (ptrdiff_t r = 0; r < rows; r++, x += ld) UNROLL for (int v = 0; v < nv; v++) sum[v] += load(x + v * VL);
+  UNROLL for (int v = 0; v < nv; v++) store(out + v * VL, sum[v]);
+}
+/// out[dim] += Σ over rows of x, one row after another.
 void KERNEL(row_colsum)(const float *x, float *out, ptrdiff_t rows, ptrdiff_t dim, ptrdiff_t ld) {
-  for (ptrdiff_t r = 0; r < rows; r++, x += ld) {
-    EACH(dim, store(out + i, load(out + i) + load(x + i));
-         , store_part(out + i, vpartial(out + i, rest, 0) + vpartial(x + i, rest, 0), (int)rest);)
-  }
+  ptrdiff_t i = 0;
+#define SUM_COLUMNS(nv) \
+  for (; i + (nv) * VL <= dim; i += (nv) * VL) KERNEL(colsum_nv)(nv, x + i, out + i, rows, ld);
+  SUM_COLUMNS(8)
+  SUM_COLUMNS(6)
+  SUM_COLUMNS(4)
+  SUM_COLUMNS(2)
+  SUM_COLUMNS(1)
+#undef SUM_COLUMNS
+  if (i == dim) return;
+  const int rest = (int)(dim - i);
+  vf sum = load_part(out + i, rest);
+  for (ptrdiff_t r = 0; r < rows; r++) sum += load_part(x + r * ld + i, rest);
+  store_part(out + i, sum, rest);
 }
 
 /// y += a·x.
