@@ -68,8 +68,11 @@ struct BackwardColours: Sendable {
   init?(_ sources: BackwardPlan.Sources, threads: Int) {
     let (pattern, shape, costs, phases, splitKeys) = sources
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), heads = shape.batch * shape.keyHeads
-    guard blocks >= Self.leastBlocks, heads < Self.mostHeads else { return nil }
     let gathered = pattern.gathersKeys
+    // Blocks that rows choose are seen by the tiles of many phases, with few keys each: units have less to wait for.
+    guard Self.serves(heads: heads, keyLength: shape.keyLength),
+      gathered || phases.allSatisfy({ $0.count <= 1 })
+    else { return nil }
     let passTotal = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
     var partials: [(batch: Int, element: Element)] = []
     let all = (0..<heads).map { head in
@@ -97,6 +100,17 @@ struct BackwardColours: Sendable {
     }
     (self.groups, self.partials, accumulatorCount) = (groups, partials, accumulators)
     (isGathered, runLength) = (gathered, run)
+  }
+
+  /// Whether there are keys and threads enough for colours, and too few (batch, key head) for a worker each.
+  static func serves(heads: Int, keyLength: Int) -> Bool {
+    BackwardPlan.blockCount(keyLength: keyLength) >= leastBlocks && heads < mostHeads
+  }
+
+  /// Bytes of the tables of one worker and the marks of all blocks.
+  static func tableBytes(heads: Int, keyLength: Int, tiles: Int) -> Int {
+    let blocks = BackwardPlan.blockCount(keyLength: keyLength), word = MemoryLayout<Int>.stride
+    return tiles * (2 * blocks + 1) * word + heads * blocks
   }
 
   /// Elements of a group that a worker takes at once.

@@ -3,7 +3,7 @@ import Tensors
 
 extension LSH {
   /// The closed form of the workspace: the tables of the sorted tokens, the schedules, normalised keys and repeated values, the scratch
-  /// of one thread, and in the backward pass what the engine needs when every unit meets every block of keys; of bfloat16
+  /// of one thread, and in the backward pass what the engine needs: tables of colours, or where there are few keys, units that meet every block; of bfloat16
   /// inputs the float32 copies that are made.
   func workspaceBytes(_ pass: PassKind) -> Double {
     let float = Double(MemoryLayout<Float>.stride)
@@ -18,10 +18,16 @@ extension LSH {
     }
     guard pass == .backward else { return bytes }
     let keyHeads = configuration.sharedQueryKey ? shape.queryHeads : shape.keyHeads
-    let units = BackwardPlan.unitsPerHead(heads: shape.batch * keyHeads, keyLength: shape.keyLength)
+    let heads = shape.batch * keyHeads
+    let units = BackwardPlan.unitsPerHead(heads: heads, keyLength: shape.keyLength)
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength)
     let keys = Double(shape.batch * keyHeads * blocks * BackwardPlan.blockKeys)
-    bytes += Double(units - 1) * keys * Double(shape.headDim + shape.valueDim) * float
+    if BackwardColours.serves(heads: heads, keyLength: shape.keyLength) {
+      let tiles = ProcessorChoices.current.localBackwardTiles
+      bytes += Double(BackwardColours.tableBytes(heads: heads, keyLength: shape.keyLength, tiles: tiles))
+    } else {
+      bytes += Double(units - 1) * keys * Double(shape.headDim + shape.valueDim) * float
+    }
     // Gradients of keys and values of every query head, in place of those of a key head, which are counted as results.
     if configuration.sharedQueryKey {
       let keyRows = Double(shape.batch * shape.keyHeads * shape.keyLength)
