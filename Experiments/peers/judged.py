@@ -4,6 +4,7 @@ A ratio of times means something only where both compute the same. `errors` give
 of the output and, of a backward pass, of the gradient of every operand for the same gradient of the output.
 """
 
+import os
 import resource
 import time
 
@@ -105,6 +106,27 @@ def samples_of(body, repeats, budget, slow):
         body()
         samples.append(time.perf_counter() - start)
     return samples
+
+
+class Others:
+    """What other programs have taken of the processors since this was made, from 0 to 1; 0 where the system does not say."""
+
+    def __init__(self):
+        self.begin = self.now()
+
+    @staticmethod
+    def now():
+        """Seconds on the clock; of all processors' work; of this process's and its ended children's."""
+        try:
+            with open("/proc/stat") as file:
+                ticks = [int(x) for x in file.readline().split()[1:]]
+        except OSError:
+            return time.perf_counter(), 0, 0
+        return time.perf_counter(), (sum(ticks[:8]) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), sum(os.times()[:4])
+
+    def share(self):
+        wall, all_work, own = (b - a for a, b in zip(self.begin, self.now()))
+        return max(0.0, all_work - own) / (wall * os.cpu_count())
 
 
 def limit_memory(gib):

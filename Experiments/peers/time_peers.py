@@ -2,7 +2,7 @@
 """Time attention of others and this lab's, interleaved, on the same shapes and threads.
 
     python Experiments/peers/time_peers.py [--attnlab .build/release/attnlab] [--out results/peers] [--threads N]
-        [--only NAME] [--pass forward] [--n 4096] [--d 64] [--rounds 3] [--repeats 3] [--budget 10] [--ggml ./ggml_ops]
+        [--only NAME] [--pass forward] [--n 4096] [--d 64] [--rounds 3] [--repeats 3] [--quiet 0.05] [--ggml ./ggml_ops]
 
 Peers: PyTorch's and transformers' attention (peers.py), recurrences of transformers, flash-linear-attention and attn-gym
 (recurrent_peers.py), selection and masks of the last two (selected_peers.py), llama.cpp's operations (ggml_peers.py).
@@ -125,18 +125,27 @@ def agreement(errors):
 
 
 def compare(options, shape, direction, variant, settings, name, make, peak):
-    """The rows of one shape and pass, ours and the peer's, measured in turn, and how far their numbers are apart."""
+    """The rows of one shape and pass, ours and the peer's, measured in turn; how far their numbers are apart; what others took."""
     mine, theirs, found, body, errors, taken = [], [], None, None, {}, 0
     peer = peer_row(options, name, shape, direction)
     try:
         body, errors, slow = prepared(options, shape, direction, variant, settings, make)
     except Exception as error:  # a peer that does not run is a row that says why
         peer.update(status="error", reason=(str(error).splitlines() or [type(error).__name__])[0])
-    for turn in range(options.rounds):
+    disturbed, most = 0, 0
+    while len(mine) < options.rounds:
+        others = judged.Others()
         found = measure_ours(options, shape, direction, variant, settings, peak)
-        mine.append((found["seconds_p20"], found["seconds_median"], found["seconds_p80"]))
-        if body and (turn == 0 or max(peer_median for _, peer_median, _ in theirs) < options.budget):
+        samples = []
+        if body and max((median for _, median, _ in theirs), default=0) < options.budget:
             samples = judged.samples_of(body, options.repeats, options.budget, slow)
+        share = others.share()
+        if share > options.quiet and disturbed < 2 * options.rounds:
+            disturbed += 1
+            continue
+        most = max(most, share)
+        mine.append((found["seconds_p20"], found["seconds_median"], found["seconds_p80"]))
+        if samples:
             taken += len(samples)
             theirs.append(quantiles(samples))
     ours = {column: "" if found.get(column) is None else found[column] for column in options.columns}
@@ -150,16 +159,16 @@ def compare(options, shape, direction, variant, settings, name, make, peak):
         peer["flops"] = ours["flops"]
         merge(peer, theirs, taken)
         peer["fraction_of_peak"] = peer["gflops"] / peak
-    return (ours, peer), errors
+    return (ours, peer), errors, most
 
 
-def report(experiment, ours, peer, errors):
+def report(experiment, ours, peer, errors, others):
     shape = f"{experiment:18} {ours['pass']:8} n={ours['key_length']} d={ours['head_dim']} causal={ours['causal']:5}"
     if peer["status"] != "ok":
         print(f"{shape} {peer['variant']} failed: {peer['reason']}", flush=True)
         return
     print(f"{shape} {peer['variant']} {timed(peer)}, {ours['variant']} {timed(ours)}: "
-          f"{peer['seconds_median'] / ours['seconds_median']:.2f} x" + (f"; {agreement(errors)}" if errors else ""), flush=True)
+          f"{peer['seconds_median'] / ours['seconds_median']:.2f} x" + (f"; {agreement(errors)}" if errors else "") + (f"; others {others:.0%}" if others >= 0.01 else ""), flush=True)
 
 
 def timed(row):
@@ -204,7 +213,9 @@ def selected(options):
     """The experiments and passes that the options ask for."""
     names = [name for name in options.only.split(",") if name]
     for experiment, shape, passes, ours, name, make in experiments():
-        if (not names or experiment in names) and options.n in (0, shape["n"]) and options.d in (0, shape["d"]):
+        if names and experiment not in names:
+            continue
+        if shape["n"] in (options.n or [shape["n"]]) and shape["d"] in (options.d or [shape["d"]]):
             for direction in passes:
                 if options.direction in ("", direction):
                     yield experiment, shape, direction, ours, name, make
@@ -227,9 +238,10 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="", help="experiments with these names, separated by commas")
     parser.add_argument("--pass", dest="direction", default="", help="forward, backward or decode alone")
-    parser.add_argument("--n", type=int, default=0, help="this length alone")
-    parser.add_argument("--d", type=int, default=0, help="this head dim alone")
+    parser.add_argument("--n", type=int, nargs="*", help="these lengths alone")
+    parser.add_argument("--d", type=int, nargs="*", help="these head dims alone")
     parser.add_argument("--budget", type=float, default=10, help="seconds of a peer's passes in a round after which it makes no more")
+    parser.add_argument("--quiet", type=float, default=1, help="a round is repeated when other programs take more of the processors")
     parser.add_argument("--bound", type=float, default=1e-4, help="the largest relative difference of what is compared")
     parser.add_argument("--ggml", default="", help="the program made of ggml_ops.cpp; without it its experiments are left out")
     parser.add_argument("--memory", type=float, default=0, help="GiB of address space that a peer may take; 0: no limit")
@@ -244,15 +256,15 @@ def main():
     rows = read(os.path.join(options.out, "measurements.csv"), [], lambda file: list(csv.DictReader(file)))
     agreements = read(os.path.join(options.out, "agreement.json"), [], json.load)
     for experiment, shape, direction, (variant, settings), name, make in selected(options):
-        pair, errors = compare(options, shape, direction, variant, settings, name, make, doctor["peak_gflops"])
+        pair, errors, others = compare(options, shape, direction, variant, settings, name, make, doctor["peak_gflops"])
         for row in pair:
             row.update(preset="peers", experiment=experiment)
-        report(experiment, *pair, errors)
+        report(experiment, *pair, errors, others)
         rows = without(rows, pair) + list(pair)
         if errors:
             said = {"experiment": experiment, "variant": name, "pass": direction, "query_length": pair[1]["query_length"],
                     "key_length": shape["n"], "head_dim": shape["d"], "causal": pair[1]["causal"], "threads": options.threads}
-            agreements = without(agreements, [said]) + [{**said, "relative_error": errors}]
+            agreements = without(agreements, [said]) + [{**said, "relative_error": errors, "others": round(others, 3)}]
         write(options, rows, agreements, environment(options, doctor))
 
 
