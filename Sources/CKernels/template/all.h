@@ -35,6 +35,8 @@
 
 #include "channels.h"
 
+#include "gentle.h"
+
 #include "select.h"
 
 #include "convolve.h"
