@@ -74,4 +74,28 @@ import Testing
       }
     }
   }
+
+  @Test(
+    "how many rows are gentle, and what stands there, no later row changes",
+    arguments: InstructionSet.available)
+  func prefixes(_ set: InstructionSet) {
+    let rows = 30
+    for dim in [1, 17, 64] {
+      let x = (0..<rows * dim).map { Float($0 % 7) - 3 }
+      var decays = (0..<rows * dim).map { 1 - Float($0 % 5) / 100 }
+      func unfaded() -> (count: Int, values: [Float]) {
+        var result = [Float](repeating: 0, count: rows * dim)
+        let count = attn_scan_unfade(set.code, x, dim, decays, &result, rows, dim)
+        return (count, result)
+      }
+      let whole = unfaded()
+      #expect(whole.count == rows)
+      for strong in [29, 12, 0] {
+        decays[strong * dim + dim / 2] = 0
+        let part = unfaded()
+        #expect(part.count == strong)
+        #expect(part.values.prefix(strong * dim) == whole.values.prefix(strong * dim))
+      }
+    }
+  }
 }
