@@ -102,8 +102,11 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
     let needed = Set(rows.filter { $0.secondsMedian != nil }.compactMap { BenchTable.Reading($0) })
     let found = needed.compactMap { read in
       let rates = (0..<3).compactMap { _ in
-        try? MachineLimits.bandwidth(
-          threads: read.threads, seconds: 0.15, bufferBytes: max(1 << 16, read.bytes / read.threads))
+        read.isState
+          ? try? MachineLimits.rewriting(
+            threads: read.threads, seconds: 0.15, bufferBytes: max(1 << 16, read.bytes / 2 / read.threads))
+          : try? MachineLimits.bandwidth(
+            threads: read.threads, seconds: 0.15, bufferBytes: max(1 << 16, read.bytes / read.threads))
       }
       return rates.max().map { (read, $0 / 1e9) }
     }

@@ -32,7 +32,8 @@
   X(float, dense_softmax, (float *weights, const float *scores, int32_t count, int32_t size))                         \
   X(void, dense_softmax_gradient, (float *gradient, const float *weights, int32_t count, int32_t size))               \
   X(double, fma_loop, (int64_t rounds))                                                                               \
-  X(float, read_loop, (const float *data, int64_t count))
+  X(float, read_loop, (const float *data, int64_t count))                                                            \
+  X(void, rewrite_loop, (float *data, int64_t count))
 
 #define DECLARE(result, name, parameters)                                                                             \
   result name##_portable parameters;                                                                                  \
@@ -218,6 +219,7 @@ void attn_add(int32_t isa, float *target, const float *source, int64_t count) {
 double attn_fma_loop(int32_t isa, int64_t rounds) { return table(isa)->fma_loop(rounds); }
 
 float attn_read_loop(int32_t isa, const float *data, int64_t count) { return table(isa)->read_loop(data, count); }
+void attn_rewrite_loop(int32_t isa, float *data, int64_t count) { table(isa)->rewrite_loop(data, count); }
 
 void attn_hash_pack(
     float *target, const float *rotations, int32_t dim, int32_t hashes, int32_t first_half, int32_t second_half) {

@@ -6,8 +6,8 @@
     (int map, const float *x, ptrdiff_t xs, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t dim, float scale,      \
      float epsilon))                                                                                                 \
   X(void, scan_load_back,                                                                                            \
-    (int map, const float *x, ptrdiff_t xs, const float *dy, ptrdiff_t dys, float *dx, ptrdiff_t dxs,                \
-     ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon))                                                     \
+    (int map, const float *x, ptrdiff_t xs, const float *y, const float *dy, ptrdiff_t dys, float *dx,               \
+     ptrdiff_t dxs, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon))                                                     \
   X(void, scan_exp, (const float *x, float *y, ptrdiff_t n))                                                         \
   X(void, scan_decays,                                                                                               \
     (const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float scale, float *y))             \
@@ -28,7 +28,17 @@
   X(void, scan_token, (const attn_token *t))                                                                         \
   X(void, chunk_product, (const attn_product *p))                                                                    \
   X(void, chunk_transpose,                                                                                           \
-    (const float *x, ptrdiff_t xs, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t columns))                       \
+    (const float *x, ptrdiff_t xs, const float *factors, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t columns)) \
+  X(void, scan_clear, (float *x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count))                                  \
+  X(int, scan_behind_all,                                                                                            \
+    (const float *x, ptrdiff_t xs, const float *a, float *y, float *totals, float *inverses, ptrdiff_t rows,         \
+     ptrdiff_t dim))                                                                                                 \
+  X(ptrdiff_t, scan_unfade,                                                                                          \
+    (const float *x, ptrdiff_t xs, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim))                         \
+  X(void, scan_ahead_all,                                                                                            \
+    (const float *x, ptrdiff_t xs, float scale, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim))            \
+  X(void, scan_rows_back, (const attn_gentle *p))                                                                    \
+  X(void, scan_keys_back, (const attn_gentle *p, const float *through, float *target))                               \
   X(void, scan_solve,                                                                                                \
     (const float *a, ptrdiff_t count, float *x, ptrdiff_t xs, ptrdiff_t dim, int transposed))                        \
   X(void, scan_gate,                                                                                                  \
@@ -36,14 +46,13 @@
     ptrdiff_t dim))                                                                                                   \
   X(void, scan_gate_back,                                                                                             \
     (const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float *dx,           \
-    float *logs, ptrdiff_t rows, ptrdiff_t dim))                                                                      \
+    ptrdiff_t rows, ptrdiff_t dim, double *rates, double *biases))                                                                    \
   X(void, scan_step_gate,                                                                                             \
     (const float *x, ptrdiff_t xs, float bias, float sign, float rate, float *logs, float *steps, ptrdiff_t n))       \
   X(void, scan_step_gate_back,                                                                                        \
     (const float *x, ptrdiff_t xs, float bias, float sign, float rate, const float *dlog, const float *dstep,         \
     float *dx, ptrdiff_t n, double *sums))                                                                            \
   X(void, scan_sigmoid, (const float *x, ptrdiff_t xs, float *y, ptrdiff_t n))                                        \
-  X(void, scan_tally, (const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums))                     \
   X(void, scan_totals,                                                                                                \
     (const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim))                                                        \
   X(void, scan_ahead,                                                                                                 \
@@ -71,8 +80,30 @@ SCAN_KERNELS(DECLARE)
 
 void attn_chunk_product(int32_t isa, const attn_product *product) { CHOOSE(isa, chunk_product, product); }
 void attn_chunk_transpose(
-    int32_t isa, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t columns) {
-  CHOOSE(isa, chunk_transpose, x, x_stride, y, y_stride, rows, columns);
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *factors, float *y, ptrdiff_t y_stride, ptrdiff_t rows,
+    ptrdiff_t columns) {
+  CHOOSE(isa, chunk_transpose, x, x_stride, factors, y, y_stride, rows, columns);
+}
+void attn_scan_clear(int32_t isa, float *x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count) {
+  CALL(isa, clear, x, first, rows, count);
+}
+int32_t attn_scan_behind_all(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *a, float *y, float *totals, float *inverses,
+    ptrdiff_t rows, ptrdiff_t dim) {
+  return CALL(isa, behind_all, x, x_stride, a, y, totals, inverses, rows, dim);
+}
+ptrdiff_t attn_scan_unfade(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
+  return CALL(isa, unfade, x, x_stride, a, y, rows, dim);
+}
+void attn_scan_ahead_all(
+    int32_t isa, const float *x, ptrdiff_t x_stride, float scale, const float *a, float *y, ptrdiff_t rows,
+    ptrdiff_t dim) {
+  CALL(isa, ahead_all, x, x_stride, scale, a, y, rows, dim);
+}
+void attn_scan_rows_back(int32_t isa, const attn_gentle *rows) { CALL(isa, rows_back, rows); }
+void attn_scan_keys_back(int32_t isa, const attn_gentle *keys, const float *through, float *target) {
+  CALL(isa, keys_back, keys, through, target);
 }
 void attn_scan_fade(
     int32_t isa, const float *x, const float *decays, float *y, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count) {
@@ -88,9 +119,9 @@ void attn_scan_load(
   CALL(isa, load, map, x, x_stride, y, y_stride, rows, dim, scale, epsilon);
 }
 void attn_scan_load_backward(
-    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, const float *dy, ptrdiff_t dy_stride, float *dx,
-    ptrdiff_t dx_stride, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon) {
-  CALL(isa, load_back, map, x, x_stride, dy, dy_stride, dx, dx_stride, rows, dim, scale, epsilon);
+    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, const float *y, const float *dy, ptrdiff_t dy_stride,
+    float *dx, ptrdiff_t dx_stride, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon) {
+  CALL(isa, load_back, map, x, x_stride, y, dy, dy_stride, dx, dx_stride, rows, dim, scale, epsilon);
 }
 void attn_scan_decays(
     int32_t isa, const double *sums, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count, float scale, float *y) {
@@ -133,9 +164,9 @@ void attn_scan_gate(
   CALL(isa, gate, x, xs, bias, sign, rate, a, rows, dim);
 }
 void attn_scan_gate_back(
-    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float
-    *dx, float *logs, ptrdiff_t rows, ptrdiff_t dim) {
-  CALL(isa, gate_back, x, xs, bias, sign, rate, dlog, dx, logs, rows, dim);
+    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float *dx,
+    ptrdiff_t rows, ptrdiff_t dim, double *rates, double *biases) {
+  CALL(isa, gate_back, x, xs, bias, sign, rate, dlog, dx, rows, dim, rates, biases);
 }
 void attn_scan_totals(
     int32_t isa, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim) {
@@ -177,9 +208,6 @@ int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdif
   return CALL(isa, finite, x, x_stride, rows, dim);
 }
 
-void attn_scan_tally(int32_t isa, const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums) {
-  CALL(isa, tally, x, y, dim, sum, sums);
-}
 void attn_scan_step_gate(
     int32_t isa, const float *x, ptrdiff_t xs, float bias, float sign, float rate, float *logs, float *steps,
     ptrdiff_t n) {

@@ -9,7 +9,7 @@ package struct BenchTable {
   package let rows: [MeasurementRow]
   /// Measured bytes a second / 10⁹ of reading what fits no cache, by threads.
   package let bandwidth: [Int: Double]
-  /// Measured bytes a second / 10⁹ of reading as many bytes as a decoding row does.
+  /// Measured bytes a second / 10⁹ of reading as many bytes as a decoding row does, or of rewriting as large a state.
   package let reading: [Reading: Double]
   /// What rows are to reach, by experiment: the preset says it.
   package let targets: [String: [Target]]
@@ -25,6 +25,8 @@ package struct BenchTable {
   package struct Reading: Hashable {
     package var threads: Int
     package var bytes: Int
+    /// Whether it is a state, half of whose bytes are written: the limit is then the rate of rewriting as many in place.
+    package var isState = false
 
     /// Of a row that was measured; `nil` of another pass.
     package init?(_ row: MeasurementRow) {
@@ -36,13 +38,16 @@ package struct BenchTable {
       // What has no pairs keeps a state, and moves it on.
       if row.density == nil, let state = row.stateBytes {
         bytes = 2 * (row.batch ?? 1) * Int(state)
+        isState = true
         return
       }
       let element = row.precision.byteCount
       bytes = element * (row.batch ?? 1) * heads * keys * (dim + (row.valueDim ?? dim))
     }
 
-    package init(threads: Int, bytes: Int) { (self.threads, self.bytes) = (threads, bytes) }
+    package init(threads: Int, bytes: Int, isState: Bool = false) {
+      (self.threads, self.bytes, self.isState) = (threads, bytes, isState)
+    }
   }
 
   /// What a row is to reach.
@@ -109,11 +114,15 @@ package struct BenchTable {
     let cache = LastLevelCache.bytes
     return [
       "",
-      "decoding: of the rate of reading as many bytes as the cell reads (last-level cache: "
+      "decoding: of the rate of reading as many bytes as the cell reads, or of reading and writing a state in place "
+        + "(last-level cache: "
         + "\(Quantity.describe(bytes: Double(cache))))",
     ]
       + found.map { reading, rate in
-        let place = reading.bytes > 2 * cache ? "memory" : "may stay in the cache"
+        let held = reading.isState ? reading.bytes / 2 : reading.bytes
+        let place =
+          (reading.isState ? "read and written, " : "")
+          + (held > 2 * cache ? "memory" : "may stay in the cache")
         return
           "  \(Quantity.describe(bytes: Double(reading.bytes))) on \(counted(reading.threads, "thread")): "
           + "\(Quantity.significant(rate, 3)) GB/s (\(place))"
@@ -167,8 +176,8 @@ package struct BenchTable {
     }
   }
 
-  /// The share of the machine's limit: of the multiply-add peak; when decoding, of the rate of reading as many bytes or of the
-  /// peak, whichever takes longer (with several heads on a key head it can be the peak).
+  /// The share of the machine's limit: of the multiply-add peak; when decoding, of the rate of reading as many bytes (a state: of
+  /// rewriting them) or of the peak, whichever takes longer (with several heads on a key head it can be the peak).
   private func fraction(of row: MeasurementRow) -> Double? {
     guard row.pass == .decode else { return row.fractionOfPeak }
     guard let seconds = row.secondsMedian, let read = Reading(row), let limit = reading[read] else {

@@ -51,10 +51,11 @@ struct ChunkProducts: Sendable {
   /// - Parameters:
   ///   - factors: one a row of A·B.
   ///   - ahead: what is fetched for later meanwhile.
+  ///   - also: what else.
   func multiply(
     _ a: Matrix, _ b: UnsafePointer<Float>, _ bStride: Int, into c: UnsafeMutablePointer<Float>, stride: Int,
     rows: Int, columns: Int, depth: Int, _ part: Part = .whole, factors: UnsafePointer<Float>? = nil,
-    target: Target = .replaced, ahead: attn_ahead = attn_ahead()
+    target: Target = .replaced, ahead: attn_ahead = attn_ahead(), also: attn_ahead = attn_ahead()
   ) {
     guard rows > 0, columns > 0 else { return }
     let (code, first) =
@@ -67,7 +68,7 @@ struct ChunkProducts: Sendable {
     var product = attn_product(
       a: a.base, a_stride: a.stride, down: a.isTransposed ? 1 : 0, b: b, b_stride: bStride, c: c,
       c_stride: stride, rows: rows, columns: columns, depth: depth, factors: factors, adds: target.rawValue,
-      part: Int32(code), first: first, ahead: ahead)
+      part: Int32(code), first: first, ahead: ahead, also: also)
     attn_chunk_product(isa, &product)
     guard count != nil else { return }
     switch part {
@@ -84,9 +85,23 @@ struct ChunkProducts: Sendable {
   }
 
   /// y, `[columns, rows]` without gaps, from x, `[rows, columns]` with rows `stride` apart.
+  /// - Parameter factors: what columns of x are multiplied by; `nil`: nothing.
   func transpose(
-    _ x: UnsafePointer<Float>, stride: Int, rows: Int, columns: Int, to y: UnsafeMutablePointer<Float>
-  ) { attn_chunk_transpose(isa, x, stride, y, rows, rows, columns) }
+    _ x: UnsafePointer<Float>, stride: Int, rows: Int, columns: Int, factors: UnsafePointer<Float>? = nil,
+    to y: UnsafeMutablePointer<Float>
+  ) { attn_chunk_transpose(isa, x, stride, factors, y, rows, rows, columns) }
+
+  /// A sum of rows of x, each times a number; no product that a closed form counts.
+  func combine(
+    _ factors: UnsafePointer<Float>, _ x: UnsafePointer<Float>, rows: Int, dim: Int,
+    into y: UnsafeMutablePointer<Float>, target: Target = .replaced
+  ) {
+    var product = attn_product(
+      a: factors, a_stride: rows, down: 0, b: x, b_stride: dim, c: y, c_stride: dim, rows: 1, columns: dim,
+      depth: rows, factors: nil, adds: target.rawValue, part: Int32(ATTN_WHOLE), first: 0,
+      ahead: attn_ahead(), also: attn_ahead())
+    attn_chunk_product(isa, &product)
+  }
 
   /// Counts multiply-adds.
   func tally(_ count: Int) { self.count?.add(count) }

@@ -12,9 +12,11 @@ extension RecurrentScan {
     /// Of gates alone.
     let crossings: Int, strengthGradient: Int, inner: Int, stateDots: Int, logGradient: Int, positions: Int
     /// Of the delta rule alone.
-    let pairs: Int, written: Int, deltaStrength: Int
+    let pairs: Int, deltaStrength: Int
     /// Of channels that fade apart alone.
     let channels: Int, fadedRows: Int, fadedKeys: Int, few: Int, result: Int, channelGradient: Int
+    /// Of chunks that are gentle: what all of them fades a channel by, its inverse, and what the state and the pairs give their keys.
+    let gentle: Int, totals: Int, inverses: Int, stateKeys: Int, pairKeys: Int, erasers: Int
     /// Keys, values, the state and its gradient, rows and columns exchanged.
     let keyColumns: Int, valueColumns: Int, stateColumns: Int, gradientColumns: Int
     let count: Int
@@ -43,6 +45,12 @@ extension RecurrentScan {
       few = layout.take(apart * (ChannelBlocks.base + 1))
       result = layout.take(apart * chunk)
       channelGradient = layout.take(apart * chunk)
+      gentle = layout.take(apart > 0 ? 1 : 0)
+      totals = layout.take(apart)
+      inverses = layout.take(apart)
+      stateKeys = layout.take(apart * chunk)
+      pairKeys = layout.take(apart * chunk)
+      erasers = layout.take(scan.recurrence.isDelta ? apart * chunk : 0)
       let gated = scan.isGated ? chunk : 0
       crossings = layout.take(gated * chunk)
       strengthGradient = layout.take(gated)
@@ -52,7 +60,6 @@ extension RecurrentScan {
       positions = layout.take(2 * gated)
       let delta = scan.recurrence.isDelta ? chunk : 0
       pairs = layout.take(delta * chunk)
-      written = layout.take(delta * v)
       deltaStrength = layout.take(delta)
       keyColumns = layout.take(chunk * d)
       valueColumns = layout.take(chunk * v)

@@ -1,7 +1,6 @@
 import AttentionCore
 import Basics
 import CKernels
-import Synchronization
 import Tensors
 
 extension RecurrentScan {
@@ -11,7 +10,9 @@ extension RecurrentScan {
     /// Of the delta rule alone: products of keys.
     let pairs: Int
     /// Of channels that fade apart alone.
-    let channels: Int, fadedRows: Int, fadedKeys: Int
+    let channels: Int, fadedRows: Int, fadedKeys: Int, unfadedKeys: Int, inverses: Int, gentle: Int
+    /// Of a sum of keys alone.
+    let ones: Int
     let count: Int
 
     init(_ scan: RecurrentScan) {
@@ -29,6 +30,10 @@ extension RecurrentScan {
       channels = layout.take(apart * chunk)
       fadedRows = layout.take(apart * chunk)
       fadedKeys = layout.take(apart * chunk)
+      unfadedKeys = layout.take(apart * chunk)
+      inverses = layout.take(apart)
+      gentle = layout.take(apart > 0 ? 1 : 0)
+      ones = layout.take(scan.geometry.hasNormalizer ? chunk : 0)
       count = layout.count
     }
   }
@@ -193,12 +198,15 @@ struct ScanForward: Sendable {
       keepAll(place)
       return
     }
-    let (d, v) = (shape.headDim, shape.valueDim), own = base + layout.keys
+    let (d, v) = (shape.headDim, shape.valueDim)
+    let own = base + (scan.isByChannel ? layout.fadedKeys : layout.keys)
     let inPlace = scan.readsInPlace && scan.fades
-    if !inPlace { loadKeys(batch, keyHead, keys, base) }
     if scan.isByChannel {
-      fadeKeys(head, keys, place, base)
-    } else if scan.fades {
+      fadeKeys(head, block, keys, base)
+    } else if !inPlace {
+      loadKeys(batch, keyHead, keys, base)
+    }
+    if !scan.isByChannel, scan.fades {
       let decays = decays(head, keys, base)
       factors[place] = decays.total
       decays.writeKeys(to: base + layout.rows)
@@ -214,8 +222,9 @@ struct ScanForward: Sendable {
       into: slot, stride: v, rows: d, columns: v, depth: keys.count,
       ahead: key.ahead(batch, keyHead, nextKeys(block, batch), dim: d))
     guard geometry.hasNormalizer else { return }
-    (slot + geometry.matrixCount).update(repeating: 0, count: d)
-    attn_column_sums(isa, own, slot + geometry.matrixCount, keys.count, d, d)
+    let ones = base + layout.ones
+    ones.update(repeating: 1, count: keys.count)
+    products.combine(ones, own, rows: keys.count, dim: d, into: slot + geometry.matrixCount)
   }
 
   /// The keys, and rows, of the chunk that comes next.
@@ -246,90 +255,53 @@ struct ScanForward: Sendable {
     // A chunk that has just been prepared has its keys, and what they fade by, in the scratch.
     let isPrepared = inOrder && scan.recurrence.isDelta && first == 0 && rows.count == keys.count
     var channels = UnsafePointer(base)
+    let gentle = scan.isByChannel ? gentleRows(head, block, keys, base) : 0, isGentle = gentle == rows.count
     if scan.isByChannel {
       channels = self.channels(head, keys, to: first + rows.count, base)
-      if !keys.isEmpty, !isPrepared { loadKeys(batch, keyHead, keys, base) }
+      if isGentle, !isPrepared { exchangeKeys(keys.count, base) }
+      if !isGentle, !keys.isEmpty, !isPrepared { loadKeys(batch, keyHead, keys, base) }
     } else {
       let decays = decays(head, keys, base)
       if scan.fades {
         decays.writeRows(first, rows.count, scale: scan.fadingScale, to: base + layout.rows)
-      } else {
+      } else if scan.scalesRows {
         (base + layout.rows).update(repeating: scan.fadingScale, count: rows.count)
       }
       if !keys.isEmpty, !isPrepared {
-        loadPairs(batch, keyHead, keys, first, rows.count, head, decays, base)
+        loadPairs(batch, keyHead, keys, first, rows.count, block, decays, base)
       }
     }
     for member in 0..<shape.groupSize {
       let queryHead = keyHead * shape.groupSize + member
       if scan.isByChannel {
-        readChannels(batch, queryHead, block, rows, keys.count, first, channels, state, values, base)
+        readChannels(
+          batch, queryHead, block, rows, keys.count, first, gentle: gentle, channels, state, values, base)
       } else {
         read(batch, queryHead, block, rows, keys.count, first, state, values, base)
       }
-      try refuse(batch, queryHead, rows, keys, first, state, base)
+      try refuse(batch, queryHead, rows, keys, first, state, isGentle: isGentle, base)
       skip?.add(batch, queryHead, rows, to: output)
     }
   }
 
   /// Keys, their rows and columns exchanged, and what they fade by up to rows.
   private func loadPairs(
-    _ batch: Int, _ keyHead: Int, _ keys: Range<Int>, _ first: Int, _ rows: Int, _ head: Int,
+    _ batch: Int, _ keyHead: Int, _ keys: Range<Int>, _ first: Int, _ rows: Int, _ block: Int,
     _ decays: ChunkDecays, _ base: UnsafeMutablePointer<Float>
   ) {
     let d = shape.headDim, inPlace = scan.readsInPlace
-    if !inPlace { loadKeys(batch, keyHead, keys, base) }
+    // Keys that do not fade are those that were just added to the state.
+    if !inPlace, !inOrder || scan.fades { loadKeys(batch, keyHead, keys, base) }
     products.transpose(
       inPlace ? key.row(batch, keyHead, keys.lowerBound) : base + layout.keys,
       stride: inPlace ? key.rowStride : d, rows: keys.count, columns: d, to: base + layout.keyColumns)
+    guard scan.fadesPairs else { return }
+    if inOrder, block > 0, scan.keepsDecays(of: block, from: block - 1, batch: batch) { return }
     decays.write(first, rows, scale: scan.fadingScale, to: base + layout.decays)
+    let head = batch * shape.keyHeads + keyHead
     if !scan.recurrence.isDelta, let strengths = strengths(head, keys) {
       ChunkDecays.scale(base + layout.decays, rows: rows, by: strengths, keys: keys.count, isa: isa)
     }
-  }
-
-  /// Refuses rows whose output is not finite; notes those that are padding, and nobody's result.
-  private func refuse(
-    _ batch: Int, _ queryHead: Int, _ rows: Range<Int>, _ keys: Range<Int>, _ first: Int,
-    _ state: UnsafeMutablePointer<Float>, _ base: UnsafeMutablePointer<Float>
-  ) throws {
-    let v = shape.valueDim, target = output.row(batch, queryHead, rows.lowerBound)
-    guard attn_scan_finite(isa, target, v, rows.count, v) == 0 else { return }
-    let bad = rows.filter { attn_scan_finite(isa, target + ($0 - rows.lowerBound) * v, v, 1, v) == 0 }
-    guard bad.allSatisfy({ shape.isPaddedQuery(batch: batch, query: $0) }) else {
-      if scan.readsInPlace {
-        loadKeys(batch, shape.keyHead(of: queryHead), keys, base)
-        loadQueries(batch, queryHead, rows, base + layout.queries)
-      }
-      let row = firstOverflow(batch, shape.keyHead(of: queryHead), rows.count, keys, first, state, base)
-      throw StateOverflow(batch: batch, head: queryHead, query: rows.lowerBound + row)
-    }
-    let start = (batch * shape.queryHeads + queryHead) * shape.queryLength
-    padding.note(bad.map { start + $0 })
-  }
-
-  /// The first row whose own terms have no finite sum: in the products of a chunk a later key that is not finite spoils earlier rows
-  /// too.
-  private func firstOverflow(
-    _ batch: Int, _ keyHead: Int, _ rows: Int, _ keys: Range<Int>, _ first: Int,
-    _ state: UnsafeMutablePointer<Float>, _ base: UnsafeMutablePointer<Float>
-  ) -> Int {
-    let (d, v) = (shape.headDim, shape.valueDim)
-    let own = base + layout.queries + (scan.isByChannel ? first * d : 0)
-    func dot(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, step: Int) -> Double {
-      (0..<d).reduce(0.0) { $0 + Double(a[$1]) * Double(b[$1 * step]) }
-    }
-    func isFinite(_ row: Int) -> Bool {
-      let query = own + row * d, last = min(first + row + 1, keys.count)
-      let products = (0..<last).map { dot(query, base + layout.keys + $0 * d, step: 1) }
-      return (0..<v).allSatisfy { c in
-        let sum = products.enumerated().reduce(dot(query, state + c, step: v)) {
-          $0 + $1.element * Double(added.row(batch, keyHead, keys.lowerBound + $1.offset)[c])
-        }
-        return Float(sum).isFinite
-      }
-    }
-    return (0..<rows).first { !isFinite($0) } ?? 0
   }
 
   private func read(
@@ -355,7 +327,11 @@ struct ScanForward: Sendable {
         depth: d,
         .lower(first: first),
         ahead: query.ahead(batch, queryHead, nextRows(block), dim: d))
-      attn_scan_fade(isa, scores, base + layout.decays, scores, first, count, keys)
+      if scan.fadesPairs {
+        attn_scan_fade(isa, scores, base + layout.decays, scores, first, count, keys)
+      } else {
+        attn_scan_clear(isa, scores, first, count, keys)
+      }
       products.multiply(
         .init(scores, stride: keys), values, added.rowStride, into: target, stride: v, rows: count,
         columns: v,
@@ -385,12 +361,4 @@ struct ScanForward: Sendable {
       (inverses + start).update(repeating: 0, count: count)
     }
   }
-}
-
-/// Padded rows whose outputs single precision does not hold, as blocks find them.
-final class OverflowedPadding: Sendable {
-  private let found = Mutex<[Int]>([])
-  func note(_ rows: [Int]) { found.withLock { $0 += rows } }
-  /// In rising order, whoever found them first.
-  var rows: [Int] { found.withLock { $0.sorted() } }
 }

@@ -69,6 +69,18 @@ struct RecurrentScan: Sendable {
   /// Whether rows of the state are multiplied by a number when they are read.
   var scalesRows: Bool { fades || readsInPlace }
 
+  /// Whether products of a row and a key are multiplied by anything.
+  var fadesPairs: Bool { fades || fadingScale != 1 }
+
+  /// Whether pairs of a chunk fade as those of one next to it do: decays are no data, and as many rows and keys stand at the same places.
+  func keepsDecays(of block: Int, from other: Int, batch: Int) -> Bool {
+    if case .gated = recurrence.decay { return false }
+    guard !recurrence.isDelta else { return false }
+    let (rows, before) = (geometry.rows(block), geometry.rows(other))
+    return rows.count == before.count && geometry.first(rows, block) == geometry.first(before, other)
+      && geometry.keys(block, batch: batch).count == geometry.keys(other, batch: batch).count
+  }
+
   /// Factors of a chunk that a state fades by: one, or one a row of it.
   var factorCount: Int { isByChannel ? shape.headDim : 1 }
 

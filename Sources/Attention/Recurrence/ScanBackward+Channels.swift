@@ -36,6 +36,7 @@ extension ScanBackward {
     let piece = piece(head, block, worker), base = piece.base, d = shape.headDim
     let keys = piece.keys.count
     if block == 0 { clear(piece) }
+    if inOrder ? isGentle(piece, block) : fadeKeys(piece, block) { return runGently(piece, head, block) }
     (base + layout.channelGradient).update(repeating: 0, count: end(piece) * d)
     if keys > 0 {
       if !keepsKeys(piece) { loadKeys(piece) }
@@ -87,7 +88,7 @@ extension ScanBackward {
       d)
     attn_scan_load_backward(
       isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride,
-      target + shift, d,
+      queries(piece), target + shift, d,
       queryGradient.row(piece.batch, queryHead, piece.rows.lowerBound), d, rows, d,
       Float(scan.recurrence.scale), map.epsilon)
   }
@@ -96,20 +97,19 @@ extension ScanBackward {
   private func backThroughChannelDelta(_ piece: Piece) {
     guard let writing, let writtenGradient, let state = piece.state else { return }
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
-    let strengths = writing + place(piece), own = base + layout.keys, x = base + layout.written
+    let strengths = writing + place(piece), own = base + layout.keys
+    let x = writtenGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
     let (pairs, scores, slopes) = (base + layout.pairs, base + layout.scores, base + layout.slopes)
     let extra = base + layout.extra, dBeta = base + layout.deltaStrength, inner = base + layout.inner
     let faded = base + layout.fadedRows, channels = channels(piece)
-    x.update(
-      from: writtenGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), count: keys * v)
     let products = channelPairs(piece, ofKeys: true)
     products.write(own, own, to: pairs, stride: keys)
     for row in 0..<keys { pairs[row * keys + row] = 0 }
     attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
     self.products.solve(scores, rows: keys, x, columns: v, transposed: true)
-    backThroughValues(piece, strengths, state)
+    backThroughValues(piece, x, strengths, state)
     // A, whose gradient is −X V'ᵀ.
-    transposeValues(piece)
+    if piece.rows.isEmpty { transposeValues(piece) }
     self.products.multiply(
       .init(x, stride: v), base + layout.valueColumns, keys, into: slopes, stride: keys, rows: keys,
       columns: keys, depth: v, .lower(first: 0))

@@ -23,16 +23,19 @@ extension ScanBackward {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, map = scan.map
     let rows = piece.rows.count, keys = piece.keys.count, scores = base + layout.scores
     let own = base + layout.keys
+    let isGentle = scan.isByChannel && base[layout.gentle] != 0
     if isFirst {
-      attn_scan_load(
-        isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
-        keys, d, 1, map.epsilon)
       if !scan.isByChannel {
+        attn_scan_load(
+          isa, map.code, key.row(piece.batch, piece.keyHead, piece.keys.lowerBound), key.rowStride, own, d,
+          keys, d, 1, map.epsilon)
         products.transpose(own, stride: d, rows: keys, columns: d, to: base + layout.keyColumns)
         decays(piece).write(piece.first, rows, scale: 1, to: base + layout.decays)
       }
     }
-    if scan.isByChannel {
+    if isGentle {
+      pairGently(piece, base + layout.fadedRows, to: scores)
+    } else if scan.isByChannel {
       channelPairs(piece).write(base + layout.queries, own, to: scores, stride: keys)
     } else {
       products.multiply(
@@ -53,10 +56,14 @@ extension ScanBackward {
     let piece = self.piece(head, block, worker), base = piece.base, keys = piece.keys.count
     let place = head * geometry.keyBlocks + block
     let slot = slot(head, block) + columns.lowerBound, own = base + layout.keys
-    let faded = base + layout.extra, written = writtenRow(piece).map { $0 + columns.lowerBound }
+    let isFaded = scan.isByChannel && keepsKeys(piece) && base[layout.gentle] != 0
+    let faded = base + (isFaded ? layout.fadedKeys : layout.extra),
+      written = writtenRow(piece).map { $0 + columns.lowerBound }
     if keys > 0, let written {
       if !keepsKeys(piece) { loadKeys(piece) }
-      if scan.isByChannel {
+      if isFaded {
+        // They have just been made.
+      } else if scan.isByChannel {
         attn_scan_behind(isa, own, channels(piece), faded, keys, d)
       } else {
         decays(piece).writeKeys(to: base + layout.tails)
@@ -66,9 +73,13 @@ extension ScanBackward {
         .init(faded, stride: d), state, v, into: written, stride: v, rows: keys, columns: width, depth: d,
         target: .added)
     }
-    for row in 0..<d {
-      let factor = factors + (scan.isByChannel ? place * d + row : place)
-      attn_scan_step(isa, state + row * v, slot + row * v, factor, 0, 1, width)
+    let factor = factors + (scan.isByChannel ? place * d : place), step = scan.isByChannel ? 1 : 0
+    if width == v {
+      attn_scan_step(isa, state, slot, factor, step, d, v)
+    } else {
+      for row in 0..<d {
+        attn_scan_step(isa, state + row * v, slot + row * v, factor + row * step, 0, 1, width)
+      }
     }
     guard keys > 0, let written, let erasing else { return }
     products.multiply(
@@ -79,32 +90,36 @@ extension ScanBackward {
   /// From X, what stands for it in the part of what was written: dV = βX, the gradient of β as far as that of V gives it, and X Hᵀ, whose
   /// negative is that of β e^G K.
   func backThroughValues(
-    _ piece: Piece, _ strengths: UnsafePointer<Float>, _ state: UnsafeMutablePointer<Float>
+    _ piece: Piece, _ x: UnsafePointer<Float>, _ strengths: UnsafePointer<Float>,
+    _ state: UnsafeMutablePointer<Float>
   ) {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
-    let x = base + layout.written, values = given.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
+    let values = given.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
     attn_scan_dots(isa, values, given.rowStride, x, v, base + layout.deltaStrength, 0, keys, v)
     attn_scan_scale(
       isa, x, v, strengths, valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), v, keys, v)
-    products.transpose(state, stride: v, rows: d, columns: v, to: base + layout.gradientColumns)
+    // With rows the state has been exchanged for them.
+    if piece.rows.isEmpty {
+      products.transpose(state, stride: v, rows: d, columns: v, to: base + layout.stateColumns)
+    }
     products.multiply(
-      .init(x, stride: v), base + layout.gradientColumns, d, into: base + layout.extra, stride: d, rows: keys,
-      columns: d, depth: v)
+      .init(x, stride: v), base + layout.stateColumns, d, into: base + layout.extra, stride: d, rows: keys,
+      columns: d, depth: v, ahead: value.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: v))
   }
 
   /// dV, the gradient of the strengths, and what erasing says of keys and decays. Keys are loaded, without decays.
   func backThroughDelta(_ piece: Piece, _ decays: ChunkDecays) {
-    guard let writing, let source = writtenRow(piece), let state = piece.state else { return }
+    guard let writing, let x = writtenRow(piece), let state = piece.state else { return }
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
-    let strengths = writing + place(piece), own = base + layout.keys, x = base + layout.written
+    let strengths = writing + place(piece), own = base + layout.keys
     let (pairs, fading) = (base + layout.pairs, base + layout.decays), extra = base + layout.extra
-    x.update(from: source, count: keys * v)
     // A with and without β, strictly below the diagonal.
-    if !(keepsKeys(piece) && piece.first == 0 && piece.rows.count == keys) {
+    let isKept = keepsKeys(piece) && piece.first == 0 && piece.rows.count == keys
+    if !isKept {
       decays.write(0, keys, scale: 1, to: fading)
+      products.transpose(own, stride: d, rows: keys, columns: d, to: base + layout.keyColumns)
     }
     for row in 0..<keys { fading[row * keys + row] = 0 }
-    products.transpose(own, stride: d, rows: keys, columns: d, to: base + layout.keyColumns)
     products.multiply(
       .init(own, stride: d), base + layout.keyColumns, keys, into: pairs, stride: keys, rows: keys,
       columns: keys, depth: d, .lower(first: 0))
@@ -113,7 +128,7 @@ extension ScanBackward {
     attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
     products.solve(scores, rows: keys, x, columns: v, transposed: true)
     let dBeta = base + layout.deltaStrength, inner = base + layout.inner
-    backThroughValues(piece, strengths, state)
+    backThroughValues(piece, x, strengths, state)
     decays.writeRows(0, keys, scale: 1, to: base + layout.rows)
     attn_scan_scale(isa, extra, d, base + layout.rows, extra, d, keys, d)
     attn_scan_dots(isa, own, d, extra, d, inner, 0, keys, d)
@@ -121,25 +136,31 @@ extension ScanBackward {
     for row in 0..<keys {
       dBeta[row] -= inner[row]
       positions[row] -= Double(strengths[row]) * Double(inner[row])
-      attn_axpy(isa, -strengths[row], extra + row * d, base + layout.keyGradient + row * d, d)
+      inner[row] = -strengths[row]
     }
+    attn_scan_scale(isa, extra, d, inner, extra, d, keys, d)
+    attn_axpy(isa, 1, extra, base + layout.keyGradient, keys * d)
     // A, whose gradient is −X V'ᵀ.
-    transposeValues(piece)
+    if piece.rows.isEmpty { transposeValues(piece) }
     products.multiply(
       .init(x, stride: v), base + layout.valueColumns, keys, into: slopes, stride: keys, rows: keys,
-      columns: keys, depth: v, .lower(first: 0))
-    let terms = base + layout.crossings
+      columns: keys, depth: v, .lower(first: 0),
+      ahead: erasing?.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: d) ?? attn_ahead())
+    // A itself is no longer needed.
+    let terms = scores
     attn_scan_fade(isa, slopes, pairs, terms, 0, keys, keys)
     attn_scan_sums(isa, terms, keys, inner, 0, keys, keys)
     for row in 0..<keys { (dBeta[row], inner[row]) = (dBeta[row] - inner[row], -strengths[row]) }
     attn_scan_scale(isa, terms, keys, inner, terms, keys, keys, keys)
+    if countsCrossingsOnce(piece) { attn_axpy(isa, 1, base + layout.crossings, terms, keys * keys) }
     attn_scan_crossings(isa, terms, 0, keys, keys, doubles(piece, layout.logGradient))
     attn_scan_fade(isa, slopes, fading, slopes, 0, keys, keys)
     attn_scan_scale(isa, slopes, keys, inner, slopes, keys, keys, keys)
     let matrix = ChunkProducts.Matrix(slopes, stride: keys)
     products.multiply(
       matrix, own, d, into: base + layout.keyGradient, stride: d, rows: keys, columns: d, depth: keys,
-      .byLower(first: 0), target: .added)
+      .byLower(first: 0), target: .added,
+      ahead: given.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: v))
     products.multiply(
       matrix.transposed, own, d, into: base + layout.keyGradient, stride: d, rows: keys, columns: d,
       depth: keys, .byLowerTransposed(first: 0), target: .added)

@@ -34,8 +34,15 @@ extension ScanBackward {
       attn_column_sums(isa, terms, base + layout.strengthGradient, rows, keys, keys)
       ChunkDecays.scale(terms, rows: rows, by: strengths, keys: keys, isa: isa)
     }
+    if countsCrossingsOnce(piece) { return }
     attn_scan_crossings(
       isa, terms, piece.first, rows, keys, doubles(piece, layout.logGradient))
+  }
+
+  /// Whether products of rows and keys and those of keys cross the same tokens, and wait for each other.
+  func countsCrossingsOnce(_ piece: Piece) -> Bool {
+    scan.recurrence.isDelta && shape.groupSize == 1 && piece.first == 0 && !piece.rows.isEmpty
+      && piece.rows.count == piece.keys.count
   }
 
   /// The gradients of the decays and strengths of a chunk: sums of what crosses a key, without differences.

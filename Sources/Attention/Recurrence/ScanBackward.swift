@@ -29,6 +29,8 @@ struct ScanBackward: Sendable {
     var first = 0
     /// The rows and keys of the chunk that comes next, and the state that these rows read; empty where nobody knows.
     var nextRows = 0..<0, nextKeys = 0..<0, nextState: UnsafePointer<Float>?
+    /// Whether its pairs fade as those of the chunk before it in this pass do, and the scratch still has by what.
+    var hasDecays = false
     /// The state that rows read.
     var state: UnsafeMutablePointer<Float>?
     /// The gradient of the state that keys were added to.
@@ -65,6 +67,9 @@ struct ScanBackward: Sendable {
     piece.first = geometry.first(piece.rows, block)
     piece.state = states + (head * geometry.keyBlocks + block) * size
     piece.stateGradient = slot(head, block)
+    if inOrder, block + 1 < geometry.keyBlocks {
+      piece.hasDecays = scan.keepsDecays(of: block, from: block + 1, batch: piece.batch)
+    }
     guard inOrder, block > 0 else { return piece }
     piece.nextRows = geometry.rows(block - 1)
     piece.nextKeys = geometry.keys(block - 1, batch: piece.batch)
@@ -136,10 +141,12 @@ struct ScanBackward: Sendable {
   }
 
   /// The gradient of what was read, `dO/(z·q + ε)` with a normaliser, whose own gradient is written too.
-  func outputGradients(_ piece: Piece, _ queryHead: Int) -> ChunkProducts.Matrix {
+  /// - Parameter isKept: whether the scratch has it.
+  func outputGradients(_ piece: Piece, _ queryHead: Int, isKept: Bool = false) -> ChunkProducts.Matrix {
     let given = outputGradient.row(piece.batch, queryHead, piece.rows.lowerBound)
     guard let inverses else { return .init(given, stride: outputGradient.rowStride) }
     let v = shape.valueDim, count = piece.rows.count, own = piece.base + layout.normalizers
+    if isKept { return .init(piece.base + layout.outputs, stride: v) }
     let place = (piece.batch * shape.queryHeads + queryHead) * shape.queryLength + piece.rows.lowerBound
     let inverse = inverses + place
     attn_scan_dots(
@@ -160,15 +167,18 @@ struct ScanBackward: Sendable {
       clearWritten(piece)
       return slot.update(repeating: 0, count: geometry.stateCount)
     }
-    if geometry.hasNormalizer { (slot + geometry.matrixCount).update(repeating: 0, count: d) }
+    let isGentle = scan.isByChannel && fadeKeys(piece, block)
     if !scan.isByChannel { writeRows(piece) }
     for member in 0..<shape.groupSize {
       let queryHead = piece.keyHead * shape.groupSize + member
-      let read = queryRows(piece, queryHead), faded = base + layout.queryGradient
+      let read = isGentle ? fadeRows(piece, queryHead) : queryRows(piece, queryHead)
+      let faded = isGentle ? base + layout.fadedRows : base + layout.queryGradient
       let own = scan.isByChannel ? faded + piece.first * d : scan.scalesRows ? faded : queries(piece)
       let gradients = outputGradients(piece, queryHead)
       if scan.recurrence.isDelta { addWritten(piece, gradients, isFirst: member == 0) }
-      if scan.isByChannel {
+      if isGentle {
+        // Rows have faded already.
+      } else if scan.isByChannel {
         let all = base + layout.queries
         attn_scan_ahead(isa, all, channels(piece), faded, piece.first, piece.first + count, d)
       } else if scan.scalesRows {
@@ -179,9 +189,9 @@ struct ScanBackward: Sendable {
         columns: v, depth: count, target: member > 0 ? .added : .replaced,
         ahead: query.ahead(piece.batch, queryHead, piece.nextRows, dim: d))
       guard geometry.hasNormalizer else { continue }
-      for row in 0..<count {
-        attn_axpy(isa, base[layout.normalizers + row], own + row * d, slot + geometry.matrixCount, d)
-      }
+      products.combine(
+        base + layout.normalizers, own, rows: count, dim: d, into: slot + geometry.matrixCount,
+        target: member > 0 ? .added : .replaced)
     }
   }
 
@@ -211,7 +221,7 @@ struct ScanBackward: Sendable {
   }
 
   /// What the rows of a block give the values that pass by the state, and its factors.
-  private func addSkip(_ piece: Piece, _ block: Int) {
+  func addSkip(_ piece: Piece, _ block: Int) {
     guard let skip, let skipParts else { return }
     for member in 0..<shape.groupSize {
       let head = piece.keyHead * shape.groupSize + member
@@ -250,7 +260,9 @@ struct ScanBackward: Sendable {
     if !keepsKeys(piece) {
       let own = keyRows(piece)
       products.transpose(own.base, stride: own.stride, rows: keys, columns: d, to: base + layout.keyColumns)
-      decays.write(piece.first, piece.rows.count, scale: scan.fadingScale, to: base + layout.decays)
+      if scan.fadesPairs, !piece.hasDecays {
+        decays.write(piece.first, piece.rows.count, scale: scan.fadingScale, to: base + layout.decays)
+      }
     }
     (base + layout.ones).update(repeating: 1, count: keys)
   }
@@ -273,7 +285,7 @@ struct ScanBackward: Sendable {
     let first = piece.rows.lowerBound, read = queryRows(piece, queryHead, isKept: keepsQueries(piece))
     let result = queryGradient.row(piece.batch, queryHead, first)
     let target = scan.readsInPlace ? result : base + layout.queryGradient
-    let gradients = outputGradients(piece, queryHead)
+    let gradients = outputGradients(piece, queryHead, isKept: keepsQueries(piece))
     products.multiply(
       gradients, base + layout.stateColumns, d, into: target, stride: d, rows: rows, columns: d, depth: v,
       factors: scan.scalesRows && !geometry.hasNormalizer ? UnsafePointer(base + layout.rows) : nil,
@@ -302,7 +314,8 @@ struct ScanBackward: Sendable {
     }
     if scan.readsInPlace { return }
     attn_scan_load_backward(
-      isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride, target, d,
+      isa, map.code, query.row(piece.batch, queryHead, piece.rows.lowerBound), query.rowStride,
+      queries(piece), target, d,
       result, d, rows, d, Float(scan.recurrence.scale), map.epsilon)
   }
 
@@ -312,7 +325,7 @@ struct ScanBackward: Sendable {
     _ target: UnsafeMutablePointer<Float>
   ) {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, first = piece.first
-    let rows = piece.rows.count, keys = piece.keys.count, fading = base + layout.decays
+    let rows = piece.rows.count, keys = piece.keys.count
     let (scores, slopes) = (base + layout.scores, base + layout.slopes)
     products.multiply(
       gradients, base + layout.valueColumns, keys, into: slopes, stride: keys, rows: rows, columns: keys,
@@ -325,10 +338,10 @@ struct ScanBackward: Sendable {
         read, base + layout.keyColumns, keys, into: scores, stride: keys,
         rows: rows, columns: keys, depth: d, .lower(first: first),
         ahead: queryGradient.ahead(piece.batch, queryHead, piece.nextRows, dim: d, writes: true))
-      attn_scan_fade(isa, scores, fading, scores, first, rows, keys)
+      fade(scores, piece)
     }
     if let strengths = strengths(piece) { noteCrossings(piece, strengths) }
-    attn_scan_fade(isa, slopes, fading, slopes, first, rows, keys)
+    fade(slopes, piece)
     if let strengths = strengths(piece), !scan.recurrence.isDelta {
       for matrix in [scores, slopes] {
         ChunkDecays.scale(matrix, rows: rows, by: strengths, keys: keys, isa: isa)
@@ -341,32 +354,11 @@ struct ScanBackward: Sendable {
       ahead: keyGradient.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: d, writes: true))
   }
 
-  /// What the state behind a chunk gives its keys and values, to which others add.
-  private func backThroughState(_ piece: Piece) {
-    guard let gradient = piece.stateGradient else { return }
-    let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
-    let own = keyRows(piece), sums = keySums(piece), tails = base + layout.tails
-    products.transpose(gradient, stride: v, rows: d, columns: v, to: base + layout.gradientColumns)
-    products.multiply(
-      values(piece), base + layout.gradientColumns, d, into: sums, stride: d, rows: keys, columns: d,
-      depth: v, factors: scan.fades && !geometry.hasNormalizer ? UnsafePointer(tails) : nil,
-      ahead: key.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: d))
-    if geometry.hasNormalizer {
-      for row in 0..<keys { attn_axpy(isa, 1, gradient + geometry.matrixCount, sums + row * d, d) }
-      if scan.fades { attn_scan_scale(isa, sums, d, tails, sums, d, keys, d) }
-    }
-    if scan.isGated {
-      attn_scan_dots(isa, own.base, own.stride, sums, d, base + layout.stateDots, 0, keys, d)
-    }
-    guard !scan.recurrence.isDelta else { return }
-    if let strengths = strengths(piece) {
-      attn_scan_scale(isa, sums, d, strengths, sums, d, keys, d)
-      attn_scan_multiply(isa, tails, strengths, tails, keys)
-    }
-    products.multiply(
-      own, gradient, v, into: valueGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound), stride: v,
-      rows: keys, columns: v, depth: d, factors: scan.fades ? UnsafePointer(tails) : nil,
-      ahead: given.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: v))
+  /// Fades products of rows and keys; those of keys behind a row are 0.
+  private func fade(_ pairs: UnsafeMutablePointer<Float>, _ piece: Piece) {
+    let rows = piece.rows.count, keys = piece.keys.count
+    guard scan.fadesPairs else { return attn_scan_clear(isa, pairs, piece.first, rows, keys) }
+    attn_scan_fade(isa, pairs, piece.base + layout.decays, pairs, piece.first, rows, keys)
   }
 
   /// The gradients of a piece's keys, through their map, from those of what the scan read.
@@ -374,7 +366,8 @@ struct ScanBackward: Sendable {
     let d = shape.headDim, map = scan.map, first = piece.keys.lowerBound
     attn_scan_load_backward(
       isa, map.code, key.row(piece.batch, piece.keyHead, first), key.rowStride,
-      piece.base + layout.keyGradient, d, keyGradient.row(piece.batch, piece.keyHead, first), d,
+      piece.base + layout.keys, piece.base + layout.keyGradient, d,
+      keyGradient.row(piece.batch, piece.keyHead, first), d,
       piece.keys.count, d, 1, map.epsilon)
   }
 

@@ -22,14 +22,6 @@ extension ScanForward {
     return UnsafePointer(own)
   }
 
-  /// Keys of a chunk, as they are behind it, and what it fades a state by.
-  func fadeKeys(_ head: Int, _ keys: Range<Int>, _ place: Int, _ base: UnsafeMutablePointer<Float>) {
-    let d = shape.headDim, own = base + layout.keys
-    let channels = channels(head, keys, to: keys.count, base)
-    attn_scan_totals(isa, channels, factors + place * d, keys.count, d)
-    attn_scan_behind(isa, own, channels, own, keys.count, d)
-  }
-
   /// Products of rows, which stand at these places of the chunk, and its keys.
   func channelPairs(
     _ rows: Range<Int>, keys: Int, _ channels: UnsafePointer<Float>, _ base: UnsafeMutablePointer<Float>
@@ -41,26 +33,40 @@ extension ScanForward {
         rows: base + layout.fadedRows, keys: base + layout.fadedKeys, result: base + layout.keyColumns))
   }
 
-  /// The outputs of rows, which stand from `first` on in the chunk.
+  /// The outputs of rows, which stand from `first` on in the chunk; pairs of the first `gentle` ones are a product.
   func readChannels(
-    _ batch: Int, _ queryHead: Int, _ block: Int, _ rows: Range<Int>, _ keys: Int, _ first: Int,
+    _ batch: Int, _ queryHead: Int, _ block: Int, _ rows: Range<Int>, _ keys: Int, _ first: Int, gentle: Int,
     _ channels: UnsafePointer<Float>, _ state: UnsafeMutablePointer<Float>, _ values: UnsafePointer<Float>,
     _ base: UnsafeMutablePointer<Float>
   ) {
     let (d, v) = (shape.headDim, shape.valueDim), count = rows.count
     let own = base + layout.queries, scores = base + layout.scores, faded = base + layout.fadedRows
     let target = output.row(batch, queryHead, rows.lowerBound)
-    loadQueries(batch, queryHead, rows, own + first * d)
-    attn_scan_ahead(isa, own, channels, faded, first, first + count, d)
+    let keyHead = shape.keyHead(of: queryHead)
+    if gentle == count, scan.mapsNothing {
+      attn_scan_ahead_all(
+        isa, query.row(batch, queryHead, rows.lowerBound), query.rowStride, Float(scan.recurrence.scale),
+        channels, faded, count, d)
+    } else {
+      loadQueries(batch, queryHead, rows, own + first * d)
+      attn_scan_ahead(isa, own, channels, faded, first, first + count, d)
+    }
     products.multiply(
       .init(faded + first * d, stride: d), state, v, into: target, stride: v, rows: count, columns: v,
-      depth: d, ahead: query.ahead(batch, queryHead, nextRows(block), dim: d))
+      depth: d, ahead: query.ahead(batch, queryHead, nextRows(block), dim: d),
+      also: channelsAhead(batch, keyHead, nextKeys(block, batch)))
     guard keys > 0 else { return }
-    channelPairs(first..<first + count, keys: keys, channels, base).write(
-      own, base + layout.keys, to: scores, stride: keys)
+    if gentle > 0, gentle < count { exchangeKeys(keys, base) }
+    pairGently(
+      faded, gentle, keys, to: scores, base,
+      ahead: value.ahead(batch, keyHead, nextKeys(block, batch), dim: v))
+    if gentle < count {
+      channelPairs(first + gentle..<first + count, keys: keys, channels, base).write(
+        own, base + layout.keys, to: scores + gentle * keys, stride: keys)
+    }
     products.multiply(
       .init(scores, stride: keys), values, added.rowStride, into: target, stride: v, rows: count, columns: v,
       depth: keys, .byLower(first: first), target: .added,
-      ahead: value.ahead(batch, shape.keyHead(of: queryHead), nextKeys(block, batch), dim: v))
+      ahead: output.ahead(batch, queryHead, nextRows(block), dim: v, writes: true))
   }
 }

@@ -33,12 +33,16 @@ extension ScanForward {
     let base = scratch.at(worker * layout.count), count = keys.count, (d, v) = (shape.headDim, shape.valueDim)
     let own = base + layout.keys, pairs = base + layout.pairs
     let erased = erasing.row(batch, keyHead, keys.lowerBound)
-    loadKeys(batch, keyHead, keys, base)
+    if scan.isByChannel { fadeKeys(head, block, keys, base) } else { loadKeys(batch, keyHead, keys, base) }
     if scan.isByChannel {
-      let channels = channels(head, keys, to: count, base)
-      attn_scan_totals(isa, channels, factors + place * d, count, d)
-      channelPairs(0..<count, keys: count, channels, base).write(own, own, to: pairs, stride: count)
-      attn_scan_ahead(isa, own, channels, erased, 0, count, d)
+      let channels = channels(head, keys, to: count, base), gentle = Int(base[layout.gentle])
+      attn_scan_ahead_all(isa, own, d, 1, channels, erased, count, d)
+      if gentle > 0 { exchangeKeys(count, base) }
+      pairGently(erased, gentle, count, to: pairs, base)
+      if gentle < count {
+        channelPairs(gentle..<count, keys: count, channels, base).write(
+          own, own, to: pairs + gentle * count, stride: count)
+      }
       attn_scan_scale(isa, erased, d, strengths, erased, d, count, d)
     } else {
       let decays = decays(head, keys, base)
@@ -68,9 +72,15 @@ extension ScanForward {
     let state = last + (head * geometry.stateCount + columns.lowerBound), width = columns.count
     let keys = geometry.keys(block, batch: batch), place = head * geometry.keyBlocks + block
     let slot = states + (place * geometry.stateCount + columns.lowerBound)
-    for row in 0..<d { (slot + row * v).update(from: state + row * v, count: width) }
+    if width == v {
+      slot.update(from: state, count: d * v)
+    } else {
+      for row in 0..<d { (slot + row * v).update(from: state + row * v, count: width) }
+    }
     guard let written, let erasing, !keys.isEmpty else { return }
-    let own = base + layout.keys, faded = base + layout.queries, count = keys.count
+    let own = base + layout.keys, count = keys.count
+    let isFaded = scan.isByChannel && inOrder && Int(base[layout.gentle]) == count
+    let faded = base + (isFaded ? layout.fadedKeys : layout.queries)
     let values = written.row(batch, keyHead, keys.lowerBound) + columns.lowerBound
     products.multiply(
       .init(erasing.row(batch, keyHead, keys.lowerBound), stride: d), state, v, into: values, stride: v,
@@ -78,13 +88,17 @@ extension ScanForward {
       ahead: key.ahead(batch, keyHead, nextKeys(block, batch), dim: d))
     if !inOrder { loadKeys(batch, keyHead, keys, base) }
     if scan.isByChannel {
-      attn_scan_behind(isa, own, channels(head, keys, to: count, base), faded, count, d)
+      if !isFaded { attn_scan_behind(isa, own, channels(head, keys, to: count, base), faded, count, d) }
       attn_scan_scale(isa, state, v, factors + place * d, state, v, d, width)
     } else {
       decays(head, keys, base).writeKeys(to: base + layout.rows)
       attn_scan_scale(isa, own, d, base + layout.rows, faded, d, count, d)
-      for row in 0..<d {
-        attn_scan_scale(isa, state + row * v, v, factors + place, state + row * v, v, 1, width)
+      if width == v {
+        attn_scan_scale(isa, state, d * v, factors + place, state, d * v, 1, d * v)
+      } else {
+        for row in 0..<d {
+          attn_scan_scale(isa, state + row * v, v, factors + place, state + row * v, v, 1, width)
+        }
       }
     }
     products.multiply(

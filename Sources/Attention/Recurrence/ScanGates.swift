@@ -127,21 +127,22 @@ struct ScanGates: Sendable {
     let (rows, biases) = read(inputs), rates = rates(inputs), sign: Float = gate.isNegated ? -1 : 1
     let target = dx.pinnedForWriting()
     let (rateView, biasView) = (dRates.pinnedForWriting(), dBiases.pinnedForWriting())
-    let scratch = try Region([min(context.threads, heads), channels], in: context.ledger)
-    Parallel.forEach(count: heads, threads: context.threads) { head, worker in
+    var isLearned = false
+    if case .learned = gate.rate { isLearned = true }
+    let hasRate = isLearned
+    Parallel.forEach(count: heads, threads: context.threads) { head, _ in
       var rateSum = 0.0, biasSums = [Double](repeating: 0, count: channels)
-      let logs = scratch.at(worker * channels)
       biases.withUnsafeBufferPointer { biases in
         guard let bias = biases.baseAddress else { return }
         for batch in 0..<shape.batch {
           let start = (batch * heads + head) * keys, valid = shape.validKeys(batch: batch)
           (target + (start + valid) * channels).update(repeating: 0, count: (keys - valid) * channels)
-          for key in 0..<valid {
-            let place = (start + key) * channels
+          guard valid > 0 else { continue }
+          withUnsafeMutablePointer(to: &rateSum) { rateSum in
             attn_scan_gate_back(
-              isa, rows.row(batch, head, key), rows.rowStride, bias + head * channels, sign,
-              Float(rates[head]), dLogs + place, target + place, logs, 1, channels)
-            attn_scan_tally(isa, logs, target + place, channels, &rateSum, &biasSums)
+              isa, rows.row(batch, head, 0), rows.rowStride, bias + head * channels, sign, Float(rates[head]),
+              dLogs + start * channels, target + start * channels, valid, channels, hasRate ? rateSum : nil,
+              &biasSums)
           }
         }
       }

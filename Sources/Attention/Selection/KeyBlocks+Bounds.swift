@@ -1,5 +1,6 @@
 import AttentionCore
 import Basics
+import CKernels
 import Tensors
 
 extension KeyBlocks {
@@ -17,25 +18,6 @@ extension KeyBlocks {
       for block in 0..<count(valid: valid) {
         var bounds = GrowingBounds(at: target.row(batch, head, block), dim: dim)
         bounds.take(keys(block, valid: valid), of: source, batch, head)
-      }
-    }
-    return result
-  }
-
-  /// `[max(±q, 0), min(±q, 0)]`, `[batch, heads, n, 2·d]`: the product with a block's bounds is `Σ_t max(q_t·min_t, q_t·max_t)`.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  func signedHalves(_ query: Tensor, sign: Float, in context: ExecutionContext) throws -> Tensor {
-    let dim = query.shape[3]
-    var result = try context.empty([query.shape[0], query.shape[1], query.shape[2], 2 * dim])
-    let (source, target) = (query.rows(), result.rowsForWriting())
-    try shape.forEachRowBlock(in: context) { batch, head, rows, _ in
-      for row in rows {
-        let (q, halves) = (source.row(batch, head, row), target.row(batch, head, row))
-        for t in 0..<dim {
-          let element = sign * q[t]
-          halves[t] = max(element, 0)
-          halves[dim + t] = min(element, 0)
-        }
       }
     }
     return result
@@ -84,9 +66,10 @@ struct GrowingBounds {
   }
 
   /// The bound of the products with a query, in halves.
-  func product(_ halves: UnsafePointer<Float>) -> Float {
+  func product(_ halves: UnsafePointer<Float>, _ isa: Int32) -> Float {
     var sum: Float = 0
-    for t in 0..<dim { sum += halves[t] * largest[t] + halves[dim + t] * smallest[t] }
+    // All smallest elements stand behind all largest ones.
+    attn_scan_dots(isa, halves, 2 * dim, largest, 2 * dim, &sum, 0, 1, 2 * dim)
     return sum
   }
 }

@@ -30,7 +30,11 @@ struct KeyBlocks: Sendable {
 
   /// The blocks that a row may choose among besides its own, and that one, if it has valid keys. In a causal shape they are past ones.
   func reach(batch: Int, row: Int) -> (candidates: Range<Int>, own: Range<Int>) {
-    let count = count(valid: shape.validKeys(batch: batch))
+    reach(row, of: count(valid: shape.validKeys(batch: batch)))
+  }
+
+  /// The same of a sequence of so many blocks.
+  func reach(_ row: Int, of count: Int) -> (candidates: Range<Int>, own: Range<Int>) {
     guard let own = own(row) else { return (0..<0, 0..<0) }
     return (0..<(shape.isCausal ? min(own, count) : count), own < count ? own..<own + 1 : 0..<0)
   }
@@ -55,52 +59,5 @@ struct KeyBlocks: Sendable {
       }
     }
     return result
-  }
-
-  /// Calls `body` with the products of 64 rows and the summaries of the blocks that they may choose, one product of matrices: in a causal
-  /// shape the blocks up to that of the last row.
-  /// - Parameters:
-  ///   - query: float32 rows, `[batch, heads, n, d]`.
-  ///   - summaries: float32 rows of the blocks, `[batch, key heads, blocks, d]`.
-  ///   - scale: of the scores; rows of which some product is none that single precision holds are computed in Double, times |scale|.
-  ///     `nil`: they stay.
-  ///   - context: threads, instruction set and ledger.
-  ///   - body: gets rows of `width` numbers, one for each block.
-  /// - Throws: `MemoryLimitExceeded`, `CancellationRequested`.
-  /// - Complexity: O(n · blocks · d) time, O(64 · blocks) memory a thread.
-  func forEachBlockOfProducts(
-    _ query: Tensor, _ summaries: Tensor, scale: Double? = nil, in context: ExecutionContext,
-    _ body:
-      @Sendable (
-        _ batch: Int, _ head: Int, _ rows: Range<Int>, _ products: UnsafeMutablePointer<Float>, _ width: Int
-      ) -> Void
-  ) throws {
-    var alone = context
-    alone.threads = 1
-    let single = alone
-    try shape.forEachRowBlock(in: context) { batch, head, block, _ in
-      let all = count(valid: shape.validKeys(batch: batch))
-      let blocks = shape.isCausal ? min(all, (own(block.upperBound - 1) ?? -1) + 1) : all
-      guard blocks > 0 else { return }
-      let q = query.matrix(batch, head).narrowed(axis: 0, to: block)
-      let s = summaries.matrix(batch, shape.keyHead(of: head)).narrowed(axis: 0, to: 0..<blocks)
-      var result = try single.matmul(q, .plain, s, .transposed)
-      let products = result.pinnedForWriting()
-      if let scale {
-        for row in 0..<block.count {
-          _ = VastScores.correct(
-            products + row * blocks, count: blocks, q, s, row: row, scale: scale, context.instructionSet.code)
-        }
-      }
-      body(batch, head, block, products + 0, blocks)
-    }
-  }
-
-  /// Bytes of a thread's products of 64 rows, with what the product of matrices packs.
-  var productBytes: Double {
-    let rows = min(AttentionShape.rowBlock, shape.queryLength)
-    let plan = GemmPlan(
-      m: rows, n: count, k: shape.headDim, isa: ExecutionContext(threads: 1).instructionSet.code, workers: 1)
-    return 4 * Double(rows * count + plan.packedCount + plan.scratchCount)
   }
 }

@@ -33,5 +33,8 @@ double attn_fma_loop(int32_t isa, int64_t rounds);
 /// Reads `count` floats and returns their sum: what a bandwidth-bound kernel can reach.
 float attn_read_loop(int32_t isa, const float *data, int64_t count);
 
+/// Reads and writes `count` floats in place; measures memory bandwidth as a state that moves on needs it.
+void attn_rewrite_loop(int32_t isa, float *data, int64_t count);
+
 #pragma clang assume_nonnull end
 #endif

@@ -12,10 +12,10 @@ enum { ATTN_MAP_IDENTITY = 0, ATTN_MAP_ELU = 1, ATTN_MAP_UNIT = 2 };
 void attn_scan_load(
     int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows,
     ptrdiff_t dim, float scale, float epsilon);
-/// dx[r] = scale·(∂map/∂x)ᵀ dy[r].
+/// dx[r] = scale·(∂map/∂x)ᵀ dy[r]; y = scale·map(x), rows without gaps, as it was loaded.
 void attn_scan_load_backward(
-    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, const float *dy, ptrdiff_t dy_stride, float *dx,
-    ptrdiff_t dx_stride, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon);
+    int32_t isa, int32_t map, const float *x, ptrdiff_t x_stride, const float *y, const float *dy, ptrdiff_t dy_stride,
+    float *dx, ptrdiff_t dx_stride, ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon);
 
 /// y[i][j] = scale·exp(sums[min(first + i, count − 1)] − sums[j]) where j ≤ first + i, else 0; `rows` × `count` without gaps. The
 /// differences are never above 0: sums of log decays fall.
@@ -50,13 +50,16 @@ typedef struct {
   const float *_Nullable factors;
   int32_t adds, part;
   ptrdiff_t first;
-  attn_ahead ahead;
+  attn_ahead ahead, also;
 } attn_product;
 /// A product of small matrices that lie in the nearest caches: nothing is packed. The bits of an element do not depend on the tile.
 void attn_chunk_product(int32_t isa, const attn_product *product);
-/// y[c][r] = x[r][c].
+/// y[c][r] = factors[c]·x[r][c]; no factors: 1.
 void attn_chunk_transpose(
-    int32_t isa, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, ptrdiff_t rows, ptrdiff_t columns);
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *_Nullable factors, float *y, ptrdiff_t y_stride,
+    ptrdiff_t rows, ptrdiff_t columns);
+/// x[i][j] = 0 where j > first + i; `rows` × `count` without gaps.
+void attn_scan_clear(int32_t isa, float *x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count);
 
 /// y[i][j] = x[i][j]·decays[i][j] where j ≤ first + i and the decay is not 0, else 0, whatever stands in x; without gaps. y may be x.
 void attn_scan_fade(
@@ -115,10 +118,11 @@ void attn_scan_solve(
 void attn_scan_gate(
     int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, float *a, ptrdiff_t
     rows, ptrdiff_t dim);
-/// From the gradient of the log decays: dx, and `logs` whose sum is the gradient of log rate. dlog, dx and logs without gaps.
+/// From the gradient of the log decays: dx; the gradient of b is added to `biases`, and that of log rate to `rates` where it is asked for.
+/// dlog and dx without gaps.
 void attn_scan_gate_back(
-    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float
-    *dx, float *logs, ptrdiff_t rows, ptrdiff_t dim);
+    int32_t isa, const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float *dx,
+    ptrdiff_t rows, ptrdiff_t dim, double *_Nullable rates, double *biases);
 /// One log decay a token, from numbers that are xs apart: with s = softplus(sign·(x + bias)) logs = −rate·s and steps = s.
 void attn_scan_step_gate(
     int32_t isa, const float *x, ptrdiff_t xs, float bias, float sign, float rate, float *logs, float *_Nullable steps,
@@ -129,8 +133,6 @@ void attn_scan_step_gate_back(
     const float *_Nullable dstep, float *dx, ptrdiff_t n, double *sums);
 /// y = 1/(1 + e^{−x}) of numbers that are xs apart.
 void attn_scan_sigmoid(int32_t isa, const float *x, ptrdiff_t xs, float *y, ptrdiff_t n);
-/// sum += Σ_c x[c], and sums[c] += y[c].
-void attn_scan_tally(int32_t isa, const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums);
 /// y = Π a[t].
 void attn_scan_totals(
     int32_t isa, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim);
@@ -157,6 +159,41 @@ void attn_scan_pairs(
 void attn_scan_pairs_back(
     int32_t isa, const float *ds, ptrdiff_t ss, const float *q, const float *k, const float *a, float *dq, float
     *dk, float *dlog, ptrdiff_t skip, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t dim, float *w);
+
+/// y[t] = x[t]∘Π_{u > t} a[u], totals = Π a and inverses = 1/Π a; rows of x are x_stride apart, those of y have no gaps. The result is
+/// whether the decays are gentle, so that all pairs of the chunk may be one product.
+int32_t attn_scan_behind_all(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *a, float *y, float *totals, float *inverses,
+    ptrdiff_t rows, ptrdiff_t dim);
+/// y[t] = x[t]/Π_{u ≤ t} a[u], rows of x x_stride apart; the result is up to which row decays are gentle, behind which y is of no use. Neither
+/// depends on later rows.
+ptrdiff_t attn_scan_unfade(
+    int32_t isa, const float *x, ptrdiff_t x_stride, const float *a, float *y, ptrdiff_t rows, ptrdiff_t dim);
+/// y[t] = scale·x[t]∘Π_{u ≤ t} a[u], rows of x x_stride apart.
+void attn_scan_ahead_all(
+    int32_t isa, const float *x, ptrdiff_t x_stride, float scale, const float *a, float *y, ptrdiff_t rows,
+    ptrdiff_t dim);
+/// The way back through rows or keys of a chunk whose decays are gentle; `[rows, dim]` without gaps.
+typedef struct {
+  /// a, and 1/Π a.
+  const float *decays, *inverses;
+  /// The rows or keys as they have faded.
+  const float *faded;
+  /// Their gradients as the state gives them, and as pairs do; the latter are times the inverses.
+  const float *state, *pairs;
+  /// The gradients before the decays, `adds`: added to what stands there.
+  float *gradient;
+  int32_t adds;
+  /// The gradients of log a, added to.
+  float *logs;
+  ptrdiff_t rows, dim;
+  /// Rows up to the last one whose pairs have a gradient.
+  ptrdiff_t active;
+} attn_gentle;
+/// Of rows, which have faded by Π_{u ≤ t} a[u].
+void attn_scan_rows_back(int32_t isa, const attn_gentle *rows);
+/// Of keys, which have faded by Π_{u > t} a[u]: target = logs + through, what goes through the whole chunk by the state.
+void attn_scan_keys_back(int32_t isa, const attn_gentle *keys, const float *through, float *target);
 
 /// Whether all of `rows` rows of `dim` floats are finite.
 int32_t attn_scan_finite(int32_t isa, const float *x, ptrdiff_t x_stride, ptrdiff_t rows, ptrdiff_t dim);

@@ -37,6 +37,8 @@
 
 #include "channels.h"
 
+#include "gentle.h"
+
 #include "select.h"
 
 #include "convolve.h"

@@ -25,3 +25,12 @@ float KERNEL(read_loop)(const float *data, int64_t count) {
   UNROLL for (int i = 0; i < 8; i++) for (int j = 0; j < VL; j++) sum += c[i][j];
   return sum;
 }
+
+/// Reads and writes all of it in place, with what is written next fetched meanwhile.
+void KERNEL(rewrite_loop)(float *data, int64_t count) {
+  const vf a = splat(0.5f), b = splat(0.25f);
+  for (int64_t k = 0; k + 8 * VL <= count; k += 8 * VL) {
+    for (int c = 0; c < 8 * VL; c += 16) __builtin_prefetch(data + k + 1024 + c, 1, 3);
+    UNROLL for (int i = 0; i < 8; i++) store(data + k + i * VL, vfma(a, load(data + k + i * VL), b));
+  }
+}

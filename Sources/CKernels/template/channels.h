@@ -28,29 +28,113 @@ INLINE vf KERNEL(slope_softplus)(vf z) {
   return z < splat(0) ? y * p : p;
 }
 
+/// z becomes softplus(z) with y = e^−|z| beside it: max(z, 0) + log(1 + y), the logarithm y times a polynomial that is near log(1 + y)/y
+/// within 5e-9 of it.
+INLINE void KERNEL(softplus_some)(const int n, vf *z, vf *y) {
+  vf p[SOME_VECTORS];
+  SOME y[v] = -vmax(z[v], -z[v]);
+  KERNEL(fading_some)(n, y);
+  SOME p[v] = vfma(splat(-0.003256378486728907f), y[v], splat(0.019907160985791983f));
+  SOME p[v] = vfma(p[v], y[v], splat(-0.05706420086893429f));
+  SOME p[v] = vfma(p[v], y[v], splat(0.10614264697486452f));
+  SOME p[v] = vfma(p[v], y[v], splat(-0.15311863108126256f));
+  SOME p[v] = vfma(p[v], y[v], splat(0.19678117258341915f));
+  SOME p[v] = vfma(p[v], y[v], splat(-0.24954558871467292f));
+  SOME p[v] = vfma(p[v], y[v], splat(0.3333000403526074f));
+  SOME p[v] = vfma(p[v], y[v], splat(-0.4999990399276575f));
+  SOME p[v] = vfma(p[v], y[v], splat(0.9999999953848526f));
+  SOME z[v] = vfma(p[v], y[v], vmax(z[v], splat(0)));
+}
+
+#define GATE_ROW(BODY)                                                                        \
+  ptrdiff_t i = 0;                                                                             \
+  for (; i + SOME_VECTORS * VL <= dim; i += SOME_VECTORS * VL) { BODY(SOME_VECTORS, 0) }       \
+  for (; i + VL <= dim; i += VL) { BODY(1, 0) }                                                \
+  if (i < dim) { BODY(1, (int)(dim - i)) }
+
+INLINE void KERNEL(gate_some)(
+    const int n, const int lanes, const float *x, const float *bias, vf sign, vf rate, float *a) {
+  vf z[SOME_VECTORS], y[SOME_VECTORS];
+  SOME z[v] = sign * ((lanes ? load_part(x, lanes) : load(x + v * VL)) + (lanes ? load_part(bias, lanes) : load(bias + v * VL)));
+  KERNEL(softplus_some)(n, z, y);
+  SOME z[v] *= rate;
+  KERNEL(fading_some)(n, z);
+  SOME {
+    if (lanes) store_part(a, z[v], lanes);
+    else store(a + v * VL, z[v]);
+  }
+}
 void KERNEL(scan_gate)(
     const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, float *a, ptrdiff_t rows, ptrdiff_t dim) {
-  const vf s = splat(sign), r = splat(-rate);
   for (ptrdiff_t t = 0; t < rows; t++, x += xs, a += dim) {
-    EACH(dim, store(a + i, KERNEL(fading)(r * KERNEL(softplus)(s * (load(x + i) + load(bias + i)))));
-         , store_part(a + i, KERNEL(fading)(r * KERNEL(softplus)(s * (vpartial(x + i, rest, 0) + vpartial(bias + i, rest, 0)))),
-                      (int)rest);)
+#define BODY(n, lanes) KERNEL(gate_some)(n, lanes, x + i, bias + i, splat(sign), splat(-rate), a + i);
+    GATE_ROW(BODY)
+#undef BODY
   }
 }
 
+/// dx, and with `rates` what a row says of the log rate, summed over its channels in single precision.
+INLINE vf KERNEL(gate_back_some)(
+    const int n, const int lanes, const int rates, const float *x, const float *bias, vf sign, vf rate, const float *dlog,
+    float *dx) {
+  vf z[SOME_VECTORS], y[SOME_VECTORS], below[SOME_VECTORS], d[SOME_VECTORS], all = splat(0);
+  SOME z[v] = sign * ((lanes ? load_part(x, lanes) : load(x + v * VL)) + (lanes ? load_part(bias, lanes) : load(bias + v * VL)));
+  SOME d[v] = rate * (lanes ? load_part(dlog, lanes) : load(dlog + v * VL));
+  SOME below[v] = z[v];
+  if (rates) {
+    KERNEL(softplus_some)(n, z, y);
+    SOME all = vfma(d[v], z[v], all);
+  } else {
+    SOME y[v] = -vmax(z[v], -z[v]);
+    KERNEL(fading_some)(n, y);
+  }
+  SOME {
+    const vf p = splat(1) / (splat(1) + y[v]), own = sign * d[v] * (below[v] < splat(0) ? y[v] * p : p);
+    if (lanes) store_part(dx, own, lanes);
+    else store(dx + v * VL, own);
+  }
+  return all;
+}
+
+/// Rows whose gradients are added up before they go to sums in Double.
+#define GATE_ROWS 8
+
 void KERNEL(scan_gate_back)(
-    const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float *dx, float *logs,
-    ptrdiff_t rows, ptrdiff_t dim) {
-  const vf s = splat(sign), r = splat(-rate);
-  for (ptrdiff_t t = 0; t < rows; t++, x += xs, dlog += dim, dx += dim, logs += dim) {
-    EACH(dim, const vf z = s * (load(x + i) + load(bias + i)); const vf d = r * load(dlog + i);
-         store(dx + i, s * d * KERNEL(slope_softplus)(z)); store(logs + i, d * KERNEL(softplus)(z));
-         , const vf z = s * (vpartial(x + i, rest, 0) + vpartial(bias + i, rest, 0));
-         const vf d = r * vpartial(dlog + i, rest, 0);
-         store_part(dx + i, s * d * KERNEL(slope_softplus)(z), (int)rest);
-         store_part(logs + i, d * KERNEL(softplus)(z), (int)rest);)
+    const float *x, ptrdiff_t xs, const float *bias, float sign, float rate, const float *dlog, float *dx, ptrdiff_t rows,
+    ptrdiff_t dim, double *rates, double *biases) {
+  for (ptrdiff_t t = 0; t < rows; t += GATE_ROWS) {
+    const ptrdiff_t count = rows - t < GATE_ROWS ? rows - t : GATE_ROWS;
+    float *first = dx;
+    for (ptrdiff_t r = 0; r < count; r++, x += xs, dlog += dim, dx += dim) {
+      vf all = splat(0);
+#define BODY(n, lanes)                                                                                               \
+  if (rates) all += KERNEL(gate_back_some)(n, lanes, 1, x + i, bias + i, splat(sign), splat(-rate), dlog + i, dx + i); \
+  else KERNEL(gate_back_some)(n, lanes, 0, x + i, bias + i, splat(sign), splat(-rate), dlog + i, dx + i);
+      GATE_ROW(BODY)
+#undef BODY
+      if (rates) *rates += (double)vsum(all);
+    }
+    ptrdiff_t i = 0;
+    for (; i + VL <= dim; i += VL) {
+      vf sum = load(first + i);
+      for (ptrdiff_t r = 1; r < count; r++) sum += load(first + r * dim + i);
+      float lane[VL];
+      store(lane, sum);
+      for (ptrdiff_t half = 0; half < VL; half += VL / 2) {
+        vd own;
+        memcpy(&own, biases + i + half, sizeof own);
+        own += KERNEL(wide)(lane + half);
+        memcpy(biases + i + half, &own, sizeof own);
+      }
+    }
+    for (; i < dim; i++) {
+      float sum = first[i];
+      for (ptrdiff_t r = 1; r < count; r++) sum += first[r * dim + i];
+      biases[i] += (double)sum;
+    }
   }
 }
+#undef GATE_ROW
 
 /// VL numbers that are `stride` apart, of which `used` exist; 0 behind them.
 INLINE vf KERNEL(apart)(const float *x, ptrdiff_t stride, ptrdiff_t used) {
@@ -102,29 +186,6 @@ void KERNEL(scan_step_gate_back)(
 void KERNEL(scan_sigmoid)(const float *x, ptrdiff_t xs, float *y, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i += VL)
     KERNEL(put_few)(y + i, KERNEL(sigmoid_of)(KERNEL(apart)(x + i * xs, xs, n - i)), n - i);
-}
-
-/// sums[c] += Σ_t y[t][c], and the result Σ x.
-INLINE vd KERNEL(tally_lanes)(const float *x, const float *y, double *sums, vd all) {
-  vd own;
-  memcpy(&own, sums, sizeof own);
-  own += KERNEL(wide)(y);
-  memcpy(sums, &own, sizeof own);
-  return all + KERNEL(wide)(x);
-}
-void KERNEL(scan_tally)(const float *x, const float *y, ptrdiff_t dim, double *sum, double *sums) {
-  vd all[2] = {(vd)0.0, (vd)0.0};
-  double rest = 0;
-  ptrdiff_t i = 0;
-  for (; i + VL <= dim; i += VL) {
-    all[0] = KERNEL(tally_lanes)(x + i, y + i, sums + i, all[0]);
-    all[1] = KERNEL(tally_lanes)(x + i + VL / 2, y + i + VL / 2, sums + i + VL / 2, all[1]);
-  }
-  for (; i < dim; i++) {
-    rest += (double)x[i];
-    sums[i] += (double)y[i];
-  }
-  *sum += KERNEL(wide_sum)(all[0] + all[1]) + rest;
 }
 
 /// `lanes` lanes of a last vector, where that is not 0.

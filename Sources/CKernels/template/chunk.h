@@ -61,10 +61,9 @@ INLINE void KERNEL(chunk_rows)(
 }
 
 /// The rows to be fetched ahead that belong to the rows from … to of a product.
-INLINE void KERNEL(chunk_ahead)(const attn_product *p, ptrdiff_t from, ptrdiff_t to) {
-  const attn_ahead *ahead = &p->ahead;
-  const ptrdiff_t end = ahead->rows * to / p->rows;
-  for (ptrdiff_t r = ahead->rows * from / p->rows; r < end; r++) {
+INLINE void KERNEL(chunk_ahead)(const attn_ahead *ahead, ptrdiff_t from, ptrdiff_t to, ptrdiff_t rows) {
+  const ptrdiff_t end = ahead->rows * to / rows;
+  for (ptrdiff_t r = ahead->rows * from / rows; r < end; r++) {
     const float *row = ahead->base + r * ahead->stride;
     if (ahead->writes)
       for (ptrdiff_t c = 0; c < ahead->columns; c += 16) __builtin_prefetch(row + c, 1, 3);
@@ -86,7 +85,8 @@ INLINE void KERNEL(chunk_all)(const int down, const attn_product *p) {
 #define CHUNK_STEP(mr)                                \
   for (; i + (mr) <= p->rows; i += (mr)) {            \
     CHUNK_SPAN(mr)                                    \
-    if (p->ahead.base) KERNEL(chunk_ahead)(p, i, i + (mr)); \
+    if (p->ahead.base) KERNEL(chunk_ahead)(&p->ahead, i, i + (mr), p->rows); \
+    if (p->also.base) KERNEL(chunk_ahead)(&p->also, i, i + (mr), p->rows); \
     KERNEL(chunk_rows)(mr, down, p, i, from, to);     \
   }
   CHUNK_STEP(CHUNK_ROWS)
@@ -101,22 +101,33 @@ void KERNEL(chunk_product)(const attn_product *p) {
   else KERNEL(chunk_all)(0, p);
 }
 
-void KERNEL(chunk_transpose)(
-    const float *x, ptrdiff_t xs, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t columns) {
+INLINE void KERNEL(chunk_exchange)(
+    const int scaled, const float *x, ptrdiff_t xs, const float *factors, float *y, ptrdiff_t ys, ptrdiff_t rows,
+    ptrdiff_t columns) {
   ptrdiff_t r = 0;
   for (; r + VL <= rows; r += VL) {
     ptrdiff_t c = 0;
     for (; c + VL <= columns; c += VL) {
       vf block[VL];
       UNROLL for (int i = 0; i < VL; i++) block[i] = load(x + (r + i) * xs + c);
+      if (scaled) {
+        const vf f = load(factors + c);
+        UNROLL for (int i = 0; i < VL; i++) block[i] *= f;
+      }
       transpose(block);
       UNROLL for (int i = 0; i < VL; i++) store(y + (c + i) * ys + r, block[i]);
     }
     for (; c < columns; c++)
-      for (ptrdiff_t i = r; i < r + VL; i++) y[c * ys + i] = x[i * xs + c];
+      for (ptrdiff_t i = r; i < r + VL; i++) y[c * ys + i] = scaled ? factors[c] * x[i * xs + c] : x[i * xs + c];
   }
   for (; r < rows; r++)
-    for (ptrdiff_t c = 0; c < columns; c++) y[c * ys + r] = x[r * xs + c];
+    for (ptrdiff_t c = 0; c < columns; c++) y[c * ys + r] = scaled ? factors[c] * x[r * xs + c] : x[r * xs + c];
+}
+
+void KERNEL(chunk_transpose)(
+    const float *x, ptrdiff_t xs, const float *factors, float *y, ptrdiff_t ys, ptrdiff_t rows, ptrdiff_t columns) {
+  if (factors) KERNEL(chunk_exchange)(1, x, xs, factors, y, ys, rows, columns);
+  else KERNEL(chunk_exchange)(0, x, xs, factors, y, ys, rows, columns);
 }
 
 /// x ← (I + T)⁻¹ x of `count` ≤ CHUNK_SOLVE rows in registers, one vector of columns: T(i, j) = a[i·ar + j·aj] below the diagonal; with

@@ -6,8 +6,45 @@ INLINE vf KERNEL(fading)(vf x) {
   return x < splat(-87.0f) ? splat(0) : y;
 }
 
+/// Some vectors step by step, so that a chain of dependent operations waits for none of the others: e^x of x ≤ 0, as `fading`.
+#define SOME_VECTORS 4
+#define SOME UNROLL for (int v = 0; v < n; v++)
+INLINE void KERNEL(fading_some)(const int n, vf *x) {
+  vf own[SOME_VECTORS], whole[SOME_VECTORS], r[SOME_VECTORS], p[SOME_VECTORS];
+  vi scale[SOME_VECTORS];
+  // A whole number in the last bits, with the bias of an exponent.
+  const vf magic = splat(12582912.0f + 127);
+  SOME own[v] = vmax(x[v], splat(-87.0f));
+  SOME whole[v] = vfma(own[v], splat(1.44269504088896341f), magic);
+  SOME {
+    memcpy(&scale[v], &whole[v], sizeof scale[v]);
+    scale[v] <<= 23;
+    whole[v] -= magic;
+  }
+  SOME r[v] = vfma(whole[v], splat(-0.693359375f), own[v]);
+  SOME r[v] = vfma(whole[v], splat(2.12194440e-4f), r[v]);
+  SOME p[v] = vfma(splat(1.9875691500e-4f), r[v], splat(1.3981999507e-3f));
+  SOME p[v] = vfma(p[v], r[v], splat(8.3334519073e-3f));
+  SOME p[v] = vfma(p[v], r[v], splat(4.1665795894e-2f));
+  SOME p[v] = vfma(p[v], r[v], splat(1.6666665459e-1f));
+  SOME p[v] = vfma(p[v], r[v], splat(5.0000001201e-1f));
+  SOME own[v] = r[v] * r[v];
+  SOME r[v] += splat(1.0f);
+  SOME p[v] = vfma(p[v], own[v], r[v]);
+  SOME {
+    vf power;
+    memcpy(&power, &scale[v], sizeof power);
+    x[v] = x[v] < splat(-87.0f) ? splat(0) : p[v] * power;
+  }
+}
 INLINE vf KERNEL(elu_one)(vf x) { return x > splat(0) ? x + splat(1) : KERNEL(fading)(vmin(x, splat(0))); }
-INLINE vf KERNEL(elu_slope)(vf x) { return x > splat(0) ? splat(1) : KERNEL(fading)(vmin(x, splat(0))); }
+INLINE void KERNEL(elu_some)(const int n, const float *x, float *y, float scale) {
+  vf own[SOME_VECTORS], below[SOME_VECTORS];
+  SOME own[v] = load(x + v * VL);
+  SOME below[v] = vmin(own[v], splat(0));
+  KERNEL(fading_some)(n, below);
+  SOME store(y + v * VL, splat(scale) * (own[v] > splat(0) ? own[v] + splat(1) : below[v]));
+}
 
 /// Half as many lanes in Double.
 typedef double KERNEL(vd) __attribute__((ext_vector_type(VL / 2)));
@@ -50,8 +87,12 @@ void KERNEL(scan_load)(
     float epsilon) {
   for (ptrdiff_t r = 0; r < rows; r++, x += xs, y += ys) {
     if (map == ATTN_MAP_ELU) {
-      EACH(dim, store(y + i, splat(scale) * KERNEL(elu_one)(load(x + i)));
-           , store_part(y + i, splat(scale) * KERNEL(elu_one)(vpartial(x + i, rest, 0)), (int)rest);)
+      ptrdiff_t some = 0;
+      for (; some + SOME_VECTORS * VL <= dim; some += SOME_VECTORS * VL) KERNEL(elu_some)(SOME_VECTORS, x + some, y + some, scale);
+      const float *own = x + some;
+      float *target = y + some;
+      EACH(dim - some, store(target + i, splat(scale) * KERNEL(elu_one)(load(own + i)));
+           , store_part(target + i, splat(scale) * KERNEL(elu_one)(vpartial(own + i, rest, 0)), (int)rest);)
     } else {
       const vf f = splat(map == ATTN_MAP_UNIT ? (float)(scale * KERNEL(inverse_norm)(x, dim, epsilon)) : scale);
       EACH(dim, store(y + i, f * load(x + i));, store_part(y + i, f * vpartial(x + i, rest, 0), (int)rest);)
@@ -59,25 +100,60 @@ void KERNEL(scan_load)(
   }
 }
 
+/// Rows whose norms are taken before any of them is written: then no row waits for the one before.
+#define UNIT_ROWS 8
+
+/// Of y = x·n: dx = n(dy − y(y·dy)).
+static void KERNEL(unit_back)(
+    const float *x, ptrdiff_t xs, const float *dy, ptrdiff_t dys, float *dx, ptrdiff_t dxs, ptrdiff_t rows, ptrdiff_t dim,
+    float scale, float epsilon) {
+  for (ptrdiff_t first = 0; first < rows; first += UNIT_ROWS, x += UNIT_ROWS * xs, dy += UNIT_ROWS * dys, dx += UNIT_ROWS * dxs) {
+    const ptrdiff_t count = rows - first < UNIT_ROWS ? rows - first : UNIT_ROWS;
+    double norms[UNIT_ROWS];
+    float along[UNIT_ROWS];
+    for (ptrdiff_t r = 0; r < count; r++) norms[r] = KERNEL(inverse_norm)(x + r * xs, dim, epsilon);
+    for (ptrdiff_t r = 0; r < count; r++) {
+      const float *own = x + r * xs, *given = dy + r * dys;
+      const vf unit = splat((float)norms[r]);
+      vf sum = splat(0);
+      EACH(dim, sum = vfma(unit * load(own + i), load(given + i), sum);
+           , sum = vfma(unit * vpartial(own + i, rest, 0), vpartial(given + i, rest, 0), sum);)
+      along[r] = vsum(sum);
+    }
+    for (ptrdiff_t r = 0; r < count; r++) {
+      const float *own = x + r * xs, *given = dy + r * dys;
+      float *target = dx + r * dxs;
+      const vf f = splat((float)(scale * norms[r])), g = splat((float)(scale * norms[r] * norms[r] * (double)along[r]));
+      EACH(dim, store(target + i, f * load(given + i) - g * load(own + i));
+           , store_part(target + i, f * vpartial(given + i, rest, 0) - g * vpartial(own + i, rest, 0), (int)rest);)
+    }
+  }
+}
+
 void KERNEL(scan_load_back)(
-    int map, const float *x, ptrdiff_t xs, const float *dy, ptrdiff_t dys, float *dx, ptrdiff_t dxs, ptrdiff_t rows,
-    ptrdiff_t dim, float scale, float epsilon) {
-  for (ptrdiff_t r = 0; r < rows; r++, x += xs, dy += dys, dx += dxs) {
+    int map, const float *x, ptrdiff_t xs, const float *y, const float *dy, ptrdiff_t dys, float *dx, ptrdiff_t dxs,
+    ptrdiff_t rows, ptrdiff_t dim, float scale, float epsilon) {
+  if (map == ATTN_MAP_UNIT) return KERNEL(unit_back)(x, xs, dy, dys, dx, dxs, rows, dim, scale, epsilon);
+  for (ptrdiff_t r = 0; r < rows; r++, y += dim, dy += dys, dx += dxs) {
     if (map == ATTN_MAP_ELU) {
-      EACH(dim, store(dx + i, splat(scale) * load(dy + i) * KERNEL(elu_slope)(load(x + i)));
-           , store_part(dx + i, splat(scale) * vpartial(dy + i, rest, 0) * KERNEL(elu_slope)(vpartial(x + i, rest, 0)),
-                        (int)rest);)
-    } else if (map == ATTN_MAP_UNIT) {
-      // y = x·n: dx = n(dy − y(y·dy)).
-      const double n = KERNEL(inverse_norm)(x, dim, epsilon);
-      const double along = n * KERNEL(wide_dot)(x, dy, dim);
-      const vf f = splat((float)(scale * n)), g = splat((float)(scale * n * n * along));
-      EACH(dim, store(dx + i, f * load(dy + i) - g * load(x + i));
-           , store_part(dx + i, f * vpartial(dy + i, rest, 0) - g * vpartial(x + i, rest, 0), (int)rest);)
+      // The slope is e^x below 0 and 1 above, so it is y below 1 and 1 above.
+      const vf one = splat(scale);
+      EACH(dim, const vf own = load(y + i); store(dx + i, load(dy + i) * (scale > 0 ? vmin(own, one) : vmax(own, one)));
+           , const vf own = vpartial(y + i, rest, 0);
+           store_part(dx + i, vpartial(dy + i, rest, 0) * (scale > 0 ? vmin(own, one) : vmax(own, one)), (int)rest);)
     } else {
       EACH(dim, store(dx + i, splat(scale) * load(dy + i));
            , store_part(dx + i, splat(scale) * vpartial(dy + i, rest, 0), (int)rest);)
     }
+  }
+}
+
+/// Zeros above the diagonal, which passes a row at the place first + row.
+void KERNEL(scan_clear)(float *x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t count) {
+  for (ptrdiff_t r = 0; r < rows; r++, x += count) {
+    ptrdiff_t j = first + r + 1 > 0 ? first + r + 1 : 0;
+    for (; j + VL <= count; j += VL) store(x + j, splat(0));
+    if (j < count) store_part(x + j, splat(0), (int)(count - j));
   }
 }
 

@@ -6,6 +6,14 @@
 #define TOKEN_VECTORS 4
 #endif
 
+/// Floats from a row of a state to what is fetched meanwhile, to be written: behind its end the state of the next head.
+#define TOKEN_AHEAD 1024
+
+/// Fetches what is TOKEN_AHEAD floats behind some vectors.
+INLINE void KERNEL(token_fetch)(const float *row, const int vectors) {
+  for (int c = 0; c < vectors * VL; c += 16) __builtin_prefetch(row + TOKEN_AHEAD + c, 1, 3);
+}
+
 /// Some columns of the state, `vectors` of them whole, or the first `part` lanes of one.
 INLINE void KERNEL(token_columns)(const attn_token *t, ptrdiff_t first, const int vectors, const int part) {
 #define TAKE(p) (part ? load_part(p, part) : load(p))
@@ -21,6 +29,7 @@ INLINE void KERNEL(token_columns)(const attn_token *t, ptrdiff_t first, const in
     for (ptrdiff_t r = 0; r < t->key_dim; r++) {
       const vf f = splat(t->decays[r * t->decay_stride] * t->key[r]);
       const float *row = state + r * t->value_dim;
+      KERNEL(token_fetch)(row, vectors);
       UNROLL for (int v = 0; v < vectors; v++) sum[v] = vfma(f, TAKE(row + v * VL), sum[v]);
     }
   }
@@ -31,6 +40,7 @@ INLINE void KERNEL(token_columns)(const attn_token *t, ptrdiff_t first, const in
   for (ptrdiff_t r = 0; r < t->key_dim; r++) {
     const vf f = splat(t->decays[r * t->decay_stride]), k = splat(t->key[r]), q = splat(t->query[r]);
     float *row = state + r * t->value_dim;
+    if (!t->delta) KERNEL(token_fetch)(row, vectors);
     UNROLL for (int v = 0; v < vectors; v++) {
       const vf now = vfma(k, value[v], f * TAKE(row + v * VL));
       PUT(row + v * VL, now);

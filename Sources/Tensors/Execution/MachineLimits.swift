@@ -81,6 +81,30 @@ public struct MachineLimits: Hashable, Sendable {
     return best(for: seconds) { bandwidth(instructionSet.code, buffer, threads: threads) }
   }
 
+  /// Measures the rate of reading and writing a buffer in place, as a state that moves on is: bytes a second, read and written.
+  /// - Parameters:
+  ///   - instructionSet: whose loads and stores are used.
+  ///   - threads: how many work at once.
+  ///   - seconds: about how long it may take.
+  ///   - bufferBytes: what is read and written, a thread.
+  /// - Throws: `MemoryLimitExceeded`.
+  /// - Complexity: about `seconds` and the time to fill the buffer; allocates `bufferBytes` a thread, 4 GiB at most.
+  public static func rewriting(
+    instructionSet: InstructionSet = .default, threads: Int, seconds: Double = 0.2, bufferBytes: Int
+  ) throws -> Double {
+    let share = min(bufferBytes, (4 << 30) / threads), count = share / MemoryLayout<Float>.stride
+    var buffer = try Tensor(zeros: [threads, count])
+    let view = buffer.pinnedForWriting()
+    return best(for: seconds) {
+      let seconds = time {
+        Parallel.forEach(count: threads, threads: threads) { index, _ in
+          attn_rewrite_loop(instructionSet.code, view + index * count, Int64(count))
+        }
+      }
+      return Double(2 * threads * count * MemoryLayout<Float>.stride) / seconds
+    }
+  }
+
   /// The peak for a number of threads, at most those measured.
   public func peakFlops(threads count: Int) -> Double {
     count <= 1 ? peakFlopsOneThread : peakFlopsAllThreads * Double(min(count, threads)) / Double(threads)

@@ -90,12 +90,13 @@ public struct MoBA: SoftmaxVariant, BlockSelection {
       length: shape.queryLength, in: context)
     let means = try blocks.means(wide.key, in: context)
     try blocks.forEachBlockOfProducts(wide.query, means, scale: shape.effectiveScale, in: context) {
-      batch, head, rows, products, width in
-      for row in rows {
-        let (candidates, own) = blocks.reach(batch: batch, row: row)
+      products in
+      let count = blocks.count(valid: blocks.shape.validKeys(batch: products.batch))
+      for row in products.rows {
+        let (candidates, own) = blocks.reach(row, of: count)
         choice.choose(
-          products + (row - rows.lowerBound) * width, of: candidates, sign: sign, always: .init(range: own),
-          into: choice.slots(batch, head, row))
+          products.of(row), of: candidates, sign: sign, always: .init(range: own),
+          into: choice.slots(products.batch, products.head, row))
       }
     }
     return choice
@@ -116,7 +117,7 @@ public struct MoBA: SoftmaxVariant, BlockSelection {
     cost.addChoice(2 * dim * pairs.scored * heads * fraction + 2 * keys * dim)
     let means = 4 * Double(shape.batch * shape.keyHeads * blocks.count) * dim
     let converted = shape.precision == .float32 ? 0 : 2 * shape.inputBytes([.query, .key])
-    cost.workspaceBytes += means + blocks.productBytes + converted
+    cost.workspaceBytes += means + blocks.productBytes(shape.headDim) + converted
     return cost
   }
 }

@@ -89,17 +89,20 @@ public struct Quest: SoftmaxVariant, BlockSelection {
       min(configuration.pages, pages.count), batch: shape.batch, heads: shape.queryHeads,
       length: shape.queryLength, in: context)
     let bounds = try pages.bounds(wide.key, in: context)
-    let signed = try pages.signedHalves(wide.query, sign: scale < 0 ? -1 : 1, in: context)
-    let (halves, keys) = (signed.rows(), wide.key.rows())
-    try pages.forEachBlockOfProducts(signed, bounds, in: context) { batch, head, rows, products, width in
+    let keys = wide.key.rows(), isa = context.instructionSet.code
+    try pages.forEachBlockOfProducts(wide.query, bounds, halves: scale < 0 ? -1 : 1, in: context) {
+      products in
+      let (batch, head) = (products.batch, products.head), keyHead = shape.keyHead(of: head)
+      let valid = shape.validKeys(batch: batch), count = pages.count(valid: valid)
+      let isCausal = shape.isCausal, offset = shape.queryOffset
       GrowingBounds.with(dim: shape.headDim) { bounds in
-        for row in rows {
-          var (candidates, own) = pages.reach(batch: batch, row: row)
-          let scores = products + (row - rows.lowerBound) * width
-          if shape.isCausal, let page = own.first {
-            let visible = pages.keys(page, valid: shape.visibleKeys(batch: batch, row: row))
-            bounds.take(visible, of: keys, batch, shape.keyHead(of: head))
-            scores[page] = bounds.product(halves.row(batch, head, row))
+        for row in products.rows {
+          var (candidates, own) = pages.reach(row, of: count)
+          let scores = products.of(row)
+          if isCausal, let page = own.first {
+            let visible = pages.keys(page, valid: min(valid, row + offset + 1))
+            bounds.take(visible, of: keys, batch, keyHead)
+            scores[page] = bounds.product(products.left(row), isa)
             candidates = 0..<page + 1
           }
           choice.choose(scores, of: candidates, into: choice.slots(batch, head, row))
@@ -126,7 +129,8 @@ public struct Quest: SoftmaxVariant, BlockSelection {
     cost.addChoice((4 * dim * pairs.scored * heads + own) * fraction + 2 * keys * dim)
     let bounds = 8 * Double(shape.batch * shape.keyHeads * blocks.count) * dim
     let converted = shape.precision == .float32 ? 0 : 2 * shape.inputBytes([.query, .key])
-    cost.workspaceBytes += bounds + 8 * rows * dim + 2 * blocks.productBytes + converted
+    let halves = 8 * Double(min(AttentionShape.rowBlock, shape.queryLength)) * dim
+    cost.workspaceBytes += bounds + halves + blocks.productBytes(2 * shape.headDim) + converted
     return cost
   }
 }

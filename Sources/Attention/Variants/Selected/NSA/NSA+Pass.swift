@@ -99,25 +99,38 @@ extension NSA {
     let overlap = BlockOverlap(
       compressed: configuration.compressBlock / configuration.compressStride,
       selected: configuration.blockSize / configuration.compressStride)
-    try grouped.forEachRowBlock(in: context) { batch, keyHead, rows, _ in
+    let summed = try BlockProducts(compressedKeys, in: context), source = query.rows()
+    let tile = min(AttentionShape.rowBlock, shape.queryLength), stride = summed.stride
+    let scratch = try Region([max(1, context.threads), 2 * tile * stride], in: context.ledger)
+    try grouped.forEachRowBlock(in: context) { batch, keyHead, rows, worker in
       let valid = shape.validKeys(batch: batch)
       // What the last of the rows sees; the others see less.
       let count = compressed.visible(batch: batch, row: rows.upperBound - 1)
       let width = max(1, blocks.count(valid: valid))
       var sums = try single.zeros([rows.count, width])
       let importance = sums.pinnedForWriting()
-      for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize where count > 0 {
-        let q = query.matrix(batch, head).narrowed(axis: 0, to: rows)
-        let k = compressedKeys.matrix(batch, keyHead).narrowed(axis: 0, to: 0..<count)
-        var result = try single.matmul(q, .plain, k, .transposed)
-        let products = result.pinnedForWriting()
+      // The weights of all heads of the group, summed in the first half of the scratch.
+      let all = scratch.at(worker * 2 * tile * stride), own = all + tile * stride
+      for member in 0..<(count > 0 ? shape.groupSize : 0) {
+        let head = keyHead * shape.groupSize + member, products = member == 0 ? all : own
+        summed.multiply(
+          source.row(batch, head, rows.lowerBound), rowStride: source.rowStride, count: rows.count, batch,
+          keyHead,
+          blocks: count, into: products)
         for row in rows {
-          let weights = products + (row - rows.lowerBound) * count
+          let place = (row - rows.lowerBound) * stride, weights = products + place
           let seen = compressed.visible(batch: batch, row: row)
-          for block in 0..<seen { weights[block] *= scale }
-          _ = attn_dense_softmax(isa, weights, weights, Int32(seen), Int32(count))
-          overlap.add(weights, count: seen, to: importance + (row - rows.lowerBound) * width)
+          var factor = scale
+          attn_scan_scale(isa, weights, seen, &factor, weights, seen, 1, seen)
+          _ = attn_dense_softmax(isa, weights, weights, Int32(seen), Int32(seen))
+          if member > 0 { attn_axpy(isa, 1, weights, all + place, seen) }
         }
+      }
+      for row in rows where count > 0 {
+        let place = row - rows.lowerBound
+        overlap.add(
+          all + place * stride, count: compressed.visible(batch: batch, row: row),
+          to: importance + place * width)
       }
       for row in rows {
         let (candidates, own) = blocks.reach(batch: batch, row: row)

@@ -191,7 +191,8 @@ public struct NSA: AttentionVariant {
     let branch = floats(shape.outputShape) + floats(shape.lseShape)
     let rows = floats(own.keyShape) + floats(own.valueShape)
     let products =
-      4 * Double(AttentionShape.rowBlock * (compressed.count + blocks.count)) + blocks.productBytes
+      4 * Double(AttentionShape.rowBlock * (compressed.count + blocks.count))
+      + BlockProducts.byteCount(shape, blocks: compressed.count, dim: shape.headDim)
     let engine = max(
       Engine.cost(of: pass, shape: own, pattern: compressedPattern, neededPairs: 0, stateBytes: 0)
         .workspaceBytes, window.cost(of: pass).workspaceBytes)
