@@ -57,6 +57,10 @@ struct BackwardColours: Sendable {
   static let longestRun = 8
   /// Pieces of a phase below which runs are shorter.
   static let piecesOfPhase = 64
+  /// Rows that see all keys are cut to about the length of other tiles: a colour lasts as long as its longest.
+  static let splitKeys = 512
+  /// The part of a pass that a split has, at least: one of so many.
+  static let grain = 256.0
   /// Copies take at most a quarter of the gradients of keys and values.
   static let copyShare = 4
   /// Fewer blocks of keys than this are left to units.
@@ -78,7 +82,9 @@ struct BackwardColours: Sendable {
     let all = (0..<heads).map { head in
       BackwardPlan.elements(
         batch: head / shape.keyHeads, keyHead: head % shape.keyHeads, pattern: pattern, shape: shape,
-        costs: costs, phases: phases, passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
+        costs: costs, phases: phases, passTotal: passTotal, splitKeys: gathered ? splitKeys : Self.splitKeys,
+        grain: gathered ? ForwardPlan.grain : Self.grain,
+        partials: &partials)
     }
     let cells = gathered ? shape.keyLength : blocks, size = gathered ? 1 : BackwardPlan.blockKeys
     // Random blocks share next to nothing with their neighbours', and longer runs would need more colours.
@@ -185,7 +191,9 @@ private struct Colouring {
     }
     let phaseCount = 1 + (elements.map(\.phase).max() ?? 0)
     var byPhase = [[Placed]](repeating: [], count: phaseCount)
-    for placed in elements { byPhase[placed.phase].append(placed) }
+    // KV splits first: those of a tile have no key in common, and together they keep a colour from being long for one of them.
+    for placed in elements where placed.element.partial >= 0 { byPhase[placed.phase].append(placed) }
+    for placed in elements where placed.element.partial < 0 { byPhase[placed.phase].append(placed) }
     for phase in byPhase.indices {
       guard let colours = colours(byPhase[phase], phase: phase, copies, places) else { return nil }
       group.colours += colours
@@ -249,8 +257,7 @@ private struct Colouring {
     }
   }
 
-  /// Colours elements: each run gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`:
-  /// more than 64.
+  /// Colours elements: each run gets the first that none of its cells has yet; `nil`: more than 64.
   private func colours(
     _ elements: [Placed], phase: Int, _ copies: [Int: (first: Int, count: Int)], _ places: Int
   ) -> [BackwardColours.Colour]? {
@@ -265,11 +272,8 @@ private struct Colouring {
         let run = elements[next..<end]
         var taken: UInt64 = 0
         for placed in run { forEachPlace(placed.element, copies) { taken |= masks[$0] } }
-        var best: Int?
-        for index in colours.indices where taken >> UInt64(index) & 1 == 0 {
-          if best.map({ colours[index].cost < colours[$0].cost }) ?? true { best = index }
-        }
-        let colour = best ?? colours.count
+        // The first that is free keeps colours few, and so the times that threads wait for each other.
+        let colour = min((~taken).trailingZeroBitCount, colours.count)
         if colour == colours.count {
           guard colour < 64 else { return false }
           colours.append(.init(phase: phase, elements: []))
@@ -286,12 +290,6 @@ private struct Colouring {
       return true
     }
     guard fits else { return nil }
-    // KV splits take longer than whole tiles: the longest come first.
-    for index in colours.indices
-    where runLength == 1 && colours[index].elements.contains(where: { $0.partial >= 0 }) {
-      let all = colours[index].elements
-      colours[index].elements = all.filter { $0.partial >= 0 } + all.filter { $0.partial < 0 }
-    }
     return colours
   }
 }
