@@ -34,6 +34,8 @@ import Testing
   /// The root of the squares of differences, over that of the reference.
   static func difference(_ own: [Float], _ reference: [Float]) -> Double {
     let squares = zip(own, reference).reduce(0.0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
+    // The gradient of keys that are queries too is 0.
+    guard squares > 0 else { return 0 }
     return (squares / reference.reduce(0.0) { $0 + Double($1) * Double($1) }).squareRoot()
   }
 
