@@ -218,7 +218,8 @@ import Testing
       // Backward: the tiles of a group or stripe, and with colours a table of the blocks of keys for each; counters of a step or stripe.
       let blocks = BackwardPlan.blockCount(keyLength: length)
       let tile = Engine.backwardScratchBytes(shape, in: context) + 64 + 16 * blocks + 8
-      let backwardBound = choices.backwardTiles * tile + 64 * ProgressCounters.bytesEach * 4
+      let follows = ProgressCounters.bytesEach * max(256, 2 * blocks)
+      let backwardBound = choices.backwardTiles * tile + follows
       for threads in [2, 16, 128] {
         #expect(
           bytes(.forward, threads) - bytes(.forward, 1) <= (threads - 1) * forwardBound, "\(subject.name)")

@@ -12,9 +12,9 @@ struct WorkModel {
   /// A piece of work, or a part of one that waits anew.
   struct Part {
     /// Which counters must be reached before it begins, by the parts that were handed out earlier.
-    var wait: Int?
-    /// Which counter it raises when it ends.
-    var done: Int?
+    var waits: [Int] = []
+    /// Which counters it raises when it ends.
+    var done: [Int] = []
     var cost: Double
   }
 
@@ -31,10 +31,10 @@ struct WorkModel {
     guard let worker = free.indices.min(by: { free[$0] < free[$1] }) else { return }
     var time = free[worker], cost = 0.0
     for part in parts {
-      if let wait = part.wait { time = max(time, reached[wait] ?? 0) }
+      for wait in part.waits { time = max(time, reached[wait] ?? 0) }
       time += part.cost
       cost += part.cost
-      if let done = part.done { reached[done] = max(reached[done] ?? 0, time) }
+      for done in part.done { reached[done] = max(reached[done] ?? 0, time) }
     }
     free[worker] = time
     (itemCount, longest, total) = (itemCount + 1, max(longest, cost), total + cost)
@@ -71,7 +71,7 @@ extension WorkModel {
         let own = step.phase * heads + step.head - order.wholeHeads
         model.add([
           Part(
-            wait: step.phase > 0 ? own - heads : nil, done: own,
+            waits: step.phase > 0 ? [own - heads] : [], done: [own],
             cost: cost(works[step.phase].group(step.group)))
         ])
       }
@@ -109,9 +109,17 @@ extension WorkModel {
         model.add(group.colours.map { Part(cost: cost($0.elements, group.batch)) })
       }
       for step in colours.steps(whole..<colours.groups.count, abreast: max(2, threads), size: plan.group) {
-        let own = step.group * 64 + step.colour, group = colours.groups[step.group]
-        let elements = group.colours[step.colour].elements[step.elements]
-        model.add([Part(wait: step.colour > 0 ? own - 1 : nil, done: own, cost: cost(elements, group.batch))])
+        let group = colours.groups[step.group], colour = group.colours[step.colour]
+        let cost = cost(colour.elements[step.elements], group.batch)
+        if colours.isGathered {
+          let own = step.group * 64 + step.colour
+          model.add([Part(waits: step.colour > 0 ? [own - 1] : [], done: [own], cost: cost)])
+        } else {
+          let number = colour.first + step.elements.lowerBound
+          let places = group.waits[group.firstWaits[number]..<group.firstWaits[number + 1]]
+            .map { step.group * colours.countersPerGroup + Int($0.place) }
+          model.add([Part(waits: places, done: places, cost: cost)])
+        }
       }
     } else {
       for phase in 0..<plan.phaseCount {
@@ -136,7 +144,7 @@ extension WorkModel {
         cost += Double(seen) * TileCosts.lanes(Int(tile.count))
       }
       let own = stripe.group * pipeline.keyBlockCount + block
-      return cost > 0 ? Part(wait: own, done: own, cost: cost) : nil
+      return cost > 0 ? Part(waits: [own], done: [own], cost: cost) : nil
     }
   }
 }

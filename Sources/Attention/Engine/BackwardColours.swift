@@ -6,7 +6,7 @@ import Basics
 ///
 /// Two tiles that see a key in common add to the same gradient. The tiles of a conflict-free phase are therefore *coloured*: no two of a
 /// colour have a key in common (a block of 64 keys, where keys are not gathered). A colour's tiles may run at once, in any order;
-/// colours follow one another. Where neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever the number of threads.
+/// colours follow one another, or, where keys are not gathered, a tile waits for those alone that add to a block of its own before it. Where neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever the number of threads.
 ///
 /// A block that many tiles see (global keys) would need as many colours. It is a *hot* block and has copies, of which a tile uses the one of
 /// its number modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.
@@ -20,6 +20,8 @@ struct BackwardColours: Sendable {
     var elements: [Element]
     /// The first element of every run.
     var runs: [Int] = []
+    /// The number of its first element among those of its (batch, key head).
+    var first = 0
     var cost = 0.0
 
     /// The elements of a run.
@@ -38,6 +40,16 @@ struct BackwardColours: Sendable {
     var batch: Int, keyHead: Int
     var colours: [Colour] = []
     var hot: [HotBlock] = []
+    /// Where keys are not gathered, what every element waits for, in order: places (blocks of keys, and copies of hot ones), and how many
+    /// earlier elements add to each.
+    var waits: [Wait] = []
+    /// The first wait of every element, and the end.
+    var firstWaits: [Int] = [0]
+    var placeCount = 0
+  }
+  /// An element may begin when so many others are done with a place.
+  struct Wait: Sendable {
+    var place: Int32, count: Int32
   }
 
   let groups: [Group]
@@ -57,6 +69,10 @@ struct BackwardColours: Sendable {
   static let longestRun = 8
   /// Pieces of a phase below which runs are shorter.
   static let piecesOfPhase = 64
+  /// Rows that see all keys are cut to about the length of other tiles: a colour lasts as long as its longest.
+  static let splitKeys = 512
+  /// The part of a pass that a split has, at least: one of so many.
+  static let grain = 256.0
   /// Copies take at most a quarter of the gradients of keys and values.
   static let copyShare = 4
   /// Fewer blocks of keys than this are left to units.
@@ -78,7 +94,9 @@ struct BackwardColours: Sendable {
     let all = (0..<heads).map { head in
       BackwardPlan.elements(
         batch: head / shape.keyHeads, keyHead: head % shape.keyHeads, pattern: pattern, shape: shape,
-        costs: costs, phases: phases, passTotal: passTotal, splitKeys: splitKeys, partials: &partials)
+        costs: costs, phases: phases, passTotal: passTotal, splitKeys: gathered ? splitKeys : Self.splitKeys,
+        grain: gathered ? ForwardPlan.grain : Self.grain,
+        partials: &partials)
     }
     let cells = gathered ? shape.keyLength : blocks, size = gathered ? 1 : BackwardPlan.blockKeys
     // Random blocks share next to nothing with their neighbours', and longer runs would need more colours.
@@ -126,7 +144,7 @@ struct BackwardColours: Sendable {
       let some = first..<min(range.upperBound, first + abreast)
       for colour in 0..<(some.map { groups[$0].colours.count }.max() ?? 0) {
         for group in some where colour < groups[group].colours.count {
-          steps += self.steps(group, colour, size: size)
+          steps += self.steps(group, colour, size: isGathered ? size : 1)
         }
       }
     }
@@ -143,6 +161,11 @@ struct BackwardColours: Sendable {
     return parts.map { Step(group: group, colour: colour, elements: $0) }
   }
 
+  /// By how many counters the workers of some groups follow each other.
+  func counterCount(_ shared: Range<Int>) -> Int { shared.count * countersPerGroup }
+
+  var countersPerGroup: Int { isGathered ? colourCount : groups.reduce(0) { max($0, $1.placeCount) } }
+
   /// How many groups workers take whole, before they share the others.
   func wholeGroups(threads: Int) -> Int {
     threads == 1 ? groups.count : max(0, groups.count / threads - 1) * threads
@@ -154,8 +177,10 @@ struct BackwardColours: Sendable {
   /// Bytes that it holds, besides the partial results' list.
   var byteCount: Int {
     groups.reduce(0) { sum, group in
-      group.colours.reduce(sum + group.hot.count * MemoryLayout<HotBlock>.stride) {
-        $0 + $1.elements.count * MemoryLayout<Element>.stride
+      group.colours.reduce(
+        sum + group.hot.count * MemoryLayout<HotBlock>.stride + group.waits.count * MemoryLayout<Wait>.stride
+      ) {
+        $0 + $1.elements.count * (MemoryLayout<Element>.stride + MemoryLayout<Int>.stride)
       }
     }
   }
@@ -185,12 +210,43 @@ private struct Colouring {
     }
     let phaseCount = 1 + (elements.map(\.phase).max() ?? 0)
     var byPhase = [[Placed]](repeating: [], count: phaseCount)
-    for placed in elements { byPhase[placed.phase].append(placed) }
+    // KV splits first: those of a tile have no key in common, and together they keep a colour from being long for one of them.
+    for placed in elements where placed.element.partial >= 0 { byPhase[placed.phase].append(placed) }
+    for placed in elements where placed.element.partial < 0 { byPhase[placed.phase].append(placed) }
     for phase in byPhase.indices {
       guard let colours = colours(byPhase[phase], phase: phase, copies, places) else { return nil }
       group.colours += colours
     }
+    var first = 0
+    for index in group.colours.indices {
+      group.colours[index].first = first
+      first += group.colours[index].elements.count
+    }
+    if size > 1 { addWaits(to: &group, copies, places) }
     return group
+  }
+
+  /// Notes what every element waits for, in the order of colours.
+  private func addWaits(
+    to group: inout BackwardColours.Group, _ copies: [Int: (first: Int, count: Int)], _ places: Int
+  ) {
+    var done = [Int32](repeating: 0, count: places), last = [Int](repeating: -1, count: places)
+    group.placeCount = places
+    var number = 0
+    for colour in group.colours {
+      for element in colour.elements {
+        var own: [BackwardColours.Wait] = []
+        forEachPlace(element, copies) { place in
+          if last[place] == number { return }
+          last[place] = number
+          own.append(.init(place: Int32(place), count: done[place]))
+          done[place] += 1
+        }
+        group.waits += own
+        group.firstWaits.append(group.waits.count)
+        number += 1
+      }
+    }
   }
 
   /// Calls `body` for every cell that an element sees, some of them perhaps twice.
@@ -249,8 +305,7 @@ private struct Colouring {
     }
   }
 
-  /// Colours elements: each run gets, of the colours that none of its cells has yet, the one with the least work, or a new one; `nil`:
-  /// more than 64.
+  /// Colours elements: each run gets the first that none of its cells has yet; `nil`: more than 64.
   private func colours(
     _ elements: [Placed], phase: Int, _ copies: [Int: (first: Int, count: Int)], _ places: Int
   ) -> [BackwardColours.Colour]? {
@@ -265,11 +320,8 @@ private struct Colouring {
         let run = elements[next..<end]
         var taken: UInt64 = 0
         for placed in run { forEachPlace(placed.element, copies) { taken |= masks[$0] } }
-        var best: Int?
-        for index in colours.indices where taken >> UInt64(index) & 1 == 0 {
-          if best.map({ colours[index].cost < colours[$0].cost }) ?? true { best = index }
-        }
-        let colour = best ?? colours.count
+        // The first that is free keeps colours few, and so the times that threads wait for each other.
+        let colour = min((~taken).trailingZeroBitCount, colours.count)
         if colour == colours.count {
           guard colour < 64 else { return false }
           colours.append(.init(phase: phase, elements: []))
@@ -286,12 +338,6 @@ private struct Colouring {
       return true
     }
     guard fits else { return nil }
-    // KV splits take longer than whole tiles: the longest come first.
-    for index in colours.indices
-    where runLength == 1 && colours[index].elements.contains(where: { $0.partial >= 0 }) {
-      let all = colours[index].elements
-      colours[index].elements = all.filter { $0.partial >= 0 } + all.filter { $0.partial < 0 }
-    }
     return colours
   }
 }

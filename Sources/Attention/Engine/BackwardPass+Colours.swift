@@ -6,7 +6,7 @@ import Tensors
 extension BackwardPass {
   /// Runs the colours of a plan: whole groups first, a worker each, then the steps of the others, and adds copies and partial results.
   ///
-  /// A step waits until the colour before its own is complete. Steps are handed out in order, and those that a step waits for come before
+  /// A step waits until the colour before its own is complete, or until those before it are done with its blocks. Steps are handed out in order, and those that a step waits for come before
   /// it, so somebody is always at work.
   func run(_ work: BackwardColours) throws {
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), scratch = scratchFloats
@@ -16,7 +16,7 @@ extension BackwardPass {
     let pending = try FirstTouchFlags(count: work.groups.count * blocks, pending: true, in: context.ledger)
     let tables = try ColourTables(self, workers: threads, tiles: plan.group, blocks: blocks)
     let counters = try ProgressCounters(
-      [Int](repeating: 0, count: shared.count * work.colourCount), in: context.ledger)
+      [Int](repeating: 0, count: work.counterCount(shared)), in: context.ledger)
     let region = try Region([threads, plan.group, scratch], in: context.ledger)
     let counts = BackwardColours.stepCounts(
       steps, whole: whole, colours: work.colourCount, groups: shared.count)
@@ -36,13 +36,34 @@ extension BackwardPass {
         }
         return
       }
-      let step = steps[index - whole], own = (step.group - whole) * work.colourCount + step.colour
+      let step = steps[index - whole]
+      if !work.isGathered {
+        try follow(step, work, counters, first: (step.group - whole) * work.countersPerGroup) {
+          try run(step, worker)
+        }
+        return
+      }
+      let own = (step.group - whole) * work.colourCount + step.colour
       if step.colour > 0 { try counters[own - 1].wait(for: counts[own - 1], in: context) }
       try run(step, worker)
       counters[own].increment()
     }
     finish(work, pending, blocks: blocks)
     reducePartials()
+  }
+
+  /// Runs a step of one element when those before it are done with every place that it adds to.
+  private func follow(
+    _ step: BackwardColours.Step, _ work: BackwardColours, _ counters: ProgressCounters, first: Int,
+    _ body: () throws -> Void
+  ) throws {
+    let group = work.groups[step.group], colour = group.colours[step.colour]
+    let number = colour.first + step.elements.lowerBound
+    let waits = group.waits[group.firstWaits[number]..<group.firstWaits[number + 1]]
+    for element in colour.elements[step.elements] { prefetch(element, batch: group.batch) }
+    for wait in waits { try counters[first + Int(wait.place)].wait(for: Int(wait.count), in: context) }
+    try body()
+    for wait in waits { counters[first + Int(wait.place)].increment() }
   }
 
   /// Workers that have something to do.

@@ -90,7 +90,7 @@ extension BackwardPass {
   }
 
   /// Prefetches the rows that a tile reads at its beginning, while others are computed.
-  private func prefetch(_ element: BackwardPlan.Element, batch: Int) {
+  func prefetch(_ element: BackwardPlan.Element, batch: Int) {
     let head = Int(element.head), list = pattern.list(batch: batch, head: head)
     list.withTables { tables in
       let rows = tables.rows(list.tiles[Int(element.tile)])

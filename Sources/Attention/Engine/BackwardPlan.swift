@@ -128,7 +128,8 @@ extension BackwardPlan {
   /// The tiles and KV splits of a (batch, key head) in order.
   static func elements(
     batch: Int, keyHead: Int, pattern: TilePattern, shape: AttentionShape, costs: [TileCosts],
-    phases: [TilePhases], passTotal: Double, splitKeys: Int, partials: inout [(batch: Int, element: Element)]
+    phases: [TilePhases], passTotal: Double, splitKeys: Int, grain: Double = ForwardPlan.grain,
+    partials: inout [(batch: Int, element: Element)]
   ) -> [PlacedElement] {
     var elements: [PlacedElement] = []
     for member in 0..<shape.groupSize {
@@ -139,7 +140,8 @@ extension BackwardPlan {
       for tile in list.tiles.indices {
         let cost = costs[index].cost(tile)
         let count = ForwardPlan.kvSplits(
-          keys: costs[index].keys[tile], cost: cost, passTotal: passTotal, splitKeys: splitKeys)
+          keys: costs[index].keys[tile], cost: cost, passTotal: passTotal, splitKeys: splitKeys,
+          grain: grain)
         let phase = phases[index].phase(tile)
         if count == 1 {
           let element = Element(head: Int32(head), tile: Int32(tile))

@@ -97,7 +97,7 @@ extension Engine {
       let workers = BackwardPass.workers(colours, steps: steps, threads: context.threads)
       let own = plan.group * (tile + 2 * keyBlocks * pointer + MemoryLayout<Int>.stride)
       return floats + workers * own + colours.groups.count * keyBlocks
-        + shared.count * colours.colourCount * ProgressCounters.bytesEach
+        + colours.counterCount(shared) * ProgressCounters.bytesEach
     }
     let workers = min(context.threads, max(1, plan.units.count))
     let blocks = plan.units.first?.accumulators.count ?? 0

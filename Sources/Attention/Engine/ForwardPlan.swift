@@ -137,7 +137,9 @@ extension ForwardPlan.ListPlan {
 
 extension ForwardPlan {
   /// How many KV splits a tile is cut into: enough that none is more than a grain of the pass, each long enough to pay.
-  static func kvSplits(keys: Int32, cost: Double, passTotal: Double, splitKeys: Int) -> Int {
+  static func kvSplits(
+    keys: Int32, cost: Double, passTotal: Double, splitKeys: Int, grain: Double = grain
+  ) -> Int {
     guard passTotal > 0 else { return 1 }
     let byLength = (Int(keys) + splitKeys - 1) / splitKeys
     return max(1, min(64, byLength, Int((cost * grain / passTotal).rounded(.up))))
