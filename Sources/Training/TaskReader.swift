@@ -13,11 +13,13 @@ struct TaskReader {
   let head: String?
   /// How the model is trained.
   let configuration: TrainingConfiguration
+  /// Where the training batches of a stage begin, among those of the seed.
+  var offset = 0
 
   /// The number of a batch among all of a split: seeds read different stretches of the training split; validation and test are the
   /// same for all.
   func place(_ split: Split, index: Int) -> Int {
-    index + (split == .train ? Trainer.firstBatch(seed: configuration.seed) : 0)
+    index + (split == .train ? Trainer.firstBatch(seed: configuration.seed) + offset : 0)
   }
 
   /// A batch, masked where an encoder is to restore tokens.

@@ -64,9 +64,11 @@ extension Trainer {
   }
 
   /// The rows of a training pass, and what they continue.
-  func rows(ofPass number: Int) throws -> (input: ModelInput, memory: SegmentMemory?) {
+  func rows(
+    ofPass number: Int, _ reader: TaskReader
+  ) throws -> (input: ModelInput, memory: SegmentMemory?) {
     guard !memories.isEmpty, let texts = task.texts else {
-      return (try input(.train, index: number), nil)
+      return (try reader.input(.train, index: number), nil)
     }
     let (segment, pass) = number.quotientAndRemainder(dividingBy: memories.count)
     let first = pass * configuration.batch

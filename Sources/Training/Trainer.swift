@@ -18,6 +18,8 @@ public final class Trainer {
   public let task: any SequenceTask
   /// Further tasks that the model learns beside it, each by a head of its own.
   public let auxiliary: [AuxiliaryTask]
+  /// What the first steps do otherwise.
+  public let stages: [TrainingStage]
   /// How it is trained.
   public let configuration: TrainingConfiguration
   /// The ranks that share rows and evaluations; `nil`: this process does all.
@@ -81,12 +83,14 @@ public final class Trainer {
   ///   - model: the model.
   ///   - task: where examples come from.
   ///   - auxiliary: further tasks that it learns beside it.
+  ///   - stages: those of the configuration's curriculum, ready to be trained.
   ///   - configuration: how it is trained.
   ///   - communicator: the ranks that share the rows of a step, each with such a trainer; `nil`: this process has all.
   /// - Throws: `ConfigurationError` when they do not fit, before any time is spent.
   public init(
     model: TransformerModel, task: any SequenceTask, auxiliary: [AuxiliaryTask] = [],
-    configuration: TrainingConfiguration, communicator: (any Communicator)? = nil
+    stages: [TrainingStage] = [], configuration: TrainingConfiguration,
+    communicator: (any Communicator)? = nil
   ) throws {
     try Trainer.check(model.configuration, for: task)
     try Trainer.check(model.configuration, for: auxiliary, beside: task, configuration)
@@ -96,6 +100,7 @@ public final class Trainer {
         allowed: "none with attention that learns from the size of one task's loss")
     }
     try Trainer.check(configuration, of: model, on: communicator)
+    try Trainer.check(stages, configuration, of: model, beside: auxiliary)
     self.communicator = communicator
     share =
       if let communicator, communicator.count > 1, configuration.gradientSum == .parts {
@@ -109,6 +114,7 @@ public final class Trainer {
     self.model = model
     self.task = task
     self.auxiliary = auxiliary
+    self.stages = stages
     progress = auxiliary.isEmpty ? [] : Array(repeating: TaskProgress(), count: auxiliary.count + 1)
     self.configuration = configuration
     memories = try Trainer.memories(of: model, task, configuration)
@@ -200,10 +206,13 @@ public final class Trainer {
   public func advance() throws -> StepReport {
     let before = tokens, losses: [TaskLoss], norm: Double
     if auxiliary.isEmpty {
-      let advanced = try model.advance(
-        configuration, step: step + 1, &optimizer, over: communicator, sharing: share
+      let reader = reader(ofStep: step + 1)
+      exchangeWeights(with: reader.model)
+      defer { exchangeWeights(with: reader.model) }
+      let advanced = try reader.model.advance(
+        reader.configuration, step: step + 1, &optimizer, over: communicator, sharing: share
       ) { number in
-        let rows = try rows(ofPass: number)
+        let rows = try rows(ofPass: number, reader)
         tokens += rows.input.tokens.count
         return rows
       }

@@ -85,6 +85,8 @@ public struct TrainingConfiguration: ParameterSet {
   public var consecutive = false
   /// A checkpoint whose weights the model starts from; empty: weights are drawn.
   public var start = ""
+  /// What the first steps do otherwise, as `Curriculum` reads it; empty: nothing.
+  public var curriculum = ""
   /// The seed of batches and dropout.
   public var seed = 1
 
@@ -129,6 +131,16 @@ public struct TrainingConfiguration: ParameterSet {
       help:
         "a checkpoint of attnlab train, or a Hugging Face folder, whose weights the model starts from; heads that it lacks are drawn, "
         + "and with pretext frozen the probe is"
+    ).quiet,
+    .text(
+      "curriculum", \.curriculum, allowed: "stage(steps=…, …), …",
+      help:
+        "what the first steps do otherwise: stage(steps=500, length=64), stage(steps=300, length=256, batch=8); batch and attention are the "
+        + "stage's, other settings the task's",
+      reading: { line throws(ConfigurationError) in
+        _ = try Curriculum(line)
+        return line
+      }
     ).quiet,
     .choice(
       "gradient_sum", \.gradientSum, quietly: true,

@@ -72,14 +72,12 @@ private actor TrainingQueue {
 
   private func predict(_ run: TrainingRun) throws -> TrainingLaw.HeldOut? {
     let rows = FileManager.default.fileExists(atPath: folder.runs) ? try TrainingRow.read(folder.runs) : []
-    let steps = Double(run.trainer.configuration.steps), trainer = run.trainer
-    let tokens = try trainer.task.batch(split: .train, index: 0, batchSize: trainer.configuration.batch)
-      .inputs.count
+    let trainer = run.trainer
     let own = run.identity(started: Date())
     return TrainingLaw.predict(
       [
         "parameters": Double(trainer.model.parameterCount),
-        "tokens": steps * Double(tokens * trainer.configuration.accumulation),
+        "tokens": run.planned.tokens,
         "compute_flops": run.operations,
         "task.length": TrainingLaw.length(of: own).map { Double($0) } ?? .nan,
       ], of: own, from: TrainingLaw.all(in: rows))

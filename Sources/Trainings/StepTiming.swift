@@ -55,8 +55,8 @@ extension TrainingJob {
   /// - Throws: `ConfigurationError` before any time is spent; `TrainingDiverged`; what tasks and attention throw.
   public func timeSteps(_ count: Int, catalog: Catalog, threads: Int, warmup: Int = 3) throws -> StepTiming {
     var job = self
-    // No evaluation falls among the timed steps.
-    job.trainingSettings = TrainingConfiguration.renamed(job.trainingSettings)
+    // No evaluation falls among the timed steps, and no stage of a curriculum.
+    job = job.withoutCurriculum
     job.trainingSettings["steps"] = .int(warmup + count + 1)
     job.trainingSettings["evaluate_every"] = .int(0)
     let run = try TrainingRun(job, catalog: catalog, threads: threads)

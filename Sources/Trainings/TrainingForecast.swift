@@ -32,9 +32,14 @@ public struct TrainingForecast: Foretold {
   /// - Throws: `ConfigurationError`; what tasks and attention throw.
   public init(_ jobs: [TrainingJob], catalog: Catalog) throws {
     lines = try jobs.map { job in
-      let run = try TrainingRun(job, catalog: catalog, threads: job.threadCount)
+      let whole = try TrainingRun(job, catalog: catalog, threads: job.threadCount)
+      // Steps behind a curriculum are timed; those of its stages take as long an operation.
+      let run =
+        whole.trainer.stages.isEmpty
+        ? whole : try TrainingRun(job.withoutCurriculum, catalog: catalog, threads: job.threadCount)
       let (trainer, clock) = (run.trainer, ContinuousClock())
-      let configuration = trainer.configuration
+      let configuration = whole.trainer.configuration
+      let share = whole.operations / run.operations * Double(run.trainer.configuration.steps)
       // The first step makes buffers and plans.
       _ = try trainer.advance()
       var done = 0.0, spent = 0.0
@@ -56,10 +61,10 @@ public struct TrainingForecast: Foretold {
       let extra = job.evaluations.reduce(0) { $0 + $1.batches }
       return Line(
         job: job, parameters: trainer.model.parameterCount, steps: configuration.steps,
-        operations: run.operations,
-        seconds: step * Double(configuration.steps)
+        operations: whole.operations,
+        seconds: step * share
           + batch * (Double(evaluations) * Double(configuration.evaluationBatches) + Double(extra)),
-        bytes: 16 * Double(trainer.model.parameterCount) + run.attentionBytes
+        bytes: 16 * Double(trainer.model.parameterCount) + whole.attentionBytes
           + Double(trainer.model.memoryBytes(streams: configuration.batch * configuration.accumulation)))
     }
   }

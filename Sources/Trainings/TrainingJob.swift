@@ -67,6 +67,14 @@ public struct TrainingJob: ExperimentCell {
   /// Trainings of one budget take about as long; else a step of one attention takes as long as another of it.
   public var pace: String { compute == nil ? modelSettings["attention"].map { "\($0)" } ?? "" : "" }
 
+  /// The same without the stages before its last steps.
+  var withoutCurriculum: TrainingJob {
+    var job = self
+    job.trainingSettings = TrainingConfiguration.renamed(trainingSettings)
+    job.trainingSettings["curriculum"] = nil
+    return job
+  }
+
   /// All settings by dotted path, as a preset writes them.
   var settings: [String: String] {
     var all: [String: String] = ["seed": "\(seed)"]
@@ -92,7 +100,7 @@ public struct TrainingJob: ExperimentCell {
     catalog: Catalog
   ) throws -> (
     task: any SequenceTask, auxiliary: [AuxiliaryTask], model: ModelConfiguration,
-    training: TrainingConfiguration
+    training: TrainingConfiguration, stages: [(stage: Curriculum.Stage, task: any SequenceTask)]
   ) {
     let task = try TaskCatalog.standard.prepared(
       task, settings: taskSettings, key: TrainingJob.taskKey)
@@ -131,7 +139,17 @@ public struct TrainingJob: ExperimentCell {
       try Trainer.check(memory: model.memory, of: model, for: task, in: catalog)
     }
     try Trainer.check(model, for: others, beside: task, configuration)
-    return (task, others, model, configuration)
+    let stages = try Curriculum(configuration.curriculum).stages.map { stage in
+      if let attention = stage.attention {
+        try model.replacingAttention(attention, in: catalog).validate(in: catalog)
+      }
+      return (
+        stage,
+        try TaskCatalog.standard.prepared(
+          self.task, settings: taskSettings.merging(stage.task) { $1 }, key: TrainingJob.taskKey)
+      )
+    }
+    return (task, others, model, configuration, stages)
   }
 }
 

@@ -24,12 +24,14 @@ public struct TrainingRun {
   public let threads: Int
   /// Operations of a step of every task, the main one first.
   private let operationsOfTasks: [Double]
+  /// Operations and tokens of a step of every stage of the curriculum, and of the steps behind it.
+  private let costs: [(operations: Double, tokens: Double)]
   let attentionBytes: Double
   private let peakGflops: Double?
   /// Seconds of earlier sessions of the same training.
   private var secondsBefore = 0.0
 
-  /// Operations of a step, of tasks that have shares of the steps on average.
+  /// Operations of a step behind the curriculum, of tasks that have shares of the steps on average.
   private var operationsPerStep: Double { Self.operations(operationsOfTasks, trainer.expectedSteps) }
 
   /// Operations of so many steps of every task.
@@ -40,12 +42,30 @@ public struct TrainingRun {
   /// Operations of the steps so far.
   var operationsDone: Double {
     trainer.auxiliary.isEmpty
-      ? operationsOfTasks[0] * Double(trainer.step)
+      ? cost(ofFirst: trainer.step).operations
       : Self.operations(operationsOfTasks, trainer.progress.map { Double($0.steps) })
   }
 
   /// Operations of all steps.
-  public var operations: Double { operationsPerStep * Double(trainer.configuration.steps) }
+  public var operations: Double {
+    trainer.auxiliary.isEmpty
+      ? planned.operations : operationsPerStep * Double(trainer.configuration.steps)
+  }
+
+  /// Operations and tokens of all steps on the main task.
+  var planned: (operations: Double, tokens: Double) { cost(ofFirst: trainer.configuration.steps) }
+
+  /// Operations and tokens of the first steps, those of stages by their own costs.
+  private func cost(ofFirst steps: Int) -> (operations: Double, tokens: Double) {
+    var left = steps, sum = (operations: 0.0, tokens: 0.0)
+    for (place, cost) in costs.enumerated() {
+      let count = place < trainer.stages.count ? min(left, trainer.stages[place].stage.steps) : left
+      sum.operations += cost.operations * Double(count)
+      sum.tokens += cost.tokens * Double(count)
+      left -= count
+    }
+    return sum
+  }
 
   /// Where a training stands.
   public struct Progress: Sendable {
@@ -91,9 +111,12 @@ public struct TrainingRun {
     self.job = job
     self.threads = threads
     self.peakGflops = peakGflops
-    var (task, auxiliary, model, training) = try job.resolved(catalog: catalog)
+    var (task, auxiliary, model, training, planned) = try job.resolved(catalog: catalog)
     for one in [task] + auxiliary.map(\.task) {
       try Self.checkMemory(model, task: one, batch: training.batch)
+    }
+    for (stage, task) in planned {
+      try Self.checkMemory(model, task: task, batch: stage.batch ?? training.batch)
     }
     let network = try TransformerModel(model, catalog: catalog, context: .limited(threads: threads))
     if !training.start.isEmpty {
@@ -101,11 +124,29 @@ public struct TrainingRun {
       try network.start(from: other.model, at: training.start)
     }
     let probes = try Self.probes(task, auxiliary, batch: training.batch)
-    operationsOfTasks = try probes.map { try network.trainingOperations($0) * Double(training.accumulation) }
-    attentionBytes = try probes.map { try network.attentionBytes($0, pass: .backward) }.max() ?? 0
+    let passes = Double(training.accumulation)
+    operationsOfTasks = try probes.map { try network.trainingOperations($0) * passes }
+    let stages = try planned.map { try TrainingStage($0.stage, task: $0.task, of: network) }
+    let readers = try stages.map { stage in
+      let batch = stage.stage.batch ?? training.batch
+      return (stage.model, try Self.probes(stage.task, [], batch: batch)[0])
+    }
+    costs = try (readers + [(network, probes[0])]).map { model, probe in
+      (try model.trainingOperations(probe) * passes, Double(probe.tokens.count) * passes)
+    }
+    attentionBytes =
+      try (readers + probes.map { (network, $0) }).map { try $0.attentionBytes($1, pass: .backward) }.max()
+      ?? 0
     if let compute = job.compute {
       let step = Self.operations(operationsOfTasks, AuxiliaryTask.expectedSteps(auxiliary))
-      let steps = max(1, (compute / step).rounded())
+      let first = zip(stages, costs).reduce(0) { $0 + Double($1.0.stage.steps) * $1.1.operations }
+      guard compute > first else {
+        throw ConfigurationError(
+          field: "compute", value: "\(compute)",
+          allowed: "more than the \(Quantity.significant(first, 3)) operations of the curriculum")
+      }
+      let steps =
+        Double(stages.reduce(0) { $0 + $1.stage.steps }) + max(1, ((compute - first) / step).rounded())
       guard steps <= Self.mostSteps else {
         throw ConfigurationError(
           field: "compute", value: "\(compute)",
@@ -116,7 +157,8 @@ public struct TrainingRun {
     }
     if communicator != nil, training.gradientSum == .passes { training.gradientSum = .rows }
     trainer = try Trainer(
-      model: network, task: task, auxiliary: auxiliary, configuration: training, communicator: communicator)
+      model: network, task: task, auxiliary: auxiliary, stages: stages, configuration: training,
+      communicator: communicator)
   }
 
   /// The first batch of every task, the main one first.
@@ -239,7 +281,8 @@ public struct TrainingRun {
 
   private func fractionOfPeak(_ pace: TrainingPace) -> Double? {
     let tokensPerStep = Double(trainer.tokens) / Double(max(1, trainer.step))
-    return peakGflops.map { pace.tokensPerSecond / tokensPerStep * operationsPerStep / ($0 * 1e9) }
+    let operations = operationsDone / Double(max(1, trainer.step))
+    return peakGflops.map { pace.tokensPerSecond / tokensPerStep * operations / ($0 * 1e9) }
   }
 
   private func row(_ pace: TrainingPace, seconds: Double, started: Date) throws -> TrainingRow {
@@ -316,7 +359,9 @@ public struct TrainingRun {
       other.taskSettings.merge(evaluation.taskSettings) { $1 }
       let task = try TaskCatalog.standard.prepared(
         other.task, settings: other.taskSettings, key: TrainingJob.taskKey)
-      let judge = try Trainer(model: model, task: task, configuration: trainer.configuration)
+      var configuration = trainer.configuration
+      configuration.curriculum = ""
+      let judge = try Trainer(model: model, task: task, configuration: configuration)
       let probe = ModelInput(
         try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
       var row = identity(started: started)
