@@ -168,11 +168,12 @@ import Testing
     ledger.resetPeak()
     _ = try forward.backward(gradient, in: context)
     let backwardPeak = Double(ledger.peakBytes)
-    // Exact when tied; global rows have a pass of their own, whose scratch the form of all tiles covers (0.94 … 0.96).
+    // Exact when tied; global rows have a pass of their own, whose scratch the form of all tiles covers, and with it the copies of
+    // blocks that many tiles of the whole pattern see, which the passes alone do not need (0.84 … 0.96).
     for (pass, peak) in [(PassKind.forward, forwardPeak), (.backward, backwardPeak)] {
       let ratio = try peak / model.attentionBytes(input, pass: pass)
       #expect(
-        (isSeparate ? 0.92...1 : 1...1).contains(ratio), "\(pass): \(peak), \(ratio) of the closed form")
+        (isSeparate ? 0.8...1 : 1...1).contains(ratio), "\(pass): \(peak), \(ratio) of the closed form")
     }
   }
 

@@ -77,17 +77,18 @@ struct BackwardColours: Sendable {
   static let copyShare = 4
   /// Fewer blocks of keys than this are left to units.
   static let leastBlocks = 16
-  /// From so many (batch, key head) on threads have enough with whole ones.
-  static let mostHeads = 64
+  /// From so many (batch, key head) on a head is one unit, which needs no accumulator: colours are 6 % slower there.
+  static let mostHeads = 8
 
   /// - Returns: `nil` where units serve better: few keys or many heads, or more colours or copies than there is room for.
   init?(_ sources: BackwardPlan.Sources, threads: Int) {
     let (pattern, shape, costs, phases, splitKeys) = sources
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), heads = shape.batch * shape.keyHeads
     let gathered = pattern.gathersKeys
-    // Blocks that rows choose are seen by the tiles of many phases, with few keys each: units have less to wait for.
+    // Blocks that rows choose are seen by the tiles of many phases, with few keys each: units have less to wait for. Where neighbouring
+    // tiles share keys, and where several heads give threads enough, units keep what is shared near.
     guard Self.serves(heads: heads, keyLength: shape.keyLength),
-      gathered || phases.allSatisfy({ $0.count <= 1 })
+      gathered || (heads == 1 && phases.allSatisfy { $0.count <= 1 } && Self.isScattered(pattern))
     else { return nil }
     let passTotal = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
     var partials: [(batch: Int, element: Element)] = []
@@ -120,7 +121,12 @@ struct BackwardColours: Sendable {
     (isGathered, runLength) = (gathered, run)
   }
 
-  /// Whether there are keys and threads enough for colours, and too few (batch, key head) for a worker each.
+  /// Whether the keys of a tile stand in several places, so that neighbours share few of them: three segments a tile.
+  static func isScattered(_ pattern: TilePattern) -> Bool {
+    pattern.lists.allSatisfy { $0.segments.count >= 3 * $0.tiles.count }
+  }
+
+  /// Whether there are keys enough for colours, and too few (batch, key head) for a worker each.
   static func serves(heads: Int, keyLength: Int) -> Bool {
     BackwardPlan.blockCount(keyLength: keyLength) >= leastBlocks && heads < mostHeads
   }
