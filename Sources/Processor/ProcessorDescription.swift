@@ -21,7 +21,11 @@ public struct ProcessorDescription: Hashable, Sendable, CustomStringConvertible 
   public var stripRows: Int
 
   /// Describes a processor.
-  /// - Parameter stripRows: `nil`: that of the kernels of the instruction set here.
+  /// - Parameters:
+  ///   - name: with family, model and stepping.
+  ///   - instructionSet: that of the kernels.
+  ///   - caches: their sizes.
+  ///   - stripRows: `nil`: that of the kernels of the instruction set here.
   public init(name: String, instructionSet: InstructionSet, caches: CacheSizes, stripRows: Int? = nil) {
     (self.name, self.instructionSet, self.caches) = (name, instructionSet, caches)
     self.stripRows = stripRows ?? Int(attn_strip_rows(instructionSet.code))
