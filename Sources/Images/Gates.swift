@@ -3,17 +3,6 @@ import Tensors
 
 /// Factors of channels, of places, and of single elements; sums are in Double.
 extension ExecutionContext {
-  /// `x∘y`, of equal shapes. - Complexity: O(count).
-  public func multiply(_ x: Tensor, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor {
-    precondition(x.count == y.count && y.isContiguous, "\(x.shape) against \(y.shape)")
-    let y = y.pinned()
-    return try map(
-      x, cost: 1,
-      withStart: { start, x, out, count in
-        for at in 0..<count { out[at] = x[at] * y[start + at] }
-      })
-  }
-
   /// `Σ x∘y`, summed in Double in order. - Complexity: O(count).
   public func dot(_ x: Tensor, _ y: Tensor) -> Double {
     precondition(x.count == y.count && x.isContiguous && y.isContiguous, "\(x.shape) against \(y.shape)")

@@ -17,12 +17,7 @@ import Testing
       let type = try Catalog.standard.type(of: id), key = RandomKey(seed: 11)
       let settings = try type.fitted(#require(Conformance.samples(of: type).first), to: shape)
       let variant = try type.make(settings: settings, shape: shape, key: key)
-      var inputs = Operands(
-        query: try .normal(shape.queryShape, key: key("q")), key: try .normal(shape.keyShape, key: key("k")),
-        value: try .normal(shape.valueShape, key: key("v")))
-      for operand in variant.operandsRead where !operand.isStandard && !operand.isOptional {
-        inputs[operand.name] = try operand.drawn(at: shape, key: key(operand.shortName))
-      }
+      let inputs = try Operands.drawn(for: variant, key: key)
       let context = ExecutionContext(threads: threads, instructionSet: set)
       #expect(context.choices == choices)
       let forward = try variant.attend(inputs, in: context)

@@ -28,12 +28,7 @@ import Testing
     let shape = try AttentionShape(queryHeads: 2, queryLength: 520, headDim: 16, isCausal: true)
     let settings = try type.fitted(#require(Conformance.samples(of: type).first), to: shape)
     let variant = try type.make(settings: settings, shape: shape, key: key)
-    var inputs = Operands(
-      query: try .normal(shape.queryShape, key: key("q")), key: try .normal(shape.keyShape, key: key("k")),
-      value: try .normal(shape.valueShape, key: key("v")))
-    for operand in variant.operandsRead where !operand.isStandard && !operand.isOptional {
-      inputs[operand.name] = try operand.drawn(at: shape, key: key(operand.shortName))
-    }
+    let inputs = try Operands.drawn(for: variant, key: key)
     let outputGradient = try Tensor.normal(shape.outputShape, key: key("do"))
     let ledger = MemoryLedger(recycles: true)
     let context = ExecutionContext(threads: 1, instructionSet: .portable, ledger: ledger)

@@ -35,14 +35,7 @@ import Testing
   }
 
   static func inputs(_ variant: any AttentionVariant) throws -> Operands {
-    func draw(_ operand: Operand) throws -> Tensor {
-      try operand.drawn(at: variant.shape, key: key(operand.shortName))
-    }
-    var inputs = Operands(query: try draw(.query), key: try draw(.key), value: try draw(.value))
-    for operand in variant.operandsRead where !operand.isStandard && !operand.isOptional {
-      inputs[operand.name] = try draw(operand)
-    }
-    return inputs
+    try Operands.drawn(for: variant, key: key)
   }
 
   static func compare(_ found: RowStatistics, _ variant: any AttentionVariant, _ inputs: Operands) throws {

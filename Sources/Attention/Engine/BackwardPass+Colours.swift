@@ -18,8 +18,10 @@ extension BackwardPass {
     let counters = try ProgressCounters(
       [Int](repeating: 0, count: work.counterCount(shared)), in: context.ledger)
     let region = try Region([threads, plan.group, scratch], in: context.ledger)
-    let counts = BackwardColours.stepCounts(
-      steps, whole: whole, colours: work.colourCount, groups: shared.count)
+    let perGroup = work.countersPerGroup
+    let counts =
+      work.isGathered
+      ? BackwardColours.stepCounts(steps, whole: whole, colours: perGroup, groups: shared.count) : []
     clearBefore(work, shared: shared, pending, blocks: blocks)
     @Sendable func run(_ step: BackwardColours.Step, _ worker: Int) throws {
       let group = work.groups[step.group], colour = group.colours[step.colour]
@@ -36,14 +38,11 @@ extension BackwardPass {
         }
         return
       }
-      let step = steps[index - whole]
-      if !work.isGathered {
-        try follow(step, work, counters, first: (step.group - whole) * work.countersPerGroup) {
-          try run(step, worker)
-        }
-        return
+      let step = steps[index - whole], first = (step.group - whole) * perGroup
+      guard work.isGathered else {
+        return try follow(step, work, counters, first: first) { try run(step, worker) }
       }
-      let own = (step.group - whole) * work.colourCount + step.colour
+      let own = first + step.colour
       if step.colour > 0 { try counters[own - 1].wait(for: counts[own - 1], in: context) }
       try run(step, worker)
       counters[own].increment()

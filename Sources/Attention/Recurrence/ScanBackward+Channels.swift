@@ -99,29 +99,19 @@ extension ScanBackward {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
     let strengths = writing + place(piece), own = base + layout.keys
     let x = writtenGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
-    let (pairs, scores, slopes) = (base + layout.pairs, base + layout.scores, base + layout.slopes)
-    let extra = base + layout.extra, dBeta = base + layout.deltaStrength, inner = base + layout.inner
+    let (pairs, slopes, extra) = (base + layout.pairs, base + layout.slopes, base + layout.extra)
     let faded = base + layout.fadedRows, channels = channels(piece)
     let products = channelPairs(piece, ofKeys: true)
     products.write(own, own, to: pairs, stride: keys)
     for row in 0..<keys { pairs[row * keys + row] = 0 }
-    attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
-    self.products.solve(scores, rows: keys, x, columns: v, transposed: true)
-    backThroughValues(piece, x, strengths, state)
+    solveForValues(piece, x, strengths, state)
     // A, whose gradient is −X V'ᵀ.
     if piece.rows.isEmpty { transposeValues(piece) }
     self.products.multiply(
       .init(x, stride: v), base + layout.valueColumns, keys, into: slopes, stride: keys, rows: keys,
       columns: keys, depth: v, .lower(first: 0))
     attn_scan_ahead(isa, own, channels, faded, 0, keys, d)
-    attn_scan_dots(isa, faded, d, extra, d, inner, 0, keys, d)
-    for row in 0..<keys { dBeta[row] -= inner[row] }
-    attn_scan_fade(isa, slopes, pairs, scores, 0, keys, keys)
-    attn_scan_sums(isa, scores, keys, inner, 0, keys, keys)
-    for row in 0..<keys { (dBeta[row], inner[row]) = (dBeta[row] - inner[row], -strengths[row]) }
-    attn_scan_scale(isa, slopes, keys, inner, slopes, keys, keys, keys)
-    for row in 0..<keys { slopes[row * keys + row] = 0 }
-    attn_scan_scale(isa, extra, d, inner, extra, d, keys, d)
+    backThroughStrengths(piece, faded, strengths)
     let (target, logs) = (base + layout.keyGradient, base + layout.channelGradient)
     attn_scan_ahead_back(isa, extra, channels, own, target, logs, 0, keys, d)
     products.back(slopes, stride: keys, own, own, dq: target, dk: target, dLogs: logs)

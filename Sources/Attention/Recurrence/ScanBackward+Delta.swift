@@ -107,6 +107,35 @@ extension ScanBackward {
       columns: d, depth: v, ahead: value.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: v))
   }
 
+  /// X, which solves `(I + A)ᵀ X = dU` in place, A being pairs times strengths, and what it gives: see `backThroughValues`.
+  func solveForValues(
+    _ piece: Piece, _ x: UnsafeMutablePointer<Float>, _ strengths: UnsafePointer<Float>,
+    _ state: UnsafeMutablePointer<Float>
+  ) {
+    let keys = piece.keys.count, scores = piece.base + layout.scores
+    attn_scan_scale(isa, piece.base + layout.pairs, keys, strengths, scores, keys, keys, keys)
+    products.solve(scores, rows: keys, x, columns: shape.valueDim, transposed: true)
+    backThroughValues(piece, x, strengths, state)
+  }
+
+  /// Where channels fade apart: the gradient of the strengths from what erasing takes of the state and of pairs, then the slopes of pairs,
+  /// 0 on the diagonal, and of erasers, times −β.
+  func backThroughStrengths(
+    _ piece: Piece, _ erasers: UnsafePointer<Float>, _ strengths: UnsafePointer<Float>
+  ) {
+    let d = shape.headDim, base = piece.base, keys = piece.keys.count
+    let (pairs, scores, slopes) = (base + layout.pairs, base + layout.scores, base + layout.slopes)
+    let extra = base + layout.extra, dBeta = base + layout.deltaStrength, inner = base + layout.inner
+    attn_scan_dots(isa, erasers, d, extra, d, inner, 0, keys, d)
+    for row in 0..<keys { dBeta[row] -= inner[row] }
+    attn_scan_fade(isa, slopes, pairs, scores, 0, keys, keys)
+    attn_scan_sums(isa, scores, keys, inner, 0, keys, keys)
+    for row in 0..<keys { (dBeta[row], inner[row]) = (dBeta[row] - inner[row], -strengths[row]) }
+    attn_scan_scale(isa, slopes, keys, inner, slopes, keys, keys, keys)
+    for row in 0..<keys { slopes[row * keys + row] = 0 }
+    attn_scan_scale(isa, extra, d, inner, extra, d, keys, d)
+  }
+
   /// dV, the gradient of the strengths, and what erasing says of keys and decays. Keys are loaded, without decays.
   func backThroughDelta(_ piece: Piece, _ decays: ChunkDecays) {
     guard let writing, let x = writtenRow(piece), let state = piece.state else { return }
@@ -125,10 +154,8 @@ extension ScanBackward {
       columns: keys, depth: d, .lower(first: 0))
     attn_scan_fade(isa, pairs, fading, pairs, 0, keys, keys)
     let scores = base + layout.scores, slopes = base + layout.slopes
-    attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
-    products.solve(scores, rows: keys, x, columns: v, transposed: true)
+    solveForValues(piece, x, strengths, state)
     let dBeta = base + layout.deltaStrength, inner = base + layout.inner
-    backThroughValues(piece, x, strengths, state)
     decays.writeRows(0, keys, scale: 1, to: base + layout.rows)
     attn_scan_scale(isa, extra, d, base + layout.rows, extra, d, keys, d)
     attn_scan_dots(isa, own, d, extra, d, inner, 0, keys, d)

@@ -28,16 +28,6 @@ extension ScanBackward {
     return true
   }
 
-  /// What channels fade by in the chunk that comes next.
-  private func channelsAhead(_ piece: Piece) -> attn_ahead {
-    guard let logs, !piece.nextKeys.isEmpty else { return attn_ahead() }
-    let d = shape.headDim
-    let head = (piece.batch * shape.keyHeads + piece.keyHead) * shape.keyLength
-    return attn_ahead(
-      base: UnsafePointer(logs + (head + piece.nextKeys.lowerBound) * d), stride: d,
-      rows: piece.nextKeys.count, columns: d, writes: 0)
-  }
-
   /// Whether a piece that was begun just now is gentle.
   func isGentle(_ piece: Piece, _ block: Int) -> Bool {
     scan.isAligned(block, keys: piece.keys.count) && piece.base[layout.gentle] != 0
@@ -139,7 +129,7 @@ extension ScanBackward {
     products.multiply(
       gradients, base + layout.stateColumns, d, into: base + layout.extra, stride: d, rows: rows, columns: d,
       depth: v, ahead: outputGradient.ahead(piece.batch, queryHead, piece.nextRows, dim: v),
-      also: channelsAhead(piece))
+      also: scan.ahead(of: logs, piece.batch, piece.keyHead, piece.nextKeys))
     products.multiply(
       gradients, base + layout.valueColumns, keys, into: slopes, stride: keys, rows: rows, columns: keys,
       depth: v, .lower(first: 0), ahead: stateAhead(piece))
@@ -188,27 +178,17 @@ extension ScanBackward {
     let (d, v) = (shape.headDim, shape.valueDim), base = piece.base, keys = piece.keys.count
     let x = writtenGradient.row(piece.batch, piece.keyHead, piece.keys.lowerBound)
     let strengths = writing + place(piece), erasers = base + layout.erasers, extra = base + layout.extra
-    let (pairs, scores, slopes) = (base + layout.pairs, base + layout.scores, base + layout.slopes)
-    let dBeta = base + layout.deltaStrength, inner = base + layout.inner
+    let (pairs, slopes) = (base + layout.pairs, base + layout.slopes)
     attn_scan_ahead_all(isa, base + layout.keys, d, 1, channels(piece), erasers, keys, d)
     pairGently(piece, erasers, to: pairs)
     for row in 0..<keys { pairs[row * keys + row] = 0 }
-    attn_scan_scale(isa, pairs, keys, strengths, scores, keys, keys, keys)
-    products.solve(scores, rows: keys, x, columns: v, transposed: true)
-    backThroughValues(piece, x, strengths, state)
+    solveForValues(piece, x, strengths, state)
     products.multiply(
       .init(x, stride: v), base + layout.valueColumns, keys, into: slopes, stride: keys, rows: keys,
       columns: keys, depth: v, .lower(first: 0),
       ahead: erasing?.ahead(piece.batch, piece.keyHead, piece.nextKeys, dim: d) ?? attn_ahead())
-    attn_scan_dots(isa, erasers, d, extra, d, inner, 0, keys, d)
-    for row in 0..<keys { dBeta[row] -= inner[row] }
-    attn_scan_fade(isa, slopes, pairs, scores, 0, keys, keys)
-    attn_scan_sums(isa, scores, keys, inner, 0, keys, keys)
-    for row in 0..<keys { (dBeta[row], inner[row]) = (dBeta[row] - inner[row], -strengths[row]) }
-    attn_scan_scale(isa, slopes, keys, inner, slopes, keys, keys, keys)
+    backThroughStrengths(piece, erasers, strengths)
     attn_scan_clear(isa, slopes, 0, keys, keys)
-    for row in 0..<keys { slopes[row * keys + row] = 0 }
-    attn_scan_scale(isa, extra, d, inner, extra, d, keys, d)
     backThroughGentlePairs(piece, erasers, isFirst: false)
     let active = active(piece)
     var ways = gentle(

@@ -54,7 +54,7 @@ extension ScanForward {
     products.multiply(
       .init(faded + first * d, stride: d), state, v, into: target, stride: v, rows: count, columns: v,
       depth: d, ahead: query.ahead(batch, queryHead, nextRows(block), dim: d),
-      also: channelsAhead(batch, keyHead, nextKeys(block, batch)))
+      also: scan.ahead(of: logs, batch, keyHead, nextKeys(block, batch)))
     guard keys > 0 else { return }
     if gentle > 0, gentle < count { exchangeKeys(keys, base) }
     pairGently(

@@ -10,6 +10,14 @@ extension RecurrentScan {
     return rows.count == keys && geometry.first(rows, block) == 0
   }
 
+  /// What channels fade by in a chunk that comes next.
+  func ahead(of logs: PinnedView<Float>?, _ batch: Int, _ keyHead: Int, _ keys: Range<Int>) -> attn_ahead {
+    guard let logs, !keys.isEmpty else { return attn_ahead() }
+    let d = shape.headDim, place = (batch * shape.keyHeads + keyHead) * shape.keyLength + keys.lowerBound
+    return attn_ahead(
+      base: UnsafePointer(logs + place * d), stride: d, rows: keys.count, columns: d, writes: 0)
+  }
+
   /// Whether rows of q and k are what they are given as, but for a scale of q.
   var mapsNothing: Bool { map.code == Int32(ATTN_MAP_IDENTITY) }
 }
@@ -43,14 +51,6 @@ extension ScanForward {
     guard scan.isAligned(block, keys: keys.count) else { return 0 }
     if !inOrder { fadeKeys(head, block, keys, base) }
     return Int(base[layout.gentle])
-  }
-
-  /// What channels fade by in the chunk that comes next.
-  func channelsAhead(_ batch: Int, _ keyHead: Int, _ keys: Range<Int>) -> attn_ahead {
-    guard let logs, !keys.isEmpty else { return attn_ahead() }
-    let d = shape.headDim, place = (batch * shape.keyHeads + keyHead) * shape.keyLength + keys.lowerBound
-    return attn_ahead(
-      base: UnsafePointer(logs + place * d), stride: d, rows: keys.count, columns: d, writes: 0)
   }
 
   /// k_j/Λ_j, rows and columns exchanged.

@@ -100,17 +100,7 @@ public struct ConformanceCase: Hashable, Sendable {
   /// Gaussian operands of a variant at the shape, named by a key, in the shape's precision. What no row reads and what is
   /// optional is left out.
   func inputs(_ key: RandomKey, of variant: any AttentionVariant) throws -> Operands {
-    let scaled: Set<Operand.Name?> = [.query, .key]
-    func draw(_ operand: Operand) throws -> Tensor {
-      var name: Operand.Name? = operand.name
-      if case .projected(let like?) = operand.source { name = like }
-      return try operand.drawn(
-        at: shape, key: key(operand.shortName), standardDeviation: scaled.contains(name) ? inputScale : 1)
-    }
-    var inputs = Operands(query: try draw(.query), key: try draw(.key), value: try draw(.value))
-    for operand in variant.operandsRead where !operand.isStandard && !operand.isOptional {
-      inputs[operand.name] = try draw(operand)
-    }
+    let inputs = try Operands.drawn(for: variant, at: shape, key: key, inputScale: inputScale)
     return try inputs.converted(to: shape.precision, declared: Operand.all(variant.operands))
   }
 }

@@ -24,7 +24,7 @@ package struct AttentionPooling: Layer {
     let pullback = Pullback { dy, residual in
       let (du, dx) = try weighed.pullback(dy)
       guard let slope else { preconditionFailure("this pass has no way back") }
-      let dBefore = try context.product(du, slope)
+      let dBefore = try context.multiply(du, slope)
       let sum = try context.add(dx, hidden.backward(dBefore, x: x, run))
       return try context.sum(residual, sum)
     }

@@ -52,7 +52,7 @@ package struct CoAttention: Layer {
     let (y, slope) = try join.forward(sum, activating: .tanh, run)
     let pullback = Pullback { dy, residual in
       guard let slope else { preconditionFailure("this pass has no way back") }
-      let dBefore = try context.product(dy, slope)
+      let dBefore = try context.multiply(dy, slope)
       let (dx, dMemory) = try summed(join.backward(dBefore, x: sum, run))
       try memory.add(dMemory, context)
       return try context.sum(residual, dx)

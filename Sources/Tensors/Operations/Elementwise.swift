@@ -64,7 +64,7 @@ extension ExecutionContext {
   public func add(_ x: Tensor, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor { try blend(1, x, 1, y) }
 
   /// `x∘y`. - Complexity: O(count).
-  public func product(_ x: Tensor, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor {
+  public func multiply(_ x: Tensor, _ y: Tensor) throws(MemoryLimitExceeded) -> Tensor {
     precondition(x.count == y.count && y.isContiguous, "\(x.shape) against \(y.shape)")
     let y = y.pinned()
     return try map(
