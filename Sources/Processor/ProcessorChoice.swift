@@ -92,11 +92,14 @@ public struct ProcessorChoice: Sendable {
       "local_backward_tiles", \.localBackwardTiles, in: 1...8, unit: "tiles", changesBits: true,
       help: "tiles that run at once, backward, where rows see few keys", equation: "2"),
     ProcessorChoice(
-      "band_rows", \.bandRows, in: 32...64, by: 32, unit: "rows", changesBits: true,
+      "band_rows", \.bandRows, in: 16...64, by: 16, unit: "rows", changesBits: true,
       help: "rows of a forward tile over a narrow band",
       equation:
         "32 where a strip of the kernels has 64 rows, else 64: lower strips skip what their band hides"
     ) { ($0.stripRows >= 64 ? 32 : 64, "strips of \($0.stripRows) rows (\($0.instructionSet))") },
+    ProcessorChoice(
+      "band_backward_rows", \.bandBackwardRows, in: 16...64, by: 16, unit: "rows", changesBits: true,
+      help: "rows of a backward tile over a narrow band", equation: "64"),
     ProcessorChoice(
       "band_keys", \.bandKeys, in: 1...65536, unit: "keys", changesBits: true,
       help: "keys a row below which a band is narrow", equation: "600"),

@@ -21,6 +21,8 @@ public struct ProcessorChoices: Hashable, Sendable {
   public var localBackwardTiles = 2
   /// Rows of a forward tile over a narrow band.
   public var bandRows = 32
+  /// Rows of a backward tile over a narrow band.
+  public var bandBackwardRows = 64
   /// Keys a row below which a band is narrow.
   public var bandKeys = 600
   /// Bytes of the first-level cache that the keys of a block may fill where several strips read them.

@@ -1,9 +1,10 @@
 import Attention
 import AttentionCore
 import Basics
-import Measuring
 import Tensors
 import Testing
+
+@testable import Measuring
 
 /// What `attnlab bench --tune` takes, of times that are given instead of measured.
 @Suite struct TuningTests {
@@ -58,13 +59,30 @@ import Testing
       #expect(probe.candidates.count >= 2, "\(probe.name)")
       #expect(Set(probe.candidates.map(\.text)).count == probe.candidates.count, "\(probe.name)")
     }
-    for probe in probes where ["product_rows", "parallel_weights", "band_rows"].contains(probe.name) {
+    for probe in probes where ["product_rows", "parallel_weights", "band_rows", "band_backward_rows"].contains(probe.name) {
       for candidate in probe.candidates {
         var own = choices
         candidate.apply(&own)
         try ProcessorChoices.$override.withValue(own) { try probe.prepare(own) }()
       }
     }
+  }
+
+  @Test("the tiles of a probe are those of its choices, there and back", arguments: [false, true])
+  func tiles(isBackward: Bool) throws {
+    let shape = try AttentionShape(queryLength: 512, headDim: 8)
+    let bytes = try [16, 32, 64].map { rows in
+      var choices = ProcessorChoices.assumed
+      (choices.bandRows, choices.bandBackwardRows) = isBackward ? (64, rows) : (rows, 64)
+      var context = ExecutionContext(threads: 1)
+      context.choices = choices
+      let made = try ProcessorChoices.$override.withValue(choices) {
+        try ProbePasses(catalog: .standard).planned(
+          "sliding-window", ProbePasses.window(64), shape, isBackward: isBackward, in: context)
+      }
+      return made.planBytes
+    }
+    #expect(bytes[0] > bytes[1] && bytes[1] > bytes[2])
   }
 
   @Test("without the variants, what is left are products")

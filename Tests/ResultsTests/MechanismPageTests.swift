@@ -130,6 +130,24 @@ import Testing
     }
   }
 
+  @Test("accuracies by length and depth are those of the published trainings")
+  func needles() throws {
+    let lines = try Self.table("The rows: a key by length and depth", of: "which-length")
+    let rows = try TrainingRow.read("\(Self.published)needle-length/runs.csv").filter { $0.evaluation == .changed }
+    #expect(lines.count == Set(rows.map { [$0.attention, String($0.evaluationTask.prefix { $0 != ";" })] }).count)
+    for line in lines {
+      let found = try ["0.1", "0.5", "0.9"].map { depth in
+        let own = rows.filter {
+          $0.attention == line[0] && $0.evaluationTask == "length=\(line[1]);depth=\(depth)"
+        }.compactMap(\.testAccuracy)
+        let least = try #require(own.min()), most = try #require(own.max())
+        return String(
+          format: "%.2f (%.2f to %.2f)", own.reduce(0, +) / Double(own.count), least, most)
+      }
+      #expect(Array(line[2...]) == found, "\(line[0]) \(line[1])")
+    }
+  }
+
   @Test("losses of models that were trained on longer and longer texts are those of the published rows")
   func contexts() throws {
     let lines = try Self.table("The rows: trained on longer texts", of: "which-length")

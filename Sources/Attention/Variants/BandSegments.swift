@@ -23,13 +23,13 @@ struct BandSegments {
     self.stride = stride
   }
 
-  /// Rows of a tile of a pass: the corners of a tile, where only some rows see a key, are as high as the tile. Forward
-  /// tiles over narrow bands may be half as high (`band_rows`); backward products are as deep as the tile is high, and lose more
-  /// by that.
+  /// Rows of a tile of a pass: the corners of a tile, where only some rows see a key, are as high as the tile, so tiles over
+  /// narrow bands may be lower (`band_rows`, `band_backward_rows`). Backward products are as deep as the tile is high, and may lose
+  /// more by that than they save.
   func tileRows(_ pass: PassKind) -> Int {
     let choices = ProcessorChoices.current
-    return pass != .backward && (high - low) / stride < choices.bandKeys
-      ? min(choices.bandRows, TileList.lanes) : TileList.lanes
+    guard (high - low) / stride < choices.bandKeys else { return TileList.lanes }
+    return min(pass == .backward ? choices.bandBackwardRows : choices.bandRows, TileList.lanes)
   }
 
   /// Keys up to the row's own position.

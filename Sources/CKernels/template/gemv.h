@@ -274,8 +274,9 @@ INLINE void KERNEL(gemv_keys)(
   const int step = rows > 2 ? GEMV_VALUES : count;
   for (int first = 0; first < count; first += step) {
     const int last = count - first < step ? count : first + step;
-    KERNEL(gemv_values)(half, direct, 1, tile->ot, s, s_stride, values, first, last, value_dim);
-    int row = 1;
+    // The first to come reads the values in the order of memory: four rows of four vectors, or a row alone.
+    int row = ISA_REGISTERS < 32 || value_dim > 4 * VL;
+    if (row == 1) KERNEL(gemv_values)(half, direct, 1, tile->ot, s, s_stride, values, first, last, value_dim);
 #if ISA_REGISTERS >= 32
     for (; row + 4 <= rows; row += 4)
       KERNEL(gemv_values)(

@@ -43,12 +43,17 @@ extension Tuning {
     ) {
       try passes.pass("sliding-window", ProbePasses.window(256), tokens: 8192, isBackward: true, choices: $0)
     }
-    add("band_rows", "windows of ±256 and ±64 over 8192 tokens, one thread", if: band, { _ in [32, 64] }) {
-      choices in
-      let works = try [256, 64].map {
-        try passes.pass("sliding-window", ProbePasses.window($0), tokens: 8192, choices: choices)
+    for (name, isBackward) in [("band_rows", false), ("band_backward_rows", true)] {
+      add(
+        name, "windows of ±256 and ±64 over 8192 tokens\(isBackward ? ", there and back" : ""), one thread",
+        if: band, { _ in [16, 32, 64] }
+      ) { choices in
+        let works = try [256, 64].map {
+          try passes.pass(
+            "sliding-window", ProbePasses.window($0), tokens: 8192, isBackward: isBackward, choices: choices)
+        }
+        return { for work in works { try work() } }
       }
-      return { for work in works { try work() } }
     }
     add(
       "near_block_bytes", "full attention, 2048 tokens, heads of 48, 64 and 96, one thread",
@@ -130,9 +135,9 @@ struct ProbePasses: Sendable {
       queryHeads: heads, keyHeads: keyHeads, queryLength: tokens, keyLength: keys, headDim: dim,
       precision: precision)
     let key = RandomKey(seed: 1)
-    let made = try catalog.make(variant, settings: settings, shape: shape, key: key)
     var context = ExecutionContext(threads: threads, ledger: MemoryLedger(recycles: true))
     (context.choices, context.bfloat16Road) = (choices, choices.bfloat16Road)
+    let made = try planned(variant, settings, shape, isBackward: isBackward, in: context)
     let inputs = Operands(
       query: try .normal(shape.queryShape, key: key("q")), key: try .normal(shape.keyShape, key: key("k")),
       value: try .normal(shape.valueShape, key: key("v")))
@@ -143,6 +148,17 @@ struct ProbePasses: Sendable {
       let forward = try made.forward(given, in: own)
       if let gradient { _ = try forward.backward(gradient, in: own) }
     }
+  }
+
+  /// A variant with the plans of its passes: lists of tiles follow the choices while they are made, so those of the way back are
+  /// made here too.
+  func planned(
+    _ variant: String, _ settings: [String: ParameterValue], _ shape: AttentionShape, isBackward: Bool,
+    in context: ExecutionContext
+  ) throws -> any AttentionVariant {
+    let made = try catalog.make(variant, settings: settings, shape: shape, key: RandomKey(seed: 1))
+    try made.prepare(for: isBackward ? .backward : .forward, in: context)
+    return made
   }
 
   /// One product `[rows, depth] · [depth, columns]`.

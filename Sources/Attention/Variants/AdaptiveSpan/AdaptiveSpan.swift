@@ -151,7 +151,7 @@ public struct AdaptiveSpan: SoftmaxVariant {
     let ramp = configuration.spanRamp
     let reaches = spans.map { ramp.reach($0) }
     let isShared = Set(reaches).count <= 1
-    let rows = pass == .backward ? TileList.lanes : ramp.band(reaches.max() ?? 0).tileRows(pass)
+    let rows = ramp.band(reaches.max() ?? 0).tileRows(pass)
     let part = "\(isShared ? Array(reaches.prefix(1)) : reaches) keys, \(rows) rows"
     return patterns.pattern(.init(AdaptiveSpan.self, configuration, shape: shape, part: part)) {
       var made: [Int: TileList] = [:]
