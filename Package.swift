@@ -197,7 +197,7 @@ let package = Package(
         "LongText",
         "Measuring",
         "Models", "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
-        "Tensors", "Training", "Vision",
+        "Tensors", "Training", "Trainings", "Vision",
       ],
       swiftSettings: strict),
     .target(
@@ -225,7 +225,7 @@ let package = Package(
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Commands", "Figures", "ImageTasks",
         "Measuring", "ModelCommands", "Models", "Pages", "Presets", "Processes", "Ranks", "Records",
         "Formulas",
-        "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors",
+        "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
