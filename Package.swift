@@ -390,8 +390,8 @@ let package = Package(
     .testTarget(
       name: "ResultsTests",
       dependencies: [
-        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "LeastSquares", "Measuring", "Presets",
-        "Records", "ScalingLaws", "Tensors", "Trainings",
+        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "LeastSquares", "Measuring", "Pages",
+        "Presets", "Records", "ScalingLaws", "Settings", "Tensors", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(
