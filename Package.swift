@@ -197,7 +197,7 @@ let package = Package(
         "LongText",
         "Measuring",
         "Models", "Presets", "Pretrained", "Records", "LeastSquares", "ScalingLaws", "Settings", "Tasks",
-        "Tensors", "Training", "Vision",
+        "Tensors", "Training", "Trainings", "Vision",
       ],
       swiftSettings: strict),
     .target(
@@ -225,7 +225,7 @@ let package = Package(
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Commands", "Figures", "ImageTasks",
         "Measuring", "ModelCommands", "Models", "Pages", "Presets", "Processes", "Ranks", "Records",
         "Formulas",
-        "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors",
+        "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -390,8 +390,8 @@ let package = Package(
     .testTarget(
       name: "ResultsTests",
       dependencies: [
-        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "LeastSquares", "Measuring", "Presets",
-        "Records", "ScalingLaws", "Tensors", "Trainings",
+        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "LeastSquares", "Measuring", "Pages",
+        "Presets", "Records", "ScalingLaws", "Settings", "Tensors", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

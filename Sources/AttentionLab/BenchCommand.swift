@@ -7,6 +7,7 @@ import Pages
 import Presets
 import Records
 import Tensors
+import Trainings
 
 /// `attnlab bench`: the performance preset, and every figure beside the limit of this machine.
 struct BenchCommand: AsyncParsableCommand, FileCommand {
@@ -17,6 +18,7 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
       """
       A target that is missed is said, and is no error: what a machine reaches is a finding. Decoding is set beside the rate
       of reading as many bytes as it reads: on a machine with a large cache both may come from there, which the table says.
+      Training steps follow below: warm, as fractions of the peak. --only keeps those whose layers have these variants alone.
 
       --tune measures what is chosen by the processor instead (attnlab doctor lists it): sizes of blocks, heights of tiles, when
       threads share work, bfloat16's road. A choice changes only when another value is faster by more than the spread; what is
@@ -68,32 +70,47 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
     // Before and after: what two cores read together depends on where their buffers lie.
     let before = bandwidth()
     let (preset, finished) = try await RunCommand.parse(arguments).perform()
-    guard let summary = finished.lazy.compactMap({ $0 as? KindResults<MeasurementExperiment> }).first else {
-      return
-    }
+    guard let first = finished.first else { return }
+    let measured = results(of: MeasurementExperiment.self, in: finished)
+    let rows = measured?.outcome.rows ?? []
     let table = BenchTable(
-      rows: summary.outcome.rows,
-      bandwidth: before.merging(bandwidth(), uniquingKeysWith: max), reading: reading(summary.outcome.rows),
+      rows: rows, bandwidth: before.merging(bandwidth(), uniquingKeysWith: max), reading: reading(rows),
       targets: preset.targets)
-    if json {
-      print(
-        JSONValue.object([
-          "folder": .string(summary.folder), "report": .string(summary.report),
-          "bandwidth_gb_per_s": .object(
-            table.bandwidth.sorted { $0.key < $1.key }.map {
-              .init(key: "\($0.key)", value: .double($0.value))
-            }),
-          "reading": .array(
-            table.reading.sorted { ($0.key.bytes, $0.key.threads) < ($1.key.bytes, $1.key.threads) }.map {
-              .object([
-                "threads": .int($0.key.threads), "bytes": .int($0.key.bytes), "gb_per_s": .double($0.value),
-              ])
-            }),
-          "last_level_cache_bytes": .int(LastLevelCache.bytes), "rows": table.json,
-        ]).pretty)
-    } else {
-      show(summary.text + "\n\n" + table.text)
+    let steps = try results(of: TrainingExperiment.self, in: finished).map { trained in
+      StepsTable(
+        rows: trained.outcome.rows,
+        timings: try TrainingExperiment.timings(of: trained.outcome.rows, in: trained.folder),
+        jobs: preset.trainings, targets: preset.trainingTargets)
     }
+    if json { return print(answer(first.folder, first.report, table, steps).pretty) }
+    let tables = [rows.isEmpty ? nil : table.text, steps?.text].compactMap(\.self)
+    show(([measured?.text ?? "report: \(first.report)"] + tables).joined(separator: "\n\n"))
+  }
+
+  private func results<Kind: ExperimentKind>(
+    of kind: Kind.Type, in finished: [any FinishedRun]
+  ) -> KindResults<Kind>? {
+    finished.lazy.compactMap { $0 as? KindResults<Kind> }.first
+  }
+
+  private func answer(
+    _ folder: String, _ report: String, _ table: BenchTable, _ steps: StepsTable?
+  ) -> JSONValue {
+    .object([
+      "folder": .string(folder), "report": .string(report),
+      "bandwidth_gb_per_s": .object(
+        table.bandwidth.sorted { $0.key < $1.key }.map {
+          .init(key: "\($0.key)", value: .double($0.value))
+        }),
+      "reading": .array(
+        table.reading.sorted { ($0.key.bytes, $0.key.threads) < ($1.key.bytes, $1.key.threads) }.map {
+          .object([
+            "threads": .int($0.key.threads), "bytes": .int($0.key.bytes), "gb_per_s": .double($0.value),
+          ])
+        }),
+      "last_level_cache_bytes": .int(LastLevelCache.bytes), "rows": table.json,
+      "training_steps": steps?.json ?? .array([]),
+    ])
   }
 
   /// The rate of reading what every decoding row reads, the best of three buffers: what two cores read together depends on

@@ -36,9 +36,8 @@ extension RunCommand {
     merge.notes.forEach { Terminal.note("warning: \($0)") }
     Terminal.note(merge.text)
     let rows = try selection.kinds.compactMap { try $0.written(in: folder) }
-    for finished in try await Self.finished(rows, preset, folder) {
-      show(finished.text, or: finished.json, if: json)
-    }
+    let finished = try await Self.finished(rows, preset, folder)
+    if !finished.isEmpty { show(finished.map(\.text).joined(separator: "\n"), or: finished.json, if: json) }
     try sweep.check(merge.status)
   }
 

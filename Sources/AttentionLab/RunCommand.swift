@@ -105,7 +105,9 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       throw UsageError("\(flag): it goes with --executor slurm")
     }
     let (preset, finished) = try await perform()
-    for finished in finished { show(finished.text, or: finished.json, if: json) }
+    if !finished.isEmpty {
+      show(finished.map(\.text).joined(separator: "\n"), or: finished.json, if: json)
+    }
     let part = try part()
     if !part.isWhole, !dryRun { try tell(part, asked.folder(of: preset)) }
   }
@@ -127,10 +129,8 @@ struct RunCommand: AsyncParsableCommand, FileCommand {
       Terminal.note("part \(part) by SLURM_ARRAY_TASK_ID: \(selection.count) of \(selection.total) cells")
     }
     if dryRun {
-      for cells in selection.kinds {
-        let forecast = try cells.forecast(catalog, memoryLimit: preset.memoryLimit)
-        show(forecast.text, or: forecast.json, if: json)
-      }
+      let forecasts = try selection.kinds.map { try $0.forecast(catalog, memoryLimit: preset.memoryLimit) }
+      show(forecasts.map(\.text).joined(separator: "\n\n"), or: forecasts.json, if: json)
       return (preset, [])
     }
     let folder = part.path(in: asked.folder(of: preset))

@@ -1,6 +1,7 @@
 import Basics
 import Foundation
 import Measuring
+import Presets
 import Records
 import Tensors
 
@@ -50,12 +51,6 @@ package struct BenchTable {
     }
   }
 
-  /// What a row is to reach.
-  package struct Goal {
-    package var figure: Target.Figure
-    package var atLeast: Double
-  }
-
   /// The figures of one row.
   package struct Figures {
     package var fractionOfLimit: Double?
@@ -65,7 +60,7 @@ package struct BenchTable {
     package var timesFloat32: Double?
     /// The time to build tile lists and draw what is drawn, over the time of a pass.
     package var planFraction: Double?
-    package var target: Goal?
+    package var target: Goal<Target.Figure>?
 
     /// Whether the target is reached; `nil` without a target or a figure.
     package var isReached: Bool? {
@@ -76,7 +71,7 @@ package struct BenchTable {
         case .fractionExecuted: fractionExecuted
         case .fractionOfLimit: fractionOfLimit
         }
-      return figure.map { $0 >= target.atLeast }
+      return target.isReached(by: figure)
     }
   }
 
@@ -135,17 +130,13 @@ package struct BenchTable {
       rows.map { row in
         let figures = figures(of: row)
         guard case .object(let members) = row.json else { return row.json }
-        let target: JSONValue =
-          figures.target.map {
-            .object(["figure": .string($0.figure.rawValue), "at_least": .double($0.atLeast)])
-          } ?? .null
         return .object(
           members + [
             .init(key: "fraction_of_limit", value: .number(figures.fractionOfLimit)),
             .init(key: "fraction_executed", value: .number(figures.fractionExecuted)),
             .init(key: "times_float32", value: .number(figures.timesFloat32)),
             .init(key: "plan_fraction", value: .number(figures.planFraction)),
-            .init(key: "target", value: target),
+            .init(key: "target", value: figures.target?.json ?? .null),
             .init(key: "target_reached", value: figures.isReached.map { .bool($0) } ?? .null),
           ])
       })
@@ -160,7 +151,7 @@ package struct BenchTable {
       target: goal(of: row))
   }
 
-  private static func percent(_ value: Double?) -> String {
+  static func percent(_ value: Double?) -> String {
     value.map { String(format: "%.0f%%", 100 * $0) } ?? ""
   }
 
@@ -216,11 +207,9 @@ package struct BenchTable {
   }
 
   /// The first target of the experiment that the row is to reach; `nil` too when its reference was not measured.
-  private func goal(of row: MeasurementRow) -> Goal? {
+  private func goal(of row: MeasurementRow) -> Goal<Target.Figure>? {
     guard let target = targets[row.experiment]?.first(where: { $0.applies(to: row) }) else { return nil }
-    guard let reference = target.reference else {
-      return Goal(figure: target.figure, atLeast: target.atLeast)
-    }
+    guard let reference = target.reference else { return target.goal }
     let base = rows.first {
       $0.experiment == row.experiment && $0.variant == reference && $0.pass == row.pass
     }

@@ -93,7 +93,7 @@ public struct Preset: Sendable {
       let body = PresetNode(.mapping(shared), place: "\(file):1")
       // Not the preset's name: a file that is renamed holds the same cells.
       let own = root["name"]?.text ?? ""
-      experiments = [try Preset.experiment(own, body, defaults: [], kinds, context)]
+      experiments = [try Preset.experiment(own, body, defaults: [], kinds, context).experiment]
       return
     }
     guard let elements = list.elements, !elements.isEmpty else {
@@ -101,6 +101,8 @@ public struct Preset: Sendable {
         "experiments: \(list.summary) is not allowed; it takes a list of experiments with names")
     }
     var found: [Experiment] = []
+    // A field above the experiments is for those whose kind has it; one that none has is a mistake.
+    var unasked: [(name: String, error: UsageError)]?
     for element in elements {
       guard let name = element["name"]?.text, !name.isEmpty else {
         throw element.error("an experiment needs a name")
@@ -108,8 +110,12 @@ public struct Preset: Sendable {
       guard !found.contains(where: { $0.name == name }) else {
         throw element.error("two experiments are named \(shown(name))")
       }
-      found.append(try Preset.experiment(name, element, defaults: shared, kinds, context))
+      let (experiment, left) = try Preset.experiment(name, element, defaults: shared, kinds, context)
+      found.append(experiment)
+      unasked =
+        unasked.map { before in before.filter { old in left.contains { $0.name == old.name } } } ?? left
     }
+    if let unknown = unasked?.first { throw unknown.error }
     experiments = found
   }
 
@@ -118,14 +124,15 @@ public struct Preset: Sendable {
   private static func experiment(
     _ name: String, _ node: PresetNode, defaults: [PresetNode.Entry], _ kinds: ExperimentCatalog,
     _ context: PlanContext
-  ) throws(UsageError) -> Experiment {
+  ) throws(UsageError) -> (experiment: Experiment, unasked: [(name: String, error: UsageError)]) {
     var reader = try FieldReader(node, defaults: defaults), context = context
     context.name = reader.node("name")?.text ?? ""
     let id = try reader.value("experiment", .words(kinds.ids), default: kinds.ids.first ?? "")
     guard let kind = kinds.types.first(where: { $0.id == id }) else {
       throw UsageError("\(reader.place): there is no kind of experiment")
     }
-    return Experiment(name: name, kind: kind, plan: try kind.plan(&reader, context))
+    let plan = try kind.plan(&reader, context)
+    return (Experiment(name: name, kind: kind, plan: plan), reader.unasked)
   }
 
   /// All cells of the experiments of one kind, in order.
@@ -152,6 +159,15 @@ public struct Preset: Sendable {
   /// The plans of one kind, each with its experiment's name.
   package func plans<Kind: ExperimentKind>(of kind: Kind.Type) -> [(experiment: String, plan: Kind.Plan)] {
     experiments.compactMap { experiment in (experiment.plan as? Kind.Plan).map { (experiment.name, $0) } }
+  }
+
+  /// What the plans of one kind ask for, by the names of experiments that ask for some.
+  package func byExperiment<Kind: ExperimentKind, Value>(
+    of kind: Kind.Type, _ values: (Kind.Plan) -> [Value]
+  ) -> [String: [Value]] {
+    var found: [String: [Value]] = [:]
+    for (experiment, plan) in plans(of: kind) where !values(plan).isEmpty { found[experiment] = values(plan) }
+    return found
   }
 
   /// Fields that may stand above all experiments without belonging to each kind.

@@ -15,8 +15,8 @@ public struct StepTiming: Sendable {
   public let operations: Double
   /// The machine's measured multiply-add peak with these threads, in operations a second; `nil`: not known.
   public let peak: Double?
-  /// Blocks that the timed steps asked of the system, all together: 0 in the steady state.
-  public let allocations: Int
+  /// Blocks that the timed steps asked of the system, all together: 0 in the steady state; `nil`: they were not counted.
+  public let allocations: Int?
   /// Threads in use.
   public let threads: Int
 
@@ -34,18 +34,19 @@ public struct StepTiming: Sendable {
       "seconds_p20": .double(seconds(0.2)), "seconds_p80": .double(seconds(0.8)), "tokens": .int(tokens),
       "tokens_per_second": .double(tokensPerSecond), "compute_flops": .double(operations),
       "fraction_of_peak": .number(fractionOfPeak), "threads": .int(threads),
-      "allocations": .int(allocations),
+      "allocations": .number(allocations),
     ])
   }
 
   /// Two lines for a person.
   public var text: String {
     let peak = fractionOfPeak.map { ", \(Quantity.significant(100 * $0, 3)) % of the measured peak" } ?? ""
+    let blocks = allocations.map { "; \(counted($0, "allocation"))" } ?? ""
     return """
       step        \(Quantity.describe(seconds: seconds(0.5))) (\(Quantity.describe(seconds: seconds(0.2))) to \
       \(Quantity.describe(seconds: seconds(0.8)))), \(seconds.count) timed on \(counted(threads, "thread"))
       speed       \(Quantity.significant(tokensPerSecond, 4)) tokens/s, \
-      \(Quantity.significant(operations / seconds(0.5) / 1e9, 3)) GFLOP/s\(peak); \(allocations) allocations
+      \(Quantity.significant(operations / seconds(0.5) / 1e9, 3)) GFLOP/s\(peak)\(blocks)
       """
   }
 }
@@ -53,7 +54,9 @@ public struct StepTiming: Sendable {
 extension TrainingJob {
   /// Times steps of this training after a few that are not timed.
   /// - Throws: `ConfigurationError` before any time is spent; `TrainingDiverged`; what tasks and attention throw.
-  public func timeSteps(_ count: Int, catalog: Catalog, threads: Int, warmup: Int = 3) throws -> StepTiming {
+  public func timeSteps(
+    _ count: Int, catalog: Catalog, threads: Int, warmup: Int = StepTiming.warmupSteps
+  ) throws -> StepTiming {
     var job = self
     // No evaluation falls among the timed steps, and no stage of a curriculum.
     job = job.withoutCurriculum

@@ -76,7 +76,7 @@ public struct TrainingJob: ExperimentCell {
   }
 
   /// All settings by dotted path, as a preset writes them.
-  var settings: [String: String] {
+  package var settings: [String: String] {
     var all: [String: String] = ["seed": "\(seed)"]
     for (section, settings) in [
       ("task", taskSettings), ("model", modelSettings), ("training", trainingSettings),

@@ -13,10 +13,12 @@ import Tasks
 /// `task`, `model` and `training` are mappings of settings; a list where a value could stand is a sweep, and
 /// `points` is a list of mappings with dotted paths (`model.width: 64`) that vary together. `held_out` is such a list
 /// of trainings that are kept out of fits, predicted from the others, and made last. `seed` may be a list. `auxiliary` is a list of
-/// tasks that are learned beside the main one.
+/// tasks that are learned beside the main one; `targets` says what their steps are to reach.
 public struct TrainingPlan: Sendable {
   /// All trainings, in order.
   public let jobs: [TrainingJob]
+  /// What their steps are to reach.
+  public let targets: [TrainingTarget]
 
   init(_ reader: inout FieldReader, catalog: Catalog, name: String) throws(UsageError) {
     let place = reader.place
@@ -48,6 +50,7 @@ public struct TrainingPlan: Sendable {
     let auxiliary = try AuxiliaryEntry.alternatives(reader.node("auxiliary"))
     let evaluations = try TrainingPlan.evaluations(reader.node("evaluate"))
     let threads = try reader.value("threads", .threads, default: 0)
+    targets = try reader.targets { node throws(UsageError) in try TrainingTarget(node) }
     try reader.finish()
     let count = (points?.count ?? 1) + (heldOut?.count ?? 0)
     guard

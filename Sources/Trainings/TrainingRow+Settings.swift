@@ -11,4 +11,16 @@ extension TrainingRow {
     }
     return Dictionary(settings) { first, _ in first }
   }
+
+  /// The settings in force by dotted path (`model.width`); of a training that failed the task alone.
+  package var settingsByPath: [String: String] {
+    let columns = [
+      ("task", taskConfiguration), ("model", modelConfiguration), ("training", trainingConfiguration),
+    ]
+    var settings = ["task.id": task]
+    for (section, cell) in columns {
+      for (name, value) in Self.settings(cell) { settings["\(section).\(name)"] = value }
+    }
+    return settings
+  }
 }

@@ -2,14 +2,17 @@ import Analysis
 import Basics
 import Figures
 import Foundation
+import LongText
 import Presets
 import Records
+import Tasks
 
 /// What a report says of trainings.
 struct TrainingSection: Sendable {
   private let comparison: TrainingComparison
   private let curves: [CurveRow]?
   private let steps: [StepRow]
+  private let timings: [String: StepTiming]
   private let folder: String
 
   /// Reads the trainings in a folder.
@@ -20,6 +23,7 @@ struct TrainingSection: Sendable {
       try TrainingExperiment.rows(of: [folder + "/" + TrainingExperiment.table]))
     curves = try TrainingExperiment.curves(in: folder)
     steps = try TrainingExperiment.steps(of: comparison, in: folder)
+    timings = try TrainingExperiment.timings(of: comparison.rows, in: folder)
   }
 
   /// The part of the report.
@@ -31,16 +35,28 @@ struct TrainingSection: Sendable {
     section.findings = findings
     section.pictures =
       [pareto].compactMap(\.self) + TrainingPlot.pictures(comparison, curves: curves, steps: steps)
-    section.body = table + laws + failures
+    section.body = table + speed + laws + failures
     for file in [TrainingExperiment.table, TrainingExperiment.curveTable] {
       section.add(table: file, in: folder)
     }
     return section
   }
 
+  /// The trainings, where their losses have an order: those of two kinds have none, nor those of two tasks. A way around
+  /// attention does not make it another task.
+  private var competing: [TrainingComparison.Line] {
+    let lines = comparison.lines.filter { $0.rows[0].isTraining }, rows = lines.flatMap(\.rows)
+    let tasks = Set(
+      rows.map { row in
+        TrainingRow.settings(row.taskConfiguration).filter { $0.key != TaskCatalog.way }
+          .merging(["id": row.task]) { $1 }
+      })
+    return LossUnit.all(rows).count == 1 && tasks.count == 1 ? lines : []
+  }
+
   /// Loss against time, where trainings compete: with laws they are sizes of one model.
   private var pareto: ReportSection.Picture? {
-    let lines = comparison.lines.filter { $0.rows[0].isTraining }
+    let lines = competing
     guard comparison.laws.isEmpty, (3...12).contains(lines.count),
       let view = try? ParetoView([(title: "", series: lines.map { ($0.label, $0.rows) })], ["loss", "time"])
     else { return nil }
@@ -62,6 +78,31 @@ struct TrainingSection: Sendable {
     return "<h2>Trainings</h2>\n" + table + comparison.notes.map { "<p>\(html($0))</p>\n" }.joined()
   }
 
+  /// How long warm steps take, a row a training; nothing where there are none.
+  private var speed: String {
+    let rows = comparison.lines.filter { $0.rows[0].isTraining }.flatMap { line in
+      line.rows.compactMap { row in timings[row.runID].map { (line.label, row, $0) } }
+    }
+    guard !rows.isEmpty else { return "" }
+    let cells = rows.map { label, row, timing in
+      [
+        label, row["seed"], "\(timing.threads)", "\(timing.seconds.count)", "\(timing.tokens)",
+        Quantity.describe(seconds: timing.seconds(0.5)), Quantity.describe(seconds: timing.seconds(0.2)),
+        Quantity.describe(seconds: timing.seconds(0.8)), Quantity.significant(timing.tokensPerSecond, 3),
+        timing.fractionOfPeak.map { Quantity.significant(100 * $0, 3) + " %" } ?? "–",
+      ]
+    }
+    return "<h2>Steps</h2>\n"
+      + HTML.table(
+        [
+          "model", "seed", "threads", "steps", "tokens a step", "median", "20 %", "80 %", "tokens/s",
+          "of peak",
+        ], cells,
+        caption:
+          "Warm steps: the first \(StepTiming.warmupSteps) of a training and those with an evaluation are left out. "
+          + "Of the multiply-add peak that was measured in the same session with as many threads.")
+  }
+
   private var findings: [String] {
     comparison.laws.flatMap { law -> [String] in
       let lines = law.lines.map { $0.trimmed }
@@ -72,7 +113,7 @@ struct TrainingSection: Sendable {
 
   /// The lowest and the highest test loss, where no law speaks.
   private var extremes: [String] {
-    let lines = comparison.lines.filter { $0.rows[0].isTraining }
+    let lines = competing
     func loss(_ line: TrainingComparison.Line) -> Double {
       line.rows.reduce(0) { $0 + ($1.testLoss ?? .nan) } / Double(line.rows.count)
     }
@@ -80,8 +121,6 @@ struct TrainingSection: Sendable {
       let number = Quantity.significant(loss(line), 4)
       return LossUnit(of: line.rows[0]) == .nats ? number + " nats" : number
     }
-    // Losses of two kinds have no order.
-    guard LossUnit.all(lines.flatMap(\.rows)).count == 1 else { return [] }
     guard comparison.laws.isEmpty, lines.count > 1, let best = lines.min(by: { loss($0) < loss($1) }),
       let worst = lines.max(by: { loss($0) < loss($1) })
     else { return [] }

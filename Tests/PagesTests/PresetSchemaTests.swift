@@ -42,6 +42,10 @@ import Testing
       "experiment: training\ntask: text\nmodel: {width: 0}",
       "experiment: training\ntask: text\npoints: [{width: 8}]",
       "experiment: trainings\ntask: text", "experiments: [{variants: full, n: 64}]",
+      "variants: full\nn: 64\ntargets: [{figure: fraction_of_limit}]",
+      "variants: full\nn: 64\ntargets: [{figure: fraction_of_limit, at_least: 1, pas: forward}]",
+      "variants: full\nn: 64\ntargets: [{figure: fraction_of_limit, at_least: 1, head_dim: 0}]",
+      "experiment: training\ntask: text\ntargets: [{figure: fraction_of_limit, at_least: 1, model.widht: 8}]",
     ])
   func mistakes(yaml: String) throws {
     #expect(try Self.problem(in: yaml) != nil)

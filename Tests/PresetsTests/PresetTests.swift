@@ -7,6 +7,7 @@ import Presets
 import Records
 import Settings
 import Testing
+import Trainings
 
 @Suite struct PresetTests {
   private static func preset(_ yaml: String, sets: [String] = []) throws(UsageError) -> Preset {
@@ -90,6 +91,30 @@ import Testing
     // Without an experiment's name a field is set wherever it stands; with one only there.
     #expect(try Self.preset(yaml, sets: ["n=32"]).cells().map(\.queryLength) == [32, 32, 32])
     #expect(try Self.preset(yaml, sets: ["long.n=32"]).cells().map(\.queryLength) == [64, 64, 32])
+  }
+
+  @Test("a field above the experiments is for those whose kind has it; one that none has is refused")
+  func sharedFieldsOfOneKind() throws {
+    let yaml = """
+      warmup: 2
+      seed: 3
+      experiments:
+        - {name: timed, variants: full, n: 8}
+        - {name: trained, experiment: training, task: {id: markov, length: 8}}
+      """
+    let preset = try Self.preset(yaml)
+    #expect(try preset.cells().map(\.warmup) == [2] && preset.cells().map(\.seed) == [3])
+    #expect(preset.trainings.map(\.seed) == [3])
+    for (wrong, place) in [("warmupp: 2", "p.yaml:1"), ("hidden: 2", "p.yaml:1")] {
+      let error = #expect(throws: UsageError.self) {
+        try Self.preset(yaml.replacing("warmup: 2", with: wrong))
+      }
+      #expect(error?.description.hasPrefix("\(place): unknown field ") == true, "\(error?.description ?? "")")
+    }
+    // An experiment's own field is of its own kind.
+    let own = yaml.replacing("length: 8}}", with: "length: 8}, warmup: 1}")
+    let error = #expect(throws: UsageError.self) { try Self.preset(own) }
+    #expect(error?.description.contains("unknown field warmup") == true, "\(error?.description ?? "")")
   }
 
   @Test(arguments: [

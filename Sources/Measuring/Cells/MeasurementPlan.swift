@@ -54,8 +54,7 @@ public struct MeasurementPlan: Sendable {
         sweeps.append(Sweep(key: key, changes: changes))
       }
     }
-    let goals = reader.node("targets")
-    targets = try goals.map { node throws(UsageError) in try Target.list(node, context) } ?? []
+    targets = try reader.targets { node throws(UsageError) in try Target(node, context) }
     try reader.finish(also: Preset.sharedFields)
     guard let variants else {
       throw UsageError(

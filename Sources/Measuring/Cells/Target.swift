@@ -28,10 +28,12 @@ public struct Target: Sendable {
     static let formerExecuted = "fraction_visited"
   }
 
+  /// The figure and what it is to reach; with a reference, as a fraction of the reference's figure.
+  public let goal: Goal<Figure>
   /// The figure.
-  public let figure: Figure
-  /// What it is to reach; with a reference, as a fraction of the reference's figure.
-  public let atLeast: Double
+  public var figure: Figure { goal.figure }
+  /// What it is to reach.
+  public var atLeast: Double { goal.atLeast }
   /// The variant whose figure on the same pass is the unit; it has no such target itself.
   public let reference: String?
   /// The columns of a row that must agree, with the values of which one must stand there.
@@ -50,24 +52,11 @@ public struct Target: Sendable {
     return InstructionSet(rawValue: row.isa).map { BFloat16Choice.of($0).road } == road
   }
 
-  /// The targets of an experiment.
+  /// Reads an entry of `targets`.
   /// - Throws: `UsageError` with place and what is allowed.
-  static func list(_ node: PresetNode, _ context: PlanContext) throws(UsageError) -> [Target] {
-    guard let elements = node.elements, !elements.isEmpty else {
-      throw node.error("targets: \(node.summary) is not allowed; it takes a list of targets")
-    }
-    var targets: [Target] = []
-    for element in elements { targets.append(try Target(element, context)) }
-    return targets
-  }
-
-  private init(_ node: PresetNode, _ context: PlanContext) throws(UsageError) {
+  init(_ node: PresetNode, _ context: PlanContext) throws(UsageError) {
     var reader = try FieldReader(node)
-    guard let known = try Self.figure(&reader),
-      let atLeast = try reader.optional("at_least", .number(in: 1e-3...1e3))
-    else { throw node.error("a target needs figure and at_least") }
-    self.figure = known
-    self.atLeast = atLeast
+    goal = try Goal(&reader, of: node, formerly: [Figure.formerExecuted: .fractionExecuted])
     reference = try reader.optional("of", .words(context.catalog.ids))
     road = try reader.optional("road", .words(BFloat16Road.allCases.map(\.rawValue)))
       .flatMap(BFloat16Road.init)
@@ -80,11 +69,6 @@ public struct Target: Sendable {
     }
     self.columns = columns
     try reader.finish()
-  }
-
-  private static func figure(_ reader: inout FieldReader) throws(UsageError) -> Figure? {
-    if reader.node("figure")?.text == Figure.formerExecuted { return .fractionExecuted }
-    return try reader.optional("figure", .words(Figure.allCases.map(\.rawValue))).flatMap(Figure.init)
   }
 
   /// `name=value` as a row's configuration holds them.
@@ -109,11 +93,5 @@ public struct Target: Sendable {
 
 extension Preset {
   /// The targets of every experiment that has some, by its name.
-  public var targets: [String: [Target]] {
-    var found: [String: [Target]] = [:]
-    for (experiment, plan) in plans(of: MeasurementExperiment.self) where !plan.targets.isEmpty {
-      found[experiment] = plan.targets
-    }
-    return found
-  }
+  public var targets: [String: [Target]] { byExperiment(of: MeasurementExperiment.self, \.targets) }
 }

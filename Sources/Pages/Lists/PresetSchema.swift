@@ -9,6 +9,8 @@ import Presets
 import Records
 import Settings
 import Tasks
+import Tensors
+import Trainings
 
 /// The JSON Schema of presets, from the declarations of fields, variants, tasks, models and trainings: editors complete
 /// and check a preset by it. What a run checks beside it (sizes that fit each other, points that differ) it does not.
@@ -89,7 +91,7 @@ package struct PresetSchema {
   private var variants: JSONValue {
     let named = catalog.types.map { type in
       JSONValue.Member(
-        key: type.card.id, value: settings(VariantDescription(type).parameters, type.card.idea))
+        key: type.card.id, value: mapping(members(VariantDescription(type).parameters), type.card.idea))
     }
     let one = JSONValue.object([
       "anyOf": .array([
@@ -103,31 +105,53 @@ package struct PresetSchema {
     return swept(one)
   }
 
+  /// Of both kinds: a figure, the least that it is to be, and conditions: of cells their fields, of trainings settings by
+  /// dotted path.
   private var targets: JSONValue {
-    let figures = Target.Figure.allCases.map { JSONValue.string($0.rawValue) }
+    let figures = Set(Target.Figure.allCases.map(\.rawValue) + TrainingTarget.Figure.allCases.map(\.rawValue))
+    let ids = JSONValue.object(["enum": .array(catalog.ids.map(JSONValue.string))])
+    let roads = JSONValue.object(["enum": .array(BFloat16Road.allCases.map { .string($0.rawValue) })])
+    let own: [JSONValue.Member] = [
+      .init(key: "figure", value: .object(["enum": .array(figures.sorted().map(JSONValue.string))])),
+      .init(key: "at_least", value: .object(["type": .string("number")])), .init(key: "of", value: ids),
+      .init(key: "variant", value: swept(ids)), .init(key: "road", value: roads),
+      .init(key: "settings", value: .object(["type": .string("object")])),
+    ]
+    let cells = Cell.schema.compactMap(member)
+    let trainings = [("task", taskMembers), ("model", modelMembers), ("training", trainingMembers)]
+      .flatMap { section, members in
+        members.map { JSONValue.Member(key: "\(section).\($0.key)", value: $0.value) }
+      }
     let entry = JSONValue.object([
-      "type": .string("object"),
-      "properties": .object([
-        "figure": .object(["enum": .array(figures)]), "at_least": .object(["type": .string("number")]),
-        "of": .object(["enum": .array(catalog.ids.map(JSONValue.string))]),
-      ]),
+      "type": .string("object"), "properties": .object(own + cells + trainings),
+      "additionalProperties": .bool(false),
       "required": .array([.string("figure"), .string("at_least")]),
     ])
     return described(
-      .object(["type": .string("array"), "items": entry]), "what rows are to reach; attnlab bench shows it")
+      .object(["type": .string("array"), "items": entry]),
+      "what rows, or the steps of trainings, are to reach; attnlab bench shows it")
   }
 
   // MARK: - Trainings
 
+  private var taskID: JSONValue {
+    .object(["enum": .array(TaskCatalog.standard.types.map { .string($0.card.id) })])
+  }
+
   private var task: JSONValue {
-    let types = TaskCatalog.standard.types
-    let id = JSONValue.object(["enum": .array(types.map { .string($0.card.id) })])
+    let mapping = JSONValue.object([
+      "type": .string("object"), "properties": .object(taskMembers), "additionalProperties": .bool(false),
+    ])
+    return described(.object(["anyOf": .array([taskID, mapping])]), "a task, or its id with its settings")
+  }
+
+  private var taskMembers: [JSONValue.Member] {
     // Tasks share names of settings; each allows values of its own.
-    var alternatives: [JSONValue.Member] = [.init(key: "id", value: swept(id))]
+    var alternatives: [JSONValue.Member] = [.init(key: "id", value: swept(taskID))]
     let way = swept(.object(["type": .string("string")]))
     let wayHelp = "a way around attention before the task, such as windows(length=256, stride=128)"
     alternatives.append(.init(key: TaskCatalog.way, value: described(way, wayHelp)))
-    for parameter in types.flatMap({ TaskDescription($0).parameters }) {
+    for parameter in TaskCatalog.standard.types.flatMap({ TaskDescription($0).parameters }) {
       let own = swept(value(of: parameter.allowed))
       if let place = alternatives.firstIndex(where: { $0.key == parameter.name }) {
         let both = JSONValue.object(["anyOf": .array([alternatives[place].value, own])])
@@ -136,18 +160,19 @@ package struct PresetSchema {
         alternatives.append(.init(key: parameter.name, value: described(own, parameter.help)))
       }
     }
-    let mapping = JSONValue.object([
-      "type": .string("object"), "properties": .object(alternatives), "additionalProperties": .bool(false),
-    ])
-    return described(.object(["anyOf": .array([id, mapping])]), "a task, or its id with its settings")
+    return alternatives
   }
 
-  private var model: JSONValue {
-    settings(VariantDescription.ParameterDescription.all(of: ModelConfiguration.self), "the shape of a model")
+  private var model: JSONValue { mapping(modelMembers, "the shape of a model") }
+
+  private var modelMembers: [JSONValue.Member] {
+    members(VariantDescription.ParameterDescription.all(of: ModelConfiguration.self))
   }
 
-  private var training: JSONValue {
-    settings(VariantDescription.ParameterDescription.all(of: TrainingConfiguration.self), "how it is trained")
+  private var training: JSONValue { mapping(trainingMembers, "how it is trained") }
+
+  private var trainingMembers: [JSONValue.Member] {
+    members(VariantDescription.ParameterDescription.all(of: TrainingConfiguration.self))
   }
 
   private var points: JSONValue {
@@ -201,14 +226,16 @@ package struct PresetSchema {
 
   // MARK: - Pieces
 
-  private func settings(_ parameters: [VariantDescription.ParameterDescription], _ help: String) -> JSONValue
-  {
-    let members = parameters.map { parameter in
+  private func members(_ parameters: [VariantDescription.ParameterDescription]) -> [JSONValue.Member] {
+    parameters.map { parameter in
       let help = parameter.unit.isEmpty ? parameter.help : "\(parameter.help) (\(parameter.unit))"
       return JSONValue.Member(
         key: parameter.name, value: described(swept(value(of: parameter.allowed)), help))
     }
-    return described(
+  }
+
+  private func mapping(_ members: [JSONValue.Member], _ help: String) -> JSONValue {
+    described(
       .object([
         "type": .string("object"), "properties": .object(members), "additionalProperties": .bool(false),
       ]), help)

@@ -6,10 +6,33 @@ import Records
 
 /// What `attnlab run` says of one kind of experiment at its end.
 package protocol FinishedRun {
+  /// The kind of experiment, as presets name it.
+  var kind: String { get }
+  /// The folder of the results.
+  var folder: String { get }
+  /// The page of the report.
+  var report: String { get }
   /// For people.
   var text: String { get }
   /// For programs.
   var json: JSONValue { get }
+}
+
+extension [any FinishedRun] {
+  /// One JSON value of all: of one kind what it says, of several an object with each by its name.
+  package var json: JSONValue {
+    count == 1 ? self[0].json : .object(map { JSONValue.Member(key: $0.kind, value: $0.json) })
+  }
+}
+
+extension [any Foretold] {
+  /// One JSON value of all: of several kinds the members of each, and the sum of their seconds.
+  package var json: JSONValue {
+    if count == 1 { return self[0].json }
+    let all = map(\.json), seconds = all.reduce(0) { $0 + ($1["seconds"].numberValue ?? 0) }
+    let members = all.flatMap(\.members).filter { $0.key != "seconds" }
+    return .object(members + [JSONValue.Member(key: "seconds", value: .double(seconds))])
+  }
 }
 
 /// Cells of a kind that a run is asked for.
@@ -87,6 +110,7 @@ package struct KindOutcome<Kind: ExperimentKind>: FinishedRows {
 
 /// What they say.
 package struct KindResults<Kind: ExperimentKind>: FinishedRun {
+  package var kind: String { Kind.id }
   package let folder: String, report: String
   package let outcome: Runner<Kind>.Outcome
   fileprivate let findings: KindFindings

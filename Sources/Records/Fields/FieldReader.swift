@@ -5,6 +5,7 @@ import Settings
 /// Reads the fields of a mapping by name, remembers which are known, and complains about all others.
 public struct FieldReader {
   private let entries: [PresetNode.Entry]
+  private let sharedNames: Set<String>
   private var known: [String] = []
   /// Where the mapping stands.
   public let place: String
@@ -15,7 +16,9 @@ public struct FieldReader {
     guard let own = node.entries else {
       throw node.error("\(node.summary) stands where fields (name: value) are expected")
     }
-    entries = own + defaults.filter { shared in !own.contains { $0.key == shared.key } }
+    let shared = defaults.filter { shared in !own.contains { $0.key == shared.key } }
+    entries = own + shared
+    sharedNames = Set(shared.map(\.key))
     place = node.place
   }
 
@@ -79,12 +82,26 @@ public struct FieldReader {
     return changes
   }
 
-  /// Complains about a field that nothing asked for.
+  /// Complains about a field of the mapping itself that nothing asked for; what is shared with others may be theirs
+  /// (`unasked`).
   /// - Throws: `UsageError` with its place and the nearest known name.
   public func finish(also others: [String] = []) throws(UsageError) {
     let names = Set(known + others)
-    guard let unknown = entries.first(where: { !names.contains($0.key) }) else { return }
-    throw UsageError(
+    guard
+      let unknown = entries.first(where: { !names.contains($0.key) && !sharedNames.contains($0.key) })
+    else { return }
+    throw Self.complaint(unknown, names)
+  }
+
+  /// Shared fields that nothing has asked for so far, each with what is said where nobody does.
+  package var unasked: [(name: String, error: UsageError)] {
+    let names = Set(known)
+    return entries.filter { sharedNames.contains($0.key) && !names.contains($0.key) }
+      .map { ($0.key, Self.complaint($0, names)) }
+  }
+
+  private static func complaint(_ unknown: PresetNode.Entry, _ names: Set<String>) -> UsageError {
+    UsageError(
       "\(unknown.place): unknown field \(shown(unknown.key)); known are \(choices(names.sorted(), near: unknown.key))"
     )
   }
