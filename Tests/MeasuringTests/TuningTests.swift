@@ -59,7 +59,8 @@ import Testing
       #expect(probe.candidates.count >= 2, "\(probe.name)")
       #expect(Set(probe.candidates.map(\.text)).count == probe.candidates.count, "\(probe.name)")
     }
-    for probe in probes where ["product_rows", "parallel_weights", "band_rows", "band_backward_rows"].contains(probe.name) {
+    for probe in probes
+    where ["product_rows", "parallel_weights", "band_rows", "band_backward_rows"].contains(probe.name) {
       for candidate in probe.candidates {
         var own = choices
         candidate.apply(&own)

@@ -133,8 +133,11 @@ import Testing
   @Test("accuracies by length and depth are those of the published trainings")
   func needles() throws {
     let lines = try Self.table("The rows: a key by length and depth", of: "which-length")
-    let rows = try TrainingRow.read("\(Self.published)needle-length/runs.csv").filter { $0.evaluation == .changed }
-    #expect(lines.count == Set(rows.map { [$0.attention, String($0.evaluationTask.prefix { $0 != ";" })] }).count)
+    let rows = try TrainingRow.read("\(Self.published)needle-length/runs.csv").filter {
+      $0.evaluation == .changed
+    }
+    #expect(
+      lines.count == Set(rows.map { [$0.attention, String($0.evaluationTask.prefix { $0 != ";" })] }).count)
     for line in lines {
       let found = try ["0.1", "0.5", "0.9"].map { depth in
         let own = rows.filter {
