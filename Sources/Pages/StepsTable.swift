@@ -41,11 +41,10 @@ package struct StepsTable {
   ) {
     let asked = Dictionary(jobs.map { ($0.id, $0) }) { first, _ in first }
     lines = rows.filter(\.isTraining).map { row in
-      let job = asked[row.runID]
-      let target = targets[row.experiment]?.first { $0.applies(to: row, of: job) }
-      return Line(
-        row: row, timing: timings[row.runID], target: target?.goal,
-        settings: (job?.settings ?? [:]).merging(row.settingsByPath) { $1 })
+      // A row has the settings in force, defaults too; that of a training that failed may have none.
+      let settings = (asked[row.runID]?.settings ?? [:]).merging(row.settingsByPath) { $1 }
+      let target = targets[row.experiment]?.first { $0.applies(to: settings) }
+      return Line(row: row, timing: timings[row.runID], target: target?.goal, settings: settings)
     }
   }
 

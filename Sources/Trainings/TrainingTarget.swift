@@ -63,13 +63,9 @@ public struct TrainingTarget: Sendable {
     TaskCatalog.standard.types.contains { TaskDescription($0).parameters.contains { $0.name == name } }
   }
 
-  /// Whether a training is to reach it.
-  /// - Parameters:
-  ///   - row: its row, which has the settings in force, defaults too; of a training that failed it may have none.
-  ///   - job: what the preset asks for, where it is known.
-  public func applies(to row: TrainingRow, of job: TrainingJob?) -> Bool {
-    let settings = (job?.settings ?? [:]).merging(row.settingsByPath) { $1 }
-    return conditions.allSatisfy { condition in
+  /// Whether a training with these settings, by dotted path, is to reach it.
+  package func applies(to settings: [String: String]) -> Bool {
+    conditions.allSatisfy { condition in
       settings[condition.path].map { found in
         condition.values.contains { Self.isSame(found, "\($0)") }
       } ?? false

@@ -198,9 +198,10 @@ import Testing
     for job in preset.trainings {
       // A row of a training that failed: what the preset says is known all the same.
       var row = TrainingRow()
-      (row.task, row.evaluation, row.experiment) = (job.task, .test, job.experiment)
-      let target = preset.trainingTargets[job.experiment]?.first { $0.applies(to: row, of: job) }
-      found[job.experiment, default: []].append(try #require(target).goal.atLeast)
+      (row.runID, row.task, row.evaluation, row.experiment) = (job.id, job.task, .test, job.experiment)
+      let table = StepsTable(
+        rows: [row], timings: [:], jobs: preset.trainings, targets: preset.trainingTargets)
+      found[job.experiment, default: []].append(try #require(table.lines.first?.target).atLeast)
       let training = try job.resolved(catalog: .standard).training
       #expect(training.evaluateEvery == 0 && training.evaluationBatches == 1)
       #expect(training.steps > StepTiming.warmupSteps + 16)
