@@ -129,6 +129,16 @@ public struct ProcessorChoice: Sendable {
       }
     },
     ProcessorChoice(
+      "page_rows", \.pageRows, in: 1...64, unit: "rows", changesBits: false,
+      help:
+        "rows a multiple of 4 KiB apart that a product reads in place: the lines of a set of the first-level cache",
+      equation: "L1 / 4 KiB, 4 … 16"
+    ) {
+      $0.caches.first.map {
+        (min(max($0 / 4096, 4), 16), "the first-level cache of \(describe($0)), 4 KiB a way")
+      }
+    },
+    ProcessorChoice(
       "parallel_operations", \.parallelOperations, in: 1 << 12...1 << 30, unit: "operations",
       changesBits: false,
       help: "of a product from which on threads share it", equation: "524288"),

@@ -33,6 +33,8 @@ public struct ProcessorChoices: Hashable, Sendable {
   public var productRows = 96
   /// The most k that a packed product takes at once.
   public var productDepth = 512
+  /// Rows a multiple of 4 KiB apart that a product reads in place.
+  public var pageRows = 8
   /// Operations of a product from which on threads share it.
   public var parallelOperations = 1 << 19
   /// Weights above which threads share a product of few rows, bound by the reading of them.

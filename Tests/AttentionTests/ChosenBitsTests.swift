@@ -72,14 +72,16 @@ import Testing
   @Test("products keep their bits whatever their blocks, and their values whatever is taken of k at once")
   func products() throws {
     let key = RandomKey(seed: 3)
-    let a = try Tensor.normal([150, 700], key: key("a")), b = try Tensor.normal([700, 300], key: key("b"))
+    let a = try Tensor.normal([150, 1024], key: key("a")), b = try Tensor.normal([1024, 300], key: key("b"))
     func product(_ text: String, threads: Int = 2) throws -> [Float] {
       var context = ExecutionContext(threads: threads)
       context.choices = try ProcessorChoices(parsing: "assumed," + text, on: .here())
       return try context.matmul(a, .plain, b, .plain, bias: nil, activating: .gelu).after.array()
     }
     let before = try product("")
-    for text in ["product_rows=12", "product_rows=960", "parallel_operations=4096"] {
+    for text in [
+      "product_rows=12", "product_rows=960", "page_rows=1", "page_rows=64", "parallel_operations=4096",
+    ] {
       for threads in [1, 3] { #expect(try product(text, threads: threads) == before, "\(text)") }
     }
     let short = try product("product_depth=64")

@@ -37,6 +37,13 @@ enum {
   ATTN_GEMM_TIMES = 2,
 };
 
+/// Neighbouring k's whose elements of A, and of B, lie at one step from each other.
+typedef struct {
+  ptrdiff_t depth;
+  /// Where the first of them stands behind the first of the part, in A and in B.
+  ptrdiff_t a, b;
+} attn_gemm_run;
+
 /// A part of a product; `add` and `slope` have the stride of c, and `add` may be c.
 typedef struct {
   int32_t side, finish, activation;
@@ -52,6 +59,9 @@ typedef struct {
   ptrdiff_t c_stride;
   const float *add, *bias;
   float *slope;
+  /// The k's in runs whose depths sum to `depth`, for matrices that lie in pieces; null: all in one.
+  const attn_gemm_run *runs;
+  ptrdiff_t run_count;
 } attn_gemm;
 
 /// Every element is one sum over k in rising order, however A and B lie. 2·rows·columns·depth operations.

@@ -8,12 +8,11 @@
 /// Rows of a transposed A that are packed together.
 #define GEMM_RUN 8
 
-/// sums[r] = Σ_k A(r, k) · b[k·b_step …]: mr rows of two vectors, one sum over k in rising order each. A(r, k) = a[r + k·step], or with
+/// sums[r] += Σ_k A(r, k) · b[k·b_step …]: mr rows of two vectors, one sum over k in rising order each. A(r, k) = a[r + k·step], or with
 /// `across` a[r·step + k].
-INLINE void KERNEL(gemm_sums)(
+INLINE void KERNEL(gemm_run)(
     const int mr, const int across, const float *a, ptrdiff_t step, const float *b, ptrdiff_t b_step, ptrdiff_t depth,
     vf sums[GEMM_ROWS][2]) {
-  UNROLL for (int r = 0; r < mr; r++) sums[r][0] = sums[r][1] = splat(0);
   // Three rows a pointer: twelve pointers would not stay in registers.
   const float *rows[(GEMM_ROWS + 2) / 3];
   UNROLL for (int r = 0; r < mr; r += 3) rows[r / 3] = a + r * step;
@@ -33,6 +32,25 @@ INLINE void KERNEL(gemm_sums)(
       }
     } else
       a += step;
+  }
+}
+
+/// The sums over a part, which with `pieces` has runs.
+INLINE void KERNEL(gemm_sums)(
+    const int mr, const int across, const int pieces, const attn_gemm *p, const float *a, ptrdiff_t step, const float *b,
+    vf sums[GEMM_ROWS][2]) {
+  UNROLL for (int r = 0; r < mr; r++) sums[r][0] = sums[r][1] = splat(0);
+  if (!pieces) {
+    KERNEL(gemm_run)(mr, across, a, step, b, p->b_step, p->depth, sums);
+    return;
+  }
+  for (ptrdiff_t i = 0; i < p->run_count; i++) {
+    const attn_gemm_run *run = p->runs + i;
+    const float *run_a = a + run->a, *run_b = b + run->b;
+    ptrdiff_t depth = run->depth;
+    // Without this the inner loop keeps what the outer one needs, and too few registers are left.
+    __asm__("" : "+r"(run_a), "+r"(run_b), "+r"(depth));
+    KERNEL(gemm_run)(mr, across, run_a, step, run_b, p->b_step, depth, sums);
   }
 }
 
@@ -85,7 +103,7 @@ static __attribute__((noinline)) void KERNEL(gemm_put)(
 
 /// mr rows of a tile from row `row` of the part; the first `known` of them were stored before.
 INLINE void KERNEL(gemm_tile)(
-    const int mr, const int across, const attn_gemm *p, const float *a, ptrdiff_t step, const float *b, ptrdiff_t b_step,
+    const int mr, const int across, const int pieces, const attn_gemm *p, const float *a, ptrdiff_t step, const float *b,
     ptrdiff_t row, ptrdiff_t column, ptrdiff_t known) {
   const ptrdiff_t ldc = p->c_stride, at = row * ldc + column;
   const ptrdiff_t columns = p->columns - column < GEMM_COLUMNS ? p->columns - column : GEMM_COLUMNS;
@@ -95,7 +113,7 @@ INLINE void KERNEL(gemm_tile)(
       __builtin_prefetch(p->slope + at + r * ldc + GEMM_COLUMNS + VL, 0, 2);
     }
   vf sums[GEMM_ROWS][2];
-  KERNEL(gemm_sums)(mr, across, a, step, b, b_step, p->depth, sums);
+  KERNEL(gemm_sums)(mr, across, pieces, p, a, step, b, sums);
   if (known > 0 || columns < GEMM_COLUMNS || p->finish == ATTN_GEMM_ACTIVATE) {
     float tile[GEMM_ROWS * GEMM_COLUMNS];
     UNROLL for (int r = 0; r < mr; r++) {
@@ -139,13 +157,13 @@ INLINE void KERNEL(gemm_tile)(
 }
 
 /// All tiles. The rows that are left of whole tiles are the last of a lower tile, whose other rows are there already.
-INLINE void KERNEL(gemm_tiles)(const int across, const int packed, const attn_gemm *p) {
+INLINE void KERNEL(gemm_tiles)(const int across, const int packed, const int pieces, const attn_gemm *p) {
   const ptrdiff_t row_step = packed ? p->depth : across ? p->a_step : 1, step = packed ? GEMM_ROWS : p->a_step;
   const ptrdiff_t whole = p->rows / GEMM_ROWS * GEMM_ROWS, rest = p->rows - whole;
   const float *b = p->b;
   for (ptrdiff_t j = 0; j < p->columns; j += GEMM_COLUMNS, b += p->b_panel) {
     for (ptrdiff_t i = 0; i < whole; i += GEMM_ROWS)
-      KERNEL(gemm_tile)(GEMM_ROWS, across, p, p->a + i * row_step, step, b, p->b_step, i, j, 0);
+      KERNEL(gemm_tile)(GEMM_ROWS, across, pieces, p, p->a + i * row_step, step, b, i, j, 0);
     if (rest == 0) continue;
     // A packed group has zeros behind its rows, which are not stored; in place, the rows before are read again.
 #define LOWER(mr)                                                                                                     \
@@ -154,7 +172,7 @@ INLINE void KERNEL(gemm_tiles)(const int across, const int packed, const attn_ge
     if (packed && rest < (mr)) {                                                                                      \
       vf sums[GEMM_ROWS][2];                                                                                          \
       float tile[GEMM_ROWS * GEMM_COLUMNS];                                                                           \
-      KERNEL(gemm_sums)(mr, 0, p->a + whole * row_step, step, b, p->b_step, p->depth, sums);                          \
+      KERNEL(gemm_sums)(mr, 0, pieces, p, p->a + whole * row_step, step, b, sums);                                    \
       UNROLL for (int r = 0; r < (mr); r++) {                                                                         \
         store(tile + r * GEMM_COLUMNS, sums[r][0]);                                                                   \
         store(tile + r * GEMM_COLUMNS + VL, sums[r][1]);                                                              \
@@ -162,7 +180,8 @@ INLINE void KERNEL(gemm_tiles)(const int across, const int packed, const attn_ge
       const ptrdiff_t columns = p->columns - j < GEMM_COLUMNS ? p->columns - j : GEMM_COLUMNS;                        \
       KERNEL(gemm_put)(p, tile, whole, j, rest, columns);                                                             \
     } else                                                                                                            \
-      KERNEL(gemm_tile)(mr, across, p, p->a + (whole - known) * row_step, step, b, p->b_step, whole - known, j, known); \
+      KERNEL(gemm_tile)(                                                                                              \
+          mr, across, pieces, p, p->a + (whole - known) * row_step, step, b, whole - known, j, known);                \
     continue;                                                                                                         \
   }
     LOWER(GEMM_ROWS / 3)
@@ -173,9 +192,16 @@ INLINE void KERNEL(gemm_tiles)(const int across, const int packed, const attn_ge
 }
 
 void KERNEL(gemm_product)(const attn_gemm *p) {
-  if (p->side == ATTN_GEMM_PACKED) KERNEL(gemm_tiles)(0, 1, p);
-  else if (p->side == ATTN_GEMM_ROWS) KERNEL(gemm_tiles)(1, 0, p);
-  else KERNEL(gemm_tiles)(0, 0, p);
+#define SIDE(pieces)                                                           \
+  if (p->side == ATTN_GEMM_PACKED) KERNEL(gemm_tiles)(0, 1, pieces, p);        \
+  else if (p->side == ATTN_GEMM_ROWS) KERNEL(gemm_tiles)(1, 0, pieces, p);     \
+  else KERNEL(gemm_tiles)(0, 0, pieces, p);
+  if (p->runs) {
+    SIDE(1)
+  } else {
+    SIDE(0)
+  }
+#undef SIDE
 }
 
 /// dst[p][k][width] = src(p·width + x, k) with element (x, k) at src[x·xs + k·ks]; zeros beyond `count`.

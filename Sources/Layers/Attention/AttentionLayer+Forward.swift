@@ -8,27 +8,39 @@ extension AttentionLayer {
   package func forward(_ x: Tensor, adding residual: Tensor?, _ run: LayerRun) throws -> (
     output: Tensor, pullback: Pullback
   ) {
-    let (merged, pullback) = try attend(x, run)
+    let (outputs, pullback) = try attend(x, run)
     // Nothing holds a view of the state any more: it loses rows in place.
     if !isCross { try run.decoding?.advance(self, by: x.shape[0]) }
+    if gate == nil, let output {
+      let heads = HeadMatrix([outputs])
+      let y = try output.product(heads, adding: residual, run)
+      return (
+        y,
+        Pullback { dy, residual in
+          try run.context.sum(residual, pullback(output.backward(dy, heads: heads, run)))
+        }
+      )
+    }
+    let merged = try HeadMatrix([outputs]).moved(in: run.context)
     let gated = try gate?.forward(merged, x: x, run), finished = gated?.output ?? merged
     let whole = Pullback { dy, residual in
       let d = try backwardOfHeads(dy, finished, run)
-      guard let (dMerged, dx) = try gated?.back(d) else { return try run.context.sum(residual, pullback(d)) }
-      return try run.context.sum(residual, run.context.add(pullback(dMerged), dx))
+      let (dMerged, dx) = try gated?.back(d) ?? (d, nil)
+      let dOutputs = try run.context.splitHeads(dMerged, batch: run.batch, heads: heads, dim: valueDim)
+      guard let dx else { return try run.context.sum(residual, pullback(dOutputs)) }
+      return try run.context.sum(residual, run.context.add(pullback(dOutputs), dx))
     }
     return (try joined(finished, adding: residual, run), whole)
   }
 
-  /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
-  private func attend(_ x: Tensor, _ run: LayerRun) throws -> (merged: Tensor, pullback: Pullback) {
+  /// The outputs of all heads, `[batch, heads, length, d]`, and the way back.
+  private func attend(_ x: Tensor, _ run: LayerRun) throws -> (outputs: Tensor, pullback: Pullback) {
     if let latent { return try attend(through: latent, x, run) }
     let context = run.context, batch = run.batch
     let (asking, past) = (try ownRows(of: x, run), pastCount(run))
     let length = asking.shape[0] / batch, first = run.first + past
     let rotary = try rotary(first: first, count: length, run)
-    let product = try (past == 0 ? input : queryInput).product(asking, run)
-    let convolved = try convolution?.forward(product, of: name, run), projected = convolved?.output ?? product
+    let (projected, unconvolved) = try project(asking, rotary: rotary, run)
     let backs = headNorm != nil && run.isDifferentiated ? HeadsBack() : nil
     let query = try query(projected, batch: batch, rotary: rotary, first: first, backs: backs, run)
     let (key, value) = try keyValue(projected, x, rotary: rotary, backs, run)
@@ -42,22 +54,19 @@ extension AttentionLayer {
     run.observer?.attended(plan, reading: inputs, lse: forward.lse)
     let lookup = try lookUp(forward.output, asking: asking, projected, run)
     try store(asking, projected, run)
-    var merged = try context.empty([asking.shape[0], heads * valueDim])
-    context.mergeHeads(lookup?.output ?? forward.output, into: &merged)
-    guard run.isDifferentiated else { return (merged, .none) }
-    let pullback = Pullback { dMerged, residual in
-      let dOutput = try context.splitHeads(dMerged, batch: batch, heads: heads, dim: valueDim)
-      let looked = try lookup?.back(dOutput)
+    let outputs = lookup?.output ?? forward.output
+    guard run.isDifferentiated else { return (outputs, .none) }
+    let pullback = Pullback { dOutputs, residual in
+      let looked = try lookup?.back(dOutputs)
       var gradient = try forward.backward(
-        looked?.dOwn ?? dOutput, knowing: run.losses?.signal, in: context)
+        looked?.dOwn ?? dOutputs, knowing: run.losses?.signal, in: context)
       try accumulateLearned(gradient, run)
       if let backs { try backs.walk(&gradient) }
-      var dx = try backward(
-        gradient, x: x, own, rotary: backs == nil ? rotary : nil, convolved?.back, run)
+      var dx = try backward(gradient, x: x, own, rotary: backs == nil ? rotary : nil, unconvolved, run)
       if let looked { addOwn(looked.dx, to: &dx, run) }
       return try context.sum(residual, dx)
     }
-    return (merged, pullback)
+    return (outputs, pullback)
   }
 
   /// Attention itself: spread over ranks, behind the state of a recurrence, or over all rows.
@@ -70,11 +79,15 @@ extension AttentionLayer {
 
   /// Keys and values of all heads: of the memory, or of the rows behind those that came before them.
   private func keyValue(
-    _ projected: Tensor, _ x: Tensor, rotary: RotaryTable?, _ backs: HeadsBack?, _ run: LayerRun
+    _ projected: HeadProjection, _ x: Tensor, rotary: RotaryTable?, _ backs: HeadsBack?, _ run: LayerRun
   ) throws -> (key: Tensor, value: Tensor) {
     if let memoryInput, let memory = run.memory {
       func make() throws -> (key: Tensor, value: Tensor) {
-        try keyValue(memoryInput.product(memory.rows, run), batch: run.batch, rotary: nil, run)
+        try keyValue(
+          .init(
+            memoryInput.heads(memory.rows, batch: run.batch, into: keyValueColumns(rotary: nil), run),
+            from: .key),
+          batch: run.batch, rotary: nil, run)
       }
       return try run.decoding?.crossed(by: self, make) ?? make()
     }
@@ -168,18 +181,18 @@ extension AttentionLayer {
   ) throws -> Tensor {
     let context = run.context
     if pastCount(run) > 0 { return try backwardWithPast(gradient, x: x, rotary: rotary, run) }
-    var dProjected = try context.empty([x.shape[0], input.weight.shape[0]])
-    if !wiring.queryIsKey { try mergeQuery(gradient.query, into: &dProjected, rotary: rotary, context) }
+    let dQuery = try wiring.queryIsKey ? [] : [queryGradient(gradient.query, rotary: rotary, context)]
     if let memoryInput, let memory = run.memory {
-      var dSource = try context.empty([memory.rows.shape[0], memoryInput.weight.shape[0]])
-      try mergeKeyValue(gradient.key, gradient.value, into: &dSource, rotary: nil, context)
-      let dx = try input.backward(dProjected, x: x, run)
-      try memory.add(memoryInput.backward(dSource, x: memory.rows, run), context)
+      let dMade = try keyValueGradients(gradient.key, gradient.value, rotary: nil, context)
+      let dx = try input.backward(HeadMatrix(dQuery), x: x, run)
+      try memory.add(memoryInput.backward(HeadMatrix(dMade), x: memory.rows, run), context)
       return dx
     }
     let dKey = try wiring.queryIsKey ? context.add(gradient.query, gradient.key) : gradient.key
-    try mergeKeyValue(dKey, gradient.value, into: &dProjected, column: keyColumn, rotary: rotary, context)
-    var dx = try input.backward(unconvolved.map { try $0(dProjected) } ?? dProjected, x: x, run)
+    let d = try HeadMatrix(dQuery + keyValueGradients(dKey, gradient.value, rotary: rotary, context))
+    var dx =
+      try unconvolved.map { try input.backward($0(d.moved(in: context)), x: x, run) }
+      ?? input.backward(d, x: x, run)
     for pullback in own { try pullback(gradient, &dx) }
     return dx
   }

@@ -7,9 +7,9 @@ import Tensors
 /// maps of keys go into the queries and those of values behind the means, so that the latents are the one key head, and the first
 /// d_c elements of a key its value: a token that is generated makes no keys and no values of earlier ones.
 extension AttentionLayer {
-  /// The outputs of all heads beside each other, `[rows, heads·d]`, and the way back.
+  /// The outputs of all heads, `[batch, heads, length, d]`, and the way back.
   func attend(through maps: LatentMaps, _ x: Tensor, _ run: LayerRun) throws -> (
-    merged: Tensor, pullback: Pullback
+    outputs: Tensor, pullback: Pullback
   ) {
     let context = run.context, batch = run.batch, past = pastCount(run)
     let asking = try ownRows(of: x, run)
@@ -28,12 +28,9 @@ extension AttentionLayer {
     let query = try queries.turned.map { try context.joinHeads(queries.plain, $0) } ?? queries.plain
     let (key, value, back) = try maps.expanded(latents, batch: batch, run)
     let forward = try attend(query, key, value, form: .expanded, run)
-    let merged = try merged(forward.output, context)
-    guard run.isDifferentiated else { return (merged, .none) }
-    let pullback = Pullback { dMerged, residual in
-      let gradient = try forward.backward(
-        context.splitHeads(dMerged, batch: batch, heads: heads, dim: valueDim), knowing: run.losses?.signal,
-        in: context)
+    guard run.isDifferentiated else { return (forward.output, .none) }
+    let pullback = Pullback { dOutputs, residual in
+      let gradient = try forward.backward(dOutputs, knowing: run.losses?.signal, in: context)
       try accumulateLearned(gradient, run)
       let d = try back(gradient.key, gradient.value)
       if past > 0 {
@@ -48,7 +45,7 @@ extension AttentionLayer {
       try latents.back(d.rows, d.key, &dMade)
       return try context.sum(residual, input.backward(dMade, x: x, run))
     }
-    return (merged, pullback)
+    return (forward.output, pullback)
   }
 
   /// Adds the latents of new rows to those that are held; returns all, the one key head `[1, 1, keys, d_c + d_r]`.
@@ -66,7 +63,7 @@ extension AttentionLayer {
   ) throws -> Tensor {
     let value = held.narrowed(axis: 3, to: 0..<maps.width)
     let means = try attend(maps.absorbed(queries, run), held, value, form: .absorbed, run).output
-    return try merged(maps.values(ofMeans: means, run), run.context)
+    return try maps.values(ofMeans: means, run)
   }
 
   private func attend(_ query: Tensor, _ key: Tensor, _ value: Tensor, form: Form, _ run: LayerRun) throws
@@ -81,11 +78,5 @@ extension AttentionLayer {
     let forward = try run.attend(plan, inputs, of: name)
     run.observer?.attended(plan, reading: inputs, lse: forward.lse)
     return forward
-  }
-
-  private func merged(_ output: Tensor, _ context: ExecutionContext) throws -> Tensor {
-    var merged = try context.empty([output.shape[0] * output.shape[2], heads * valueDim])
-    context.mergeHeads(output, into: &merged)
-    return merged
   }
 }

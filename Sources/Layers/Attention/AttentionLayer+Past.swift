@@ -28,7 +28,7 @@ extension AttentionLayer {
   func keyValueWithPast(_ x: Tensor, _ run: LayerRun) throws -> (key: Tensor, value: Tensor) {
     let made = try keyValueInput.product(x, run)
     return try keyValue(
-      made, batch: run.batch, rotary: pastRotary(x, run), first: run.first, run)
+      .init(rows: made), batch: run.batch, rotary: pastRotary(x, run), first: run.first, run)
   }
 
   private func pastRotary(_ x: Tensor, _ run: LayerRun) throws -> RotaryTable? {
@@ -39,12 +39,12 @@ extension AttentionLayer {
   func backwardWithPast(
     _ gradient: Operands, x: Tensor, rotary: RotaryTable?, _ run: LayerRun
   ) throws -> Tensor {
-    try backwardWithPast(x: x, run) { dQuery in
-      try mergeQuery(gradient.query, into: &dQuery, rotary: rotary, run.context)
-    } keyValues: { dKeyValue in
-      try mergeKeyValue(
-        gradient.key, gradient.value, into: &dKeyValue, rotary: try pastRotary(x, run), run.context)
-    }
+    let context = run.context, own = try ownRows(of: x, run), past = try pastRotary(x, run)
+    let dKeyValue = try keyValueGradients(gradient.key, gradient.value, rotary: past, context)
+    var dx = try keyValueInput.backward(HeadMatrix(dKeyValue), x: x, run)
+    let dQuery = try queryGradient(gradient.query, rotary: rotary, context)
+    addOwn(try queryInput.backward(HeadMatrix([dQuery]), x: own, run), to: &dx, run)
+    return dx
   }
 
   /// The gradient of all rows of x: that of the past reaches the parameters of its norm and no farther.

@@ -49,10 +49,10 @@ extension AttentionLayer {
   /// - Parameters:
   ///   - own: the outputs of attention to the segment, `[batch, heads, rows, d]`.
   ///   - asking: the rows that have queries.
-  ///   - projected: their product with the map of q, whose columns stand first.
+  ///   - projected: rows of their product with the map of q, whose columns stand first.
   /// - Returns: `nil` where the layer looks up nothing, or nothing is stored.
-  func lookUp(_ own: Tensor, asking: Tensor, _ projected: Tensor, _ run: LayerRun) throws -> Lookup? {
-    guard let stored, let past = run.past else { return nil }
+  func lookUp(_ own: Tensor, asking: Tensor, _ projected: HeadProjection, _ run: LayerRun) throws -> Lookup? {
+    guard let stored, let past = run.past, let projected = projected.rows else { return nil }
     let context = run.context, batch = run.batch
     guard let rows = try past.stored(for: name, context) else { return nil }
     let query = try context.splitHeads(projected, batch: batch, heads: heads, dim: dim)
@@ -100,9 +100,9 @@ extension AttentionLayer {
   /// Leaves keys and values of a pass's own rows behind, without positions, for later segments.
   /// - Parameters:
   ///   - asking: the rows.
-  ///   - projected: their product with the layer's maps: with all of them where the sequences have no past.
-  func store(_ asking: Tensor, _ projected: Tensor, _ run: LayerRun) throws {
-    guard stored != nil, let past = run.past, !run.isRepeated else { return }
+  ///   - projected: rows of their product with the layer's maps: with all of them where the sequences have no past.
+  func store(_ asking: Tensor, _ projected: HeadProjection, _ run: LayerRun) throws {
+    guard stored != nil, let past = run.past, let projected = projected.rows, !run.isRepeated else { return }
     let hasAll = pastCount(run) == 0
     let made = hasAll ? projected : try keyValueInput.product(asking, run)
     let first = hasAll ? keyColumn : 0

@@ -22,6 +22,20 @@ package struct Linear: BranchLayer {
       x, .plain, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, adding: residual)
   }
 
+  /// `x·Wᵀ + b` as heads `[batch, heads, length, d]`, one tensor for every entry of `columns`.
+  package func heads(
+    _ x: Tensor, batch: Int, into columns: [HeadColumns], _ run: LayerRun
+  ) throws -> [Tensor] {
+    try run.context.matmul(
+      x, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, batch: batch, into: columns)
+  }
+
+  /// `x·Wᵀ + b` of rows that lie as heads, with a residual `[rows, output]` added.
+  package func product(_ x: HeadMatrix, adding residual: Tensor?, _ run: LayerRun) throws -> Tensor {
+    try run.context.matmul(
+      x, run.weight(weight), .transposed, bias: bias.map { run.weight($0) }, adding: residual)
+  }
+
   /// `f(z)` and, where the way back is to be walked, `f′(z)`, of `z = x·Wᵀ + b`.
   package func forward(
     _ x: Tensor, activating kind: Activation, _ run: LayerRun
@@ -35,6 +49,21 @@ package struct Linear: BranchLayer {
   package func backward(_ dy: Tensor, x: Tensor, _ run: LayerRun) throws -> Tensor {
     try accumulateGradients(dy, x: x, run)
     return try run.context.matmul(dy, .plain, run.weight(weight), .plain)
+  }
+
+  /// The gradient of x from that of an output that lies as heads; adds those of W and b.
+  package func backward(_ dy: HeadMatrix, x: Tensor, _ run: LayerRun) throws -> Tensor {
+    try run.context.accumulateProduct(
+      ofTransposed: dy, x, into: &run.state.gradients, at: weight.offset, rowSumsAt: bias?.offset)
+    return try run.context.matmul(dy, run.weight(weight), .plain)
+  }
+
+  /// The gradient of an x that lies as heads of one shape, as such; adds those of W and b.
+  package func backward(_ dy: Tensor, heads x: HeadMatrix, _ run: LayerRun) throws -> Tensor {
+    try run.context.accumulateProduct(
+      ofTransposed: dy, x, into: &run.state.gradients, at: weight.offset, rowSumsAt: bias?.offset)
+    let columns = x.parts.map { HeadColumns(heads: $0.shape[1], dim: $0.shape[3]) }
+    return try run.context.matmul(dy, run.weight(weight), .plain, batch: x.batch, into: columns)[0]
   }
 
   /// The gradient of z where `x = f(z)`: `(dy·W)∘f′(z)`.

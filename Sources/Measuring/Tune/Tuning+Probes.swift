@@ -81,6 +81,9 @@ extension Tuning {
     add("product_rows", "a product of 1024 · 1024 · 1024, one thread", { _ in [48, 96, 192] }) {
       try ProbePasses.product(1024, 1024, 1024, choices: $0)
     }
+    add("page_rows", "a product of 1024 · 256 · 1024, one thread", { _ in [8, 12] }) {
+      try ProbePasses.product(1024, 256, 1024, choices: $0)
+    }
     add(
       "parallel_operations", "products of 2¹⁸ to 2²¹ operations, all threads", if: threads > 1,
       { _ in [1 << 17, 1 << 19, 1 << 21] }

@@ -99,7 +99,7 @@ extension ExecutionContext {
   }
 
   /// Rows up to which x·Wᵀ reads W in place: beyond, the packed product is as fast.
-  private static let fewRows = 16
+  static let fewRows = 16
 
   /// x·Wᵀ of few rows, bound by the reading of W: columns are shared out.
   private func few(_ job: GemmJob, _ b: PinnedView<Float>, stride: Int) {

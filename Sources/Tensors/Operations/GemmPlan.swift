@@ -10,6 +10,7 @@ package struct GemmPlan: Sendable {
   /// Rows of C in a block: those of block i start at i times this.
   package let blockRows: Int
   let blockColumns: Int
+  private let pageRows: Int
   /// Whether A and B are read where they lie.
   private(set) var readsA = false, readsB = false
 
@@ -28,6 +29,7 @@ package struct GemmPlan: Sendable {
     let rows = (m + blockRows - 1) / blockRows
     let wanted = workers == 1 ? 1 : (4 * workers + rows - 1) / rows
     blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
+    pageRows = choices.pageRows
   }
 
   /// Reads A and B in place where that is faster than packing them, as it is where few lines fall on one set of the first cache.
@@ -36,13 +38,24 @@ package struct GemmPlan: Sendable {
   mutating func readInPlace(aStrides: (Int, Int), bStrides: (Int, Int)) {
     guard m >= tileRows else { return }
     if aStrides.1 == 1 {
-      readsA = aStrides.0 <= 1024 && n <= 1024
+      readsA = aStrides.0 <= 1024 && n <= 1024 && rowsOfOneSet(stride: aStrides.0) <= pageRows
       readsB = bStrides.0 == 1 && bStrides.1 <= 256 && n % tileColumns == 0
     } else if bStrides.0 == 1, n % tileColumns == 0 {
       readsA = aStrides.1 * bStrides.1 <= (tileColumns >= 32 ? 1 << 18 : 1 << 15)
       readsB = readsA
     }
   }
+
+  /// How many rows of a tile fall on the same lines of 4 KiB: the first-level cache keeps as many as it has ways.
+  private func rowsOfOneSet(stride: Int) -> Int {
+    let bytes = stride * MemoryLayout<Float>.stride, apart = 4096 >> min(12, bytes.trailingZeroBitCount)
+    return (tileRows + apart - 1) / apart
+  }
+
+  /// Reads a matrix A that lies as heads, which nothing packs.
+  mutating func readHeads() { readsA = true }
+  /// Likewise B.
+  mutating func readB() { readsB = true }
 
   package var paddedColumns: Int { (n + tileColumns - 1) / tileColumns * tileColumns }
   var depthSlices: Int { (k + depth - 1) / depth }
