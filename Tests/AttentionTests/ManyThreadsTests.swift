@@ -100,24 +100,74 @@ import Testing
       "make pages writes \(Self.page.path) anew")
   }
 
-  @Test("one head has work for more than eight threads, both ways; a window has eight units going back")
+  @Test("one head has work for more than eight threads, both ways, but for dilated windows going back")
   func noLimit() throws {
     for subject in Self.subjects {
       let (shape, forward, backward) = try Self.patterns(subject, heads: 1, length: 16384)
       #expect(WorkModel.forward(forward, shape, threads: 32).speedUp > 8, "\(subject.name), forward")
-      let least = subject.id == "sliding-window" ? 7.5 : 8
+      let least = subject.settings["dilation"] != nil ? 7.5 : 12
       #expect(WorkModel.backward(backward, shape, threads: 32).speedUp > least, "\(subject.name), backward")
     }
+  }
+
+  @Test("windows and random blocks of several heads: work for over eight threads", arguments: [2, 4, 7, 8])
+  func severalHeads(heads: Int) throws {
+    for subject in Self.subjects where subject.name == "random-sparse" || subject.name == "window of ±256" {
+      let (shape, _, backward) = try Self.patterns(subject, heads: heads, length: 16384)
+      let speedUp = WorkModel.backward(backward, shape, threads: 64).speedUp
+      #expect(speedUp > max(9, 1.5 * Double(heads)), "\(subject.name): \(speedUp)")
+    }
+  }
+
+  @Test("colours of random blocks give threads more to do than eight units, or there are none")
+  func breadth() throws {
+    let subject = try #require(Self.subjects.first { $0.id == "random-sparse" })
+    for length in [2048, 4096, 8192, 16384] {
+      let (shape, _, pattern) = try Self.patterns(subject, heads: 2, length: length)
+      let plan = BackwardPlan(pattern: pattern, shape: shape, choices: .assumed)
+      if let colours = plan.colours {
+        #expect(BackwardColours.breadth(colours.groups) >= BackwardColours.leastBreadth)
+      } else {
+        #expect(plan.units.count == 8)
+      }
+      #expect((plan.colours != nil) == (length >= 16384))
+    }
+  }
+
+  // MARK: - Windows
+
+  @Test("a window's stripes wait for nobody on 16 threads, and no gradient is privatised", arguments: [1, 3])
+  func windows(heads: Int) throws {
+    let subject = try #require(Self.subjects.first { $0.name == "window of ±256" })
+    for length in [4096, 16384] {
+      let (shape, _, pattern) = try Self.patterns(subject, heads: heads, length: length)
+      let plan = BackwardPlan(pattern: pattern, shape: shape, choices: .assumed)
+      #expect(plan.pipeline?.isWindow == true && plan.accumulatorCount == 0)
+      let speedUp = WorkModel.backward(pattern, shape, threads: 16).speedUp
+      #expect(speedUp > 0.9 * 16, "n = \(length): \(speedUp)")
+    }
+  }
+
+  @Test("keys that come from elsewhere, chunks and short windows are no window")
+  func noWindows() throws {
+    for subject in Self.subjects where !subject.name.hasPrefix("window") {
+      let (shape, _, pattern) = try Self.patterns(subject, heads: 1, length: 8192)
+      #expect(
+        BackwardWindow(pattern: pattern, shape: shape, choices: .assumed) == nil, "\(subject.name)")
+    }
+    let window = try #require(Self.subjects.first { $0.name == "window of ±256" })
+    let (shape, _, pattern) = try Self.patterns(window, heads: 1, length: 1024)
+    #expect(BackwardWindow(pattern: pattern, shape: shape, choices: .assumed) == nil)
   }
 
   // MARK: - Colours
 
   @Test(
-    "tiles of a colour share no key, and all tiles are there once",
-    arguments: ["lsh", "random-sparse"])
-  func colours(id: String) throws {
+    "runs of a colour share no key, and all tiles are there once",
+    arguments: [("lsh", 1), ("lsh", 2), ("random-sparse", 1), ("random-sparse", 2), ("random-sparse", 8)])
+  func colours(id: String, heads: Int) throws {
     let subject = try #require(Self.subjects.first { $0.id == id })
-    let (shape, _, pattern) = try Self.patterns(subject, heads: id == "lsh" ? 2 : 1, length: 4096)
+    let (shape, _, pattern) = try Self.patterns(subject, heads: heads, length: id == "lsh" ? 4096 : 16384)
     let plan = BackwardPlan(pattern: pattern, shape: shape, choices: .assumed)
     let colours = try #require(plan.colours)
     #expect(colours.isGathered == (id == "lsh"))
@@ -182,10 +232,36 @@ import Testing
     }
   }
 
-  @Test("the definition, where colours share a head", arguments: ["lsh", "random-sparse"])
-  func meaning(id: String) throws {
+  @Test("the same bits on any number of threads, where several share a head", arguments: subjects.indices)
+  func sharedBits(index: Int) throws {
+    let subject = Self.subjects[index], key = RandomKey(seed: 9)
+    // Random blocks of several heads have colours where there are many.
+    let isLong = subject.id == "random-sparse"
+    let shape = try AttentionShape(
+      queryHeads: isLong ? 8 : 3, queryLength: isLong ? 8100 : 2300, headDim: 8, isCausal: subject.isCausal)
+    let variant = try Catalog.standard.make(subject.id, settings: subject.settings, shape: shape, key: key)
+    let inputs = Operands(
+      query: try .normal(shape.queryShape, key: key("q")), key: try .normal(shape.keyShape, key: key("k")),
+      value: try .normal(shape.valueShape, key: key("v")))
+    let gradient = try Tensor.normal(shape.outputShape, key: key("do"))
+    func gradients(_ threads: Int) throws -> [[Float]] {
+      let context = ExecutionContext(threads: threads)
+      let own = try variant.forward(inputs, in: context).backward(gradient, in: context)
+      return [own.query, own.key, own.value].map { $0.array() }
+    }
+    let one = try gradients(1)
+    for threads in [2, 3, 16] {
+      #expect(try gradients(threads) == one, "\(subject.name), \(threads) threads")
+    }
+  }
+
+  @Test(
+    "the definition, where threads share a head", arguments: ["lsh", "random-sparse", "sliding-window"],
+    [1, 2])
+  func meaning(id: String, heads: Int) throws {
     let subject = try #require(Self.subjects.first { $0.id == id })
-    let shape = try AttentionShape(queryHeads: id == "lsh" ? 2 : 1, queryLength: 1100, headDim: 8)
+    let length = id == "sliding-window" ? 2100 : 1100
+    let shape = try AttentionShape(queryHeads: heads, queryLength: length, headDim: 8)
     let key = RandomKey(seed: 8)
     let variant = try Catalog.standard.make(id, settings: subject.settings, shape: shape, key: key)
     let inputs = Operands(

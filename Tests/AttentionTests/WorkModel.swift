@@ -115,8 +115,7 @@ extension WorkModel {
           let own = step.group * 64 + step.colour
           model.add([Part(waits: step.colour > 0 ? [own - 1] : [], done: [own], cost: cost)])
         } else {
-          let number = colour.first + step.elements.lowerBound
-          let places = group.waits[group.firstWaits[number]..<group.firstWaits[number + 1]]
+          let places = group.waits(step.colour, run: step.run)
             .map { step.group * colours.countersPerGroup + Int($0.place) }
           model.add([Part(waits: places, done: places, cost: cost)])
         }

@@ -6,7 +6,7 @@ import Basics
 ///
 /// Two tiles that see a key in common add to the same gradient. The tiles of a conflict-free phase are therefore *coloured*: no two of a
 /// colour have a key in common (a block of 64 keys, where keys are not gathered). A colour's tiles may run at once, in any order;
-/// colours follow one another, or, where keys are not gathered, a tile waits for those alone that add to a block of its own before it. Where neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever the number of threads.
+/// colours follow one another, or, where keys are not gathered, a run waits for those alone that add to a block of its own before it. Where neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever the number of threads.
 ///
 /// A block that many tiles see (global keys) would need as many colours. It is a *hot* block and has copies, of which a tile uses the one of
 /// its number modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.
@@ -20,7 +20,7 @@ struct BackwardColours: Sendable {
     var elements: [Element]
     /// The first element of every run.
     var runs: [Int] = []
-    /// The number of its first element among those of its (batch, key head).
+    /// The number of its first run among those of its (batch, key head).
     var first = 0
     var cost = 0.0
 
@@ -40,14 +40,20 @@ struct BackwardColours: Sendable {
     var batch: Int, keyHead: Int
     var colours: [Colour] = []
     var hot: [HotBlock] = []
-    /// Where keys are not gathered, what every element waits for, in order: places (blocks of keys, and copies of hot ones), and how many
-    /// earlier elements add to each.
+    /// Where keys are not gathered, what every run waits for, in order: places (blocks of keys, and copies of hot ones), and how many
+    /// earlier runs add to each.
     var waits: [Wait] = []
-    /// The first wait of every element, and the end.
+    /// The first wait of every run, and the end.
     var firstWaits: [Int] = [0]
     var placeCount = 0
+
+    /// What a run of a colour waits for.
+    func waits(_ colour: Int, run: Int) -> ArraySlice<Wait> {
+      let number = colours[colour].first + run
+      return waits[firstWaits[number]..<firstWaits[number + 1]]
+    }
   }
-  /// An element may begin when so many others are done with a place.
+  /// A run may begin when so many others are done with a place.
   struct Wait: Sendable {
     var place: Int32, count: Int32
   }
@@ -77,8 +83,11 @@ struct BackwardColours: Sendable {
   static let copyShare = 4
   /// Fewer blocks of keys than this are left to units.
   static let leastBlocks = 16
-  /// From so many (batch, key head) on a head is one unit, which needs no accumulator: colours are 6 % slower there.
+  /// From so many (batch, key head) on a head is one unit, which needs no accumulator: colours of gathered keys are 0 to 4 % slower there on
+  /// two threads.
   static let mostHeads = 8
+  /// The same where keys are not gathered: units would be 64 in all.
+  static let mostScatteredHeads = 64
 
   /// - Returns: `nil` where units serve better: few keys or many heads, or more colours or copies than there is room for.
   init?(_ sources: BackwardPlan.Sources, threads: Int) {
@@ -86,9 +95,12 @@ struct BackwardColours: Sendable {
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), heads = shape.batch * shape.keyHeads
     let gathered = pattern.gathersKeys
     // Blocks that rows choose are seen by the tiles of many phases, with few keys each: units have less to wait for. Where neighbouring
-    // tiles share keys, and where several heads give threads enough, units keep what is shared near.
-    guard Self.serves(heads: heads, keyLength: shape.keyLength),
-      gathered || (heads == 1 && phases.allSatisfy { $0.count <= 1 } && Self.isScattered(pattern))
+    // tiles share keys, units keep what is shared near.
+    let few = gathered || heads == 1
+    guard Self.serves(heads: few ? heads : 1, keyLength: shape.keyLength), heads < Self.mostScatteredHeads,
+      gathered
+        || (phases.allSatisfy({ $0.count <= 1 })
+          && Self.isScattered(pattern, segments: heads == 1 ? 3 : Self.segmentsOfSeveral))
     else { return nil }
     let passTotal = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
     var partials: [(batch: Int, element: Element)] = []
@@ -100,16 +112,18 @@ struct BackwardColours: Sendable {
         partials: &partials)
     }
     let cells = gathered ? shape.keyLength : blocks, size = gathered ? 1 : BackwardPlan.blockKeys
-    // Random blocks share next to nothing with their neighbours', and longer runs would need more colours.
     let tiles = all.reduce(0) { $0 + $1.count } / max(1, phases.map(\.count).max() ?? 1)
-    let run = gathered ? max(1, min(Self.longestRun, tiles / Self.piecesOfPhase)) : 1
-    let made = Parallel.map(count: heads, threads: threads) { head -> Group? in
-      let colouring = Colouring(
-        pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size, runLength: run)
-      return colouring.group(all[head], keyHead: head % shape.keyHeads)
+    let runs = gathered ? [max(1, min(Self.longestRun, tiles / Self.piecesOfPhase))] : Self.runs(heads: heads)
+    func made(_ run: Int) -> [Group?] {
+      Parallel.map(count: heads, threads: threads) { head -> Group? in
+        let colouring = Colouring(
+          pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size, runLength: run)
+        return colouring.group(all[head], keyHead: head % shape.keyHeads)
+      }
     }
-    var groups = made.compactMap(\.self)
-    guard groups.count == heads else { return nil }
+    func isEnough(_ groups: [Group]) -> Bool { few || Self.breadth(groups) >= Self.leastBreadth }
+    guard let found = Self.first(runs, isEnough: isEnough, made) else { return nil }
+    var groups = found.groups
     var accumulators = 0
     for group in groups.indices {
       for hot in groups[group].hot.indices {
@@ -118,12 +132,7 @@ struct BackwardColours: Sendable {
       }
     }
     (self.groups, self.partials, accumulatorCount) = (groups, partials, accumulators)
-    (isGathered, runLength) = (gathered, run)
-  }
-
-  /// Whether the keys of a tile stand in several places, so that neighbours share few of them: three segments a tile.
-  static func isScattered(_ pattern: TilePattern) -> Bool {
-    pattern.lists.allSatisfy { $0.segments.count >= 3 * $0.tiles.count }
+    (isGathered, runLength) = (gathered, found.run)
   }
 
   /// Whether there are keys enough for colours, and too few (batch, key head) for a worker each.
@@ -141,6 +150,8 @@ struct BackwardColours: Sendable {
   struct Step: Sendable {
     var group: Int, colour: Int
     var elements: Range<Int>
+    /// The number of its first run in the colour.
+    var run = 0
   }
 
   /// The steps of some groups, `abreast` of them at a time, of at most `size` elements each.
@@ -160,11 +171,14 @@ struct BackwardColours: Sendable {
   /// The steps of a colour: runs, or a few single elements each, which may be taken together as one likes.
   func steps(_ group: Int, _ colour: Int, size: Int) -> [Step] {
     let own = groups[group].colours[colour], count = own.elements.count
-    let parts =
-      runLength > 1
-      ? own.runs.indices.map { own.elements(ofRun: $0) }
-      : stride(from: 0, to: count, by: size).map { $0..<min(count, $0 + size) }
-    return parts.map { Step(group: group, colour: colour, elements: $0) }
+    if runLength > 1 {
+      return own.runs.indices.map {
+        Step(group: group, colour: colour, elements: own.elements(ofRun: $0), run: $0)
+      }
+    }
+    return stride(from: 0, to: count, by: size).map {
+      Step(group: group, colour: colour, elements: $0..<min(count, $0 + size), run: $0)
+    }
   }
 
   /// By how many counters the workers of some groups follow each other.
@@ -172,9 +186,10 @@ struct BackwardColours: Sendable {
 
   var countersPerGroup: Int { isGathered ? colourCount : groups.reduce(0) { max($0, $1.placeCount) } }
 
-  /// How many groups workers take whole, before they share the others.
+  /// How many groups workers take whole, before they share the others: all where that comes out even. What two workers add to one head goes
+  /// from cache to cache.
   func wholeGroups(threads: Int) -> Int {
-    threads == 1 ? groups.count : max(0, groups.count / threads - 1) * threads
+    groups.count % threads == 0 ? groups.count : max(0, groups.count / threads - 1) * threads
   }
 
   /// The most colours of a group.
@@ -226,13 +241,13 @@ private struct Colouring {
     var first = 0
     for index in group.colours.indices {
       group.colours[index].first = first
-      first += group.colours[index].elements.count
+      first += group.colours[index].runs.count
     }
     if size > 1 { addWaits(to: &group, copies, places) }
     return group
   }
 
-  /// Notes what every element waits for, in the order of colours.
+  /// Notes what every run waits for, in the order of colours.
   private func addWaits(
     to group: inout BackwardColours.Group, _ copies: [Int: (first: Int, count: Int)], _ places: Int
   ) {
@@ -240,13 +255,15 @@ private struct Colouring {
     group.placeCount = places
     var number = 0
     for colour in group.colours {
-      for element in colour.elements {
+      for run in colour.runs.indices {
         var own: [BackwardColours.Wait] = []
-        forEachPlace(element, copies) { place in
-          if last[place] == number { return }
-          last[place] = number
-          own.append(.init(place: Int32(place), count: done[place]))
-          done[place] += 1
+        for element in colour.elements[colour.elements(ofRun: run)] {
+          forEachPlace(element, copies) { place in
+            if last[place] == number { return }
+            last[place] = number
+            own.append(.init(place: Int32(place), count: done[place]))
+            done[place] += 1
+          }
         }
         group.waits += own
         group.firstWaits.append(group.waits.count)
@@ -271,7 +288,9 @@ private struct Colouring {
         before += count
         if first >= end { continue }
         let start = Int(segment.start), step = Int(segment.stride)
-        if step == 0, let index = tables.keys {
+        if step == 0, size == 1, let index = tables.keys {
+          for t in first..<end where Int(index[start + t]) < cells { body(Int(index[start + t])) }
+        } else if step == 0, let index = tables.keys {
           for t in first..<end {
             let cell = Int(index[start + t]) / size
             if cell < cells { body(cell) }

@@ -33,8 +33,16 @@ extension BackwardPass {
     }
     try Parallel.forEach(count: whole + steps.count, threads: threads) { index, worker in
       if index < whole {
-        for (number, colour) in work.groups[index].colours.enumerated() {
-          for step in work.steps(index, number, size: colour.elements.count) { try run(step, worker) }
+        let group = work.groups[index], colours = group.colours
+        let own = colours.indices.flatMap { work.steps(index, $0, size: colours[$0].elements.count) }
+        for (place, step) in own.enumerated() {
+          if place + 1 < own.count {
+            let next = own[place + 1]
+            for element in colours[next.colour].elements[next.elements].prefix(plan.group) {
+              prefetch(element, batch: group.batch)
+            }
+          }
+          try run(step, worker)
         }
         return
       }
@@ -51,14 +59,13 @@ extension BackwardPass {
     reducePartials()
   }
 
-  /// Runs a step of one element when those before it are done with every place that it adds to.
+  /// Runs a run when those before it are done with every place that it adds to.
   private func follow(
     _ step: BackwardColours.Step, _ work: BackwardColours, _ counters: ProgressCounters, first: Int,
     _ body: () throws -> Void
   ) throws {
     let group = work.groups[step.group], colour = group.colours[step.colour]
-    let number = colour.first + step.elements.lowerBound
-    let waits = group.waits[group.firstWaits[number]..<group.firstWaits[number + 1]]
+    let waits = group.waits(step.colour, run: step.run)
     for element in colour.elements[step.elements] { prefetch(element, batch: group.batch) }
     for wait in waits { try counters[first + Int(wait.place)].wait(for: Int(wait.count), in: context) }
     try body()

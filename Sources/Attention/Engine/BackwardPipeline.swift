@@ -14,6 +14,9 @@ import Tensors
 /// ascending order, whatever the stripes: they are cut to suit the number of threads, and the bits stay the same. (Blocks
 /// of keys end with the KV block for that.) No gradient is privatised. Up to `min(stripes, blocks)` threads work on one
 /// head; `w` of them wait `w − 1` KV blocks at the beginning, where stripes begin at the same key.
+///
+/// Windows go the same way (`BackwardPipeline+Windows.swift`): there every stripe begins before the one that was handed out
+/// earlier, and none waits.
 struct BackwardPipeline: Sendable {
   /// Tiles of one query head, and the KV blocks in which they have keys.
   struct RowStripe: Sendable {
@@ -29,6 +32,9 @@ struct BackwardPipeline: Sendable {
   /// Keys of a KV block: whole blocks of the kernel.
   let keyBlockSize: Int
   let keyBlockCount: Int
+  /// Whether rows see neighbouring keys. Stripes then have as many rows as a KV block has keys, whatever the number of threads: each begins
+  /// a KV block before the one that goes ahead of it.
+  let isWindow: Bool
   /// Tiles of all query heads that share a key head, at most.
   private let tileCount: Int
 
@@ -38,26 +44,35 @@ struct BackwardPipeline: Sendable {
     pattern: TilePattern, shape: AttentionShape, costs: [TileCosts], phases: [TilePhases],
     choices: ProcessorChoices
   ) {
-    // Short ones where there are few: threads begin a KV block apart.
-    keyBlockSize = min(
-      BackwardPlan.keyBlockSize(shape, choices), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
-    keyBlockCount = (shape.keyLength + keyBlockSize - 1) / keyBlockSize
+    guard !pattern.gathersKeys, phases.allSatisfy({ $0.count <= 1 }) else { return nil }
     tileCount = (pattern.lists.map(\.tiles.count).max() ?? 0) * shape.groupSize
-    // Threads share a head by its tiles and KV blocks: not where there are few of one beside many of the other.
-    let groups = shape.batch * shape.keyHeads, rows = tileCount * TileList.lanes
-    let enoughTiles = tileCount * groups >= 8 || shape.keyLength <= 2 * rows
-    let enoughKeyBlocks = keyBlockCount * groups >= 8 || rows <= 2 * shape.keyLength
-    guard tileCount > 0, enoughTiles, enoughKeyBlocks, !pattern.gathersKeys,
-      phases.allSatisfy({ $0.count <= 1 }),
-      isDense(pattern, costs, shape, localKeys: choices.localKeys)
-    else { return nil }
+    // Short ones where there are few: threads begin a KV block apart.
+    let size = min(
+      BackwardPlan.keyBlockSize(shape, choices), (shape.keyLength >= 2048 ? 2 : 1) * Int(ATTN_BLOCK))
+    if Self.isDense(
+      pattern, costs, shape, keyBlockSize: size, tileCount: tileCount, localKeys: choices.localKeys)
+    {
+      (keyBlockSize, isWindow) = (size, false)
+    } else if let window = BackwardWindow(pattern: pattern, shape: shape, choices: choices) {
+      (keyBlockSize, isWindow) = (window.keyBlockSize, true)
+    } else {
+      return nil
+    }
+    keyBlockCount = (shape.keyLength + keyBlockSize - 1) / keyBlockSize
   }
 
   /// Whether rows see about half of the keys, as causal ones do, or more of them than a cache holds from tile to tile; and at
   /// least half of a KV block's where any, in a few runs.
-  private func isDense(_ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape, localKeys: Int)
-    -> Bool
-  {
+  private static func isDense(
+    _ pattern: TilePattern, _ costs: [TileCosts], _ shape: AttentionShape, keyBlockSize: Int, tileCount: Int,
+    localKeys: Int
+  ) -> Bool {
+    // Threads share a head by its tiles and KV blocks: not where there are few of one beside many of the other.
+    let keyBlockCount = (shape.keyLength + keyBlockSize - 1) / keyBlockSize
+    let groups = shape.batch * shape.keyHeads, rows = tileCount * TileList.lanes
+    guard tileCount > 0, tileCount * groups >= 8 || shape.keyLength <= 2 * rows,
+      keyBlockCount * groups >= 8 || rows <= 2 * shape.keyLength
+    else { return false }
     let enough = min(Double(localKeys), 0.45 * Double(shape.keyLength))
     return zip(pattern.lists, costs).allSatisfy { list, cost in
       guard list.segments.count <= 16 * list.tiles.count else { return false }
@@ -81,7 +96,8 @@ struct BackwardPipeline: Sendable {
 
   /// Tiles of a stripe: few enough that every thread gets some stripes.
   func stripeTiles(limit: Int, heads: Int, threads: Int) -> Int {
-    max(1, min(limit, threads == 1 ? tileCount : tileCount * heads / (3 * threads)))
+    if isWindow { return max(1, limit) }
+    return max(1, min(limit, threads == 1 ? tileCount : tileCount * heads / (3 * threads)))
   }
 
   /// The keys of a KV block.
@@ -94,7 +110,7 @@ struct BackwardPipeline: Sendable {
   func stripes(pattern: TilePattern, shape: AttentionShape, tiles size: Int, threads: Int) -> [RowStripe] {
     let groups = shape.batch * shape.keyHeads
     // Threads that share a head begin one after the other: the first stripes are soon out of the way.
-    let short = groups < threads ? (threads - 1) / groups : 0
+    let short = groups < threads && !isWindow ? (threads - 1) / groups : 0
     var stripes: [RowStripe] = []
     for first in stride(from: 0, to: groups, by: threads) {
       let abreast = (first..<min(groups, first + threads)).map {
