@@ -5,8 +5,9 @@
 #define MAGIC (12582912.0f + 128.0f)
 /// Weights below 2^FLOOR of the reference are exactly 0: far below rounding, far above denormal numbers.
 #define FLOOR_EXPONENT -100.0f
-/// MAGIC + FLOOR_EXPONENT: what rounded exponents are compared with.
-#define FLOOR_MAGIC (MAGIC + FLOOR_EXPONENT)
+/// The bits of MAGIC + FLOOR_EXPONENT, with which rounded exponents are compared as whole numbers: positive floats are in the
+/// order of their bits, and negative ones below them. On Zen 4 a comparison of floats takes the place of a multiply-add.
+#define FLOOR_BITS (0x4b400000 + 128 + (int32_t)FLOOR_EXPONENT)
 /// The reference is raised only when a score passes it by more than this, so rescaling is rare; weights stay ≤ 2^8.
 #define SLACK 8.0f
 /// References beyond this size lose the exactness of MAGIC − m; such blocks subtract first.
@@ -27,7 +28,7 @@
 #define EXP_VECTORS (ISA_REGISTERS >= 32 ? 8 : 4)
 
 /// 2^(n + 1) from t = MAGIC + n, n a whole number; exactly 0 below the floor.
-INLINE vf KERNEL(power)(vf t) { return (vf)(t >= FLOOR_MAGIC ? (vi)t << 23 : (vi)0); }
+INLINE vf KERNEL(power)(vf t) { return (vf)((vi)t >= FLOOR_BITS ? (vi)t << 23 : (vi)0); }
 
 /// 2^x for x ≤ 100, exactly 0 below the floor; not of −∞ or NaN. Degree 5, relative error 1.7e-7.
 INLINE vf KERNEL(exp2)(vf x) {
