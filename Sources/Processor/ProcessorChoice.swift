@@ -48,9 +48,6 @@ public struct ProcessorChoice: Sendable {
 
   private static func describe(_ bytes: Int) -> String { Quantity.describe(bytes: Double(bytes)) }
 
-  /// Why tiles over narrow bands are low.
-  private static let halves = "a multiply-add of 512 bits takes a cycle"
-
   /// A part of a cache, within limits.
   private static func share(
     of cache: Int?, _ divisor: Int, in range: ClosedRange<Int>, named level: String
@@ -98,15 +95,11 @@ public struct ProcessorChoice: Sendable {
       "band_rows", \.bandRows, in: 16...64, by: 16, unit: "rows", changesBits: true,
       help: "rows of a forward tile over a narrow band",
       equation:
-        "16 on Zen 4 with AVX-512; else 32 where a strip of the kernels has 64 rows, else 64: lower strips skip what their band hides"
-    ) {
-      if $0.halvesVectors { return (16, halves) }
-      return ($0.stripRows >= 64 ? 32 : 64, "strips of \($0.stripRows) rows (\($0.instructionSet))")
-    },
+        "32 where a strip of the kernels has 64 rows, else 64: lower strips skip what their band hides"
+    ) { ($0.stripRows >= 64 ? 32 : 64, "strips of \($0.stripRows) rows (\($0.instructionSet))") },
     ProcessorChoice(
       "band_backward_rows", \.bandBackwardRows, in: 16...64, by: 16, unit: "rows", changesBits: true,
-      help: "rows of a backward tile over a narrow band", equation: "16 on Zen 4 with AVX-512, else 64"
-    ) { $0.halvesVectors ? (16, halves) : nil },
+      help: "rows of a backward tile over a narrow band", equation: "64"),
     ProcessorChoice(
       "band_keys", \.bandKeys, in: 1...65536, unit: "keys", changesBits: true,
       help: "keys a row below which a band is narrow", equation: "600"),

@@ -31,12 +31,6 @@ public struct ProcessorDescription: Hashable, Sendable, CustomStringConvertible 
     self.stripRows = stripRows ?? Int(attn_strip_rows(instructionSet.code))
   }
 
-  /// Whether a multiply-add of 512 bits takes the multipliers of a whole cycle, which do two of 256 bits: Zen 4, which is AMD's
-  /// family 25 with AVX-512 (Zen 3 has none, Zen 5 is family 26). Low tiles then cost no more for a pair than high ones.
-  public var halvesVectors: Bool {
-    instructionSet == .avx512 && name.hasPrefix("AMD") && name.contains(", family 25,")
-  }
-
   /// This processor with an instruction set.
   public static func here(_ set: InstructionSet = .default) -> ProcessorDescription {
     ProcessorDescription(name: ownName, instructionSet: set, caches: .here)

@@ -83,11 +83,9 @@ extension AttentionLayer {
   ) throws -> (key: Tensor, value: Tensor) {
     if let memoryInput, let memory = run.memory {
       func make() throws -> (key: Tensor, value: Tensor) {
-        try keyValue(
-          .init(
-            memoryInput.heads(memory.rows, batch: run.batch, into: keyValueColumns(rotary: nil), run),
-            from: .key),
-          batch: run.batch, rotary: nil, run)
+        let columns = keyValueColumns(rotary: nil)
+        let made = try memoryInput.heads(memory.rows, batch: run.batch, into: columns, run)
+        return try keyValue(.heads(made, first: .key), batch: run.batch, rotary: nil, run)
       }
       return try run.decoding?.crossed(by: self, make) ?? make()
     }

@@ -11,19 +11,14 @@ extension AttentionLayer {
     guard convolution == nil, stored == nil, past == 0 else {
       let product = try (past == 0 ? input : queryInput).product(x, run)
       let convolved = try convolution?.forward(product, of: name, run)
-      return (.init(rows: convolved?.output ?? product), convolved?.back)
+      return (.rows(convolved?.output ?? product), convolved?.back)
     }
-    let turned = headNorm == nil ? rotary : nil
+    let turned = headNorm == nil ? rotary : nil, hasQuery = isCross || !wiring.queryIsKey
     let columns =
-      (isCross || !wiring.queryIsKey
-        ? [HeadColumns(heads: groups ?? heads, dim: dim, rotary: turned)] : [])
+      (hasQuery ? [HeadColumns(heads: groups ?? heads, dim: dim, rotary: turned)] : [])
       + (isCross ? [] : keyValueColumns(rotary: turned))
-    return (
-      .init(
-        try input.heads(x, batch: run.batch, into: columns, run),
-        from: isCross || !wiring.queryIsKey ? .query : .key),
-      nil
-    )
+    let made = try input.heads(x, batch: run.batch, into: columns, run)
+    return (.heads(made, first: hasQuery ? .query : .key), nil)
   }
 
   /// The columns of k and v, as far as the wiring has them.
@@ -73,9 +68,7 @@ extension AttentionLayer {
   }
 
   /// The gradient of q as the maps made it.
-  func queryGradient(
-    _ dQuery: Tensor, rotary: RotaryTable?, _ context: ExecutionContext
-  ) throws -> Tensor {
+  func queryGradient(_ dQuery: Tensor, rotary: RotaryTable?, _ context: ExecutionContext) throws -> Tensor {
     try unturned(dQuery, each: heads / (groups ?? heads), rotary, context)
   }
 

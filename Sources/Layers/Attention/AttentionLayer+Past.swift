@@ -28,7 +28,7 @@ extension AttentionLayer {
   func keyValueWithPast(_ x: Tensor, _ run: LayerRun) throws -> (key: Tensor, value: Tensor) {
     let made = try keyValueInput.product(x, run)
     return try keyValue(
-      .init(rows: made), batch: run.batch, rotary: pastRotary(x, run), first: run.first, run)
+      .rows(made), batch: run.batch, rotary: pastRotary(x, run), first: run.first, run)
   }
 
   private func pastRotary(_ x: Tensor, _ run: LayerRun) throws -> RotaryTable? {

@@ -9,16 +9,7 @@ enum HeadProjection {
   /// Heads, of which the first are those of a part.
   case heads([Tensor], first: Part)
 
-  init(rows: Tensor) { self = .rows(rows) }
-  init(_ heads: [Tensor], from first: Part) { self = .heads(heads, first: first) }
-
-  /// Heads of a part, `[batch, heads, length, d]`, turned where `columns` says so.
-  /// - Parameters:
-  ///   - part: q, k or v.
-  ///   - columns: its heads.
-  ///   - column: where they begin in rows.
-  ///   - batch: sequences.
-  ///   - context: moves them out of rows.
+  /// Heads of a part, `[batch, heads, length, d]`; in rows they begin at a column, and are turned where `columns` says so.
   func heads(
     _ part: Part, _ columns: HeadColumns, at column: Int, batch: Int, _ context: ExecutionContext
   ) throws -> Tensor {
@@ -31,7 +22,5 @@ enum HeadProjection {
   }
 
   /// The rows of the product.
-  var rows: Tensor? {
-    if case .rows(let rows) = self { rows } else { nil }
-  }
+  var rows: Tensor? { if case .rows(let rows) = self { rows } else { nil } }
 }

@@ -1,4 +1,5 @@
 import CKernels
+import Tensors
 
 /// One step of a gated recurrent unit, for the rows of many sequences side by side.
 ///

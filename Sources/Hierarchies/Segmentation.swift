@@ -1,3 +1,5 @@
+import Layers
+
 /// Where a document is cut into segments: before every separator, and after so many tokens.
 ///
 /// A separator is the first token of its segment. Padding belongs to none.
@@ -37,25 +39,5 @@ public struct Segmentation: Hashable, Sendable {
       segments += own.map { start + $0.lowerBound..<start + $0.upperBound }
     }
     return DocumentCut(segments: RowGroups(segments), documents: RowGroups(documents))
-  }
-}
-
-/// The rows of a batch in segments, and these in documents.
-package struct DocumentCut: Sendable {
-  /// Rows of tokens, by segment.
-  package let segments: RowGroups
-  /// Segments, by document.
-  package let documents: RowGroups
-
-  /// The first row of every segment.
-  var firstRows: [Int32] { segments.ranges.map { Int32($0.lowerBound) } }
-
-  /// The position of every row in its segment; 0 in padding.
-  package func positions(rows: Int) -> [Int32] {
-    var positions = [Int32](repeating: 0, count: rows)
-    for range in segments.ranges {
-      for row in range { positions[row] = Int32(row - range.lowerBound) }
-    }
-    return positions
   }
 }
