@@ -57,11 +57,11 @@ import Testing
     .appendingPathComponent("../../Sources/AttentionLab/Documentation.docc/Reference/threads.md")
     .standardizedFileURL
 
-  /// The tables of speed-up of one head and of eight.
+  /// The tables of speed-up of one head, of two and of eight.
   static func tables() throws -> String {
     try ProcessorChoices.$override.withValue(.assumed) {
-      try [1, 8].map { heads in
-        var text = "### \(heads == 1 ? "One head" : "Eight heads"), n = 16384\n\n"
+      try [(1, "One head"), (2, "Two heads"), (8, "Eight heads")].map { heads, title in
+        var text = "### \(title), n = 16384\n\n"
         text +=
           "| pattern, pass | pieces | longest | "
           + threads.dropFirst().map { "\($0)" }.joined(separator: " | ") + " |\n"
