@@ -100,7 +100,8 @@ let package = Package(
         .product(name: "RealModule", package: "swift-numerics"),
       ],
       swiftSettings: strict),
-    .target(name: "Hierarchies", dependencies: ["CKernels", "Layers", "Settings", "Tensors"], swiftSettings: strict),
+    .target(
+      name: "Hierarchies", dependencies: ["CKernels", "Layers", "Settings", "Tensors"], swiftSettings: strict),
     .target(
       name: "Models",
       dependencies: [

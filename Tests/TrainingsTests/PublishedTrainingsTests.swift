@@ -35,6 +35,14 @@ import Testing
       preset: "scaling-compute", law: .joint, parameter: "alpha", value: 1.417, low: 1.115, high: 1.748),
     Documented(
       preset: "scaling-compute", law: .joint, parameter: "beta", value: 0.6781, low: 0.5717, high: 0.7887),
+    Documented(
+      preset: "scaling-compute-full", law: .compute, parameter: "c", value: 1.3979, low: 1.3968, high: 1.3988),
+    Documented(
+      preset: "scaling-compute-full", law: .joint, parameter: "E", value: 1.3916, low: 1.3899, high: 1.3932),
+    Documented(
+      preset: "scaling-compute-full", law: .joint, parameter: "alpha", value: 1.334, low: 1.195, high: 1.479),
+    Documented(
+      preset: "scaling-compute-full", law: .joint, parameter: "beta", value: 0.577, low: 0.506, high: 0.651),
   ]
 
   @Test(arguments: documented)
@@ -49,7 +57,7 @@ import Testing
   }
 
   /// What was predicted before it was made stands in the row, and the found loss lies in the interval.
-  @Test(arguments: ["scaling-parameters", "scaling-data", "scaling-compute"])
+  @Test(arguments: ["scaling-parameters", "scaling-data", "scaling-compute", "scaling-compute-full"])
   func heldOutTrainingsWerePredicted(_ preset: String) throws {
     let held = try TrainingRow.read("\(Self.folder)/\(preset)/runs.csv").filter(\.isHeldOut)
     #expect(!held.isEmpty)
