@@ -1,13 +1,14 @@
 // Vertical softmax: every lane is a query row; its running reference m is a whole number, in base 2.
 
-/// 1.5·2²³: adding it rounds a float of modest size to an integer in its low bits. 128 more, and the low nine bits are the
-/// sign and exponent of 2^(integer + 1): moved up by 23 they are that number.
-#define MAGIC (12582912.0f + 128.0f)
-/// Weights below 2^FLOOR of the reference are exactly 0: far below rounding, far above denormal numbers.
-#define FLOOR_EXPONENT -100.0f
-/// The bits of MAGIC + FLOOR_EXPONENT, with which rounded exponents are compared as whole numbers: positive floats are in the
-/// order of their bits, and negative ones below them. On Zen 4 a comparison of floats takes the place of a multiply-add.
-#define FLOOR_BITS (0x4b400000 + 128 + (int32_t)FLOOR_EXPONENT)
+/// 1.5·2²³: adding it rounds a float of modest size to an integer in its low bits. 102 more, an even number, so that halves
+/// round as without it: the low nine bits are the sign and exponent of 2^(integer − 25), moved up by 23 they are that number,
+/// and at the floor they are 0.
+#define MAGIC (12582912.0f + 102.0f)
+/// Weights of 2^FLOOR of the reference and less are exactly 0: far below rounding, far above denormal numbers.
+#define FLOOR_EXPONENT -102.0f
+/// MAGIC + FLOOR_EXPONENT, and its bits. Positive floats are in the order of their bits, negative ones are below them.
+#define FLOOR_MAGIC (MAGIC + FLOOR_EXPONENT)
+#define FLOOR_BITS 0x4b400000
 /// The reference is raised only when a score passes it by more than this, so rescaling is rare; weights stay ≤ 2^8.
 #define SLACK 8.0f
 /// References beyond this size lose the exactness of MAGIC − m; such blocks subtract first.
@@ -17,20 +18,27 @@
 #define NO_REFERENCE (-__builtin_inff())
 #define MASKED (-__builtin_inff())
 
-/// Half of 2^f on [−½, ½]: minimax with the constant term ½.
-#define EXP2_0 0x1p-1f
-#define EXP2_1 0x1.62e42ap-2f
-#define EXP2_2 0x1.ebf9bcp-4f
-#define EXP2_3 0x1.c6b754p-6f
-#define EXP2_4 0x1.3ceab4p-8f
-#define EXP2_5 0x1.5bb9dep-11f
+/// 2²⁵·2^f on [−½, ½]: minimax with the constant term 2²⁵.
+#define EXP2_0 0x1p25f
+#define EXP2_1 0x1.62e42ap24f
+#define EXP2_2 0x1.ebf9bcp22f
+#define EXP2_3 0x1.c6b754p20f
+#define EXP2_4 0x1.3ceab4p18f
+#define EXP2_5 0x1.5bb9dep15f
 /// Exponentials in flight: what the registers hold.
 #define EXP_VECTORS (ISA_REGISTERS >= 32 ? 8 : 4)
 
-/// 2^(n + 1) from t = MAGIC + n, n a whole number; exactly 0 below the floor.
-INLINE vf KERNEL(power)(vf t) { return (vf)((vi)t >= FLOOR_BITS ? (vi)t << 23 : (vi)0); }
+/// 2^(n − 25) from t = MAGIC + n, n a whole number; exactly 0 at the floor and below. A maximum of whole numbers leaves the ports
+/// of multiply-adds free on Zen 4; SSE2 has none.
+INLINE vf KERNEL(power)(vf t) {
+#if ISA_FMA
+  return (vf)(__builtin_elementwise_max((vi)t, (vi)FLOOR_BITS) << 23);
+#else
+  return (vf)(t > FLOOR_MAGIC ? (vi)t << 23 : (vi)0);
+#endif
+}
 
-/// 2^x for x ≤ 100, exactly 0 below the floor; not of −∞ or NaN. Degree 5, relative error 1.7e-7.
+/// 2^x for x ≤ 100, exactly 0 at the floor and below; not of −∞ or NaN. Degree 5, relative error 1.7e-7.
 INLINE vf KERNEL(exp2)(vf x) {
   vf t = x + MAGIC;
   vf f = x - (t - MAGIC);
@@ -178,7 +186,7 @@ INLINE void KERNEL(exponentials)(
   }
 }
 
-/// 2^f for f in [−½, ½], halved.
+/// 2²⁵·2^f for f in [−½, ½].
 INLINE vf KERNEL(half_power)(vf f) {
   vf p = vfma(splat(EXP2_5), f, splat(EXP2_4));
   p = vfma(p, f, splat(EXP2_3));
