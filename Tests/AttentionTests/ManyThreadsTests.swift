@@ -100,13 +100,24 @@ import Testing
       "make pages writes \(Self.page.path) anew")
   }
 
-  @Test("one head has work for more than eight threads, both ways, but for dilated windows going back")
-  func noLimit() throws {
-    for subject in Self.subjects {
-      let (shape, forward, backward) = try Self.patterns(subject, heads: 1, length: 16384)
-      #expect(WorkModel.forward(forward, shape, threads: 32).speedUp > 8, "\(subject.name), forward")
-      let least = subject.settings["dilation"] != nil ? 7.5 : 12
-      #expect(WorkModel.backward(backward, shape, threads: 32).speedUp > least, "\(subject.name), backward")
+  /// What is assumed of a processor, but for the rows of tiles over narrow bands.
+  static func choices(bandRows rows: Int) -> ProcessorChoices {
+    var choices = ProcessorChoices.assumed
+    (choices.bandRows, choices.bandBackwardRows) = (rows, rows)
+    return choices
+  }
+
+  @Test(
+    "one head has work for more than eight threads, both ways, but for dilated windows going back",
+    arguments: [16, 64])
+  func noLimit(rows: Int) throws {
+    try ProcessorChoices.$override.withValue(Self.choices(bandRows: rows)) {
+      for subject in Self.subjects {
+        let (shape, forward, backward) = try Self.patterns(subject, heads: 1, length: 16384)
+        #expect(WorkModel.forward(forward, shape, threads: 32).speedUp > 8, "\(subject.name), forward")
+        let least = subject.settings["dilation"] != nil ? 7.5 : rows < 64 ? 10 : 12
+        #expect(WorkModel.backward(backward, shape, threads: 32).speedUp > least, "\(subject.name), backward")
+      }
     }
   }
 
@@ -136,15 +147,20 @@ import Testing
 
   // MARK: - Windows
 
-  @Test("a window's stripes wait for nobody on 16 threads, and no gradient is privatised", arguments: [1, 3])
-  func windows(heads: Int) throws {
+  @Test(
+    "a window's stripes wait for nobody on 16 threads, and no gradient is privatised, however low tiles are",
+    arguments: [1, 3], [16, 32, 64])
+  func windows(heads: Int, rows: Int) throws {
     let subject = try #require(Self.subjects.first { $0.name == "window of ±256" })
-    for length in [4096, 16384] {
-      let (shape, _, pattern) = try Self.patterns(subject, heads: heads, length: length)
-      let plan = BackwardPlan(pattern: pattern, shape: shape, choices: .assumed)
-      #expect(plan.pipeline?.isWindow == true && plan.accumulatorCount == 0)
-      let speedUp = WorkModel.backward(pattern, shape, threads: 16).speedUp
-      #expect(speedUp > 0.9 * 16, "n = \(length): \(speedUp)")
+    let choices = Self.choices(bandRows: rows)
+    try ProcessorChoices.$override.withValue(choices) {
+      for length in [4096, 16384] {
+        let (shape, _, pattern) = try Self.patterns(subject, heads: heads, length: length)
+        let plan = BackwardPlan(pattern: pattern, shape: shape, choices: choices)
+        #expect(plan.pipeline?.isWindow == true && plan.accumulatorCount == 0)
+        let speedUp = WorkModel.backward(pattern, shape, threads: 16).speedUp
+        #expect(speedUp > 0.9 * 16, "n = \(length): \(speedUp)")
+      }
     }
   }
 

@@ -22,13 +22,17 @@ import Testing
     guard let variant = try? item.type.make(settings: item.settings, shape: shape, key: RandomKey(seed: 1)),
       variant.padding == .strict
     else { return }
-    for precision in item.type.precisions {
-      let conformance = Conformance(item.type, instructionSets: [.default], precision: precision)
-      for isCausal in [false, true] {
-        // 29 rows in a second tile, 40 or more with padding: none of them a tile of a few rows, which rounds in another order.
-        for length in [104, 127] {
-          let wrong = try conformance.paddedBits(item.settings, rows: 93, length: length, isCausal: isCausal)
-          #expect(wrong == 0, "\(precision), causal \(isCausal), 93 of \(length)")
+    // 29 rows in a second tile, 40 or more with padding: none of them a tile of a few rows, which rounds in another order, where tiles
+    // are as high as they are assumed to be.
+    try ProcessorChoices.$override.withValue(.assumed) {
+      for precision in item.type.precisions {
+        let conformance = Conformance(item.type, instructionSets: [.default], precision: precision)
+        for isCausal in [false, true] {
+          for length in [104, 127] {
+            let wrong = try conformance.paddedBits(
+              item.settings, rows: 93, length: length, isCausal: isCausal)
+            #expect(wrong == 0, "\(precision), causal \(isCausal), 93 of \(length)")
+          }
         }
       }
     }

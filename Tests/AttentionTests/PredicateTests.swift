@@ -50,38 +50,73 @@ import Testing
     }
   }
 
-  @Test("bands, dilation, sinks: as few pairs as in written tiles", arguments: [1, 2, 63, 64, 100, 257])
-  func windows(length: Int) throws {
+  /// Calls `body` where tiles over narrow bands have so many rows, whatever the processor likes.
+  static func withTiles(rows: Int, _ body: () throws -> Void) rethrows {
+    var choices = ProcessorChoices.assumed
+    (choices.bandRows, choices.bandBackwardRows) = (rows, rows)
+    try ProcessorChoices.$override.withValue(choices, operation: body)
+  }
+
+  @Test(
+    "bands, dilation, sinks: as few pairs as in written tiles, however high these are",
+    arguments: [1, 2, 63, 64, 100, 257], [16, 32, 64])
+  func windows(length: Int, rows: Int) throws {
     let windows: [SlidingWindow.Configuration] =
       SlidingWindow.Configuration.samples + [.init(left: 30, right: 30, dilation: 2)]
-    for shape in try Self.shapes(length, heads: 2) {
-      for window in windows { try Self.compare(SlidingWindow.self, window, shape, overhead: 1.2) }
+    try Self.withTiles(rows: rows) {
+      for shape in try Self.shapes(length, heads: 2) {
+        for window in windows { try Self.compare(SlidingWindow.self, window, shape, overhead: 1.2) }
+      }
     }
   }
 
   @Test(
-    "global tokens, chunks, random blocks; blocks lower than a tile cost more", arguments: [1, 64, 100, 257])
-  func others(length: Int) throws {
-    for shape in try Self.shapes(length) {
-      for configuration in LocalGlobal.Configuration.samples {
-        try Self.compare(LocalGlobal.self, configuration, shape, overhead: 2)
+    "global tokens, chunks, random blocks; blocks lower than a tile cost more", arguments: [1, 64, 100, 257],
+    [16, 32, 64])
+  func others(length: Int, rows: Int) throws {
+    // Chunks and blocks of 8 to 32 rows.
+    let more = Double(max(1, rows / 32))
+    try Self.withTiles(rows: rows) {
+      for shape in try Self.shapes(length) {
+        for configuration in LocalGlobal.Configuration.samples {
+          try Self.compare(LocalGlobal.self, configuration, shape, overhead: 2)
+        }
+        for configuration in ChunkedAttention.Configuration.samples {
+          try Self.compare(ChunkedAttention.self, configuration, shape, overhead: 2 * more)
+        }
+        for configuration in RandomSparse.Configuration.samples {
+          try Self.compare(RandomSparse.self, configuration, shape, overhead: 4 * more)
+        }
+        try Self.compare(FullAttention.self, .init(), shape, overhead: 1)
       }
-      for configuration in ChunkedAttention.Configuration.samples {
-        try Self.compare(ChunkedAttention.self, configuration, shape, overhead: 2)
+    }
+  }
+
+  @Test(
+    "tiles of a narrow band are as low as the processor likes, those of all pairs and of wide bands are not",
+    arguments: [16, 32, 64])
+  func heights(rows: Int) throws {
+    let shape = try AttentionShape(queryLength: 2048, headDim: 1)
+    func highest(_ list: TileList) -> Int { list.tiles.map { Int($0.count) }.max() ?? 0 }
+    Self.withTiles(rows: rows) {
+      for pass in [PassKind.forward, .backward] {
+        #expect(highest(TileList(for: shape, pass: pass) { abs($0 - $1) <= 20 }) == rows)
+        let dilated = TileList(for: shape, pass: pass) { ($0 - $1) % 4 == 0 && abs($0 - $1) <= 80 }
+        #expect(highest(dilated) == rows)
+        #expect(highest(TileList(for: shape, pass: pass) { _, _ in true }) == 64)
+        #expect(highest(TileList(for: shape, pass: pass) { abs($0 - $1) <= 600 }) == 64)
       }
-      for configuration in RandomSparse.Configuration.samples {
-        try Self.compare(RandomSparse.self, configuration, shape, overhead: 4)
-      }
-      try Self.compare(FullAttention.self, .init(), shape, overhead: 1)
     }
   }
 
   @Test("a band is found as bands and whole runs, dilation as rows and keys at its step, stripes as strides")
   func segments() throws {
     let shape = try AttentionShape(queryLength: 600, headDim: 1, isCausal: true)
-    let band = TileList(for: shape, pass: .backward) { query, key in query - key < 100 }
-    #expect(band.bits.isEmpty && band.keyIndices.isEmpty && band.tiles.count == 10)
-    #expect(band.segments.contains { $0.mask == .full })
+    Self.withTiles(rows: 64) {
+      let band = TileList(for: shape, pass: .backward) { query, key in query - key < 100 }
+      #expect(band.bits.isEmpty && band.keyIndices.isEmpty && band.tiles.count == 10)
+      #expect(band.segments.contains { $0.mask == .full })
+    }
     let dilated = TileList(for: shape) { query, key in query - key <= 90 && (query - key) % 3 == 0 }
     #expect(dilated.bits.isEmpty && dilated.keyIndices.isEmpty)
     #expect(dilated.tiles.allSatisfy { $0.stride == 3 })

@@ -3,14 +3,17 @@ import AttentionCore
 /// How long the runs of tiles are where keys come from everywhere and are not gathered.
 ///
 /// Long runs keep what neighbouring tiles share near, so that a thread that has a head of its own is as fast as with units. But a run waits
-/// for more others than a tile does. So runs are of two tiles, from eight (batch, key head) on of four, and colours are taken where
-/// what is left to do at once is more than the eight units that would be there else.
+/// for more others than a tile does. So runs of one head are the longest of four, two and one tiles that leave enough to do at once; of
+/// several heads they are of two tiles, from eight (batch, key head) on of four, and colours are taken where what is left to do at once is
+/// more than the eight units that would be there else. Tiles of bands may be low: then as many of them as have 64 rows count as one.
 extension BackwardColours {
   /// Segments a tile, at least, where there are several heads. Windows with global keys have three: their neighbours share most of what
   /// they see, and colours were 3 to 5 % slower than units on two threads.
   static let segmentsOfSeveral = 4
   /// Runs that may go on at once, at least: units are eight.
   static let leastBreadth = 10.0
+  /// The same where longer runs of one head are tried: else they are shorter.
+  static let breadthOfOne = 12.0
 
   /// Whether the keys of a tile stand in several places, so that neighbours share few of them.
   static func isScattered(_ pattern: TilePattern, segments: Int) -> Bool {
@@ -18,15 +21,15 @@ extension BackwardColours {
   }
 
   /// Tiles of a run, at most: what is tried, in order.
-  static func runs(heads: Int) -> [Int] { heads == 1 ? [1] : heads < 8 ? [2] : [4, 2] }
+  static func runs(heads: Int) -> [Int] { heads == 1 ? [4, 2, 1] : heads < 8 ? [2] : [4, 2] }
 
   /// The groups with the first length of runs that is enough; `nil`: none is, or there are more colours or copies than there is room for.
   static func first(
-    _ runs: [Int], isEnough: ([Group]) -> Bool, _ make: (Int) -> [Group?]
+    _ runs: [Int], isEnough: (_ groups: [Group], _ run: Int) -> Bool, _ make: (Int) -> [Group?]
   ) -> (run: Int, groups: [Group])? {
     for run in runs {
       let made = make(run), groups = made.compactMap(\.self)
-      if groups.count == made.count, isEnough(groups) { return (run, groups) }
+      if groups.count == made.count, isEnough(groups, run) { return (run, groups) }
     }
     return nil
   }

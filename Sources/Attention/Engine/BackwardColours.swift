@@ -9,7 +9,7 @@ import Basics
 /// colours follow one another, or, where keys are not gathered, a run waits for those alone that add to a block of its own before it. Where neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever the number of threads.
 ///
 /// A block that many tiles see (global keys) would need as many colours. It is a *hot* block and has copies, of which a tile uses the one of
-/// its number modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.
+/// its run modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.
 struct BackwardColours: Sendable {
   typealias Element = BackwardPlan.Element
 
@@ -104,6 +104,8 @@ struct BackwardColours: Sendable {
     else { return nil }
     let passTotal = BackwardPlan.passTotal(pattern: pattern, shape: shape, costs: costs)
     var partials: [(batch: Int, element: Element)] = []
+    // Low tiles go together, as many as have the rows of a whole one.
+    let low = gathered ? 1 : pattern.lists.map { $0.tiles(ofRows: TileList.lanes) }.min() ?? 1
     let all = (0..<heads).map { head in
       BackwardPlan.elements(
         batch: head / shape.keyHeads, keyHead: head % shape.keyHeads, pattern: pattern, shape: shape,
@@ -113,15 +115,21 @@ struct BackwardColours: Sendable {
     }
     let cells = gathered ? shape.keyLength : blocks, size = gathered ? 1 : BackwardPlan.blockKeys
     let tiles = all.reduce(0) { $0 + $1.count } / max(1, phases.map(\.count).max() ?? 1)
-    let runs = gathered ? [max(1, min(Self.longestRun, tiles / Self.piecesOfPhase))] : Self.runs(heads: heads)
+    let runs =
+      gathered
+      ? [max(1, min(Self.longestRun, tiles / Self.piecesOfPhase))] : Self.runs(heads: heads).map { $0 * low }
     func made(_ run: Int) -> [Group?] {
       Parallel.map(count: heads, threads: threads) { head -> Group? in
         let colouring = Colouring(
-          pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size, runLength: run)
+          pattern: pattern, batch: head / shape.keyHeads, cells: cells, size: size, runLength: run,
+          low: low)
         return colouring.group(all[head], keyHead: head % shape.keyHeads)
       }
     }
-    func isEnough(_ groups: [Group]) -> Bool { few || Self.breadth(groups) >= Self.leastBreadth }
+    func isEnough(_ groups: [Group], _ run: Int) -> Bool {
+      let least = heads == 1 ? Self.breadthOfOne : Self.leastBreadth
+      return few && run == runs.last || Self.breadth(groups) >= least
+    }
     guard let found = Self.first(runs, isEnough: isEnough, made) else { return nil }
     var groups = found.groups
     var accumulators = 0
@@ -216,6 +224,8 @@ private struct Colouring {
   /// Keys or blocks of keys, and how many keys each has.
   let cells: Int, size: Int
   let runLength: Int
+  /// Tiles that have the rows of a whole one.
+  let low: Int
 
   /// The colours of elements, phase by phase; `nil`: copies or colours are more than there is room for.
   func group(_ elements: [Placed], keyHead: Int) -> BackwardColours.Group? {
@@ -235,6 +245,10 @@ private struct Colouring {
     for placed in elements where placed.element.partial >= 0 { byPhase[placed.phase].append(placed) }
     for placed in elements where placed.element.partial < 0 { byPhase[placed.phase].append(placed) }
     for phase in byPhase.indices {
+      // The tiles of a run have one number.
+      if runLength > 1 {
+        for place in byPhase[phase].indices { byPhase[phase][place].element.slot = Int32(place / runLength) }
+      }
       guard let colours = colours(byPhase[phase], phase: phase, copies, places) else { return nil }
       group.colours += colours
     }
@@ -324,8 +338,9 @@ private struct Colouring {
         last[$0] = number
       }
     }
-    return (0..<cells).filter { seen[$0] > BackwardColours.hotTiles }.map {
-      let copies = (seen[$0] + BackwardColours.tilesPerCopy - 1) / BackwardColours.tilesPerCopy
+    let most = BackwardColours.hotTiles * low, each = BackwardColours.tilesPerCopy * low
+    return (0..<cells).filter { seen[$0] > most }.map {
+      let copies = (seen[$0] + each - 1) / each
       return .init(block: $0, copies: copies, firstAccumulator: 0)
     }
   }

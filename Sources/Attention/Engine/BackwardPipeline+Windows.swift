@@ -3,12 +3,13 @@ import Tensors
 
 /// Whether rows see neighbouring keys, so that row stripes follow each other through them without waiting.
 ///
-/// A stripe of `localBackwardTiles` tiles takes KV blocks of as many keys as it has rows. The stripe that is handed out next has the rows
-/// before, so its first KV block is the one before, too: where all go at the same pace, each enters a KV block when the one ahead leaves it.
-/// No gradient is privatised, and any number of threads up to that of stripes can share a head.
+/// A stripe has the rows of `localBackwardTiles` whole tiles, in however many low ones, and takes KV blocks of as many keys. The stripe that
+/// is handed out next has the rows before, so its first KV block is the one before, too: where all go at the same pace, each enters a KV
+/// block when the one ahead leaves it. No gradient is privatised, and any number of threads up to that of stripes can share a head.
 ///
 /// Rows a step apart (dilated windows) keep units: stripes took 4 to 7 % more time there.
 struct BackwardWindow {
+  /// Rows of a stripe, and keys of a KV block.
   let keyBlockSize: Int
   let keyBlockCount: Int
 
@@ -24,12 +25,13 @@ struct BackwardWindow {
     let size = TileList.lanes * choices.localBackwardTiles
     keyBlockSize = size
     keyBlockCount = (shape.keyLength + size - 1) / size
-    let tiles = pattern.lists.map(\.tiles.count).min() ?? 0
-    guard tiles >= choices.localBackwardTiles * Self.trialWorkers else { return nil }
+    guard !pattern.lists.isEmpty else { return nil }
     for list in pattern.lists {
-      guard list.segments.count <= Self.mostSegments * list.tiles.count,
+      let stripe = list.tiles(ofRows: size)
+      guard list.tiles.count >= stripe * Self.trialWorkers,
+        list.segments.count <= Self.mostSegments * list.tiles.count,
         list.segments.allSatisfy({ $0.stride == 1 }),
-        busy(list, stripe: choices.localBackwardTiles, localKeys: choices.localKeys) >= Self.leastBusy
+        busy(list, stripe: stripe, localKeys: choices.localKeys) >= Self.leastBusy
       else { return nil }
     }
   }
@@ -78,5 +80,13 @@ struct BackwardWindow {
       }
     }
     return costs
+  }
+}
+
+extension TileList {
+  /// How many of its highest tiles have so many rows, at least one.
+  /// - Complexity: O(tiles).
+  func tiles(ofRows rows: Int) -> Int {
+    max(1, rows / max(1, tiles.reduce(0) { max($0, Int($1.count)) }))
   }
 }

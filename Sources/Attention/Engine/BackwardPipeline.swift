@@ -35,6 +35,8 @@ struct BackwardPipeline: Sendable {
   /// Whether rows see neighbouring keys. Stripes then have as many rows as a KV block has keys, whatever the number of threads: each begins
   /// a KV block before the one that goes ahead of it.
   let isWindow: Bool
+  /// Tiles of a window's stripe, at most: more than `localBackwardTiles` where tiles are low. 0 elsewhere.
+  private let windowTiles: Int
   /// Tiles of all query heads that share a key head, at most.
   private let tileCount: Int
 
@@ -52,9 +54,10 @@ struct BackwardPipeline: Sendable {
     if Self.isDense(
       pattern, costs, shape, keyBlockSize: size, tileCount: tileCount, localKeys: choices.localKeys)
     {
-      (keyBlockSize, isWindow) = (size, false)
+      (keyBlockSize, isWindow, windowTiles) = (size, false, 0)
     } else if let window = BackwardWindow(pattern: pattern, shape: shape, choices: choices) {
-      (keyBlockSize, isWindow) = (window.keyBlockSize, true)
+      let tiles = pattern.lists.map { $0.tiles(ofRows: window.keyBlockSize) }
+      (keyBlockSize, isWindow, windowTiles) = (window.keyBlockSize, true, tiles.max() ?? 1)
     } else {
       return nil
     }
@@ -96,7 +99,7 @@ struct BackwardPipeline: Sendable {
 
   /// Tiles of a stripe: few enough that every thread gets some stripes.
   func stripeTiles(limit: Int, heads: Int, threads: Int) -> Int {
-    if isWindow { return max(1, limit) }
+    if isWindow { return windowTiles }
     return max(1, min(limit, threads == 1 ? tileCount : tileCount * heads / (3 * threads)))
   }
 
@@ -133,6 +136,7 @@ struct BackwardPipeline: Sendable {
     var stripes: [RowStripe] = []
     for head in keyHead * shape.groupSize..<(keyHead + 1) * shape.groupSize {
       let list = pattern.list(batch: batch, head: head)
+      let size = isWindow ? list.tiles(ofRows: keyBlockSize) : size
       var last = list.tiles.count
       while last > 0 {
         let tiles = max(0, last - (stripes.count < short ? max(1, size / 4) : size))..<last

@@ -18,7 +18,7 @@ struct BackwardPlan: Sendable {
     var split: Int32 = 0, splits: Int32 = 1
     /// The number of the KV split's partial query gradient; −1 for whole tiles.
     var partial: Int32 = -1
-    /// Its number among those of its (batch, key head).
+    /// Its number among those of its (batch, key head), or that of its run (`BackwardColours`).
     var slot: Int32 = 0
   }
   /// What a plan is made of.

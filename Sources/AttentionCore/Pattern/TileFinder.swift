@@ -2,8 +2,8 @@ import Tensors
 
 /// Finds the tiles of a pattern that is given by what it says of each pair.
 ///
-/// A tile is 64 rows of q (or 32, where that leaves out more and suits the processor), at a step that is worked out from a few of them: the rows
-/// of one residue see the same keys where a pattern is dilated. What its rows see together becomes segments
+/// A tile is 64 rows of q (or 32 or 16, where that leaves out more and suits the processor), at a step that is worked out from a few of them:
+/// the rows of one residue see the same keys where a pattern is dilated. What its rows see together becomes segments
 /// (`TileFinder+Segments.swift`).
 /// - Complexity: it asks for at most every pair of the shape once, and for O(keys) of them again to find the step. Blocks that
 ///   `PairCounting.commonCount` knows are not asked for: with it a band costs O(n · width + n/64 · log n).
@@ -70,41 +70,54 @@ struct TileFinder<Counts: PairCounting> {
   /// What another step or height must save to be taken.
   private static var gain: Double { 0.95 }
 
-  /// The step whose tiles execute the fewest pairs for those that count, and the height of a forward tile.
+  /// The step and the height whose tiles execute the fewest pairs for those that count. Heights are 64 rows, 32 and so on down to what the
+  /// processor likes; the greatest is taken that is next to the best.
   private mutating func layout(for pass: PassKind) throws(Counts.Failure) -> Layout {
-    var best = Layout()
-    var least = try overhead(step: 1)
-    if least.whole > 1.5 {
+    let choices = ProcessorChoices.current
+    let lowest = pass == .backward ? choices.bandBackwardRows : choices.bandRows
+    var (best, least) = try heightOfTiles(step: 1, lowest: lowest)
+    if least > 1.5 {
       for step in try gaps() {
-        let found = try overhead(step: step)
-        if found.whole < Self.gain * least.whole { (best.step, least) = (step, found) }
+        let (found, overhead) = try heightOfTiles(step: step, lowest: lowest)
+        if overhead < Self.gain * least { (best, least) = (found, overhead) }
       }
-    }
-    if pass != .backward, ProcessorChoices.current.bandRows < TileList.lanes,
-      least.halves < Self.gain * least.whole
-    {
-      best.height = TileList.lanes / 2
     }
     return best
   }
 
-  /// Pairs that tiles of some groups execute, whole and cut in halves, for each that counts.
-  private mutating func overhead(step: Int) throws(Counts.Failure) -> (whole: Double, halves: Double) {
+  /// The height of tiles at a step, and how many pairs they execute for each that counts.
+  private mutating func heightOfTiles(
+    step: Int, lowest: Int
+  ) throws(Counts.Failure) -> (layout: Layout, overhead: Double) {
+    var heights = [TileList.lanes]
+    while heights[heights.count - 1] / 2 >= lowest { heights.append(heights[heights.count - 1] / 2) }
+    let overheads = try overheads(step: step, heights: heights)
+    let least = overheads.min() ?? 1
+    let place = overheads.firstIndex { Self.gain * $0 <= least } ?? 0
+    return (Layout(step: step, height: heights[place]), overheads[place])
+  }
+
+  /// Pairs that tiles of some groups execute when they are cut into lower ones, for each pair that counts; one number a height.
+  private mutating func overheads(step: Int, heights: [Int]) throws(Counts.Failure) -> [Double] {
     let all = groups(Layout(step: step))
-    var whole = 0, halves = 0, needed = 0
+    var executed = [Int](repeating: 0, count: heights.count), needed = 0
     for index in Set([all.count / 5, all.count / 2, all.count - 1]) {
-      let group = all[index], half = min(group.count, TileList.lanes / 2)
-      let low: UInt64 = (1 << UInt64(half)) - 1
+      let group = all[index]
       for level in try levels(group) {
         level.forEach { _, word in
           needed += word.nonzeroBitCount
-          whole += group.count
-          halves += (word & low == 0 ? 0 : half) + (word & ~low == 0 ? 0 : group.count - half)
+          for (place, height) in heights.enumerated() {
+            for first in stride(from: 0, to: group.count, by: height) {
+              let rows = min(height, group.count - first)
+              let part = rows == 64 ? UInt64.max : ((1 << UInt64(rows)) - 1) << UInt64(first)
+              if word & part != 0 { executed[place] += rows }
+            }
+          }
         }
       }
     }
-    guard needed > 0 else { return (1, 1) }
-    return (Double(whole) / Double(needed), Double(halves) / Double(needed))
+    guard needed > 0 else { return heights.map { _ in 1 } }
+    return executed.map { Double($0) / Double(needed) }
   }
 
   /// The commonest distances above 1 between keys that follow one another in a few rows, small enough to leave tiles high.

@@ -2,7 +2,7 @@ extension TileList {
   /// The tiles of the pairs that count, found from what is said of each: for who does not want to write tiles.
   /// - Parameters:
   ///   - shape: rows, keys, and causality, which cuts pairs: a causal shape's future is not asked for.
-  ///   - pass: what the tiles are for; those of a forward pass are lower where that leaves out more.
+  ///   - pass: what the tiles are for; they are lower where that leaves out more and suits the processor.
   ///   - keys: the keys that rows may see, `0 ..< keys`; all when not said.
   ///   - counts: says how often pairs count.
   /// - Throws: what `counts` throws.
@@ -59,7 +59,7 @@ extension TilePattern {
   /// ```
   /// - Parameters:
   ///   - shape: rows, keys, and causality, which cuts pairs: the predicate need not.
-  ///   - pass: what the tiles are for; those of a forward pass are lower where that leaves out more.
+  ///   - pass: what the tiles are for; they are lower where that leaves out more and suits the processor.
   ///   - sees: whether the query at a position sees a key.
   /// - Throws: what `sees` throws.
   /// - Complexity: queryLength · keyLength calls, half of them in a causal shape: in `init`, where plans belong, never in a pass.
@@ -73,7 +73,7 @@ extension TilePattern {
   /// The tiles of a predicate that depends on the head.
   /// - Parameters:
   ///   - shape: heads, rows, keys, and causality, which cuts pairs: the predicate need not.
-  ///   - pass: what the tiles are for; those of a forward pass are lower where that leaves out more.
+  ///   - pass: what the tiles are for; they are lower where that leaves out more and suits the processor.
   ///   - sees: whether the query at a position sees a key in a head.
   /// - Throws: what `sees` throws.
   /// - Complexity: queryHeads · queryLength · keyLength calls, half of them in a causal shape.

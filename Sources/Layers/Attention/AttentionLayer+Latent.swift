@@ -33,17 +33,17 @@ extension AttentionLayer {
       let gradient = try forward.backward(dOutputs, knowing: run.losses?.signal, in: context)
       try accumulateLearned(gradient, run)
       let d = try back(gradient.key, gradient.value)
-      if past > 0 {
-        return try context.sum(
-          residual,
-          backwardWithPast(
-            x: x, run, queries: { try queries.back(gradient.query, &$0) },
-            keyValues: { try latents.back(d.rows, d.key, &$0) }))
-      }
-      var dMade = try context.empty([x.shape[0], input.weight.shape[0]])
-      try queries.back(gradient.query, &dMade)
+      let whole = past == 0 ? input : keyValueInput
+      var dMade = try context.empty([x.shape[0], whole.weight.shape[0]])
+      if past == 0 { try queries.back(gradient.query, &dMade) }
       try latents.back(d.rows, d.key, &dMade)
-      return try context.sum(residual, input.backward(dMade, x: x, run))
+      var dx = try whole.backward(dMade, x: x, run)
+      if past > 0 {
+        var dQuery = try context.empty([asking.shape[0], queryColumns])
+        try queries.back(gradient.query, &dQuery)
+        addOwn(try queryInput.backward(dQuery, x: asking, run), to: &dx, run)
+      }
+      return try context.sum(residual, dx)
     }
     return (forward.output, pullback)
   }

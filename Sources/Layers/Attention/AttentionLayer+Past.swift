@@ -35,33 +35,15 @@ extension AttentionLayer {
     try rotary(first: run.first, count: x.shape[0] / run.batch, run)
   }
 
-  /// The gradient of all rows of x.
+  /// The gradient of all rows of x: that of the past reaches the parameters of its norm and no farther.
   func backwardWithPast(
     _ gradient: Operands, x: Tensor, rotary: RotaryTable?, _ run: LayerRun
   ) throws -> Tensor {
-    let context = run.context, own = try ownRows(of: x, run), past = try pastRotary(x, run)
+    let context = run.context, past = try pastRotary(x, run)
     let dKeyValue = try keyValueGradients(gradient.key, gradient.value, rotary: past, context)
     var dx = try keyValueInput.backward(HeadMatrix(dKeyValue), x: x, run)
     let dQuery = try queryGradient(gradient.query, rotary: rotary, context)
-    addOwn(try queryInput.backward(HeadMatrix([dQuery]), x: own, run), to: &dx, run)
-    return dx
-  }
-
-  /// The gradient of all rows of x: that of the past reaches the parameters of its norm and no farther.
-  /// - Parameters:
-  ///   - queries: writes the gradient of what `queryInput` gives.
-  ///   - keyValues: writes that of what `keyValueInput` gives.
-  func backwardWithPast(
-    x: Tensor, _ run: LayerRun, queries: (inout Tensor) throws -> Void,
-    keyValues: (inout Tensor) throws -> Void
-  ) throws -> Tensor {
-    let context = run.context, own = try ownRows(of: x, run)
-    var dQuery = try context.empty([own.shape[0], queryColumns])
-    try queries(&dQuery)
-    var dKeyValue = try context.empty([x.shape[0], keyValueInput.weight.shape[0]])
-    try keyValues(&dKeyValue)
-    var dx = try keyValueInput.backward(dKeyValue, x: x, run)
-    addOwn(try queryInput.backward(dQuery, x: own, run), to: &dx, run)
+    addOwn(try queryInput.backward(HeadMatrix([dQuery]), x: ownRows(of: x, run), run), to: &dx, run)
     return dx
   }
 }

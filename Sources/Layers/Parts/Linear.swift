@@ -53,6 +53,8 @@ package struct Linear: BranchLayer {
 
   /// The gradient of x from that of an output that lies as heads; adds those of W and b.
   package func backward(_ dy: HeadMatrix, x: Tensor, _ run: LayerRun) throws -> Tensor {
+    // Moved once for both products.
+    guard run.context.readsTransposed(dy) else { return try backward(dy.moved(in: run.context), x: x, run) }
     try run.context.accumulateProduct(
       ofTransposed: dy, x, into: &run.state.gradients, at: weight.offset, rowSumsAt: bias?.offset)
     return try run.context.matmul(dy, run.weight(weight), .plain)

@@ -68,33 +68,44 @@ extension ExecutionContext {
       "row sums: A transposed and \(m) elements expected")
     guard m > 0 && n > 0 && k > 0 else { return }
     let aStrides = aSide == .plain ? (a.strides[0], 1) : (1, a.strides[0])
-    let bStrides = bSide == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
+    let bStrides = strides(of: b, bSide)
     let isFew = m <= ExecutionContext.fewRows && aSide == .plain && bSide == .transposed
     let workers = 2 * m * n * k < choices.parallelOperations ? 1 : threads
     var chosen = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers, choices: choices)
     chosen.readInPlace(aStrides: aStrides, bStrides: bStrides)
     let plan = chosen
-    var packed = try empty([isFew ? 0 : plan.packedCount + workers * plan.scratchCount])
-    let a = a.pinned()
-    let b = b.pinned()
-    let packedView = packed.pinnedForWriting()
-    let target = target.pinnedForWriting()
-    let bias = bias?.pinned()
-    let addend = addend?.pinned()
+    let (a, b, target) = (a.pinned(), b.pinned(), target.pinnedForWriting())
+    let (bias, addend) = (bias?.pinned(), addend?.pinned())
     let c = target + offset
     let job = GemmJob(
       plan, a: a.pointer, aStrides: aStrides, c: c,
       addend: (accumulate ? c : addend?.pointer).map { UnsafePointer($0) },
       bias: (bias?.pointer).map { UnsafePointer($0) }, rowSums: rowSumsAt.map { target + $0 }, finish: finish)
     if isFew { return few(job, b, stride: bStrides.0) }
-    Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
-      plan.pack(index, from: b.pointer, strides: bStrides, to: packedView.pointer)
+    try run(plan, blocks: plan.jobs, workers: workers, b, bStrides) {
+      job.runBlock($0, b: $1, stride: bStrides.1, scratch: $2)
     }
-    let source = plan.readsB ? b : packedView
-    Parallel.forEach(count: plan.jobs, threads: workers) { index, worker in
-      job.runBlock(
-        index, b: source.pointer, stride: bStrides.1,
-        scratch: packedView.pointer + plan.packedCount + worker * plan.scratchCount)
+  }
+
+  /// Where element (column j, k) of op(B) stands: at `j·0th + k·1st`.
+  func strides(of b: Tensor, _ side: Orientation) -> (Int, Int) {
+    side == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
+  }
+
+  /// Packs B where a plan does not read it in place, and hands out the blocks of C: `compute` gets a block's number, B and a
+  /// scratch for A. Throws `MemoryLimitExceeded` for the packed copies.
+  func run(
+    _ plan: GemmPlan, blocks: Int, workers: Int, _ b: PinnedView<Float>, _ strides: (Int, Int),
+    compute: @Sendable (Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+  ) throws(MemoryLimitExceeded) {
+    var packed = try empty([plan.packedCount + workers * plan.scratchCount])
+    let view = packed.pinnedForWriting()
+    Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
+      plan.pack(index, from: b.pointer, strides: strides, to: view.pointer)
+    }
+    let source = plan.readsB ? b : view
+    Parallel.forEach(count: blocks, threads: workers) { index, worker in
+      compute(index, source.pointer, view.pointer + plan.packedCount + worker * plan.scratchCount)
     }
   }
 

@@ -1,4 +1,5 @@
 import Basics
+import CKernels
 
 /// Products whose rows lie as heads on one side. Every one has the bits of `gemm` beside `splitHeads` or `mergeHeads`, which do
 /// the work where heads are too narrow for the register tiles or sequences too short.
@@ -134,7 +135,7 @@ extension ExecutionContext {
     var job = HeadProduct(.transposedHeads, m: m, n: n, k: k, length: x.length, in: self)
     let dim = x.parts.reduce(0) { max($0, $1.shape[3]) }
     job.plan.readInPlace(aStrides: (1, dim), bStrides: (1, b.strides[0]))
-    guard x.parts.allSatisfy({ $0.shape[3] >= job.plan.tileRows }) else {
+    guard readsTransposed(x) else {
       return try gemm(
         x.moved(in: self), .transposed, b, .plain, into: &target, at: offset, accumulate: true,
         rowSumsAt: rowSumsAt)
@@ -147,26 +148,19 @@ extension ExecutionContext {
     try run(job, bView, (1, b.strides[0]))
   }
 
-  private func strides(of b: Tensor, _ side: Orientation) -> (Int, Int) {
-    side == .plain ? (1, b.strides[0]) : (b.strides[0], 1)
+  /// Whether `Xᵀ·B` reads heads where they lie: they are as wide as register tiles are high.
+  public func readsTransposed(_ x: HeadMatrix) -> Bool {
+    x.parts.allSatisfy { $0.shape[3] >= Int(attn_gemm_tile_rows(isa)) }
   }
 
-  /// Packs B where the plan does not read it in place, and computes all blocks of C.
+  /// Computes all blocks of C.
   private func run(
-    _ job: HeadProduct, _ b: PinnedView<Float>, _ bStrides: (Int, Int)
+    _ job: HeadProduct, _ b: PinnedView<Float>, _ strides: (Int, Int)
   ) throws(MemoryLimitExceeded) {
-    let plan = job.plan, workers = job.workers
+    let plan = job.plan
     guard plan.m > 0 && plan.n > 0 && plan.k > 0 else { return }
-    var packed = try empty([plan.packedCount + workers * plan.scratchCount])
-    let view = packed.pinnedForWriting()
-    Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
-      plan.pack(index, from: b.pointer, strides: bStrides, to: view.pointer)
-    }
-    let source = plan.readsB ? b : view
-    Parallel.forEach(count: job.blocks, threads: workers) { index, worker in
-      job.run(
-        index, b: source.pointer, step: bStrides.1,
-        scratch: view.pointer + plan.packedCount + worker * plan.scratchCount)
+    try run(plan, blocks: job.blocks, workers: job.workers, b, strides) {
+      job.run($0, b: $1, step: strides.1, scratch: $2)
     }
   }
 }

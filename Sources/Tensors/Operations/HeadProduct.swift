@@ -202,13 +202,15 @@ struct HeadProduct: @unchecked Sendable {
       attn_column_sums(plan.isa, source, rowSums + block.row, ks.count, block.rows, aStep)
     }
     let step = plan.readsA ? aStep : plan.tileRows
+    let own = sequences(of: ks)
+    var runs = own.map {
+      attn_gemm_run(depth: $0.count, a: ($0.lowerBound - ks.lowerBound) * step, b: 0)
+    }
     for head in heads {
       let piece = pieces[head]
       let start = piece.row(ks.lowerBound % length, of: ks.lowerBound / length)
-      let runs = sequences(of: ks).map { own in
-        attn_gemm_run(
-          depth: own.count, a: (own.lowerBound - ks.lowerBound) * step,
-          b: piece.row(own.lowerBound % length, of: own.lowerBound / length) - start)
+      for (place, ks) in own.enumerated() {
+        runs[place].b = piece.row(ks.lowerBound % length, of: ks.lowerBound / length) - start
       }
       var part = part(block, columns: piece.column..<piece.column + piece.dim)
       (part.b, part.b_step, part.b_panel) = (UnsafePointer(start), piece.dim, plan.tileColumns)
