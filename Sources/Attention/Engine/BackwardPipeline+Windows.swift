@@ -22,7 +22,17 @@ struct BackwardWindow {
   ///   rows see more keys than a cache holds from tile to tile.
   /// - Complexity: O(tiles · KV blocks of a stripe).
   init?(pattern: TilePattern, shape: AttentionShape, choices: ProcessorChoices) {
-    let size = TileList.lanes * choices.localBackwardTiles
+    let rows = TileList.lanes * choices.localBackwardTiles
+    // Low tiles leave scratch enough for half as many rows more, which whole blocks of the kernel fill, where stripes are still enough.
+    let isLow = pattern.lists.allSatisfy { $0.tiles(ofRows: TileList.lanes) > 1 }
+    let sizes = isLow ? [rows * 3 / 2, rows] : [rows]
+    let fitting = sizes.lazy.compactMap { BackwardWindow(pattern, shape, choices, rows: $0) }.first
+    guard let fitting else { return nil }
+    self = fitting
+  }
+
+  private init?(_ pattern: TilePattern, _ shape: AttentionShape, _ choices: ProcessorChoices, rows size: Int)
+  {
     keyBlockSize = size
     keyBlockCount = (shape.keyLength + size - 1) / size
     guard !pattern.lists.isEmpty else { return nil }
