@@ -159,7 +159,8 @@ import Testing
         let plan = BackwardPlan(pattern: pattern, shape: shape, choices: choices)
         #expect(plan.pipeline?.isWindow == true && plan.accumulatorCount == 0)
         let speedUp = WorkModel.backward(pattern, shape, threads: 16).speedUp
-        #expect(speedUp > 0.9 * 16, "n = \(length): \(speedUp)")
+        // Stripes of low tiles have 192 rows: 86 of them on 16 threads end less evenly than 128.
+        #expect(speedUp > (rows < 64 ? 0.85 : 0.9) * 16, "n = \(length): \(speedUp)")
       }
     }
   }
@@ -313,7 +314,9 @@ import Testing
       let blocks = BackwardPlan.blockCount(keyLength: length)
       let tile = Engine.backwardScratchBytes(shape, in: context) + 64 + 16 * blocks + 8
       let follows = ProgressCounters.bytesEach * max(256, 2 * blocks)
-      let backwardBound = choices.backwardTiles * tile + follows
+      // A window's stripe has 192 rows at most where tiles are low.
+      let low = 3 * TileList.lanes / min(choices.bandBackwardRows, TileList.lanes)
+      let backwardBound = max(choices.backwardTiles, low) * tile + follows
       for threads in [2, 16, 128] {
         #expect(
           bytes(.forward, threads) - bytes(.forward, 1) <= (threads - 1) * forwardBound, "\(subject.name)")
