@@ -224,7 +224,8 @@ let package = Package(
       name: "AttentionLab",
       dependencies: [
         "Analysis", "ArrayFiles", "Attention", "AttentionCore", "Basics", "Commands", "Figures", "ImageTasks",
-        "Measuring", "ModelCommands", "Models", "Pages", "Presets", "Processes", "Ranks", "Records",
+        "Measuring", "ModelCommands", "Models", "Pages", "Presets", "Processes",
+        "Processor", "Ranks", "Records",
         "Formulas",
         "LeastSquares", "ScalingLaws", "Settings", "Sweeps", "Tasks", "Tensors", "Trainings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -5,6 +5,7 @@ import Commands
 import Measuring
 import Pages
 import Presets
+import Processor
 import Records
 import Tensors
 import Trainings
@@ -82,9 +83,19 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
         timings: try TrainingExperiment.timings(of: trained.outcome.rows, in: trained.folder),
         jobs: preset.trainings, targets: preset.trainingTargets)
     }
-    if json { return print(answer(first.folder, first.report, table, steps).pretty) }
+    let sustained = SustainedRate.measure()
+    if json { return print(answer(first.folder, first.report, table, steps, sustained).pretty) }
     let tables = [rows.isEmpty ? nil : table.text, steps?.text].compactMap(\.self)
-    show(([measured?.text ?? "report: \(first.report)"] + tables).joined(separator: "\n\n"))
+    let lines = [measured?.text ?? "report: \(first.report)"] + tables + [Self.text(sustained)]
+    show(lines.joined(separator: "\n\n"))
+  }
+
+  /// How much of the distance to the peak is the machine's.
+  private static func text(_ sustained: SustainedRate) -> String {
+    func billions(_ rate: Double?) -> String { Quantity.significant((rate ?? 0) / 1e9, 3) }
+    return "multiply-adds alone on one thread, \(sustained.rates.count) windows of 50 ms: "
+      + "median \(billions(sustained.median)) GFLOP/s, \(billions(sustained.rates.min())) … "
+      + "\(billions(sustained.rates.max())). The peak is the best of shorter windows: no pass of this length is nearer to it."
   }
 
   private func results<Kind: ExperimentKind>(
@@ -94,7 +105,8 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
   }
 
   private func answer(
-    _ folder: String, _ report: String, _ table: BenchTable, _ steps: StepsTable?
+    _ folder: String, _ report: String, _ table: BenchTable, _ steps: StepsTable?,
+    _ sustained: SustainedRate
   ) -> JSONValue {
     .object([
       "folder": .string(folder), "report": .string(report),
@@ -110,6 +122,10 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
         }),
       "last_level_cache_bytes": .int(LastLevelCache.bytes), "rows": table.json,
       "training_steps": steps?.json ?? .array([]),
+      "sustained_gflops": .object([
+        "median": .double(sustained.median / 1e9), "low": .number(sustained.rates.min().map { $0 / 1e9 }),
+        "high": .number(sustained.rates.max().map { $0 / 1e9 }), "windows": .int(sustained.rates.count),
+      ]),
     ])
   }
 

@@ -233,4 +233,12 @@ import Testing
     }
     #expect(forced.road == .products)
   }
+
+  @Test("multiply-adds alone over windows: as many rates as windows, of which the median is one")
+  func sustained() {
+    let found = SustainedRate.measure(.portable, windows: 3, seconds: 0.002)
+    #expect(found.rates.count == 3 && found.rates.allSatisfy { $0 > 1e6 && $0 < 1e13 })
+    #expect(found.rates.contains(found.median))
+    #expect(SustainedRate.measure(.portable, windows: 0).median == 0)
+  }
 }
