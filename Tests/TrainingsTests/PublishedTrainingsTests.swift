@@ -56,6 +56,32 @@ import Testing
     }
   }
 
+  @Test("variants on text come in the documented order of mean losses; two pairs do with every seed")
+  func variantsOnText() throws {
+    let rows = try TrainingRow.read("\(Self.folder)/variants-text-full/runs.csv")
+    #expect(rows.count == 24 && rows.allSatisfy { $0.status == .ok })
+    let seeds = Dictionary(grouping: rows, by: \.attention).mapValues { own in
+      own.sorted { ($0.seed ?? 0) < ($1.seed ?? 0) }.compactMap(\.testLoss)
+    }
+    let means = seeds.mapValues { $0.reduce(0, +) / 3 }
+    let documented = [
+      ("sliding-window(left=31) x2, full", 1.074), ("sliding-window(left=31)", 1.084),
+      ("chunked(chunk=32, before=1)", 1.086), ("local-global(left=31, global_tokens=8)", 1.092),
+      ("random-sparse(block_size=16)", 1.101), ("full", 1.101), ("chunked(chunk=32)", 1.226),
+      ("lsh(chunk=32, hashes=2)", 1.261),
+    ]
+    #expect(means.sorted { $0.value < $1.value }.map(\.key) == documented.map(\.0))
+    for (attention, mean) in documented {
+      #expect(abs(try #require(means[attention]) - mean) < 0.0006, "\(attention)")
+    }
+    for (better, worse) in [
+      ("sliding-window(left=31) x2, full", "sliding-window(left=31)"), ("sliding-window(left=31)", "full"),
+    ] {
+      let (a, b) = (try #require(seeds[better]), try #require(seeds[worse]))
+      #expect(zip(a, b).allSatisfy { $0 < $1 }, "\(better) before \(worse)")
+    }
+  }
+
   /// What was predicted before it was made stands in the row, and the found loss lies in the interval.
   @Test(arguments: ["scaling-parameters", "scaling-data", "scaling-compute", "scaling-compute-full"])
   func heldOutTrainingsWerePredicted(_ preset: String) throws {
@@ -70,10 +96,11 @@ import Testing
 
   @Test(arguments: [
     "scaling-parameters", "scaling-data", "scaling-compute", "variants-text", "mqar-window", "lsh-hashes",
-    "passkey-length",
+    "passkey-length", "scaling-data-full", "scaling-compute-full", "variants-text-full",
   ])
-  func theRecordIsTheProgramsOwnAndNamesNoPlace(_ preset: String) throws {
-    let file = "\(Self.folder)/\(preset)/environment.json"
+  func theRecordIsTheProgramsOwnAndNamesNoPlace(_ folder: String) throws {
+    let file = "\(Self.folder)/\(folder)/environment.json"
+    let preset = folder.hasSuffix("-full") ? String(folder.dropLast(5)) : folder
     let text = try String(contentsOfFile: file, encoding: .utf8)
     let record = try JSONValue(parsing: text, file: file)
     #expect(record["preset"].stringValue == preset)
