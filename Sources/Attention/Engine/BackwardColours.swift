@@ -6,7 +6,9 @@ import Basics
 ///
 /// Two tiles that see a key in common add to the same gradient. The tiles of a conflict-free phase are therefore *coloured*: no two of a
 /// colour have a key in common (a block of 64 keys, where keys are not gathered). A colour's tiles may run at once, in any order;
-/// colours follow one another, or, where keys are not gathered, a run waits for those alone that add to a block of its own before it. Where neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever the number of threads.
+/// colours follow one another, or, where keys are not gathered, a run waits for those alone that add to a block of its own before it. Where
+/// neighbouring tiles share keys, a run of them is coloured as one tile. The gradient of a key is the sum over colours in order, whatever
+/// the number of threads.
 ///
 /// A block that many tiles see (global keys) would need as many colours. It is a *hot* block and has copies, of which a tile uses the one of
 /// its run modulo their count: privatised accumulators, an eighth of the tiles each, added at the end in their order.

@@ -6,8 +6,8 @@ import Tensors
 extension BackwardPass {
   /// Runs the colours of a plan: whole groups first, a worker each, then the steps of the others, and adds copies and partial results.
   ///
-  /// A step waits until the colour before its own is complete, or until those before it are done with its blocks. Steps are handed out in order, and those that a step waits for come before
-  /// it, so somebody is always at work.
+  /// A step waits until the colour before its own is complete, or until those before it are done with its blocks. Steps are handed out in
+  /// order, and those that a step waits for come before it, so somebody is always at work.
   func run(_ work: BackwardColours) throws {
     let blocks = BackwardPlan.blockCount(keyLength: shape.keyLength), scratch = scratchFloats
     let whole = work.wholeGroups(threads: context.threads), shared = whole..<work.groups.count
