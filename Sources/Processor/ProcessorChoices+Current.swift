@@ -25,6 +25,11 @@ public enum ChoiceSource: Hashable, Sendable, CustomStringConvertible {
     case .environment: "ATTNLAB_CHOICES says so"
     }
   }
+
+  /// In words that name no place of this machine: for records that are given to others.
+  public var recorded: String {
+    if case .file = self { "tuned here" } else { description }
+  }
 }
 
 extension ProcessorChoices {

@@ -147,6 +147,7 @@ import Testing
 
     let resolved = ProcessorChoices.Resolved(Self.zen5, environment: nil, file: path)
     #expect(resolved.choices == tuned && resolved.source == .file(path) && resolved.warning == nil)
+    #expect(resolved.source.description.contains(path) && resolved.source.recorded == "tuned here")
     let forced = ProcessorChoices.Resolved(Self.zen5, environment: "product_rows=48", file: path)
     #expect(forced.choices.productRows == 48 && forced.choices.bfloat16Road == .products)
     #expect(forced.source == .environment)

@@ -11,8 +11,8 @@ extension ProcessorChoices {
 }
 
 extension ProcessorChoices.Resolved {
-  /// The values and where they come from, as JSON.
+  /// The values and where they come from, as JSON; a file's place is left out.
   public var json: JSONValue {
-    .object(["source": .string("\(source)"), "values": choices.json])
+    .object(["source": .string(source.recorded), "values": choices.json])
   }
 }
