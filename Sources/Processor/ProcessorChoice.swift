@@ -63,6 +63,8 @@ public struct ProcessorChoice: Sendable {
     }
   }
 
+  private static let twoCycles = "a multiply-add of 512 bits takes two cycles here: low tiles lose nothing"
+
   /// All choices, in the order in which they are shown.
   public static let all: [ProcessorChoice] = [
     ProcessorChoice(
@@ -95,11 +97,17 @@ public struct ProcessorChoice: Sendable {
       "band_rows", \.bandRows, in: 16...64, by: 16, unit: "rows", changesBits: true,
       help: "rows of a forward tile over a narrow band",
       equation:
-        "32 where a strip of the kernels has 64 rows, else 64: lower strips skip what their band hides"
-    ) { ($0.stripRows >= 64 ? 32 : 64, "strips of \($0.stripRows) rows (\($0.instructionSet))") },
+        "16 where 512 bits take two cycles (Zen 4), 32 where a strip of the kernels has 64 rows, else 64: lower strips skip what their band hides"
+    ) {
+      $0.halvesWideVectors
+        ? (16, twoCycles)
+        : ($0.stripRows >= 64 ? 32 : 64, "strips of \($0.stripRows) rows (\($0.instructionSet))")
+    },
     ProcessorChoice(
       "band_backward_rows", \.bandBackwardRows, in: 16...64, by: 16, unit: "rows", changesBits: true,
-      help: "rows of a backward tile over a narrow band", equation: "64"),
+      help: "rows of a backward tile over a narrow band",
+      equation: "16 where 512 bits take two cycles (Zen 4), else 64"
+    ) { $0.halvesWideVectors ? (16, twoCycles) : nil },
     ProcessorChoice(
       "band_keys", \.bandKeys, in: 1...65536, unit: "keys", changesBits: true,
       help: "keys a row below which a band is narrow", equation: "600"),

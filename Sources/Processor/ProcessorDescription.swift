@@ -20,6 +20,11 @@ public struct ProcessorDescription: Hashable, Sendable, CustomStringConvertible 
   /// Query rows that the kernels compute side by side: the height of a strip of a tile.
   public var stripRows: Int
 
+  /// Whether a multiply-add of 512 bits takes two cycles of its unit, as in Zen 4 (AMD family 25): then low tiles lose nothing by it.
+  var halvesWideVectors: Bool {
+    instructionSet == .avx512 && name.hasPrefix("AMD") && name.contains(", family 25,")
+  }
+
   /// Describes a processor.
   /// - Parameters:
   ///   - name: with family, model and stepping.

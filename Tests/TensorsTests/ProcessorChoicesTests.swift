@@ -9,6 +9,9 @@ import Testing
   static let zen4 = ProcessorDescription(
     name: "AMD EPYC, family 25, model 17, stepping 1", instructionSet: .avx2,
     caches: CacheSizes(first: 32 << 10, second: 1 << 20, last: 32 << 20), stripRows: 16)
+  static let zen4Wide = ProcessorDescription(
+    name: "AMD EPYC, family 25, model 17, stepping 1", instructionSet: .avx512,
+    caches: CacheSizes(first: 32 << 10, second: 1 << 20, last: 32 << 20), stripRows: 64)
   static let zen5 = ProcessorDescription(
     name: "AMD EPYC, family 26, model 2, stepping 1", instructionSet: .avx512,
     caches: CacheSizes(first: 48 << 10, second: 1 << 20, last: 32 << 20), stripRows: 64)
@@ -22,6 +25,7 @@ import Testing
   struct Expected: Sendable {
     var processor: ProcessorDescription
     var kvBlockBytes: Int, localKeys: Int, bandRows: Int, nearBlockBytes: Int, productDepth: Int
+    var bandBackwardRows = 64
   }
 
   @Test(
@@ -30,6 +34,9 @@ import Testing
       Expected(
         processor: zen4, kvBlockBytes: 256 << 10, localKeys: 1024, bandRows: 64, nearBlockBytes: 16 << 10,
         productDepth: 512),
+      Expected(
+        processor: zen4Wide, kvBlockBytes: 256 << 10, localKeys: 1024, bandRows: 16,
+        nearBlockBytes: 16 << 10, productDepth: 512, bandBackwardRows: 16),
       Expected(
         processor: zen5, kvBlockBytes: 256 << 10, localKeys: 1024, bandRows: 32, nearBlockBytes: 16 << 10,
         productDepth: 512),
@@ -44,7 +51,7 @@ import Testing
     let choices = ProcessorChoices(derivedFor: expected.processor)
     #expect(choices.kvBlockBytes == expected.kvBlockBytes)
     #expect(choices.localKeys == expected.localKeys)
-    #expect(choices.bandRows == expected.bandRows)
+    #expect(choices.bandRows == expected.bandRows && choices.bandBackwardRows == expected.bandBackwardRows)
     #expect(choices.nearBlockBytes == expected.nearBlockBytes)
     #expect(choices.productDepth == expected.productDepth)
     for choice in ProcessorChoice.all {
