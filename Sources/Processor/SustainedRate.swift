@@ -1,3 +1,4 @@
+import Basics
 import CKernels
 
 /// What multiply-adds alone reach over windows as long as a pass.
@@ -10,7 +11,7 @@ public struct SustainedRate: Hashable, Sendable {
   public let rates: [Double]
 
   /// The middle one.
-  public var median: Double { rates.isEmpty ? 0 : rates.sorted()[rates.count / 2] }
+  public var median: Double { rates.isEmpty ? 0 : Quantiles.median(rates) }
 
   /// Measures on one thread.
   /// - Parameters:
@@ -27,8 +28,7 @@ public struct SustainedRate: Hashable, Sendable {
       var operations = 0.0, spent = 0.0
       repeat {
         operations += attn_fma_loop(set.code, 20_000)
-        let passed = (clock.now - start).components
-        spent = Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
+        spent = (clock.now - start).seconds
       } while spent < seconds
       return operations / spent
     }

@@ -52,9 +52,7 @@ import Testing
 
   /// Calls `body` where tiles over narrow bands have so many rows, whatever the processor likes.
   static func withTiles(rows: Int, _ body: () throws -> Void) rethrows {
-    var choices = ProcessorChoices.assumed
-    (choices.bandRows, choices.bandBackwardRows) = (rows, rows)
-    try ProcessorChoices.$override.withValue(choices, operation: body)
+    try ProcessorChoices.$override.withValue(ManyThreadsTests.choices(bandRows: rows), operation: body)
   }
 
   @Test(
