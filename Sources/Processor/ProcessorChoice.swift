@@ -86,7 +86,12 @@ public struct ProcessorChoice: Sendable {
     },
     ProcessorChoice(
       "forward_tiles", \.forwardTiles, in: 1...16, unit: "tiles", changesBits: false,
-      help: "tiles that share a KV block, forward", equation: "4"),
+      help: "tiles that share a KV block, forward", equation: "L2 / 256 KiB, 4 … 8"
+    ) {
+      $0.caches.second.map {
+        (min(max($0 >> 18, 4), 8), "the second-level cache of \(describe($0)), 256 KiB a tile")
+      }
+    },
     ProcessorChoice(
       "backward_tiles", \.backwardTiles, in: 1...32, unit: "tiles", changesBits: true,
       help: "tiles that share a KV block, backward", equation: "8"),
@@ -145,6 +150,15 @@ public struct ProcessorChoice: Sendable {
       $0.caches.first.map {
         (min(max($0 / 4096, 4), 16), "the first-level cache of \(describe($0)), 4 KiB a way")
       }
+    },
+    ProcessorChoice(
+      "place_distances", \.placeDistances, in: 1...1 << 30, unit: "floats²", changesBits: false,
+      help: "of the rows of A and B, up to which a product that sums over rows reads both in place",
+      equation: "2¹⁵ where a strip of the kernels has fewer than 64 rows, 2¹⁶ on Intel, else 2¹⁸"
+    ) {
+      $0.stripRows < 64
+        ? (1 << 15, "strips of \($0.stripRows) rows (\($0.instructionSet))")
+        : $0.isIntel ? (1 << 16, "rows 4 KiB apart are read at half the speed here") : nil
     },
     ProcessorChoice(
       "parallel_operations", \.parallelOperations, in: 1 << 12...1 << 30, unit: "operations",

@@ -35,6 +35,8 @@ public struct ProcessorChoices: Hashable, Sendable {
   public var productDepth = 512
   /// Rows a multiple of 4 KiB apart that a product reads in place.
   public var pageRows = 8
+  /// The product of the row distances of A and B, in floats, up to which a product that sums over rows reads both in place.
+  public var placeDistances = 1 << 18
   /// Operations of a product from which on threads share it.
   public var parallelOperations = 1 << 19
   /// Weights above which threads share a product of few rows, bound by the reading of them.

@@ -25,6 +25,9 @@ public struct ProcessorDescription: Hashable, Sendable, CustomStringConvertible 
     instructionSet == .avx512 && name.hasPrefix("AMD") && name.contains(", family 25,")
   }
 
+  /// Whether it is one of Intel's.
+  var isIntel: Bool { name.hasPrefix("Intel") }
+
   /// Describes a processor.
   /// - Parameters:
   ///   - name: with family, model and stepping.

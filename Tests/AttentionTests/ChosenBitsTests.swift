@@ -84,6 +84,14 @@ import Testing
     ] {
       for threads in [1, 3] { #expect(try product(text, threads: threads) == before, "\(text)") }
     }
+    let turned = a.transposed(0, 1).contiguous()
+    func sumOverRows(_ text: String) throws -> [Float] {
+      var context = ExecutionContext(threads: 2)
+      context.choices = try ProcessorChoices(parsing: "assumed," + text, on: .here())
+      return try context.matmul(turned, .transposed, b.contiguous(), .plain).array()
+    }
+    let packed = try sumOverRows("place_distances=1")
+    #expect(try sumOverRows("place_distances=1073741824") == packed)
     let short = try product("product_depth=64")
     #expect(Self.difference(short, before) < 1e-6)
   }

@@ -89,6 +89,6 @@ import Testing
   @Test("without the variants, what is left are products")
   func noVariants() {
     let names = Tuning.probes(Catalog([]), threads: 1).map { $0(.assumed).name }
-    #expect(names == ["product_depth", "product_rows", "page_rows"])
+    #expect(names == ["product_depth", "product_rows", "page_rows", "place_distances"])
   }
 }

@@ -85,6 +85,15 @@ extension Tuning {
       try ProbePasses.product(1024, 256, 1024, choices: $0)
     }
     add(
+      "place_distances", "products of 256 · 2048 · 256 and 1024 · 2048 · 256 that sum over rows, one thread",
+      { _ in [1 << 15, 1 << 16, 1 << 18] }
+    ) { choices in
+      let works = try [256, 1024].map {
+        try ProbePasses.product($0, 2048, 256, a: .transposed, choices: choices)
+      }
+      return { for work in works { try work() } }
+    }
+    add(
       "parallel_operations", "products of 2¹⁸ to 2²¹ operations, all threads", if: threads > 1,
       { _ in [1 << 17, 1 << 19, 1 << 21] }
     ) { choices in
@@ -166,15 +175,15 @@ struct ProbePasses: Sendable {
 
   /// One product `[rows, depth] · [depth, columns]`.
   static func product(
-    _ rows: Int, _ depth: Int, _ columns: Int, threads: Int = 1, isTransposed: Bool = false,
-    choices: ProcessorChoices
+    _ rows: Int, _ depth: Int, _ columns: Int, threads: Int = 1,
+    a aSide: ExecutionContext.Orientation = .plain, isTransposed: Bool = false, choices: ProcessorChoices
   ) throws -> () throws -> Void {
     var context = ExecutionContext(threads: threads, ledger: MemoryLedger(recycles: true))
     context.choices = choices
     let key = RandomKey(seed: 1), own = context
-    let a = try Tensor.normal([rows, depth], key: key("a"))
+    let a = try Tensor.normal(aSide == .plain ? [rows, depth] : [depth, rows], key: key("a"))
     let b = try Tensor.normal(isTransposed ? [columns, depth] : [depth, columns], key: key("b"))
     let side: ExecutionContext.Orientation = isTransposed ? .transposed : .plain
-    return { _ = try own.matmul(a, .plain, b, side) }
+    return { _ = try own.matmul(a, aSide, b, side) }
   }
 }

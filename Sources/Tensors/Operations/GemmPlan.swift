@@ -10,7 +10,7 @@ package struct GemmPlan: Sendable {
   /// Rows of C in a block: those of block i start at i times this.
   package let blockRows: Int
   let blockColumns: Int
-  private let pageRows: Int
+  private let pageRows: Int, placeDistances: Int
   /// Whether A and B are read where they lie.
   private(set) var readsA = false, readsB = false
 
@@ -29,7 +29,7 @@ package struct GemmPlan: Sendable {
     let rows = (m + blockRows - 1) / blockRows
     let wanted = workers == 1 ? 1 : (4 * workers + rows - 1) / rows
     blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
-    pageRows = choices.pageRows
+    (pageRows, placeDistances) = (choices.pageRows, choices.placeDistances)
   }
 
   /// Reads A and B in place where that is faster than packing them, as it is where few lines fall on one set of the first cache.
@@ -41,7 +41,7 @@ package struct GemmPlan: Sendable {
       readsA = aStrides.0 <= 1024 && n <= 1024 && rowsOfOneSet(stride: aStrides.0) <= pageRows
       readsB = bStrides.0 == 1 && bStrides.1 <= 256 && n % tileColumns == 0
     } else if bStrides.0 == 1, n % tileColumns == 0 {
-      readsA = aStrides.1 * bStrides.1 <= (tileColumns >= 32 ? 1 << 18 : 1 << 15)
+      readsA = aStrides.1 * bStrides.1 <= placeDistances
       readsB = readsA
     }
   }
