@@ -82,6 +82,41 @@ import Testing
     }
   }
 
+  @Test(
+    "a key beyond the trained length: kept without positions, lost in part with RoPE, not found by windows alone"
+  )
+  func passkeys() throws {
+    let rows = try TrainingRow.read("\(Self.folder)/passkey-length-full/runs.csv")
+    #expect(rows.count == 120 && rows.allSatisfy { $0.status == .ok })
+    func accuracy(_ attention: String, _ length: Int, seed: Int, isPositioned: Bool = true) throws -> Double {
+      let own = rows.filter {
+        $0.attention == attention && $0.seed == seed && $0.evaluation == .changed
+          && $0.modelConfiguration.contains("position=none") != isPositioned
+          && $0.evaluationTask.hasPrefix("length=\(length);")
+      }
+      #expect(own.count == 3, "one for each depth")
+      return try own.map { try #require($0.testAccuracy) }.reduce(0, +) / 3
+    }
+    for seed in 1...3 {
+      let near = try accuracy("full", 512, seed: seed, isPositioned: false)
+      let far = try accuracy("full", 1024, seed: seed, isPositioned: false)
+      #expect(abs(near - far) < 0.02, "without positions, seed \(seed)")
+      for length in [768, 1024] {
+        #expect(try accuracy("sliding-window(left=63)", length, seed: seed) < 0.12, "windows, seed \(seed)")
+      }
+    }
+    func mean(_ attention: String, _ length: Int) throws -> Double {
+      try (1...3).map { try accuracy(attention, length, seed: $0) }.reduce(0, +) / 3
+    }
+    for (attention, documented) in [
+      ("full", [0.82, 0.66, 0.54]), ("sliding-window(left=63), full", [0.74, 0.72, 0.68]),
+    ] {
+      for (length, value) in zip([512, 768, 1024], documented) {
+        #expect(abs(try mean(attention, length) - value) < 0.006, "\(attention), \(length)")
+      }
+    }
+  }
+
   /// What was predicted before it was made stands in the row, and the found loss lies in the interval.
   @Test(arguments: ["scaling-parameters", "scaling-data", "scaling-compute", "scaling-compute-full"])
   func heldOutTrainingsWerePredicted(_ preset: String) throws {
@@ -96,7 +131,8 @@ import Testing
 
   @Test(arguments: [
     "scaling-parameters", "scaling-data", "scaling-compute", "variants-text", "mqar-window", "lsh-hashes",
-    "passkey-length", "scaling-data-full", "scaling-compute-full", "variants-text-full",
+    "passkey-length", "passkey-length-full", "scaling-data-full", "scaling-compute-full",
+    "variants-text-full",
   ])
   func theRecordIsTheProgramsOwnAndNamesNoPlace(_ folder: String) throws {
     let file = "\(Self.folder)/\(folder)/environment.json"
