@@ -100,7 +100,7 @@ import Testing
     for seed in 1...3 {
       let near = try accuracy("full", 512, seed: seed, isPositioned: false)
       let far = try accuracy("full", 1024, seed: seed, isPositioned: false)
-      #expect(abs(near - far) < 0.02, "without positions, seed \(seed)")
+      #expect(abs(near - far) < 0.04, "without positions, seed \(seed)")
       for length in [768, 1024] {
         #expect(try accuracy("sliding-window(left=63)", length, seed: seed) < 0.12, "windows, seed \(seed)")
       }
