@@ -86,12 +86,7 @@ public struct ProcessorChoice: Sendable {
     },
     ProcessorChoice(
       "forward_tiles", \.forwardTiles, in: 1...16, unit: "tiles", changesBits: false,
-      help: "tiles that share a KV block, forward", equation: "L2 / 256 KiB, 4 … 8"
-    ) {
-      $0.caches.second.map {
-        (min(max($0 >> 18, 4), 8), "the second-level cache of \(describe($0)), 256 KiB a tile")
-      }
-    },
+      help: "tiles that share a KV block, forward", equation: "4"),
     ProcessorChoice(
       "backward_tiles", \.backwardTiles, in: 1...32, unit: "tiles", changesBits: true,
       help: "tiles that share a KV block, backward", equation: "8"),

@@ -26,7 +26,7 @@ import Testing
     var processor: ProcessorDescription
     var kvBlockBytes: Int, localKeys: Int, bandRows: Int, nearBlockBytes: Int, productDepth: Int
     var bandBackwardRows = 64
-    var forwardTiles = 4, placeDistances = 1 << 18
+    var placeDistances = 1 << 18
   }
 
   @Test(
@@ -43,7 +43,7 @@ import Testing
         productDepth: 512),
       Expected(
         processor: emeraldRapids, kvBlockBytes: 512 << 10, localKeys: 2048, bandRows: 32,
-        nearBlockBytes: 16 << 10, productDepth: 512, forwardTiles: 8, placeDistances: 1 << 16),
+        nearBlockBytes: 16 << 10, productDepth: 512, placeDistances: 1 << 16),
       Expected(
         processor: small, kvBlockBytes: 64 << 10, localKeys: 512, bandRows: 64, nearBlockBytes: 8 << 10,
         productDepth: 128, placeDistances: 1 << 15),
@@ -54,7 +54,7 @@ import Testing
     #expect(choices.localKeys == expected.localKeys)
     #expect(choices.bandRows == expected.bandRows && choices.bandBackwardRows == expected.bandBackwardRows)
     #expect(choices.nearBlockBytes == expected.nearBlockBytes)
-    #expect(choices.productDepth == expected.productDepth && choices.forwardTiles == expected.forwardTiles)
+    #expect(choices.productDepth == expected.productDepth)
     #expect(choices.placeDistances == expected.placeDistances)
     for choice in ProcessorChoice.all {
       #expect(choice.problem(with: choices[choice]) == nil)
