@@ -73,10 +73,14 @@ import Testing
   func products() throws {
     let key = RandomKey(seed: 3)
     let a = try Tensor.normal([150, 1024], key: key("a")), b = try Tensor.normal([1024, 300], key: key("b"))
-    func product(_ text: String, threads: Int = 2) throws -> [Float] {
+    func context(_ text: String, threads: Int) throws -> ExecutionContext {
       var context = ExecutionContext(threads: threads)
       context.choices = try ProcessorChoices(parsing: "assumed," + text, on: .here())
-      return try context.matmul(a, .plain, b, .plain, bias: nil, activating: .gelu).after.array()
+      return context
+    }
+    func product(_ text: String, threads: Int = 2) throws -> [Float] {
+      try context(text, threads: threads).matmul(a, .plain, b, .plain, bias: nil, activating: .gelu).after
+        .array()
     }
     let before = try product("")
     for text in [
@@ -87,9 +91,7 @@ import Testing
     // A whole number of panels: others are packed whatever is chosen.
     let turned = a.transposed(0, 1).contiguous(), wide = try Tensor.normal([1024, 320], key: key("wide"))
     func sumOverRows(_ text: String) throws -> [Float] {
-      var context = ExecutionContext(threads: 2)
-      context.choices = try ProcessorChoices(parsing: "assumed," + text, on: .here())
-      return try context.matmul(turned, .transposed, wide, .plain).array()
+      try context(text, threads: 2).matmul(turned, .transposed, wide, .plain).array()
     }
     let packed = try sumOverRows("place_distances=1")
     #expect(try sumOverRows("place_distances=1073741824") == packed)

@@ -107,7 +107,7 @@ extension Tuning {
       { _ in [1 << 15, 1 << 18, 1 << 20] }
     ) { choices in
       let works = try [256, 512, 1024].map {
-        try ProbePasses.product(4, $0, $0, threads: threads, isTransposed: true, choices: choices)
+        try ProbePasses.product(4, $0, $0, threads: threads, b: .transposed, choices: choices)
       }
       return { for work in works { try work() } }
     }
@@ -176,14 +176,14 @@ struct ProbePasses: Sendable {
   /// One product `[rows, depth] · [depth, columns]`.
   static func product(
     _ rows: Int, _ depth: Int, _ columns: Int, threads: Int = 1,
-    a aSide: ExecutionContext.Orientation = .plain, isTransposed: Bool = false, choices: ProcessorChoices
+    a aSide: ExecutionContext.Orientation = .plain, b bSide: ExecutionContext.Orientation = .plain,
+    choices: ProcessorChoices
   ) throws -> () throws -> Void {
     var context = ExecutionContext(threads: threads, ledger: MemoryLedger(recycles: true))
     context.choices = choices
     let key = RandomKey(seed: 1), own = context
     let a = try Tensor.normal(aSide == .plain ? [rows, depth] : [depth, rows], key: key("a"))
-    let b = try Tensor.normal(isTransposed ? [columns, depth] : [depth, columns], key: key("b"))
-    let side: ExecutionContext.Orientation = isTransposed ? .transposed : .plain
-    return { _ = try own.matmul(a, aSide, b, side) }
+    let b = try Tensor.normal(bSide == .plain ? [depth, columns] : [columns, depth], key: key("b"))
+    return { _ = try own.matmul(a, aSide, b, bSide) }
   }
 }
