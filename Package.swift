@@ -170,7 +170,7 @@ let package = Package(
       name: "Measuring",
       dependencies: [
         "Analysis", "ArrayFiles", "AttentionCore", "Basics", "Figures", "Layers", "Models", "Presets",
-        "Pretrained", "Processes", "Ranks", "Records", "Settings", "Tasks", "Tensors",
+        "Pretrained", "Processes", "Processor", "Ranks", "Records", "Settings", "Tasks", "Tensors",
         .product(name: "SystemPackage", package: "swift-system"),
         .product(name: "Subprocess", package: "swift-subprocess"),
       ],

@@ -21,6 +21,9 @@ struct BenchCommand: AsyncParsableCommand, FileCommand {
       of reading as many bytes as it reads: on a machine with a large cache both may come from there, which the table says.
       Training steps follow below: warm, as fractions of the peak. --only keeps those whose layers have these variants alone.
 
+      Passes beside which other programs were at work, on this machine or on its host, are repeated for some seconds: multiply-adds on
+      registers stand before and after each (the preset's quiet). Rows for which that was not enough are counted below the table.
+
       --tune measures what is chosen by the processor instead (attnlab doctor lists it): sizes of blocks, heights of tiles, when
       threads share work, bfloat16's road. A choice changes only when another value is faster by more than the spread; what is
       taken is kept in ~/.config/attnlab/processor.json, or under XDG_CONFIG_HOME, and used from then on. Close other programs.

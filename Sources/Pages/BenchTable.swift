@@ -99,7 +99,24 @@ package struct BenchTable {
         Self.choosing(row).map { String(format: "%.1f%%", 100 * $0) } ?? "", Self.text(figures),
       ])
     }
-    return ([table.text(width: width)] + decodingLines).joined(separator: "\n")
+    return ([table.text(width: width)] + decodingLines + quietLines).joined(separator: "\n")
+  }
+
+  /// In how many rows the machine was this program's own, of those for which somebody looked.
+  package var quietRows: (quiet: Int, all: Int) {
+    let looked = rows.filter { $0.quietRepeats != nil }
+    return (looked.count(where: \.isQuiet), looked.count)
+  }
+
+  /// What is said when the machine was not this program's own.
+  private var quietLines: [String] {
+    let (quiet, all) = quietRows
+    guard quiet < all else { return [] }
+    return [
+      "",
+      "other programs were at work beside nearly all passes of \(all - quiet) of \(counted(all, "row")) (quiet_repeats below 3): "
+        + "those rows say little",
+    ]
   }
 
   /// What the limit of decoding is, and whether it is one of memory or of the cache.

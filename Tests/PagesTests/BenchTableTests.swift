@@ -161,6 +161,23 @@ import Testing
     #expect(table.text.contains("0.97× float32: 2.00×"))
   }
 
+  @Test("rows beside which others were at work throughout are counted below the table")
+  func disturbed() throws {
+    var rows = [(9, 9), (3, 3), (5, 2), (3, 0), (0, 0)].map { repeats, quiet in
+      var row = Self.row("full", "full", .forward, fraction: 0.9)
+      (row.repeats, row.quietRepeats) = (repeats, quiet)
+      return row
+    }
+    func table() throws -> BenchTable {
+      BenchTable(rows: rows, bandwidth: [:], reading: [:], targets: try Self.preset().targets)
+    }
+    #expect(try table().quietRows == (2, 5))
+    #expect(try table().text.contains("3 of 5 rows (quiet_repeats below 3)"))
+    rows = [Self.row("full", "full", .forward, fraction: 0.9), rows[0]]
+    #expect(try table().quietRows == (1, 1))
+    #expect(try !table().text.contains("quiet"))
+  }
+
   @Test("JSON: the columns of the CSV, then the figures")
   func json() throws {
     let table = BenchTable(

@@ -25,6 +25,10 @@ extension FiguresPage {
         Line(label: "threads that are all") { "\($0.processors)" },
         Line(label: "measured peak, GFLOP/s: one; all threads") { $0.limits("peak_gflops") },
         Line(label: "measured bandwidth, GB/s: one; all threads") { $0.limits("bandwidth_gb_per_s") },
+        Line(label: "rows that were timed beside nothing else, of all") { column in
+          let (quiet, all) = column.bench.quietRows
+          return all == 0 ? "" : "\(quiet) of \(all)"
+        },
       ])
   }
 

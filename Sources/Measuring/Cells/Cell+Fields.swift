@@ -77,6 +77,10 @@ extension Cell: Record {
     .field(
       "budget_seconds", \.budgetSeconds, .duration, .record, unit: "s", key: "budget", parse: budget,
       "once three passes and this much time are measured, no more passes"),
+    .field(
+      "quiet", \.quiet, .fraction, .record, key: "quiet",
+      "repeat passes unless multiply-adds beside them have this share of the peak, for at most five times the budget; 0: all count"
+    ),
   ]
 
   /// Fields that came after the first results: at their default they leave no mark in a cell's id, so that the cells of

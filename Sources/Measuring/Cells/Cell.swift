@@ -50,6 +50,8 @@ public struct Cell: ExperimentCell {
   public var repeats = 5
   /// Once this many seconds and three repeats are timed, no more repeats.
   public var budgetSeconds = 10.0
+  /// The share of the peak that multiply-adds must have beside a repeat that counts; 0: all count.
+  public var quiet = 0.0
 
   /// Creates a cell of one variant at one length.
   public init(variant: String, queryLength: Int, keyLength: Int? = nil) {

@@ -39,7 +39,7 @@ public struct MeasurementPlan: Sendable {
   ]
   static let variants = "variants"
   /// How a cell is timed, not what: one value, no list.
-  private static let single: Set = ["warmup", "repeats", "budget"]
+  private static let single: Set = ["warmup", "repeats", "budget", "quiet"]
 
   /// Reads the fields of a plan.
   /// - Throws: `UsageError` with place and what is allowed.

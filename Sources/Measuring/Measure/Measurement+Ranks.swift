@@ -114,7 +114,7 @@ extension Measurement {
     row.bytesSent = Int(all.reduce(0) { $0 + $1[1] })
     row.secondsWaiting = all.reduce(0) { max($0, $1[2]) }
     row.memoryBytes = Int(all.reduce(0) { max($0, $1[3]) })
-    describe(timed.samples, in: &row)
+    describe(timed, in: &row)
     return timed.last
   }
 }

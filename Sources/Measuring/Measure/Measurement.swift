@@ -116,8 +116,9 @@ public struct Measurement: Sendable {
   }
 
   /// Notes the times of passes.
-  func describe(_ samples: [Double], in row: inout MeasurementRow) {
-    row.repeats = samples.count
+  func describe<R>(_ timing: Stopwatch.Timing<R>, in row: inout MeasurementRow) {
+    let samples = timing.samples
+    (row.repeats, row.quietRepeats) = (samples.count, timing.quiet)
     let median = Quantiles.of(samples, 0.5)
     row.secondsMedian = median
     row.secondsP20 = Quantiles.of(samples, 0.2)
@@ -148,33 +149,40 @@ public struct Measurement: Sendable {
     let outputGradient: Tensor?
   }
 
+  /// How many times its budget a cell may spend on passes that others disturbed.
+  static let patience = 5.0
+
   private func time(
     _ variant: any AttentionVariant, _ inputs: Operands, _ shape: AttentionShape, _ maker: InputMaker,
     _ context: ExecutionContext, row: inout MeasurementRow
   ) throws -> Result {
-    let stopwatch = Stopwatch(
+    var stopwatch = Stopwatch(
       warmup: cell.warmup, repeats: cell.repeats, budgetSeconds: cell.budgetSeconds)
+    if cell.quiet > 0 {
+      stopwatch.quiet = QuietWatch(
+        share: cell.quiet, patience: Self.patience * cell.budgetSeconds, context.instructionSet,
+        threads: cell.threads, peakGflops: cell.precision == .float32 ? peakGflops : nil)
+    }
     let ledger = context.ledger
     let result: Result
-    let samples: [Double]
     if cell.pass == .backward {
       let forward = try variant.attend(inputs, in: context)
       let gradient = try maker.outputGradient(shape, ledger: ledger)
       ledger?.resetPeak()
       let timed = try stopwatch.time { try forward.backward(gradient, in: context) }
       result = Result(tensor: timed.last.query, outputGradient: gradient)
-      samples = timed.samples
+      describe(timed, in: &row)
     } else if takesToken(variant) {
       var step = try tokenStep(inputs, shape, in: context)
       // Of the first token the result is checked: the state moves on with every further one.
       result = Result(tensor: try step.advance(in: context), outputGradient: nil)
       ledger?.resetPeak()
-      samples = try stopwatch.time { try step.advance(in: context) }.samples
+      describe(try stopwatch.time { try step.advance(in: context) }, in: &row)
     } else {
       ledger?.resetPeak()
       let timed = try stopwatch.time { try variant.attend(inputs, in: context) }
       result = Result(tensor: timed.last.output, outputGradient: nil)
-      samples = timed.samples
+      describe(timed, in: &row)
     }
     row.memoryBytes = ledger?.peakBytes
     if cell.pass != .backward, try variant.chooseKeys(of: inputs, in: context) {
@@ -188,7 +196,6 @@ public struct Measurement: Sendable {
         : Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: variant.operandsRead)
       return max(0, $0 - Int(results))
     }
-    describe(samples, in: &row)
     if let peakGflops, let gflops = row.gflops { row.fractionOfPeak = gflops / peakGflops }
     return result
   }

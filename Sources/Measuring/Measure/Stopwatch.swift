@@ -11,17 +11,31 @@ struct Stopwatch {
   let budgetSeconds: Double
   /// Makes of this process's time of a pass the one that counts; ranks agree on the longest.
   var agree: (Double) throws -> Double = { $0 }
+  /// Which samples count; `nil`: all.
+  var quiet: QuietWatch?
 
   init(warmup: Int, repeats: Int, budgetSeconds: Double) {
     (self.warmup, self.repeats, self.budgetSeconds) = (warmup, repeats, budgetSeconds)
   }
 
+  /// What was timed.
+  struct Timing<R> {
+    /// Seconds a pass, one number a sample.
+    let samples: [Double]
+    /// How many of them were quiet; `nil`: nobody looked.
+    let quiet: Int?
+    /// The last result.
+    let last: R
+  }
+
   /// A sample shorter than this is repeated inside the sample; its time is divided.
   private static let shortestSample = 1e-3
+  /// The fewest samples that say something.
+  private static let fewest = 3
 
-  /// Runs and times a pass.
-  /// - Returns: seconds a pass, one number a sample, and the last result.
-  func time<R>(_ pass: () throws -> R) throws -> (samples: [Double], last: R) {
+  /// Runs and times a pass. With a watch disturbed samples are repeated, until it has no more patience; when fewer than three were
+  /// quiet then, all samples count.
+  func time<R>(_ pass: () throws -> R) throws -> Timing<R> {
     let clock = ContinuousClock()
     var last: R?
     func once() throws -> Double {
@@ -34,16 +48,27 @@ struct Stopwatch {
     var single = try once()
     for _ in 0..<max(0, warmup - 1) { single = min(single, try once()) }
     let inner = max(1, min(10_000, Int(Self.shortestSample / max(single, 1e-9))))
-    var samples: [Double] = []
-    var total = 0.0
-    while samples.count < repeats {
+    var watch = quiet
+    var isQuiet = watch?.isQuiet() ?? true
+    var samples: [(seconds: Double, isQuiet: Bool)] = []
+    var counted = 0, total = 0.0, lost = 0.0
+    while counted < repeats {
+      let wasQuiet = isQuiet
       var seconds = 0.0
       for _ in 0..<inner { seconds += try once() }
-      samples.append(seconds / Double(inner))
+      isQuiet = watch?.isQuiet() ?? true
+      samples.append((seconds / Double(inner), wasQuiet && isQuiet))
+      guard wasQuiet && isQuiet else {
+        lost += seconds
+        if lost > watch?.patience ?? 0, samples.count >= Self.fewest { break }
+        continue
+      }
+      counted += 1
       total += seconds
-      if total > budgetSeconds, samples.count >= 3 || total > 3 * budgetSeconds { break }
+      if total > budgetSeconds, counted >= Self.fewest || total > 3 * budgetSeconds { break }
     }
     guard let last else { throw UsageError("repeats: at least one pass is timed") }
-    return (samples, last)
+    let those = counted < min(Self.fewest, repeats) ? samples : samples.filter(\.isQuiet)
+    return Timing(samples: those.map(\.seconds), quiet: watch.map { _ in counted }, last: last)
   }
 }

@@ -112,5 +112,9 @@ extension MeasurementRow {
     .optional(
       "seconds_choosing", \.secondsChoosing, .duration, .time, unit: "s",
       "time by which a forward pass chooses keys by data, a part of its own; median"),
+    .optional(
+      "quiet_repeats", \.quietRepeats, .count(), .record, unit: "passes",
+      "passes beside which multiply-adds had the share of the peak that quiet asks for: these alone were timed where there are three "
+        + "or more, else all; empty where nobody looked"),
   ]
 }

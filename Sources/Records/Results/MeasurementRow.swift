@@ -99,6 +99,8 @@ public struct MeasurementRow: Traceable, Hashable {
   public var keptMass: Double?
   /// The column `seconds_choosing`.
   public var secondsChoosing: Double?
+  /// The column `quiet_repeats`.
+  public var quietRepeats: Int?
   // Where it was made.
   /// The column `machine`.
   public var machine = ""
@@ -114,6 +116,9 @@ public struct MeasurementRow: Traceable, Hashable {
   /// Creates an empty row.
   public init() {}
 
+  /// Whether its times are those of passes beside which nothing else was at work; false, too, where nobody looked.
+  public var isQuiet: Bool { quietRepeats.map { $0 > 0 && $0 == repeats } ?? false }
+
   /// Whether it was measured.
   public var isDone: Bool { status == .ok }
 
@@ -122,7 +127,7 @@ public struct MeasurementRow: Traceable, Hashable {
     self.status = status
     self.reason = reason.split(whereSeparator: \.isNewline).joined(separator: " ")
     (repeats, secondsMedian, secondsP20, secondsP80) = (nil, nil, nil, nil)
-    secondsChoosing = nil
+    (secondsChoosing, quietRepeats) = (nil, nil)
     (gflops, fractionOfPeak, errorRel, errorOracleRel) = (nil, nil, nil, nil)
     (workspaceBytes, memoryBytes, peakRSSBytes) = (nil, nil, nil)
   }
