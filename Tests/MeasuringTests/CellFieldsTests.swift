@@ -29,6 +29,7 @@ import Testing
       budget: 123456789us
       warmup: 0
       repeats: 7
+      quiet: 0.5
       variants: [full, {sliding-window: {left: 3, right: 1}}, {lsh: {hashes: 2, shared_query_key: false}}]
       """.replacing("123456789us", with: "0.123456789s")
     for cell in try Preset(yaml: yaml, file: "p.yaml", catalog: .standard, kinds: .standard).cells() {
@@ -61,7 +62,7 @@ import Testing
     #expect(Set(keys).count == keys.count)
     #expect(
       keys.allSatisfy {
-        MeasurementPlan.nesting.contains($0) || ["warmup", "repeats", "budget"].contains($0)
+        MeasurementPlan.nesting.contains($0) || ["warmup", "repeats", "budget", "quiet"].contains($0)
       })
     // What a cell is, its row says under the same name.
     for field in Cell.identity { #expect(MeasurementRow.columns.contains(field.name), "\(field.name)") }
