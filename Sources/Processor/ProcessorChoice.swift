@@ -168,5 +168,14 @@ public struct ProcessorChoice: Sendable {
     ProcessorChoice(
       "warms_keys", \.warmsKeys, in: 0...1, unit: "(0 or 1)", changesBits: false,
       help: "whether a tile alone with its keys first reads them in the order of memory", equation: "1"),
+    ProcessorChoice(
+      "far_bytes", \.farBytes, in: 0...1 << 40, unit: "bytes", changesBits: false,
+      help:
+        "of keys and values above which four to twelve rows, as in decoding, ask for them ahead; 0: never",
+      equation: "8 · L2 on Intel, else 0"
+    ) {
+      guard $0.isIntel, let cache = $0.caches.second else { return nil }
+      return (8 * cache, "eight times the second-level cache of \(describe(cache))")
+    },
   ]
 }

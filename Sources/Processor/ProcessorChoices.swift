@@ -45,6 +45,8 @@ public struct ProcessorChoices: Hashable, Sendable {
   public var prefetchesRows = 1
   /// Whether a tile that shares its keys with no other first reads a KV block of them in the order of memory: 1 or 0.
   public var warmsKeys = 1
+  /// Bytes of keys and values above which a few rows ask for them ahead; 0: never.
+  public var farBytes = 0
   /// How bfloat16 is multiplied, as it was tuned; `nil`: as `BFloat16Choice` says, by rates of two loops.
   public var bfloat16Road: BFloat16Road?
 

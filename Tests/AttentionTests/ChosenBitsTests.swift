@@ -1,10 +1,11 @@
-import Attention
 import AttentionCore
 import Basics
 import LabTestSupport
 import Settings
 import Tensors
 import Testing
+
+@testable import Attention
 
 /// What is chosen by the processor changes no result but in its last bits, and often not these.
 @Suite struct ChosenBitsTests {
@@ -97,6 +98,32 @@ import Testing
     #expect(try sumOverRows("place_distances=1073741824") == packed)
     let short = try product("product_depth=64")
     #expect(Self.difference(short, before) < 1e-6)
+  }
+
+  @Test("keys that a few rows ask for ahead change no bit", arguments: [Precision.float32, .bfloat16])
+  func farKeys(_ precision: Precision) throws {
+    // Four rows and more ask, from 2048 keys on: four together, or of wide values the first alone.
+    for (heads, dim) in [(3, 64), (4, 64), (8, 64), (12, 40), (7, 128)] {
+      let shape = try AttentionShape(
+        queryHeads: heads, keyHeads: 1, queryLength: 1, keyLength: 2500, headDim: dim, precision: precision)
+      let key = RandomKey(seed: 5), variant = try Catalog.standard.make("full", shape: shape, key: key)
+      let inputs = try Operands(
+        query: .normal(shape.queryShape, key: key("q")), key: .normal(shape.keyShape, key: key("k")),
+        value: .normal(shape.valueShape, key: key("v"))
+      ).converted(to: precision)
+      func output(_ text: String) throws -> [Float] {
+        var context = ExecutionContext(threads: 1)
+        context.choices = try ProcessorChoices(parsing: "assumed," + text, on: .here())
+        return try variant.attend(inputs, in: context).output.array()
+      }
+      #expect(try output("far_bytes=1") == output("far_bytes=0"), "\(heads) heads of \(dim)")
+    }
+    let shape = try AttentionShape(queryHeads: 8, keyHeads: 2, queryLength: 1, keyLength: 2500, headDim: 64)
+    var choices = ProcessorChoices.assumed
+    choices.farBytes = 2 * 2500 * 2 * 64 * 4
+    #expect(KernelHead.rowsAhead(shape, choices) == 0)
+    choices.farBytes -= 1
+    #expect(KernelHead.rowsAhead(shape, choices) == 64)
   }
 
   @Test("a slow rate of products sends bfloat16 down the other road, with the bits of up-conversion")

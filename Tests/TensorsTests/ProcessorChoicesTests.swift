@@ -27,6 +27,7 @@ import Testing
     var kvBlockBytes: Int, localKeys: Int, bandRows: Int, nearBlockBytes: Int, productDepth: Int
     var bandBackwardRows = 64
     var placeDistances = 1 << 18
+    var farBytes = 0
   }
 
   @Test(
@@ -43,7 +44,7 @@ import Testing
         productDepth: 512),
       Expected(
         processor: emeraldRapids, kvBlockBytes: 512 << 10, localKeys: 2048, bandRows: 32,
-        nearBlockBytes: 16 << 10, productDepth: 512, placeDistances: 1 << 16),
+        nearBlockBytes: 16 << 10, productDepth: 512, placeDistances: 1 << 16, farBytes: 16 << 20),
       Expected(
         processor: small, kvBlockBytes: 64 << 10, localKeys: 512, bandRows: 64, nearBlockBytes: 8 << 10,
         productDepth: 128, placeDistances: 1 << 15),
@@ -56,6 +57,7 @@ import Testing
     #expect(choices.nearBlockBytes == expected.nearBlockBytes)
     #expect(choices.productDepth == expected.productDepth)
     #expect(choices.placeDistances == expected.placeDistances)
+    #expect(choices.farBytes == expected.farBytes)
     for choice in ProcessorChoice.all {
       #expect(choice.problem(with: choices[choice]) == nil)
       #expect(choice.derived(expected.processor).reason != "" && choice.equation != "")

@@ -17,6 +17,7 @@ enum KernelHead {
     let (headDim, valueDim) = (Int32(shape.headDim), Int32(shape.valueDim))
     let (limit, offset) = (Int32(shape.validKeys(batch: batch)), Int32(shape.queryOffset))
     let near = Int32(choices.nearBlockBytes / MemoryLayout<Float>.stride)
+    let ahead = Self.rowsAhead(shape, choices)
     switch shape.precision {
     case .float32:
       var own = attn_head(
@@ -24,7 +25,7 @@ enum KernelHead {
         value: v.assumingMemoryBound(to: Float.self), query_stride: strides.0, key_stride: strides.1,
         value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
         query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0), energy: nil,
-        bias: nil, bucket: nil, sums: 0, near_floats: near)
+        bias: nil, bucket: nil, sums: 0, near_floats: near, ahead: ahead)
       stages.describe(&own, number: head)
       self = .float32(own)
     case .bfloat16:
@@ -34,7 +35,15 @@ enum KernelHead {
           value: v.assumingMemoryBound(to: UInt16.self), query_stride: strides.0, key_stride: strides.1,
           value_stride: strides.2, head_dim: headDim, value_dim: valueDim, key_limit: limit,
           query_offset: offset, scale: Float(scale), softcap: Float(shape.softcap ?? 0),
-          near_floats: near))
+          near_floats: near, ahead: ahead))
     }
+  }
+
+  /// How many rows further tiles of a few rows ask for keys and values, where those of all heads fit no cache.
+  static func rowsAhead(_ shape: AttentionShape, _ choices: ProcessorChoices) -> Int32 {
+    let numbers = shape.batch * shape.keyHeads * shape.keyLength * (shape.headDim + shape.valueDim)
+    let isFar = choices.farBytes > 0 && numbers * shape.precision.byteCount > choices.farBytes
+    // Within what the second-level cache holds of both, and more than the latency of memory takes.
+    return isFar ? 64 : 0
   }
 }

@@ -49,6 +49,8 @@ typedef struct {
   int32_t sums;
   /// Floats of the first-level cache for the keys of a block that several strips read.
   int32_t near_floats;
+  /// How many rows further a tile of a few rows asks for keys and values while it computes; 0: for none.
+  int32_t ahead;
 } attn_head;
 
 /// What backward needs beyond the head: rows of output, its gradient and LSE, and where gradients go.

@@ -12,7 +12,7 @@ typedef struct {
   int64_t query_stride, key_stride, value_stride;
   int32_t head_dim, value_dim, key_limit, query_offset;
   float scale, softcap;
-  int32_t near_floats;
+  int32_t near_floats, ahead;
 } attn_head16;
 
 /// Instruction set 3, for the functions of this header alone: avx512 with AVX512-BF16. All others up-convert to float32.

@@ -65,7 +65,7 @@ INLINE attn_head KERNEL(wide_head)(const attn_head16 *head, const float *wide) {
       .query = wide, .key = wide, .value = wide, .query_stride = ROUND_UP(head->head_dim, VL),
       .head_dim = head->head_dim, .value_dim = head->value_dim, .key_limit = head->key_limit,
       .query_offset = head->query_offset, .scale = head->scale, .softcap = head->softcap,
-      .near_floats = head->near_floats};
+      .near_floats = head->near_floats, .ahead = head->ahead};
 }
 
 /// Up-converts the queries of a tile, for `wide_head`.
@@ -125,7 +125,7 @@ static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *ow
   if (own->tile->gemv) {
     const gemv_source keys = {.rows = (const void *const *)own->keys};
     const gemv_source values = {.rows = (const void *const *)own->values};
-    KERNEL(gemv_keys)(1, 0, own->tile, &keys, &values, block->count);
+    KERNEL(gemv_keys)(1, 0, own->tile, &keys, &values, block->count, 0);
     block->count = block->pieces = 0;
     return;
   }

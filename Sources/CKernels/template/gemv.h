@@ -9,6 +9,8 @@
 _Static_assert(ATTN_GEMV_ROWS * GEMV_KEYS <= ATTN_LANES * ATTN_BLOCK, "scores of all rows fit the tile's scratch");
 /// Keys whose values stay in the first-level cache while several rows use them.
 #define GEMV_VALUES 16
+/// The fewest keys of a run that are asked for ahead: a shorter run, a window's, stays in the caches from token to token.
+#define GEMV_FAR (4 * GEMV_KEYS)
 
 /// Rows of keys or values: `stride` bytes apart, or where `rows` points when a call says that they are not direct.
 typedef struct {
@@ -20,6 +22,14 @@ typedef struct {
 
 INLINE const void *KERNEL(gemv_row)(const int direct, const gemv_source *source, int t) {
   return direct ? source->base + t * source->stride : source->rows[t];
+}
+
+/// Asks for `dim` elements `ahead` bytes behind a place, for the second-level cache; 0: for nothing. Four rows and more compute so long
+/// with a key that the processor asks for too little of its own accord. A request beyond the last row does no harm.
+INLINE void KERNEL(gemv_ahead)(const int half, const void *place, ptrdiff_t ahead, int dim) {
+  if (ahead == 0) return;
+  const char *at = (const char *)place + ahead;
+  for (int b = 0; b < dim * (half ? 2 : 4); b += 64) __builtin_prefetch(at + b, 0, 2);
 }
 
 /// VL elements of a row from its d-th on, or its last `part`.
@@ -64,14 +74,15 @@ INLINE void KERNEL(gemv_sums)(const int nr, float *s, int s_stride, vf *x) {
 }
 
 /// Scores of nr rows against VL/nr keys from the t-th on: s[row·s_stride + key]. Keys beyond the last repeat it. Key by
-/// key: memory is read in order; in any other order it comes at half the rate.
+/// key: memory is read in order; in any other order it comes at half the rate. Keys `ahead` bytes further are asked for.
 INLINE void KERNEL(gemv_stream)(
     const int half, const int direct, const int nr, float *s, int s_stride, const float *q, int q_stride,
-    const gemv_source *source, int t, int count, int head_dim) {
+    const gemv_source *source, int t, int count, int head_dim, ptrdiff_t ahead) {
   const int keys = VL / nr, whole = head_dim / VL * VL, part = head_dim - whole, chains = nr == 1 ? 2 : 1;
   vf x[VL];
   UNROLL for (int i = 0; i < keys; i++) {
     const void *k = KERNEL(gemv_row)(direct, source, t + i < count ? t + i : count - 1);
+    if (direct && nr == 4) KERNEL(gemv_ahead)(half, k, ahead, head_dim);
     vf sum[4];
     UNROLL for (int r = 0; r < nr * chains; r++) sum[r] = (vf)0.0f;
     int d = 0;
@@ -122,28 +133,28 @@ INLINE void KERNEL(gemv_dots)(
 }
 
 /// Scores of all rows, a few keys at a time, which stay in the first-level cache from row to row: the first rows read
-/// them in the order of memory.
+/// them in the order of memory, and ask for those `ahead` bytes further.
 INLINE void KERNEL(gemv_scores)(
     const int half, const int direct, float *s, int s_stride, const float *q, int rows, const gemv_source *keys,
-    int count, const int head_dim) {
+    int count, const int head_dim, ptrdiff_t ahead) {
   const int stride = ROUND_UP(head_dim, VL);
   for (int t = 0; t < count; t += VL) {
     int row = rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
     if (row == 4)
       UNROLL for (int part = 0; part < VL; part += VL / 4)
-        KERNEL(gemv_stream)(half, direct, 4, s, s_stride, q, stride, keys, t + part, count, head_dim);
+        KERNEL(gemv_stream)(half, direct, 4, s, s_stride, q, stride, keys, t + part, count, head_dim, ahead);
     else if (row == 2)
       UNROLL for (int part = 0; part < VL; part += VL / 2)
-        KERNEL(gemv_stream)(half, direct, 2, s, s_stride, q, stride, keys, t + part, count, head_dim);
+        KERNEL(gemv_stream)(half, direct, 2, s, s_stride, q, stride, keys, t + part, count, head_dim, 0);
     else
-      KERNEL(gemv_stream)(half, direct, 1, s, s_stride, q, stride, keys, t, count, head_dim);
+      KERNEL(gemv_stream)(half, direct, 1, s, s_stride, q, stride, keys, t, count, head_dim, 0);
     for (; row + 2 <= rows; row += 2)
       UNROLL for (int part = 0; part < VL; part += VL / 2)
         KERNEL(gemv_dots)(
             half, direct, 2, s + row * s_stride, s_stride, q + row * stride, stride, keys, t + part, count, head_dim);
     if (row < rows)
       KERNEL(gemv_stream)(
-          half, direct, 1, s + row * s_stride, s_stride, q + row * stride, stride, keys, t, count, head_dim);
+          half, direct, 1, s + row * s_stride, s_stride, q + row * stride, stride, keys, t, count, head_dim, 0);
   }
 }
 
@@ -192,10 +203,10 @@ INLINE void KERNEL(gemv_softmax)(float *s, int count, float *m, float *l, float 
 }
 
 /// o[row][d ..] += Σ_t p[row][t] · V[t][d ..] for nr rows and nv vectors of columns; `chains` sums a column, for neighbours
-/// in time, hide the latency where rows and columns are few.
+/// in time, hide the latency where rows and columns are few. Values `ahead` bytes further are asked for.
 INLINE void KERNEL(gemv_columns)(
     const int half, const int direct, const int nr, const int nv, const int chains, float *o, int o_stride,
-    const float *p, int p_stride, const gemv_source *values, int first, int last, int d) {
+    const float *p, int p_stride, const gemv_source *values, int first, int last, int d, ptrdiff_t ahead) {
   vf c[16];
   const int sums = nr * nv;
   UNROLL for (int i = 0; i < sums * chains; i++) c[i] = (vf)0.0f;
@@ -203,6 +214,7 @@ INLINE void KERNEL(gemv_columns)(
   for (; t + chains <= last; t += chains)
     UNROLL for (int chain = 0; chain < chains; chain++) {
       const void *row = KERNEL(gemv_row)(direct, values, t + chain);
+      if (direct) KERNEL(gemv_ahead)(half, (const char *)row + d * (half ? 2 : 4), ahead, nv * VL);
       vf x[8];
       UNROLL for (int v = 0; v < nv; v++) x[v] = KERNEL(gemv_load)(half, row, d + v * VL);
       UNROLL for (int r = 0; r < nr; r++) {
@@ -227,20 +239,20 @@ INLINE void KERNEL(gemv_columns)(
     }
 }
 
-/// The weighted values of nr rows.
+/// The weighted values of nr rows, which ask for those `ahead` bytes further.
 INLINE void KERNEL(gemv_values)(
     const int half, const int direct, const int nr, float *o, const float *p, int p_stride,
-    const gemv_source *values, int first, int last, int value_dim) {
+    const gemv_source *values, int first, int last, int value_dim, ptrdiff_t ahead) {
   const int whole = value_dim / VL * VL, stride = ROUND_UP(value_dim, VL);
   int d = 0;
   if (nr == 1)
     for (; d + 8 * VL <= whole; d += 8 * VL)
-      KERNEL(gemv_columns)(half, direct, nr, 8, 1, o, stride, p, p_stride, values, first, last, d);
+      KERNEL(gemv_columns)(half, direct, nr, 8, 1, o, stride, p, p_stride, values, first, last, d, ahead);
   for (; d + 4 * VL <= whole; d += 4 * VL)
     KERNEL(gemv_columns)(
-        half, direct, nr, 4, nr == 1 ? 2 : 1, o, stride, p, p_stride, values, first, last, d);
+        half, direct, nr, 4, nr == 1 ? 2 : 1, o, stride, p, p_stride, values, first, last, d, ahead);
   for (; d + VL <= whole; d += VL)
-    KERNEL(gemv_columns)(half, direct, nr, 1, nr == 1 ? 4 : 2, o, stride, p, p_stride, values, first, last, d);
+    KERNEL(gemv_columns)(half, direct, nr, 1, nr == 1 ? 4 : 2, o, stride, p, p_stride, values, first, last, d, ahead);
   if (d == value_dim) return;
   UNROLL for (int r = 0; r < nr; r++) {
     vf c = (vf)0.0f;
@@ -252,19 +264,19 @@ INLINE void KERNEL(gemv_values)(
   }
 }
 
-/// Adds `count` keys to all rows of the tile.
+/// Adds `count` keys to all rows of the tile; keys and values so many rows `ahead` are asked for meanwhile.
 INLINE void KERNEL(gemv_keys)(
     const int half, const int direct, forward_tile *tile, const gemv_source *keys, const gemv_source *values,
-    int count) {
+    int count, int ahead) {
   const attn_head *head = &tile->head;
   const int dv = ROUND_UP(head->value_dim, VL), rows = tile->rows, value_dim = head->value_dim;
   const int s_stride = direct ? GEMV_KEYS : ATTN_BLOCK;
   const int masked = !direct && attn_block_masked(&tile->block);
   float *s = tile->s;
   // Head sizes that are constants leave a row of q in registers.
-  if (direct && head->head_dim == 64) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 64);
-  else if (direct && head->head_dim == 128) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 128);
-  else KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim);
+  if (direct && head->head_dim == 64) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 64, ahead * keys->stride);
+  else if (direct && head->head_dim == 128) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 128, ahead * keys->stride);
+  else KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim, ahead * keys->stride);
   for (int row = 0; row < rows; row++) {
     float *x = s + row * s_stride;
     KERNEL(soft_cap)(x, (count + VL - 1) / VL, head->softcap);
@@ -274,27 +286,31 @@ INLINE void KERNEL(gemv_keys)(
   const int step = rows > 2 ? GEMV_VALUES : count;
   for (int first = 0; first < count; first += step) {
     const int last = count - first < step ? count : first + step;
-    // The first to come reads the values in the order of memory: four rows of four vectors, or a row alone.
+    // The first to come reads the values in the order of memory: four rows of four vectors, or a row alone. It asks for what is far.
+    ptrdiff_t far = ahead * values->stride;
     int row = ISA_REGISTERS < 32 || value_dim > 4 * VL;
-    if (row == 1) KERNEL(gemv_values)(half, direct, 1, tile->ot, s, s_stride, values, first, last, value_dim);
+    if (row == 1) {
+      KERNEL(gemv_values)(half, direct, 1, tile->ot, s, s_stride, values, first, last, value_dim, far);
+      far = 0;
+    }
 #if ISA_REGISTERS >= 32
-    for (; row + 4 <= rows; row += 4)
+    for (; row + 4 <= rows; row += 4, far = 0)
       KERNEL(gemv_values)(
-          half, direct, 4, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
+          half, direct, 4, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim, far);
 #endif
-    for (; row + 2 <= rows; row += 2)
+    for (; row + 2 <= rows; row += 2, far = 0)
       KERNEL(gemv_values)(
-          half, direct, 2, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
+          half, direct, 2, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim, far);
     if (row < rows)
       KERNEL(gemv_values)(
-          half, direct, 1, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim);
+          half, direct, 1, tile->ot + row * dv, s + row * s_stride, s_stride, values, first, last, value_dim, 0);
   }
 }
 
 static __attribute__((noinline)) void KERNEL(gemv_flush)(forward_tile *tile) {
   const gemv_source keys = {.rows = (const void *const *)tile->block.keys};
   const gemv_source values = {.rows = (const void *const *)tile->block.values};
-  KERNEL(gemv_keys)(0, 0, tile, &keys, &values, tile->block.count);
+  KERNEL(gemv_keys)(0, 0, tile, &keys, &values, tile->block.count, 0);
 }
 
 /// Whether a run needs no list of pointers: every pair counts, and its rows are equally far apart.
@@ -309,11 +325,12 @@ INLINE void KERNEL(gemv_run)(
   const ptrdiff_t step = run->keys.stride, start = run->keys.start, limit = tile->head.key_limit;
   const ptrdiff_t reach = start < limit ? (limit - start - 1) / step + 1 : 0;
   const ptrdiff_t count = run->keys.count < reach ? run->keys.count : reach;
+  const int ahead = tile->rows > 3 && count >= GEMV_FAR ? tile->head.ahead : 0;
   for (ptrdiff_t t = 0; t < count; t += GEMV_KEYS) {
     const ptrdiff_t first = start + t * step;
     const gemv_source keys = {.base = (const char *)key + first * key_stride, .stride = step * key_stride};
     const gemv_source values = {.base = (const char *)value + first * value_stride, .stride = step * value_stride};
-    KERNEL(gemv_keys)(half, 1, tile, &keys, &values, (int)(count - t < GEMV_KEYS ? count - t : GEMV_KEYS));
+    KERNEL(gemv_keys)(half, 1, tile, &keys, &values, (int)(count - t < GEMV_KEYS ? count - t : GEMV_KEYS), ahead);
   }
 }
 

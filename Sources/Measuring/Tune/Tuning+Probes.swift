@@ -75,6 +75,12 @@ extension Tuning {
     ) {
       try passes.pass("full", heads: 8, keyHeads: 1, tokens: 1, keys: 131072, threads: threads, choices: $0)
     }
+    add(
+      "far_bytes", "decoding: 8 heads on one key head over 131072 keys, one thread", if: full,
+      { _ in [0, 16 << 20] }
+    ) {
+      try passes.pass("full", heads: 8, keyHeads: 1, tokens: 1, keys: 131072, choices: $0)
+    }
     add("product_depth", "a product of 1024 · 1024 · 1024, one thread", halfAndTwice) {
       try ProbePasses.product(1024, 1024, 1024, choices: $0)
     }
