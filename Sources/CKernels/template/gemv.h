@@ -272,11 +272,14 @@ INLINE void KERNEL(gemv_keys)(
   const int dv = ROUND_UP(head->value_dim, VL), rows = tile->rows, value_dim = head->value_dim;
   const int s_stride = direct ? GEMV_KEYS : ATTN_BLOCK;
   const int masked = !direct && attn_block_masked(&tile->block);
+  const ptrdiff_t far_key = ahead * keys->stride;
   float *s = tile->s;
   // Head sizes that are constants leave a row of q in registers.
-  if (direct && head->head_dim == 64) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 64, ahead * keys->stride);
-  else if (direct && head->head_dim == 128) KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 128, ahead * keys->stride);
-  else KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim, ahead * keys->stride);
+  if (direct && head->head_dim == 64)
+    KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 64, far_key);
+  else if (direct && head->head_dim == 128)
+    KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, 128, far_key);
+  else KERNEL(gemv_scores)(half, direct, s, s_stride, tile->qt, rows, keys, count, head->head_dim, far_key);
   for (int row = 0; row < rows; row++) {
     float *x = s + row * s_stride;
     KERNEL(soft_cap)(x, (count + VL - 1) / VL, head->softcap);
