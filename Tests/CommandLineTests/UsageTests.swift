@@ -207,7 +207,7 @@ import Testing
       + "head_dim,value_dim,causal,threads,isa,input,seed,status,reason,repeats,seconds_median,seconds_p20,"
       + "seconds_p80,flops,gflops,fraction_of_peak,density,plan_seconds,plan_bytes,workspace_bytes,peak_rss_bytes,"
       + "predicted_bytes,error_rel,cell_id,started_at,memory_bytes,padding_overhead,precision,error_oracle_rel,"
-      + "state_bytes,ranks,messages,bytes_sent,seconds_waiting,kept_mass,seconds_choosing,machine,host,commit,program"
+      + "state_bytes,ranks,messages,bytes_sent,seconds_waiting,kept_mass,seconds_choosing,quiet_repeats,machine,host,commit,program"
     #expect(Set(object.keys) == Set(text.split(separator: ",").map(String.init)))
     #expect(object["status"] as? String == "ok" && object["query_length"] as? Int == 8)
     #expect(((object["fraction_of_peak"] as? Double) ?? 0) > 0)

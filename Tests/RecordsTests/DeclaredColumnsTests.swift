@@ -12,7 +12,7 @@ import Testing
       + "value_dim,causal,threads,isa,input,seed,status,reason,repeats,seconds_median,seconds_p20,seconds_p80,flops,"
       + "gflops,fraction_of_peak,density,plan_seconds,plan_bytes,workspace_bytes,peak_rss_bytes,predicted_bytes,"
       + "error_rel,cell_id,started_at,memory_bytes,padding_overhead,precision,error_oracle_rel,state_bytes,ranks,messages,"
-      + "bytes_sent,seconds_waiting,kept_mass,seconds_choosing,machine,host,commit,program"
+      + "bytes_sent,seconds_waiting,kept_mass,seconds_choosing,quiet_repeats,machine,host,commit,program"
     #expect(MeasurementRow.columns.joined(separator: ",") == columns)
     let trainings =
       "run_id,experiment,task,task_configuration,attention,model_configuration,training_configuration,seed,status,"
