@@ -114,8 +114,8 @@ package struct BenchTable {
     guard quiet < all else { return [] }
     return [
       "",
-      "other programs were at work beside nearly all passes of \(all - quiet) of \(counted(all, "row")) (quiet_repeats below 3): "
-        + "those rows say little",
+      "beside nearly all passes of \(all - quiet) of \(counted(all, "row")) (quiet_repeats below 3) multiply-adds had less than "
+        + "the share of their peak that the preset's quiet asks for: other programs were at work, or the clock fell",
     ]
   }
 

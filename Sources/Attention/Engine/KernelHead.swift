@@ -39,7 +39,7 @@ enum KernelHead {
     }
   }
 
-  /// How many rows further tiles of a few rows ask for keys and values, where those of all heads fit no cache.
+  /// How many rows further tiles of a few rows ask for keys and values, where those of all heads have more than `farBytes`.
   static func rowsAhead(_ shape: AttentionShape, _ choices: ProcessorChoices) -> Int32 {
     let numbers = shape.batch * shape.keyHeads * shape.keyLength * (shape.headDim + shape.valueDim)
     let isFar = choices.farBytes > 0 && numbers * shape.precision.byteCount > choices.farBytes
