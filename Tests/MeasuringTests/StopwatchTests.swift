@@ -19,7 +19,7 @@ import Testing
   private func counts(_ stopwatch: Stopwatch) throws -> (passes: Int, samples: Int, quiet: Int?) {
     var passes = 0
     // Longer than the shortest sample, so that a pass is a sample.
-    let timing = try stopwatch.time {
+    let (timing, _) = try stopwatch.time {
       passes += 1
       let end = ContinuousClock().now + .milliseconds(2)
       while ContinuousClock().now < end {}

@@ -106,7 +106,9 @@ extension Measurement {
       waits.append(sent.secondsWaiting)
       return result
     }
-    let wait = waits.suffix(timed.samples.count).reduce(0, +) / Double(min(waits.count, timed.samples.count))
+    let wait =
+      waits.suffix(timed.timing.samples.count).reduce(0, +)
+      / Double(min(waits.count, timed.timing.samples.count))
     let all = try communicator.gathered([
       Double(sent.messages), Double(sent.bytesSent), wait, Double(ledger?.peakBytes ?? 0),
     ])
@@ -114,7 +116,7 @@ extension Measurement {
     row.bytesSent = Int(all.reduce(0) { $0 + $1[1] })
     row.secondsWaiting = all.reduce(0) { max($0, $1[2]) }
     row.memoryBytes = Int(all.reduce(0) { max($0, $1[3]) })
-    describe(timed, in: &row)
+    describe(timed.timing, in: &row)
     return timed.last
   }
 }

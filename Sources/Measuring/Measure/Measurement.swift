@@ -116,7 +116,7 @@ public struct Measurement: Sendable {
   }
 
   /// Notes the times of passes.
-  func describe<R>(_ timing: Stopwatch.Timing<R>, in row: inout MeasurementRow) {
+  func describe(_ timing: Stopwatch.Timing, in row: inout MeasurementRow) {
     let samples = timing.samples
     (row.repeats, row.quietRepeats) = (samples.count, timing.quiet)
     let median = Quantiles.of(samples, 0.5)
@@ -165,29 +165,30 @@ public struct Measurement: Sendable {
     }
     let ledger = context.ledger
     let result: Result
+    let timing: Stopwatch.Timing
     if cell.pass == .backward {
       let forward = try variant.attend(inputs, in: context)
       let gradient = try maker.outputGradient(shape, ledger: ledger)
       ledger?.resetPeak()
       let timed = try stopwatch.time { try forward.backward(gradient, in: context) }
       result = Result(tensor: timed.last.query, outputGradient: gradient)
-      describe(timed, in: &row)
+      timing = timed.timing
     } else if takesToken(variant) {
       var step = try tokenStep(inputs, shape, in: context)
       // Of the first token the result is checked: the state moves on with every further one.
       result = Result(tensor: try step.advance(in: context), outputGradient: nil)
       ledger?.resetPeak()
-      describe(try stopwatch.time { try step.advance(in: context) }, in: &row)
+      timing = try stopwatch.time { try step.advance(in: context) }.timing
     } else {
       ledger?.resetPeak()
       let timed = try stopwatch.time { try variant.attend(inputs, in: context) }
       result = Result(tensor: timed.last.output, outputGradient: nil)
-      describe(timed, in: &row)
+      timing = timed.timing
     }
     row.memoryBytes = ledger?.peakBytes
     if cell.pass != .backward, try variant.chooseKeys(of: inputs, in: context) {
       row.secondsChoosing = Quantiles.of(
-        try stopwatch.time { try variant.chooseKeys(of: inputs, in: context) }.samples, 0.5)
+        try stopwatch.time { try variant.chooseKeys(of: inputs, in: context) }.timing.samples, 0.5)
     }
     row.workspaceBytes = row.memoryBytes.map {
       let results =
@@ -196,6 +197,7 @@ public struct Measurement: Sendable {
         : Cost.inputOutputBytes(of: cell.pass, shape: shape, operands: variant.operandsRead)
       return max(0, $0 - Int(results))
     }
+    describe(timing, in: &row)
     if let peakGflops, let gflops = row.gflops { row.fractionOfPeak = gflops / peakGflops }
     return result
   }

@@ -19,13 +19,11 @@ struct Stopwatch {
   }
 
   /// What was timed.
-  struct Timing<R> {
+  struct Timing {
     /// Seconds a pass, one number a sample.
     let samples: [Double]
     /// How many of them were quiet; `nil`: nobody looked.
     let quiet: Int?
-    /// The last result.
-    let last: R
   }
 
   /// A sample shorter than this is repeated inside the sample; its time is divided.
@@ -35,7 +33,8 @@ struct Stopwatch {
 
   /// Runs and times a pass. With a watch disturbed samples are repeated, until it has no more patience; when fewer than three were
   /// quiet then, all samples count.
-  func time<R>(_ pass: () throws -> R) throws -> Timing<R> {
+  /// - Returns: the times, and the last result.
+  func time<R>(_ pass: () throws -> R) throws -> (timing: Timing, last: R) {
     let clock = ContinuousClock()
     var last: R?
     func once() throws -> Double {
@@ -69,6 +68,6 @@ struct Stopwatch {
     }
     guard let last else { throw UsageError("repeats: at least one pass is timed") }
     let those = counted < min(Self.fewest, repeats) ? samples : samples.filter(\.isQuiet)
-    return Timing(samples: those.map(\.seconds), quiet: watch.map { _ in counted }, last: last)
+    return (Timing(samples: those.map(\.seconds), quiet: watch.map { _ in counted }), last)
   }
 }
