@@ -12,6 +12,10 @@ public enum CRC32 {
   /// - Complexity: O(bytes).
   public static func of(_ bytes: some Sequence<UInt8>) -> UInt32 {
     let table = table
-    return ~bytes.reduce(UInt32.max) { table[Int(($0 ^ UInt32($1)) & 255)] ^ ($0 >> 8) }
+    return bytes.withElements { bytes in
+      var register = UInt32.max
+      for byte in bytes { register = table[Int((register ^ UInt32(byte)) & 255)] ^ (register >> 8) }
+      return ~register
+    }
   }
 }

@@ -33,12 +33,24 @@ public enum Fingerprint {
   /// The hash itself.
   /// - Complexity: O(bytes).
   public static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
-    hash(words: bytes.lazy.map { UInt64($0) })
+    bytes.withElements { bytes in
+      var hash = start
+      for byte in bytes { hash = step(hash, UInt64(byte)) }
+      return hash
+    }
   }
 
   /// The hash of words instead of bytes, one step a word.
   /// - Complexity: O(words).
   public static func hash(words: some Sequence<UInt64>) -> UInt64 {
-    words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x100_0000_01b3 }
+    words.withElements { words in
+      var hash = start
+      for word in words { hash = step(hash, word) }
+      return hash
+    }
   }
+
+  private static let start: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  private static func step(_ hash: UInt64, _ word: UInt64) -> UInt64 { (hash ^ word) &* 0x100_0000_01b3 }
 }

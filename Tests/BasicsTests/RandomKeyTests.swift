@@ -45,14 +45,4 @@ import Testing
         == [-0x1.60c074c84144ep-1, 0x1.0f803dc4b2d33p-2, 0x1.f9fd85660b157p-7, 0x1.6b3bf187fa36dp-1])
     #expect(draws(1) { Array(0..<8).shuffled(using: &$0) } == [[1, 4, 3, 0, 7, 6, 2, 5]])
   }
-
-  @Test(
-    "the names of texts",
-    arguments: [
-      ("", "cbf29ce484222325"), ("a", "af63dc4c8601ec8c"), ("foobar", "85944171f73967e8"),
-    ])
-  func fingerprints(text: String, name: String) {
-    // The published test vectors of FNV-1a.
-    #expect(Fingerprint.of(text) == name)
-  }
 }

@@ -121,7 +121,7 @@ public struct Runner<Kind: ExperimentKind>: Sendable {
     _ executor: (@Sendable (RunSession<Kind>) -> any Executor<Kind>)?
   ) async throws {
     let means = try Kind.means(for: todo, in: setting)
-    let peaks = means.peaks.compactMap { MachinePeak.measure($0) }
+    let peaks = MachinePeak.measure(means.peaks)
     try await EnvironmentRecord.add(
       .init(setting.preset), text: means.text, peaks: peaks, bfloat16: means.bfloat16,
       memoryLimit: setting.memoryLimit, timeLimit: setting.timeLimit, to: folder)

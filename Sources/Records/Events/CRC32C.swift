@@ -1,3 +1,5 @@
+import Basics
+
 /// The checksum of TFRecord files: CRC-32C, with the polynomial of Castagnoli (0x1EDC6F41, reflected 0x82F63B78).
 public enum CRC32C {
   /// What a byte does to the lowest eight bits of the register.
@@ -12,8 +14,11 @@ public enum CRC32C {
   /// - Returns: the checksum.
   /// - Complexity: O(bytes).
   public static func of(_ bytes: some Sequence<UInt8>) -> UInt32 {
-    ~bytes.reduce(~UInt32(0)) { register, byte in
-      table[Int(UInt8(truncatingIfNeeded: register) ^ byte)] ^ register >> 8
+    let table = table
+    return bytes.withElements { bytes in
+      var register = UInt32.max
+      for byte in bytes { register = table[Int(UInt8(truncatingIfNeeded: register) ^ byte)] ^ register >> 8 }
+      return ~register
     }
   }
 
