@@ -118,6 +118,9 @@ struct MeasureCommand: FileCommand {
       request.memoryLimit = bytes
     }
     request.peakGflops = peakGflops ?? (ranks == 1 ? MachinePeak.gflops(cell.peak) : nil)
+    if let peak = request.peakGflops {
+      noteLongTime(of: cell, catalog, peak: peak, limit: request.memoryLimit)
+    }
     guard var row = try Blocking.row(of: request) else { return }
     (row.commit, row.program) = (Blocking.commit(), ProgramFile.hash)
     if json { print(row.json.pretty) }
@@ -126,6 +129,15 @@ struct MeasureCommand: FileCommand {
     case .unsupported, .error: throw UsageError("\(cell.label): \(row.reason)")
     default: throw CheckFailure("attnlab measure: \(row["status"]): \(cell.label): \(row.reason)")
     }
+  }
+
+  /// Says how long a measurement will take before it begins, where that is long.
+  private func noteLongTime(of cell: Cell, _ catalog: Catalog, peak: Double, limit: Int) {
+    let forecast = Forecast([cell], catalog: catalog, memoryLimit: limit, peakGflops: peak).lines[0]
+    guard forecast.seconds >= 60 else { return }
+    Terminal.note(
+      "attnlab measure: this will take about \(Quantity.describe(seconds: forecast.seconds)) "
+        + "if it reaches two fifths of the peak; Ctrl-C ends it")
   }
 
   private func cell(_ catalog: Catalog) throws -> Cell {

@@ -44,12 +44,15 @@ public enum Quantity {
     return whole(bytes) + " B"
   }
 
-  /// A time for people: `1.25 ms`.
+  /// A time for people: `1.25 ms`, `2 min 5 s`, `3 h 20 min`, `13 d 5 h`.
   public static func describe(seconds: Double) -> String {
     guard seconds.isFinite else { return "–" }
     if seconds >= 1e9 { return significant(seconds, 3) + " s" }
-    if seconds >= 120 {
-      return "\(Int(seconds / 60)) min \(Int(seconds.truncatingRemainder(dividingBy: 60))) s"
+    for (unit, name, part, partName) in [
+      (86400.0, "d", 3600.0, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"),
+    ] where seconds >= 2 * unit {
+      let rest = Int(seconds.truncatingRemainder(dividingBy: unit) / part)
+      return "\(Int(seconds / unit)) \(name) \(rest) \(partName)"
     }
     if seconds >= 1 { return significant(seconds, 3) + " s" }
     if seconds >= 1e-3 { return significant(seconds * 1e3, 3) + " ms" }

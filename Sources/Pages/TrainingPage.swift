@@ -21,6 +21,10 @@ package enum TrainingPage {
     let memory = row.memoryBytes.map {
       ("memory", "\(Quantity.describe(bytes: Double($0))) of earlier segments")
     }
+    let exact =
+      row.testExactMatch.map {
+        ", \(text($0)) of \(counted(row.testExamples ?? 0, "row")) right as a whole"
+      } ?? ""
     let lines = [
       (
         "trained",
@@ -30,7 +34,7 @@ package enum TrainingPage {
         "validation",
         "\(unit.text(text(row.validationLoss)))\(entropy), accuracy \(text(row.validationAccuracy))"
       ),
-      ("test", "\(unit.text(text(row.testLoss))), accuracy \(text(row.testAccuracy))"),
+      ("test", "\(unit.text(text(row.testLoss))), accuracy \(text(row.testAccuracy))\(exact)"),
       ("speed", "\(text(row.tokensPerSecond)) tokens/s in \(text(row.seconds)) s"),
     ]
     let plots = made.pictures.isEmpty ? nil : ("plots", made.pictures.joined(separator: ", "))

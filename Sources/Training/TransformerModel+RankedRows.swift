@@ -63,19 +63,26 @@ extension CrossEntropy {
     guard let communicator, communicator.count > 1 else {
       return (0..<count).reduce(CrossEntropy()) { $0 + (own[$1] ?? CrossEntropy()) }
     }
-    // Three numbers a loss, each at its place, so that all ranks send as many.
-    var numbers = [Double](repeating: 0, count: 3 * count)
+    // As many numbers a loss, each at its place, so that all ranks send as many.
+    var numbers = [Double](repeating: 0, count: numberCount * count)
     for (place, loss) in own {
-      numbers.replaceSubrange(
-        3 * place..<3 * place + 3, with: [loss.sum, Double(loss.rows), Double(loss.correct)])
+      numbers.replaceSubrange(numberCount * place..<numberCount * (place + 1), with: loss.numbers)
     }
     let all = try communicator.gathered(numbers)
     return (0..<count).reduce(CrossEntropy()) { sum, place in
-      let other = all[owner(place)]
-      return sum
-        + CrossEntropy(
-          sum: other[3 * place], rows: Int(other[3 * place + 1]), correct: Int(other[3 * place + 2]))
+      sum + CrossEntropy(all[owner(place)][numberCount * place..<numberCount * (place + 1)])
     }
+  }
+
+  private static let numberCount = CrossEntropy().numbers.count
+
+  private var numbers: [Double] { [sum] + [rows, correct, sequences, sequencesRight].map { Double($0) } }
+
+  private init(_ numbers: ArraySlice<Double>) {
+    let counts = numbers.dropFirst().map { Int($0) }
+    self.init(
+      sum: numbers[numbers.startIndex], rows: counts[0], correct: counts[1], sequences: counts[2],
+      sequencesRight: counts[3])
   }
 }
 

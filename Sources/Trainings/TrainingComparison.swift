@@ -55,8 +55,7 @@ public struct TrainingComparison: Sendable {
   /// The header of the table; columns that are empty in every line are left out by `cells`.
   private static let header = [
     "model", "evaluated", "parameters", "compute", "tokens", "steps", "train", "validation", "test",
-    "accuracy",
-    "time", "tokens/s", "of peak", "attention memory",
+    "accuracy", "exact match", "time", "tokens/s", "of peak", "attention memory",
   ]
 
   /// The table: header and a row a line.
@@ -160,7 +159,8 @@ extension TrainingComparison.Line {
     return [
       label, evaluation, whole(\.parameters), plain(3, \.computeFlops), whole(\.tokens), whole(\.steps),
       plain(4, \.trainLoss), plain(4, \.validationLoss), Self.spread(rows.compactMap(\.testLoss)),
-      accuracy, mean(\.seconds).map { Quantity.describe(seconds: $0) } ?? "–", plain(3, \.tokensPerSecond),
+      share(\.testAccuracy, of: \.testCount), share(\.testExactMatch, of: \.testExamples),
+      mean(\.seconds).map { Quantity.describe(seconds: $0) } ?? "–", plain(3, \.tokensPerSecond),
       mean(\.fractionOfPeak).map { Quantity.significant(100 * $0, 3) + " %" } ?? "–",
       mean(\.attentionBytes).map { Quantity.describe(bytes: $0) } ?? "–",
     ]
@@ -175,10 +175,10 @@ extension TrainingComparison.Line {
     return "\(Quantity.significant(mean, 4)) ± \(Quantity.significant(variance.squareRoot(), 2))"
   }
 
-  /// Accuracy over seeds, or of one seed with Wilson's 95 % interval.
-  private var accuracy: String {
-    let all = rows.compactMap(\.testAccuracy)
-    guard all.count == 1, let count = rows[0].testCount, count > 0 else { return Self.spread(all) }
+  /// A share over seeds, or of one seed with Wilson's 95 % interval.
+  private func share(_ value: (TrainingRow) -> Double?, of whole: (TrainingRow) -> Int?) -> String {
+    let all = rows.compactMap(value)
+    guard all.count == 1, let count = whole(rows[0]), count > 0 else { return Self.spread(all) }
     let (low, high) = Wilson.interval(share: all[0], count: Double(count))
     return
       "\(Quantity.significant(all[0], 3)) [\(Quantity.significant(low, 3)), \(Quantity.significant(high, 3))]"

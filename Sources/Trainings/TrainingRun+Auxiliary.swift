@@ -22,7 +22,7 @@ extension TrainingRun {
       let last = progress.evaluations.last
       (row.trainLoss, row.validationLoss) = (last?.trainLoss, last?.validationLoss)
       row.validationAccuracy = last?.validationAccuracy
-      (row.testLoss, row.testAccuracy, row.testCount) = (test.mean, test.accuracy, test.rows)
+      try row.note(test, of: other.task)
       row.entropyRate = other.task.entropyRate
       note(place + 1, in: &row)
       return row

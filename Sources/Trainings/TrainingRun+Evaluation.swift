@@ -32,7 +32,8 @@ extension TrainingRun {
         try task.batch(split: .test, index: 0, batchSize: trainer.configuration.batch))
       var row = identity(started: started)
       let before = (task as? any WayCounting)?.count
-      row.note(try judge.evaluate(.test, batches: evaluation.batches, memory: evaluation.memory))
+      try row.note(
+        judge.evaluate(.test, batches: evaluation.batches, memory: evaluation.memory), of: task)
       row.note(task, since: before)
       row.attentionBytes = try model.attentionBytes(probe, pass: .forward)
       row.cacheBytes = try model.cacheBytes(after: task.length)

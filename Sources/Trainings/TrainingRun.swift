@@ -296,7 +296,7 @@ public struct TrainingRun {
     (row.computeFlops, row.computeBudget) = (operationsDone, job.compute)
     (row.trainLoss, row.validationLoss) = (last?.trainLoss, last?.validationLoss)
     row.validationAccuracy = last?.validationAccuracy
-    row.note(test)
+    try row.note(test, of: trainer.task)
     note(0, in: &row)
     row.note(trainer.task, since: way)
     row.boundedMean = trainer.model.boundedMean
@@ -356,8 +356,10 @@ extension TrainingRow {
     auxiliary = AuxiliaryEntry.line(job.auxiliary)
   }
 
-  mutating func note(_ test: CrossEntropy) {
+  mutating func note(_ test: CrossEntropy, of task: any SequenceTask) throws {
     (testLoss, testAccuracy, testCount) = (test.mean, test.accuracy, test.rows)
+    guard test.exactMatch != nil, try task.hasAnswers() else { return }
+    (testExactMatch, testExamples) = (test.exactMatch, test.sequences)
   }
 
   /// What a way before the task has done since an earlier count; nothing without a way.

@@ -213,6 +213,17 @@ import Testing
     #expect(((object["fraction_of_peak"] as? Double) ?? 0) > 0)
   }
 
+  @Test(
+    "what takes long says so before it begins, and nothing else does", arguments: [(1e-9, true), (1, false)])
+  func longMeasurements(peak: Double, isLong: Bool) throws {
+    // The peak that the forecast is told decides; the measurement itself takes milliseconds.
+    let result = try BuiltProgram.attnlab.run(
+      "measure", "full", "--n", "64", "--head-dim", "8", "--repeats", "1", "--peak-gflops", "\(peak)")
+    #expect(result.code == 0)
+    #expect(result.errorLines.count == (isLong ? 1 : 0), "\(result.errors)")
+    #expect(result.errors.contains("attnlab measure: this will take about ") == isLong, "\(result.errors)")
+  }
+
   @Test func aWrongVariantIsACheckThatFailed() throws {
     let result = try BuiltProgram.fakes.run(
       "measure", "wrong", "--n", "8", "--head-dim", "4", "--peak-gflops", "1")

@@ -91,6 +91,14 @@ import Testing
     }
   }
 
+  @Test("a way leaves it to the task whether an answer is asked for")
+  func answers() throws {
+    for way in ["windows(length=64, stride=32)", "extract(tokens=64)", "none"] {
+      #expect(try make("passkey", way, ["length": .int(200)]).hasAnswers())
+      #expect(try !make("text", way, ["length": .int(200)]).hasAnswers())
+    }
+  }
+
   @Test("rows of every length and setting fit the length that is told", arguments: [80, 81, 128, 257])
   func lengths(length: Int) throws {
     for way in [

@@ -21,7 +21,8 @@ import Testing
       + "isa,evaluation,evaluation_attention,evaluation_task,started_at,compute_budget,attention_bytes,test_count,"
       + "optimal_loss,held_out,predicted_loss,predicted_low,predicted_high,predicted_by,evaluation_memory,"
       + "memory_bytes,bounded_mean,ranks,cache_bytes,extended_from,way_tokens_read,way_tokens_kept,way_seconds,evaluation_rotary,"
-      + "auxiliary,loss_task,role,task_weight,task_share,task_steps,task_tokens,machine,host,commit,program"
+      + "auxiliary,loss_task,role,task_weight,task_share,task_steps,task_tokens,test_exact_match,"
+      + "test_examples,machine,host,commit,program"
     #expect(TrainingRow.columns.joined(separator: ",") == trainings)
     #expect(
       CurveRow.columns.joined(separator: ",")

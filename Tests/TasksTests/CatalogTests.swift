@@ -55,6 +55,14 @@ func smallTask(_ id: String, seed: UInt64 = 1) throws -> any SequenceTask {
     #expect(Set(sequenceTasks) == Set(smallSettings.keys))
   }
 
+  @Test(
+    "a text whose every token is scored asks for no answer, and no class is one", arguments: sequenceTasks)
+  func answers(id: String) throws {
+    let task = try smallTask(id)
+    let isText = task.kind == .languageModel && ["text", "markov"].contains(id)
+    #expect(try task.hasAnswers() == !(task.kind.isClassification || isText))
+  }
+
   @Test(arguments: sequenceTasks)
   func batchesAreRandomAccess(id: String) throws {
     let task = try smallTask(id), again = try smallTask(id), other = try smallTask(id, seed: 2)

@@ -40,7 +40,9 @@ import Testing
         #expect((row.waySeconds ?? -1) >= 0)
       }
       #expect(row.testCount == 10, "five digits of two rows, whatever the way")
+      #expect(row.testExamples == 2 && row.testExactMatch == 0, "an answer a row, whatever the way")
       let changed = try run.evaluate(catalog: .standard)
+      #expect(changed.map(\.testExamples) == [2])
       #expect(changed.map(\.wayRead) == [400] && changed.map(\.testCount) == [10])
     }
   }

@@ -49,6 +49,8 @@ public struct TaskThroughWay<Base: SequenceTask>: PartedTask {
   public var classCount: Int { base.classCount }
   /// The task's.
   public var text: TextCorpus? { base.text }
+  /// The task's: a window of a text has rows that are not scored, and asks for no answer.
+  public func hasAnswers() throws -> Bool { try base.hasAnswers() }
   /// As the way says, where a class is asked for.
   public var join: PartJoin? { base.kind == .classification ? way.join : nil }
 

@@ -29,13 +29,19 @@ public struct Forecast: Foretold {
   private static let overheadSeconds = 0.15
 
   /// Predicts all cells.
+  /// - Parameters:
+  ///   - cells: what is predicted.
+  ///   - catalog: the variants.
+  ///   - memoryLimit: bytes that a pass may use; `nil`: three quarters of the machine's.
+  ///   - peakGflops: the peak of the threads, where it is known; `nil`: it is measured.
   /// - Complexity: a plan of every variant at every shape.
-  public init(_ cells: [Cell], catalog: Catalog, memoryLimit: Int?) {
+  public init(_ cells: [Cell], catalog: Catalog, memoryLimit: Int?, peakGflops: Double? = nil) {
     let limit = memoryLimit ?? ProcessMemory.defaultLimit
     let threads = cells.map(\.threads).max() ?? 1
     // More threads than processors are no faster, and are not started to find that out.
     let workers = min(threads, Parallel.processorCount)
-    let peak = MachinePeak.gflops(threads: workers, instructionSet: InstructionSet.default.rawValue)
+    let peak =
+      peakGflops ?? MachinePeak.gflops(threads: workers, instructionSet: InstructionSet.default.rawValue)
     let gflops = (peak ?? 50 * Double(workers)) * Self.assumedShare
     self.gflops = gflops
     lines = cells.map { Self.line($0, catalog, limit: limit, gflops: gflops) }

@@ -24,7 +24,7 @@ extension TransformerModel {
         return CrossEntropy()
       }
       var scored = try classifier.forward(pooled, run)
-      let (loss, rows) = try context.crossEntropies(
+      let (loss, rows, _) = try context.crossEntropies(
         &scored.output, targets: input.targets, smoothing: smoothing, gradientScale: gradientScale)
       guard gradientScale != 0 else { return loss }
       record?.signal = signal(
@@ -48,8 +48,12 @@ extension TransformerModel {
     let weight = run.weight(outputWeight)
     let before = try plainLogits(chosen, run, head), cap = configuration.logitSoftcap
     var logits = cap > 0 ? try context.softcapped(before, at: cap) : before
-    let (loss, losses) = try context.crossEntropies(
+    var (loss, losses, hits) = try context.crossEntropies(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
+    if run.spread == nil {
+      (loss.sequences, loss.sequencesRight) = Self.sequences(
+        of: isDense ? Array(scored.indices) : rows.map { Int($0) }, length: input.length, hits)
+    }
     guard gradientScale != 0 else { return loss }
     record?.signal = signal(
       losses, at: isDense ? Array(scored.indices) : rows.map { Int($0) }, of: scored, input, gradientScale,
@@ -65,6 +69,23 @@ extension TransformerModel {
     }
     try pullback(dh)
     return loss
+  }
+
+  /// How many sequences have a scored row, and of how many every scored row was right.
+  /// - Parameters:
+  ///   - places: where the scored rows stand in the targets, in increasing order.
+  ///   - length: rows of a sequence.
+  ///   - hits: whether each was right.
+  private static func sequences(of places: [Int], length: Int, _ hits: [Bool]) -> (all: Int, right: Int) {
+    var (all, right, last, isRight) = (0, 0, -1, false)
+    for (place, hit) in zip(places, hits) {
+      if place / length != last {
+        right += isRight ? 1 : 0
+        (all, last, isRight) = (all + 1, place / length, true)
+      }
+      isRight = isRight && hit
+    }
+    return (all, right + (isRight ? 1 : 0))
   }
 
   /// What layers that drew learn of a loss, by sequence.

@@ -142,5 +142,12 @@ extension TrainingRow {
       .optional(
         "task_tokens", \.taskTokens, .count(), .quantity, unit: "tokens",
         "training tokens of that task; tokens has those of all"),
+      .optional(
+        "test_exact_match", \.testExactMatch, .fraction, .quantity,
+        "of the test rows that ask for an answer, those whose every scored position was right; empty where none does, or ranks "
+          + "share sequences"),
+      .optional(
+        "test_examples", \.testExamples, .count(), .quantity, unit: "rows", "test rows that ask for an answer"
+      ),
     ]
 }

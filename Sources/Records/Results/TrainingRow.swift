@@ -85,6 +85,10 @@ public struct TrainingRow: Traceable, TaskRecord, Hashable {
   public var testLoss: Double?
   /// The column `test_accuracy`.
   public var testAccuracy: Double?
+  /// The column `test_exact_match`.
+  public var testExactMatch: Double?
+  /// The column `test_examples`.
+  public var testExamples: Int?
   /// The column `test_count`.
   public var testCount: Int?
   /// The column `entropy_rate`.

@@ -55,6 +55,11 @@ public protocol SequenceTask: Sendable {
 
   /// The mean loss of the true law on a batch of this task, in nats per scored token, where that law is known.
   func optimalLoss(on batch: TaskBatch) -> Double?
+
+  /// Whether a row asks for an answer that is right or wrong as a whole: tokens of another sequence, or some of its own beside
+  /// others that are not scored. A text whose every token is scored asks for none.
+  /// - Throws: what `batch` throws.
+  func hasAnswers() throws -> Bool
 }
 
 extension SequenceTask {
@@ -80,6 +85,16 @@ extension SequenceTask {
   public var text: TextCorpus? { nil }
   /// Not known.
   public func optimalLoss(on batch: TaskBatch) -> Double? { nil }
+  /// As its first test row is scored.
+  public func hasAnswers() throws -> Bool {
+    switch kind {
+    case .sequenceToSequence: return true
+    case .classification, .pairClassification, .nodeClassification: return false
+    case .languageModel:
+      let row = try batch(split: .test, index: 0, batchSize: 1)
+      return row.scoredCount < row.lengths.reduce(0, +)
+    }
+  }
   /// What the task is.
   public var card: TaskCard { Self.card }
   /// `name=value` of all parameters.

@@ -8,21 +8,34 @@ public struct CrossEntropy: Hashable, Sendable {
   public var rows: Int
   /// Rows whose target had the largest logit.
   public var correct: Int
+  /// Sequences with a row that counted, where whoever computed the loss saw whole sequences.
+  public var sequences: Int
+  /// Those of which every row that counted was right.
+  public var sequencesRight: Int
 
   /// Creates a loss.
-  public init(sum: Double = 0, rows: Int = 0, correct: Int = 0) {
+  public init(
+    sum: Double = 0, rows: Int = 0, correct: Int = 0, sequences: Int = 0, sequencesRight: Int = 0
+  ) {
     (self.sum, self.rows, self.correct) = (sum, rows, correct)
+    (self.sequences, self.sequencesRight) = (sequences, sequencesRight)
   }
 
   /// The mean over counted rows, in nats; 0 when none counted.
   public var mean: Double { rows == 0 ? 0 : sum / Double(rows) }
   /// The share of counted rows that were right; 0 when none counted.
   public var accuracy: Double { rows == 0 ? 0 : Double(correct) / Double(rows) }
+  /// The share of sequences of which every row that counted was right; `nil` when none was counted as a whole.
+  public var exactMatch: Double? {
+    sequences == 0 ? nil : Double(sequencesRight) / Double(sequences)
+  }
 
   /// Two sets of rows together.
   public static func + (first: CrossEntropy, second: CrossEntropy) -> CrossEntropy {
     CrossEntropy(
-      sum: first.sum + second.sum, rows: first.rows + second.rows, correct: first.correct + second.correct)
+      sum: first.sum + second.sum, rows: first.rows + second.rows, correct: first.correct + second.correct,
+      sequences: first.sequences + second.sequences,
+      sequencesRight: first.sequencesRight + second.sequencesRight)
   }
 }
 
@@ -53,10 +66,11 @@ extension ExecutionContext {
   ///   - smoothing: ε.
   ///   - gradientScale: what the gradients are multiplied by; 0: there are none.
   /// - Throws: `MemoryLimitExceeded`.
-  /// - Returns: the sum over all rows, and each row's loss: 0 of an ignored one.
+  /// - Returns: the sum over all rows; each row's loss: 0 of an ignored one; and whether each counts and was right. Sequences are not
+  ///   counted: rows do not say where one ends.
   public func crossEntropies(
     _ logits: inout Tensor, targets: [Int32], smoothing: Double = 0, gradientScale: Double
-  ) throws(MemoryLimitExceeded) -> (total: CrossEntropy, rows: [Double]) {
+  ) throws(MemoryLimitExceeded) -> (total: CrossEntropy, rows: [Double], hits: [Bool]) {
     let rows = logits.shape[0], vocabulary = logits.shape[1]
     precondition(targets.count == rows && logits.isContiguous, "\(targets.count) targets for \(logits.shape)")
     precondition(
@@ -71,9 +85,9 @@ extension ExecutionContext {
         Float(smoothing), Float(gradientScale))
     }
     let each = losses.array(count: rows)
+    let right = hits.array(count: rows).map { $0 != 0 }
     let total = CrossEntropy(
-      sum: each.reduce(0, +), rows: targets.count { $0 >= 0 },
-      correct: hits.array(count: rows).reduce(0) { $0 + Int($1) })
-    return (total, each)
+      sum: each.reduce(0, +), rows: targets.count { $0 >= 0 }, correct: right.count { $0 })
+    return (total, each, right)
   }
 }
