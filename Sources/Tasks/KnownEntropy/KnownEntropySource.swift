@@ -79,6 +79,8 @@ public struct KnownEntropySource: SequenceTask {
   public var length: Int { configuration.length }
   /// The chain's, in nats a token.
   public var entropyRate: Double? { chain.entropyRate }
+  /// A sample of a law is none, though its first tokens are not scored.
+  public func hasAnswers() -> Bool { false }
 
   /// Rows are drawn from `key(split)(row)`.
   public func batch(split: Split, index: Int, batchSize: Int) throws -> TaskBatch {
