@@ -23,7 +23,7 @@ package enum TrainingPage {
     }
     let exact =
       row.testExactMatch.map {
-        ", \(text($0)) of \(counted(row.testExamples ?? 0, "row")) right as a whole"
+        ", exact match \(text($0)) (\(counted(row.testExamples ?? 0, "row")))"
       } ?? ""
     let lines = [
       (

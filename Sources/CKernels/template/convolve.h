@@ -1,63 +1,117 @@
-// A short causal convolution with a filter a column, and gates.
+// A short causal convolution with a filter a column and SiLU behind it, and gates.
 
-#define FILTERED(LOAD, STORE)                                                 \
-  vf own[8];                                                                  \
-  for (ptrdiff_t u = 0; u < taps; u++) own[u] = LOAD(w + u * stride + i);     \
-  const vf start = bias ? LOAD(bias + i) : splat(0);                          \
-  for (ptrdiff_t t = 0; t < rows; t++) {                                      \
-    vf sum = start;                                                           \
-    for (ptrdiff_t u = 0; u < taps; u++) {                                    \
-      const ptrdiff_t row = t - taps + 1 + u;                                 \
-      if (row >= 0) sum = vfma(own[u], LOAD(x + row * stride + i), sum);      \
-      else if (past) sum = vfma(own[u], LOAD(past + (row + taps - 1) * stride + i), sum); \
-    }                                                                         \
-    STORE(y + t * stride + i, sum);                                           \
+// Rows that are walked before the next columns are, forward and back: columns of so few rows are read and written side by side, as
+// memory likes it, and a row of x is loaded once for most of its taps.
+#define FILTER_ROWS 4
+#define UNFILTER_ROWS 8
+
+// A vector, or the `rest` first numbers of one; below 0: all of it. What calls these knows which.
+INLINE vf KERNEL(filter_get)(const float *p, ptrdiff_t rest) { return rest < 0 ? load(p) : vpartial(p, rest, 0); }
+INLINE void KERNEL(filter_put)(float *p, vf v, ptrdiff_t rest) {
+  if (rest < 0) store(p, v);
+  else store_part(p, v, (int)rest);
+}
+
+// Rows first ..< last of one vector of columns. seen[u] is row t - taps + 1 + u: a row is loaded once for all taps.
+INLINE void KERNEL(filter1)(
+    const float *x, const float *past, const float *w, const float *bias, float *y, float *slope, ptrdiff_t stride,
+    ptrdiff_t first, ptrdiff_t last, ptrdiff_t taps, ptrdiff_t rest) {
+  vf own[8], seen[8];
+  for (ptrdiff_t u = 0; u < taps; u++) own[u] = KERNEL(filter_get)(w + u * stride, rest);
+  for (ptrdiff_t u = 1; u < taps; u++) {
+    const ptrdiff_t row = first - taps + u;
+    seen[u] = row >= 0 ? KERNEL(filter_get)(x + row * stride, rest)
+        : past         ? KERNEL(filter_get)(past + (row + taps - 1) * stride, rest)
+                       : splat(0);
   }
-#define WIDE(p) load(p)
-#define NARROW(p) vpartial(p, rest, 0)
-#define PUT_WIDE(p, v) store(p, v)
-#define PUT_NARROW(p, v) store_part(p, v, (int)rest)
-
+  const vf start = bias ? KERNEL(filter_get)(bias, rest) : splat(0);
+  for (ptrdiff_t t = first; t < last; t++) {
+    for (ptrdiff_t u = 1; u < taps; u++) seen[u - 1] = seen[u];
+    seen[taps - 1] = KERNEL(filter_get)(x + t * stride, rest);
+    vf sum = start;
+    for (ptrdiff_t u = 0; u < taps; u++) sum = vfma(own[u], seen[u], sum);
+    const vf s = splat(1) / (splat(1) + vexp1(-sum));
+    KERNEL(filter_put)(y + t * stride, sum * s, rest);
+    if (slope) KERNEL(filter_put)(slope + t * stride, s * (splat(1) + sum * (splat(1) - s)), rest);
+  }
+}
+INLINE void KERNEL(filter)(
+    const float *x, const float *past, const float *w, const float *bias, float *y, float *slope, ptrdiff_t stride,
+    ptrdiff_t first, ptrdiff_t last, ptrdiff_t taps, ptrdiff_t rest) {
+  // The published filters have four taps; these stay in registers.
+  if (taps == 4) KERNEL(filter1)(x, past, w, bias, y, slope, stride, first, last, 4, rest);
+  else if (taps == 3) KERNEL(filter1)(x, past, w, bias, y, slope, stride, first, last, 3, rest);
+  else if (taps == 2) KERNEL(filter1)(x, past, w, bias, y, slope, stride, first, last, 2, rest);
+  else KERNEL(filter1)(x, past, w, bias, y, slope, stride, first, last, taps, rest);
+}
 void KERNEL(convolve)(
-    const float *x, const float *past, const float *w, const float *bias, float *y, ptrdiff_t stride, ptrdiff_t rows,
-    ptrdiff_t columns, ptrdiff_t taps) {
-  EACH(columns, FILTERED(WIDE, PUT_WIDE), FILTERED(NARROW, PUT_NARROW))
-}
-
-#define UNFILTERED(LOAD, STORE)                                               \
-  vf own[8];                                                                  \
-  for (ptrdiff_t u = 0; u < taps; u++) own[u] = LOAD(w + u * stride + i);     \
-  for (ptrdiff_t t = 0; t < rows; t++) {                                      \
-    vf sum = splat(0);                                                        \
-    for (ptrdiff_t u = 0; u < taps; u++) {                                    \
-      const ptrdiff_t row = t + taps - 1 - u;                                 \
-      if (row < rows) sum = vfma(own[u], LOAD(dy + row * stride + i), sum);   \
-    }                                                                         \
-    STORE(dx + t * stride + i, sum);                                          \
+    const float *x, const float *past, const float *w, const float *bias, float *y, float *slope, ptrdiff_t stride,
+    ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t taps) {
+  for (ptrdiff_t first = 0; first < rows; first += FILTER_ROWS) {
+    const ptrdiff_t last = first + FILTER_ROWS < rows ? first + FILTER_ROWS : rows;
+    EACH(columns,
+         KERNEL(filter)(x + i, past ? past + i : 0, w + i, bias ? bias + i : 0, y + i, slope ? slope + i : 0, stride, first,
+                        last, taps, -1);
+         , KERNEL(filter)(x + i, past ? past + i : 0, w + i, bias ? bias + i : 0, y + i, slope ? slope + i : 0, stride,
+                          first, last, taps, rest);)
   }
-void KERNEL(convolve_back)(
-    const float *dy, const float *w, float *dx, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t taps) {
-  EACH(columns, UNFILTERED(WIDE, PUT_WIDE), UNFILTERED(NARROW, PUT_NARROW))
 }
 
-#define FILTER_GRADIENT(LOAD, STORE)                                          \
-  vf own[8];                                                                  \
-  for (ptrdiff_t u = 0; u < taps; u++) own[u] = LOAD(dw + u * stride + i);    \
-  vf all = dbias ? LOAD(dbias + i) : splat(0);                                \
-  for (ptrdiff_t t = 0; t < rows; t++) {                                      \
-    const vf d = LOAD(dy + t * stride + i);                                   \
-    all += d;                                                                 \
-    for (ptrdiff_t u = 0; u < taps; u++) {                                    \
-      const ptrdiff_t row = t - taps + 1 + u;                                 \
-      if (row >= 0) own[u] = vfma(d, LOAD(x + row * stride + i), own[u]);     \
-    }                                                                         \
-  }                                                                           \
-  for (ptrdiff_t u = 0; u < taps; u++) STORE(dw + u * stride + i, own[u]);    \
-  if (dbias) STORE(dbias + i, all);
-void KERNEL(convolve_gradient)(
-    const float *dy, const float *x, float *dw, float *dbias, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns,
-    ptrdiff_t taps) {
-  EACH(columns, FILTER_GRADIENT(WIDE, PUT_WIDE), FILTER_GRADIENT(NARROW, PUT_NARROW))
+// ahead[u] is the gradient before the activation in row t + u, seen[u] is x as above: each is loaded once for all taps.
+INLINE void KERNEL(unfilter1)(
+    const float *dy, const float *slope, const float *x, const float *w, float *dx, float *dw, float *dbias,
+    ptrdiff_t stride, ptrdiff_t first, ptrdiff_t last, ptrdiff_t rows, ptrdiff_t taps, ptrdiff_t rest) {
+  vf own[8], sums[8], seen[8], ahead[8];
+  for (ptrdiff_t u = 0; u < taps; u++) {
+    own[u] = KERNEL(filter_get)(w + u * stride, rest);
+    sums[u] = KERNEL(filter_get)(dw + u * stride, rest);
+  }
+  for (ptrdiff_t u = 1; u < taps; u++) {
+    const ptrdiff_t before = first - taps + u, row = first + u - 1;
+    seen[u] = before >= 0 ? KERNEL(filter_get)(x + before * stride, rest) : splat(0);
+    ahead[u] = row < rows
+        ? KERNEL(filter_get)(dy + row * stride, rest) * KERNEL(filter_get)(slope + row * stride, rest)
+        : splat(0);
+  }
+  vf all = dbias ? KERNEL(filter_get)(dbias, rest) : splat(0);
+  for (ptrdiff_t t = first; t < last; t++) {
+    const ptrdiff_t row = t + taps - 1;
+    for (ptrdiff_t u = 1; u < taps; u++) {
+      seen[u - 1] = seen[u];
+      ahead[u - 1] = ahead[u];
+    }
+    seen[taps - 1] = KERNEL(filter_get)(x + t * stride, rest);
+    ahead[taps - 1] = row < rows
+        ? KERNEL(filter_get)(dy + row * stride, rest) * KERNEL(filter_get)(slope + row * stride, rest)
+        : splat(0);
+    vf sum = splat(0);
+    for (ptrdiff_t u = 0; u < taps; u++) sum = vfma(own[u], ahead[taps - 1 - u], sum);
+    KERNEL(filter_put)(dx + t * stride, sum, rest);
+    all += ahead[0];
+    for (ptrdiff_t u = 0; u < taps; u++) sums[u] = vfma(ahead[0], seen[u], sums[u]);
+  }
+  for (ptrdiff_t u = 0; u < taps; u++) KERNEL(filter_put)(dw + u * stride, sums[u], rest);
+  if (dbias) KERNEL(filter_put)(dbias, all, rest);
+}
+INLINE void KERNEL(unfilter)(
+    const float *dy, const float *slope, const float *x, const float *w, float *dx, float *dw, float *dbias,
+    ptrdiff_t stride, ptrdiff_t first, ptrdiff_t last, ptrdiff_t rows, ptrdiff_t taps, ptrdiff_t rest) {
+  if (taps == 4) KERNEL(unfilter1)(dy, slope, x, w, dx, dw, dbias, stride, first, last, rows, 4, rest);
+  else if (taps == 3) KERNEL(unfilter1)(dy, slope, x, w, dx, dw, dbias, stride, first, last, rows, 3, rest);
+  else if (taps == 2) KERNEL(unfilter1)(dy, slope, x, w, dx, dw, dbias, stride, first, last, rows, 2, rest);
+  else KERNEL(unfilter1)(dy, slope, x, w, dx, dw, dbias, stride, first, last, rows, taps, rest);
+}
+void KERNEL(convolve_back)(
+    const float *dy, const float *slope, const float *x, const float *w, float *dx, float *dw, float *dbias,
+    ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t taps) {
+  for (ptrdiff_t first = 0; first < rows; first += UNFILTER_ROWS) {
+    const ptrdiff_t last = first + UNFILTER_ROWS < rows ? first + UNFILTER_ROWS : rows;
+    EACH(columns,
+         KERNEL(unfilter)(dy + i, slope + i, x + i, w + i, dx + i, dw + i, dbias ? dbias + i : 0, stride, first, last,
+                          rows, taps, -1);
+         , KERNEL(unfilter)(dy + i, slope + i, x + i, w + i, dx + i, dw + i, dbias ? dbias + i : 0, stride, first, last,
+                            rows, taps, rest);)
+  }
 }
 
 INLINE vf KERNEL(gate_value)(vf z, int kind) {

@@ -23,13 +23,15 @@ package struct ShortConvolution: Sendable {
   ) throws -> (output: Tensor, back: (Tensor) throws -> Tensor) {
     let weight = run.weight(weight), context = run.context
     let past = try run.decoding?.rows(behind: x, keeping: weight.shape[0] - 1, of: layer, in: context)
-    let before = try context.convolve(
-      x, past: past, weight: weight, bias: bias.map { run.weight($0) }, batch: run.batch)
+    let (after, slope) = try context.convolve(
+      x, past: past, weight: weight, bias: bias.map { run.weight($0) }, batch: run.batch,
+      withSlope: run.isDifferentiated)
     let back: (Tensor) throws -> Tensor = { dy in
-      try context.convolveBackward(
-        context.activateBackward(dy, x: before, .silu), x: x, weight: weight, batch: run.batch,
-        gradients: &run.state.gradients, weightAt: self.weight.offset, biasAt: bias?.offset)
+      guard let slope else { preconditionFailure("this pass has no way back") }
+      return try context.convolveBackward(
+        dy, slope: slope, x: x, weight: weight, batch: run.batch, gradients: &run.state.gradients,
+        weightAt: self.weight.offset, biasAt: bias?.offset)
     }
-    return (try context.activate(before, .silu), back)
+    return (after, back)
   }
 }

@@ -1,58 +1,63 @@
 import CKernels
 
-/// A short causal convolution over the rows of every sequence, with a filter a column:
-/// `y_t = b + Σ_u w_u∘x_{t − taps + 1 + u}`, x `[batch·length, columns]`, w `[taps, columns]`, b `[columns]`.
+/// A short causal convolution over the rows of every sequence, with a filter a column and SiLU behind it:
+/// `y_t = SiLU(z_t)`, `z_t = b + Σ_u w_u∘x_{t − taps + 1 + u}`, x `[batch·length, columns]`, w `[taps, columns]`, b `[columns]`.
 extension ExecutionContext {
   /// The most rows that a filter reads.
   public static let mostTaps = 8
 
-  /// y. - Complexity: O(rows·columns·taps).
+  /// y, and where it is asked for SiLU′(z), for the way back. - Complexity: O(rows·columns·taps).
   /// - Parameters:
   ///   - x: the rows of all sequences, one sequence behind the other.
   ///   - past: the rows before the first of one sequence, `[taps − 1, columns]`; `nil`: zeros stand before every sequence.
   ///   - weight: `[taps, columns]`.
   ///   - bias: `[columns]`; `nil`: none.
   ///   - batch: sequences.
+  ///   - withSlope: whether there is a way back.
   /// - Throws: `MemoryLimitExceeded`.
   public func convolve(
-    _ x: Tensor, past: Tensor?, weight: Tensor, bias: Tensor?, batch: Int
-  ) throws(MemoryLimitExceeded) -> Tensor {
+    _ x: Tensor, past: Tensor?, weight: Tensor, bias: Tensor?, batch: Int, withSlope: Bool
+  ) throws(MemoryLimitExceeded) -> (after: Tensor, slope: Tensor?) {
     let columns = x.shape[1], taps = weight.shape[0], rows = x.shape[0] / batch
     check(x, weight)
     precondition(past == nil || batch == 1, "a past of \(batch) sequences")
-    var y = try empty(x.shape)
+    var y = try empty(x.shape), slope = withSlope ? try empty(x.shape) : nil
     let x = x.pinned(), past = past?.contiguous().pinned(), weight = weight.contiguous().pinned()
-    let bias = bias?.contiguous().pinned(), target = y.pinnedForWriting()
-    slices(columns, grain: 64, cost: rows * batch * taps) { part in
+    let bias = bias?.contiguous().pinned(), target = y.pinnedForWriting(), slopes = slope?.pinnedForWriting()
+    slices(columns, grain: 64, cost: rows * batch * (taps + 16)) { part in
       for sequence in 0..<batch {
         let at = sequence * rows * columns + part.lowerBound
         attn_convolve(
           isa, x + at, past.map { UnsafePointer($0 + part.lowerBound) }, weight + part.lowerBound,
-          bias.map { UnsafePointer($0 + part.lowerBound) }, target + at, columns, rows, part.count, taps)
+          bias.map { UnsafePointer($0 + part.lowerBound) }, target + at, slopes.map { $0 + at }, columns,
+          rows,
+          part.count, taps)
       }
     }
-    return y
+    return (y, slope)
   }
 
   /// The gradient of x where zeros stand before every sequence; adds those of w and b to `gradients`.
   /// - Throws: `MemoryLimitExceeded`.
   public func convolveBackward(
-    _ dy: Tensor, x: Tensor, weight: Tensor, batch: Int, gradients: inout Tensor, weightAt: Int, biasAt: Int?
+    _ dy: Tensor, slope: Tensor, x: Tensor, weight: Tensor, batch: Int, gradients: inout Tensor,
+    weightAt: Int,
+    biasAt: Int?
   ) throws(MemoryLimitExceeded) -> Tensor {
     let columns = x.shape[1], taps = weight.shape[0], rows = x.shape[0] / batch
     check(x, weight)
-    precondition(dy.shape == x.shape && dy.isContiguous, "\(dy.shape) against \(x.shape)")
+    precondition(
+      dy.shape == x.shape && dy.isContiguous && slope.shape == x.shape, "\(dy.shape) against \(x.shape)")
     var dx = try empty(x.shape)
-    let x = x.pinned(), dy = dy.pinned(), weight = weight.contiguous().pinned()
+    let x = x.pinned(), dy = dy.pinned(), slope = slope.pinned(), weight = weight.contiguous().pinned()
     let target = dx.pinnedForWriting(), sums = gradients.pinnedForWriting()
     slices(columns, grain: 64, cost: 2 * rows * batch * taps) { part in
       let first = part.lowerBound
       for sequence in 0..<batch {
         let at = sequence * rows * columns + first
-        attn_convolve_backward(isa, dy + at, weight + first, target + at, columns, rows, part.count, taps)
-        attn_convolve_gradient(
-          isa, dy + at, x + at, sums + (weightAt + first), biasAt.map { sums + ($0 + first) }, columns, rows,
-          part.count, taps)
+        attn_convolve_backward(
+          isa, dy + at, slope + at, x + at, weight + first, target + at, sums + (weightAt + first),
+          biasAt.map { sums + ($0 + first) }, columns, rows, part.count, taps)
       }
     }
     return dx
