@@ -154,8 +154,8 @@ let package = Package(
     .target(
       name: "Presets",
       dependencies: [
-        "AttentionCore", "Basics", "Figures", "Processes", "Records", "LeastSquares", "Settings", "Tasks",
-        "Tensors", .product(name: "Yams", package: "Yams"),
+        "AttentionCore", "Basics", "CKernels", "Figures", "LeastSquares", "Processes", "Processor", "Records",
+        "Settings", "Tasks", "Tensors", .product(name: "Yams", package: "Yams"),
       ],
       resources: [.embedInCode("Embedded")], swiftSettings: strict),
     .target(

@@ -1,6 +1,8 @@
 import Basics
 import CKernels
 import Dispatch
+import Processor
+import Tensors
 
 /// What this machine can do, measured now: the denominators of every reported fraction.
 public struct MachineLimits: Hashable, Sendable {
