@@ -145,15 +145,19 @@ func real(_ text: some StringProtocol) -> Double {
 
 extension CrossEntropy {
   /// As a checkpoint holds it.
-  var text: String { "\(bits(sum)) \(rows) \(correct)" }
+  var text: String { "\(bits(sum)) \(rows) \(correct) \(sequences) \(sequencesRight)" }
 
-  /// Reads what `text` has written; `nil` for anything else.
+  /// Reads what `text` has written, or an earlier build, which did not count sequences; `nil` for anything else.
   init?(text: some StringProtocol) {
-    let parts = text.split(separator: " ")
-    guard parts.count == 3, let rows = Int(parts[1]), let correct = Int(parts[2]),
-      Trainer.counts.contains(rows), (0...rows).contains(correct)
+    let parts = text.split(separator: " "), counts = parts.dropFirst().compactMap { Int($0) }
+    guard [3, 5].contains(parts.count), counts.count == parts.count - 1, Trainer.counts.contains(counts[0])
     else { return nil }
-    self.init(sum: real(parts[0]), rows: rows, correct: correct)
+    let (rows, correct) = (counts[0], counts[1])
+    let (sequences, right) = counts.count == 4 ? (counts[2], counts[3]) : (0, 0)
+    guard (0...rows).contains(correct), (0...rows).contains(sequences), (0...sequences).contains(right) else {
+      return nil
+    }
+    self.init(sum: real(parts[0]), rows: rows, correct: correct, sequences: sequences, sequencesRight: right)
   }
 }
 

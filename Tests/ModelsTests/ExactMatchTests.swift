@@ -8,6 +8,7 @@ import Testing
 
 @testable import Layers
 @testable import Models
+@testable import Training
 
 /// A sequence is right as a whole when every scored row of it is.
 @Suite struct ExactMatchTests {
@@ -40,6 +41,20 @@ import Testing
     let all = try model.loss(input)
     #expect(all.rows == 13 + 6 + 9 && all.sequences == 3 && all.sequencesRight == 2)
     #expect((loss + all).sequences == 5 && (loss + all).sequencesRight == 3)
+  }
+
+  @Test(
+    "a checkpoint holds all counts; one of an earlier build has no sequences, and none that cannot be is read"
+  )
+  func text() {
+    let loss = CrossEntropy(sum: 1.5, rows: 7, correct: 4, sequences: 3, sequencesRight: 2)
+    #expect(CrossEntropy(text: loss.text) == loss)
+    let earlier = loss.text.split(separator: " ").prefix(3).joined(separator: " ")
+    #expect(CrossEntropy(text: earlier) == CrossEntropy(sum: 1.5, rows: 7, correct: 4))
+    for counts in ["7", "7 8", "7 4 3", "7 4 8 2", "7 4 3 4", "7 4 -1 0", "-1 0 0 0", "7 4 3 2 1", "7 x 3 2"]
+    {
+      #expect(CrossEntropy(text: "\(bits(1.5)) \(counts)") == nil, "\(counts)")
+    }
   }
 
   @Test("a class is no sequence of rows")
