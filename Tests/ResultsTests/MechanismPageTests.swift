@@ -151,6 +151,36 @@ import Testing
     }
   }
 
+  @Test("questions to a document of twice the length, after three times the operations: the published rows")
+  func longerDocuments() throws {
+    let lines = try Self.table("The rows: questions to a longer document", of: "which-length")
+    let rows = try TrainingRow.read("\(Self.published)long-text-full/runs.csv").filter {
+      $0.experiment == "reading"
+    }
+    /// What handles the text: a way before the model, or the attention of its layers.
+    func handler(_ facts: [String: String]) -> String? {
+      facts["way"] == "none" ? facts["attention"] : facts["way"]
+    }
+    #expect(Set(lines.map { $0[0] }) == Set(rows.compactMap { handler(Self.facts(of: $0)) }))
+    for line in lines {
+      let own = rows.filter { handler(Self.facts(of: $0)) == line[0] }
+      let tested = own.filter { $0.evaluation == .test }
+      // Six letters an answer.
+      let nats = tested.compactMap(\.testLoss).map { 6 * $0 }
+      #expect(
+        nats.count == 3 && line[1] == String(format: "%.2f", nats.reduce(0, +) / 3), "\(line[0]): \(nats)")
+      let lengths = ["768", "1536", "3072", "6144"].map { length in
+        own.filter { $0.evaluation == .changed && $0.evaluationTask.hasPrefix("length=\(length);") }
+      }
+      for (cell, rows) in zip(line[2...], [tested] + lengths) {
+        let found = rows.compactMap(\.testAccuracy)
+        let least = try #require(found.min()), most = try #require(found.max())
+        let mean = found.reduce(0, +) / Double(found.count)
+        #expect(cell == String(format: "%.3f (%.3f to %.3f)", mean, least, most), "\(line[0])")
+      }
+    }
+  }
+
   @Test("losses of models that were trained on longer and longer texts are those of the published rows")
   func contexts() throws {
     let lines = try Self.table("The rows: trained on longer texts", of: "which-length")
