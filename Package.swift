@@ -358,7 +358,7 @@ let package = Package(
       name: "PresetsTests",
       dependencies: [
         "Attention", "AttentionCore", "Basics", "LabTestSupport", "Measuring", "Mutation", "Presets",
-        "Processes", "Records", "Settings", "Trainings",
+        "Processes", "Processor", "Records", "Settings", "Tensors", "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

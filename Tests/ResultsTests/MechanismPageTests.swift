@@ -151,33 +151,56 @@ import Testing
     }
   }
 
+  /// What handles the text: a way before the model, or the attention of its layers.
+  private static func handler(_ row: TrainingRow) -> String? {
+    let facts = facts(of: row)
+    return facts["way"] == "none" ? facts["attention"] : facts["way"]
+  }
+
+  /// The rows of a way: its own, and its evaluations at some lengths.
+  private static func tested(_ way: String, in rows: [TrainingRow], at lengths: [Int]) -> [[TrainingRow]] {
+    let own = rows.filter { handler($0) == way }
+    return [own.filter { $0.evaluation == .test }]
+      + lengths.map { length in
+        own.filter { $0.evaluation == .changed && $0.evaluationTask.hasPrefix("length=\(length);") }
+      }
+  }
+
+  /// `mean (least to largest)` of three seeds.
+  private static func spread(_ rows: [TrainingRow], _ share: (TrainingRow) -> Double?) throws -> String {
+    let found = rows.compactMap(share)
+    #expect(found.count == 3)
+    let least = try #require(found.min()), most = try #require(found.max())
+    return String(format: "%.3f (%.3f to %.3f)", found.reduce(0, +) / Double(found.count), least, most)
+  }
+
   @Test("questions to a document of twice the length, after three times the operations: the published rows")
   func longerDocuments() throws {
     let lines = try Self.table("The rows: questions to a longer document", of: "which-length")
     let rows = try TrainingRow.read("\(Self.published)long-text-full/runs.csv").filter {
       $0.experiment == "reading"
     }
-    /// What handles the text: a way before the model, or the attention of its layers.
-    func handler(_ facts: [String: String]) -> String? {
-      facts["way"] == "none" ? facts["attention"] : facts["way"]
-    }
-    #expect(Set(lines.map { $0[0] }) == Set(rows.compactMap { handler(Self.facts(of: $0)) }))
+    #expect(Set(lines.map { $0[0] }) == Set(rows.compactMap { Self.handler($0) }))
     for line in lines {
-      let own = rows.filter { handler(Self.facts(of: $0)) == line[0] }
-      let tested = own.filter { $0.evaluation == .test }
+      let found = Self.tested(line[0], in: rows, at: [768, 1536, 3072, 6144])
       // Six letters an answer.
-      let nats = tested.compactMap(\.testLoss).map { 6 * $0 }
-      #expect(
-        nats.count == 3 && line[1] == String(format: "%.2f", nats.reduce(0, +) / 3), "\(line[0]): \(nats)")
-      let lengths = ["768", "1536", "3072", "6144"].map { length in
-        own.filter { $0.evaluation == .changed && $0.evaluationTask.hasPrefix("length=\(length);") }
-      }
-      for (cell, rows) in zip(line[2...], [tested] + lengths) {
-        let found = rows.compactMap(\.testAccuracy)
-        let least = try #require(found.min()), most = try #require(found.max())
-        let mean = found.reduce(0, +) / Double(found.count)
-        #expect(cell == String(format: "%.3f (%.3f to %.3f)", mean, least, most), "\(line[0])")
-      }
+      let nats = found[0].compactMap(\.testLoss).map { 6 * $0 }.reduce(0, +) / 3
+      let cells = try [String(format: "%.2f", nats)] + found.map { try Self.spread($0, \.testAccuracy) }
+      #expect(Array(line[1...]) == cells, "\(line[0])")
+    }
+  }
+
+  @Test("answers that are right as a whole are those of the published rows")
+  func answers() throws {
+    let lines = try Self.table("The rows: answers that are right as a whole", of: "which-length")
+    let rows = try TrainingRow.read("\(Self.published)long-text-answers/runs.csv")
+    #expect(Set(lines.map { $0[0] }) == Set(rows.compactMap { Self.handler($0) }))
+    #expect(rows.allSatisfy { $0.testExamples == 256 }, "one question a document")
+    for line in lines {
+      let found = Self.tested(line[0], in: rows, at: [384, 768, 3072])
+      let cells =
+        try [Self.spread(found[0], \.testAccuracy)] + found.map { try Self.spread($0, \.testExactMatch) }
+      #expect(Array(line[1...]) == cells, "\(line[0])")
     }
   }
 
