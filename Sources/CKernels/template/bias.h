@@ -35,7 +35,8 @@ INLINE void KERNEL(bucket_slopes)(const float *ds, const int32_t *bucket, int la
 }
 
 /// Adds a strip's slopes, of scores before any soft cap, to the sums of their rows and buckets: sums[bucket][lane].
-static __attribute__((noinline)) void KERNEL(sum_slopes)(
+// Sets of instructions that only go forward do not call it.
+static __attribute__((noinline, unused)) void KERNEL(sum_slopes)(
     int nv, const float *ds, const int32_t *key, int count, const int32_t *bucket, const int32_t *position, int rows,
     float *sums) {
   const int width = nv * VL, run = KERNEL(follow)(position, rows);
