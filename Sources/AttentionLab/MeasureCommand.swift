@@ -137,7 +137,8 @@ struct MeasureCommand: FileCommand {
     guard forecast.seconds >= 60 else { return }
     Terminal.note(
       "attnlab measure: this will take about \(Quantity.describe(seconds: forecast.seconds)) "
-        + "if it reaches two fifths of the peak; Ctrl-C ends it")
+        + "if it reaches \(Quantity.significant(100 * Forecast.assumedShare, 2)) % of the peak; Ctrl-C ends it"
+    )
   }
 
   private func cell(_ catalog: Catalog) throws -> Cell {

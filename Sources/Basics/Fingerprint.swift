@@ -33,24 +33,20 @@ public enum Fingerprint {
   /// The hash itself.
   /// - Complexity: O(bytes).
   public static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
-    bytes.withElements { bytes in
-      var hash = start
-      for byte in bytes { hash = step(hash, UInt64(byte)) }
-      return hash
-    }
+    bytes.withElements(folded)
   }
 
   /// The hash of words instead of bytes, one step a word.
   /// - Complexity: O(words).
   public static func hash(words: some Sequence<UInt64>) -> UInt64 {
-    words.withElements { words in
-      var hash = start
-      for word in words { hash = step(hash, word) }
-      return hash
-    }
+    words.withElements(folded)
   }
 
-  private static let start: UInt64 = 0xcbf2_9ce4_8422_2325
-
-  private static func step(_ hash: UInt64, _ word: UInt64) -> UInt64 { (hash ^ word) &* 0x100_0000_01b3 }
+  private static func folded<Word: UnsignedInteger & FixedWidthInteger>(
+    _ words: UnsafeBufferPointer<Word>
+  ) -> UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for word in words { hash = (hash ^ UInt64(word)) &* 0x100_0000_01b3 }
+    return hash
+  }
 }

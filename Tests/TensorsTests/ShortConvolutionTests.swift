@@ -11,7 +11,7 @@ import Testing
     let batch: Int, rows: Int, columns: Int, taps: Int, hasBias: Bool, hasPast: Bool
   }
 
-  // Rows on both sides of a block of 64, columns that fill no vector, and every number of taps.
+  // Rows that fill no block, columns that fill no vector, taps that are compiled apart and others.
   private static let cases: [Case] = [
     Case(batch: 2, rows: 150, columns: 21, taps: 4, hasBias: true, hasPast: false),
     Case(batch: 1, rows: 65, columns: 40, taps: 4, hasBias: true, hasPast: true),
@@ -80,8 +80,7 @@ import Testing
           [Float](repeating: 2, count: (c.taps + 1) * c.columns), shape: [(c.taps + 1) * c.columns])
         let back = try context.convolveBackward(
           Tensor(dy, shape: input.shape), slope: try #require(found.slope), x: input, weight: weight,
-          batch: c.batch,
-          gradients: &gradients, weightAt: 0, biasAt: c.hasBias ? c.taps * c.columns : nil)
+          batch: c.batch, gradients: &gradients, weightAt: 0, biasAt: c.hasBias ? c.taps * c.columns : nil)
         compare(back.array(), dx, "dx, \(isa)")
         let sums = gradients.array()
         compare(sums.prefix(c.taps * c.columns).map { $0 - 2 }, dw, "dw, \(isa)")

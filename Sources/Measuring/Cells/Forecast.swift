@@ -24,7 +24,7 @@ public struct Forecast: Foretold {
   private let gflops: Double
 
   /// The fraction of the peak that a pass is assumed to reach.
-  private static let assumedShare = 0.4
+  public static let assumedShare = 0.4
   /// Starting a process, reading text, making inputs and comparing sampled rows.
   private static let overheadSeconds = 0.15
 

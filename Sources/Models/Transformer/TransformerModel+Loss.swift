@@ -50,14 +50,13 @@ extension TransformerModel {
     var logits = cap > 0 ? try context.softcapped(before, at: cap) : before
     var (loss, losses, hits) = try context.crossEntropies(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
+    let places = rows.map { Int($0) }
     if run.spread == nil {
-      (loss.sequences, loss.sequencesRight) = Self.sequences(
-        of: isDense ? Array(scored.indices) : rows.map { Int($0) }, length: input.length, hits)
+      (loss.sequences, loss.sequencesRight) = Self.sequences(of: places, length: input.length, hits)
     }
     guard gradientScale != 0 else { return loss }
     record?.signal = signal(
-      losses, at: isDense ? Array(scored.indices) : rows.map { Int($0) }, of: scored, input, gradientScale,
-      outputs: logits.shape[1])
+      losses, at: places, of: scored, input, gradientScale, outputs: logits.shape[1])
     if cap > 0 { logits = try context.softcappedBackward(logits, x: before, at: cap) }
     try context.gemm(
       logits, .transposed, chosen, .plain, into: &state.gradients, at: outputWeight.offset, accumulate: true)

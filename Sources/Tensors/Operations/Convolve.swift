@@ -30,8 +30,7 @@ extension ExecutionContext {
         attn_convolve(
           isa, x + at, past.map { UnsafePointer($0 + part.lowerBound) }, weight + part.lowerBound,
           bias.map { UnsafePointer($0 + part.lowerBound) }, target + at, slopes.map { $0 + at }, columns,
-          rows,
-          part.count, taps)
+          rows, part.count, taps)
       }
     }
     return (y, slope)
@@ -41,8 +40,7 @@ extension ExecutionContext {
   /// - Throws: `MemoryLimitExceeded`.
   public func convolveBackward(
     _ dy: Tensor, slope: Tensor, x: Tensor, weight: Tensor, batch: Int, gradients: inout Tensor,
-    weightAt: Int,
-    biasAt: Int?
+    weightAt: Int, biasAt: Int?
   ) throws(MemoryLimitExceeded) -> Tensor {
     let columns = x.shape[1], taps = weight.shape[0], rows = x.shape[0] / batch
     check(x, weight)
