@@ -67,7 +67,7 @@ private actor TrainingQueue {
       session.show($0.brief, secondsLeft: $0.secondsLeft)
     }
     prediction?.store(in: &row)
-    return try run.evaluate(catalog: setting.catalog) + run.auxiliaryRows() + [row]
+    return try run.evaluate() + run.auxiliaryRows() + [row]
   }
 
   private func predict(_ run: TrainingRun) throws -> TrainingLaw.HeldOut? {

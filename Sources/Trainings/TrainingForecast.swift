@@ -58,15 +58,31 @@ public struct TrainingForecast: Foretold {
       let step = done > 0 ? spent / done : 3 * batch
       let every = configuration.evaluateEvery
       let evaluations = 2 + (every > 0 ? (configuration.steps - 1) / every : 0)
-      let extra = job.evaluations.reduce(0) { $0 + $1.batches }
+      let further = try job.evaluations.reduce(0) {
+        try $0 + Self.seconds(of: $1, after: run, batch: batch)
+      }
       return Line(
         job: job, parameters: trainer.model.parameterCount, steps: configuration.steps,
         operations: whole.operations,
         seconds: step * share
-          + batch * (Double(evaluations) * Double(configuration.evaluationBatches) + Double(extra)),
+          + batch * Double(evaluations) * Double(configuration.evaluationBatches) + further,
         bytes: 16 * Double(trainer.model.parameterCount) + whole.attentionBytes
           + Double(trainer.model.memoryBytes(streams: configuration.batch * configuration.accumulation)))
     }
+  }
+
+  /// Seconds of an evaluation under other conditions. One batch is timed, but for what costs more than a batch as the model is trained
+  /// on: that takes as long an operation.
+  private static func seconds(
+    of evaluation: TrainingEvaluation, after run: TrainingRun, batch: Double
+  ) throws -> Double {
+    let changed = try run.conditions(of: evaluation)
+    let count = min(evaluation.batches, changed.task.batchCount(of: .test) ?? evaluation.batches)
+    let ratio = try changed.model.trainingOperations(changed.probe) / run.operationsPerBatch
+    guard ratio <= 1 else { return batch * ratio * Double(count) }
+    let start = ContinuousClock.now
+    _ = try changed.judge.evaluate(.test, batches: 1, memory: evaluation.memory)
+    return (ContinuousClock.now - start).seconds * Double(count)
   }
 
   /// A line a training, and the sum.

@@ -34,6 +34,9 @@ public struct TrainingRun {
   /// Operations of a step behind the curriculum, of tasks that have shares of the steps on average.
   private var operationsPerStep: Double { Self.operations(operationsOfTasks, trainer.expectedSteps) }
 
+  /// Operations of training on one batch of the main task, behind the curriculum.
+  var operationsPerBatch: Double { operationsOfTasks[0] / Double(trainer.configuration.accumulation) }
+
   /// Operations of so many steps of every task.
   private static func operations(_ ofTasks: [Double], _ steps: [Double]) -> Double {
     zip(ofTasks, steps).reduce(0) { $0 + $1.0 * $1.1 }

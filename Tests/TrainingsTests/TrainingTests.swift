@@ -38,7 +38,7 @@ import Testing
       """
     let preset = try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
     let run = try TrainingRun(#require(preset.trainings.first), catalog: .standard, threads: 1)
-    let rows = try run.evaluate(catalog: .standard)
+    let rows = try run.evaluate()
     #expect(rows.map(\.evaluationMemory) == [0, 5, 9])
     #expect(Set(rows.map(\.testLoss)).count == 3)
     // Two passes of three rows, two layers, 8 wide.
@@ -58,7 +58,7 @@ import Testing
       """
     let preset = try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
     let job = try #require(preset.trainings.first)
-    let rows = try TrainingRun(job, catalog: .standard, threads: 1).evaluate(catalog: .standard)
+    let rows = try TrainingRun(job, catalog: .standard, threads: 1).evaluate()
     #expect(
       rows.map(\.evaluationRotary) == ["plain", "linear(factor=8)", "yarn(factor=8, original_length=12)", ""])
     let losses = rows.map(\.testLoss)
@@ -141,9 +141,26 @@ import Testing
     let run = try TrainingRun(job, catalog: .standard, threads: 1)
     #expect(
       run.trainer.model.configuration.attention == "local-global(left=2, projections=separate)")
-    let rows = try run.evaluate(catalog: .standard)
+    let rows = try run.evaluate()
     #expect(rows.map { $0["evaluation_attention"] } == ["sliding-window(left=1)"])
     #expect(rows.allSatisfy { ($0.testLoss ?? 0) > 0 })
+  }
+
+  @Test("a forecast takes every further evaluation by its own length, not by the length of the training")
+  func forecastOfEvaluations() throws {
+    func seconds(_ length: Int) throws -> Double {
+      let yaml = """
+        experiment: training
+        task: {id: markov, length: 2048, vocabulary: 16}
+        model: {width: 16, layers: 2, heads: 2, hidden: 16}
+        training: {steps: 1, batch: 1, warmup: 0, evaluate_every: 0, evaluation_batches: 1}
+        evaluate: [{task: {length: \(length)}, batches: 1000}]
+        """
+      let preset = try Preset(yaml: yaml, file: "small.yaml", catalog: .standard, kinds: .standard)
+      return try TrainingForecast(preset.trainings, catalog: .standard).lines[0].seconds
+    }
+    let short = try seconds(8), same = try seconds(2048), long = try seconds(8192)
+    #expect(2 * short < same && 2 * same < long, "\(short), \(same), \(long)")
   }
 
   @Test func finishedTrainingsAreNotRunAgain() async throws {

@@ -41,7 +41,7 @@ import Testing
       }
       #expect(row.testCount == 10, "five digits of two rows, whatever the way")
       #expect(row.testExamples == 2 && row.testExactMatch == 0, "an answer a row, whatever the way")
-      let changed = try run.evaluate(catalog: .standard)
+      let changed = try run.evaluate()
       #expect(changed.map(\.testExamples) == [2])
       #expect(changed.map(\.wayRead) == [400] && changed.map(\.testCount) == [10])
     }
