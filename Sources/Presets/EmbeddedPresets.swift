@@ -34,6 +34,7 @@ package enum EmbeddedPresets {
     "facts": PackageResources.facts_yaml,
     "graph-nodes": PackageResources.graph_nodes_yaml,
     "latent": PackageResources.latent_yaml,
+    "long-past": PackageResources.long_past_yaml,
     "long-text": PackageResources.long_text_yaml,
     "lsh-hashes": PackageResources.lsh_hashes_yaml,
     "memory": PackageResources.memory_yaml,
