@@ -392,8 +392,9 @@ let package = Package(
     .testTarget(
       name: "ResultsTests",
       dependencies: [
-        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "LeastSquares", "Measuring", "Pages",
-        "Presets", "Records", "ScalingLaws", "Settings", "Tensors", "Trainings",
+        "Analysis", "Attention", "AttentionCore", "Basics", "Figures", "ImageTasks", "LeastSquares",
+        "Measuring", "Pages", "Presets", "Records", "ScalingLaws", "Settings", "Tasks", "Tensors",
+        "Trainings",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -15,7 +15,7 @@ import Testing
   private func make(_ id: String, _ way: String, _ settings: [String: ParameterValue] = [:]) throws
     -> any SequenceTask
   {
-    try TaskCatalog([Passkey.self, ByteText.self, LabelledText.self, Copying.self]).prepared(
+    try TaskCatalog([Passkey.self, Reading.self, ByteText.self, LabelledText.self, Copying.self]).prepared(
       id, settings: settings.merging(["way": .string(way)]) { $1 }, key: RandomKey(seed: 1))
   }
 
@@ -89,6 +89,38 @@ import Testing
       let count = (task as? any WayCounting)?.count ?? WayCount()
       #expect(count.read == 8 * 1500 && count.kept == batch.lengths.reduce(0, +))
     }
+  }
+
+  @Test(
+    "the end of the sentence before a question is not looked for, so the fact is kept at every length",
+    arguments: [28, 32, 40])
+  func questionAlone(bytes: Int) throws {
+    for way in ["extract(tokens=64, question=\(bytes))", "retrieve(count=3, passage=32, question=\(bytes))"] {
+      for length in [384, 3072] {
+        let task = try make("reading", way, ["length": .int(length)])
+        let rows = try task.batch(split: .test, index: 0, batchSize: 64).rows
+        let kept = rows.filter { row in
+          let text = String(decoding: row.inputs.map { UInt8($0) }, as: UTF8.self)
+          let answer = row.targets.filter { $0 >= 0 }.map { UInt8($0) }
+          return text.dropLast(answer.count - 1).contains(String(decoding: answer, as: UTF8.self))
+        }
+        #expect(kept.count >= 60, "\(way), \(length): \(kept.count) of 64")
+      }
+    }
+  }
+
+  @Test("a question that is cut is asked for as far as it stands, and so is what has no word behind it")
+  func cutQuestions() {
+    func asked(_ text: String, bytes: Int) -> String {
+      let tail = Tail(Example(inputs: Array(text.utf8).map { Int32($0) }, label: 0), bytes: bytes)
+      return String(decoding: tail.question, as: UTF8.self)
+    }
+    let text = "Mavu keeps a falcon. Where does Zovi live? "
+    #expect(asked(text, bytes: 22) == "Where does Zovi live? ")
+    #expect(asked(text, bytes: 33) == "Where does Zovi live? ")
+    #expect(asked(text, bytes: 43) == text && asked(text, bytes: 100) == text)
+    #expect(asked(text, bytes: 16) == "does Zovi live? " && asked(text, bytes: 15) == " Zovi live? ")
+    #expect(asked("Where does Zovi live? ... ", bytes: 12) == " live? ... ")
   }
 
   @Test("a way leaves it to the task whether an answer is asked for")

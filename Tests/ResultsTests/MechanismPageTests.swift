@@ -1,9 +1,13 @@
+import Basics
 import Foundation
+import ImageTasks
 import LeastSquares
 import ScalingLaws
+import Tasks
 import Testing
 
 @testable import Records
+@testable import Trainings
 
 /// The page that says which mechanism to take rests on published rows: its tables are computed from them again.
 @Suite struct MechanismPageTests {
@@ -201,6 +205,26 @@ import Testing
       let cells =
         try [Self.spread(found[0], \.testAccuracy)] + found.map { try Self.spread($0, \.testExactMatch) }
       #expect(Array(line[1...]) == cells, "\(line[0])")
+    }
+  }
+
+  @Test("what key sentences and passages keep of the questions is what their task keeps of them")
+  func kept() throws {
+    let lines = try Self.table("The rows: what is kept before the model reads", of: "which-length")
+    #expect(lines.count == 2)
+    for line in lines {
+      let shares = try [192, 384, 768, 1536, 3072].map { length in
+        let task = try TaskCatalog.standard.prepared(
+          "reading", settings: ["length": .int(length), "way": .string(line[0])], key: TrainingJob.taskKey)
+        let questions = try TaskExamples(of: task, split: .test, count: 256).lines().split(separator: "\n")
+        let whole = try questions.filter { question in
+          let parts = try JSONValue(parsing: String(question))
+          let answer = try #require(parts["outputs"].arrayValue.first?.stringValue)
+          return try #require(parts["input"].stringValue).contains(answer)
+        }
+        return String(format: "%.2f", Double(whole.count) / Double(questions.count))
+      }
+      #expect(Array(line[1...]) == shares, "\(line[0])")
     }
   }
 

@@ -6,7 +6,8 @@ import Tasks
 ///
 /// Sentences are scored by BM25 or TF-IDF against the question, by TF-IDF against the text as a whole where there is none, or by
 /// TextRank. The best are kept, as long as all that are kept fit; of equals the earlier is better. A sentence that scores 0 is not
-/// kept. Tokens are bytes. Of a row the last `question` bytes are the question: they stay as they are, and no target before them is scored.
+/// kept. Tokens are bytes. Of a row the last `question` bytes stay as they are, and no target before them is scored. The question is what
+/// stands there before the answer, from the first sentence on that begins there.
 ///
 /// A longer text is read in parts of `part` bytes and at most 1024 sentences: TF-IDF and TextRank score the sentences of a part among
 /// each other, BM25 those of all. With `share` every part keeps its share, and what is left of it goes to the next; with `tokens` the
@@ -30,7 +31,7 @@ public struct Extract: TextWay {
     public var tokens = 256
     /// The share that is kept instead.
     public var share = 0.0
-    /// Tokens at the end of a row that are the question.
+    /// Tokens at the end of a row that stay: the question, and the answer behind it.
     public var question = 64
     /// BM25's k₁.
     public var k1 = 1.5
@@ -51,7 +52,7 @@ public struct Extract: TextWay {
         "share", \.share, in: 0...1, help: "the share of the tokens that is kept instead; 0: tokens says it"),
       .integer(
         "question", \.question, in: 0...(1 << 20), unit: "tokens",
-        help: "tokens at the end of a row that are the question, and stay"),
+        help: "tokens at the end of a row that stay: the question, and the answer behind it"),
       .real("k1", \.k1, in: 0...100, help: "BM25: where further occurrences of a word stop to count"),
       .real("b", \.b, in: 0...1, help: "BM25: how much the length of a sentence counts"),
       .real(

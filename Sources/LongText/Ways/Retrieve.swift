@@ -7,7 +7,8 @@ import Tasks
 /// Passages are sentences put together, up to `passage` bytes each. The `count` best are kept, in the order of the text; of
 /// equals the earlier is better, and one that scores 0 is not kept. They are those of `path`, a file or folder that is held
 /// in memory, put before the whole row; without a path those of the row itself, put before its last `question` bytes: the
-/// rest of the row is left out, and no target in it is scored. By `bm25`, or, where a trained model is at hand (`attnlab
+/// rest of the row is left out, and no target in it is scored. The question is what stands there before the answer, from the first
+/// sentence on that begins there. By `bm25`, or, where a trained model is at hand (`attnlab
 /// text`), by `embeddings`: the cosine of the means of the model's last hidden states.
 ///
 /// Source: Lewis et al. 2020, Retrieval-augmented generation for knowledge-intensive NLP tasks (whose retriever is trained;
@@ -31,7 +32,7 @@ public struct Retrieve: TextWay {
     public var count = 4
     /// The most tokens of a passage.
     public var passage = 256
-    /// Tokens at the end of a row that are the question.
+    /// Tokens at the end of a row that stay: the question, and the answer behind it.
     public var question = 64
     /// BM25's k₁.
     public var k1 = 1.5
@@ -51,7 +52,7 @@ public struct Retrieve: TextWay {
         "passage", \.passage, in: 16...(1 << 20), unit: "tokens", help: "the most tokens of a passage"),
       .integer(
         "question", \.question, in: 1...(1 << 20), unit: "tokens",
-        help: "tokens at the end of a row that are the question, and stay"),
+        help: "tokens at the end of a row that stay: the question, and the answer behind it"),
       .real("k1", \.k1, in: 0...100, help: "BM25: where further occurrences of a word stop to count"),
       .real("b", \.b, in: 0...1, help: "BM25: how much the length of a passage counts"),
     ]

@@ -8,7 +8,8 @@ struct Tail {
   let context: [UInt8]
   /// Where it begins in the row.
   let start: Int
-  /// What is asked, to compare sentences with: the tail as far as the model has read it before its first answer.
+  /// What is asked, to compare sentences with: the tail as far as the model has read it before its first answer, from the first
+  /// sentence on that begins in it where there is one.
   let question: [UInt8]
 
   /// Cuts a row: the tail is its last bytes, from a word's beginning on where it has one.
@@ -16,12 +17,20 @@ struct Tail {
     let all = row.inputs.map { UInt8(truncatingIfNeeded: $0) }
     var start = max(0, all.count - bytes)
     // A word that is cut would be another word.
-    if start > 0, let space = all[start...].firstIndex(where: Sentences.isSpace), bytes > 0 { start = space }
+    if start > 0, bytes > 0, !Sentences.isSpace(all[start - 1]),
+      let space = all[start...].firstIndex(where: Sentences.isSpace)
+    {
+      start = space
+    }
     self.start = start
     context = Array(all[..<start])
     let answer = row.targets.indices.dropFirst(start).first { row.targets[$0] != TaskBatch.ignored }
     // The input at the first answer is the last byte before it.
-    question = Array(all[start..<max(start, min(all.count, (answer ?? all.count - 1) + 1))])
+    let end = max(start, min(all.count, (answer ?? all.count - 1) + 1))
+    // The end of a sentence that began before would be looked for, too, and is no part of what is asked.
+    let whole = Sentences.cut(Array(all[..<end])).map(\.lowerBound).first { $0 >= start }
+    let asked = Array(all[(whole ?? start)..<end])
+    question = Words.all(in: asked).isEmpty ? Array(all[start..<end]) : asked
   }
 
   /// Refuses a task of which a way that reads text cannot read the rows.
