@@ -62,6 +62,7 @@ struct DoctorCommand: AsyncParsableCommand, FileCommand {
           "peak_gflops_bfloat16": .number(pairs), "bfloat16": choice.json,
           "last_level_cache_bytes": .int(LastLevelCache.bytes), "choices": ChoiceTable().json,
           "bandwidth_gb_per_s": .number(limits.map { $0.bandwidthAllThreads / 1e9 }),
+          "bandwidth_gb_per_s_one_thread": .number(limits.map { $0.bandwidthOneThread / 1e9 }),
           "gsl": .string(SolverVersion.gsl), "gnuplot": .text(gnuplot),
           "attnlab": .string(LabVersion.current), "missing": .array(missing.map { .string($0) }),
         ]).pretty)
@@ -85,7 +86,10 @@ struct DoctorCommand: AsyncParsableCommand, FileCommand {
       ),
       ("bfloat16 road", "\(choice.road): \(choice.reason)"),
       ("last-level cache", Quantity.describe(bytes: Double(LastLevelCache.bytes))),
-      ("bandwidth", "\(rate(limits?.bandwidthAllThreads, "GB/s")) reading, on \(counted(threads, "thread"))"),
+      (
+        "bandwidth",
+        "\(rate(limits?.bandwidthAllThreads, "GB/s")) reading, on \(counted(threads, "thread")), \(rate(limits?.bandwidthOneThread, "GB/s")) on one"
+      ),
       ("GSL", SolverVersion.gsl), ("gnuplot", gnuplot ?? "missing"), ("attnlab", LabVersion.current),
     ]
     print(namedLines(lines))

@@ -197,7 +197,9 @@ import Testing
   @Test("answers that are right as a whole are those of the published rows")
   func answers() throws {
     let lines = try Self.table("The rows: answers that are right as a whole", of: "which-length")
-    let rows = try TrainingRow.read("\(Self.published)long-text-answers/runs.csv")
+    let rows = try ["long-text-answers", "long-text-ways"].flatMap {
+      try TrainingRow.read("\(Self.published)\($0)/runs.csv")
+    }
     #expect(Set(lines.map { $0[0] }) == Set(rows.compactMap { Self.handler($0) }))
     #expect(rows.allSatisfy { $0.testExamples == 256 }, "one question a document")
     for line in lines {
@@ -211,11 +213,13 @@ import Testing
   @Test("what key sentences and passages keep of the questions is what their task keeps of them")
   func kept() throws {
     let lines = try Self.table("The rows: what is kept before the model reads", of: "which-length")
-    #expect(lines.count == 2)
+    #expect(lines.count == 4)
     for line in lines {
-      let shares = try [192, 384, 768, 1536, 3072].map { length in
+      let hops = try #require(Int(line[1]))
+      let shares = try [192, 384, 768, 3072].map { length in
         let task = try TaskCatalog.standard.prepared(
-          "reading", settings: ["length": .int(length), "way": .string(line[0])], key: TrainingJob.taskKey)
+          "reading", settings: ["length": .int(length), "hops": .int(hops), "way": .string(line[0])],
+          key: TrainingJob.taskKey)
         let questions = try TaskExamples(of: task, split: .test, count: 256).lines().split(separator: "\n")
         let whole = try questions.filter { question in
           let parts = try JSONValue(parsing: String(question))
@@ -224,7 +228,7 @@ import Testing
         }
         return String(format: "%.2f", Double(whole.count) / Double(questions.count))
       }
-      #expect(Array(line[1...]) == shares, "\(line[0])")
+      #expect(Array(line[2...]) == shares, "\(line[0])")
     }
   }
 

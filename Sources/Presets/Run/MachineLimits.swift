@@ -107,16 +107,6 @@ public struct MachineLimits: Hashable, Sendable {
     }
   }
 
-  /// The peak for a number of threads, at most those measured.
-  public func peakFlops(threads count: Int) -> Double {
-    count <= 1 ? peakFlopsOneThread : peakFlopsAllThreads * Double(min(count, threads)) / Double(threads)
-  }
-
-  /// The bandwidth for a number of threads.
-  public func bandwidth(threads count: Int) -> Double {
-    count <= 1 ? bandwidthOneThread : bandwidthAllThreads
-  }
-
   /// The highest of at least three rates, for about the given time, and up to eight times as long until a second one
   /// comes within 3 % of it: on a machine that was busy at the start a single rate says little.
   private static func best(for seconds: Double, _ rate: () -> Double) -> Double {
