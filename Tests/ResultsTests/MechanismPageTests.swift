@@ -1,8 +1,6 @@
 import Basics
 import Foundation
 import ImageTasks
-import LeastSquares
-import ScalingLaws
 import Tasks
 import Testing
 
@@ -13,12 +11,12 @@ import Testing
 @Suite struct MechanismPageTests {
   private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().path
-  private static let published = root + "/results/published/"
+  static let published = root + "/results/published/"
 
   private static let pages = ["which-mechanism", "which-length"]
 
   /// The cells of the rows of the table under a heading, marks of code taken off; the heads of the columns left out.
-  private static func table(_ heading: String, of page: String = "which-mechanism") throws -> [[String]] {
+  static func table(_ heading: String, of page: String = "which-mechanism") throws -> [[String]] {
     let page = try String(
       contentsOfFile: root + "/Sources/AttentionLab/Documentation.docc/Guides/\(page).md", encoding: .utf8)
     let part = try #require(page.components(separatedBy: "\n## \(heading)\n").last)
@@ -244,34 +242,6 @@ import Testing
         return losses.isEmpty ? "" : String(format: "%.3f", losses.reduce(0, +) / Double(losses.count))
       }
       #expect(Array(line[1...]) == found, "\(line)")
-    }
-  }
-
-  @Test("what a longer past is worth was predicted from shorter ones as the page says")
-  func pasts() throws {
-    let lines = try Self.table("The rows: a longer past, predicted", of: "which-length")
-    let rows = try TrainingRow.read("\(Self.published)context-read/runs.csv").filter {
-      $0.evaluation == .changed
-    }
-    func length(_ row: TrainingRow) -> Double {
-      let pairs = row.evaluationTask.split(separator: ";").map { $0.split(separator: "=") }
-      return pairs.first { $0.count == 2 && $0[0] == "length" }.flatMap { Double($0[1]) } ?? .nan
-    }
-    let longest = try #require(rows.map(length).max()), known = rows.filter { length($0) < longest }
-    let fit = try Fitter(Chinchilla()).fit(
-      FitData(
-        columns: [
-          ("parameters", known.map { Double($0.parameters ?? 0) }), ("evaluation.length", known.map(length)),
-        ], response: known.map { $0.testLoss ?? .nan }))
-    let sizes = Set(rows.compactMap(\.parameters)).sorted()
-    #expect(lines.count == sizes.count)
-    for (line, size) in zip(lines, sizes) {
-      let losses = rows.filter { $0.parameters == size && length($0) == longest }.compactMap(\.testLoss)
-      let found = losses.reduce(0, +) / Double(losses.count), said = fit.predict(at: [Double(size), longest])
-      let low = try #require(said.low), high = try #require(said.high)
-      let verdict = low <= found && found <= high ? "inside" : "outside"
-      let figures = [said.value, low, high, found].map { String(format: "%.3f", $0) }
-      #expect(line == ["\(size)"] + figures + [verdict], "\(line)")
     }
   }
 
