@@ -98,6 +98,40 @@ import Testing
     }
   }
 
+  @Test("an unchanged text is read once, a changed one again")
+  func readOnce() throws {
+    try inFolder { folder in
+      func place(_ text: TextCorpus) -> Int {
+        text.bytes.withUnsafeBufferPointer { Int(bitPattern: $0.baseAddress) }
+      }
+      func age(_ file: String) throws {
+        try FileManager.default.setAttributes(
+          [.modificationDate: Date(timeIntervalSinceNow: -60)], ofItemAtPath: file)
+      }
+      let file = folder + "/a.txt"
+      for path in [folder, file] {
+        try write(Array("alpha".utf8), file)
+        // What has just been written may be written again within a tick of the clock.
+        let fresh = try TextCorpus(path: path)
+        #expect(place(try TextCorpus(path: path)) != place(fresh))
+        try age(file)
+        // Other tests read other texts meanwhile.
+        let isShared = try (0..<1000).contains { _ in
+          let first = try TextCorpus(path: path)
+          return place(try TextCorpus(path: path)) == place(first)
+        }
+        #expect(isShared)
+        #expect(try TextCorpus(path: path, limit: 2).bytes == Array("al".utf8))
+        try write(Array("gamma".utf8), file)
+        #expect(try TextCorpus(path: path).bytes == Array("gamma".utf8))
+        try write(Array("delta".utf8), file)
+        #expect(try TextCorpus(path: path).bytes == Array("delta".utf8))
+      }
+      try write(Array("more".utf8), folder + "/b.txt")
+      #expect(try TextCorpus(path: folder).fileCount == 2)
+    }
+  }
+
   @Test func whatCannotBeReadIsOneClearLine() throws {
     try inFolder { folder in
       try write([0, 1, 2], folder + "/binary/file")

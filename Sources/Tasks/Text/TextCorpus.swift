@@ -1,6 +1,7 @@
 import Basics
 import Foundation
 import Settings
+import Synchronization
 
 /// Text that cannot be used, in one line: which path, what is wrong, what is allowed.
 public struct TextError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -40,21 +41,46 @@ public struct TextCorpus: Hashable, Sendable {
     fingerprint = Fingerprint.of(bytes)
   }
 
-  /// Reads a file or a folder.
+  /// What was read last: tasks, stages and evaluations of a preset read the same text many times.
+  private struct Known {
+    var files: [FileMark], limit: Int, text: TextCorpus
+  }
+  private static let known = Mutex<Known?>(nil)
+
+  /// Reads a file or a folder. The same files, unchanged, are read once in a row.
   /// - Parameters:
   ///   - path: a file, or a folder.
   ///   - limit: how many bytes are enough; no more are read.
   /// - Throws: `TextError`: nothing there, not readable, binary, empty, no text below, more than `largest` bytes.
   public init(path: String, limit: Int = .max) throws(TextError) {
-    // One byte more than is allowed tells a text that is too long from one that just fits.
-    let enough = limit, limit = min(limit, TextCorpus.largest + 1)
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+    guard FileManager.default.fileExists(atPath: path) else {
       throw TextError("\(path): no such file or folder; name a text file or a folder of text files")
     }
+    // A pipe has no mark, and gives its bytes once.
+    guard let mark = FileMark(path, followsLinks: true) else {
+      try self.init(reading: path, files: nil, limit: limit)
+      return
+    }
+    let files = mark.isFolder ? try TextCorpus.marks(below: path) : [mark]
+    let isSettled = files.allSatisfy(\.isSettled)
+    let last = TextCorpus.known.withLock { $0 }
+    if let last, last.text.path == path, last.limit == limit, last.files == files {
+      self = last.text
+      return
+    }
+    try self.init(reading: path, files: mark.isFolder ? files.map(\.path) : nil, limit: limit)
+    guard isSettled else { return }
+    let text = self
+    TextCorpus.known.withLock { $0 = Known(files: files, limit: limit, text: text) }
+  }
+
+  /// Reads a file, or the files of a folder.
+  private init(reading path: String, files: [String]?, limit: Int) throws(TextError) {
+    // One byte more than is allowed tells a text that is too long from one that just fits.
+    let enough = limit, limit = min(limit, TextCorpus.largest + 1)
     self.path = path
-    if isFolder.boolValue {
-      (bytes, fileCount) = try TextCorpus.folder(path, limit: limit)
+    if let files {
+      (bytes, fileCount) = try TextCorpus.folder(path, files: files, limit: limit)
     } else {
       let data: [UInt8]
       do throws(InputFile.Failure) {
@@ -77,11 +103,13 @@ public struct TextCorpus: Hashable, Sendable {
     fingerprint = Fingerprint.of(bytes)
   }
 
-  private static func folder(_ path: String, limit: Int) throws(TextError) -> ([UInt8], Int) {
+  private static func folder(
+    _ path: String, files: [String], limit: Int
+  ) throws(TextError) -> ([UInt8], Int) {
     var all: [UInt8] = []
     var count = 0
     var unreadable = 0, binary = 0
-    for file in try files(below: path) where all.count < limit {
+    for file in files where all.count < limit {
       guard let data = try? contents(file, limit: limit - all.count) else {
         unreadable += 1
         continue
@@ -117,7 +145,12 @@ public struct TextCorpus: Hashable, Sendable {
 
   /// Regular files below a folder, sorted by path so that every machine reads them in the same order.
   package static func files(below folder: String) throws(TextError) -> [String] {
-    var files: [String] = []
+    try marks(below: folder).map(\.path)
+  }
+
+  /// The same with what tells whether they are still what they were.
+  private static func marks(below folder: String) throws(TextError) -> [FileMark] {
+    var files: [FileMark] = []
     var pending = [folder]
     while let next = pending.popLast() {
       let names: [String]
@@ -129,15 +162,10 @@ public struct TextCorpus: Hashable, Sendable {
       }
       for name in names where !name.hasPrefix(".") {
         let path = next.hasSuffix("/") ? next + name : next + "/" + name
-        guard let kind = try? FileManager.default.attributesOfItem(atPath: path)[.type] as? FileAttributeType
-        else { continue }
-        if kind == .typeDirectory {
-          pending.append(path)
-        } else if kind == .typeRegular {
-          files.append(path)
-        }
+        guard let mark = FileMark(path, followsLinks: false) else { continue }
+        if mark.isFolder { pending.append(path) } else { files.append(mark) }
       }
     }
-    return files.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+    return files.sorted { Array($0.path.utf8).lexicographicallyPrecedes(Array($1.path.utf8)) }
   }
 }
