@@ -30,8 +30,9 @@ INLINE void KERNEL(filter1)(
     seen[taps - 1] = KERNEL(filter_get)(x + t * stride, rest);
     vf sum = start;
     for (ptrdiff_t u = 0; u < taps; u++) sum = vfma(own[u], seen[u], sum);
-    const vf s = splat(1) / (splat(1) + vexp1(-sum));
-    KERNEL(filter_put)(y + t * stride, sum * s, rest);
+    // One division for the value and its slope: what the product z·s is off by from z / (1 + e^−z) is put right by two multiply-adds.
+    const vf e = splat(1) + vexp1(-sum), s = splat(1) / e, near = sum * s;
+    KERNEL(filter_put)(y + t * stride, vfma(s, vfma(-e, near, sum), near), rest);
     if (slope) KERNEL(filter_put)(slope + t * stride, s * (splat(1) + sum * (splat(1) - s)), rest);
   }
 }
