@@ -253,7 +253,9 @@ import Testing
     for line in try Self.table(heading, of: page) {
       #expect(line.count == 4 && line.allSatisfy { !$0.isEmpty }, "\(line)")
       let presets = Set(rows.map { $0[0] }).filter { line[2].contains($0) }
-      let others = ["quickstart", "decoding", "context-length", "context-read", "scaling-time-memory"]
+      let others = [
+        "quickstart", "decoding", "context-length", "context-read", "long-past", "scaling-time-memory",
+      ]
       #expect(!presets.isEmpty || others.contains { line[2].contains($0) }, "\(line[2])")
       var known = Set(rows.filter { presets.contains($0[0]) }.flatMap { $0[3...] })
       if line[2].contains("long-text-answers") {

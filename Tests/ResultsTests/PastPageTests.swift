@@ -5,7 +5,7 @@ import Testing
 
 @testable import Records
 
-/// What a page says of shorter and longer pasts of trained models is computed from the published rows again.
+/// What a page says of texts that are cut into pieces is computed from the published rows of trained models again.
 @Suite struct PastPageTests {
   /// The presets that ask for it.
   private static let presets = ["context-read", "long-past"]
@@ -24,34 +24,61 @@ import Testing
 
   private static func mean(_ losses: [Double]) -> Double { losses.reduce(0, +) / Double(losses.count) }
 
-  @Test(
-    "losses by the length that is read are those of the published rows",
-    arguments: zip(presets, ["What a longer past is worth", "The rows: a past of thousands of bytes"]))
-  func byLength(_ preset: String, _ heading: String) throws {
-    struct Model: Hashable { var attention: String, parameters: Int }
-    let lines = try MechanismPageTests.table(heading, of: "which-length"), rows = try Self.rows(of: preset)
-    func model(_ row: TrainingRow) -> Model {
-      Model(attention: row.attention, parameters: row.parameters ?? 0)
+  /// A model: all keys by size first, then others as they come.
+  private struct Model: Hashable {
+    var attention: String, parameters: Int
+
+    init(_ row: TrainingRow) { (attention, parameters) = (row.attention, row.parameters ?? 0) }
+
+    static func all(in rows: [TrainingRow]) -> [Model] {
+      var found: [Model] = []
+      for row in rows where !found.contains(Model(row)) { found.append(Model(row)) }
+      let full = found.filter { $0.attention == "full" }.sorted { $0.parameters < $1.parameters }
+      return full + found.filter { $0.attention != "full" }
     }
-    var models: [Model] = []
-    for row in rows where !models.contains(model(row)) { models.append(model(row)) }
-    // All keys first, by size.
-    let full = models.filter { $0.attention == "full" }.sorted { $0.parameters < $1.parameters }
-    models = full + models.filter { $0.attention != "full" }
+  }
+
+  /// The mean loss of a model over seeds, by the length of the pieces.
+  private static func losses(of model: Model, in rows: [TrainingRow]) -> [Int: Double] {
+    Dictionary(grouping: rows.filter { Model($0) == model }) { Int(length($0)) }
+      .mapValues { mean($0.compactMap(\.testLoss)) }
+  }
+
+  @Test(
+    "losses by the length of the pieces are those of the published rows",
+    arguments: zip(presets, ["What cutting a text costs", "The rows: pieces of thousands of bytes"]))
+  func byLength(_ preset: String, _ heading: String) throws {
+    let lines = try MechanismPageTests.table(heading, of: "which-length"), rows = try Self.rows(of: preset)
     #expect(lines.count == Set(rows.map(Self.length)).count)
+    let losses = Model.all(in: rows).map { Self.losses(of: $0, in: rows) }
     for line in lines {
-      let losses = models.map { one in
-        Self.mean(
-          rows.filter { model($0) == one && "\(Int(Self.length($0)))" == line[0] }.compactMap(\.testLoss))
+      let length = try #require(Int(line[0]))
+      #expect(Array(line[1...]) == losses.map { String(format: "%.3f", $0[length] ?? .nan) }, "\(line)")
+    }
+  }
+
+  /// Of a text in pieces of 2n bytes every other n bytes are read behind n others, in pieces of n they are not: what they lose is
+  /// 2n·(L(n) − L(2n)).
+  @Test("what a cut costs follows from the losses of pieces of one and of two lengths")
+  func cuts() throws {
+    let lines = try MechanismPageTests.table("The rows: what a cut costs", of: "which-length")
+    let rows = try Self.rows(of: "long-past"), models = Model.all(in: rows)
+    #expect(lines.count == Set(rows.map(Self.length)).count - 1)
+    for line in lines {
+      let length = try #require(Int(line[0]))
+      let costs = try models.map {
+        let losses = Self.losses(of: $0, in: rows)
+        let short = try #require(losses[length]), long = try #require(losses[2 * length])
+        return String(format: "%.1f", 2 * Double(length) * (short - long))
       }
-      #expect(Array(line[1...]) == losses.map { String(format: "%.3f", $0) }, "\(line)")
+      #expect(Array(line[1...]) == costs, "\(line)")
     }
   }
 
   @Test(
     "what a longer past is worth to all keys was predicted from shorter ones as the page says",
     arguments: zip(
-      presets, ["The rows: a longer past, predicted", "The rows: a past of thousands of bytes, predicted"]))
+      presets, ["The rows: a longer past, predicted", "The rows: pieces of thousands of bytes, predicted"]))
   func predicted(_ preset: String, _ heading: String) throws {
     let lines = try MechanismPageTests.table(heading, of: "which-length")
     let rows = try Self.rows(of: preset).filter { $0.attention == "full" }
