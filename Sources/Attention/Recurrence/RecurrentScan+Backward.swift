@@ -133,7 +133,7 @@ extension RecurrentScan {
     }
     let fading = fades ? kept.factors.pinned() : nil
     guard !takesHeads else {
-      try Parallel.forEach(count: heads, threads: context.threads) { head, worker in
+      try ScanLoop.forEach(count: heads, threads: context.threads) { head, worker in
         for block in (0..<blocks).reversed() {
           try context.checkCancellation()
           pass.add(head, block, worker)
@@ -149,7 +149,7 @@ extension RecurrentScan {
       }
       return try finish()
     }
-    try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
+    try ScanLoop.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       pass.add(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
     }
@@ -162,7 +162,7 @@ extension RecurrentScan {
         running, pass.running, pass.slots, count: geometry.queryBlocks, factors: fading, reversed: true,
         through: relay, in: context)
     }
-    try Parallel.forEach(count: heads * blocks, threads: context.threads) { index, worker in
+    try ScanLoop.forEach(count: heads * blocks, threads: context.threads) { index, worker in
       try context.checkCancellation()
       pass.run(index / blocks, index % blocks, worker)
     }

@@ -76,7 +76,7 @@ extension RecurrentScan {
       written: delta, erasing: erased, inOrder: takesHeads,
       skip: recurrence.skip.map { ScanSkip($0, inputs, shape: shape, isa: products.isa) })
     if takesHeads {
-      try Parallel.forEach(count: heads, threads: context.threads) { head, worker in
+      try ScanLoop.forEach(count: heads, threads: context.threads) { head, worker in
         for block in 0..<geometry.keyBlocks {
           try context.checkCancellation()
           if isDelta {
@@ -92,7 +92,7 @@ extension RecurrentScan {
         }
       }
     } else {
-      try Parallel.forEach(count: heads * geometry.keyBlocks, threads: context.threads) { index, worker in
+      try ScanLoop.forEach(count: heads * geometry.keyBlocks, threads: context.threads) { index, worker in
         try context.checkCancellation()
         let (head, block) = (index / geometry.keyBlocks, index % geometry.keyBlocks)
         if isDelta { pass.prepare(head, block, worker) } else { pass.add(head, block, worker) }
@@ -106,7 +106,7 @@ extension RecurrentScan {
           last, pass.last, pass.states, count: geometry.keyBlocks, factors: fades ? pass.factors : nil,
           reversed: false, through: relay, in: context)
       }
-      try Parallel.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
+      try ScanLoop.forEach(count: heads * geometry.queryBlocks, threads: context.threads) { index, worker in
         try context.checkCancellation()
         try pass.read(index / geometry.queryBlocks, index % geometry.queryBlocks, worker)
       }

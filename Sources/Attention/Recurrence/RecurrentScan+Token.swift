@@ -47,7 +47,7 @@ extension RecurrentScan {
       skip: recurrence.skip.map {
         ScanSkip($0, inputs, shape: shape, isa: context.instructionSet.code)
       })
-    try Parallel.forEach(count: geometry.heads, threads: threads) { head, worker in
+    try ScanLoop.forEach(count: geometry.heads, threads: threads) { head, worker in
       try context.checkCancellation()
       try step.advance(head, step.scratch.at(worker * tokenScratch))
     }

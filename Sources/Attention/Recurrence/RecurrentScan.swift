@@ -126,7 +126,7 @@ struct RecurrentScan: Sendable {
     reversed: Bool, in context: ExecutionContext
   ) throws {
     let pieces = (shape.headDim + Self.rowsOfPiece - 1) / Self.rowsOfPiece
-    try Parallel.forEach(count: geometry.heads * pieces, threads: context.threads) { index, _ in
+    try ScanLoop.forEach(count: geometry.heads * pieces, threads: context.threads) { index, _ in
       try context.checkCancellation()
       let first = index % pieces * Self.rowsOfPiece
       let rows = first..<min(first + Self.rowsOfPiece, shape.headDim)

@@ -40,7 +40,7 @@ struct ScanGates: Sendable {
     let (decayView, strengthView) = (decays.pinnedForWriting(), strengths?.pinnedForWriting())
     let (rows, biases) = read(inputs), writing = writing(inputs), isa = context.instructionSet.code
     let isByChannel = gate.isByChannel, sign: Float = gate.isNegated ? -1 : 1, rates = rates(inputs)
-    Parallel.forEach(count: heads, threads: context.threads) { index, _ in
+    ScanLoop.forEach(count: heads, threads: context.threads) { index, _ in
       let batch = index / shape.keyHeads, head = index % shape.keyHeads
       let valid = shape.validKeys(batch: batch), start = index * keys
       guard valid > 0 else { return }
@@ -81,7 +81,7 @@ struct ScanGates: Sendable {
     {
       var dWriting = try context.zeros([shape.batch, heads, keys, 1])
       let target = dWriting.pinnedForWriting()
-      Parallel.forEach(count: shape.batch * heads, threads: context.threads) { index, _ in
+      ScanLoop.forEach(count: shape.batch * heads, threads: context.threads) { index, _ in
         let (batch, head) = (index / heads, index % heads)
         for key in 0..<shape.validKeys(batch: batch) {
           // 1 − σ in Double, as the definition has it: where σ is nearly 1, single precision would keep other digits.
@@ -101,7 +101,7 @@ struct ScanGates: Sendable {
     let isa = context.instructionSet.code
     let target = dx.pinnedForWriting()
     let (rateView, biasView) = (dRates.pinnedForWriting(), dBiases.pinnedForWriting())
-    Parallel.forEach(count: heads, threads: context.threads) { head, _ in
+    ScanLoop.forEach(count: heads, threads: context.threads) { head, _ in
       var sums = [0.0, 0]
       for batch in 0..<shape.batch {
         let start = (batch * heads + head) * keys, valid = shape.validKeys(batch: batch)
@@ -130,7 +130,7 @@ struct ScanGates: Sendable {
     var isLearned = false
     if case .learned = gate.rate { isLearned = true }
     let hasRate = isLearned
-    Parallel.forEach(count: heads, threads: context.threads) { head, _ in
+    ScanLoop.forEach(count: heads, threads: context.threads) { head, _ in
       var rateSum = 0.0, biasSums = [Double](repeating: 0, count: channels)
       biases.withUnsafeBufferPointer { biases in
         guard let bias = biases.baseAddress else { return }

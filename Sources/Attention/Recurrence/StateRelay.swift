@@ -70,7 +70,7 @@ extension RecurrentScan {
       }
       try relay.send(states, as: 0)
     }
-    try Parallel.forEach(count: geometry.heads, threads: context.threads) { head, _ in
+    try ScanLoop.forEach(count: geometry.heads, threads: context.threads) { head, _ in
       try context.checkCancellation()
       let own = carried + head * size
       for step in 0..<count {
@@ -107,7 +107,7 @@ extension RecurrentScan {
   ) throws {
     let pieces = columnPieces, all = geometry.heads * pieces, v = shape.valueDim
     guard let relay else {
-      return try Parallel.forEach(count: all, threads: context.threads) { index, worker in
+      return try ScanLoop.forEach(count: all, threads: context.threads) { index, worker in
         try context.checkCancellation()
         work(index / pieces, columns(of: index % pieces), worker)
       }
@@ -123,7 +123,7 @@ extension RecurrentScan {
         let (start, width) = place(piece), given = incoming.pinned()
         for row in 0..<shape.headDim { (start + row * v).update(from: given + row * width, count: width) }
       }
-      try Parallel.forEach(count: turn.count, threads: context.threads) { index, worker in
+      try ScanLoop.forEach(count: turn.count, threads: context.threads) { index, worker in
         try context.checkCancellation()
         work((first + index) / pieces, columns(of: (first + index) % pieces), worker)
       }

@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "convolve.h"
 #include "dense.h"
+#include "denormal.h"
 #include "depthwise.h"
 #include "edges.h"
 #include "pool.h"
