@@ -7,7 +7,7 @@ import Testing
 /// Recurrences take numbers below the least normal one as 0 while they work, and nothing else does.
 @Suite struct ScanLoopTests {
   /// Half of the least normal number, by arithmetic that no compiler does beforehand.
-  private static func half(_ least: Mutex<Float>) -> Float { least.withLock { $0 } * 0.5 }
+  private static func half(_ least: borrowing Mutex<Float>) -> Float { least.withLock { $0 } * 0.5 }
 
   @Test("numbers below the least normal one are 0 in the loop, on every thread, and what they were behind it")
   func flushing() {

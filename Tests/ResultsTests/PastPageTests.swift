@@ -46,7 +46,8 @@ import Testing
 
   @Test(
     "losses by the length of the pieces are those of the published rows",
-    arguments: zip(presets, ["What cutting a text costs", "The rows: pieces of thousands of bytes"]))
+    arguments: zip(
+      presets, ["The rows: pieces of up to 256 bytes", "The rows: pieces of thousands of bytes"]))
   func byLength(_ preset: String, _ heading: String) throws {
     let lines = try MechanismPageTests.table(heading, of: "which-length"), rows = try Self.rows(of: preset)
     #expect(lines.count == Set(rows.map(Self.length)).count)
