@@ -7,17 +7,18 @@
 #endif
 
 /// What tells whether a file is still the one that was read: where it lies, which one it is, how long, and when it was written.
-struct FileMark: Hashable {
-  let path: String
+package struct FileMark: Hashable, Sendable {
+  /// Where it lies.
+  package let path: String
   /// Whether it is a folder.
-  let isFolder: Bool
+  package let isFolder: Bool
   private let device: UInt64, number: UInt64, size: Int64, seconds: Int, nanoseconds: Int
 
   /// Of a regular file or a folder; `nil`: there is neither.
   /// - Parameters:
   ///   - path: where it lies.
   ///   - followsLinks: whether a symbolic link stands for what it leads to; else it is neither.
-  init?(_ path: String, followsLinks: Bool) {
+  package init?(_ path: String, followsLinks: Bool) {
     var status = stat()
     guard (followsLinks ? stat(path, &status) : lstat(path, &status)) == 0 else { return nil }
     let kind = status.st_mode & S_IFMT
@@ -36,5 +37,5 @@ struct FileMark: Hashable {
   }
 
   /// Whether it was written more than a second ago: what is written twice within a tick of the clock has the same mark.
-  var isSettled: Bool { seconds < time(nil) - 1 }
+  package var isSettled: Bool { seconds < time(nil) - 1 }
 }
