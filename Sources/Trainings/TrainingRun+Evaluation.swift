@@ -12,8 +12,6 @@ import Training
 
 /// A model under the conditions of one evaluation of its training, ready to be asked.
 struct ChangedConditions {
-  /// What is changed.
-  let evaluation: TrainingEvaluation
   /// The model, with other attention or rotations where the evaluation names some.
   let model: TransformerModel
   /// What is asked.
@@ -40,7 +38,7 @@ extension TrainingRun {
     var configuration = trainer.configuration
     configuration.curriculum = ""
     return ChangedConditions(
-      evaluation: evaluation, model: model, task: task,
+      model: model, task: task,
       judge: try Trainer(model: model, task: task, configuration: configuration),
       probe: ModelInput(try task.batch(split: .test, index: 0, batchSize: configuration.batch)))
   }
