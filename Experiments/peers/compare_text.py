@@ -11,6 +11,7 @@ networkx and numpy; prints a line a comparison; exits 1 when one is above 1e-9 (
 """
 
 import argparse
+import collections
 import json
 import math
 import pathlib
@@ -92,6 +93,12 @@ def tfidf(program, file, question):
     x = vectors.fit_transform(every)
     if question:
         judge = (x @ vectors.transform([question]).T).toarray()[:, 0]
+        # Words that no sentence has lengthen our vector of the question; scikit-learn drops them.
+        counts = collections.Counter(words(question))
+        weights = {w: n * vectors.idf_[vectors.vocabulary_[w]] for w, n in counts.items() if w in vectors.vocabulary_}
+        missing = [n * (math.log(1 + len(every)) + 1) for w, n in counts.items() if w not in vectors.vocabulary_]
+        known = np.linalg.norm(list(weights.values()))
+        judge *= known / math.hypot(known, np.linalg.norm(missing))
     else:
         sum_ = np.asarray(x.sum(0))[0]
         judge = x @ (sum_ / np.linalg.norm(sum_))

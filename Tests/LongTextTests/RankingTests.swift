@@ -31,8 +31,13 @@ import Testing
   func tfidf() {
     let weights = TermWeights(Self.sentences)
     agree(
-      weights.similarities(to: Self.question),
+      weights.similarities(to: bytes("and the cat the dog")),
+      weights.similarities(to: Self.question).map { $0 / 0.6230771299236073 })
+    // scikit-learn's vector of the question has no word that no sentence has: where, did and sit, each ln 6 + 1 once.
+    agree(
+      weights.similarities(to: Self.question).map { $0 / 0.6230771299236073 },
       [0.4790793261538678, 0.5074784785421643, 0.13296004821507768, 0.7921446792092646, 0])
+    agree(weights.similarities(to: bytes("Where? Who?")), [0, 0, 0, 0, 0])
     agree(
       weights.similaritiesToAll(),
       [
@@ -53,17 +58,26 @@ import Testing
     #expect(TextRank().scores(of: []).isEmpty)
   }
 
-  @Test("of equal scores the earlier sentence is kept, and the ranking ends where the budget does")
+  @Test("a part with one common word of a question is not like all of it")
+  func unlikeParts() throws {
+    let question = bytes("how is a sparse matrix multiplied")
+    let poor = TermWeights([bytes("a"), bytes("b c")]).similarities(to: question)
+    let rich = TermWeights([bytes("a sparse matrix is multiplied by rows"), bytes("b c")])
+    #expect(poor[0] > 0 && poor[0] < rich.similarities(to: question)[0] / 1.5)
+  }
+
+  @Test("of equal scores the earlier sentence is kept, and room that is left goes to the next that fits")
   func ranking() {
     var best = BestSentences(budget: 10)
     for (place, score) in [1.0, 3, 3, 0, 2, 3].enumerated() { best.add(4, score, at: place) }
     #expect(best.places == [1, 2] && best.size == 8)
-    // The first that does not fit ends it: a worse one that would fit is out.
+    // One that is longer than the budget does not keep the others out, nor does one that no longer fits.
     best = BestSentences(budget: 10)
-    best.add(9, 3, at: 0)
-    best.add(5, 2, at: 1)
-    #expect(best.add(1, 1, at: 2) == [2])
-    #expect(best.places == [0])
+    #expect(best.add(11, 4, at: 0) == [0])
+    best.add(9, 3, at: 1)
+    best.add(5, 2, at: 2)
+    #expect(best.add(1, 1, at: 3) == [])
+    #expect(best.places == [1, 3] && best.size == 10)
     var none = BestSentences(budget: 0)
     #expect(none.add(1, 1, at: 0) == [0] && none.places.isEmpty)
   }
@@ -77,13 +91,16 @@ import Testing
     let budget = random.integer(below: 120)
     var best = BestSentences(budget: budget)
     for (place, one) in all.enumerated() { best.add(one.size, one.score, at: place) }
-    var expected: [Int] = [], total = 0
+    var expected: [Int] = [], kept = 0, reached = 0
     for place in all.indices.sorted(by: { (all[$1].score, $0) < (all[$0].score, $1) })
-    where all[place].score > 0 {
-      total += all[place].size
-      guard total <= budget else { break }
+    where all[place].score > 0 && all[place].size <= budget {
+      guard reached <= BestSentences.reach * budget else { break }
+      reached += all[place].size
+      guard kept + all[place].size <= budget else { continue }
+      kept += all[place].size
       expected.append(place)
     }
+    #expect(best.size == kept)
     #expect(best.places == expected.sorted(), "seed \(seed)")
   }
 }

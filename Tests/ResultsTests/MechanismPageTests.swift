@@ -179,8 +179,8 @@ import Testing
   @Test("questions to a document of twice the length, after three times the operations: the published rows")
   func longerDocuments() throws {
     let lines = try Self.table("The rows: questions to a longer document", of: "which-length")
-    let rows = try TrainingRow.read("\(Self.published)long-text-full/runs.csv").filter {
-      $0.experiment == "reading"
+    let rows = try ["long-text-full", "long-text-ways-full"].flatMap {
+      try TrainingRow.read("\(Self.published)\($0)/runs.csv").filter { $0.experiment == "reading" }
     }
     #expect(Set(lines.map { $0[0] }) == Set(rows.compactMap { Self.handler($0) }))
     for line in lines {

@@ -42,13 +42,23 @@ public struct TermWeights: Sendable {
     return norm > 0 ? weighed.map { ($0.place, $0.weight / norm) } : []
   }
 
-  /// The similarity of every sentence to a question; words that no sentence has are nothing.
+  /// The similarity of every sentence to a question.
+  ///
+  /// Words that no sentence has lengthen the question's vector, with n_t = 0. So similarities in two parts of a text compare: a part that
+  /// has one common word of the question is not like all of it. scikit-learn drops such words, which multiplies all similarities of
+  /// a part by one number.
   public func similarities(to question: [UInt8]) -> [Double] {
-    var counts: [Int: Int] = [:]
+    var counts: [Int: Int] = [:], unknown: [UInt64: Int] = [:]
     Words.forEach(in: question) { word in
-      if let place = places[word] { counts[place, default: 0] += 1 }
+      if let place = places[word] { counts[place, default: 0] += 1 } else { unknown[word, default: 0] += 1 }
     }
-    return similarities(to: vector(counts))
+    let weighed = counts.sorted { $0.key < $1.key }.map {
+      (place: $0.key, weight: Double($0.value) * rarity[$0.key])
+    }
+    let missing = log(1 + Double(vectors.count)) + 1
+    let known = weighed.reduce(0) { $0 + $1.weight * $1.weight }
+    let norm = (known + Double(unknown.values.reduce(0) { $0 + $1 * $1 }) * missing * missing).squareRoot()
+    return similarities(to: weighed.map { ($0.place, $0.weight / max(norm, .leastNormalMagnitude)) })
   }
 
   /// The similarity of every sentence to the sum of all: how much of the text it says.

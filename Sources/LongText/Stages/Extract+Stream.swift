@@ -1,7 +1,7 @@
 extension Extract {
-  /// The most bytes of text that `condense` holds at a time: what reading holds, a part twice, what is kept, and a sentence more.
+  /// The most bytes of text that `condense` holds at a time: what reading holds, a part twice, the best sentences, and two more.
   public var mostHeld: Int {
-    let kept = configuration.share > 0 ? 0 : configuration.tokens
+    let kept = configuration.share > 0 ? 0 : BestSentences.reach * configuration.tokens + Sentences.longest
     return TextStream.mostHeld + 2 * (configuration.part + Sentences.longest) + kept + Sentences.longest
   }
 
