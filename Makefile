@@ -23,7 +23,7 @@ quickstart: build
 	@$(ATTNLAB) run quickstart-training
 
 test: setup
-	$(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build/test --disable-xctest
+	$(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build/test --disable-xctest $(TEST_OPTIONS)
 
 check: lint bodies build custom
 	$(ATTNLAB) check
