@@ -141,9 +141,11 @@ extension Figure {
 
   private func legendRows(_ panel: Panel) -> Int {
     let names = panel.curves.flatMap { [$0.label, $0.bandLabel] }.filter { !$0.isEmpty }
-    // Two names stand beside each other where both fit: a letter is some 7 pixels wide, the sample before it 50.
+    // Two names stand beside each other where both fit. A letter is some 7 pixels wide on a page and up to 9 in a PNG, the sample
+    // before it 50.
     let longest = names.map { name in name.count { !"{}^\\".contains($0) } }.max() ?? 0
-    let columns = companions.isEmpty || Double(7 * longest + 50) < (width - 52) / 2 ? 2 : 1
+    let letter = companions.isEmpty ? 9 : 7
+    let columns = Double(letter * longest + 50) < (width - 52) / 2 ? 2 : 1
     return (names.count + columns - 1) / columns
   }
 

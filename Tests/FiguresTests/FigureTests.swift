@@ -92,6 +92,17 @@ import Testing
     #expect(centre + 4.5 * Double(signs) <= 860)
   }
 
+  @Test("names that do not fit beside each other stand below each other", arguments: [(20, 1), (52, 2)])
+  func legend(letters: Int, rows: Int) {
+    let curves = (0..<2).map { style in
+      Figure.Curve(
+        label: String(repeating: "n", count: letters), points: [.init(x: 1, y: 2)], style: style)
+    }
+    let panel = Figure.Panel(x: .init("x", .linear), y: .init("y", .linear), curves: curves)
+    let script = Figure(title: "", panels: [panel]).script(output: "a", dataFile: "b", canvas: .png)
+    #expect(script.contains(" left top maxrows \(rows) "))
+  }
+
   @Test("Words beside a point stand on no line")
   func notes() throws {
     let ends = [Figure.Point(x: 1, y: 1), .init(x: 5, y: 1), .init(x: 5, y: 3)]
