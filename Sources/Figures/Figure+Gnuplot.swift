@@ -229,7 +229,7 @@ extension Figure {
     for (number, curve) in panel.curves.enumerated() where !curve.points.isEmpty {
       let data = "data index \(firstIndex + 2 * number) using 1"
       let colour = Self.colours[curve.style % Self.colours.count]
-      let shape = Self.shapes[curve.style % Self.shapes.count]
+      let shape = Self.shape(curve.style)
       if curve.points.contains(where: { $0.low != nil }) {
         parts.append(
           Element(

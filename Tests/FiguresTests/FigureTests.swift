@@ -103,6 +103,12 @@ import Testing
     #expect(script.contains(" left top maxrows \(rows) "))
   }
 
+  @Test("a hundred curves differ in colour or shape")
+  func palette() {
+    let looks = (0..<100).map { "\(Figure.colours[$0 % Figure.colours.count]) \(Figure.shape($0))" }
+    #expect(Set(looks).count == 100)
+  }
+
   @Test("Words beside a point stand on no line")
   func notes() throws {
     let ends = [Figure.Point(x: 1, y: 1), .init(x: 5, y: 1), .init(x: 5, y: 3)]
