@@ -210,7 +210,7 @@ extension Figure {
     }
     for (number, curve) in panel.curves.enumerated() where !curve.law.isEmpty {
       let data = "data index \(firstIndex + 2 * number + 1) using 1"
-      let colour = Self.colours[curve.style % Self.colours.count]
+      let colour = Self.colour(curve.style)
       if curve.law.contains(where: { $0.low != nil && $0.high != nil }) {
         parts.append(
           Element(
@@ -228,7 +228,7 @@ extension Figure {
     }
     for (number, curve) in panel.curves.enumerated() where !curve.points.isEmpty {
       let data = "data index \(firstIndex + 2 * number) using 1"
-      let colour = Self.colours[curve.style % Self.colours.count]
+      let colour = Self.colour(curve.style)
       let shape = Self.shape(curve.style)
       if curve.points.contains(where: { $0.low != nil }) {
         parts.append(

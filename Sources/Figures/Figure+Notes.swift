@@ -68,7 +68,7 @@ extension Figure {
       let x: Double = point.x + (isLeft ? -9 : 9)
       let y: Double = point.y + shift
       func graph(_ x: Double, _ y: Double) -> String { "graph \(x / size.width),\(y / size.height)" }
-      let colour = colours[note.style % colours.count]
+      let colour = colour(note.style)
       if abs(shift) > 16 {
         lines.append(
           "set arrow from \(graph(point.x, point.y)) to \(graph(x, y)) nohead lc rgb \"\(colour)\" lw 0.5 back"

@@ -189,6 +189,9 @@ public struct Figure: Sendable {
   /// gnuplot's point types, all of different shape: disc, square, triangle, diamond, ring, open square, cross, …
   static let shapes = [7, 5, 9, 13, 6, 11, 4, 2, 8, 12]
 
+  /// The colour at a place in the palette.
+  static func colour(_ style: Int) -> String { colours[style % colours.count] }
+
   /// The shape at a place in the palette: where colours begin again, shapes are one further, so that a hundred curves differ.
   static func shape(_ style: Int) -> Int { shapes[(style + style / colours.count) % shapes.count] }
 }

@@ -34,11 +34,13 @@ public struct TermWeights: Sendable {
     vectors = counts.map { vector($0) }
   }
 
-  private func vector(_ counts: [Int: Int]) -> [(place: Int, weight: Double)] {
+  /// The weights of some words over their norm.
+  /// - Parameter unknown: the sum of squares of words that have no place.
+  private func vector(_ counts: [Int: Int], unknown: Double = 0) -> [(place: Int, weight: Double)] {
     let weighed = counts.sorted { $0.key < $1.key }.map {
       (place: $0.key, weight: Double($0.value) * rarity[$0.key])
     }
-    let norm = weighed.reduce(0) { $0 + $1.weight * $1.weight }.squareRoot()
+    let norm = (weighed.reduce(0) { $0 + $1.weight * $1.weight } + unknown).squareRoot()
     return norm > 0 ? weighed.map { ($0.place, $0.weight / norm) } : []
   }
 
@@ -52,13 +54,9 @@ public struct TermWeights: Sendable {
     Words.forEach(in: question) { word in
       if let place = places[word] { counts[place, default: 0] += 1 } else { unknown[word, default: 0] += 1 }
     }
-    let weighed = counts.sorted { $0.key < $1.key }.map {
-      (place: $0.key, weight: Double($0.value) * rarity[$0.key])
-    }
-    let missing = log(1 + Double(vectors.count)) + 1
-    let known = weighed.reduce(0) { $0 + $1.weight * $1.weight }
-    let norm = (known + Double(unknown.values.reduce(0) { $0 + $1 * $1 }) * missing * missing).squareRoot()
-    return similarities(to: weighed.map { ($0.place, $0.weight / max(norm, .leastNormalMagnitude)) })
+    let rarest = log(1 + Double(vectors.count)) + 1
+    let squares = unknown.values.reduce(0) { $0 + $1 * $1 }
+    return similarities(to: vector(counts, unknown: Double(squares) * rarest * rarest))
   }
 
   /// The similarity of every sentence to the sum of all: how much of the text it says.

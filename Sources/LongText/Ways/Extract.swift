@@ -5,9 +5,9 @@ import Tasks
 /// The key sentences of a text, in their order, up to a number or a share of its tokens.
 ///
 /// Sentences are scored by BM25 or TF-IDF against the question, by TF-IDF against the text as a whole where there is none, or by
-/// TextRank. From the best on each is kept that still fits, of the first four budgets of bytes; of equals the earlier is better. A sentence
-/// that scores 0 is not kept. Tokens are bytes. Of a row the last `question` bytes stay as they are, and no target before them is scored. The question is what
-/// stands there before the answer, from the first sentence on that begins there.
+/// TextRank. From the best on each is kept that still fits, of the first four budgets of bytes; of equals the earlier is better. A
+/// sentence that scores 0 is not kept. Tokens are bytes. Of a row the last `question` bytes stay as they are, and no target before them
+/// is scored. The question is what stands there before the answer, from the first sentence on that begins there.
 ///
 /// A longer text is read in parts of `part` bytes and at most 1024 sentences: TF-IDF and TextRank score the sentences of a part among
 /// each other, BM25 those of all. With `share` every part keeps its share, and what is left of it goes to the next; with `tokens` the
