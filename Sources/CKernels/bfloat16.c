@@ -6,7 +6,8 @@
   X(void, upconvert16, (float *target, const uint16_t *source, int64_t count))                                            \
   X(size_t, forward16_bytes, (int32_t head_dim, int32_t value_dim))                                                   \
   X(void, forward16_begin, (void *scratch, const attn_head16 *head, attn_list rows))                                  \
-  X(void, forward16_run, (void *scratch, const attn_run *run))                                                        \
+  X(size_t, shared_bytes, (int32_t head_dim, int32_t value_dim, int32_t capacity))                                    \
+  X(void, forward16_run, (void *scratch, const attn_run *run, attn_shared_rows *shared))                              \
   X(void, forward16_end,                                                                                              \
     (void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge))               \
   X(double, dot16_loop, (int64_t rounds))
@@ -56,7 +57,17 @@ void attn_forward16_begin(int32_t isa, void *scratch, const attn_head16 *head, a
   table(isa)->forward16_begin(scratch, head, rows);
 }
 
-void attn_forward16_run(int32_t isa, void *scratch, const attn_run *run) { table(isa)->forward16_run(scratch, run); }
+void attn_forward16_run(int32_t isa, void *scratch, const attn_run *run, attn_shared_rows *shared) {
+  table(isa)->forward16_run(scratch, run, shared);
+}
+
+size_t attn_shared_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t capacity) {
+  return table(isa)->shared_bytes(head_dim, value_dim, capacity);
+}
+
+void attn_shared_begin(void *room, int32_t capacity, int32_t shortest) {
+  *(attn_shared_rows *)room = (attn_shared_rows){.capacity = capacity, .shortest = shortest};
+}
 
 void attn_forward16_end(
     int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge) {

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define RELAX() _mm_pause()
@@ -20,6 +21,8 @@ static atomic_flag owned = ATOMIC_FLAG_INIT;
 static int32_t helpers;
 /// The number of the work, times 1024, and how many more helpers may begin it.
 static _Atomic uint64_t offered;
+/// Helpers up to this number may.
+static _Atomic int32_t invited;
 static void (*job)(void *, int32_t);
 static void *job_context;
 /// Helpers that have done with it.
@@ -30,27 +33,36 @@ static pthread_cond_t more = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITI
 static _Atomic int32_t sleepers;
 static _Atomic int32_t owner_sleeps;
 
-/// Takes a place in the work on offer: how many were free, or 0.
-static uint64_t claim(void) {
+/// What a helper knows of itself: its number from 1 on, and that of the work that it did last.
+typedef struct {
+  int32_t own;
+  uint64_t last;
+} helper;
+
+/// Begins the work on offer, unless it is none of this helper's or it has done it: whether it does.
+static int claim(helper *self) {
   uint64_t seen = atomic_load(&offered);
-  while (seen % 1024 > 0)
-    if (atomic_compare_exchange_weak(&offered, &seen, seen - 1)) return seen % 1024;
+  while (seen % 1024 > 0 && seen / 1024 != self->last && self->own <= atomic_load(&invited))
+    if (atomic_compare_exchange_weak(&offered, &seen, seen - 1)) {
+      self->last = seen / 1024;
+      return 1;
+    }
   return 0;
 }
 
-static void *help(void *unused) {
-  (void)unused;
+static void *help(void *number) {
+  helper self = {.own = (int32_t)(intptr_t)number};
   for (;;) {
-    uint64_t place = 0;
-    for (int i = 0; i < ROUNDS && (place = claim()) == 0; i++) RELAX();
-    if (place == 0) {
+    int begins = 0;
+    for (int i = 0; i < ROUNDS && !(begins = claim(&self)); i++) RELAX();
+    if (!begins) {
       pthread_mutex_lock(&mutex);
       atomic_fetch_add(&sleepers, 1);
-      while ((place = claim()) == 0) pthread_cond_wait(&more, &mutex);
+      while (!claim(&self)) pthread_cond_wait(&more, &mutex);
       atomic_fetch_sub(&sleepers, 1);
       pthread_mutex_unlock(&mutex);
     }
-    job(job_context, (int32_t)place);
+    job(job_context, self.own);
     atomic_fetch_add(&finished, 1);
     if (atomic_load(&owner_sleeps)) {
       pthread_mutex_lock(&mutex);
@@ -70,7 +82,7 @@ static int has(int32_t wanted) {
     // As large as a main thread's: kernels keep tiles on it.
     pthread_attr_setstacksize(&attributes, (size_t)8 << 20);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    const int refused = pthread_create(&thread, &attributes, help, NULL);
+    const int refused = pthread_create(&thread, &attributes, help, (void *)(intptr_t)(helpers + 1));
     pthread_attr_destroy(&attributes);
     if (refused) return 0;
     helpers++;
@@ -89,6 +101,7 @@ int32_t attn_pool_run(int32_t workers, void (*work)(void *context, int32_t worke
   job = work;
   job_context = context;
   atomic_store(&finished, 0);
+  atomic_store(&invited, wanted);
   const uint64_t number = atomic_load(&offered) / 1024 + 1;
   atomic_store(&offered, number * 1024 + (uint64_t)wanted);
   if (atomic_load(&sleepers) > 0) {

@@ -2,6 +2,7 @@
 #ifndef ATTNLAB_TILE_H
 #define ATTNLAB_TILE_H
 #include "include/attention.h"
+#include "include/bfloat16.h"
 
 /// Keys first ..< last of a block come from one run and share its mask.
 typedef struct {
@@ -16,6 +17,13 @@ typedef struct {
   uint64_t word[ATTN_BLOCK];
   attn_piece piece[ATTN_BLOCK];
 } attn_block;
+
+/// Keys first ..< last of one head, up-converted; the rows follow, at the next cache line.
+struct attn_shared_rows {
+  /// Whose they are.
+  const uint16_t *key, *value;
+  int32_t first, last, capacity, shortest;
+};
 
 static inline int32_t attn_row(const attn_list *list, int32_t t) {
   return list->index ? list->index[t] : list->start + t * list->stride;

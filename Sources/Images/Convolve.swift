@@ -42,13 +42,13 @@ extension ExecutionContext {
     var scratch = try empty([packed + 2 * workers * plan.scratchCount])
     let (x, weight, bias) = (x.pinned(), weight.pinned(), bias?.pinned())
     let (yView, room) = (y.pinnedForWriting(), scratch.pinnedForWriting())
-    Parallel.forEach(count: shape.groups * plan.packJobs, threads: workers) { index, _ in
+    Parallel.forEachByShare(count: shape.groups * plan.packJobs, threads: workers) { index, _ in
       let (group, part) = index.quotientAndRemainder(dividingBy: plan.packJobs)
       plan.pack(
         part, from: weight + group * shape.groupOutput * shape.terms, strides: (shape.terms, 1),
         to: room + group * plan.packedCount)
     }
-    Parallel.forEach(count: shape.groups * plan.rowBlocks, threads: workers) { index, worker in
+    Parallel.forEachByShare(count: shape.groups * plan.rowBlocks, threads: workers) { index, worker in
       let (group, block) = index.quotientAndRemainder(dividingBy: plan.rowBlocks)
       let first = block * plan.blockRows, rows = first..<min(windows, first + plan.blockRows)
       let laid = room + packed + 2 * worker * plan.scratchCount, own = laid + plan.scratchCount

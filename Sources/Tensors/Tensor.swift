@@ -91,6 +91,7 @@ public struct Tensor: Sendable {
       let copy = try? TensorStorage(count: storage.count, zeroed: false, precision: precision, ledger: nil)
     else { return }
     copy.raw.copyMemory(from: storage.raw, byteCount: storage.byteCount)
+    storage.ledger?.noteCopyBehindWrite()
     storage = copy
   }
 }

@@ -111,6 +111,50 @@ import Testing
     #expect(try gradients(shape, given) == gradients(shape.with(precision: .float32), wide), "\(test)")
   }
 
+  @Test(
+    "forward has the bits of inputs that were up-converted before, by tiles that share rows",
+    arguments: InstructionSet.available, Array(1...12).map(UInt64.init))
+  func sharedRows(set: InstructionSet, seed: UInt64) throws {
+    var generator = RandomKey(seed: seed)("shared").generator()
+    // KV blocks of 192 to 384 keys.
+    let kvBlocks = 2 + generator.integer(below: 3), keys = 250 + generator.integer(below: 600)
+    let shape = try AttentionShape(
+      batch: 2, queryHeads: 4, keyHeads: 2, queryLength: 200 + generator.integer(below: 300), keyLength: keys,
+      headDim: 24, valueDim: 40, keyLengths: seed % 3 == 0 ? [keys - 70, 5] : nil, precision: .bfloat16)
+    var list = TileList()
+    for start in stride(from: 0, to: shape.queryLength, by: 64) {
+      let count = min(64, shape.queryLength - start)
+      let first = generator.integer(below: 40), last = keys - generator.integer(below: 40)
+      let cut = first + 1 + generator.integer(below: last - first - 1)
+      // All keys, a band that moves on, or two runs that do not meet.
+      let segments: [TileList.Segment] =
+        switch seed % 3 {
+        case 0: [.init(start: 0, count: keys)]
+        case 1: [.init(start: start % (keys - 210), count: 210, mask: .band(low: -150, high: 40))]
+        default: [.init(start: first, count: cut - first), .init(start: cut, count: last - cut)]
+        }
+      list.addTile(start: start, count: count, segments: segments)
+    }
+    let pattern = TilePattern(shared: list)
+    let inputs = try EngineInputs(shape.with(precision: .float32), seed: seed)
+    let given = Operands(
+      query: try stored(inputs.query), key: try stored(inputs.key), value: try stored(inputs.value))
+    let wide = try given.converted(to: .float32, ledger: nil)
+    var context = Path(set: set, isPaired: false).context(1 + Int(seed) % 2)
+    context.choices.kvBlockBytes = 4 * 96 * kvBlocks * 64
+    // Every other case takes a group of tiles through a KV block together.
+    if seed % 2 == 0 { context.choices.localKeys = 100 }
+    let plan = Engine.forwardSchedule(of: pattern, for: shape, in: context).plan
+    #expect(Engine.sharedKeys(plan, shape, in: context) > 0)
+    func bits(_ shape: AttentionShape, _ qkv: Operands) throws -> [[UInt32]] {
+      let (output, lse) = try Engine.forward(
+        query: qkv.query, key: qkv.key, value: qkv.value, shape: shape, scale: 0.3, pattern: pattern,
+        in: context)
+      return [output, lse].map { $0.array().map(\.bitPattern) }
+    }
+    #expect(try bits(shape, given) == bits(shape.with(precision: .float32), wide))
+  }
+
   @Test("head sizes, odd ones too", arguments: Path.all, [1, 5, 40, 64, 77, 80, 96, 128])
   func headSizes(path: Path, dim: Int) throws {
     for valueDim in [dim, dim + 1] {

@@ -30,7 +30,12 @@ import Testing
       twice.addTile(start: start, count: 64, segments: [.init(start: start, count: 64)])
       twice.addTile(start: start, count: 64, segments: [.init(start: 0, count: 9)])
     }
+    let halves = BackwardPipelineTests.Case(
+      testDescription: "", shape: try AttentionShape(queryHeads: 3, queryLength: 700, headDim: 8))
     return pipelines + [
+      Case(
+        testDescription: "bfloat16, rows that tiles share", shape: halves.shape.with(precision: .bfloat16),
+        list: halves.list(), counts: (false, true)),
       Case(testDescription: "units of a band", shape: window.shape, list: window.list()),
       Case(
         testDescription: "rows of two tiles",
@@ -43,9 +48,13 @@ import Testing
     "the ledger's peak is the closed form and the results, to the byte", arguments: try cases(), [1, 2, 3])
   func exact(test: Case, threads: Int) throws {
     let shape = test.shape, pattern = TilePattern(shared: test.list)
-    let inputs = try EngineInputs(shape, seed: 5)
+    var inputs = try EngineInputs(shape.with(precision: .float32), seed: 5)
+    inputs.query = try inputs.query.converted(to: shape.precision)
+    inputs.key = try inputs.key.converted(to: shape.precision)
+    inputs.value = try inputs.value.converted(to: shape.precision)
     let ledger = MemoryLedger()
-    let context = ExecutionContext(threads: threads, ledger: ledger)
+    var context = ExecutionContext(threads: threads, ledger: ledger)
+    context.bfloat16Road = .upconvert
     func bytes(_ shapes: [Int]...) -> Int { shapes.reduce(0) { $0 + 4 * $1.reduce(1, *) } }
     let (output, lse) = try Engine.forward(
       query: inputs.query, key: inputs.key, value: inputs.value, shape: shape, scale: 0.3, pattern: pattern,

@@ -6,23 +6,59 @@ import Testing
 @Suite struct ParallelTests {
   private struct Failure: Error, Equatable { let index: Int }
 
+  /// The ways to hand out indices.
+  enum HandOut: CaseIterable, Sendable {
+    case inOrder, byShare
+
+    func forEach(
+      count: Int, threads: Int, _ body: @Sendable (_ index: Int, _ worker: Int) throws -> Void
+    ) rethrows {
+      switch self {
+      case .inOrder: try Parallel.forEach(count: count, threads: threads, body)
+      case .byShare: try Parallel.forEachByShare(count: count, threads: threads, body)
+      }
+    }
+  }
+
   /// Every index once, every worker below both bounds, no worker in two bodies at once.
   @Test(arguments: [0, 1, 2, 3, 7, 64, 1000], [1, 2, 3, 8, 33])
   func everyIndexOnceAndWorkersInBounds(count: Int, threads: Int) {
-    let seen = Mutex([Int](repeating: 0, count: count))
-    let busy = Mutex(Set<Int>())
-    Parallel.forEach(count: count, threads: threads) { index, worker in
-      #expect((0..<min(threads, count)).contains(worker))
-      let entered = busy.withLock { $0.insert(worker).inserted }
-      #expect(entered, "worker \(worker) is in two bodies at once")
-      seen.withLock { $0[index] += 1 }
-      _ = busy.withLock { $0.remove(worker) }
+    for way in HandOut.allCases {
+      let seen = Mutex([Int](repeating: 0, count: count))
+      let busy = Mutex(Set<Int>())
+      way.forEach(count: count, threads: threads) { index, worker in
+        #expect((0..<min(threads, count)).contains(worker))
+        let entered = busy.withLock { $0.insert(worker).inserted }
+        #expect(entered, "\(way): worker \(worker) is in two bodies at once")
+        seen.withLock { $0[index] += 1 }
+        _ = busy.withLock { $0.remove(worker) }
+      }
+      #expect(seen.withLock { $0 } == [Int](repeating: 1, count: count), "\(way)")
     }
-    #expect(seen.withLock { $0 } == [Int](repeating: 1, count: count))
   }
 
-  @Test("a negative count is none")
-  func negative() { Parallel.forEach(count: -3, threads: 2) { _, _ in Issue.record("a body ran") } }
+  @Test("a negative count is none", arguments: HandOut.allCases)
+  func negative(way: HandOut) { way.forEach(count: -3, threads: 2) { _, _ in Issue.record("a body ran") } }
+
+  @Test("a worker begins with its own share, in order, and takes from the ends of others'")
+  func shares() {
+    // One worker alone: its share, and then what nobody else came for.
+    let started = Mutex([Int]())
+    Parallel.forEachByShare(count: 10, threads: 1) { index, _ in started.withLock { $0.append(index) } }
+    #expect(started.withLock { $0 } == Array(0..<10))
+    // Two that wait for each other at their first index have the first of their shares.
+    guard Parallel.processorCount > 1 else { return }
+    for _ in 0..<20 {
+      let firsts = Mutex([Int: Int]()), arrived = Atomic<Int>(0)
+      Parallel.forEachByShare(count: 40, threads: 2) { index, worker in
+        firsts.withLock { if $0[worker] == nil { $0[worker] = index } }
+        guard index == 0 || index == 20 else { return }
+        arrived.wrappingAdd(1, ordering: .relaxed)
+        while arrived.load(ordering: .relaxed) < 2 {}
+      }
+      #expect(firsts.withLock { $0 } == [0: 0, 1: 20])
+    }
+  }
 
   @Test("indices are handed out in order: when one runs, all lower ones have been handed out")
   func order() {
@@ -37,11 +73,13 @@ import Testing
     }
   }
 
-  @Test("the error of the lowest index is thrown, on any number of threads", arguments: [1, 2, 3, 8])
-  func errors(threads: Int) {
+  @Test(
+    "the error of the lowest index is thrown, on any number of threads", arguments: [1, 2, 3, 8],
+    HandOut.allCases)
+  func errors(threads: Int, way: HandOut) {
     for _ in 0..<20 {
       let error = #expect(throws: Failure.self) {
-        try Parallel.forEach(count: 300, threads: threads) { index, _ in
+        try way.forEach(count: 300, threads: threads) { index, _ in
           if index >= 40, index % 2 == 1 { throw Failure(index: index) }
         }
       }
@@ -49,11 +87,11 @@ import Testing
     }
   }
 
-  @Test("an error stops the hand-out")
-  func stops() {
+  @Test("an error stops the hand-out", arguments: HandOut.allCases)
+  func stops(way: HandOut) {
     let ran = Atomic<Int>(0)
     #expect(throws: Failure.self) {
-      try Parallel.forEach(count: 1_000_000, threads: 2) { index, _ in
+      try way.forEach(count: 1_000_000, threads: 2) { index, _ in
         ran.wrappingAdd(1, ordering: .relaxed)
         if index == 0 { throw Failure(index: 0) }
       }

@@ -14,12 +14,18 @@ extension BackwardPass {
     let tables = try BlockTables(self, groups: groups)
     let progress = try PipelineProgress(stripes, groups: groups, in: context.ledger)
     let region = try Region([threads, size, scratch], in: context.ledger)
-    try Parallel.forEach(count: stripes.count, threads: threads) { index, worker in
+    @Sendable func compute(_ index: Int, _ worker: Int) throws {
       let stripe = stripes[index]
       let marks = pending.marks(from: stripe.group * pipeline.keyBlockCount)
       try run(stripe, of: pipeline, progress, to: tables.target(stripe.group), marks) {
         region.scratch((worker * size + $0) * scratch)
       }
+    }
+    // A stripe waits for those before it in its group; where there are none, heads go to who had their rows before.
+    if stripes.allSatisfy({ $0.stage == 0 }) {
+      try Parallel.forEachByShare(count: stripes.count, threads: threads, compute)
+    } else {
+      try Parallel.forEach(count: stripes.count, threads: threads, compute)
     }
     // Keys that nobody sees.
     for group in 0..<groups {
@@ -32,10 +38,11 @@ extension BackwardPass {
 
   /// Clears the gradients of keys and values of a (batch, key head) in a range of keys.
   private func clear(_ keys: Range<Int>, ofGroup group: Int) {
-    for (gradient, dim) in [(keyGradient, shape.headDim), (valueGradient, shape.valueDim)] {
-      let rows = gradient.head(group / shape.keyHeads, group % shape.keyHeads)
-      (rows + keys.lowerBound * dim).update(repeating: 0, count: keys.count * dim)
-    }
+    let (batch, head) = group.quotientAndRemainder(dividingBy: shape.keyHeads)
+    (keyGradient.head(batch, head) + keys.lowerBound * shape.headDim)
+      .update(repeating: 0, count: keys.count * shape.headDim)
+    (valueGradient.head(batch, head) + keys.lowerBound * shape.valueDim)
+      .update(repeating: 0, count: keys.count * shape.valueDim)
   }
 
   private func run(

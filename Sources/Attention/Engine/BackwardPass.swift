@@ -57,7 +57,8 @@ final class BackwardPass: Sendable {
   private func clearQueryGradient() {
     let chunk = 1024
     let chunks = (shape.queryLength + chunk - 1) / chunk
-    Parallel.forEach(count: shape.batch * shape.queryHeads * chunks, threads: context.threads) { index, _ in
+    let count = shape.batch * shape.queryHeads * chunks
+    Parallel.forEachByShare(count: count, threads: context.threads) { index, _ in
       let (rest, part) = (index / chunks, index % chunks)
       let rows = queryGradient.head(rest / shape.queryHeads, rest % shape.queryHeads)
       let count = min(chunk, shape.queryLength - part * chunk)

@@ -69,8 +69,9 @@ extension Engine {
         + PhaseQueue.counterCount(order, schedule.works) * ProgressCounters.bytesEach
     }
     let partial = Int(ATTN_LANES) * (shape.valueDim + 1) * MemoryLayout<Float>.stride
+    let shared = sharedBytes(sharedKeys(schedule.plan, shape, in: context), shape, in: context)
     return schedule.works.map {
-      min(context.threads, max(1, $0.itemCount)) * worker + $0.kvSplits.count * partial
+      min(context.threads, max(1, $0.itemCount)) * (worker + shared) + $0.kvSplits.count * partial
     }.max() ?? 0
   }
 

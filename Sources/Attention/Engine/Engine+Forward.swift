@@ -65,13 +65,7 @@ final class ForwardPass: Sendable {
     Engine.lines(Engine.forwardScratchBytes(shape, in: context)) / MemoryLayout<Float>.stride
   }
 
-  /// Keys of a KV block, which the tiles of a group compute before they move on: what K and V may fill of the second-level
-  /// cache.
-  private var kvBlockKeys: Int {
-    let fitting =
-      context.choices.kvBlockBytes / (shape.precision.byteCount * (shape.headDim + shape.valueDim))
-    return max(1, fitting / Int(ATTN_BLOCK)) * Int(ATTN_BLOCK)
-  }
+  private var kvBlockKeys: Int { Engine.kvBlockKeys(shape, in: context) }
 
   /// Marks rows that later phases may be the first to reach, so that these find "nothing yet" there: LSE −∞.
   func clearRowsOfSeveralTiles() {
@@ -93,13 +87,15 @@ final class ForwardPass: Sendable {
     let partialFloats = Int(ATTN_LANES) * (shape.valueDim + 1)
     let scratchRegion = try Region([threads, plan.tilesAtOnce, scratch], in: context.ledger)
     let partials = try Region([work.kvSplits.count, partialFloats], in: context.ledger)
-    try Parallel.forEach(count: work.itemCount, threads: threads) { index, worker in
+    let shared = try SharedRooms(plan, shape, workers: threads, in: context)
+    try Parallel.forEachByShare(count: work.itemCount, threads: threads) { index, worker in
       try context.checkCancellation()
       let own = worker * plan.tilesAtOnce * scratch
       if index < work.kvSplits.count {
         partial(work.kvSplits[index], scratchRegion.scratch(own), partials.at(index * partialFloats))
       } else {
-        tiles(work.group(index - work.kvSplits.count), merge: merge(in: phase)) {
+        let group = work.group(index - work.kvSplits.count)
+        tiles(group, merge: merge(in: phase), shared: shared?.rows(of: worker)) {
           scratchRegion.scratch(own + $0 * scratch)
         }
       }
@@ -108,15 +104,18 @@ final class ForwardPass: Sendable {
   }
 
   /// Computes the tiles of a group: together, KV block by KV block, where they share long runs of keys, else one by one.
-  func tiles(_ group: PhaseWork.Group, merge: RowMerge, scratch: (Int) -> UnsafeMutableRawPointer) {
-    if plan.sharesKeyBlocks { return together(group, merge: merge, scratch: scratch) }
+  func tiles(
+    _ group: PhaseWork.Group, merge: RowMerge, shared: SharedRows? = nil,
+    scratch: (Int) -> UnsafeMutableRawPointer
+  ) {
+    if plan.sharesKeyBlocks { return together(group, merge: merge, shared: shared, scratch: scratch) }
     for position in 0..<group.count {
       var single = group
       (single.first, single.count) = (group.first + position, 1)
       if context.choices.prefetchesRows != 0 {
         prefetch(single, next: position + 1 < group.count ? group.tile(position + 1) : nil)
       }
-      together(single, merge: merge) { _ in scratch(0) }
+      together(single, merge: merge, shared: shared) { _ in scratch(0) }
     }
   }
 
@@ -157,7 +156,8 @@ final class ForwardPass: Sendable {
   }
 
   private func together(
-    _ group: PhaseWork.Group, merge: RowMerge, scratch: (Int) -> UnsafeMutableRawPointer
+    _ group: PhaseWork.Group, merge: RowMerge, shared: SharedRows?,
+    scratch: (Int) -> UnsafeMutableRawPointer
   ) {
     let list = plan.pattern.list(batch: group.batch, head: group.head)
     let blockKeys = kvBlockKeys
@@ -173,7 +173,7 @@ final class ForwardPass: Sendable {
         for position in 0..<group.count where !feeds[position].isDone {
           feeds[position].next(blockKeys, in: list, tables) {
             if isAlone { warm($0.pointee.keys, group.batch, group.head) }
-            add($0, to: scratch(position))
+            add($0, to: scratch(position), shared: shared)
           }
           open += feeds[position].isDone ? 0 : 1
         }
@@ -199,7 +199,7 @@ final class ForwardPass: Sendable {
       while !feed.isDone {
         feed.next(limit, in: list, tables) {
           if isWarmed { warm($0.pointee.keys, split.batch, split.head) }
-          add($0, to: scratch)
+          add($0, to: scratch, shared: nil)
         }
       }
       end(

@@ -23,10 +23,19 @@ void attn_downconvert16(int32_t isa, uint16_t *target, const float *source, int6
 /// target[i] ← source[i], exactly.
 void attn_upconvert16(int32_t isa, float *target, const uint16_t *source, int64_t count);
 
+/// Keys and values of one head that are up-converted once for all tiles that see them, a worker's own: rows side by side, of at
+/// most `capacity` keys. A tile that needs others makes room for them.
+typedef struct attn_shared_rows attn_shared_rows;
+/// Bytes of so many keys and values, 64-byte aligned.
+size_t attn_shared_bytes(int32_t isa, int32_t head_dim, int32_t value_dim, int32_t capacity);
+/// Makes empty shared rows in so many bytes. Runs of fewer than `shortest` keys are not taken from there.
+void attn_shared_begin(void *room, int32_t capacity, int32_t shortest);
+
 /// As attn_forward_…, for bfloat16 q, k and v; outputs and LSE are float32.
 size_t attn_forward16_bytes(int32_t isa, int32_t head_dim, int32_t value_dim);
 void attn_forward16_begin(int32_t isa, void *scratch, const attn_head16 *head, attn_list rows);
-void attn_forward16_run(int32_t isa, void *scratch, const attn_run *run);
+/// `shared`: rows that tiles share where rows are up-converted, or NULL: each tile up-converts its own. The bits are the same.
+void attn_forward16_run(int32_t isa, void *scratch, const attn_run *run, attn_shared_rows *_Nullable shared);
 void attn_forward16_end(
     int32_t isa, void *scratch, float *output, int64_t output_stride, float *lse, int32_t in_place, int32_t merge);
 

@@ -28,7 +28,7 @@ typedef struct {
   attn_head16 head;
   /// Everything that is float32: geometry, waiting keys, references, sums, Oᵀ.
   forward_tile *tile;
-  /// The rows of the waiting keys.
+  /// The rows of the waiting keys; NULL of those that are up-converted already, which the block points to.
   const uint16_t *keys[ATTN_BLOCK], *values[ATTN_BLOCK];
   /// Up-converted rows, padded: of the tile's queries at first, then of a block's keys and values.
   float *wide;
@@ -75,16 +75,19 @@ INLINE void KERNEL(upconvert_queries)(float *wide, const attn_head16 *head, attn
     KERNEL(upconvert16)(wide + i * padded, head->query + attn_row(&rows, i) * head->query_stride, head->head_dim);
 }
 
-/// Up-converts the keys and values of a block, padded, and lets the block point to them.
-INLINE void KERNEL(upconvert_block)(attn_block *block, const attn_head16 *head, float *wide) {
+/// Up-converts the t-th key and value of a block, padded, and lets the block point to them.
+INLINE void KERNEL(upconvert_key)(attn_block *block, const attn_head16 *head, float *wide, int t) {
   const ptrdiff_t dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
-  float *const values = wide + ATTN_BLOCK * dk;
-  for (int t = 0; t < block->count; t++) {
-    KERNEL(upconvert16)(wide + t * dk, head->key + block->key[t] * head->key_stride, head->head_dim);
-    KERNEL(upconvert16)(values + t * dv, head->value + block->key[t] * head->value_stride, head->value_dim);
-    block->keys[t] = wide + t * dk;
-    block->values[t] = values + t * dv;
-  }
+  float *const key = wide + t * dk, *const value = wide + ATTN_BLOCK * dk + t * dv;
+  KERNEL(upconvert16)(key, head->key + block->key[t] * head->key_stride, head->head_dim);
+  KERNEL(upconvert16)(value, head->value + block->key[t] * head->value_stride, head->value_dim);
+  block->keys[t] = key;
+  block->values[t] = value;
+}
+
+/// The same of all keys of a block.
+INLINE void KERNEL(upconvert_block)(attn_block *block, const attn_head16 *head, float *wide) {
+  for (int t = 0; t < block->count; t++) KERNEL(upconvert_key)(block, head, wide, t);
 }
 
 void KERNEL(forward16_begin)(void *scratch, const attn_head16 *head, attn_list rows) {
@@ -129,7 +132,8 @@ static __attribute__((noinline)) void KERNEL(forward16_flush)(forward_tile16 *ow
     block->count = block->pieces = 0;
     return;
   }
-  KERNEL(upconvert_block)(block, &own->head, own->wide);
+  for (int t = 0; t < block->count; t++)
+    if (own->keys[t]) KERNEL(upconvert_key)(block, &own->head, own->wide, t);
   KERNEL(forward_flush)(own->tile);
 }
 
@@ -140,14 +144,77 @@ static __attribute__((noinline)) void KERNEL(gemv_run16)(forward_tile16 *own, co
       head->value_stride * (ptrdiff_t)sizeof(uint16_t));
 }
 
-void KERNEL(forward16_run)(void *scratch, const attn_run *run) {
+#define SHARED_HEAD ALIGNED(sizeof(attn_shared_rows))
+
+size_t KERNEL(shared_bytes)(int32_t head_dim, int32_t value_dim, int32_t capacity) {
+  return SHARED_HEAD +
+         sizeof(float) * (size_t)capacity * (size_t)(ROUND_UP(head_dim, VL) + ROUND_UP(value_dim, VL));
+}
+
+/// Where shared rows begin: keys, then values, so many floats apart.
+INLINE float *KERNEL(shared_keys)(attn_shared_rows *shared) { return (float *)((char *)shared + SHARED_HEAD); }
+
+/// Sees to it that keys first ..< last are among the shared ones: appends those that are not, or makes room for all of them
+/// where they do not follow or do not fit.
+static void KERNEL(share)(attn_shared_rows *shared, const attn_head16 *head, int32_t first, int32_t last) {
+  const ptrdiff_t dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
+  const int others = shared->key != head->key || shared->value != head->value;
+  if (others || first < shared->first || first > shared->last || last - shared->first > shared->capacity) {
+    shared->key = head->key;
+    shared->value = head->value;
+    shared->first = shared->last = first;
+  }
+  float *const keys = KERNEL(shared_keys)(shared), *const values = keys + shared->capacity * dk;
+  for (int32_t t = shared->last; t < last; t++) {
+    const ptrdiff_t place = t - shared->first;
+    KERNEL(upconvert16)(keys + place * dk, head->key + t * head->key_stride, head->head_dim);
+    KERNEL(upconvert16)(values + place * dv, head->value + t * head->value_stride, head->value_dim);
+  }
+  if (last > shared->last) shared->last = last;
+}
+
+/// A run whose keys are shared.
+static void KERNEL(run_shared)(forward_tile16 *own, const attn_run *run, attn_shared_rows *shared) {
+  const attn_head16 *head = &own->head;
+  attn_block *block = &own->tile->block;
+  const int32_t first = run->keys.start, last = first + run->keys.count;
+  if (first >= head->key_limit) return;
+  KERNEL(share)(shared, head, first, last < head->key_limit ? last : head->key_limit);
+  const ptrdiff_t dk = ROUND_UP(head->head_dim, VL), dv = ROUND_UP(head->value_dim, VL);
+  const float *keys = KERNEL(shared_keys)(shared), *values = keys + shared->capacity * dk;
+  for (int32_t next = 0; next < run->keys.count;) {
+    const int waiting = block->count;
+    next = attn_block_fill(block, &own->tile->head, run, next);
+    for (int t = waiting; t < block->count; t++) {
+      const ptrdiff_t place = block->key[t] - shared->first;
+      own->keys[t] = 0;
+      block->keys[t] = keys + place * dk;
+      block->values[t] = values + place * dv;
+    }
+    if (block->count == block->capacity) KERNEL(forward16_flush)(own);
+  }
+  // Keys that wait for others must not wait where the next run may make room.
+  for (int t = 0; t < block->count; t++)
+    if (!own->keys[t]) KERNEL(upconvert_key)(block, head, own->wide, t);
+}
+
+void KERNEL(forward16_run)(void *scratch, const attn_run *run, attn_shared_rows *shared) {
   forward_tile16 *own = scratch;
   if (KERNEL(gemv_direct)(own->tile, run)) {
     KERNEL(gemv_run16)(own, run);
     return;
   }
+#if ISA_BF16
+  if (own->paired) shared = 0;
+#endif
+  const int32_t count = run->keys.count;
+  const int side_by_side = !run->keys.index && run->keys.stride == 1 && !own->tile->gemv;
+  if (shared && side_by_side && count >= shared->shortest && count <= shared->capacity) {
+    KERNEL(run_shared)(own, run, shared);
+    return;
+  }
   attn_block *block = &own->tile->block;
-  for (int32_t next = 0; next < run->keys.count;) {
+  for (int32_t next = 0; next < count;) {
     const int first = block->count;
     next = attn_block_fill(block, &own->tile->head, run, next);
     for (int t = first; t < block->count; t++) {

@@ -1,3 +1,4 @@
+import AttentionCore
 import Tensors
 
 /// Keys and values of earlier rows of one text, as numbers without a gradient: `[1, key heads, rows, d]` each.

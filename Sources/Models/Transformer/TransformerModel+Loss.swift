@@ -46,8 +46,11 @@ extension TransformerModel {
     let chosen = isDense ? h : try context.lookUp(rows, in: h)
     let targets = isDense ? scored : rows.map { scored[Int($0)] }
     let weight = run.weight(outputWeight)
-    let before = try plainLogits(chosen, run, head), cap = configuration.logitSoftcap
-    var logits = cap > 0 ? try context.softcapped(before, at: cap) : before
+    let cap = configuration.logitSoftcap
+    var logits = try plainLogits(chosen, run, head)
+    // Kept for the way back alone: a second reference would make the gradients, which take the place of logits, a copy of them.
+    let before = cap > 0 ? logits : nil
+    if cap > 0 { logits = try context.softcapped(logits, at: cap) }
     var (loss, losses, hits) = try context.crossEntropies(
       &logits, targets: targets, smoothing: smoothing, gradientScale: gradientScale)
     let places = rows.map { Int($0) }
@@ -57,7 +60,7 @@ extension TransformerModel {
     guard gradientScale != 0 else { return loss }
     record?.signal = signal(
       losses, at: places, of: scored, input, gradientScale, outputs: logits.shape[1])
-    if cap > 0 { logits = try context.softcappedBackward(logits, x: before, at: cap) }
+    if let before { logits = try context.softcappedBackward(logits, x: before, at: cap) }
     try context.gemm(
       logits, .transposed, chosen, .plain, into: &state.gradients, at: outputWeight.offset, accumulate: true)
     var dh = try context.matmul(logits, .plain, weight, .plain)

@@ -11,7 +11,7 @@ extension ExecutionContext {
     guard count > 0 else { return }
     let pieces = (count + grain - 1) / grain
     let workers = count * cost < ExecutionContext.parallelThreshold ? 1 : threads
-    Parallel.forEach(count: pieces, threads: workers) { piece, _ in
+    Parallel.forEachByShare(count: pieces, threads: workers) { piece, _ in
       body(piece * grain..<min(count, (piece + 1) * grain))
     }
   }

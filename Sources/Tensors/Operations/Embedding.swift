@@ -10,9 +10,11 @@ extension ExecutionContext {
     var y = try empty([indices.count, dim])
     let table = table.pinned()
     let yView = y.pinnedForWriting()
-    for (row, index) in indices.enumerated() {
-      let source = table + Int(index) * dim, target = yView + row * dim
-      for column in 0..<dim { target[column] = scale * source[column] }
+    slices(indices.count, grain: 64, cost: dim) { rows in
+      for row in rows {
+        let source = table + Int(indices[row]) * dim, target = yView + row * dim
+        for column in 0..<dim { target[column] = scale * source[column] }
+      }
     }
     return y
   }

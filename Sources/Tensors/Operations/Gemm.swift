@@ -73,6 +73,9 @@ extension ExecutionContext {
     let workers = 2 * m * n * k < choices.parallelOperations ? 1 : threads
     var chosen = GemmPlan(m: m, n: n, k: k, isa: isa, workers: workers, choices: choices)
     chosen.readInPlace(aStrides: aStrides, bStrides: bStrides)
+    if aSide == .transposed, bias == nil, addend == nil, finish.code == ATTN_GEMM_PLAIN {
+      chosen.splitDepth(workers: workers)
+    }
     let plan = chosen
     let (a, b, target) = (a.pinned(), b.pinned(), target.pinnedForWriting())
     let (bias, addend) = (bias?.pinned(), addend?.pinned())
@@ -82,6 +85,13 @@ extension ExecutionContext {
       addend: (accumulate ? c : addend?.pointer).map { UnsafePointer($0) },
       bias: (bias?.pointer).map { UnsafePointer($0) }, rowSums: rowSumsAt.map { target + $0 }, finish: finish)
     if isFew { return few(job, b, stride: bStrides.0) }
+    if plan.splitsDepth {
+      return try runSlices(
+        plan, blocks: plan.jobs, workers: workers, b, bStrides, to: c, rowSums: job.rowSums, adds: accumulate
+      ) {
+        job.runSlice($0, b: $1, stride: bStrides.1, scratch: $2, partials: $3)
+      }
+    }
     try run(plan, blocks: plan.jobs, workers: workers, b, bStrides) {
       job.runBlock($0, b: $1, stride: bStrides.1, scratch: $2)
     }
@@ -100,13 +110,40 @@ extension ExecutionContext {
   ) throws(MemoryLimitExceeded) {
     var packed = try empty([plan.packedCount + workers * plan.scratchCount])
     let view = packed.pinnedForWriting()
-    Parallel.forEach(count: plan.packJobs, threads: workers) { index, _ in
+    Parallel.forEachByShare(count: plan.packJobs, threads: workers) { index, _ in
       plan.pack(index, from: b.pointer, strides: strides, to: view.pointer)
     }
     let source = plan.readsB ? b : view
-    Parallel.forEach(count: blocks, threads: workers) { index, worker in
+    Parallel.forEachByShare(count: blocks, threads: workers) { index, worker in
       compute(index, source.pointer, view.pointer + plan.packedCount + worker * plan.scratchCount)
     }
+  }
+
+  /// As `run`, where slices of k are work of their own: `compute` gets the number of a block plus `blocks` times that of a slice,
+  /// and room for the C of every slice. What they sum to goes to C, and the sums of A's rows with it.
+  func runSlices(
+    _ plan: GemmPlan, blocks: Int, workers: Int, _ b: PinnedView<Float>, _ strides: (Int, Int),
+    to c: UnsafeMutablePointer<Float>, rowSums: UnsafeMutablePointer<Float>?, adds: Bool,
+    compute:
+      @Sendable (
+        Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
+      ) -> Void
+  ) throws(MemoryLimitExceeded) {
+    var space = try empty([plan.partialsCount])
+    let partials = space.pinnedForWriting(), target = SendableTarget(c: c)
+    plan.clearRowSums(partials.pointer)
+    try run(plan, blocks: blocks * plan.depthSlices, workers: workers, b, strides) {
+      compute($0, $1, $2, partials.pointer)
+    }
+    slices(plan.m * plan.n, grain: 4096, cost: plan.depthSlices) { part in
+      plan.addSlices(part, of: partials.pointer, to: target.c, adds: adds)
+    }
+    if let rowSums { plan.addRowSums(of: partials.pointer, to: rowSums) }
+  }
+
+  /// `@unchecked Sendable`: parts of C are disjoint, and its owner lives.
+  private struct SendableTarget: @unchecked Sendable {
+    let c: UnsafeMutablePointer<Float>
   }
 
   /// Rows up to which x·Wᵀ reads W in place: beyond, the packed product is as fast.
@@ -117,7 +154,7 @@ extension ExecutionContext {
     let plan = job.plan, grain = 64
     // Waking a thread takes about as long as reading so many weights from the caches.
     let workers = plan.n * plan.k <= choices.parallelWeights ? 1 : threads
-    Parallel.forEach(count: (plan.n + grain - 1) / grain, threads: workers) { index, _ in
+    Parallel.forEachByShare(count: (plan.n + grain - 1) / grain, threads: workers) { index, _ in
       job.runFew(columns: index * grain..<min(plan.n, (index + 1) * grain), b: b.pointer, stride: stride)
     }
   }

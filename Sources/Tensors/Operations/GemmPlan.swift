@@ -8,28 +8,47 @@ package struct GemmPlan: Sendable {
   let tileRows: Int, tileColumns: Int
   package let depth: Int
   /// Rows of C in a block: those of block i start at i times this.
-  package let blockRows: Int
-  let blockColumns: Int
-  private let pageRows: Int, placeDistances: Int
+  package private(set) var blockRows = 0
+  private(set) var blockColumns = 0
+  private let pageRows: Int, placeDistances: Int, productRows: Int
   /// Whether A and B are read where they lie.
   private(set) var readsA = false, readsB = false
+  /// Whether slices of k are work of their own, each with a C of its own, which are added at the end.
+  private(set) var splitsDepth = false
 
   /// Cuts a product for a number of workers; with one, a block of C has all columns.
   package init(m: Int, n: Int, k: Int, isa: Int32, workers: Int, choices: ProcessorChoices = .current) {
     (self.m, self.n, self.k, self.isa) = (m, n, k, isa)
     tileRows = Int(attn_gemm_tile_rows(isa))
     tileColumns = Int(attn_gemm_tile_columns(isa))
-    func roundedUp(_ size: Int, to tile: Int) -> Int { (size + tile - 1) / tile * tile }
     let slices = (k + choices.productDepth - 1) / choices.productDepth
     depth = (k + slices - 1) / slices
-    // A worker should find about four blocks: first of fewer rows, then, as A is packed again for each, of fewer columns.
-    let share = workers == 1 ? m : (m + 4 * workers - 1) / (4 * workers)
-    blockRows = roundedUp(
-      min(choices.productRows, max(choices.productRows / 2, share), m), to: tileRows)
-    let rows = (m + blockRows - 1) / blockRows
-    let wanted = workers == 1 ? 1 : (4 * workers + rows - 1) / rows
-    blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
     (pageRows, placeDistances) = (choices.pageRows, choices.placeDistances)
+    productRows = choices.productRows
+    // A worker should find about four blocks.
+    cut(into: workers == 1 ? 1 : 4 * workers)
+  }
+
+  /// Cuts C: first into blocks of fewer rows, then, as A is packed again for each, of fewer columns.
+  private mutating func cut(into pieces: Int) {
+    func roundedUp(_ size: Int, to tile: Int) -> Int { (size + tile - 1) / tile * tile }
+    let share = (m + pieces - 1) / pieces
+    blockRows = roundedUp(min(productRows, max(productRows / 2, share), m), to: tileRows)
+    let rows = (m + blockRows - 1) / blockRows
+    let wanted = pieces == 1 ? 1 : (pieces + rows - 1) / rows
+    blockColumns = roundedUp((n + wanted - 1) / wanted, to: tileColumns)
+  }
+
+  /// The largest C of which every slice of k may have one.
+  static let splitSize = 1 << 16
+
+  /// Shares the slices of k between workers where C is small: each reads rows of A and B that no other does, in the order in which
+  /// rows are shared everywhere, so that they are in its own cache. Slices are added in their order, which is what one worker
+  /// does, so the bits are the same.
+  mutating func splitDepth(workers: Int) {
+    guard workers > 1, depthSlices > 1, m * n <= GemmPlan.splitSize else { return }
+    splitsDepth = true
+    cut(into: max(1, 4 * workers / depthSlices))
   }
 
   /// Reads A and B in place where that is faster than packing them, as it is where few lines fall on one set of the first cache.
@@ -62,6 +81,10 @@ package struct GemmPlan: Sendable {
   package var rowBlocks: Int { (m + blockRows - 1) / blockRows }
   var columnBlocks: Int { (n + blockColumns - 1) / blockColumns }
   var jobs: Int { rowBlocks * columnBlocks }
+  /// Floats of the C of every slice and of the sums of its rows.
+  var partialCount: Int { m * n + m }
+  /// Floats of those of all slices.
+  var partialsCount: Int { splitsDepth ? depthSlices * partialCount : 0 }
   /// Columns packed by one job: a multiple of the tile's.
   var packColumns: Int { tileColumns * 4 }
   package var packJobs: Int { readsB ? 0 : depthSlices * ((n + packColumns - 1) / packColumns) }
@@ -155,45 +178,68 @@ package struct GemmJob: @unchecked Sendable {
     runBlock(index, b: packedB, stride: 0, scratch: scratch)
   }
 
+  /// Computes a block of C.
   /// - Parameters:
+  ///   - index: its number.
   ///   - b: the packed B, or B.
   ///   - stride: the distance of its rows where it is read in place.
+  ///   - scratch: for A.
   func runBlock(
     _ index: Int, b: UnsafePointer<Float>, stride: Int, scratch: UnsafeMutablePointer<Float>
+  ) {
+    for slice in 0..<plan.depthSlices {
+      run(index, slice: slice, b: b, stride: stride, scratch: scratch, to: SliceTarget(slice, of: self))
+    }
+  }
+
+  /// A slice of k of a block, where slices are work of their own: `partials` has room for the C of each.
+  func runSlice(
+    _ index: Int, b: UnsafePointer<Float>, stride: Int, scratch: UnsafeMutablePointer<Float>,
+    partials: UnsafeMutablePointer<Float>
+  ) {
+    let (slice, block) = index.quotientAndRemainder(dividingBy: plan.jobs)
+    run(
+      block, slice: slice, b: b, stride: stride, scratch: scratch,
+      to: SliceTarget(slice, of: plan, in: partials))
+  }
+
+  private func run(
+    _ index: Int, slice: Int, b: UnsafePointer<Float>, stride: Int, scratch: UnsafeMutablePointer<Float>,
+    to target: SliceTarget
   ) {
     let row = index % plan.rowBlocks * plan.blockRows, rows = min(plan.blockRows, plan.m - row)
     let column = index / plan.rowBlocks * plan.blockColumns, columns = min(plan.blockColumns, plan.n - column)
     let at = row * plan.n + column
-    for slice in 0..<plan.depthSlices {
-      let first = slice * plan.depth, depth = min(plan.depth, plan.k - first)
-      let source = a + row * aStrides.0 + first * aStrides.1
-      if !plan.readsA { attn_gemm_pack_a(plan.isa, source, aStrides.0, aStrides.1, rows, depth, scratch) }
-      if let rowSums, column == 0 {
-        attn_column_sums(plan.isa, source, rowSums + row, depth, rows, aStrides.1)
+    let first = slice * plan.depth, depth = min(plan.depth, plan.k - first)
+    let source = a + row * aStrides.0 + first * aStrides.1
+    if !plan.readsA { attn_gemm_pack_a(plan.isa, source, aStrides.0, aStrides.1, rows, depth, scratch) }
+    if rowSums != nil, column == 0 {
+      target.addRowSums(row, rows, plan.isa) {
+        attn_column_sums(plan.isa, source, $0, depth, rows, aStrides.1)
       }
-      let isLast = slice == plan.depthSlices - 1, isPlain = !plan.readsA || aStrides.1 == 1
-      var part = attn_gemm()
-      part.side = Int32(
-        !plan.readsA ? ATTN_GEMM_PACKED : isPlain ? ATTN_GEMM_ROWS : ATTN_GEMM_COLUMNS)
-      (part.a, part.a_step) = (
-        plan.readsA ? source : UnsafePointer(scratch), isPlain ? aStrides.0 : aStrides.1
-      )
-      if plan.readsB {
-        (part.b, part.b_step, part.b_panel) = (b + first * stride + column, stride, plan.tileColumns)
-      } else {
-        part.b = b + first * plan.paddedColumns + column * depth
-        (part.b_step, part.b_panel) = (plan.tileColumns, plan.tileColumns * depth)
-      }
-      (part.rows, part.columns, part.depth, part.scale) = (rows, columns, depth, scale)
-      (part.c, part.c_stride) = (c + at, plan.n)
-      part.add = (slice > 0 ? UnsafePointer(c) : addend).map { $0 + at }
-      part.bias = slice == 0 ? bias.map { $0 + column } : nil
-      if isLast {
-        (part.finish, part.activation) = (Int32(finish.code), finish.activation)
-        part.slope = finish.slope.map { $0 + at }
-      }
-      attn_gemm_product(plan.isa, &part)
     }
+    let isLast = slice == plan.depthSlices - 1, isPlain = !plan.readsA || aStrides.1 == 1
+    var part = attn_gemm()
+    part.side = Int32(
+      !plan.readsA ? ATTN_GEMM_PACKED : isPlain ? ATTN_GEMM_ROWS : ATTN_GEMM_COLUMNS)
+    (part.a, part.a_step) = (
+      plan.readsA ? source : UnsafePointer(scratch), isPlain ? aStrides.0 : aStrides.1
+    )
+    if plan.readsB {
+      (part.b, part.b_step, part.b_panel) = (b + first * stride + column, stride, plan.tileColumns)
+    } else {
+      part.b = b + first * plan.paddedColumns + column * depth
+      (part.b_step, part.b_panel) = (plan.tileColumns, plan.tileColumns * depth)
+    }
+    (part.rows, part.columns, part.depth, part.scale) = (rows, columns, depth, scale)
+    (part.c, part.c_stride) = (target.c + at, plan.n)
+    part.add = target.add.map { $0 + at }
+    part.bias = slice == 0 ? bias.map { $0 + column } : nil
+    if isLast {
+      (part.finish, part.activation) = (Int32(finish.code), finish.activation)
+      part.slope = finish.slope.map { $0 + at }
+    }
+    attn_gemm_product(plan.isa, &part)
   }
 
   /// Columns of C by the kernel for few rows, which packs nothing; B transposed, its rows `stride` apart.

@@ -159,6 +159,14 @@ extension ExecutionContext {
   ) throws(MemoryLimitExceeded) {
     let plan = job.plan
     guard plan.m > 0 && plan.n > 0 && plan.k > 0 else { return }
+    if plan.splitsDepth, let c = job.c {
+      return try runSlices(
+        plan, blocks: job.blocks, workers: job.workers, b, strides, to: c, rowSums: job.rowSums,
+        adds: job.addend != nil
+      ) {
+        job.run($0, b: $1, step: strides.1, scratch: $2, partials: $3)
+      }
+    }
     try run(plan, blocks: job.blocks, workers: job.workers, b, strides) {
       job.run($0, b: $1, step: strides.1, scratch: $2)
     }

@@ -54,6 +54,7 @@ struct HeadProduct: @unchecked Sendable {
     (self.side, self.length) = (side, length)
     workers = 2 * m * n * k < context.choices.parallelOperations ? 1 : context.threads
     plan = GemmPlan(m: m, n: n, k: k, isa: context.isa, workers: workers, choices: context.choices)
+    if side == .timesHeads || side == .transposedHeads { plan.splitDepth(workers: workers) }
   }
 
   // MARK: - Blocks
@@ -87,16 +88,25 @@ struct HeadProduct: @unchecked Sendable {
   /// Blocks of C.
   var blocks: Int { rowGroups * blocksPerGroup * columnBlocks }
 
-  /// Computes a block of C from B, packed or, where the plan reads it in place, as it is with its rows `step` apart.
-  func run(_ index: Int, b: UnsafePointer<Float>, step: Int, scratch: UnsafeMutablePointer<Float>) {
+  /// Computes a block of C from B, packed or, where the plan reads it in place, as it is with its rows `step` apart. `partials`:
+  /// room for the C of every slice of k, where these are work of their own; the index then counts the blocks of all.
+  func run(
+    _ index: Int, b: UnsafePointer<Float>, step: Int, scratch: UnsafeMutablePointer<Float>,
+    partials: UnsafeMutablePointer<Float>? = nil
+  ) {
+    let (own, index) = index.quotientAndRemainder(dividingBy: partials == nil ? .max : blocks)
     let rowBlock = index % (rowGroups * blocksPerGroup), group = rowBlock / blocksPerGroup
     let row = rowBlock % blocksPerGroup * plan.blockRows
     let count = side == .transposedHeads ? pieces[group].dim : groupRows
     guard row < count else { return }
     let rows = min(plan.blockRows, count - row), columnBlock = index / (rowGroups * blocksPerGroup)
-    for slice in 0..<plan.depthSlices {
+    for slice in partials == nil ? 0..<plan.depthSlices : own..<own + 1 {
       let first = slice * plan.depth, ks = first..<min(first + plan.depth, plan.k)
-      let block = Block(group: group, row: row, rows: rows, ks: ks, b: b, step: step, scratch: scratch)
+      let target =
+        partials.map { SliceTarget(slice, of: plan, in: $0) }
+        ?? c.map { SliceTarget(slice, c: $0, addend: addend, rowSums: rowSums) }
+      let block = Block(
+        group: group, row: row, rows: rows, ks: ks, b: b, step: step, scratch: scratch, target: target)
       switch side {
       case .intoHeads: intoHeads(block, heads(columnBlock))
       case .heads: heads(block, columnBlock)
@@ -118,6 +128,8 @@ struct HeadProduct: @unchecked Sendable {
     let b: UnsafePointer<Float>
     let step: Int
     let scratch: UnsafeMutablePointer<Float>
+    /// A row-major C; `nil` where C lies as heads.
+    let target: SliceTarget?
   }
 
   private func heads(_ columnBlock: Int) -> Range<Int> {
@@ -148,8 +160,8 @@ struct HeadProduct: @unchecked Sendable {
   /// Points a part at its elements of a row-major C.
   private func place(_ part: inout attn_gemm, _ block: Block, row: Int, column: Int) {
     let at = row * plan.n + column
-    (part.c, part.c_stride) = (c.map { $0 + at }, plan.n)
-    part.add = (block.ks.lowerBound > 0 ? c.map { UnsafePointer($0) } : addend).map { $0 + at }
+    (part.c, part.c_stride) = (block.target.map { $0.c + at }, plan.n)
+    part.add = block.target?.add.map { $0 + at }
   }
 
   // MARK: - The four kinds
@@ -198,8 +210,10 @@ struct HeadProduct: @unchecked Sendable {
     if !plan.readsA {
       attn_gemm_pack_a(plan.isa, source, 1, aStep, block.rows, ks.count, block.scratch)
     }
-    if let rowSums, heads.lowerBound == 0 {
-      attn_column_sums(plan.isa, source, rowSums + block.row, ks.count, block.rows, aStep)
+    if rowSums != nil, heads.lowerBound == 0 {
+      block.target?.addRowSums(block.row, block.rows, plan.isa) {
+        attn_column_sums(plan.isa, source, $0, ks.count, block.rows, aStep)
+      }
     }
     let step = plan.readsA ? aStep : plan.tileRows
     let own = sequences(of: ks)
@@ -225,14 +239,18 @@ struct HeadProduct: @unchecked Sendable {
     let columns = columns(columnBlock), ks = block.ks, piece = pieces[block.group]
     var part = part(block, columns: columns)
     let start = piece.row(ks.lowerBound % length, of: ks.lowerBound / length) + block.row
-    let runs = sequences(of: ks).map { own in
-      let first = piece.row(own.lowerBound % length, of: own.lowerBound / length) + block.row
-      if let rowSums, columns.lowerBound == 0 {
-        attn_column_sums(
-          plan.isa, first, rowSums + piece.column + block.row, own.count, block.rows, piece.dim)
+    let own = sequences(of: ks)
+    func rows(_ ks: Range<Int>) -> UnsafeMutablePointer<Float> {
+      piece.row(ks.lowerBound % length, of: ks.lowerBound / length) + block.row
+    }
+    if rowSums != nil, columns.lowerBound == 0 {
+      block.target?.addRowSums(piece.column + block.row, block.rows, plan.isa) { sums in
+        for ks in own { attn_column_sums(plan.isa, rows(ks), sums, ks.count, block.rows, piece.dim) }
       }
-      return attn_gemm_run(
-        depth: own.count, a: first - start, b: (own.lowerBound - ks.lowerBound) * part.b_step)
+    }
+    let runs = own.map {
+      attn_gemm_run(
+        depth: $0.count, a: rows($0) - start, b: ($0.lowerBound - ks.lowerBound) * part.b_step)
     }
     part.side = Int32(ATTN_GEMM_COLUMNS)
     (part.a, part.a_step) = (UnsafePointer(start), piece.dim)

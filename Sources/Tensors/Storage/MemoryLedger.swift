@@ -26,8 +26,17 @@ public final class MemoryLedger: Sendable {
   /// Where released blocks wait; `nil` when they go back to the system.
   let recycler: BlockRecycler?
 
-  /// How often a recycling ledger had to ask the system for a block; constant once a loop is in its steady state.
-  public var systemAllocations: Int { recycler?.systemAllocations ?? 0 }
+  /// How often a recycling ledger had to ask the system for a block, and how often a write had to copy one that somebody else held;
+  /// constant once a loop is in its steady state.
+  public var systemAllocations: Int { (recycler?.systemAllocations ?? 0) + copiesBehindWrites }
+
+  /// How often a write found a block of this ledger held by another value, and copied it: each copy asks the system for memory that no
+  /// ledger counts.
+  public var copiesBehindWrites: Int { copies.load(ordering: .relaxed) }
+  private let copies = Atomic<Int>(0)
+
+  /// Records such a copy.
+  func noteCopyBehindWrite() { copies.add(1, ordering: .relaxed) }
 
   /// Bytes live now.
   public var currentBytes: Int { counts.withLock { $0.current } }

@@ -145,8 +145,10 @@ import Testing
     }
   }
 
-  /// A residual is added with one more rounding; row sums are those of the separate pass, bit for bit.
-  @Test(arguments: InstructionSet.available, [(3, 19, 21), (130, 70, 33), (100, 40, 1100)])
+  /// A residual is added with one more rounding; row sums are those of the separate pass over every slice of k, bit for bit. Three
+  /// workers share slices of k where C is small: the bits of one.
+  @Test(
+    arguments: InstructionSet.available, [(3, 19, 21), (130, 70, 33), (100, 40, 1100), (300, 256, 1030)])
   func residualsAndRowSums(_ set: InstructionSet, _ size: (Int, Int, Int)) throws {
     let (m, n, k) = size
     let x = try Tensor.normal([m, k], key: RandomKey(seed: 1)),
@@ -156,7 +158,8 @@ import Testing
       a = try Tensor.normal([k, m], key: RandomKey(seed: 5))
     var results: [[Float]] = []
     for threads in [1, 3] {
-      let context = ExecutionContext.recycling(threads: threads, instructionSet: set)
+      var context = ExecutionContext.recycling(threads: threads, instructionSet: set)
+      context.choices.productDepth = 512
       let sum = try context.matmul(x, .plain, w, .transposed, adding: residual).array()
       let product = try context.matmul(x, .plain, w, .transposed).array()
       // Elements are about √k large; adding the residual first moves every slice's rounding by half an ulp.
@@ -167,7 +170,13 @@ import Testing
       var fused = try Tensor(zeros: [m * n + m + 1]), apart = fused
       try context.gemm(a, .transposed, y, .plain, into: &fused, accumulate: true, rowSumsAt: m * n + 1)
       try context.gemm(a, .transposed, y, .plain, into: &apart, accumulate: true)
-      context.accumulateColumnSums(a, into: &apart, at: m * n + 1)
+      let slices = (k + 511) / 512, depth = (k + slices - 1) / slices
+      for first in stride(from: 0, to: k, by: depth) {
+        var part = try Tensor(zeros: [m])
+        let rows = a.narrowed(axis: 0, to: first..<min(k, first + depth))
+        context.accumulateColumnSums(rows, into: &part, at: 0)
+        context.accumulateColumnSums(part.reshaped([1, m]), into: &apart, at: m * n + 1)
+      }
       #expect(fused.array() == apart.array())
       results.append(sum + fused.array())
     }

@@ -39,6 +39,7 @@ import Testing
   @Test(arguments: InstructionSet.available, cases)
   func sameBits(_ set: InstructionSet, _ own: Case) throws {
     let key = RandomKey(seed: 5)
+    var sums: [[Float]] = []
     for threads in [1, 3] {
       var context = ExecutionContext.recycling(threads: threads, instructionSet: set)
       context.choices.parallelOperations = 1 << 12
@@ -80,12 +81,16 @@ import Testing
       try context.gemm(
         merged, .transposed, x, .plain, into: &expected, at: 7, accumulate: true, rowSumsAt: end)
       #expect(got.array() == expected.array(), "heads transposed")
+      sums.append(got.array())
       (got, expected) = (start, start)
       try context.accumulateProduct(ofTransposed: x, heads, into: &got, at: 7, rowSumsAt: end)
       try context.gemm(
         x, .transposed, merged, .plain, into: &expected, at: 7, accumulate: true, rowSumsAt: end)
       #expect(got.array() == expected.array(), "times heads")
+      sums.append(got.array())
     }
+    // Three workers share slices of k.
+    #expect(sums[0] == sums[2] && sums[1] == sums[3], "the bits of one worker")
   }
 
   /// The products of a layer ask for no block but those of their results and of packed weights.

@@ -76,28 +76,34 @@ struct PyramidMeans: Sendable {
     return result
   }
 
-  /// The gradient of the rows that means were made of, from that of all levels, whose rows it uses up.
+  /// The gradient of the rows that means were made of, from that of all levels.
+  ///
+  /// Level by level from the top, in the rows of the result: those of a level are gone when its halves have theirs.
   /// - Throws: `MemoryLimitExceeded`.
-  func gradient(_ levels: consuming Tensor, dim: Int, in context: ExecutionContext) throws -> Tensor {
+  func gradient(_ levels: Tensor, dim: Int, in context: ExecutionContext) throws -> Tensor {
     let heads = shape.keyHeads
     var result = try Tensor(zeros: [shape.batch, heads, shape.keyLength, dim], ledger: context.ledger)
-    let (source, target) = (levels.rowsForWriting(), result.rowsForWriting())
+    let (source, target) = (levels.rows(), result.rowsForWriting())
     Parallel.forEach(count: shape.batch * heads, threads: context.threads) { index, _ in
       let (batch, head) = (index / heads, index % heads), valid = shape.validKeys(batch: batch)
-      for level in rows.starts.indices.dropFirst().reversed() {
-        for block in 0..<rows.blocks(level) where block << level < valid {
-          let row = source.row(batch, head, rows.starts[level] + block)
-          let below = rows.starts[level - 1] + 2 * block
-          let (a, b) = parts(level, block, valid: valid)
-          let first = source.row(batch, head, below)
-          for t in 0..<dim { first[t] += a * row[t] }
-          guard b > 0 else { continue }
-          let second = source.row(batch, head, below + 1)
-          for t in 0..<dim { second[t] += b * row[t] }
-        }
+      func validBlocks(_ level: Int) -> Int { (valid + (1 << level) - 1) >> level }
+      let top = rows.starts.count - 1
+      for block in 0..<validBlocks(top) {
+        target.row(batch, head, block)
+          .update(from: source.row(batch, head, rows.starts[top] + block), count: dim)
       }
-      for key in 0..<valid {
-        target.row(batch, head, key).update(from: source.row(batch, head, key), count: dim)
+      for level in rows.starts.indices.dropFirst().reversed() {
+        // The last first: halves of a block stand at its place or behind it.
+        for block in (0..<validBlocks(level)).reversed() {
+          let (row, below) = (target.row(batch, head, block), rows.starts[level - 1] + 2 * block)
+          let (a, b) = parts(level, block, valid: valid)
+          if b > 0 {
+            let (half, own) = (target.row(batch, head, 2 * block + 1), source.row(batch, head, below + 1))
+            for t in 0..<dim { half[t] = own[t] + b * row[t] }
+          }
+          let (half, own) = (target.row(batch, head, 2 * block), source.row(batch, head, below))
+          for t in 0..<dim { half[t] = own[t] + a * row[t] }
+        }
       }
     }
     return result

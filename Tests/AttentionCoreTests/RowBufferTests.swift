@@ -1,7 +1,7 @@
+import AttentionCore
 import Basics
+import Tensors
 import Testing
-
-@testable import Tensors
 
 /// Rows that come and go, against a plain list of rows.
 @Suite struct RowBufferTests {

@@ -1,3 +1,5 @@
+import Tensors
+
 /// Rows `[batch, heads, length, dim]` that grow at the end and lose rows at the front or inside, in place: one side of a
 /// key–value cache.
 ///
